@@ -1,1 +1,34 @@
-//! Placeholder.
+//! What the edge and the control plane must agree on, stated once.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time and randomness are
+//! arguments, so every function can be tested with a table and runs alike in Wasm and on a server.
+//!
+//! Where to start: [`tenant`] is the document that control pushes and the edge obeys, [`token`] the
+//! two kinds of JWT, [`refusal`] every error an answer may carry, [`routes`] every path.
+
+pub mod claims;
+pub mod derive;
+pub mod events;
+pub mod fields;
+pub mod identifiers;
+pub mod ids;
+pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod limits;
+pub mod passwords;
+pub mod permissions;
+pub mod person;
+pub mod push;
+pub mod refusal;
+pub mod routes;
+pub mod seal;
+pub mod settings;
+pub mod signature;
+pub mod tenant;
+pub mod token;
+
+/// Text that does not parse as what it should be. It says what was expected, never what arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {0}")]
+pub struct Invalid(pub &'static str);

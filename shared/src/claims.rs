@@ -1,0 +1,199 @@
+//! Claims of access tokens: what is issued and what is required of one that arrives.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{SessionId, TenantId, UserId};
+use crate::limits::CLOCK_AHEAD_SECS;
+use crate::refusal::TokenFault;
+
+/// The claims of an access token, in the order they are written. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims<'a> {
+    /// Always `access`.
+    #[serde(borrow)]
+    pub token_type: Cow<'a, str>,
+    /// Not after.
+    pub exp: i64,
+    /// Issued at.
+    pub iat: i64,
+    /// 32 hex digits.
+    #[serde(borrow)]
+    pub jti: Cow<'a, str>,
+    /// The person's id as clients of the old service read it.
+    #[serde(borrow)]
+    pub user_id: Cow<'a, str>,
+    /// The person.
+    pub sub: UserId,
+    /// The tenant's issuer.
+    #[serde(borrow)]
+    pub iss: Cow<'a, str>,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The refresh family.
+    pub sid: SessionId,
+    /// The person's access epoch when the token was issued.
+    pub epoch: i64,
+    /// Role names, for outsiders: Wardgate itself decides by the current row.
+    pub roles: Vec<String>,
+    /// How the person signed in (RFC 8176).
+    pub amr: Vec<String>,
+    /// When the person signed in.
+    pub auth_time: i64,
+    /// The tenant's audience, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+    /// Honoured, never issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+}
+
+/// `aud` as RFC 7519, section 4.1.3, allows it: one string or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn names(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Several(several) => several.iter().any(|one| one == audience),
+        }
+    }
+}
+
+/// What a tenant demands of its access tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// Its id.
+    pub tenant: TenantId,
+    /// Its issuer.
+    pub issuer: &'a str,
+    /// Its audience, if it has one.
+    pub audience: Option<&'a str>,
+}
+
+/// `exp` alone, to tell an expired token of another kind from a live one.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    token_type: Cow<'a, str>,
+    exp: i64,
+    tenant: TenantId,
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+}
+
+impl<'a> AccessClaims<'a> {
+    /// Reads the payload of a token whose signature held, at `now_secs`.
+    ///
+    /// # Errors
+    /// In the contract's order: invalid (not these claims, another tenant, issuer or audience, from
+    /// the future), expired, wrong type.
+    pub fn check(payload: &'a [u8], expected: Expected<'_>, now_secs: i64) -> Result<Self, TokenFault> {
+        let kind: Kind<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
+        if kind.tenant != expected.tenant || kind.iss != expected.issuer {
+            return Err(TokenFault::Invalid);
+        }
+        if kind.token_type != "access" {
+            return Err(if kind.exp <= now_secs { TokenFault::Expired } else { TokenFault::WrongType });
+        }
+        let claims: Self = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
+        let audience_held = match (expected.audience, &claims.aud) {
+            (None, _) => true,
+            (Some(audience), Some(presented)) => presented.names(audience),
+            (Some(_), None) => false,
+        };
+        let of_the_future = claims.iat > now_secs.saturating_add(CLOCK_AHEAD_SECS);
+        let immature = claims.nbf.is_some_and(|nbf| nbf > now_secs);
+        if !audience_held || of_the_future || immature {
+            return Err(TokenFault::Invalid);
+        }
+        if claims.exp <= now_secs { Err(TokenFault::Expired) } else { Ok(claims) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({
+            "token_type": "access", "exp": 1300, "iat": 1000, "jti": "0".repeat(32), "user_id": "u",
+            "sub": UserId::new(1, [1; 10]), "iss": "https://acme.example", "tenant": TenantId::new(1, [1; 10]),
+            "sid": SessionId::new(0, [2; 16]), "epoch": 3, "roles": ["staff"], "amr": ["pwd"], "auth_time": 1000,
+        })
+    }
+
+    fn check(claims: &Value, audience: Option<&str>, now: i64) -> Result<(), TokenFault> {
+        let payload = serde_json::to_vec(claims).unwrap();
+        let expected =
+            Expected { tenant: TenantId::new(1, [1; 10]), issuer: "https://acme.example", audience };
+        AccessClaims::check(&payload, expected, now).map(|_| ())
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    }
+
+    #[test]
+    fn good_claims_pass_until_they_expire() {
+        assert_eq!(check(&good(), None, 1299), Ok(()));
+        assert_eq!(check(&good(), None, 1300), Err(TokenFault::Expired));
+        assert_eq!(check(&good(), None, 940), Ok(()));
+        assert_eq!(check(&good(), None, 939), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn every_claim_is_required_and_typed() {
+        for name in good().as_object().unwrap().keys() {
+            let mut claims = good();
+            claims.as_object_mut().unwrap().remove(name);
+            assert_eq!(check(&claims, None, 1100), Err(TokenFault::Invalid), "{name} missing");
+            assert_eq!(
+                check(&with(name, json!({})), None, 1100),
+                Err(TokenFault::Invalid),
+                "{name} an object"
+            );
+        }
+    }
+
+    #[test]
+    fn other_tenants_types_and_times() {
+        let other = json!(TenantId::new(2, [2; 10]));
+        assert_eq!(check(&with("tenant", other), None, 1100), Err(TokenFault::Invalid));
+        assert_eq!(check(&with("iss", json!("https://b.example")), None, 1100), Err(TokenFault::Invalid));
+        assert_eq!(check(&with("token_type", json!("refresh")), None, 1100), Err(TokenFault::WrongType));
+        assert_eq!(check(&with("token_type", json!("refresh")), None, 1300), Err(TokenFault::Expired));
+        assert_eq!(check(&with("nbf", json!(1101)), None, 1100), Err(TokenFault::Invalid));
+        assert_eq!(check(&with("nbf", json!(1100)), None, 1100), Ok(()));
+    }
+
+    #[test]
+    fn an_audience_counts_only_where_the_tenant_has_one() {
+        assert_eq!(check(&with("aud", json!("x")), None, 1100), Ok(()));
+        assert_eq!(check(&good(), Some("api"), 1100), Err(TokenFault::Invalid));
+        assert_eq!(check(&with("aud", json!("api")), Some("api"), 1100), Ok(()));
+        assert_eq!(check(&with("aud", json!(["x", "api"])), Some("api"), 1100), Ok(()));
+        assert_eq!(check(&with("aud", json!(["x"])), Some("api"), 1100), Err(TokenFault::Invalid));
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_safe(payload: Vec<u8>, now: i64) {
+            let expected = Expected { tenant: TenantId::new(1, [1; 10]), issuer: "", audience: None };
+            prop_assert!(AccessClaims::check(&payload, expected, now).is_err());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! From the edge to control: facts born at the edge, drained by a signed, cursored, acknowledged call.
+//!
+//! At least once: control knows a fact by its id, so a second delivery changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EventId, SessionId, TenantId, UserId};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactKind {
+    /// A family was born.
+    SignedIn,
+    /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
+    SignInRefused,
+    /// A family ended by its owner.
+    SignedOut,
+    /// All families of a person ended by their owner.
+    SignedOutEverywhere,
+    /// A refresh token that is too far behind was presented; its family ended.
+    ReuseDetected,
+    /// A refresh token ahead of its row was presented: the database was restored.
+    StorageRollback,
+    /// The oldest of too many families ended.
+    SessionEvicted,
+    /// Control ended a session by a command.
+    SessionEnded,
+}
+
+impl FactKind {
+    /// The word in bodies and columns.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedIn => "signed_in",
+            Self::SignInRefused => "sign_in_refused",
+            Self::SignedOut => "signed_out",
+            Self::SignedOutEverywhere => "signed_out_everywhere",
+            Self::ReuseDetected => "reuse_detected",
+            Self::StorageRollback => "storage_rollback",
+            Self::SessionEvicted => "session_evicted",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// Position in the shard's outbox.
+    pub seq: i64,
+    /// Unique, made at the edge.
+    pub id: EventId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// When, Unix milliseconds; of a counted fact, the start of its minute.
+    pub at_ms: i64,
+    /// What.
+    pub kind: FactKind,
+    /// The person, where one is known.
+    #[serde(default)]
+    pub user: Option<UserId>,
+    /// The session, where there is one.
+    #[serde(default)]
+    pub sid: Option<SessionId>,
+    /// The caller's network: an address, IPv6 by /64.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Keyed hash of the name that was tried, where no person is known.
+    #[serde(default)]
+    pub name_hash: Option<String>,
+    /// How many times within the minute; 1 but for [`FactKind::SignInRefused`].
+    pub count: i64,
+}
+
+/// `POST /internal/v1/drain`: acknowledges what is committed and asks for more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainIn {
+    /// The shard.
+    pub shard: u8,
+    /// What control has committed; absent at its first call.
+    #[serde(default)]
+    pub acknowledge: Option<Acknowledge>,
+    /// How many facts it takes, at most 500.
+    pub limit: u32,
+}
+
+/// Facts up to and including `seq` of this incarnation of the database are committed in control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// The incarnation that the facts came from; another one acknowledges nothing.
+    pub incarnation: String,
+    /// The last position.
+    pub seq: i64,
+}
+
+/// 200 of a drain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainOut {
+    /// The incarnation of the database, to be acknowledged with.
+    pub incarnation: String,
+    /// The oldest facts that are not acknowledged, in order.
+    pub facts: Vec<Fact>,
+    /// Whether more wait.
+    pub more: bool,
+}

@@ -1,0 +1,321 @@
+//! Identifiers of things: tenants, people, sessions, facts, and the names tenants are found by.
+//!
+//! Each is a type of its own with one `parse`; past the door everything is valid by type.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Invalid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A version 7 UUID (RFC 9562, section 5.7) of this moment and these random bytes.
+            #[must_use]
+            pub fn new(unix_ms: u64, random: [u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
+            }
+
+            /// Parses the hyphenated lower-case form alone, so that one id has one spelling.
+            ///
+            /// # Errors
+            /// Anything else.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                let id = Uuid::try_parse(text).map_err(|_| Invalid($what))?;
+                let mut canonical = Uuid::encode_buffer();
+                if id.hyphenated().encode_lower(&mut canonical) == text {
+                    Ok(Self(id))
+                } else {
+                    Err(Invalid($what))
+                }
+            }
+
+            /// The UUID itself, for a database column.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// The 16 bytes, for a MAC or associated data.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.hyphenated(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A tenant.
+    TenantId,
+    "tenant id"
+);
+uuid_id!(
+    /// A person within one tenant; `sub` of every token.
+    UserId,
+    "user id"
+);
+uuid_id!(
+    /// A fact born at the edge; unique in control, so a second delivery changes nothing.
+    EventId,
+    "event id"
+);
+
+const SESSION_BYTES: usize = 17;
+
+/// A refresh family: the number of the shard that holds it and 16 random bytes, `sid` of every token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; SESSION_BYTES]);
+
+impl SessionId {
+    /// A family on `shard` with these random bytes.
+    #[must_use]
+    pub fn new(shard: u8, random: [u8; 16]) -> Self {
+        let mut bytes = [shard; SESSION_BYTES];
+        for (to, from) in bytes.iter_mut().skip(1).zip(random) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+
+    /// Parses 23 characters of unpadded base64url.
+    ///
+    /// # Errors
+    /// Another length, alphabet, padding, or bits that a canonical encoder would not have set.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let mut bytes = [0; SESSION_BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(SESSION_BYTES) => Ok(Self(bytes)),
+            _ => Err(Invalid("session id")),
+        }
+    }
+
+    /// The shard that holds the family.
+    #[must_use]
+    pub fn shard(&self) -> u8 {
+        let [shard, ..] = self.0;
+        shard
+    }
+
+    /// All 17 bytes, for a MAC.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; SESSION_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+    };
+}
+
+text_id!(
+    /// The short name of a tenant in `X-Tenant` and `/t/<slug>/`: a DNS label of at most 40 bytes.
+    Slug,
+    "slug"
+);
+text_id!(
+    /// A host name as tenants own them: lower-case A-labels without port or final dot.
+    HostName,
+    "host name"
+);
+text_id!(
+    /// The name of a signing key: its RFC 7638 thumbprint, 43 characters of base64url.
+    KeyId,
+    "key id"
+);
+
+fn is_label(label: &str, longest: usize) -> bool {
+    !label.is_empty()
+        && label.len() <= longest
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+impl Slug {
+    /// Parses a slug.
+    ///
+    /// # Errors
+    /// Anything but 1 to 40 of `[a-z0-9-]` that neither begins nor ends with a hyphen.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if is_label(text, 40) { Ok(Self(text.to_owned())) } else { Err(Invalid("slug")) }
+    }
+}
+
+impl HostName {
+    /// Parses a host name (RFC 1123 labels, already lower case and in A-label form).
+    ///
+    /// # Errors
+    /// Upper case, a port, a final dot, an address in digits alone, or over 253 bytes.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let digits_alone =
+            text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        let labels_hold = text.split('.').all(|label| is_label(label, 63) && a_label_holds(label));
+        if text.len() <= 253 && labels_hold && !digits_alone {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid("host name"))
+        }
+    }
+}
+
+/// A label that claims to be an A-label must decode to what encodes to it again.
+fn a_label_holds(label: &str) -> bool {
+    !label.starts_with("xn--") || idna::domain_to_ascii(label).is_ok_and(|ascii| ascii == label)
+}
+
+impl KeyId {
+    /// Parses a thumbprint.
+    ///
+    /// # Errors
+    /// Anything but 43 characters of base64url.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let mut digest = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut digest) {
+            Ok(32) => Ok(Self(text.to_owned())),
+            _ => Err(Invalid("key id")),
+        }
+    }
+
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(digest))
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_one_spelling() {
+        let id = TenantId::new(1_700_000_000_000, [7; 10]);
+        assert_eq!(TenantId::parse(&id.to_string()), Ok(id));
+        assert!(TenantId::parse(&id.to_string().to_uppercase()).is_err());
+        assert!(TenantId::parse(&id.uuid().simple().to_string()).is_err());
+        assert_eq!(id.uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn hosts_are_lower_case_a_labels() {
+        for good in ["acme.example", "a-1.b", "localhost", "xn--bcher-kva.example", "acme.localhost"] {
+            assert!(HostName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "Acme.example",
+            "acme.example.",
+            "acme.example:80",
+            "-a.b",
+            "a..b",
+            "127.0.0.1",
+            "bücher.example",
+            "xn--a.b",
+        ] {
+            assert!(HostName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn session_ids_survive_the_round(shard: u8, random: [u8; 16]) {
+            let id = SessionId::new(shard, random);
+            prop_assert_eq!(SessionId::parse(&id.to_string()), Ok(id));
+            prop_assert_eq!(id.shard(), shard);
+        }
+
+        #[test]
+        fn parsers_never_panic_and_accept_only_what_they_print(text in ".{0,60}") {
+            if let Ok(id) = SessionId::parse(&text) { prop_assert_eq!(id.to_string(), text.clone()); }
+            if let Ok(id) = UserId::parse(&text) { prop_assert_eq!(id.to_string(), text.clone()); }
+            if let Ok(slug) = Slug::parse(&text) { prop_assert_eq!(slug.as_str(), text.as_str()); }
+            if let Ok(host) = HostName::parse(&text) { prop_assert_eq!(host.as_str(), text.as_str()); }
+            if let Ok(kid) = KeyId::parse(&text) { prop_assert_eq!(kid.as_str(), text.as_str()); }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! JSON of strangers: no duplicate keys, bounded depth.
+//!
+//! Two parsers that disagree about which of two equal keys counts are a way around a check, so a
+//! body that has one is refused as a whole.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::limits::JSON_DEPTH;
+
+/// Why a text is not accepted, in words that are safe to show to its sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);
+
+/// Parses one JSON value and nothing after it.
+///
+/// # Errors
+/// Not JSON, not UTF-8, a key twice in one object, or nested deeper than
+/// [`JSON_DEPTH`](crate::limits::JSON_DEPTH).
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: JSON_DEPTH }.deserialize(&mut deserializer);
+    let whole = value.and_then(|value| deserializer.end().map(|()| value));
+    whole.map_err(|error| JsonError(error.to_string()))
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        self.depth.checked_sub(1).map(|depth| Self { depth }).ok_or_else(|| E::custom("nested too deeply"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(A::Error::custom("duplicate key"));
+            }
+            let value = entries.next_value_seed(inner)?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn duplicates_depth_and_trailing_text_are_refused() {
+        assert!(parse(br#"{"a":1,"b":{"a":2}}"#).is_ok());
+        assert!(parse(br#"{"a":1,"a":1}"#).unwrap_err().to_string().contains("duplicate key"));
+        assert!(parse(br#"[{"a":1,"\u0061":1}]"#).is_err());
+        assert!(parse(b"{} x").is_err());
+        assert!(parse(b"").is_err());
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+        let nested = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
+        assert!(parse(&nested(JSON_DEPTH)).is_ok());
+        assert!(parse(&nested(JSON_DEPTH + 1)).is_err());
+        assert!(parse(&nested(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_panics(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn what_it_accepts_is_what_serde_json_reads(text in "[\\[\\]{}:,\"a-c0-9 .e-]{0,40}") {
+            if let Ok(value) = parse(text.as_bytes()) {
+                prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+            }
+        }
+    }
+}

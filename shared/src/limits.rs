@@ -1,0 +1,64 @@
+//! Every limit and lifetime that the wire contract promises, in one table.
+//!
+//! Names carry the unit. A tenant's own choices, with their bounds, are in [`crate::settings`].
+
+/// Largest JSON or form body, in bytes.
+pub const BODY_BYTES: usize = 1024 * 1024;
+/// Deepest nesting of a JSON body.
+pub const JSON_DEPTH: usize = 32;
+/// Longest compact JWT that is looked at, in bytes. Ours stay under 1.5 kB.
+pub const TOKEN_BYTES: usize = 4096;
+/// Longest password, in bytes as typed and again after NFKC.
+pub const PASSWORD_BYTES: usize = 1024;
+/// Longest canonical user name or address, in bytes.
+pub const IDENTIFIER_BYTES: usize = 254;
+/// Longest request id that is taken over from a client.
+pub const REQUEST_ID_BYTES: usize = 64;
+/// Longest path segment that is forwarded.
+pub const PATH_SEGMENT_BYTES: usize = 128;
+
+/// How long a service signature may live, in seconds.
+pub const SIGNATURE_SECS: u64 = 60;
+/// How far a client's or service's clock may be ahead of ours, in seconds.
+pub const CLOCK_AHEAD_SECS: i64 = 60;
+
+/// Rows in one push message.
+pub const PUSH_ROWS: usize = 500;
+/// Facts in one drain answer.
+pub const DRAIN_FACTS: usize = 500;
+
+/// Wrong passwords in a window before 429.
+pub const ATTEMPTS: u32 = 10;
+/// The window of wrong passwords, in seconds, from the first counted try.
+pub const ATTEMPT_WINDOW_SECS: u64 = 300;
+/// Sign-ins a minute from one network, before any hash.
+pub const NETWORK_PER_MINUTE: u32 = 1000;
+/// Sign-ins a minute for one name, before any hash.
+pub const NAME_PER_MINUTE: u32 = 120;
+
+/// Living families of one person; the next sign-in ends the least recently rotated one.
+pub const FAMILIES: u32 = 100;
+
+/// Knowledge of a shard up to this age serves without asking, in milliseconds.
+pub const FRESH_MS: u64 = 1000;
+/// Above this age a request reads before it answers, in milliseconds.
+pub const STALE_MS: u64 = 3000;
+/// How often an unknown `kid` may cost a read, per tenant and isolate, in milliseconds.
+pub const UNKNOWN_KID_MS: u64 = 5000;
+/// `max-age` of the JWKS, in seconds.
+pub const JWKS_MAX_AGE_SECS: u64 = 300;
+/// `stale-while-revalidate` of the JWKS, in seconds.
+pub const JWKS_STALE_SECS: u64 = 600;
+/// Longest access token that any tenant may choose, in seconds.
+pub const ACCESS_TTL_MAX_SECS: u64 = 900;
+/// How long a feed row is kept: twice the longest access token and an hour, in seconds.
+pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
+/// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.
+pub const TOMBSTONE_SECS: u64 = 86_400;
+/// Failure facts that may wait undrained on a shard; above it failures are counted, not kept.
+pub const OUTBOX_FAILURES: u32 = 10_000;
+
+/// Objects on a page, unless `page_size` says otherwise.
+pub const PAGE_SIZE: u32 = 20;
+/// Largest `page_size`.
+pub const PAGE_SIZE_MAX: u32 = 100;

@@ -1,0 +1,157 @@
+//! Who may do what: permissions named `noun.verb`, and the predefined roles.
+
+/// A type that stands for one permission in an extractor's signature.
+pub trait Permitted {
+    /// The permission it stands for.
+    const PERMISSION: Permission;
+}
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A permission. `platform.*` exist at the platform tenant alone.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Permission { $($(#[$doc])* $name,)* }
+
+        impl Permission {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// `noun.verb`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        /// A type for each permission, for use in signatures.
+        pub mod marker {
+            $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub struct $name;
+            impl super::Permitted for $name {
+                const PERMISSION: super::Permission = super::Permission::$name;
+            })*
+        }
+    };
+}
+
+permissions! {
+    /// Read the tenant's people.
+    UsersRead = "users.read",
+    /// Create and edit people below one's rank, their status, roles and password.
+    UsersWrite = "users.write",
+    /// Delete people below one's rank.
+    UsersDelete = "users.delete",
+    /// End people's sessions.
+    SessionsEnd = "sessions.end",
+    /// Read roles and permissions.
+    RolesRead = "roles.read",
+    /// Read the audit log.
+    AuditRead = "audit.read",
+    /// Read the tenant's own settings.
+    TenantRead = "tenant.read",
+    /// Edit the tenant's own settings within the platform's bounds.
+    TenantWrite = "tenant.write",
+    /// List the tenant's signing keys.
+    KeysRead = "keys.read",
+    /// Rotate the tenant's signing keys.
+    KeysRotate = "keys.rotate",
+    /// Revoke a signing key at once.
+    KeysRevoke = "keys.revoke",
+    /// Read every tenant.
+    PlatformTenantsRead = "platform.tenants_read",
+    /// Create, edit, suspend and resume tenants.
+    PlatformTenantsWrite = "platform.tenants_write",
+    /// Delete tenants.
+    PlatformTenantsDelete = "platform.tenants_delete",
+    /// Import signing keys.
+    PlatformKeysImport = "platform.keys_import",
+}
+
+impl Permission {
+    /// Whether it exists at the platform tenant alone.
+    #[must_use]
+    pub fn is_platform(self) -> bool {
+        self.as_str().starts_with("platform.")
+    }
+}
+
+/// A predefined role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its name in tokens and answers.
+    pub name: &'static str,
+    /// Its rank: nobody acts on a rank at or above their own, save root-admins on root-admins.
+    pub rank: i32,
+    /// What it may do.
+    pub permissions: &'static [Permission],
+}
+
+/// The rank of `root-admin`.
+pub const ROOT_RANK: i32 = 100;
+
+/// The four predefined roles, highest rank first. A root-admin of the platform tenant holds the
+/// `platform.*` permissions besides.
+pub const ROLES: [Role; 4] = {
+    use Permission as P;
+    [
+        Role {
+            name: "root-admin",
+            rank: ROOT_RANK,
+            permissions: &[
+                P::UsersRead,
+                P::UsersWrite,
+                P::UsersDelete,
+                P::SessionsEnd,
+                P::RolesRead,
+                P::AuditRead,
+                P::TenantRead,
+                P::TenantWrite,
+                P::KeysRead,
+                P::KeysRotate,
+                P::KeysRevoke,
+                P::PlatformTenantsRead,
+                P::PlatformTenantsWrite,
+                P::PlatformTenantsDelete,
+                P::PlatformKeysImport,
+            ],
+        },
+        Role {
+            name: "co-admin",
+            rank: 80,
+            permissions: &[
+                P::UsersRead,
+                P::UsersWrite,
+                P::UsersDelete,
+                P::SessionsEnd,
+                P::RolesRead,
+                P::AuditRead,
+                P::TenantRead,
+                P::KeysRead,
+            ],
+        },
+        Role { name: "staff", rank: 40, permissions: &[P::UsersRead, P::RolesRead] },
+        Role { name: "client", rank: 10, permissions: &[] },
+    ]
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_noun_dot_verb_and_unique() {
+        let mut names: Vec<_> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+        assert!(names.iter().all(|name| name.split('.').count() == 2));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Permission::ALL.len());
+    }
+
+    #[test]
+    fn a_higher_role_may_do_whatever_a_lower_one_may() {
+        for pair in ROLES.windows(2) {
+            assert!(pair[0].rank > pair[1].rank);
+            assert!(pair[1].permissions.iter().all(|permission| pair[0].permissions.contains(permission)));
+        }
+        assert_eq!(ROLES[0].permissions.len(), Permission::ALL.len());
+    }
+}

@@ -1,0 +1,326 @@
+//! From control to the edge: what one signed push carries, and what the edge says to it.
+//!
+//! Every row has the revision of the change that last touched it; a row is written only where
+//! (`history`, `rev`) is greater than what is there, so order, repeats, overlap and replay are
+//! harmless. A message is one D1 batch: whole or nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+use crate::ids::{SessionId, TenantId, UserId};
+use crate::person::PersonStatus;
+use crate::tenant::Tenant;
+
+/// `POST /internal/v1/push`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Whose rows these are, and whose mark moves. Names travel under the platform tenant's.
+    pub tenant: TenantId,
+    /// The tenant's restore counter; every row of the message is of this history.
+    pub history: i64,
+    /// The range of revisions that this message completes. Absent for changes sent ahead.
+    #[serde(default)]
+    pub complete: Option<Complete>,
+    /// Present while a snapshot is sent.
+    #[serde(default)]
+    pub snapshot: Option<Snapshot>,
+    /// The tenant's document, if it changed.
+    #[serde(default)]
+    pub document: Option<DocumentRow>,
+    /// Names that changed; at the platform tenant alone.
+    #[serde(default)]
+    pub names: Vec<NameRow>,
+    /// People that changed.
+    #[serde(default)]
+    pub users: Vec<UserRow>,
+    /// Identifiers that changed.
+    #[serde(default)]
+    pub identifiers: Vec<IdentifierRow>,
+    /// Sessions that ended; they have no revision, because ending is final.
+    #[serde(default)]
+    pub ended_sessions: Vec<SessionId>,
+}
+
+/// Says that every change with `from < rev <= to` is in this message (or came in earlier ones).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complete {
+    /// Where the mark has to be at least; 0 at the end of a snapshot.
+    pub from: i64,
+    /// Where it goes.
+    pub to: i64,
+}
+
+/// A part of a snapshot: pages stamp their rows, the sweep turns what is unstamped into tombstones,
+/// and the message after it moves the mark with `complete {from: 0, to}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// A random name of this snapshot, 1 to 64 characters.
+    pub id: String,
+    /// The counter when it began: rows above it are left alone.
+    pub to: i64,
+    /// What this message does.
+    pub step: SnapshotStep,
+}
+
+/// Steps of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotStep {
+    /// Rows of the snapshot.
+    Page,
+    /// Tombstones for what no page named; repeated while the answer says `remaining`.
+    Sweep,
+}
+
+/// A tenant's document, or its tombstone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentRow {
+    /// Revision of the change.
+    pub rev: i64,
+    /// The document; its status says `deleted` where the tenant is gone.
+    pub document: Box<Tenant>,
+}
+
+/// A host or slug, or its tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameRow {
+    /// `host:<host>` or `slug:<slug>`.
+    pub name: String,
+    /// Revision in the platform tenant's counter.
+    pub rev: i64,
+    /// The tenant it names; absent in a tombstone.
+    pub tenant: Option<TenantId>,
+    /// The shard with the tenant's document.
+    pub shard: u8,
+}
+
+/// A person as a sign-in needs them: no name, no address, no password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRow {
+    /// The person.
+    pub id: UserId,
+    /// Revision of the change.
+    pub rev: i64,
+    /// Their status; `deleted` makes the row a tombstone.
+    pub status: PersonStatus,
+    /// Raised by every change that ends access tokens.
+    pub access_epoch: i64,
+    /// Raised by every change that ends sessions.
+    pub session_epoch: i64,
+    /// The access epoch of the last password change.
+    pub password_epoch: i64,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// The sealed verifier; absent for a person without a password.
+    pub verifier: Option<String>,
+}
+
+/// A keyed hash by which a person is found, or its tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentifierRow {
+    /// 32 bytes in base64url; see [`crate::derive::identifier_hash`].
+    pub hash: String,
+    /// Revision of the change.
+    pub rev: i64,
+    /// The person; absent in a tombstone.
+    pub user: Option<UserId>,
+}
+
+impl IdentifierRow {
+    /// The text form of a keyed hash.
+    #[must_use]
+    pub fn encode_hash(hash: &[u8; 32]) -> String {
+        URL_SAFE_NO_PAD.encode(hash)
+    }
+}
+
+/// How far the edge has everything of a tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mark {
+    /// The restore counter.
+    pub history: i64,
+    /// The revision.
+    pub rev: i64,
+}
+
+/// 200 of a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The tenant's mark after the message.
+    pub mark: Mark,
+    /// Rows that the sweep left for another message; false but for [`SnapshotStep::Sweep`].
+    pub remaining: bool,
+}
+
+impl Push {
+    /// Rows in the message, of all kinds.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let document = usize::from(self.document.is_some());
+        document + self.names.len() + self.users.len() + self.identifiers.len() + self.ended_sessions.len()
+    }
+
+    /// Checks what types cannot: sizes, ranges, and that nothing speaks for another tenant.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let document_fits = self.document.as_ref().is_none_or(|row| {
+            row.document.id == self.tenant
+                && row.document.history == self.history
+                && row.document.doc_rev == row.rev
+        });
+        let hashes_fit = self.identifiers.iter().all(|row| {
+            let mut hash = [0; 32];
+            URL_SAFE_NO_PAD.decode_slice(&row.hash, &mut hash) == Ok(32)
+        });
+        let range_fits = self.complete.is_none_or(|range| 0 <= range.from && range.from <= range.to);
+        let snapshot_fits = self
+            .snapshot
+            .as_ref()
+            .is_none_or(|it| (1..=64).contains(&it.id.len()) && self.complete.is_none());
+        if self.rows() > crate::limits::PUSH_ROWS {
+            Err(Invalid("push: too many rows"))
+        } else if self.history < 1 || !range_fits || !snapshot_fits {
+            Err(Invalid("push: range"))
+        } else if !document_fits {
+            Err(Invalid("push: document of this tenant and revision"))
+        } else if !hashes_fit {
+            Err(Invalid("push: identifier hash"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// `POST /internal/v1/command`: questions of control, and the one order that has no revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// The marks of these tenants and the shard's incarnation; at most 500.
+    Status {
+        /// The tenants.
+        tenants: Vec<TenantId>,
+    },
+    /// The living sessions of a person.
+    Sessions {
+        /// The tenant.
+        tenant: TenantId,
+        /// The person.
+        user: UserId,
+    },
+    /// Ends one session.
+    EndSession {
+        /// The tenant.
+        tenant: TenantId,
+        /// The session.
+        sid: SessionId,
+    },
+}
+
+/// Answer to [`Command::Status`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusOut {
+    /// Random name of this life of the database.
+    pub incarnation: String,
+    /// The edge's Unix time in milliseconds.
+    pub now_ms: u64,
+    /// Facts that wait to be drained.
+    pub outbox: u64,
+    /// The marks of those tenants that have one.
+    pub marks: Vec<TenantMark>,
+}
+
+/// A tenant's mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantMark {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its mark.
+    pub mark: Mark,
+    /// Revision of its document at the edge.
+    pub doc_rev: i64,
+    /// Revision of its document in KV, as far as D1 knows.
+    pub kv_rev: i64,
+}
+
+/// Answer to [`Command::Sessions`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsOut {
+    /// The living sessions, newest sign-in first.
+    pub sessions: Vec<SessionOut>,
+}
+
+/// A living session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOut {
+    /// Its id.
+    pub sid: SessionId,
+    /// When the person signed in, Unix milliseconds.
+    pub created_at: u64,
+    /// When it was last refreshed, Unix milliseconds.
+    pub rotated_at: u64,
+    /// When it ends at the latest, Unix milliseconds.
+    pub expires_at: u64,
+}
+
+/// Answer to [`Command::EndSession`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndSessionOut {
+    /// Whether this call ended it.
+    pub ended: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> Push {
+        Push {
+            tenant: TenantId::new(1, [1; 10]),
+            history: 1,
+            complete: Some(Complete { from: 0, to: 7 }),
+            snapshot: None,
+            document: Some(DocumentRow { rev: 7, document: Box::new(crate::tenant::tests::tenant()) }),
+            names: vec![],
+            users: vec![],
+            identifiers: vec![],
+            ended_sessions: vec![],
+        }
+    }
+
+    #[test]
+    fn a_message_survives_its_json() {
+        let json = serde_json::to_string(&empty()).unwrap();
+        assert_eq!(serde_json::from_str::<Push>(&json).unwrap(), empty());
+        assert_eq!(empty().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_checked() {
+        let with = |change: &dyn Fn(&mut Push)| {
+            let mut push = empty();
+            change(&mut push);
+            push.check()
+        };
+        assert!(with(&|push| push.tenant = TenantId::new(2, [2; 10])).is_err());
+        assert!(with(&|push| push.history = 0).is_err());
+        assert!(with(&|push| push.complete = Some(Complete { from: 8, to: 7 })).is_err());
+        assert!(
+            with(&|push| push.identifiers.push(IdentifierRow { hash: "AA".into(), rev: 1, user: None }))
+                .is_err()
+        );
+        let row = IdentifierRow { hash: IdentifierRow::encode_hash(&[1; 32]), rev: 1, user: None };
+        assert!(with(&|push| push.identifiers = vec![row.clone(); 500]).is_err());
+        assert!(with(&|push| push.identifiers = vec![row.clone(); 499]).is_ok());
+    }
+}

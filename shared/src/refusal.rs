@@ -1,0 +1,327 @@
+//! Every refusal that an answer may carry, in the contract's words.
+//!
+//! A [`Refusal`] alone knows HTTP: status, code and body. [`TokenFault`] says what is wrong with a
+//! token and words it for each door. Clients of the old service compare these texts, so they are
+//! recorded, not composed.
+
+use serde_json::{Map, Value, json};
+
+/// Machine-readable codes, as published with the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// A token that is not, or no longer, good.
+    TokenNotValid,
+    /// `Authorization` has not two parts.
+    BadAuthorizationHeader,
+    /// The person is not active.
+    UserInactive,
+    /// The person is gone.
+    UserNotFound,
+    /// The password has been changed since.
+    PasswordChanged,
+    /// The tenant is suspended.
+    TenantSuspended,
+    /// The body is too large.
+    TooLarge,
+    /// Something that is needed cannot be reached.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+    /// A push that does not follow the mark.
+    RevisionGap,
+    /// A push of a history that is over.
+    StaleHistory,
+    /// A service signature is missing or does not hold.
+    SignatureInvalid,
+    /// The object is not in a state that allows this.
+    Conflict,
+}
+
+impl Code {
+    /// The code as it stands in a body.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenNotValid => "token_not_valid",
+            Self::BadAuthorizationHeader => "bad_authorization_header",
+            Self::UserInactive => "user_inactive",
+            Self::UserNotFound => "user_not_found",
+            Self::PasswordChanged => "password_changed",
+            Self::TenantSuspended => "tenant_suspended",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+            Self::RevisionGap => "revision_gap",
+            Self::StaleHistory => "stale_history",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// An answer that says no.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body.
+    pub body: Value,
+    /// `Retry-After` in seconds.
+    pub retry_after_secs: Option<u64>,
+}
+
+impl Refusal {
+    /// `{"detail", "code"}`.
+    #[must_use]
+    pub fn new(status: u16, detail: &str, code: Code) -> Self {
+        Self { status, body: json!({"detail": detail, "code": code.as_str()}), retry_after_secs: None }
+    }
+
+    /// `{"detail"}` alone, where the recorded contract has no code.
+    #[must_use]
+    pub fn plain(status: u16, detail: &str) -> Self {
+        Self { status, body: json!({"detail": detail}), retry_after_secs: None }
+    }
+
+    /// 400 with messages by field.
+    #[must_use]
+    pub fn fields<F: Into<String>>(faults: impl IntoIterator<Item = (F, Vec<String>)>) -> Self {
+        let body = faults
+            .into_iter()
+            .map(|(field, messages)| (field.into(), json!(messages)))
+            .collect::<Map<_, _>>();
+        Self { status: 400, body: Value::Object(body), retry_after_secs: None }
+    }
+
+    /// 400 with one message of one field.
+    #[must_use]
+    pub fn field(field: &str, message: &str) -> Self {
+        Self::fields([(field, vec![message.to_owned()])])
+    }
+
+    /// 400: the body is not JSON.
+    #[must_use]
+    pub fn json_parse(reason: &str) -> Self {
+        Self::plain(400, &format!("JSON parse error - {reason}"))
+    }
+
+    /// 400: the body is JSON but no object; `kind` in Python's words.
+    #[must_use]
+    pub fn not_an_object(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null => "NoneType",
+            Value::Bool(_) => "bool",
+            Value::Number(number) if number.is_f64() => "float",
+            Value::Number(_) => "int",
+            Value::String(_) => "str",
+            Value::Array(_) => "list",
+            Value::Object(_) => "dict",
+        };
+        Self::field("non_field_errors", &format!("Invalid data. Expected a dictionary, but got {kind}."))
+    }
+
+    /// 401: no credentials on a protected route.
+    #[must_use]
+    pub fn no_credentials() -> Self {
+        Self::plain(401, "Authentication credentials were not provided.")
+    }
+
+    /// 401: `Authorization` is not two parts.
+    #[must_use]
+    pub fn bad_authorization_header() -> Self {
+        Self::new(
+            401,
+            "Authorization header must contain two space-delimited values",
+            Code::BadAuthorizationHeader,
+        )
+    }
+
+    /// 401: a sign-in that failed, whatever the reason.
+    #[must_use]
+    pub fn no_active_account() -> Self {
+        Self::plain(401, "No active account found with the given credentials")
+    }
+
+    /// 401: a service signature that is missing, stale or foreign.
+    #[must_use]
+    pub fn unsigned() -> Self {
+        Self::new(401, "A valid service signature is required.", Code::SignatureInvalid)
+    }
+
+    /// 403: the caller may not.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::plain(403, "You do not have permission to perform this action.")
+    }
+
+    /// 403: the tenant is suspended.
+    #[must_use]
+    pub fn tenant_suspended() -> Self {
+        Self::new(403, "This tenant is suspended.", Code::TenantSuspended)
+    }
+
+    /// 404: a path, tenant or object that is not there.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::plain(404, "Not found.")
+    }
+
+    /// 405.
+    #[must_use]
+    pub fn method_not_allowed(method: &str) -> Self {
+        Self::plain(405, &format!("Method \"{method}\" not allowed."))
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::new(413, "Request body is too large.", Code::TooLarge)
+    }
+
+    /// 415: a media type that the route does not read; absent with a body is one, too.
+    #[must_use]
+    pub fn unsupported_media_type(media_type: &str) -> Self {
+        Self::plain(415, &format!("Unsupported media type \"{media_type}\" in request."))
+    }
+
+    /// 429 with the seconds until the next try.
+    #[must_use]
+    pub fn throttled(wait_secs: u64) -> Self {
+        let unit = if wait_secs == 1 { "second" } else { "seconds" };
+        let detail = format!("Request was throttled. Expected available in {wait_secs} {unit}.");
+        Self { retry_after_secs: Some(wait_secs), ..Self::plain(429, &detail) }
+    }
+
+    /// 503: storage or control cannot be reached. Never a guess.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let refusal = Self::new(503, "Service temporarily unavailable.", Code::Unavailable);
+        Self { retry_after_secs: Some(1), ..refusal }
+    }
+
+    /// 500: a fault of ours; the log has the cause.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(500, "Internal error.", Code::Internal)
+    }
+}
+
+/// What is wrong with a token, in the order in which it is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TokenFault {
+    /// Bad signature, another tenant, an unknown or revoked key, not a token at all.
+    #[error("invalid token")]
+    Invalid,
+    /// Past `exp`, or past a deadline of its family.
+    #[error("expired token")]
+    Expired,
+    /// A good token of another kind.
+    #[error("token of another kind")]
+    WrongType,
+    /// The person is deleted.
+    #[error("person deleted")]
+    UserNotFound,
+    /// The person is not active.
+    #[error("person not active")]
+    UserInactive,
+    /// The password has been changed since.
+    #[error("password changed")]
+    PasswordChanged,
+    /// A lower epoch, an ended family, a generation that is behind.
+    #[error("ended session")]
+    Blacklisted,
+}
+
+impl TokenFault {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Invalid => "Token is invalid",
+            Self::Expired => "Token is expired",
+            Self::WrongType => "Token has wrong type",
+            Self::UserNotFound | Self::UserInactive | Self::PasswordChanged | Self::Blacklisted => {
+                "Token is blacklisted"
+            }
+        }
+    }
+
+    /// At a protected route, as Bearer.
+    #[must_use]
+    pub fn as_bearer(self) -> Refusal {
+        match self {
+            Self::UserNotFound => Refusal::new(401, "User not found", Code::UserNotFound),
+            Self::UserInactive => Refusal::new(401, "User is inactive", Code::UserInactive),
+            Self::PasswordChanged => {
+                Refusal::new(401, "The user's password has been changed.", Code::PasswordChanged)
+            }
+            Self::Invalid | Self::Expired | Self::WrongType | Self::Blacklisted => Refusal {
+                status: 401,
+                body: json!({
+                    "detail": "Given token not valid for any token type",
+                    "code": Code::TokenNotValid.as_str(),
+                    "messages": [{"token_class": "AccessToken", "token_type": "access", "message": self.words()}],
+                }),
+                retry_after_secs: None,
+            },
+        }
+    }
+
+    /// At refresh, where only the person's status has words of its own.
+    #[must_use]
+    pub fn at_refresh(self) -> Refusal {
+        match self {
+            Self::UserInactive | Self::UserNotFound => {
+                Refusal::plain(401, "No active account found for the given token.")
+            }
+            Self::Invalid | Self::Expired | Self::WrongType | Self::PasswordChanged | Self::Blacklisted => {
+                Refusal::new(401, self.words(), Code::TokenNotValid)
+            }
+        }
+    }
+
+    /// At verify, blacklist and logout.
+    #[must_use]
+    pub fn at_verify(self) -> Refusal {
+        Refusal::new(401, self.words(), Code::TokenNotValid)
+    }
+
+    /// At validate, which says `"valid": false` besides.
+    #[must_use]
+    pub fn at_validate(self) -> Refusal {
+        let body = json!({"valid": false, "detail": self.words(), "code": Code::TokenNotValid.as_str()});
+        Refusal { status: 401, body, retry_after_secs: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recorded_words_stand() {
+        assert_eq!(
+            TokenFault::Invalid.as_bearer().body,
+            json!({"detail": "Given token not valid for any token type", "code": "token_not_valid",
+                "messages": [{"token_class": "AccessToken", "token_type": "access", "message": "Token is invalid"}]})
+        );
+        assert_eq!(
+            TokenFault::UserInactive.as_bearer().body,
+            json!({"detail": "User is inactive", "code": "user_inactive"})
+        );
+        assert_eq!(
+            TokenFault::UserInactive.at_refresh().body,
+            json!({"detail": "No active account found for the given token."})
+        );
+        assert_eq!(
+            TokenFault::Blacklisted.at_validate().body,
+            json!({"valid": false, "detail": "Token is blacklisted", "code": "token_not_valid"})
+        );
+        assert_eq!(
+            Refusal::throttled(60).body["detail"],
+            "Request was throttled. Expected available in 60 seconds."
+        );
+        assert_eq!(
+            Refusal::not_an_object(&json!([])).body,
+            json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]})
+        );
+    }
+}

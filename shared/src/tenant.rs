@@ -1,0 +1,179 @@
+//! The tenant's document: everything the edge knows about a tenant, pushed whole by control, with a
+//! revision of its own. It holds no secret in clear.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{HostName, KeyId, Slug, TenantId};
+use crate::jwk::PublicKey;
+use crate::settings::Settings;
+
+/// State of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Committed, its cell not made yet. Unknown to the edge's callers.
+    Provisioning,
+    /// In use.
+    Active,
+    /// Keys and health are served, nothing else.
+    Suspended,
+    /// Gone for good; its names and ids are never given again.
+    Deleted,
+}
+
+/// State of a signing key. Removed keys are in no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Published, does not sign before its `sign_from`.
+    Next,
+    /// Signs.
+    Active,
+    /// Signed; its tokens still verify.
+    Retired,
+    /// Refused at once and not published.
+    Revoked,
+}
+
+/// A signing key as the edge holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKey {
+    /// RFC 7638 thumbprint.
+    pub kid: KeyId,
+    /// The public half.
+    pub public: PublicKey,
+    /// State as control knows it. What signs is decided by `sign_from`, so that all isolates switch
+    /// at once without another push.
+    pub state: KeyState,
+    /// Unix seconds from which it signs; `None` while nobody has asked for a rotation.
+    pub sign_from: Option<u64>,
+    /// PKCS#8, sealed to the edge; absent once it may not sign any more.
+    pub sealed: Option<String>,
+}
+
+/// A root secret, sealed to the edge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Its number, counted up at every rotation of the root.
+    pub version: u32,
+    /// 32 bytes, sealed.
+    pub sealed: String,
+}
+
+/// The tenant's document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its short name.
+    pub slug: Slug,
+    /// Its state.
+    pub status: Status,
+    /// Restore counter of the tenant in control.
+    pub history: i64,
+    /// Revision of this document within `history`.
+    pub doc_rev: i64,
+    /// `iss` of every token.
+    pub issuer: String,
+    /// `aud` of access tokens, where the tenant has one.
+    pub audience: Option<String>,
+    /// Its own hosts.
+    pub hosts: Vec<HostName>,
+    /// The D1 shards that hold its people.
+    pub shards: Vec<u8>,
+    /// Its choices.
+    pub settings: Settings,
+    /// Its signing keys, oldest first.
+    pub keys: Vec<SigningKey>,
+    /// Its session roots: the current one first, then the one before.
+    pub session_roots: Vec<Root>,
+    /// Its lookup root.
+    pub lookup_root: Root,
+    /// A sealed verifier that no password satisfies.
+    pub dummy_verifier: String,
+}
+
+impl Tenant {
+    /// The key that signs at `now_secs`: of those not revoked whose time has come, the latest.
+    #[must_use]
+    pub fn signing_key(&self, now_secs: u64) -> Option<&SigningKey> {
+        let ready = self.keys.iter().filter(|key| key.state != KeyState::Revoked && key.sealed.is_some());
+        let due = ready.filter(|key| key.sign_from.is_some_and(|from| from <= now_secs));
+        due.max_by_key(|key| key.sign_from)
+    }
+
+    /// The key that verifies tokens naming `kid`, unless it is unknown or revoked.
+    #[must_use]
+    pub fn verifying_key(&self, kid: &str) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.kid.as_str() == kid && key.state != KeyState::Revoked)
+    }
+
+    /// The published keys: next, active and retired.
+    pub fn published_keys(&self) -> impl Iterator<Item = &SigningKey> {
+        self.keys.iter().filter(|key| key.state != KeyState::Revoked)
+    }
+
+    /// (`history`, `doc_rev`): a reader never goes back to a smaller one.
+    #[must_use]
+    pub fn revision(&self) -> (i64, i64) {
+        (self.history, self.doc_rev)
+    }
+
+    /// The shard of the tenant's people. A list of one today.
+    #[must_use]
+    pub fn shard(&self) -> u8 {
+        self.shards.first().copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    pub(crate) fn key(fill: u8, state: KeyState, sign_from: Option<u64>) -> SigningKey {
+        let public = PublicKey::parse(&URL_SAFE_NO_PAD.encode([fill | 0x81; 256]), "AQAB").unwrap();
+        SigningKey { kid: public.key_id(), public, state, sign_from, sealed: Some(String::from("sealed")) }
+    }
+
+    pub(crate) fn tenant() -> Tenant {
+        Tenant {
+            id: TenantId::new(1, [1; 10]),
+            slug: Slug::parse("acme").unwrap(),
+            status: Status::Active,
+            history: 1,
+            doc_rev: 7,
+            issuer: String::from("https://acme.example"),
+            audience: None,
+            hosts: vec![],
+            shards: vec![0],
+            settings: Settings::default(),
+            keys: vec![key(0, KeyState::Active, Some(10)), key(2, KeyState::Next, Some(20))],
+            session_roots: vec![],
+            lookup_root: Root { version: 1, sealed: String::new() },
+            dummy_verifier: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_signs_from_its_time_without_another_push() {
+        let mut tenant = tenant();
+        let signing = |tenant: &Tenant, now| tenant.signing_key(now).map(|key| key.sign_from);
+        assert_eq!(signing(&tenant, 9), None);
+        assert_eq!(signing(&tenant, 19), Some(Some(10)));
+        assert_eq!(signing(&tenant, 20), Some(Some(20)));
+        tenant.keys[1].state = KeyState::Revoked;
+        assert_eq!(signing(&tenant, 20), Some(Some(10)));
+        assert_eq!(tenant.published_keys().count(), 1);
+        let revoked = tenant.keys[1].kid.clone();
+        assert!(tenant.verifying_key(revoked.as_str()).is_none());
+    }
+
+    #[test]
+    fn the_document_survives_its_json() {
+        let json = serde_json::to_string(&tenant()).unwrap();
+        assert_eq!(serde_json::from_str::<Tenant>(&json).unwrap(), tenant());
+    }
+}

@@ -1,0 +1,225 @@
+//! The two kinds of JWT that Wardgate makes, each with its own form and its own parser.
+//!
+//! An access token is an RS256 JWS that anybody can verify; signing is asynchronous at the edge
+//! (WebCrypto), so this module makes what is signed and reads what was verified. A refresh token is
+//! an HS256 JWS that Wardgate alone can verify; jwt-compact makes and checks it here. No parser
+//! tries a second kind, and no function takes an algorithm from a token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use jwt_compact::alg::{Hs256, Hs256Key};
+use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
+use serde::{Deserialize, Serialize};
+
+use crate::claims::AccessClaims;
+use crate::derive::{Purpose, Secret, derive};
+use crate::ids::{KeyId, SessionId, TenantId, UserId};
+use crate::jws::Jws;
+use crate::refusal::TokenFault;
+
+/// Header and payload of an access token, encoded and joined: what the tenant's key signs.
+///
+/// # Errors
+/// Not for claims that came from this crate's types.
+pub fn access_signing_input(kid: &KeyId, claims: &AccessClaims<'_>) -> Result<String, TokenFault> {
+    // A key id is base64url, so the header needs no escaping.
+    let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{kid}"}}"#));
+    let payload = serde_json::to_vec(claims).map_err(|_| TokenFault::Invalid)?;
+    Ok(format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload)))
+}
+
+/// Appends the signature.
+#[must_use]
+pub fn join_signature(signing_input: String, signature: &[u8]) -> String {
+    let mut token = signing_input;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    token
+}
+
+/// What a refresh token says, made from its row: the same row gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// The family.
+    pub sid: SessionId,
+    /// The generation, counted from 1.
+    pub generation: i64,
+    /// The person.
+    pub user: UserId,
+    /// When this generation was made, Unix seconds: the row's `rotated_at`.
+    pub issued_at: i64,
+    /// The earlier of idle and absolute deadline, Unix seconds.
+    pub expires_at: i64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct RefreshClaims {
+    token_type: String,
+    jti: String,
+    user_id: String,
+    sub: UserId,
+    sid: SessionId,
+    tenant: TenantId,
+    iss: String,
+}
+
+/// The key of a tenant's refresh tokens, of one version of its session root. No `Debug`.
+pub struct RefreshKey {
+    header: Header,
+    header_segment: String,
+    key: Hs256Key,
+    tenant: TenantId,
+}
+
+impl RefreshKey {
+    /// Derives the key from session root `version`.
+    #[must_use]
+    pub fn new(version: u32, session_root: &Secret, tenant: TenantId) -> Self {
+        let key = derive(session_root, tenant, Purpose::Refresh);
+        let kid = format!("r{version}");
+        let header_segment =
+            URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"refresh+jwt"}}"#));
+        let header = Header::empty().with_key_id(kid).with_token_type("refresh+jwt");
+        Self { header, header_segment, key: Hs256Key::new(key.expose()), tenant }
+    }
+
+    /// Whether `unverified_token` begins with exactly this key's header. The header of a refresh
+    /// token is compared, never parsed.
+    #[must_use]
+    pub fn wrote_header_of(&self, unverified_token: &str) -> bool {
+        Jws::split(unverified_token).is_some_and(|jws| jws.header == self.header_segment)
+    }
+
+    /// Makes the token of a row.
+    ///
+    /// # Errors
+    /// A time that no calendar has.
+    pub fn sign(&self, refresh: &Refresh, issuer: &str) -> Result<String, TokenFault> {
+        let custom = RefreshClaims {
+            token_type: String::from("refresh"),
+            jti: format!("{}.{}", refresh.sid, refresh.generation),
+            user_id: refresh.user.to_string(),
+            sub: refresh.user,
+            sid: refresh.sid,
+            tenant: self.tenant,
+            iss: issuer.to_owned(),
+        };
+        let mut claims = Claims::new(custom);
+        claims.issued_at = DateTime::from_timestamp(refresh.issued_at, 0);
+        claims.expiration = DateTime::from_timestamp(refresh.expires_at, 0);
+        if claims.issued_at.is_none() || claims.expiration.is_none() {
+            return Err(TokenFault::Invalid);
+        }
+        Hs256.token(&self.header, &claims, &self.key).map_err(|_| TokenFault::Invalid)
+    }
+
+    /// Verifies a token and says what it names. Its times are read, not judged: the row decides.
+    ///
+    /// # Errors
+    /// [`TokenFault::Invalid`] for another header, signature, tenant or shape.
+    pub fn verify(&self, unverified_token: &str) -> Result<Refresh, TokenFault> {
+        let invalid = TokenFault::Invalid;
+        if !self.wrote_header_of(unverified_token) {
+            return Err(invalid);
+        }
+        let untrusted = <UntrustedToken>::new(unverified_token).map_err(|_| invalid)?;
+        let token = Hs256.validator::<RefreshClaims>(&self.key).validate(&untrusted).map_err(|_| invalid)?;
+        let claims = token.claims();
+        let custom = &claims.custom;
+        let (sid_text, generation_text) = custom.jti.rsplit_once('.').ok_or(invalid)?;
+        let generation: i64 = generation_text.parse().map_err(|_| invalid)?;
+        let named = custom.token_type == "refresh" && custom.tenant == self.tenant && generation >= 1;
+        if !named || SessionId::parse(sid_text) != Ok(custom.sid) {
+            return Err(invalid);
+        }
+        let (Some(issued_at), Some(expires_at)) = (claims.issued_at, claims.expiration) else {
+            return Err(invalid);
+        };
+        Ok(Refresh {
+            sid: custom.sid,
+            generation,
+            user: custom.sub,
+            issued_at: issued_at.timestamp(),
+            expires_at: expires_at.timestamp(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tenant(fill: u8) -> TenantId {
+        TenantId::new(u64::from(fill), [fill; 10])
+    }
+
+    fn refresh(generation: i64) -> Refresh {
+        Refresh {
+            sid: SessionId::new(0, [2; 16]),
+            generation,
+            user: UserId::new(5, [5; 10]),
+            issued_at: 1_700_000_000,
+            expires_at: 1_700_086_400,
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_survives_the_round_and_is_the_same_twice() {
+        let key = RefreshKey::new(1, &Secret::new([1; 32]), tenant(1));
+        let token = key.sign(&refresh(3), "https://acme.example").unwrap();
+        assert_eq!(key.verify(&token), Ok(refresh(3)));
+        assert_eq!(key.sign(&refresh(3), "https://acme.example").unwrap(), token);
+        assert!(token.len() < 1500);
+        let payload = Jws::split(&token).unwrap().payload_bytes().unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(claims["token_type"], "refresh");
+        assert_eq!(claims["exp"], 1_700_086_400);
+        assert!(claims.get("aud").is_none() && claims.get("roles").is_none());
+    }
+
+    #[test]
+    fn the_header_that_is_compared_is_the_header_that_is_written() {
+        let key = RefreshKey::new(12, &Secret::new([1; 32]), tenant(1));
+        let token = key.sign(&refresh(1), "i").unwrap();
+        assert!(key.wrote_header_of(&token));
+        let newer = RefreshKey::new(13, &Secret::new([1; 32]), tenant(1));
+        assert!(!newer.wrote_header_of(&token));
+    }
+
+    #[test]
+    fn other_tenants_roots_and_headers_do_not_verify() {
+        let key = RefreshKey::new(1, &Secret::new([1; 32]), tenant(1));
+        let token = key.sign(&refresh(1), "i").unwrap();
+        assert!(RefreshKey::new(1, &Secret::new([1; 32]), tenant(2)).verify(&token).is_err());
+        assert!(RefreshKey::new(1, &Secret::new([2; 32]), tenant(1)).verify(&token).is_err());
+        let jws = Jws::split(&token).unwrap();
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"r1","typ":"JWT"}"#]
+        {
+            let forged = format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(header), jws.payload, jws.signature);
+            assert!(key.verify(&forged).is_err(), "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_or_altered_token_is_refused(at in 0usize..400, byte in "[A-Za-z0-9_.-]") {
+            let key = RefreshKey::new(1, &Secret::new([1; 32]), tenant(1));
+            let token = key.sign(&refresh(1), "i").unwrap();
+            let at = at % token.len();
+            prop_assert!(key.verify(&token[..at]).is_err());
+            let altered = format!("{}{byte}{}", &token[..at], &token[at + 1..]);
+            prop_assert_eq!(key.verify(&altered).is_ok(), altered == token);
+            let extended = format!("{token}{byte}");
+            prop_assert!(key.verify(&extended).is_err());
+        }
+
+        #[test]
+        fn any_text_is_safe(text: String) {
+            let key = RefreshKey::new(1, &Secret::new([1; 32]), tenant(1));
+            prop_assert!(key.verify(&text).is_err());
+        }
+    }
+}
