@@ -1,1 +1,13 @@
-//! placeholder
+//! Wardgate's control plane: owns tenants, people, roles and keys over PostgreSQL, and feeds the edge.
+//!
+//! Sliced by noun. Each slice has its model (pure), its store (SQL) and its routes; [`http`] lists
+//! every path, [`edges`] is how the edge learns, [`db::TenantTx`] the transaction everything
+//! happens in.
+
+pub mod at_rest;
+pub mod db;
+pub mod edges;
+pub mod failure;
+pub mod settings;
+pub mod world;
+pub mod keys;

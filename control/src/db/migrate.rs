@@ -1,0 +1,140 @@
+//! Migrations: of the schema `platform` once, of every cell by itself.
+//!
+//! Each has a version of its own, so a run that was killed goes on where it stopped, and one broken
+//! cell neither stops nor corrupts the others. sqlx's own lock is one for the whole database and
+//! stays held after an error, so each schema is guarded by a lock of its own, which PostgreSQL
+//! drops with the connection.
+
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::roles::{self, Roles, connect_as_owner};
+use super::CellName;
+use crate::failure::Failure;
+use crate::settings::Database;
+
+static PLATFORM: Migrator = sqlx::migrate!("../migrations/platform");
+static TENANT: Migrator = sqlx::migrate!("../migrations/tenant");
+const PLATFORM_GRANTS: &str = include_str!("../../../migrations/platform/grants.sql");
+const TENANT_GRANTS: &str = include_str!("../../../migrations/tenant/grants.sql");
+
+/// What became of one cell.
+#[derive(Debug)]
+pub struct CellOutcome {
+    /// Which.
+    pub cell: CellName,
+    /// Its version now, or why it stayed behind.
+    pub version: Result<i64, Failure>,
+}
+
+/// The version that a cell has when nothing is left to do.
+#[must_use]
+pub fn newest() -> i64 {
+    TENANT.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Makes the roles where an administrator's URL is given, then brings the schema `platform` up to
+/// date.
+///
+/// # Errors
+/// The database's.
+pub async fn platform(settings: &Database) -> Result<Roles, Failure> {
+    let roles = Roles::of(settings)?;
+    if let Some(admin_url) = &settings.admin_url {
+        roles::ensure(settings, &roles, admin_url).await?;
+    }
+    let mut connection = connect_as_owner(settings, &roles).await?;
+    apply(&mut connection, &PLATFORM, "platform", &roles.fill(PLATFORM_GRANTS)).await?;
+    connection.close().await?;
+    Ok(roles)
+}
+
+/// Makes or brings up to date one cell and records its version.
+///
+/// # Errors
+/// The database's; what was applied before the failing migration stays applied.
+pub async fn cell(settings: &Database, roles: &Roles, cell: &CellName, kind: &str) -> Result<i64, Failure> {
+    let mut connection = connect_as_owner(settings, roles).await?;
+    let grants = roles.fill(TENANT_GRANTS).replace("{cell}", cell.as_str());
+    apply(&mut connection, &TENANT, cell.as_str(), &grants).await?;
+    sqlx::query!(
+        "insert into platform.cells (name, kind, version, created_at, migrated_at)
+         values ($1, $2, $3, now(), now())
+         on conflict (name) do update
+         set version = excluded.version, migrated_at = excluded.migrated_at
+         where cells.version <> excluded.version",
+        cell.as_str(),
+        kind,
+        newest(),
+    )
+    .execute(&mut connection)
+    .await?;
+    connection.close().await?;
+    Ok(newest())
+}
+
+/// Brings every cell up to date that is not.
+///
+/// # Errors
+/// If the list of cells cannot be read; a cell's own failure is in its outcome.
+pub async fn cells(settings: &Database, roles: &Roles) -> Result<Vec<CellOutcome>, Failure> {
+    let mut connection = connect_as_owner(settings, roles).await?;
+    let rows = sqlx::query!("select name, kind from platform.cells order by name").fetch_all(&mut connection).await?;
+    connection.close().await?;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let name = CellName::parse(&row.name)?;
+        let version = cell(settings, roles, &name, &row.kind).await;
+        outcomes.push(CellOutcome { cell: name, version });
+    }
+    Ok(outcomes)
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    source: &Migrator,
+    schema: &str,
+    grants: &str,
+) -> Result<(), Failure> {
+    // `schema` is `platform` or a validated cell name.
+    sqlx::query("select pg_advisory_lock(hashtextextended('wardgate/migrate/' || $1, 0))")
+        .bind(schema)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("create schema if not exists {schema}; set search_path = {schema}")))
+        .execute(&mut *connection)
+        .await?;
+    let mut migrator = Migrator::with_migrations(source.iter().cloned().collect());
+    migrator.dangerous_set_table_name(format!("{schema}.schema_versions"));
+    migrator.set_locking(false);
+    let applied = migrator.run_direct(None, &mut *connection, false).await;
+    applied.map_err(|error| Failure::Cell(format!("{schema}: {error}")))?;
+    sqlx::raw_sql(AssertSqlSafe(format!("begin; {grants}; commit"))).execute(&mut *connection).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tenant_table_forces_row_security_and_leads_with_the_tenant() {
+        for migration in TENANT.iter() {
+            let sql = migration.sql.as_str();
+            for table in sql.lines().filter_map(|line| line.strip_prefix("create table ")) {
+                let name = table.trim_end_matches(" (");
+                for needed in [
+                    format!("alter table {name} enable row level security"),
+                    format!("alter table {name} force row level security"),
+                    format!("create policy tenant_rows on {name}"),
+                ] {
+                    assert!(sql.contains(&needed), "{name} lacks: {needed}");
+                }
+            }
+            for key in sql.split("primary key (").skip(1) {
+                assert!(key.starts_with("tenant_id"), "a key that does not begin with tenant_id: {key:.40}");
+            }
+            assert!(!sql.contains("create type") && !sql.contains("create extension"), "would break other cells");
+        }
+    }
+}

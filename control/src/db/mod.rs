@@ -1,0 +1,128 @@
+//! PostgreSQL: pools, cells, the transaction of a tenant, roles, migrations.
+//!
+//! Every request works inside [`Db::tenant_tx`]; nothing else may read a tenant's tables. SQL of
+//! tenant tables is unqualified, SQL of the platform names the schema `platform`.
+
+mod cell;
+pub mod migrate;
+mod roles;
+mod tx;
+
+pub use cell::CellName;
+pub use roles::Roles;
+pub use tx::TenantTx;
+
+use std::collections::HashMap;
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shared::ids::TenantId;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::failure::Failure;
+use crate::settings;
+
+/// A request that cannot have a connection in this time is answered 503: quick, not queued.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// The pools of the serving roles.
+#[derive(Clone)]
+pub struct Db {
+    /// Serves requests, under row security.
+    app: PgPool,
+    /// Finds what is due.
+    relay: PgPool,
+    /// A tenant never changes its cell, so what was looked up once stays right.
+    cells: Arc<Mutex<HashMap<TenantId, CellName>>>,
+}
+
+impl Db {
+    /// Prepares the pools; connects when first used, so that a start does not need the database.
+    ///
+    /// # Errors
+    /// For URLs that do not parse.
+    pub fn new(settings: &settings::Database) -> Result<Self, Failure> {
+        let pool = |url: &settings::DatabaseUrl, size| {
+            let options = connect_options(url)?;
+            let pool = PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(ACQUIRE)
+                .max_lifetime(MAX_LIFETIME)
+                .connect_lazy_with(options);
+            Ok::<_, Failure>(pool)
+        };
+        Ok(Self {
+            app: pool(&settings.app_url, settings.max_connections)?,
+            relay: pool(&settings.relay_url, 5)?,
+            cells: Arc::default(),
+        })
+    }
+
+    /// The pool of the serving role, for tables of the platform.
+    #[must_use]
+    pub fn app(&self) -> &PgPool {
+        &self.app
+    }
+
+    /// The pool of the relay role.
+    #[must_use]
+    pub fn relay(&self) -> &PgPool {
+        &self.relay
+    }
+
+    /// Begins a transaction that sees one tenant's rows: BEGIN, the cell and the tenant travel in
+    /// one round trip.
+    ///
+    /// # Errors
+    /// No such tenant is [`sqlx::Error::RowNotFound`].
+    pub async fn tenant_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        let cell = self.cell_of(tenant).await?;
+        TenantTx::begin(&self.app, tenant, &cell, "").await
+    }
+
+    /// The same, reading one unchanging picture: what a push says is true at one revision.
+    ///
+    /// # Errors
+    /// As [`Db::tenant_tx`].
+    pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        let cell = self.cell_of(tenant).await?;
+        TenantTx::begin(&self.app, tenant, &cell, " ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    async fn cell_of(&self, tenant: TenantId) -> Result<CellName, Failure> {
+        if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
+            return Ok(cell.clone());
+        }
+        let text = sqlx::query_scalar!("select cell from platform.tenants where id = $1", tenant.uuid())
+            .fetch_one(&self.app)
+            .await?;
+        let cell = CellName::parse(&text)?;
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, cell.clone());
+        Ok(cell)
+    }
+
+    /// Whether the database answers now.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        sqlx::query("select 1").execute(&self.app).await?;
+        Ok(())
+    }
+
+    /// Closes the pools, waiting for what is under way.
+    pub async fn close(&self) {
+        self.app.close().await;
+        self.relay.close().await;
+    }
+}
+
+/// Options for one URL, with limits on the server's side for what a client cannot end.
+pub(crate) fn connect_options(url: &settings::DatabaseUrl) -> Result<PgConnectOptions, Failure> {
+    let options = PgConnectOptions::from_str(url.expose())?.application_name("wardgate");
+    // A transaction whose client is gone or stuck must not hold a tenant's counter.
+    Ok(options.options([("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "30s")]))
+}

@@ -1,0 +1,154 @@
+//! The four database roles. They belong to the whole PostgreSQL cluster, hence the prefix.
+//!
+//! `<prefix>_owner` owns every table and cannot sign in; `_migrate` becomes the owner to make and
+//! change cells; `_app` serves requests under row security; `_relay` finds what is due. The app is
+//! neither owner nor exempt from row security, and a start where it is, is refused.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+
+use super::connect_options;
+use crate::failure::Failure;
+use crate::settings::{Database, DatabaseUrl};
+
+/// The names of the roles.
+#[derive(Clone, Debug)]
+pub struct Roles {
+    /// Owns, cannot sign in.
+    pub owner: String,
+    /// Makes and changes cells.
+    pub migrate: String,
+    /// Serves requests.
+    pub app: String,
+    /// Finds what is due.
+    pub relay: String,
+}
+
+impl Roles {
+    /// The names by the settings, checked against the user names in the three URLs.
+    ///
+    /// # Errors
+    /// If a URL signs in as another role than the one it is for.
+    pub fn of(settings: &Database) -> Result<Self, Failure> {
+        let app = connect_options(&settings.app_url)?;
+        let prefix = match &settings.role_prefix {
+            Some(prefix) => prefix.clone(),
+            None => app.get_database().unwrap_or("wardgate").to_owned(),
+        };
+        // The names stand in grants.sql unquoted.
+        let plain = prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if prefix.is_empty() || prefix.len() > 50 || !plain || prefix.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(Failure::Cell(format!("WARDGATE_DATABASE_ROLE_PREFIX is not plain: `{prefix}`")));
+        }
+        let named = |end: &str| format!("{prefix}_{end}");
+        let roles =
+            Self { owner: named("owner"), migrate: named("migrate"), app: named("app"), relay: named("relay") };
+        for (url, role, variable) in [
+            (&settings.migrate_url, &roles.migrate, "WARDGATE_DATABASE_MIGRATE_URL"),
+            (&settings.app_url, &roles.app, "WARDGATE_DATABASE_APP_URL"),
+            (&settings.relay_url, &roles.relay, "WARDGATE_DATABASE_RELAY_URL"),
+        ] {
+            if connect_options(url)?.get_username() != role {
+                return Err(Failure::Cell(format!("{variable} must sign in as `{role}`")));
+            }
+        }
+        Ok(roles)
+    }
+
+    /// Puts the names into a text of grants.
+    #[must_use]
+    pub fn fill(&self, sql: &str) -> String {
+        sql.replace("{app}", &self.app).replace("{relay}", &self.relay)
+    }
+}
+
+/// Makes what is missing of roles, database privileges and schema, as the administrator.
+///
+/// # Errors
+/// The database's, or a serving role that row security does not bind.
+pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl) -> Result<(), Failure> {
+    let mut admin = PgConnection::connect_with(&connect_options(admin_url)?).await?;
+    create(&mut admin, &roles.owner, None).await?;
+    for (role, url) in [
+        (&roles.migrate, &settings.migrate_url),
+        (&roles.app, &settings.app_url),
+        (&roles.relay, &settings.relay_url),
+    ] {
+        create(&mut admin, role, Some(password(url)?)).await?;
+    }
+    let database = sqlx::query_scalar::<_, String>("select quote_ident(current_database())").fetch_one(&mut admin).await?;
+    let Roles { owner, migrate, app, relay } = roles;
+    let grants = format!(
+        "grant {owner} to {migrate};
+         grant {owner} to current_user;
+         revoke create on schema public from public;
+         revoke create, temporary on database {database} from public;
+         grant connect on database {database} to {migrate}, {app}, {relay};
+         grant create on database {database} to {owner};
+         create schema if not exists platform authorization {owner}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut admin).await?;
+    admin.close().await?;
+    Ok(())
+}
+
+/// Another `migrate` in this cluster may make the same role at the same moment: that is no error.
+async fn create(admin: &mut PgConnection, role: &str, login: Option<String>) -> Result<(), Failure> {
+    let statement = match login {
+        None => format!("create role {role} nologin"),
+        Some(password) => {
+            let literal = sqlx::query_scalar::<_, String>("select quote_literal($1)")
+                .bind(password)
+                .fetch_one(&mut *admin)
+                .await?;
+            format!("create role {role} login nosuperuser nobypassrls nocreatedb nocreaterole password {literal}")
+        }
+    };
+    match sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await {
+        Ok(_) => Ok(()),
+        // duplicate_object, or the unique violation of two at once.
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42710" | "23505")) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn password(url: &DatabaseUrl) -> Result<String, Failure> {
+    // The driver keeps the password to itself, so it is read from the URL again.
+    let parsed = reqwest::Url::parse(url.expose()).map_err(|_| Failure::Unreadable("database URL"))?;
+    let encoded = parsed.password().unwrap_or_default();
+    // In a URL's password only percent escapes are special; a plus sign is itself.
+    let pairs = format!("p={}", encoded.replace('+', "%2B"));
+    let decoded = form_urlencoded::parse(pairs.as_bytes()).next().map(|(_, value)| value.into_owned());
+    Ok(decoded.unwrap_or_default())
+}
+
+/// Connects as the migrate role and becomes the owner. The connection is for one purpose and is
+/// closed after it, because `SET ROLE` and the search path outlive a transaction.
+///
+/// # Errors
+/// The database's.
+pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgConnection, Failure> {
+    let options: PgConnectOptions = connect_options(&settings.migrate_url)?
+        .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
+    let mut connection = PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("set role {}", roles.owner))).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Refuses a serving role that row security would not bind.
+///
+/// # Errors
+/// If the role is a superuser, exempt from row security, or a member of the owner.
+pub async fn refuse_exempt(app: &PgPool, roles: &Roles) -> Result<(), Failure> {
+    let exempt = sqlx::query_scalar::<_, Option<bool>>(
+        "select rolsuper or rolbypassrls or pg_has_role(oid, $1, 'member') from pg_roles where rolname = current_user",
+    )
+    .bind(&roles.owner)
+    .fetch_one(app)
+    .await?;
+    if exempt == Some(false) {
+        Ok(())
+    } else {
+        Err(Failure::Cell(format!("`{}` may pass by row security: it must be an ordinary role", roles.app)))
+    }
+}

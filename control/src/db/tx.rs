@@ -1,0 +1,69 @@
+//! The transaction of one tenant. What the edge must learn is noted on it while the slices work,
+//! and gets its revision in the last statement before COMMIT, so revision order is commit order.
+
+use std::ops::{Deref, DerefMut};
+
+use shared::ids::TenantId;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+
+use super::CellName;
+use crate::edges::changes::{Changes, stamp};
+use crate::failure::Failure;
+
+/// A transaction that sees one tenant's rows. Dropped without [`TenantTx::commit`], it never was.
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    tenant: TenantId,
+    changes: Changes,
+}
+
+impl TenantTx {
+    pub(super) async fn begin(
+        pool: &PgPool,
+        tenant: TenantId,
+        cell: &CellName,
+        mode: &str,
+    ) -> Result<Self, Failure> {
+        // Both values are safe by type: a UUID and a validated cell name. `SET LOCAL` ends with the
+        // transaction, also when a request is cancelled half way.
+        let begin = format!("BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
+        let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
+        Ok(Self { tx, tenant, changes: Changes::default() })
+    }
+
+    /// Whose rows this transaction sees.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Notes what the edge must learn if this transaction commits.
+    pub fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    /// Stamps what was noted with the tenant's next revisions and commits.
+    ///
+    /// # Errors
+    /// [`Failure::Halted`] where the edge is ahead of us; else the database's.
+    pub async fn commit(mut self) -> Result<(), Failure> {
+        if !self.changes.is_empty() {
+            stamp(&mut self.tx, &self.changes).await?;
+        }
+        self.tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl Deref for TenantTx {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.tx
+    }
+}
+
+impl DerefMut for TenantTx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+}

@@ -1,0 +1,181 @@
+//! What a transaction changed for the edge, and the statement that gives it revisions.
+//!
+//! Slices note the change; nothing is stamped before COMMIT is next, because the tenant's counter is
+//! a row that every writer of the tenant locks: held from the last statement on, its order is the
+//! order of commits.
+
+use shared::ids::{TenantId, UserId};
+use sqlx::PgConnection;
+
+use crate::failure::Failure;
+
+/// The channel on which a commit wakes whoever pushes.
+pub const CHANNEL: &str = "wardgate_edges";
+
+/// The kind of a row that the edge holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKind {
+    /// The tenant's document.
+    Document,
+    /// A host or slug. It belongs to the platform tenant's revisions.
+    Name,
+    /// A person.
+    User,
+    /// The keyed hash of a user name or address.
+    Identifier,
+}
+
+impl RowKind {
+    /// As stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Name => "name",
+            Self::User => "user",
+            Self::Identifier => "identifier",
+        }
+    }
+}
+
+/// How a change travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Haste {
+    /// In its turn.
+    InTurn,
+    /// It revokes: also at once, past any backlog.
+    Revokes,
+}
+
+#[derive(Clone, Debug)]
+struct Noted {
+    tenant: TenantId,
+    kind: RowKind,
+    subject: String,
+    urgent: bool,
+    deleted: bool,
+}
+
+/// The changes that one transaction noted.
+#[derive(Debug, Default)]
+pub struct Changes(Vec<Noted>);
+
+impl Changes {
+    /// Whether the edge has nothing to learn.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tenant's document changed.
+    pub fn document(&mut self, tenant: TenantId, haste: Haste) {
+        self.note(tenant, RowKind::Document, tenant.to_string(), haste, false);
+    }
+
+    /// A person changed.
+    pub fn user(&mut self, tenant: TenantId, user: UserId, haste: Haste) {
+        self.note(tenant, RowKind::User, user.to_string(), haste, false);
+    }
+
+    /// A person is gone.
+    pub fn user_gone(&mut self, tenant: TenantId, user: UserId) {
+        self.note(tenant, RowKind::User, user.to_string(), Haste::Revokes, true);
+    }
+
+    /// A user name or address now leads to somebody.
+    pub fn identifier(&mut self, tenant: TenantId, hash: &str) {
+        self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, false);
+    }
+
+    /// A user name or address leads to nobody any more.
+    pub fn identifier_gone(&mut self, tenant: TenantId, hash: &str) {
+        self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, true);
+    }
+
+    /// A host or slug leads to a tenant. `platform` is the platform tenant, whose revision it takes.
+    pub fn name(&mut self, platform: TenantId, name: &str) {
+        self.note(platform, RowKind::Name, name.to_owned(), Haste::InTurn, false);
+    }
+
+    /// A host or slug leads nowhere any more.
+    pub fn name_gone(&mut self, platform: TenantId, name: &str) {
+        self.note(platform, RowKind::Name, name.to_owned(), Haste::InTurn, true);
+    }
+
+    /// The last word on a row counts, and a change that revokes stays one whatever follows it.
+    fn note(&mut self, tenant: TenantId, kind: RowKind, subject: String, haste: Haste, deleted: bool) {
+        let urgent = haste == Haste::Revokes;
+        let same = |noted: &&mut Noted| noted.tenant == tenant && noted.kind == kind && noted.subject == subject;
+        match self.0.iter_mut().find(same) {
+            Some(noted) => {
+                noted.urgent |= urgent;
+                noted.deleted = deleted;
+            }
+            None => self.0.push(Noted { tenant, kind, subject, urgent, deleted }),
+        }
+    }
+}
+
+/// Raises the counters and stamps every noted row with a revision of its own, in one statement.
+///
+/// Counters are locked in one order, the platform tenant's last, because every transaction that
+/// needs two needs that one.
+///
+/// # Errors
+/// [`Failure::Halted`] if one of the tenants is halted or unknown.
+pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
+    let tenants: Vec<_> = changes.0.iter().map(|noted| noted.tenant.uuid()).collect();
+    let kinds: Vec<_> = changes.0.iter().map(|noted| noted.kind.as_str().to_owned()).collect();
+    let subjects: Vec<_> = changes.0.iter().map(|noted| noted.subject.clone()).collect();
+    let urgent: Vec<_> = changes.0.iter().map(|noted| noted.urgent).collect();
+    let deleted: Vec<_> = changes.0.iter().map(|noted| noted.deleted).collect();
+    let stamped = sqlx::query_scalar!(
+        r#"
+        with noted as (
+            select tenant_id, kind, subject, urgent, deleted,
+                row_number() over (partition by tenant_id order by position) as place
+            from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::bool[])
+                with ordinality as n (tenant_id, kind, subject, urgent, deleted, position)
+        ),
+        locked as materialized (
+            select r.tenant_id, r.history, r.rev
+            from platform.revisions r
+            join platform.tenants t on t.id = r.tenant_id
+            where r.tenant_id = any ($1) and r.halted_at is null
+            order by t.is_platform, r.tenant_id
+            for update of r
+        ),
+        raised as (
+            update platform.revisions r
+            set rev = r.rev + (select count(*) from noted n where n.tenant_id = r.tenant_id)
+            from locked l
+            where r.tenant_id = l.tenant_id
+            returning pg_notify($6, r.tenant_id::text)
+        ),
+        stamped as (
+            insert into platform.edge_rows as e
+                (tenant_id, kind, subject, history, rev, urgent, deleted_at)
+            select n.tenant_id, n.kind, n.subject, l.history, l.rev + n.place, n.urgent,
+                case when n.deleted then now() end
+            from noted n
+            join locked l on l.tenant_id = n.tenant_id
+            on conflict (tenant_id, kind, subject) do update
+            set history = excluded.history,
+                rev = excluded.rev,
+                urgent = e.urgent or excluded.urgent,
+                deleted_at = excluded.deleted_at
+            returning 1
+        )
+        select (select count(*) from stamped) + 0 * (select count(*) from raised) as "stamped!"
+        "#,
+        &tenants,
+        &kinds,
+        &subjects,
+        &urgent,
+        &deleted,
+        CHANNEL,
+    )
+    .fetch_one(connection)
+    .await?;
+    if usize::try_from(stamped) == Ok(changes.0.len()) { Ok(()) } else { Err(Failure::Halted) }
+}

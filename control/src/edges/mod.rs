@@ -1,0 +1,3 @@
+//! What the edge must learn and what it has learned.
+
+pub mod changes;

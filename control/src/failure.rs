@@ -1,0 +1,70 @@
+//! What can go wrong beneath the domain: the database, what it holds, the machine.
+//!
+//! Slices have small enums of their own for outcomes of the domain, with one variant that carries
+//! a [`Failure`]. `Display` never repeats its source; the chain is logged once, at the boundary.
+
+/// A failure that no caller can do anything about.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// PostgreSQL did not do what was asked.
+    #[error("the database did not answer as it should")]
+    Database(#[from] sqlx::Error),
+    /// What is stored cannot be read back: another key-encryption key, an altered row.
+    #[error("stored {0} cannot be read")]
+    Unreadable(&'static str),
+    /// The machine gave no randomness.
+    #[error("no randomness")]
+    Entropy,
+    /// A cryptographic operation that cannot fail on good input failed.
+    #[error("{0} failed")]
+    Crypto(&'static str),
+    /// The edge knows revisions above ours, so nothing is written for this tenant until a reseed.
+    #[error("the tenant is halted: the edge has seen later revisions; run `wardgate edges reseed`")]
+    Halted,
+    /// The migrate role could not make or change a cell.
+    #[error("a cell could not be made: {0}")]
+    Cell(String),
+}
+
+impl Failure {
+    /// Whether trying again later may help, without anybody repairing anything.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(error) => is_passing(error),
+            Self::Halted => true,
+            Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Cell(_) => false,
+        }
+    }
+}
+
+/// Connection trouble, a server that shuts down or is full, a deadlock or a timeout.
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Classes of PostgreSQL's appendix A: 08 connection, 53 resources, 57 operator
+            // intervention, 40 rollback, 55P03 lock not available.
+            ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03"
+        }),
+        _ => false,
+    }
+}
+
+/// Gives a violated constraint its meaning at the query, so that nobody asks first and races.
+pub trait OnConstraint<T> {
+    /// The domain's error where `constraint` was violated; every other error stays what it is.
+    ///
+    /// # Errors
+    /// `meaning` for a violation of `constraint`, else the failure itself.
+    fn on_constraint<E: From<Failure>>(self, constraint: &str, meaning: impl FnOnce() -> E) -> Result<T, E>;
+}
+
+impl<T> OnConstraint<T> for Result<T, sqlx::Error> {
+    fn on_constraint<E: From<Failure>>(self, constraint: &str, meaning: impl FnOnce() -> E) -> Result<T, E> {
+        self.map_err(|error| match &error {
+            sqlx::Error::Database(inner) if inner.constraint() == Some(constraint) => meaning(),
+            _ => Failure::Database(error).into(),
+        })
+    }
+}

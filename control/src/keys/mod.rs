@@ -1,0 +1,3 @@
+//! Signing keys and roots of tenants.
+pub mod model;
+pub mod rsa;

@@ -1,0 +1,124 @@
+//! The settings themselves. The macro keeps type, default and documentation in one place, so that
+//! the sample file is made from the code and cannot drift from it.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::values::{DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, List, LogFormat, OwnKey};
+use super::{Default, Field};
+
+macro_rules! concern {
+    ($(#[doc = $about:expr])+ $name:ident in $table:literal {
+        $( $(#[doc = $doc:expr])+ $field:ident : $ty:ty, $default:expr; )+
+    }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $( $(#[doc = $doc])+ pub $field: $ty, )+ }
+
+        impl $name {
+            pub(super) const FIELDS: &'static [Field] = &[ $( Field {
+                table: $table,
+                name: stringify!($field),
+                doc: &[$($doc),+],
+                default: $default,
+            }, )+ ];
+        }
+    };
+}
+
+concern! {
+    /// PostgreSQL: one database, four roles.
+    Database in "database" {
+        /// Used by `wardgate migrate` alone, to make the roles and to let the owner make schemas.
+        /// Needed once; without it the roles must exist already.
+        admin_url: Option<DatabaseUrl>, Default::Absent;
+        /// Signs in as `<prefix>_migrate`: makes and changes cells.
+        migrate_url: DatabaseUrl, Default::Required;
+        /// Signs in as `<prefix>_app`: serves requests, under row security.
+        app_url: DatabaseUrl, Default::Required;
+        /// Signs in as `<prefix>_relay`: finds what is due. It listens for notifications, so it
+        /// must not pass through a pooler in transaction mode.
+        relay_url: DatabaseUrl, Default::Required;
+        /// Prefix of the four roles, which belong to the whole PostgreSQL cluster.
+        /// Default: the database's name.
+        role_prefix: Option<String>, Default::Absent;
+        /// How many tenants may have a schema of their own. Thousands make dumps and checkpoints slow.
+        max_dedicated_cells: u32, Default::Is("500");
+        /// Most connections of the role that serves requests.
+        max_connections: u32, Default::Is("20");
+    }
+}
+
+concern! {
+    /// The listeners, and who may speak to them.
+    Http in "http" {
+        /// Where the API listens.
+        listen: SocketAddr, Default::Is("\"127.0.0.1:8788\"");
+        /// What a forward signature must name as its authority: the name the edge calls us by.
+        authority: String, Default::Required;
+        /// Whether requests without a forward signature are taken, by Bearer token alone.
+        /// For development, tests and emergencies.
+        direct: bool, Default::Is("false");
+        /// Where `/metrics` listens, apart from the API.
+        metrics_listen: SocketAddr, Default::Is("\"127.0.0.1:8789\"");
+        /// Issuer of a tenant without a host: `<shared origin>/t/<slug>`.
+        shared_origin: String, Default::Required;
+        /// Host names that belong to no tenant. Comma separated in the environment.
+        shared_hosts: List<String>, Default::Is("[]");
+    }
+}
+
+concern! {
+    /// The edge that this control feeds.
+    Edge in "edge" {
+        /// Its name, part of what every sealed value is bound to.
+        id: String, Default::Required;
+        /// Where push, command and drain calls are sent.
+        url: String, Default::Required;
+        /// What those calls name as their authority: the edge's own configured one.
+        authority: String, Default::Required;
+        /// Who may sign `forward`: `<key id>:<32 bytes in base64url>`, at most two, so that one can
+        /// replace the other.
+        public_keys: List<EdgePublic>, Default::Required;
+        /// The edge's key-encryption key: `<key id>:<32 bytes in base64url>`. New seals are made with it.
+        kek_a: EdgeKek, Default::Required;
+        /// The one that replaces it, while both are known to the edge.
+        kek_b: Option<EdgeKek>, Default::Absent;
+    }
+}
+
+concern! {
+    /// How this control signs its own calls.
+    Service in "service" {
+        /// Ed25519: `<key id>:<32-byte seed in base64url>`.
+        key: OwnKey, Default::Required;
+    }
+}
+
+concern! {
+    /// What wraps secrets at rest.
+    Encryption in "encryption" {
+        /// Wraps private keys, roots and verifiers in PostgreSQL: `<key id>:<32 bytes in base64url>`.
+        kek: KeyedSecret, Default::Required;
+    }
+}
+
+concern! {
+    /// The cost of passwords.
+    Passwords in "passwords" {
+        /// How many Argon2id hashes may run at once; each takes 19 MiB.
+        concurrency: usize, Default::Is("4");
+    }
+}
+
+concern! {
+    /// What is logged.
+    Log in "log" {
+        /// A level, or directives such as `info,sqlx=warn`.
+        level: String, Default::Is("\"info\"");
+        /// `json` for machines, `text` for people.
+        format: LogFormat, Default::Is("\"json\"");
+    }
+}

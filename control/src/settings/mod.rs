@@ -1,0 +1,90 @@
+//! What an operator may choose: one documented struct per concern, read once at the start.
+//!
+//! A TOML file (named by `WARDGATE_CONFIG`) comes first, the environment overrides it. Every field
+//! is declared once, in [`concerns`]; its text there is also the text of `wardgate.sample.toml`.
+//! No secret has a default: a missing or short one is refused by its variable's name.
+
+mod concerns;
+mod load;
+mod sample;
+mod values;
+
+pub use concerns::{Database, Edge, Encryption, Http, Log, Passwords, Service};
+pub use load::{SettingsError, load, load_from};
+pub use sample::sample;
+pub use values::{DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, List, LogFormat, OwnKey};
+
+use serde::Deserialize;
+
+/// All settings of control.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// PostgreSQL.
+    pub database: Database,
+    /// The listeners, and who may speak to them.
+    pub http: Http,
+    /// The edge that this control feeds.
+    pub edge: Edge,
+    /// How this control signs its own calls.
+    pub service: Service,
+    /// What wraps secrets at rest.
+    pub encryption: Encryption,
+    /// The cost of passwords.
+    pub passwords: Passwords,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// One setting: where it stands in the file, what its variable is called, and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// The table of the TOML file.
+    pub table: &'static str,
+    /// The key in that table.
+    pub name: &'static str,
+    /// Its documentation, a line each.
+    pub doc: &'static [&'static str],
+    /// What holds when it is not given.
+    pub default: Default,
+}
+
+/// What holds when a setting is not given.
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    /// The start is refused.
+    Required,
+    /// Nothing; the field's documentation says what then happens.
+    Absent,
+    /// This TOML value.
+    Is(&'static str),
+}
+
+impl Field {
+    /// The environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("WARDGATE_{}_{}", self.table, self.name).to_uppercase()
+    }
+
+    /// The path in the file.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.table, self.name)
+    }
+}
+
+/// Every setting, in the order of the sample file.
+pub fn fields() -> impl Iterator<Item = &'static Field> {
+    [
+        Database::FIELDS,
+        Http::FIELDS,
+        Edge::FIELDS,
+        Service::FIELDS,
+        Encryption::FIELDS,
+        Passwords::FIELDS,
+        Log::FIELDS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,161 @@
+-- The schema `platform`: which tenants there are, what signs for them, and what the edge must learn.
+-- Run with `search_path = platform` as the owner. Privileges are in grants.sql, because the roles'
+-- names depend on a setting.
+
+-- A cell is a schema that holds the people of one tenant, or of many.
+create table cells (
+    name        text primary key check (name ~ '^t_[a-z0-9_]{1,38}$'),
+    kind        text not null check (kind in ('schema', 'shared')),
+    -- The last tenant migration that was applied whole; 0 before the first.
+    version     bigint not null default 0,
+    created_at  timestamptz not null,
+    migrated_at timestamptz
+);
+
+create table tenants (
+    id          uuid primary key,
+    -- A deleted tenant keeps its row, so its slug and id are never given again.
+    slug        text not null constraint tenants_slug_key unique,
+    name        text not null,
+    status      text not null check (status in ('provisioning', 'active', 'suspended', 'deleted')),
+    is_platform boolean not null default false,
+    isolation   text not null check (isolation in ('schema', 'shared')),
+    cell        text not null,
+    -- Null: derived from the first host or the slug.
+    issuer      text,
+    audience    text,
+    settings    jsonb not null,
+    -- When the next planned change of a signing key is due; null when nothing is planned.
+    keys_due_at timestamptz,
+    created_at  timestamptz not null,
+    updated_at  timestamptz not null,
+    deleted_at  timestamptz
+);
+
+create unique index tenants_one_platform on tenants (is_platform) where is_platform;
+create index tenants_keys_due on tenants (keys_due_at) where keys_due_at is not null;
+
+-- A host given up by an edit leaves; the hosts of a deleted tenant stay and are never given again.
+create table hosts (
+    host      text constraint hosts_pkey primary key,
+    tenant_id uuid not null references tenants (id),
+    position  integer not null,
+    unique (tenant_id, position) deferrable initially deferred
+);
+
+-- A tenant without a cell yet. The first administrator is wrapped: it holds a name and a verifier.
+create table cell_jobs (
+    tenant_id   uuid primary key references tenants (id),
+    first_admin bytea,
+    attempts    integer not null default 0,
+    run_at      timestamptz not null,
+    last_error  text
+);
+
+create table signing_keys (
+    tenant_id       uuid not null references tenants (id),
+    kid             text not null,
+    state           text not null check (state in ('next', 'active', 'retired', 'revoked', 'removed')),
+    bits            integer not null check (bits >= 2048),
+    public_jwk      jsonb not null,
+    -- Gone once the key can sign no more.
+    wrapped_private bytea,
+    imported        boolean not null,
+    created_at      timestamptz not null,
+    -- When it begins to sign; known once a rotation has chosen it.
+    sign_from       timestamptz,
+    -- When a retired key leaves the published set.
+    remove_at       timestamptz,
+    ended_at        timestamptz,
+    constraint signing_keys_pkey primary key (tenant_id, kid)
+);
+
+-- One key signs, and one waits, at most.
+create unique index signing_keys_one_active on signing_keys (tenant_id) where state = 'active';
+create unique index signing_keys_one_next on signing_keys (tenant_id) where state = 'next';
+
+-- The two secrets from which a tenant's MAC keys are derived (see `shared::derive`).
+create table roots (
+    tenant_id  uuid not null references tenants (id),
+    kind       text not null check (kind in ('session', 'lookup')),
+    version    integer not null,
+    wrapped    bytea not null,
+    created_at timestamptz not null,
+    primary key (tenant_id, kind, version)
+);
+
+alter table signing_keys enable row level security;
+alter table signing_keys force row level security;
+create policy tenant_rows on signing_keys
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table roots enable row level security;
+alter table roots force row level security;
+create policy tenant_rows on roots
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+-- The counter that orders every change the edge must learn, and how far the edge has confirmed.
+create table revisions (
+    tenant_id    uuid primary key references tenants (id),
+    -- Raised by `edges reseed` after a restore from a backup.
+    history      bigint not null default 1,
+    rev          bigint not null default 0,
+    -- What the edge answered last: its history and mark.
+    mark_history bigint not null default 0,
+    mark         bigint not null default 0,
+    confirmed_at timestamptz,
+    -- The highest revision of a tombstone that was swept: a mark below it needs a snapshot.
+    swept        bigint not null default 0,
+    -- Set when the edge knows more than we do: nothing is written for this tenant until a reseed.
+    halted_at    timestamptz,
+    halted_why   text
+) with (fillfactor = 70);
+
+create index revisions_behind on revisions (tenant_id)
+    where rev > mark or history <> mark_history;
+
+-- The latest revision of every row that the edge holds. A second change moves the row, so the
+-- table is as large as the edge's state and not as long as its history.
+create table edge_rows (
+    tenant_id  uuid not null references tenants (id),
+    kind       text not null check (kind in ('document', 'name', 'user', 'identifier')),
+    subject    text not null,
+    history    bigint not null,
+    rev        bigint not null,
+    -- A change that revokes and has not reached the edge yet.
+    urgent     boolean not null,
+    deleted_at timestamptz,
+    primary key (tenant_id, kind, subject)
+);
+
+create index edge_rows_by_rev on edge_rows (tenant_id, rev);
+create index edge_rows_urgent on edge_rows (tenant_id) where urgent;
+create index edge_rows_tombstones on edge_rows (deleted_at) where deleted_at is not null;
+
+-- Who is sending what, so that several controls share the work; a lease outlives one request only.
+create table edge_lanes (
+    tenant_id     uuid not null references tenants (id),
+    lane          text not null check (lane in ('backlog', 'urgent')),
+    leased_until  timestamptz,
+    attempts      integer not null default 0,
+    retry_at      timestamptz,
+    failing_since timestamptz,
+    last_error    text,
+    primary key (tenant_id, lane)
+);
+
+-- How far the outbox of an edge has been taken over, and which control is taking.
+create table drains (
+    edge         text primary key,
+    cursor       jsonb,
+    leased_until timestamptz,
+    drained_at   timestamptz,
+    last_error   text
+);
+
+-- `wardgate bootstrap` prints a token once; only its digest is kept.
+create table setup_tokens (
+    digest     bytea primary key,
+    expires_at timestamptz not null,
+    used_at    timestamptz
+);

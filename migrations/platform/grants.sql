@@ -1,0 +1,24 @@
+-- What each role may do in the schema `platform`. Run whole after every migration, in one
+-- transaction: what is not granted here is not granted.
+revoke all on schema platform from public;
+revoke all on all tables in schema platform from {app}, {relay};
+grant usage on schema platform to {app}, {relay};
+
+grant select on platform.cells to {app}, {relay};
+grant select, insert, update on platform.tenants to {app};
+grant select, insert, update, delete on platform.hosts to {app};
+grant select, insert, update, delete on platform.cell_jobs to {app};
+grant select, insert, update on platform.signing_keys to {app};
+grant select, insert on platform.roots to {app};
+grant select, insert, update on platform.revisions to {app};
+grant select, insert, update on platform.edge_rows to {app};
+grant select, insert, update on platform.setup_tokens to {app};
+
+-- The relay finds what is due and remembers how far it came. It reads no person and no key.
+grant select on platform.tenants to {relay};
+grant select, update on platform.revisions to {relay};
+grant select, update, delete on platform.edge_rows to {relay};
+grant select, insert, update on platform.edge_lanes to {relay};
+grant select, insert, update on platform.drains to {relay};
+grant select on platform.cell_jobs to {relay};
+grant select on platform.edge_lanes to {app};

@@ -1,0 +1,11 @@
+-- What each role may do in one cell. Run whole after every migration of the cell, in one
+-- transaction: what is not granted here is not granted.
+revoke all on schema {cell} from public;
+revoke all on all tables in schema {cell} from {app}, {relay};
+grant usage on schema {cell} to {app};
+
+grant select, insert on {cell}.roles to {app};
+grant select, insert, update, delete on {cell}.users to {app};
+grant select, insert, update, delete on {cell}.identifiers to {app};
+grant select, insert, delete on {cell}.user_roles to {app};
+grant select, insert on {cell}.audit_entries to {app};
