@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! What `./wardgate` and `cargo xtask` run: set-up, builds, development, tests and checks.
+//!
+//! Nothing here is deployed. The script `wardgate` makes sure that cargo and npm exist and then comes here. Every file is one
+//! concern: `cli` lists the verbs, `dev`, `test`, `check` and `doctor` are the long ones, `stack` is what runs, the rest are
+//! its parts.
+#![allow(clippy::print_stdout, reason = "a command for people")]
+
+mod bundle;
+mod cli;
+mod control;
+mod dev;
+mod dev_json;
+mod edge;
+mod events;
+mod greeting;
+mod ledger;
+mod ports;
+mod postgres;
+mod program;
+mod readiness;
+mod run;
+mod secrets;
+mod service;
+mod settings;
+mod stack;
+mod state;
+mod steps;
+mod tools;
+mod wait;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Verb};
+use crate::events::Events;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nwardgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &Verb) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    // The script had to leave the folder that relative paths of the command line count from.
+    if let Some(folder) = std::env::var_os("WARDGATE_FROM") {
+        std::env::set_current_dir(folder)?;
+    }
+    match verb {
+        Verb::Dev(options) => dev::run(&workspace, options),
+        Verb::Stop(option) => dev::stop(&workspace, option),
+        Verb::Restart(option) => dev::restart(&workspace, option),
+        Verb::Bundle => {
+            let events = Events::listen()?;
+            let mut steps = Steps::new(2, &events);
+            steps.step("Tools: Wasm target, npm packages", || tools::install(&workspace))?;
+            steps.noted("Worker: build the bundle", || bundle::build(&workspace, bundle::Kind::Production))?;
+            Ok(())
+        }
+        Verb::Service(arguments) => service::run(&workspace, arguments),
+        Verb::Test(_) | Verb::Check | Verb::Doctor(_) | Verb::Postgres(_) => anyhow::bail!("not here"),
+    }
+}

@@ -1,0 +1,33 @@
+// What the runtime loads. It stands where a generated entry would stand, because that one wraps every request in a class and
+// proxies that cost more than many an answer.
+//
+// It never makes an instance of the module and keeps no view into its memory: the glue does the first, also anew after an
+// abort, and a view would then show memory that is gone.
+
+import * as edge from "./edge.js";
+
+const INTERNAL = JSON.stringify({ detail: "Internal error.", code: "internal" });
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** A panic arrives as an exception: this request ends here, everything else in the isolate goes on. */
+export function internalError(request, error) {
+  const given = request.headers.get("x-request-id") ?? "";
+  const id = REQUEST_ID.test(given) ? given : crypto.randomUUID();
+  console.error(JSON.stringify({ level: "error", message: "panic", request_id: id, error: String(error) }));
+  const headers = { "content-type": "application/json", "cache-control": "no-store", "x-request-id": id };
+  return new Response(INTERNAL, { status: 500, headers });
+}
+
+export default {
+  async fetch(request, env, context) {
+    try {
+      return await edge.fetch(request, env, context);
+    } catch (error) {
+      return internalError(request, error);
+    }
+  },
+
+  scheduled(event, env, context) {
+    return edge.scheduled(event, env, context);
+  },
+};

@@ -1,0 +1,180 @@
+//! The Worker's bundle: Wasm by cargo, glue by wasm-bindgen, shrunk by wasm-opt, with our own entry over it.
+//!
+//! workers-rs has a tool for this, worker-build. It is not used, because its generated entry costs every request 13 to 26 µs
+//! and its unwinding build needs a nightly compiler. The library that makes the glue is a dependency of this crate instead,
+//! so that Cargo.lock holds one version for both sides of it.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::run::run;
+use crate::tools::{WASM, node_command};
+use crate::workspace::Workspace;
+
+/// Which bundle.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What is deployed.
+    Production,
+    /// The same with a clock that can be shifted and a panic on demand, for the end-to-end tests alone.
+    Test,
+}
+
+impl Kind {
+    /// The bundle's folder.
+    pub fn folder(self, workspace: &Workspace) -> PathBuf {
+        workspace.root.join("build").join(match self {
+            Self::Production => "edge",
+            Self::Test => "edge-test",
+        })
+    }
+
+    /// The entries that the folder holds, the main one last.
+    fn entries(self) -> &'static [&'static str] {
+        match self {
+            Self::Production => &["index.mjs"],
+            Self::Test => &["index.mjs", "test.mjs"],
+        }
+    }
+}
+
+/// The part of wasm-opt's command line that decides the result.
+///
+/// The features are those that the compiler switches on for this target, plus exceptions: without their names wasm-opt
+/// refuses the module.
+const WASM_OPT: &[&str] = &[
+    "-Os",
+    "--enable-bulk-memory",
+    "--enable-reference-types",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-multivalue",
+    "--enable-exception-handling",
+];
+
+/// Sizes of the Wasm module in bytes.
+pub struct Size {
+    raw: usize,
+    gzipped: usize,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} KB of Wasm, {} KB gzipped", self.raw.div_ceil(1000), self.gzipped.div_ceil(1000))
+    }
+}
+
+/// Builds what changed and says how large the module is.
+pub fn build(workspace: &Workspace, kind: Kind) -> Result<Size> {
+    let compiled = compile(workspace, kind)?;
+    let folder = kind.folder(workspace);
+    let inputs = digest_of_inputs(workspace, kind, &compiled)?;
+    let note = folder.join(".inputs");
+    if !fs::read_to_string(&note).is_ok_and(|noted| noted == inputs) {
+        assemble(workspace, kind, &compiled, &folder)?;
+        fs::write(note, inputs)?;
+    }
+    size(&folder.join("edge_bg.wasm"))
+}
+
+/// Compiles the edge with unwinding panics: a panic then is an exception of that one request, and the instance lives on with
+/// its caches and with the other requests that wait in it.
+///
+/// std as shipped for this target aborts, so it is built along; stable cargo does that only when told that it may.
+fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
+    let target = workspace.target.join("worker");
+    let mut cargo = workspace.cargo(&["build", "--package", "wardgate-edge", "--lib", "--target", WASM]);
+    cargo.args(["--profile", "worker", "-Zbuild-std=std,panic_unwind", "--target-dir"]).arg(&target);
+    if kind == Kind::Test {
+        cargo.args(["--features", "test-entry"]);
+    }
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", "-Cpanic=unwind");
+    run(&mut cargo)?;
+    Ok(target.join(WASM).join("worker").join("edge.wasm"))
+}
+
+/// What the bundle depends on: the module, our entries, wasm-opt, and this program, which has the rest built in.
+fn digest_of_inputs(workspace: &Workspace, kind: Kind, compiled: &Path) -> Result<String> {
+    let mut digest = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    add(&fs::read(compiled)?);
+    for entry in kind.entries() {
+        add(&fs::read(entry_source(workspace, entry))?);
+    }
+    add(&fs::read(workspace.npm("binaryen/package.json"))?);
+    add(&fs::read(std::env::current_exe()?)?);
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn entry_source(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.root.join("edge/entry").join(name)
+}
+
+/// Makes the folder anew beside the old one and then takes its place, so that an interrupted build leaves no half bundle.
+fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -> Result<()> {
+    let parent = folder.parent().context("a bundle's folder has a parent")?;
+    fs::create_dir_all(parent)?;
+    let fresh = tempfile::Builder::new().prefix(".edge-").tempdir_in(parent)?;
+    make_glue(compiled, fresh.path())?;
+    shrink(workspace, &fresh.path().join("edge_bg.wasm"))?;
+    for entry in kind.entries() {
+        fs::copy(entry_source(workspace, entry), fresh.path().join(entry))?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::rename(fresh.keep(), folder).context("cannot put the bundle in place")
+}
+
+/// JavaScript around the module.
+///
+/// After an abort (out of memory, stack overflow) the glue makes a new instance at the next call of any export:
+/// `reset_state_function` and `force_enable_abort_handler` ask for that.
+fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
+    Bindgen::new()
+        .input_path(compiled)
+        .out_name("edge")
+        .module(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .reset_state_function(true)
+        .force_enable_abort_handler(true)
+        .generate(folder)?;
+    // A source-phase import, which the bundler of wrangler does not know; to the runtime a plain import of a .wasm file
+    // means the same.
+    let glue = folder.join("edge.js");
+    let text = fs::read_to_string(&glue)?;
+    let plain = text.replacen("import source wasmModule from", "import wasmModule from", 1);
+    anyhow::ensure!(plain != text, "the glue has no source-phase import any more: see how it loads the module now");
+    fs::write(glue, plain).context("cannot write the glue")
+}
+
+fn shrink(workspace: &Workspace, module: &Path) -> Result<()> {
+    let shrunk = module.with_extension("opt");
+    run(node_command(workspace)?
+        .arg(workspace.npm("binaryen/bin/wasm-opt"))
+        .args(WASM_OPT)
+        .arg(module)
+        .arg("-o")
+        .arg(&shrunk))?;
+    fs::rename(shrunk, module).context("cannot replace the module")
+}
+
+fn size(module: &Path) -> Result<Size> {
+    let bytes = fs::read(module)?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes)?;
+    Ok(Size { raw: bytes.len(), gzipped: gzip.finish()?.len() })
+}

@@ -1,0 +1,112 @@
+//! The verbs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Identity at the edge, administered from the centre.
+#[derive(Parser)]
+#[command(
+    name = "wardgate",
+    bin_name = "./wardgate",
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    after_help = AFTER_HELP
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Every other verb goes to the service's own command line, pointed at what `dev` runs:
+  ./wardgate user create ada --email ada@acme.test --role staff
+  ./wardgate tenant list            ./wardgate keys rotate            ./wardgate edges status
+`./wardgate service --help` lists them all; the tenant is `acme` unless --tenant says otherwise.
+
+In a hurry:
+  ./wardgate dev       builds and runs everything, then prints lines to paste
+  ./wardgate test      runs every test, beside a running dev or without one";
+
+/// One verb.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Build and run everything on this machine: PostgreSQL, control, and the Worker
+    Dev(DevOptions),
+    /// Stop the dev of this state folder
+    Stop(StateOption),
+    /// Start again whatever part of the running dev has ended
+    Restart(StateOption),
+    /// Run every test, against a PostgreSQL and a Worker of its own
+    Test(TestOptions),
+    /// Check format, lints, SQL metadata, documentation, and that the Worker can be deployed
+    Check,
+    /// Build the Worker into build/edge
+    Bundle,
+    /// Say what is installed, what is missing, and what runs
+    Doctor(StateOption),
+    /// Run a PostgreSQL of our own until standard input closes; prints its address as JSON
+    #[command(hide = true)]
+    Postgres(PostgresOptions),
+    /// The service's own command line
+    #[command(external_subcommand)]
+    Service(Vec<OsString>),
+}
+
+/// Which state folder.
+#[derive(Args, Clone)]
+pub struct StateOption {
+    /// Folder of databases, secrets and logs; relative to where you are [default: .wardgate in the clone]
+    #[arg(long, value_name = "DIR", env = "WARDGATE_STATE")]
+    pub state: Option<PathBuf>,
+}
+
+/// Options of `dev`.
+#[derive(Args)]
+pub struct DevOptions {
+    /// Which state folder.
+    #[command(flatten)]
+    pub state: StateOption,
+    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10 [default: 8780]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1017..=65_524))]
+    pub port_base: Option<u16>,
+    /// Start from nothing: empties the state folder, never a database of DATABASE_URL
+    #[arg(long)]
+    pub reset: bool,
+    /// Return when everything runs, and leave it running
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// Options of `test`.
+#[derive(Args)]
+pub struct TestOptions {
+    /// Only tests whose name contains NAME
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+}
+
+/// Options of `postgres`.
+#[derive(Args)]
+pub struct PostgresOptions {
+    /// Folder of the cluster's own state, made when it is not there.
+    #[arg(long)]
+    pub state: PathBuf,
+    /// Port, or 0 for a free one.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,62 @@
+//! What `dev` says to people: that it runs, where, and what to try.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::dev_json::DevJson;
+use crate::state::State;
+
+/// The time, for people.
+#[expect(clippy::disallowed_methods, reason = "shown, never compared")]
+pub fn now() -> String {
+    DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Everything a newcomer needs to go on, the lines to paste last.
+pub fn print(dev: &DevJson, time: &str) {
+    let DevJson { edge, control, postgres, tenant, admin, platform_admin, .. } = dev;
+    let own_host = tenant.hosts.first().map_or(String::new(), |host| format!(", or the host {host}"));
+    println!("\nWardgate runs, after {time}. Ctrl-C stops it.\n");
+    println!("  edge        {}", edge.url);
+    println!("  control     {}   metrics {}", control.url, control.metrics_url);
+    println!("  PostgreSQL  {}", postgres.owner_url);
+    println!("  state       {}   (dev.json, logs/)", dev.state_dir.display());
+    println!();
+    println!("  tenant      {}   the default here; elsewhere /t/{}/{own_host}", tenant.slug, tenant.slug);
+    println!("  {:<11} {}   password {}", admin.roles.join(", "), admin.username, admin.password);
+    println!("  platform    {}   password {}", platform_admin.username, platform_admin.password);
+    println!("\nSign in, call a protected route, see the keys:\n");
+    for line in curl_lines(dev) {
+        println!("{line}");
+    }
+    println!();
+}
+
+/// Three lines for a shell. The first keeps the access token for the second, and shows the whole answer besides.
+pub fn curl_lines(dev: &DevJson) -> [String; 3] {
+    let DevJson { edge, tenant, admin, .. } = dev;
+    let body = format!(r#"{{"username":"{}","password":"{}"}}"#, admin.username, admin.password);
+    let access = r#"sed -E 's/.*"access":"([^"]+)".*/\1/'"#;
+    [
+        format!(
+            "ACCESS=$(curl -s {}/api/token/ -H 'Content-Type: application/json' -d '{body}' | tee /dev/stderr | {access}); echo",
+            edge.url
+        ),
+        format!("curl -s {}/api/user/users/ -H \"Authorization: Bearer $ACCESS\"; echo", edge.url),
+        format!("curl -s {}; echo", tenant.jwks_url),
+    ]
+}
+
+/// For the second `dev` on the same state.
+pub fn who_runs(state: &State) -> String {
+    let folder = state.folder().display();
+    match DevJson::read(state) {
+        Some(dev) => format!(
+            "dev runs already (pid {}, since {}) on {folder}: edge {}, control {}. `./wardgate stop` ends it; \
+             another --state with another --port-base runs beside it",
+            dev.pid, dev.started_at, dev.edge.url, dev.control.url
+        ),
+        None => format!("another command is starting or stopping dev on {folder}: wait for it"),
+    }
+}

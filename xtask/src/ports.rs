@@ -1,0 +1,77 @@
+//! Which port is whose.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context, Result, bail};
+
+/// Where `dev` counts from unless told otherwise.
+pub const DEFAULT_BASE: u16 = 8780;
+
+/// The ports of one running set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The Worker as a client meets it.
+    pub edge: u16,
+    /// Control's HTTP interface.
+    pub control: u16,
+    /// Control's metrics.
+    pub metrics: u16,
+    /// PostgreSQL.
+    pub postgres: u16,
+    /// The Worker without miniflare's entry in front: nothing between a load generator and the code.
+    pub direct: u16,
+}
+
+impl Ports {
+    /// The ports counted from `base`, which the command line keeps in range.
+    pub fn from_base(base: u16) -> Self {
+        Self { edge: base + 7, control: base + 8, metrics: base + 9, postgres: base + 10, direct: base + 11 }
+    }
+
+    fn all(self) -> [(&'static str, u16); 5] {
+        [
+            ("the edge", self.edge),
+            ("control", self.control),
+            ("control's metrics", self.metrics),
+            ("PostgreSQL", self.postgres),
+            ("the edge's direct socket", self.direct),
+        ]
+    }
+
+    /// Refuses early and by name, since each program would otherwise fail in words of its own.
+    pub fn ensure_free(self) -> Result<()> {
+        let taken = |&(_, port): &(&str, u16)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        if let Some((whose, port)) = self.all().into_iter().find(taken) {
+            bail!("port {port}, which is for {whose}, is taken by another program: choose others with --port-base N");
+        }
+        Ok(())
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_counted_from_the_base() {
+        let ports = Ports::from_base(DEFAULT_BASE);
+        assert_eq!((ports.edge, ports.control, ports.metrics), (8787, 8788, 8789));
+        assert_eq!((ports.postgres, ports.direct), (8790, 8791));
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_with_its_owner() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let free = super::free().unwrap();
+        let ports = Ports { edge: free, control: port, metrics: free, postgres: free, direct: free };
+        let message = ports.ensure_free().unwrap_err().to_string();
+        assert!(message.contains(&port.to_string()) && message.contains("control"), "{message}");
+    }
+}

