@@ -58,11 +58,21 @@ impl RestKey {
     ///
     /// # Errors
     /// Without randomness.
-    pub fn wrap(&self, tenant: TenantId, column: Column, row: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub fn wrap(
+        &self,
+        tenant: TenantId,
+        column: Column,
+        row: &str,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
         let nonce: [u8; NONCE_BYTES] = random()?;
         let mut sealed = plaintext.to_vec();
         self.cipher()?
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.aad(tenant, column, row), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                self.aad(tenant, column, row),
+                &mut sealed,
+            )
             .map_err(|_| Failure::Crypto("wrapping"))?;
         let id_length = u8::try_from(self.id.len()).map_err(|_| Failure::Crypto("wrapping"))?;
         Ok([&[id_length], self.id.as_bytes(), &nonce, &sealed].concat())
@@ -99,7 +109,8 @@ impl RestKey {
     }
 
     fn cipher(&self) -> Result<LessSafeKey, Failure> {
-        let key = UnboundKey::new(&AES_256_GCM, self.secret.expose()).map_err(|_| Failure::Crypto("wrapping"))?;
+        let key =
+            UnboundKey::new(&AES_256_GCM, self.secret.expose()).map_err(|_| Failure::Crypto("wrapping"))?;
         Ok(LessSafeKey::new(key))
     }
 
@@ -122,7 +133,9 @@ mod tests {
     fn a_value_opens_in_its_own_place_alone() {
         let (tenant, other) = (TenantId::new(1, [1; 10]), TenantId::new(1, [2; 10]));
         let wrapped = key("k1", 1).wrap(tenant, Column::Verifier, "ada", b"secret").unwrap();
-        let open = |key: RestKey, tenant, column, row| key.open(tenant, column, row, &wrapped).ok().map(|b| b.to_vec());
+        let open = |key: RestKey, tenant, column, row| {
+            key.open(tenant, column, row, &wrapped).ok().map(|b| b.to_vec())
+        };
         assert_eq!(open(key("k1", 1), tenant, Column::Verifier, "ada").as_deref(), Some(&b"secret"[..]));
         assert_eq!(open(key("k1", 1), tenant, Column::Verifier, "bob"), None);
         assert_eq!(open(key("k1", 1), other, Column::Verifier, "ada"), None);

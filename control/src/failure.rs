@@ -12,6 +12,9 @@ pub enum Failure {
     /// What is stored cannot be read back: another key-encryption key, an altered row.
     #[error("stored {0} cannot be read")]
     Unreadable(&'static str),
+    /// Too many password hashes are waiting.
+    #[error("too many password hashes are waiting")]
+    Busy,
     /// The machine gave no randomness.
     #[error("no randomness")]
     Entropy,
@@ -32,7 +35,7 @@ impl Failure {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Database(error) => is_passing(error),
-            Self::Halted => true,
+            Self::Halted | Self::Busy => true,
             Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Cell(_) => false,
         }
     }
@@ -41,7 +44,9 @@ impl Failure {
 /// Connection trouble, a server that shuts down or is full, a deadlock or a timeout.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            true
+        }
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             // Classes of PostgreSQL's appendix A: 08 connection, 53 resources, 57 operator
             // intervention, 40 rollback, 55P03 lock not available.

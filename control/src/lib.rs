@@ -5,9 +5,19 @@
 //! happens in.
 
 pub mod at_rest;
+pub mod audit;
+pub mod cli;
+pub mod control;
 pub mod db;
 pub mod edges;
 pub mod failure;
-pub mod settings;
-pub mod world;
+pub mod http;
 pub mod keys;
+pub mod passwords;
+pub mod personal;
+pub mod serve;
+pub mod settings;
+pub mod setup;
+pub mod tenants;
+pub mod users;
+pub mod world;

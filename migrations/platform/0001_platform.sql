@@ -62,6 +62,8 @@ create table signing_keys (
     wrapped_private bytea,
     imported        boolean not null,
     created_at      timestamptz not null,
+    -- When the edge confirmed that it publishes the key: caches of the key set count from here.
+    confirmed_at    timestamptz,
     -- When it begins to sign; known once a rotation has chosen it.
     sign_from       timestamptz,
     -- When a retired key leaves the published set.
@@ -120,7 +122,7 @@ create table edge_rows (
     tenant_id  uuid not null references tenants (id),
     kind       text not null check (kind in ('document', 'name', 'user', 'identifier')),
     subject    text not null,
-    history    bigint not null,
+    -- In the tenant's present history: a raised one makes the edge take every row again.
     rev        bigint not null,
     -- A change that revokes and has not reached the edge yet.
     urgent     boolean not null,

@@ -64,8 +64,9 @@ create table audit_entries (
     tenant_id  uuid not null,
     id         uuid not null,
     at         timestamptz not null,
-    -- `person`, `operator` (the command line), `edge`, or `control` itself.
-    actor_kind text not null check (actor_kind in ('person', 'operator', 'edge', 'control')),
+    -- `person` of the tenant, `platform` (an administrator of the platform tenant), `operator` (the
+    -- command line), `edge`, or `control` itself.
+    actor_kind text not null check (actor_kind in ('person', 'platform', 'operator', 'edge', 'control')),
     actor      text,
     action     text not null,
     outcome    text not null check (outcome in ('done', 'refused')),

@@ -8,8 +8,8 @@
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::roles::{self, Roles, connect_as_owner};
 use super::CellName;
+use super::roles::{self, Roles, connect_as_owner};
 use crate::failure::Failure;
 use crate::settings::Database;
 
@@ -79,7 +79,9 @@ pub async fn cell(settings: &Database, roles: &Roles, cell: &CellName, kind: &st
 /// If the list of cells cannot be read; a cell's own failure is in its outcome.
 pub async fn cells(settings: &Database, roles: &Roles) -> Result<Vec<CellOutcome>, Failure> {
     let mut connection = connect_as_owner(settings, roles).await?;
-    let rows = sqlx::query!("select name, kind from platform.cells order by name").fetch_all(&mut connection).await?;
+    let rows = sqlx::query!("select name, kind from platform.cells order by name")
+        .fetch_all(&mut connection)
+        .await?;
     connection.close().await?;
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
@@ -134,7 +136,10 @@ mod tests {
             for key in sql.split("primary key (").skip(1) {
                 assert!(key.starts_with("tenant_id"), "a key that does not begin with tenant_id: {key:.40}");
             }
-            assert!(!sql.contains("create type") && !sql.contains("create extension"), "would break other cells");
+            assert!(
+                !sql.contains("create type") && !sql.contains("create extension"),
+                "would break other cells"
+            );
         }
     }
 }

@@ -9,12 +9,12 @@ mod roles;
 mod tx;
 
 pub use cell::CellName;
-pub use roles::Roles;
+pub use roles::{Roles, refuse_exempt};
 pub use tx::TenantTx;
 
 use std::collections::HashMap;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shared::ids::TenantId;
@@ -37,6 +37,8 @@ pub struct Db {
     relay: PgPool,
     /// A tenant never changes its cell, so what was looked up once stays right.
     cells: Arc<Mutex<HashMap<TenantId, CellName>>>,
+    /// The platform tenant, once it was looked up: there is one for ever.
+    platform: Arc<OnceLock<TenantId>>,
 }
 
 impl Db {
@@ -58,6 +60,7 @@ impl Db {
             app: pool(&settings.app_url, settings.max_connections)?,
             relay: pool(&settings.relay_url, 5)?,
             cells: Arc::default(),
+            platform: Arc::default(),
         })
     }
 
@@ -90,6 +93,20 @@ impl Db {
     pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
         let cell = self.cell_of(tenant).await?;
         TenantTx::begin(&self.app, tenant, &cell, " ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// The platform tenant.
+    ///
+    /// # Errors
+    /// Before the first `migrate` it does not exist.
+    pub async fn platform(&self) -> Result<TenantId, Failure> {
+        if let Some(platform) = self.platform.get() {
+            return Ok(*platform);
+        }
+        let id = sqlx::query_scalar!("select id from platform.tenants where is_platform")
+            .fetch_one(&self.app)
+            .await?;
+        Ok(*self.platform.get_or_init(|| id.into()))
     }
 
     async fn cell_of(&self, tenant: TenantId) -> Result<CellName, Failure> {

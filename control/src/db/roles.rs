@@ -37,12 +37,20 @@ impl Roles {
         };
         // The names stand in grants.sql unquoted.
         let plain = prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if prefix.is_empty() || prefix.len() > 50 || !plain || prefix.starts_with(|c: char| c.is_ascii_digit()) {
+        if prefix.is_empty()
+            || prefix.len() > 50
+            || !plain
+            || prefix.starts_with(|c: char| c.is_ascii_digit())
+        {
             return Err(Failure::Cell(format!("WARDGATE_DATABASE_ROLE_PREFIX is not plain: `{prefix}`")));
         }
         let named = |end: &str| format!("{prefix}_{end}");
-        let roles =
-            Self { owner: named("owner"), migrate: named("migrate"), app: named("app"), relay: named("relay") };
+        let roles = Self {
+            owner: named("owner"),
+            migrate: named("migrate"),
+            app: named("app"),
+            relay: named("relay"),
+        };
         for (url, role, variable) in [
             (&settings.migrate_url, &roles.migrate, "WARDGATE_DATABASE_MIGRATE_URL"),
             (&settings.app_url, &roles.app, "WARDGATE_DATABASE_APP_URL"),
@@ -76,7 +84,9 @@ pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl)
     ] {
         create(&mut admin, role, Some(password(url)?)).await?;
     }
-    let database = sqlx::query_scalar::<_, String>("select quote_ident(current_database())").fetch_one(&mut admin).await?;
+    let database = sqlx::query_scalar::<_, String>("select quote_ident(current_database())")
+        .fetch_one(&mut admin)
+        .await?;
     let Roles { owner, migrate, app, relay } = roles;
     let grants = format!(
         "grant {owner} to {migrate};
@@ -101,13 +111,17 @@ async fn create(admin: &mut PgConnection, role: &str, login: Option<String>) -> 
                 .bind(password)
                 .fetch_one(&mut *admin)
                 .await?;
-            format!("create role {role} login nosuperuser nobypassrls nocreatedb nocreaterole password {literal}")
+            format!(
+                "create role {role} login nosuperuser nobypassrls nocreatedb nocreaterole password {literal}"
+            )
         }
     };
     match sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await {
         Ok(_) => Ok(()),
         // duplicate_object, or the unique violation of two at once.
-        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42710" | "23505")) => Ok(()),
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42710" | "23505")) => {
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }

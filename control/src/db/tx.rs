@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use shared::ids::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
-use super::CellName;
+use super::{CellName, Db};
 use crate::edges::changes::{Changes, stamp};
 use crate::failure::Failure;
 
@@ -26,7 +26,9 @@ impl TenantTx {
     ) -> Result<Self, Failure> {
         // Both values are safe by type: a UUID and a validated cell name. `SET LOCAL` ends with the
         // transaction, also when a request is cancelled half way.
-        let begin = format!("BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
+        let begin = format!(
+            "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
+        );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
         Ok(Self { tx, tenant, changes: Changes::default() })
     }
@@ -35,6 +37,19 @@ impl TenantTx {
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
+    /// on a tenant. Who may, must be decided before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn enter(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
+        let cell = db.cell_of(tenant).await?;
+        let enter = format!("SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
+        sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *self.tx).await?;
+        self.tenant = tenant;
+        Ok(())
     }
 
     /// Notes what the edge must learn if this transaction commits.

@@ -105,7 +105,8 @@ impl Changes {
     /// The last word on a row counts, and a change that revokes stays one whatever follows it.
     fn note(&mut self, tenant: TenantId, kind: RowKind, subject: String, haste: Haste, deleted: bool) {
         let urgent = haste == Haste::Revokes;
-        let same = |noted: &&mut Noted| noted.tenant == tenant && noted.kind == kind && noted.subject == subject;
+        let same =
+            |noted: &&mut Noted| noted.tenant == tenant && noted.kind == kind && noted.subject == subject;
         match self.0.iter_mut().find(same) {
             Some(noted) => {
                 noted.urgent |= urgent;
@@ -138,7 +139,7 @@ pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(
                 with ordinality as n (tenant_id, kind, subject, urgent, deleted, position)
         ),
         locked as materialized (
-            select r.tenant_id, r.history, r.rev
+            select r.tenant_id, r.rev
             from platform.revisions r
             join platform.tenants t on t.id = r.tenant_id
             where r.tenant_id = any ($1) and r.halted_at is null
@@ -154,14 +155,13 @@ pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(
         ),
         stamped as (
             insert into platform.edge_rows as e
-                (tenant_id, kind, subject, history, rev, urgent, deleted_at)
-            select n.tenant_id, n.kind, n.subject, l.history, l.rev + n.place, n.urgent,
+                (tenant_id, kind, subject, rev, urgent, deleted_at)
+            select n.tenant_id, n.kind, n.subject, l.rev + n.place, n.urgent,
                 case when n.deleted then now() end
             from noted n
             join locked l on l.tenant_id = n.tenant_id
             on conflict (tenant_id, kind, subject) do update
-            set history = excluded.history,
-                rev = excluded.rev,
+            set rev = excluded.rev,
                 urgent = e.urgent or excluded.urgent,
                 deleted_at = excluded.deleted_at
             returning 1

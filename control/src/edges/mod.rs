@@ -1,3 +1,21 @@
-//! What the edge must learn and what it has learned.
+//! What the edge must learn, and what it has to tell.
+//!
+//! [`changes`] stamps what a transaction changed; [`pusher`] sends it: [`backlog`] in the order of
+//! revisions, [`urgent`] what revokes, [`snapshot`] everything where order is lost. [`drain`] takes
+//! over the facts born at the edge. Several controls may run: a lease in [`lanes`] says who sends.
 
+pub mod backlog;
 pub mod changes;
+mod client;
+pub mod drain;
+mod lanes;
+mod marks;
+mod message;
+pub mod pusher;
+pub mod reseed;
+pub mod snapshot;
+pub mod status;
+pub mod sweep;
+pub mod urgent;
+
+pub use client::{CallError, EdgeClient, Reply};

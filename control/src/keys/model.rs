@@ -253,10 +253,11 @@ impl KeyRing {
     /// Lets `next` sign now. The edge's clock may be behind ours, so "now" is a minute ago, but later
     /// than the time of every other key, because the latest time decides who signs.
     fn promote(&mut self, now: DateTime<Utc>) {
-        let latest = self.keys.iter().filter(|key| key.state != State::Revoked).filter_map(|key| match key.state {
-            State::Next => None,
-            _ => key.sign_from,
-        });
+        let latest =
+            self.keys.iter().filter(|key| key.state != State::Revoked).filter_map(|key| match key.state {
+                State::Next => None,
+                _ => key.sign_from,
+            });
         let earliest = latest.max().map_or(DateTime::UNIX_EPOCH, |at| at + seconds(1));
         let from = (now - TimeDelta::seconds(CLOCK_AHEAD_SECS)).max(earliest);
         if let Some(next) = self.at(State::Next) {
@@ -307,7 +308,9 @@ mod tests {
     #[test]
     fn a_rotation_waits_for_every_cache_of_the_key_set() {
         // now, confirmed, expected sign_from
-        for (now, confirmed, expected) in [(20, 10, 10 + 900 + 900 + 60), (5000, 10, 5000 + 60), (1810, 10, 1870)] {
+        for (now, confirmed, expected) in
+            [(20, 10, 10 + 900 + 900 + 60), (5000, 10, 5000 + 60), (1810, 10, 1870)]
+        {
             let mut ring = ring();
             ring.keys[1].confirmed_at = Some(at(confirmed));
             assert_eq!(ring.rotate(at(now)), Ok(at(expected)));
@@ -338,8 +341,7 @@ mod tests {
     #[test]
     fn revoking_is_at_once() {
         // which key, the states after it
-        for (which, expected) in
-            [(0, [State::Revoked, State::Active]), (1, [State::Active, State::Revoked])]
+        for (which, expected) in [(0, [State::Revoked, State::Active]), (1, [State::Active, State::Revoked])]
         {
             let mut ring = ring();
             ring.revoke(&kid(which), at(100)).unwrap();

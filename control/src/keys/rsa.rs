@@ -70,10 +70,11 @@ pub fn generate(bits: u64) -> Result<Private, Failure> {
 pub fn from_pem(pem: &str) -> Result<Private, ImportError> {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| ImportError::Malformed)?;
     // The library refuses short keys itself, with the same error as malformed ones.
-    let pair = KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| match error.to_string().as_str() {
-        "TooSmall" | "TooLarge" => ImportError::Weak,
-        _ => ImportError::Malformed,
-    })?;
+    let pair =
+        KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| match error.to_string().as_str() {
+            "TooSmall" | "TooLarge" => ImportError::Weak,
+            _ => ImportError::Malformed,
+        })?;
     private(&pair)
 }
 
@@ -86,9 +87,8 @@ pub fn from_jwk(jwk: &PrivateJwk) -> Result<Private, ImportError> {
         return Err(ImportError::Malformed);
     }
     PublicKey::parse(&jwk.n, &jwk.e).map_err(|_| ImportError::Weak)?;
-    let decode = |text: &str| {
-        URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).map_err(|_| ImportError::Malformed)
-    };
+    let decode =
+        |text: &str| URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).map_err(|_| ImportError::Malformed);
     let (n, e) = (decode(&jwk.n)?, decode(&jwk.e)?);
     let [d, p, q, dp, dq, qi] = [&jwk.d, &jwk.p, &jwk.q, &jwk.dp, &jwk.dq, &jwk.qi].map(|text| decode(text));
     let (d, p, q, dp, dq, qi) = (d?, p?, q?, dp?, dq?, qi?);
@@ -178,7 +178,10 @@ mod tests {
     fn short_keys_and_other_exponents_are_refused() {
         assert_eq!(from_pem(include_str!("../../tests/keys/rsa1024.pem")).err(), Some(ImportError::Weak));
         assert_eq!(from_pem(include_str!("../../tests/keys/rsa2048-e3.pem")).err(), Some(ImportError::Weak));
-        assert_eq!(from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").err(), Some(ImportError::Malformed));
+        assert_eq!(
+            from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").err(),
+            Some(ImportError::Malformed)
+        );
         assert_eq!(from_pem("").err(), Some(ImportError::Malformed));
     }
 

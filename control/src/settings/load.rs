@@ -55,7 +55,8 @@ pub fn load_from(
     }
     for field in fields() {
         if let Some(value) = variable(&field.variable()).filter(|value| !value.is_empty()) {
-            builder = builder.set_override(field.key(), value).map_err(|e| SettingsError::File(e.to_string()))?;
+            builder =
+                builder.set_override(field.key(), value).map_err(|e| SettingsError::File(e.to_string()))?;
         }
     }
     let config = builder.build().map_err(|e| SettingsError::File(e.to_string()))?;
@@ -81,11 +82,9 @@ fn defaults() -> String {
 fn unusable(error: ConfigError) -> SettingsError {
     let text = error.to_string();
     match fields().find(|field| text.contains(&format!("`{}`", field.key()))) {
-        Some(field) => SettingsError::Unusable {
-            variable: field.variable(),
-            key: field.key(),
-            why: why(&error),
-        },
+        Some(field) => {
+            SettingsError::Unusable { variable: field.variable(), key: field.key(), why: why(&error) }
+        }
         None => SettingsError::File(text),
     }
 }
@@ -162,7 +161,9 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_named_and_not_shown() {
-        for name in ["WARDGATE_EDGE_KEK_A", "WARDGATE_SERVICE_KEY", "WARDGATE_ENCRYPTION_KEK", "WARDGATE_EDGE_KEK_B"] {
+        for name in
+            ["WARDGATE_EDGE_KEK_A", "WARDGATE_SERVICE_KEY", "WARDGATE_ENCRYPTION_KEK", "WARDGATE_EDGE_KEK_B"]
+        {
             let text = refusal(|env| drop(env.insert(name.into(), "k1:c2hvcnQtc2VjcmV0".into())));
             assert!(text.starts_with(name) && text.contains("exactly 32 bytes"), "{text}");
             assert!(!text.contains("c2hvcnQ"), "{text}");

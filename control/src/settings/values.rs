@@ -108,7 +108,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                items.map(|item| T::deserialize(serde::de::value::StringDeserializer::new(item.to_owned()))).collect()
+                items
+                    .map(|item| T::deserialize(serde::de::value::StringDeserializer::new(item.to_owned())))
+                    .collect()
             }
 
             fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {

@@ -1,0 +1,60 @@
+//! What an entry can tell of.
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What was done, or refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action { $($(#[$doc])* $name,)* }
+
+        impl Action {
+            /// `noun.verb`, as stored and answered.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    /// A tenant was committed; its cell may follow.
+    TenantCreated = "tenant.created",
+    /// A tenant's cell exists and it is in use.
+    TenantActivated = "tenant.activated",
+    /// Name, hosts, issuer, audience or settings were edited.
+    TenantEdited = "tenant.edited",
+    /// A tenant was stopped.
+    TenantSuspended = "tenant.suspended",
+    /// A suspended tenant is in use again.
+    TenantResumed = "tenant.resumed",
+    /// A tenant is gone for good.
+    TenantDeleted = "tenant.deleted",
+    /// A person was made.
+    UserCreated = "user.created",
+    /// A person's fields were edited.
+    UserEdited = "user.edited",
+    /// A person's status changed.
+    UserStatusChanged = "user.status_changed",
+    /// A person's roles changed.
+    UserRolesChanged = "user.roles_changed",
+    /// A person's password was set by somebody else.
+    UserPasswordSet = "user.password_set",
+    /// A person is gone.
+    UserDeleted = "user.deleted",
+    /// All sessions of a person were ended.
+    SessionsEnded = "sessions.ended",
+    /// A key was made or promoted by plan.
+    KeysAdvanced = "keys.advanced",
+    /// A rotation was planned.
+    KeysRotated = "keys.rotated",
+    /// A key was revoked.
+    KeyRevoked = "keys.revoked",
+    /// A key was imported.
+    KeyImported = "keys.imported",
+    /// Permission was refused.
+    PermissionRefused = "permission.refused",
+    /// The platform's first administrator was made with a setup token.
+    SetupUsed = "setup.used",
+    /// History was raised after a restore; every session ended.
+    EdgeReseeded = "edge.reseeded",
+}

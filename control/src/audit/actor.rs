@@ -1,0 +1,109 @@
+//! Who does something, and from where.
+
+use shared::ids::UserId;
+use shared::permissions::ROOT_RANK;
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A person of the tenant.
+    Person {
+        /// Their id.
+        id: UserId,
+        /// The highest rank among their roles.
+        rank: i32,
+    },
+    /// A person of the platform tenant who acts on another tenant, where ranks are not theirs.
+    Platform {
+        /// Their id in the platform tenant.
+        id: UserId,
+    },
+    /// Whoever has the command line, and with it the database: above every rank.
+    Operator,
+    /// The service itself, carrying out what was planned.
+    Control,
+}
+
+/// An actor with what the log keeps about the call.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Who.
+    pub who: Who,
+    /// The id of the request, where there is one.
+    pub request_id: Option<String>,
+    /// The client's address as the edge saw it.
+    pub client: Option<String>,
+}
+
+impl Actor {
+    /// The command line.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { who: Who::Operator, request_id: None, client: None }
+    }
+
+    /// The service itself.
+    #[must_use]
+    pub fn control() -> Self {
+        Self { who: Who::Control, request_id: None, client: None }
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        match self.who {
+            Who::Person { .. } => "person",
+            Who::Platform { .. } => "platform",
+            Who::Operator => "operator",
+            Who::Control => "control",
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<String> {
+        match self.who {
+            Who::Person { id, .. } | Who::Platform { id } => Some(id.to_string()),
+            Who::Operator | Who::Control => None,
+        }
+    }
+
+    /// Whether this is the person `id`.
+    #[must_use]
+    pub fn is(&self, id: UserId) -> bool {
+        matches!(self.who, Who::Person { id: own, .. } if own == id)
+    }
+
+    /// Whether the actor may act on, grant or take a role of `rank`: only what is below their own,
+    /// save that root-admins may act on root-admins.
+    #[must_use]
+    pub fn outranks(&self, rank: i32) -> bool {
+        match self.who {
+            Who::Person { rank: own, .. } => own > rank || own == ROOT_RANK && rank == ROOT_RANK,
+            Who::Platform { .. } | Who::Operator | Who::Control => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_acts_at_or_above_their_own_rank_but_root_admins_on_root_admins() {
+        let of = |rank| Actor { who: Who::Person { id: UserId::new(1, [1; 10]), rank }, ..Actor::control() };
+        // own rank, the other's, may
+        for (own, other, may) in [
+            (100, 100, true),
+            (100, 80, true),
+            (100, 0, true),
+            (80, 100, false),
+            (80, 80, false),
+            (80, 40, true),
+            (40, 40, false),
+            (40, 80, false),
+            (40, 10, true),
+            (10, 10, false),
+            (0, 0, false),
+        ] {
+            assert_eq!(of(own).outranks(other), may, "{own} on {other}");
+        }
+        assert!(Actor::operator().outranks(100));
+    }
+}

@@ -1,0 +1,13 @@
+//! The audit log of a tenant: one entry for every change, every refusal of permission and every
+//! fact the edge reports. The serving role can insert and read, nothing else.
+//!
+//! An entry is written in the transaction of what it tells of, so there is never one without the
+//! other. It names things by id; personal data stays where it can be erased.
+
+mod action;
+mod actor;
+mod store;
+
+pub use action::Action;
+pub use actor::{Actor, Who};
+pub use store::{EntryOut, Fact, page, record, record_fact, refuse};

@@ -1,0 +1,164 @@
+//! Rows of the audit log.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use shared::ids::UserId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Action, Actor};
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::world::{random, unix_ms};
+
+/// Writes that `actor` did `action` to `target`. `details` names fields and states, never values
+/// of personal data.
+///
+/// # Errors
+/// The database's.
+pub async fn record(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    action: Action,
+    target: Option<String>,
+    details: Value,
+) -> Result<(), Failure> {
+    insert(tx, actor, now, action, "done", target, details).await
+}
+
+/// Writes that `actor` was refused what `permission` would have allowed.
+///
+/// # Errors
+/// The database's.
+pub async fn refuse(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    target: Option<String>,
+    permission: &str,
+) -> Result<(), Failure> {
+    let details = serde_json::json!({ "permission": permission });
+    insert(tx, actor, now, Action::PermissionRefused, "refused", target, details).await
+}
+
+async fn insert(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    action: Action,
+    outcome: &str,
+    target: Option<String>,
+    details: Value,
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "insert into audit_entries
+            (tenant_id, id, at, actor_kind, actor, action, outcome, target, request_id, client, details)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        tenant.uuid(),
+        entry_id(now)?,
+        now,
+        actor.kind(),
+        actor.id(),
+        action.as_str(),
+        outcome,
+        target,
+        actor.request_id,
+        actor.client,
+        details,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn entry_id(now: DateTime<Utc>) -> Result<Uuid, Failure> {
+    Ok(uuid::Builder::from_unix_timestamp_millis(unix_ms(now), &random()?).into_uuid())
+}
+
+/// A fact born at the edge, as the log keeps it.
+#[derive(Debug)]
+pub struct Fact {
+    /// Its id at the edge.
+    pub event_id: Uuid,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub action: String,
+    /// The person, where one is known.
+    pub user: Option<UserId>,
+    /// The network it came from.
+    pub network: Option<String>,
+    /// Session, name hash, count.
+    pub details: Value,
+}
+
+/// Writes a fact of the edge; a second delivery changes nothing. Says whether it was new.
+///
+/// # Errors
+/// The database's.
+pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let outcome = if fact.action == "edge.sign_in_refused" { "refused" } else { "done" };
+    let done = sqlx::query!(
+        "insert into audit_entries
+            (tenant_id, id, at, actor_kind, actor, action, outcome, target, event_id, client, details)
+         values ($1, $2, $3, 'edge', $4, $5, $6, $4, $2, $7, $8)
+         on conflict do nothing",
+        tenant.uuid(),
+        fact.event_id,
+        fact.at,
+        fact.user.map(|user| user.to_string()),
+        fact.action,
+        outcome,
+        fact.network,
+        fact.details,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// An entry in an answer.
+#[derive(Debug, Serialize)]
+pub struct EntryOut {
+    id: Uuid,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    at: DateTime<Utc>,
+    actor_kind: String,
+    actor: Option<String>,
+    action: String,
+    outcome: String,
+    target: Option<String>,
+    request_id: Option<String>,
+    client: Option<String>,
+    details: Value,
+}
+
+/// The number of entries, and one page of them, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    connection: &mut PgConnection,
+    limit: i64,
+    offset: i64,
+) -> Result<(i64, Vec<EntryOut>), Failure> {
+    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from audit_entries"#)
+        .fetch_one(&mut *connection)
+        .await?;
+    let entries = sqlx::query_as!(
+        EntryOut,
+        "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
+         from audit_entries
+         order by at desc, id desc
+         limit $1 offset $2",
+        limit,
+        offset,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok((count, entries))
+}

@@ -1,0 +1,98 @@
+//! `wardgate keys`: signing keys of a tenant.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use shared::ids::KeyId;
+use zeroize::Zeroizing;
+
+use super::outcome::CliError;
+use super::show::{Show, optional};
+use super::tenant_named;
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::http::time;
+use crate::keys::{self, KeyOut, rsa};
+use crate::tenants::Tenant;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List keys with their states.
+    #[command(after_help = "Example:\n  wardgate keys list --tenant acme")]
+    List,
+    /// Plan the switch to the next key, after every cache of the key set has had it.
+    #[command(after_help = "Example:\n  wardgate keys rotate --tenant acme")]
+    Rotate,
+    /// End a key at once: its tokens are refused, the next key signs immediately.
+    #[command(after_help = "Example:\n  wardgate keys revoke <kid> --tenant acme")]
+    Revoke {
+        /// The key's id.
+        kid: String,
+    },
+    /// Take a private key as the next one: PKCS#8 in PEM, or a JWK. It is published now and signs
+    /// after a rotation.
+    #[command(after_help = "Example:\n  wardgate keys import old-service.pem --tenant acme")]
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+pub(super) async fn run(
+    control: &Control,
+    show: Show,
+    tenant: &str,
+    command: Command,
+) -> Result<(), CliError> {
+    let tenant = tenant_named(control, tenant).await?;
+    match command {
+        Command::List => list(control, show, &tenant).await,
+        Command::Rotate => rotate(control, show, &tenant).await,
+        Command::Revoke { kid } => revoke(control, show, &tenant, &kid).await,
+        Command::Import { file } => import(control, show, &tenant, &file).await,
+    }
+}
+
+async fn list(control: &Control, show: Show, tenant: &Tenant) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let ring = keys::store::ring(&mut tx, &tenant.settings).await?;
+    let rows: Vec<_> = ring.keys.into_iter().map(KeyOut::from).collect();
+    show.table(&["kid", "state", "signs from", "removed at"], &rows, |row| {
+        let at = |moment: Option<_>| optional(moment.map(time::text));
+        vec![row.kid.to_string(), row.state.to_owned(), at(row.sign_from), at(row.remove_at)]
+    });
+    Ok(())
+}
+
+async fn rotate(control: &Control, show: Show, tenant: &Tenant) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let sign_from = keys::rotate(control, &mut tx, &Actor::operator(), tenant).await?;
+    tx.commit().await?;
+    let text = time::text(sign_from);
+    show.one(&serde_json::json!({ "sign_from": text }), &format!("the next key signs from {text}"));
+    Ok(())
+}
+
+async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str) -> Result<(), CliError> {
+    let kid = KeyId::parse(kid).map_err(|_| CliError::NotFound("no such key".into()))?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    keys::revoke(control, &mut tx, &Actor::operator(), tenant, &kid).await?;
+    tx.commit().await?;
+    show.one(&serde_json::json!({ "revoked": kid }), &format!("revoked: {kid}"));
+    Ok(())
+}
+
+async fn import(control: &Control, show: Show, tenant: &Tenant, file: &PathBuf) -> Result<(), CliError> {
+    let text = std::fs::read_to_string(file)
+        .map(Zeroizing::new)
+        .map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))?;
+    let key = match serde_json::from_str::<rsa::PrivateJwk>(&text) {
+        Ok(jwk) => rsa::from_jwk(&jwk)?,
+        Err(_) => rsa::from_pem(&text)?,
+    };
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let kid = keys::import(control, &mut tx, &Actor::operator(), tenant, &key).await?;
+    tx.commit().await?;
+    show.one(&serde_json::json!({ "imported": kid }), &format!("imported as the next key: {kid}"));
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The command line: the same functions as the API, for whoever has the database.
+//!
+//! People get tables, programs `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings
+//! refused, 4 no such thing, 5 refused (what was asked does not hold or is not allowed now).
+
+mod bootstrap;
+mod edges;
+mod keys;
+mod outcome;
+mod show;
+mod tenant;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::ids::{Slug, TenantId};
+
+use crate::control::{self, Control};
+use crate::db::migrate;
+use crate::tenants::{self, Tenant};
+use crate::{serve, settings};
+use outcome::CliError;
+use show::Show;
+
+const EXAMPLES: &str = "\
+Examples:
+  wardgate migrate
+  wardgate tenant create acme --name Acme --host acme.example
+  wardgate user create ada --tenant acme --email ada@acme.example --role root-admin --password-stdin
+  wardgate keys rotate --tenant acme
+  wardgate edges status --json
+  wardgate serve
+
+Settings come from the file that WARDGATE_CONFIG names and from the environment, which wins;
+wardgate.sample.toml lists them all.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings refused, 4 no such thing, 5 refused.";
+
+/// Wardgate's control plane: tenants, people, keys, and what the edge knows of them.
+#[derive(Parser)]
+#[command(name = "wardgate", version, after_help = EXAMPLES)]
+struct Cli {
+    /// Print JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API, feed the edge and drain it, until a signal ends it.
+    Serve,
+    /// Make roles, schema and platform tenant where missing, and bring every cell up to date.
+    #[command(
+        after_help = "Idempotent; can be repeated after a kill at any point.\n\nExample:\n  wardgate migrate"
+    )]
+    Migrate,
+    /// Print a one-hour, single-use token that makes the platform's first root-admin.
+    #[command(after_help = bootstrap::EXAMPLES)]
+    Bootstrap,
+    /// Create, show and change tenants.
+    Tenant {
+        #[command(subcommand)]
+        command: tenant::Command,
+    },
+    /// Create, show and change people of a tenant.
+    User {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: user::Command,
+    },
+    /// List, rotate, revoke and import signing keys of a tenant.
+    Keys {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: keys::Command,
+    },
+    /// What the edge has and what it is missing.
+    Edges {
+        #[command(subcommand)]
+        command: edges::Command,
+    },
+}
+
+#[derive(clap::Args)]
+struct OfTenant {
+    /// The tenant's slug or id.
+    #[arg(long, global = true, env = "WARDGATE_TENANT", default_value = "platform")]
+    tenant: String,
+}
+
+/// Parses the arguments, does what they say and words the outcome.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let show = Show { json: cli.json };
+    match dispatch(cli, show).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            show.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
+    let settings = settings::load()?;
+    let control = control::new(settings)?;
+    match cli.command {
+        Command::Serve => serve::run(control).await?,
+        Command::Migrate => migrate_all(&control, show).await?,
+        Command::Bootstrap => bootstrap::run(&control, show).await?,
+        Command::Tenant { command } => tenant::run(&control, show, command).await?,
+        Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
+        Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
+        Command::Edges { command } => edges::run(&control, show, command).await?,
+    }
+    Ok(())
+}
+
+/// One broken cell is reported and makes the run fail, after all others were brought up to date.
+async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
+    let database = &control.settings.database;
+    migrate::platform(database).await?;
+    tenants::ensure_platform(control).await?;
+    let outcomes = migrate::cells(database, &control.roles).await?;
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| show::CellOut {
+            cell: outcome.cell.to_string(),
+            version: outcome.version.as_ref().ok().copied(),
+            error: outcome.version.as_ref().err().map(ToString::to_string),
+        })
+        .collect();
+    let broken = rows.iter().filter(|row| row.error.is_some()).count();
+    show.table(&["cell", "version", "error"], &rows, |row| {
+        vec![row.cell.clone(), show::optional(row.version), show::optional(row.error.clone())]
+    });
+    if broken == 0 { Ok(()) } else { Err(CliError::Failed(format!("{broken} cells were not migrated"))) }
+}
+
+/// The tenant that a slug or an id names; a deleted one is nobody's.
+async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
+    let mut connection = control.db.app().acquire().await?;
+    let found = match (TenantId::parse(name), Slug::parse(name)) {
+        (Ok(id), _) => tenants::find(&mut connection, id).await,
+        (_, Ok(slug)) => tenants::find_by_slug(&mut connection, &slug).await,
+        _ => Err(tenants::TenantError::NotFound),
+    };
+    match found {
+        Ok(tenant) if tenant.status != shared::tenant::Status::Deleted => Ok(tenant),
+        Ok(_) | Err(tenants::TenantError::NotFound) => Err(CliError::NotFound(format!("no tenant `{name}`"))),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,230 @@
+//! `wardgate tenant`: as the platform's administrators do over the API.
+
+use clap::Subcommand;
+use shared::ids::{HostName, Slug};
+use shared::settings::Settings;
+
+use super::outcome::CliError;
+use super::show::Show;
+use super::tenant_named;
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::failure::Failure;
+use crate::tenants::{self, Edit, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a tenant and wait until it can be used.
+    #[command(after_help = "Example:\n  wardgate tenant create acme --name Acme --host acme.example")]
+    Create(Create),
+    /// List tenants.
+    #[command(after_help = "Example:\n  wardgate tenant list --json")]
+    List,
+    /// Show one tenant; exit code 4 if there is none.
+    #[command(after_help = "Example:\n  wardgate tenant show acme --json")]
+    Show {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Change a tenant's name, hosts, issuer, audience or settings.
+    #[command(after_help = "Example:\n  wardgate tenant edit acme --set access_ttl_secs=600")]
+    Edit(EditArgs),
+    /// Stop a tenant: the edge serves its keys, nothing else.
+    Suspend {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Let a suspended tenant work again.
+    Resume {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Delete a tenant for good. Slug, hosts and ids are never given again.
+    Delete {
+        /// Slug or id.
+        tenant: String,
+        /// Yes, for good.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct Create {
+    /// Its short name, in `/t/<slug>/` and `X-Tenant`.
+    slug: String,
+    /// What people call it; default: the slug.
+    #[arg(long)]
+    name: Option<String>,
+    /// A host of its own; may be repeated. The first is in its issuer.
+    #[arg(long = "host")]
+    hosts: Vec<String>,
+    /// `iss` of its tokens; default: `https://<first host>`, else `<shared origin>/t/<slug>`.
+    #[arg(long)]
+    issuer: Option<String>,
+    /// `aud` of its access tokens; default: none.
+    #[arg(long)]
+    audience: Option<String>,
+    /// `schema` (its own) or `shared`.
+    #[arg(long, default_value = "schema")]
+    isolation: String,
+    /// A setting as `name=value`; may be repeated.
+    #[arg(long = "set")]
+    settings: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct EditArgs {
+    /// Slug or id.
+    tenant: String,
+    /// What people call it.
+    #[arg(long)]
+    name: Option<String>,
+    /// All of its hosts; may be repeated.
+    #[arg(long = "host")]
+    hosts: Option<Vec<String>>,
+    /// `iss` of its tokens; empty: derived again.
+    #[arg(long)]
+    issuer: Option<String>,
+    /// `aud` of its access tokens; empty: none.
+    #[arg(long)]
+    audience: Option<String>,
+    /// A setting as `name=value`; may be repeated.
+    #[arg(long = "set")]
+    settings: Vec<String>,
+}
+
+pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Create(args) => create(control, show, args).await,
+        Command::List => list(control, show).await,
+        Command::Show { tenant } => {
+            let tenant = tenant_named(control, &tenant).await?;
+            print(control, show, tenant, "");
+            Ok(())
+        }
+        Command::Edit(args) => edit(control, show, args).await,
+        Command::Suspend { tenant } => set_status(control, show, &tenant, true).await,
+        Command::Resume { tenant } => set_status(control, show, &tenant, false).await,
+        Command::Delete { tenant, yes: true } => delete(control, show, &tenant).await,
+        Command::Delete { .. } => Err(CliError::Refused("deleting is for good: say --yes".into())),
+    }
+}
+
+async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliError> {
+    let new = NewTenant {
+        name: args.name.unwrap_or_else(|| args.slug.clone()),
+        slug: Slug::parse(&args.slug).map_err(|invalid| CliError::Refused(invalid.to_string()))?,
+        hosts: hosts(&args.hosts)?,
+        issuer: args.issuer,
+        audience: args.audience,
+        isolation: Isolation::parse(&args.isolation)
+            .ok_or_else(|| CliError::Refused("isolation is `schema` or `shared`".into()))?,
+        settings: settings(Settings::default(), &args.settings)?,
+        admin: None,
+    };
+    let platform = control.db.platform().await?;
+    let mut tx = control.db.tenant_tx(platform).await?;
+    let tenant = tenants::create(control, &mut tx, &Actor::operator(), new).await?;
+    tx.commit().await?;
+    provision::run(control, tenant.id).await?;
+    let tenant = settled(control, tenant).await?;
+    print(control, show, tenant, "created: ");
+    Ok(())
+}
+
+/// A running `serve` may have been quicker to take the job: wait for it.
+async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> {
+    for _ in 0..300 {
+        let now = tenant_named(control, &tenant.id.to_string()).await?;
+        if now.status != shared::tenant::Status::Provisioning {
+            return Ok(now);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Err(CliError::Failed(format!(
+        "tenant `{}` is still provisioning; a running `serve` goes on with it",
+        tenant.slug
+    )))
+}
+
+async fn list(control: &Control, show: Show) -> Result<(), CliError> {
+    let mut connection = control.db.app().acquire().await?;
+    let (_, tenants) = tenants::list(&mut connection, None, i64::MAX, 0).await?;
+    let origin = &control.settings.http.shared_origin;
+    let rows: Vec<_> = tenants.into_iter().map(|tenant| TenantOut::new(tenant, origin)).collect();
+    show.table(&["slug", "status", "issuer", "id"], &rows, |row| {
+        vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()]
+    });
+    Ok(())
+}
+
+async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliError> {
+    let tenant = tenant_named(control, &args.tenant).await?;
+    let filled = |text: String| if text.is_empty() { None } else { Some(text) };
+    let wanted = Edit {
+        name: args.name,
+        hosts: args.hosts.as_deref().map(hosts).transpose()?,
+        issuer: args.issuer.map(filled),
+        audience: args.audience.map(filled),
+        settings: Some(settings(tenant.settings.clone(), &args.settings)?),
+    };
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;
+    tx.commit().await?;
+    print(control, show, tenant, "edited: ");
+    Ok(())
+}
+
+async fn set_status(control: &Control, show: Show, name: &str, suspended: bool) -> Result<(), CliError> {
+    let id = tenant_named(control, name).await?.id;
+    let mut tx = control.db.tenant_tx(id).await?;
+    let actor = Actor::operator();
+    let tenant = if suspended {
+        tenants::suspend(control, &mut tx, &actor, id).await?
+    } else {
+        tenants::resume(control, &mut tx, &actor, id).await?
+    };
+    tx.commit().await?;
+    print(control, show, tenant, "");
+    Ok(())
+}
+
+async fn delete(control: &Control, show: Show, name: &str) -> Result<(), CliError> {
+    let tenant = tenant_named(control, name).await?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    tenants::delete(control, &mut tx, &Actor::operator(), tenant.id).await?;
+    tx.commit().await?;
+    show.one(
+        &serde_json::json!({ "deleted": tenant.id }),
+        &format!("deleted: {} ({})", tenant.slug, tenant.id),
+    );
+    Ok(())
+}
+
+fn print(control: &Control, show: Show, tenant: Tenant, what: &str) {
+    let out = TenantOut::new(tenant, &control.settings.http.shared_origin);
+    let line = format!("{what}{} ({}) is {}; issuer {}", out.slug, out.id, out.status, out.issuer);
+    show.one(&out, &line);
+}
+
+fn hosts(texts: &[String]) -> Result<Vec<HostName>, CliError> {
+    let parsed = texts.iter().map(|text| HostName::parse(text)).collect::<Result<_, _>>();
+    parsed.map_err(|_| CliError::Refused("hosts are lower-case A-labels without port or final dot".into()))
+}
+
+/// Lays `name=value` over what there is; the document's own type says which names there are.
+fn settings(before: Settings, changes: &[String]) -> Result<Settings, CliError> {
+    let mut value = serde_json::to_value(before).map_err(|_| Failure::Unreadable("settings"))?;
+    for change in changes {
+        let (name, number) =
+            change.split_once('=').ok_or_else(|| CliError::Refused("use --set name=value".into()))?;
+        let number: u64 =
+            number.parse().map_err(|_| CliError::Refused(format!("{name}: a whole number is expected")))?;
+        value[name] = number.into();
+    }
+    let settings: Settings =
+        serde_json::from_value(value).map_err(|error| CliError::Refused(error.to_string()))?;
+    let faults: Vec<_> = settings.faults();
+    if faults.is_empty() { Ok(settings) } else { Err(TenantError::Fields(faults).into()) }
+}

@@ -1,0 +1,223 @@
+//! `wardgate user`: people of a tenant, by somebody who stands above every rank.
+
+use std::io::Read as _;
+
+use clap::Subcommand;
+use shared::ids::{TenantId, UserId};
+use shared::person::PersonStatus;
+use zeroize::Zeroizing;
+
+use super::outcome::CliError;
+use super::show::Show;
+use super::tenant_named;
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::users::{self, Change, NewUser, Profile, Query, User, UserError, UserOut};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a person.
+    #[command(
+        after_help = "Example:\n  echo 'correct horse battery' | wardgate user create ada --tenant acme --email ada@acme.example --role staff --password-stdin"
+    )]
+    Create(Create),
+    /// List people.
+    #[command(after_help = "Example:\n  wardgate user list --tenant acme --json")]
+    List {
+        /// Which hundred, from 1.
+        #[arg(long, default_value_t = 1)]
+        page: i64,
+    },
+    /// Show one person; exit code 4 if there is none.
+    Show {
+        /// User name, address or id.
+        user: String,
+    },
+    /// Stop a person: sessions end, sign-in is refused.
+    Suspend {
+        /// User name, address or id.
+        user: String,
+    },
+    /// Let a suspended person sign in again.
+    Resume {
+        /// User name, address or id.
+        user: String,
+    },
+    /// Set a person's password from standard input; their sessions end.
+    #[command(
+        after_help = "Example:\n  echo 'a new passphrase for her' | wardgate user set-password ada --tenant acme"
+    )]
+    SetPassword {
+        /// User name, address or id.
+        user: String,
+    },
+    /// Give a person exactly these roles.
+    #[command(after_help = "Example:\n  wardgate user set-roles ada staff client --tenant acme")]
+    SetRoles {
+        /// User name, address or id.
+        user: String,
+        /// All of their roles.
+        roles: Vec<String>,
+    },
+    /// End all sessions of a person.
+    EndSessions {
+        /// User name, address or id.
+        user: String,
+    },
+    /// Delete a person.
+    Delete {
+        /// User name, address or id.
+        user: String,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct Create {
+    /// User name.
+    username: String,
+    /// Address; counts as verified.
+    #[arg(long)]
+    email: Option<String>,
+    /// First name.
+    #[arg(long, default_value = "")]
+    first_name: String,
+    /// Last name.
+    #[arg(long, default_value = "")]
+    last_name: String,
+    /// A role; may be repeated. Default: `client`.
+    #[arg(long = "role", default_value = "client")]
+    roles: Vec<String>,
+    /// Read the password from standard input; without it the person cannot sign in yet.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(super) async fn run(
+    control: &Control,
+    show: Show,
+    tenant: &str,
+    command: Command,
+) -> Result<(), CliError> {
+    let tenant = tenant_named(control, tenant).await?.id;
+    match command {
+        Command::Create(args) => create(control, show, tenant, args).await,
+        Command::List { page } => list(control, show, tenant, page).await,
+        Command::Show { user } => {
+            let mut tx = control.db.tenant_tx(tenant).await?;
+            let user = named(control, &mut tx, &user).await?;
+            print(show, user, "");
+            Ok(())
+        }
+        Command::Suspend { user } => {
+            let change = Change { status: Some(PersonStatus::Suspended), ..Change::default() };
+            apply(control, show, tenant, &user, change).await
+        }
+        Command::Resume { user } => {
+            let change = Change { status: Some(PersonStatus::Active), ..Change::default() };
+            apply(control, show, tenant, &user, change).await
+        }
+        Command::SetPassword { user } => {
+            let change = Change { password: Some(password()?.to_string()), ..Change::default() };
+            apply(control, show, tenant, &user, change).await
+        }
+        Command::SetRoles { user, roles } => {
+            apply(control, show, tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
+        }
+        Command::EndSessions { user } => {
+            let mut tx = control.db.tenant_tx(tenant).await?;
+            let user = named(control, &mut tx, &user).await?;
+            users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
+            tx.commit().await?;
+            print(show, user, "sessions ended: ");
+            Ok(())
+        }
+        Command::Delete { user } => {
+            let mut tx = control.db.tenant_tx(tenant).await?;
+            let user = named(control, &mut tx, &user).await?;
+            users::delete(control, &mut tx, &Actor::operator(), user.id).await?;
+            tx.commit().await?;
+            print(show, user, "deleted: ");
+            Ok(())
+        }
+    }
+}
+
+async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -> Result<(), CliError> {
+    let password = if args.password_stdin { Some(password()?.to_string()) } else { None };
+    let new = NewUser {
+        profile: Profile {
+            username: args.username,
+            email: args.email,
+            first_name: args.first_name,
+            last_name: args.last_name,
+            phone: String::new(),
+        },
+        status: PersonStatus::Active,
+        roles: args.roles,
+        password,
+        email_verified: true,
+    };
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let user = users::create(control, &mut tx, &Actor::operator(), new).await?;
+    tx.commit().await?;
+    print(show, user, "created: ");
+    Ok(())
+}
+
+async fn list(control: &Control, show: Show, tenant: TenantId, page: i64) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let query = Query { limit: 100, offset: 100 * (page.max(1) - 1) };
+    let (_, people) = users::list(&mut tx, query).await?;
+    let rows: Vec<_> = people.into_iter().map(UserOut::from).collect();
+    show.table(&["username", "email", "status", "roles", "id"], &rows, UserOut::line);
+    Ok(())
+}
+
+async fn apply(
+    control: &Control,
+    show: Show,
+    tenant: TenantId,
+    name: &str,
+    change: Change,
+) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let user = named(control, &mut tx, name).await?;
+    let user = users::change(control, &mut tx, &Actor::operator(), user.id, change).await?;
+    tx.commit().await?;
+    print(show, user, "changed: ");
+    Ok(())
+}
+
+async fn named(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User, CliError> {
+    let found = match UserId::parse(name) {
+        Ok(id) => users::find(tx, id).await,
+        Err(_) => users::find_by_name(control, tx, name).await,
+    };
+    found.map_err(|error| match error {
+        UserError::NotFound => CliError::NotFound(format!("no user `{name}` in this tenant")),
+        other => other.into(),
+    })
+}
+
+fn print(show: Show, user: User, what: &str) {
+    let out = UserOut::from(user);
+    let line = format!("{what}{}", out.line().join("  "));
+    show.one(&out, &line);
+}
+
+/// The first line of standard input, without its line feed. Never an argument: those are in `ps`.
+fn password() -> Result<Zeroizing<String>, CliError> {
+    let mut text = Zeroizing::new(String::new());
+    let limit = u64::try_from(shared::limits::PASSWORD_BYTES + 2).unwrap_or(1026);
+    std::io::stdin()
+        .take(limit)
+        .read_to_string(&mut text)
+        .map_err(|_| CliError::Refused("standard input is not text".into()))?;
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    if line.is_empty() {
+        Err(CliError::Refused("no password on standard input".into()))
+    } else {
+        Ok(Zeroizing::new(line))
+    }
+}

@@ -1,0 +1,48 @@
+//! What every part of control works with, made once at the start.
+
+use std::sync::Arc;
+
+use crate::at_rest::RestKey;
+use crate::db::{Db, Roles};
+use crate::edges::EdgeClient;
+use crate::failure::Failure;
+use crate::passwords::Hasher;
+use crate::settings::Settings;
+use crate::world::Clock;
+
+/// The control plane's means. Cheap to clone.
+pub type Control = Arc<Inner>;
+
+/// See [`Control`].
+pub struct Inner {
+    /// The settings of this process.
+    pub settings: Settings,
+    /// The database.
+    pub db: Db,
+    /// The names of the database roles.
+    pub roles: Roles,
+    /// Wraps secrets at rest.
+    pub rest: RestKey,
+    /// Hashes passwords.
+    pub hasher: Hasher,
+    /// Calls the edge.
+    pub edge: EdgeClient,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Makes the means by the settings. Nothing is connected yet.
+///
+/// # Errors
+/// For URLs that do not parse or sign in as the wrong role.
+pub fn new(settings: Settings) -> Result<Control, Failure> {
+    Ok(Arc::new(Inner {
+        db: Db::new(&settings.database)?,
+        roles: Roles::of(&settings.database)?,
+        rest: RestKey::new(&settings.encryption.kek),
+        hasher: Hasher::new(settings.passwords.concurrency),
+        edge: EdgeClient::new(&settings)?,
+        clock: Clock::default(),
+        settings,
+    }))
+}

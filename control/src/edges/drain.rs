@@ -1,0 +1,156 @@
+//! Facts born at the edge become entries of the audit log.
+//!
+//! The cursor is acknowledged only after everything up to it is committed, and an entry is known by
+//! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::events::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
+use shared::ids::TenantId;
+use tokio_util::sync::CancellationToken;
+
+use super::backlog::LaneError;
+use crate::audit;
+use crate::control::Control;
+use crate::failure::Failure;
+use crate::users;
+
+/// How often the edge is asked while it has nothing.
+const POLL: Duration = Duration::from_secs(2);
+/// How long to wait after a failure.
+const REST: Duration = Duration::from_secs(5);
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+const SHARD: u8 = 0;
+
+/// Drains until `stop`. One of several controls does it at a time.
+pub async fn run(control: Control, stop: CancellationToken) {
+    loop {
+        let wait = match turn(&control).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => POLL,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "draining the edge failed");
+                REST
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// One call to the edge, if it is this control's turn; says whether more waits.
+///
+/// # Errors
+/// See [`LaneError`].
+pub async fn turn(control: &Control) -> Result<bool, LaneError> {
+    let edge = control.settings.edge.id.clone();
+    let Some(acknowledge) = claim(control, &edge).await? else { return Ok(false) };
+    let drained = call(control, acknowledge).await;
+    release(control, &edge, &drained).await?;
+    Ok(drained?.1)
+}
+
+async fn call(
+    control: &Control,
+    acknowledge: Option<Acknowledge>,
+) -> Result<(Option<Acknowledge>, bool), LaneError> {
+    let limit = u32::try_from(shared::limits::DRAIN_FACTS).unwrap_or(500);
+    let drain = DrainIn { shard: SHARD, acknowledge: acknowledge.clone(), limit };
+    let out = control.edge.drain(&drain, control.clock.now()).await?;
+    let committed = commit(control, &out).await?;
+    metrics::counter!("wardgate_edge_facts_total").increment(u64::try_from(out.facts.len()).unwrap_or(0));
+    Ok((committed.or(acknowledge), out.more))
+}
+
+/// Commits the facts tenant by tenant and returns what may be acknowledged.
+async fn commit(control: &Control, out: &DrainOut) -> Result<Option<Acknowledge>, Failure> {
+    let mut by_tenant: BTreeMap<TenantId, Vec<&Fact>> = BTreeMap::new();
+    for fact in &out.facts {
+        by_tenant.entry(fact.tenant).or_default().push(fact);
+    }
+    for (tenant, facts) in by_tenant {
+        match commit_tenant(control, tenant, &facts).await {
+            Ok(()) => {}
+            // Facts of a tenant that a restore has forgotten: nobody is left to tell.
+            Err(Failure::Database(sqlx::Error::RowNotFound)) => {
+                tracing::warn!(%tenant, facts = facts.len(), "facts of an unknown tenant were dropped");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let last = out.facts.iter().map(|fact| fact.seq).max();
+    Ok(last.map(|seq| Acknowledge { incarnation: out.incarnation.clone(), seq }))
+}
+
+async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    for fact in facts {
+        let at = DateTime::from_timestamp_millis(fact.at_ms).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
+        let entry = audit::Fact {
+            event_id: fact.id.uuid(),
+            at,
+            action: format!("edge.{}", fact.kind.as_str()),
+            user: fact.user,
+            network: fact.network.clone(),
+            details: serde_json::json!({
+                "sid": fact.sid,
+                "name_hash": fact.name_hash,
+                "count": fact.count,
+            }),
+        };
+        let fresh = audit::record_fact(&mut tx, &entry).await?;
+        if let (true, FactKind::SignedIn, Some(user)) = (fresh, fact.kind, fact.user) {
+            users::store::signed_in(&mut tx, user, at).await?;
+        }
+    }
+    tx.commit().await
+}
+
+/// `None` while another control drains; else what to acknowledge, if anything.
+async fn claim(control: &Control, edge: &str) -> Result<Option<Option<Acknowledge>>, Failure> {
+    let now = control.clock.now();
+    let claimed = sqlx::query!(
+        "insert into platform.drains as d (edge, leased_until) values ($1, $2)
+         on conflict (edge) do update
+         set leased_until = excluded.leased_until
+         where coalesce(d.leased_until <= $3, true)
+         returning cursor",
+        edge,
+        now + LEASE,
+        now,
+    )
+    .fetch_optional(control.db.relay())
+    .await?;
+    let Some(row) = claimed else { return Ok(None) };
+    let cursor = row.cursor.map(serde_json::from_value).transpose();
+    cursor.map(Some).map_err(|_| Failure::Unreadable("drain cursor"))
+}
+
+async fn release(
+    control: &Control,
+    edge: &str,
+    drained: &Result<(Option<Acknowledge>, bool), LaneError>,
+) -> Result<(), Failure> {
+    let cursor = match drained {
+        Ok((Some(acknowledge), _)) => serde_json::to_value(acknowledge).ok(),
+        Ok((None, _)) | Err(_) => None,
+    };
+    let last_error = drained.as_ref().err().map(ToString::to_string);
+    sqlx::query!(
+        "update platform.drains
+         set leased_until = null, cursor = coalesce($2, cursor), last_error = $3,
+             drained_at = case when $3::text is null then $4 else drained_at end
+         where edge = $1",
+        edge,
+        cursor,
+        last_error,
+        control.clock.now(),
+    )
+    .execute(control.db.relay())
+    .await?;
+    Ok(())
+}

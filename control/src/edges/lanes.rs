@@ -1,0 +1,179 @@
+//! Who sends what: leases, so that several controls share the work, and growing delays.
+//!
+//! A lease is longer than one call takes and is renewed by taking it again; a control that was
+//! killed is replaced when its lease is over. Sending twice is harmless, so a lease saves work, it
+//! guards nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::ids::TenantId;
+use sqlx::PgPool;
+
+use crate::failure::Failure;
+use crate::world::random;
+
+const LEASE: TimeDelta = TimeDelta::seconds(15);
+
+/// One of the two ways of a tenant to the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Everything, in the order of revisions.
+    Backlog,
+    /// What revokes, past any backlog.
+    Urgent,
+}
+
+impl Lane {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Backlog => "backlog",
+            Self::Urgent => "urgent",
+        }
+    }
+
+    fn longest_delay_ms(self) -> i64 {
+        match self {
+            Self::Backlog => 30_000,
+            // A revocation that waits is a person who still gets in.
+            Self::Urgent => 4_000,
+        }
+    }
+}
+
+/// The lanes that have something to send and nobody who sends it. The urgent one only where the
+/// backlog does not carry the change at once anyway: a page or less, and nothing in its way.
+///
+/// # Errors
+/// The database's.
+pub async fn due(relay: &PgPool, now: DateTime<Utc>, page: i64) -> Result<Vec<(TenantId, Lane)>, Failure> {
+    let rows = sqlx::query!(
+        r#"select r.tenant_id as "tenant_id!", 'backlog' as "lane!"
+        from platform.revisions r
+        left join platform.edge_lanes l on l.tenant_id = r.tenant_id and l.lane = 'backlog'
+        where (r.rev > r.mark or r.history <> r.mark_history)
+            and r.rev > 0
+            and r.halted_at is null
+            and coalesce(l.leased_until <= $1, true)
+            and coalesce(l.retry_at <= $1, true)
+        union all
+        select r.tenant_id, 'urgent'
+        from platform.revisions r
+        left join platform.edge_lanes l on l.tenant_id = r.tenant_id and l.lane = 'urgent'
+        left join platform.edge_lanes b on b.tenant_id = r.tenant_id and b.lane = 'backlog'
+        where exists (select from platform.edge_rows e where e.tenant_id = r.tenant_id and e.urgent)
+            and r.halted_at is null
+            and (r.rev - r.mark > $2 or r.history <> r.mark_history
+                or b.leased_until > $1 or b.retry_at > $1)
+            and coalesce(l.leased_until <= $1, true)
+            and coalesce(l.retry_at <= $1, true)"#,
+        now,
+        page,
+    )
+    .fetch_all(relay)
+    .await?;
+    let lane = |text: &str| if text == "urgent" { Lane::Urgent } else { Lane::Backlog };
+    Ok(rows.into_iter().map(|row| (TenantId::from(row.tenant_id), lane(&row.lane))).collect())
+}
+
+/// Takes or renews the lease of a lane. `renewing` says that it is ours already.
+///
+/// # Errors
+/// The database's.
+pub async fn claim(
+    relay: &PgPool,
+    tenant: TenantId,
+    lane: Lane,
+    now: DateTime<Utc>,
+    renewing: bool,
+) -> Result<bool, Failure> {
+    let claimed = sqlx::query!(
+        "insert into platform.edge_lanes as l (tenant_id, lane, leased_until)
+         values ($1, $2, $3)
+         on conflict (tenant_id, lane) do update
+         set leased_until = excluded.leased_until
+         where $5 or coalesce(l.leased_until <= $4, true)",
+        tenant.uuid(),
+        lane.as_str(),
+        now + LEASE,
+        now,
+        renewing,
+    )
+    .execute(relay)
+    .await?;
+    Ok(claimed.rows_affected() == 1)
+}
+
+/// Gives the lane back after everything was sent.
+///
+/// # Errors
+/// The database's.
+pub async fn succeeded(relay: &PgPool, tenant: TenantId, lane: Lane) -> Result<(), Failure> {
+    sqlx::query!(
+        "update platform.edge_lanes
+         set leased_until = null, attempts = 0, retry_at = null, failing_since = null, last_error = null
+         where tenant_id = $1 and lane = $2",
+        tenant.uuid(),
+        lane.as_str(),
+    )
+    .execute(relay)
+    .await?;
+    Ok(())
+}
+
+/// Gives the lane back after a failure, to be tried again after a delay that doubles.
+///
+/// # Errors
+/// The database's.
+pub async fn failed(
+    relay: &PgPool,
+    tenant: TenantId,
+    lane: Lane,
+    now: DateTime<Utc>,
+    error: &str,
+) -> Result<(), Failure> {
+    let attempts = sqlx::query_scalar!(
+        "update platform.edge_lanes
+         set leased_until = null, attempts = attempts + 1, last_error = $3,
+             failing_since = coalesce(failing_since, $4)
+         where tenant_id = $1 and lane = $2
+         returning attempts",
+        tenant.uuid(),
+        lane.as_str(),
+        error,
+        now,
+    )
+    .fetch_optional(relay)
+    .await?;
+    let [dice] = random::<1>()?;
+    let retry_at = now + delay(lane, attempts.unwrap_or(1), dice);
+    sqlx::query!(
+        "update platform.edge_lanes set retry_at = $3 where tenant_id = $1 and lane = $2",
+        tenant.uuid(),
+        lane.as_str(),
+        retry_at,
+    )
+    .execute(relay)
+    .await?;
+    Ok(())
+}
+
+/// 200 ms, doubled with every attempt up to the lane's longest, and spread over half to one and a
+/// half of that, so that tenants whose edge came back do not all call at once.
+fn delay(lane: Lane, attempts: i32, dice: u8) -> TimeDelta {
+    let doubled = 100_i64 << attempts.clamp(0, 20);
+    let base = doubled.min(lane.longest_delay_ms());
+    TimeDelta::milliseconds(base / 2 + base * i64::from(dice) / 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_a_bound_and_are_spread() {
+        let ms = |lane, attempts, dice| delay(lane, attempts, dice).num_milliseconds();
+        assert_eq!((ms(Lane::Backlog, 1, 0), ms(Lane::Backlog, 1, 255)), (100, 300));
+        assert_eq!((ms(Lane::Backlog, 5, 0), ms(Lane::Backlog, 5, 255)), (1600, 4800));
+        assert_eq!((ms(Lane::Backlog, 99, 0), ms(Lane::Backlog, 99, 255)), (15_000, 45_000));
+        assert_eq!(ms(Lane::Urgent, 99, 255), 6_000);
+    }
+}

@@ -1,0 +1,210 @@
+//! The rows of a push: what changed is in `platform.edge_rows`, what it is now in the tenant's cell.
+//! Both are read in one unchanging picture, so a row never carries another revision's content.
+
+use std::collections::HashMap;
+
+use shared::ids::{TenantId, UserId};
+use shared::person::PersonStatus;
+use shared::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
+use shared::seal::Kind;
+use uuid::Uuid;
+
+use super::changes::RowKind;
+use crate::at_rest::Column;
+use crate::control::{Control, Inner};
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::tenants::{TenantError, document};
+
+/// A row that changed.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    pub kind: RowKind,
+    pub subject: String,
+    pub rev: i64,
+    pub deleted: bool,
+}
+
+/// The next rows above a revision, in the order of revisions; with `urgent`, those that revoke.
+pub(super) async fn page(
+    tx: &mut TenantTx,
+    after: i64,
+    urgent: bool,
+    limit: i64,
+) -> Result<Vec<Changed>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        r#"select kind, subject, rev, deleted_at is not null as "deleted!"
+        from platform.edge_rows
+        where tenant_id = $1 and rev > $2 and (urgent or not $3)
+        order by rev
+        limit $4"#,
+        tenant.uuid(),
+        after,
+        urgent,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let kind = |text: &str| match text {
+        "document" => RowKind::Document,
+        "name" => RowKind::Name,
+        "user" => RowKind::User,
+        _ => RowKind::Identifier,
+    };
+    let changed = rows.into_iter().map(|row| Changed {
+        kind: kind(&row.kind),
+        subject: row.subject,
+        rev: row.rev,
+        deleted: row.deleted,
+    });
+    Ok(changed.collect())
+}
+
+/// A message without rows.
+pub(super) fn empty(tenant: TenantId, history: i64) -> Push {
+    Push {
+        tenant,
+        history,
+        complete: None,
+        snapshot: None,
+        document: None,
+        names: Vec::new(),
+        users: Vec::new(),
+        identifiers: Vec::new(),
+        ended_sessions: Vec::new(),
+    }
+}
+
+/// A message with these rows as they are now.
+pub(super) async fn fill(
+    control: &Control,
+    tx: &mut TenantTx,
+    history: i64,
+    changed: &[Changed],
+) -> Result<Push, Failure> {
+    let mut push = empty(tx.tenant(), history);
+    let of = |kind: RowKind| changed.iter().filter(move |row| row.kind == kind);
+    if let Some(row) = of(RowKind::Document).next() {
+        push.document = Some(document_row(control, tx, history, row.rev).await?);
+    }
+    push.names = names(tx, &of(RowKind::Name).collect::<Vec<_>>()).await?;
+    push.users = users(control, tx, &of(RowKind::User).collect::<Vec<_>>()).await?;
+    push.identifiers = identifiers(tx, &of(RowKind::Identifier).collect::<Vec<_>>()).await?;
+    Ok(push)
+}
+
+async fn document_row(
+    control: &Control,
+    tx: &mut TenantTx,
+    history: i64,
+    rev: i64,
+) -> Result<DocumentRow, Failure> {
+    match document::build(control, tx, history, rev).await {
+        Ok(document) => Ok(DocumentRow { rev, document: Box::new(document) }),
+        Err(TenantError::Failure(failure)) => Err(failure),
+        Err(_) => Err(Failure::Unreadable("tenant")),
+    }
+}
+
+async fn names(tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<NameRow>, Failure> {
+    let wanted: Vec<String> = changed.iter().map(|row| row.subject.clone()).collect();
+    let rows = sqlx::query!(
+        r#"select 'slug:' || slug as "name!", id as "tenant!" from platform.tenants where 'slug:' || slug = any ($1)
+        union all
+        select 'host:' || host, tenant_id from platform.hosts where 'host:' || host = any ($1)"#,
+        &wanted,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let owners: HashMap<_, _> = rows.into_iter().map(|row| (row.name, TenantId::from(row.tenant))).collect();
+    let name = |row: &&Changed| NameRow {
+        name: row.subject.clone(),
+        rev: row.rev,
+        tenant: if row.deleted { None } else { owners.get(&row.subject).copied() },
+        shard: 0,
+    };
+    Ok(changed.iter().map(name).collect())
+}
+
+async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<UserRow>, Failure> {
+    let parsed = changed
+        .iter()
+        .map(|row| Ok((UserId::parse(&row.subject).map_err(|_| Failure::Unreadable("user id"))?, row.rev)));
+    let revs: Vec<(UserId, i64)> = parsed.collect::<Result<_, Failure>>()?;
+    let ids: Vec<Uuid> = revs.iter().map(|(id, _)| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier,
+            array(
+                select ur.role from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+                order by r.rank desc, r.name
+            ) as "roles!"
+        from users u
+        where id = any ($1)"#,
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let tenant = tx.tenant();
+    let mut found = HashMap::new();
+    for row in rows {
+        let id = UserId::from(row.id);
+        let verifier =
+            row.wrapped_verifier.map(|wrapped| reseal(control, tenant, id, &wrapped)).transpose()?;
+        let status = crate::users::status(&row.status)?;
+        let (access_epoch, session_epoch, password_epoch) =
+            (row.access_epoch, row.session_epoch, row.password_epoch);
+        let user = UserRow {
+            id,
+            rev: 0,
+            status,
+            access_epoch,
+            session_epoch,
+            password_epoch,
+            roles: row.roles,
+            verifier,
+        };
+        found.insert(id, user);
+    }
+    let row = |(id, rev): (UserId, i64)| match found.remove(&id) {
+        Some(user) => UserRow { rev, ..user },
+        None => tombstone(id, rev),
+    };
+    Ok(revs.into_iter().map(row).collect())
+}
+
+fn tombstone(id: UserId, rev: i64) -> UserRow {
+    UserRow {
+        id,
+        rev,
+        status: PersonStatus::Deleted,
+        access_epoch: 0,
+        session_epoch: 0,
+        password_epoch: 0,
+        roles: Vec::new(),
+        verifier: None,
+    }
+}
+
+/// Opens a verifier as it rests and seals it to the edge.
+fn reseal(control: &Inner, tenant: TenantId, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
+    let subject = id.to_string();
+    let phc = control.rest.open(tenant, Column::Verifier, &subject, wrapped)?;
+    document::seal(control, tenant, Kind::Verifier, &subject, &phc)
+}
+
+async fn identifiers(tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<IdentifierRow>, Failure> {
+    let hashes: Vec<String> = changed.iter().map(|row| row.subject.clone()).collect();
+    let rows = sqlx::query!("select hash, user_id from identifiers where hash = any ($1)", &hashes)
+        .fetch_all(&mut **tx)
+        .await?;
+    let owners: HashMap<_, _> = rows.into_iter().map(|row| (row.hash, UserId::from(row.user_id))).collect();
+    let row = |row: &&Changed| IdentifierRow {
+        hash: row.subject.clone(),
+        rev: row.rev,
+        user: owners.get(&row.subject).copied(),
+    };
+    Ok(changed.iter().map(row).collect())
+}

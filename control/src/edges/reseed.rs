@@ -1,0 +1,49 @@
+//! After this database was restored from a backup: a new history, and every session ends.
+
+use shared::ids::TenantId;
+use shared::push::Command;
+
+use super::backlog::LaneError;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+
+/// Added to both epochs of every person: more than anybody can have used since the backup.
+const EPOCH_LEAP: i64 = 1 << 20;
+
+/// Raises the tenant's history above the edge's, ends all sessions and lets writing go on. The
+/// next push is a snapshot, because the edge's mark is of another history.
+///
+/// # Errors
+/// See [`LaneError`]; the edge must answer, because its history decides ours.
+pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Result<i64, LaneError> {
+    let now = control.clock.now();
+    let status = control.edge.status(&Command::Status { tenants: vec![tenant] }, now).await?;
+    let seen = status.marks.iter().find(|mark| mark.tenant == tenant).map_or(0, |mark| mark.mark.history);
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let history = sqlx::query_scalar!(
+        "update platform.revisions
+         set history = greatest(history, $2) + 1, halted_at = null, halted_why = null
+         where tenant_id = $1
+         returning history",
+        tenant.uuid(),
+        seen,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(crate::failure::Failure::from)?;
+    sqlx::query!(
+        "update users
+         set access_epoch = access_epoch + $2, session_epoch = session_epoch + $2, updated_at = $3
+         where tenant_id = $1",
+        tenant.uuid(),
+        EPOCH_LEAP,
+        now,
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(crate::failure::Failure::from)?;
+    let details = serde_json::json!({ "history": history });
+    audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details).await?;
+    tx.commit().await?;
+    Ok(history)
+}

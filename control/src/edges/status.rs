@@ -1,0 +1,78 @@
+//! How far the edge is behind, tenant by tenant.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::control::Control;
+use crate::failure::Failure;
+
+/// One tenant's state at the edge, as control knows it.
+#[derive(Debug, Serialize)]
+pub struct EdgeStatus {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// Its slug.
+    pub slug: String,
+    /// Our restore counter and counter.
+    pub history: i64,
+    /// See `history`.
+    pub rev: i64,
+    /// What the edge confirmed.
+    pub mark: i64,
+    /// Revisions the edge is missing.
+    pub lag: i64,
+    /// When the edge last confirmed something.
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// Since when pushes fail.
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Why the last push failed.
+    pub last_error: Option<String>,
+    /// Why nothing is written for the tenant.
+    pub halted: Option<String>,
+}
+
+/// Every tenant that has anything at the edge; with `behind`, those that lag or are halted.
+///
+/// # Errors
+/// The database's.
+pub async fn all(control: &Control, behind: bool) -> Result<Vec<EdgeStatus>, Failure> {
+    let rows = sqlx::query_as!(
+        EdgeStatus,
+        r#"select t.id as tenant, t.slug, r.history, r.rev, r.mark,
+            case when r.history = r.mark_history then r.rev - r.mark else r.rev end as "lag!",
+            r.confirmed_at, l.failing_since as "failing_since?", l.last_error as "last_error?",
+            r.halted_why as halted
+        from platform.revisions r
+        join platform.tenants t on t.id = r.tenant_id
+        left join platform.edge_lanes l on l.tenant_id = r.tenant_id and l.lane = 'backlog'
+        where r.rev > 0
+            and (not $1 or r.rev > r.mark or r.history <> r.mark_history or r.halted_at is not null)
+        order by t.created_at, t.id"#,
+        behind,
+    )
+    .fetch_all(control.db.relay())
+    .await?;
+    Ok(rows)
+}
+
+/// Sets the gauges of every tenant's lag.
+///
+/// # Errors
+/// The database's.
+pub async fn measure(control: &Control) -> Result<(), Failure> {
+    let now = control.clock.now();
+    for status in all(control, false).await? {
+        let failing = status.failing_since.map_or(0, |since| (now - since).num_seconds().max(0));
+        // Precise far beyond any counter that is shown on a graph.
+        #[allow(clippy::cast_precision_loss)]
+        let (lag, failing) = (status.lag as f64, failing as f64);
+        metrics::gauge!("wardgate_edge_lag_revisions", "tenant" => status.slug.clone()).set(lag);
+        metrics::gauge!("wardgate_edge_failing_seconds", "tenant" => status.slug.clone()).set(failing);
+        let halted = if status.halted.is_some() { 1.0 } else { 0.0 };
+        metrics::gauge!("wardgate_edge_halted", "tenant" => status.slug).set(halted);
+    }
+    Ok(())
+}

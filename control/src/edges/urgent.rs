@@ -1,0 +1,56 @@
+//! What revokes, past any backlog: the whole current row, without a range and without identifiers.
+
+use shared::ids::TenantId;
+use shared::limits::PUSH_ROWS;
+
+use super::backlog::LaneError;
+use super::changes::RowKind;
+use super::client::Reply;
+use super::message::Changed;
+use super::{marks, message};
+use crate::control::Control;
+use crate::failure::Failure;
+
+/// Sends the rows that revoke and have not reached the edge.
+///
+/// # Errors
+/// See [`LaneError`].
+pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> {
+    loop {
+        let mut tx = control.db.tenant_snapshot(tenant).await?;
+        let at = marks::standing(&mut tx, tenant).await?;
+        let limit = i64::try_from(PUSH_ROWS).unwrap_or(500);
+        let mut changed = message::page(&mut tx, 0, true, limit).await?;
+        changed.retain(|row| matches!(row.kind, RowKind::User | RowKind::Document));
+        if at.halted || changed.is_empty() {
+            return Ok(());
+        }
+        let push = message::fill(control, &mut tx, at.history, &changed).await?;
+        drop(tx);
+        match control.edge.push(&push, control.clock.now()).await? {
+            Reply::Pushed(_) => calm(control, tenant, &changed).await?,
+            Reply::Gap(mark) | Reply::Stale(mark) => {
+                marks::confirmed(control.db.relay(), tenant, mark, control.clock.now()).await?;
+                return Err(LaneError::Gap);
+            }
+        }
+    }
+}
+
+/// These rows have reached the edge, unless they changed again meanwhile.
+async fn calm(control: &Control, tenant: TenantId, changed: &[Changed]) -> Result<(), Failure> {
+    let subjects: Vec<String> = changed.iter().map(|row| row.subject.clone()).collect();
+    let revs: Vec<i64> = changed.iter().map(|row| row.rev).collect();
+    sqlx::query!(
+        "update platform.edge_rows e
+         set urgent = false
+         from unnest($2::text[], $3::bigint[]) as sent (subject, rev)
+         where e.tenant_id = $1 and e.subject = sent.subject and e.rev = sent.rev",
+        tenant.uuid(),
+        &subjects,
+        &revs,
+    )
+    .execute(control.db.relay())
+    .await?;
+    Ok(())
+}

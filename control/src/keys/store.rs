@@ -1,0 +1,295 @@
+//! Rows of signing keys and roots, under the row security of their tenant.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::derive::Secret;
+use shared::ids::KeyId;
+use shared::jwk::PublicKey;
+use shared::settings::Settings;
+use zeroize::Zeroizing;
+
+use super::model::{Key, KeyRing, State};
+use super::rsa::Private;
+use crate::at_rest::Column;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+
+struct Row {
+    kid: String,
+    state: String,
+    created_at: DateTime<Utc>,
+    confirmed_at: Option<DateTime<Utc>>,
+    sign_from: Option<DateTime<Utc>>,
+    remove_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for Key {
+    type Error = Failure;
+    fn try_from(row: Row) -> Result<Self, Failure> {
+        Ok(Self {
+            kid: KeyId::parse(&row.kid).map_err(|_| Failure::Unreadable("key id"))?,
+            state: State::parse(&row.state).ok_or(Failure::Unreadable("key state"))?,
+            created_at: row.created_at,
+            confirmed_at: row.confirmed_at,
+            sign_from: row.sign_from,
+            remove_at: row.remove_at,
+            ended_at: row.ended_at,
+        })
+    }
+}
+
+/// The tenant's keys, oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Failure> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select kid, state, created_at, confirmed_at, sign_from, remove_at, ended_at
+         from platform.signing_keys
+         order by created_at, kid"
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let keys = rows.into_iter().map(Key::try_from).collect::<Result<_, _>>()?;
+    Ok(KeyRing { keys, staleness_secs: settings.staleness_limit_secs })
+}
+
+/// The same, locked until the transaction ends, so that two operations do not decide on one state.
+pub(super) async fn lock_ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Failure> {
+    let tenant = tx.tenant();
+    // The tenant's row is the lock: the set of keys itself may grow.
+    sqlx::query!("select id from platform.tenants where id = $1 for no key update", tenant.uuid())
+        .fetch_one(&mut **tx)
+        .await?;
+    ring(tx, settings).await
+}
+
+/// Adds a key in the state that the ring gives it; [`save`] follows.
+pub(crate) async fn insert(
+    control: &Control,
+    tx: &mut TenantTx,
+    key: &Private,
+    imported: bool,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let (tenant, kid) = (tx.tenant(), key.public.key_id());
+    let wrapped = control.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8)?;
+    let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
+    sqlx::query!(
+        "insert into platform.signing_keys
+            (tenant_id, kid, state, bits, public_jwk, wrapped_private, imported, created_at)
+         values ($1, $2, 'next', $3, $4, $5, $6, $7)",
+        tenant.uuid(),
+        kid.as_str(),
+        i32::try_from(key.public.bits()).unwrap_or(0),
+        public_jwk,
+        wrapped,
+        imported,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the keys that differ, and when something is due next. What leaves a state is written
+/// before what enters it, because one key at most is active, and one next.
+pub(crate) async fn save(tx: &mut TenantTx, before: &KeyRing, after: &KeyRing) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let changed = after.keys.iter().filter(|key| !before.keys.contains(key));
+    let mut changed: Vec<_> = changed.collect();
+    changed.sort_by_key(|key| match key.state {
+        State::Revoked | State::Removed | State::Retired => 0,
+        State::Active => 1,
+        State::Next => 2,
+    });
+    for key in changed {
+        sqlx::query!(
+            "update platform.signing_keys
+             set state = $3, sign_from = $4, remove_at = $5, ended_at = $6,
+                 wrapped_private = case when $3 in ('revoked', 'removed') then null else wrapped_private end
+             where tenant_id = $1 and kid = $2",
+            tenant.uuid(),
+            key.kid.as_str(),
+            key.state.as_str(),
+            key.sign_from,
+            key.remove_at,
+            key.ended_at,
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    sqlx::query!("update platform.tenants set keys_due_at = $2 where id = $1", tenant.uuid(), after.due_at())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes that the edge publishes these keys: from now on every cache of the key set ages.
+///
+/// # Errors
+/// The database's.
+pub async fn confirm(tx: &mut TenantTx, kids: &[String], now: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "update platform.signing_keys
+         set confirmed_at = $3
+         where tenant_id = $1 and kid = any ($2) and confirmed_at is null",
+        tenant.uuid(),
+        kids,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A key as the document needs it.
+pub struct Published {
+    /// State and times.
+    pub key: Key,
+    /// Public half.
+    pub public: PublicKey,
+    /// PKCS#8, opened; absent once it may not sign any more.
+    pub pkcs8: Option<Zeroizing<Vec<u8>>>,
+}
+
+struct PublishedRow {
+    kid: String,
+    state: String,
+    created_at: DateTime<Utc>,
+    confirmed_at: Option<DateTime<Utc>>,
+    sign_from: Option<DateTime<Utc>>,
+    remove_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    public_jwk: Value,
+    wrapped_private: Option<Vec<u8>>,
+}
+
+/// Every key the edge must know of, private halves opened.
+///
+/// # Errors
+/// The database's, or a key that does not open.
+pub async fn published(control: &Control, tx: &mut TenantTx) -> Result<Vec<Published>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query_as!(
+        PublishedRow,
+        "select kid, state, created_at, confirmed_at, sign_from, remove_at, ended_at, public_jwk, wrapped_private
+         from platform.signing_keys
+         where state <> 'removed'
+         order by created_at, kid"
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let open = |row: PublishedRow| {
+        let wrapped = row.wrapped_private.as_deref();
+        let pkcs8 = wrapped.map(|wrapped| control.rest.open(tenant, Column::SigningKey, &row.kid, wrapped));
+        Ok::<_, Failure>(Published {
+            public: public(row.public_jwk)?,
+            pkcs8: pkcs8.transpose()?,
+            key: Row {
+                kid: row.kid,
+                state: row.state,
+                created_at: row.created_at,
+                confirmed_at: row.confirmed_at,
+                sign_from: row.sign_from,
+                remove_at: row.remove_at,
+                ended_at: row.ended_at,
+            }
+            .try_into()?,
+        })
+    };
+    rows.into_iter().map(open).collect()
+}
+
+/// The public half of a key that verifies tokens now; none for revoked, removed and unknown ones.
+///
+/// # Errors
+/// The database's.
+pub async fn verifying(tx: &mut TenantTx, claimed_kid: &str) -> Result<Option<PublicKey>, Failure> {
+    let row = sqlx::query_scalar!(
+        "select public_jwk from platform.signing_keys
+         where kid = $1 and state in ('next', 'active', 'retired')",
+        claimed_kid,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(public).transpose()
+}
+
+fn public(jwk: Value) -> Result<PublicKey, Failure> {
+    serde_json::from_value(jwk).map_err(|_| Failure::Unreadable("public key"))
+}
+
+/// Which root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootKind {
+    /// Makes the keys of refresh tokens.
+    Session,
+    /// Makes the keys of identifier hashes.
+    Lookup,
+}
+
+impl RootKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Lookup => "lookup",
+        }
+    }
+
+    fn row(self, version: i32) -> String {
+        format!("{}/{version}", self.as_str())
+    }
+}
+
+/// Stores a root.
+pub(crate) async fn insert_root(
+    control: &Control,
+    tx: &mut TenantTx,
+    kind: RootKind,
+    version: i32,
+    root: &Secret,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let wrapped = control.rest.wrap(tenant, Column::Root, &kind.row(version), root.expose())?;
+    sqlx::query!(
+        "insert into platform.roots (tenant_id, kind, version, wrapped, created_at) values ($1, $2, $3, $4, $5)",
+        tenant.uuid(),
+        kind.as_str(),
+        version,
+        wrapped,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The two latest roots of a kind, newest first.
+///
+/// # Errors
+/// The database's, or a root that does not open.
+pub async fn roots(
+    control: &Control,
+    tx: &mut TenantTx,
+    kind: RootKind,
+) -> Result<Vec<(u32, Secret)>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        "select version, wrapped from platform.roots where kind = $1 order by version desc limit 2",
+        kind.as_str(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let open = |version: i32, wrapped: &[u8]| {
+        let bytes = control.rest.open(tenant, Column::Root, &kind.row(version), wrapped)?;
+        let root = Secret::from_slice(&bytes).ok_or(Failure::Unreadable("root"))?;
+        Ok((u32::try_from(version).map_err(|_| Failure::Unreadable("root"))?, root))
+    };
+    rows.iter().map(|row| open(row.version, &row.wrapped)).collect()
+}

@@ -1,0 +1,141 @@
+//! Making a tenant: committed as `provisioning` with its names taken; a job makes the cell.
+
+use chrono::{DateTime, Utc};
+use shared::ids::{HostName, Slug, TenantId};
+use shared::settings::Settings;
+use shared::tenant::Status;
+
+use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
+use super::{provision, store};
+use crate::at_rest::Column;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::{CellName, TenantTx};
+use crate::failure::Failure;
+use crate::world::{random, unix_ms};
+
+/// What is asked for.
+pub struct NewTenant {
+    /// Its short name.
+    pub slug: Slug,
+    /// What people call it.
+    pub name: String,
+    /// Its own hosts.
+    pub hosts: Vec<HostName>,
+    /// Its issuer, if not derived.
+    pub issuer: Option<String>,
+    /// Its audience, if it has one.
+    pub audience: Option<String>,
+    /// Where its people live.
+    pub isolation: Isolation,
+    /// Its choices.
+    pub settings: Settings,
+    /// Its first root-admin.
+    pub admin: Option<FirstAdmin>,
+}
+
+/// Commits nothing itself: `tx` is a transaction of the platform tenant.
+///
+/// # Errors
+/// Taken or unacceptable names and settings as [`TenantError::Fields`].
+pub async fn create(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    new: NewTenant,
+) -> Result<Tenant, TenantError> {
+    let now = control.clock.now();
+    let admin = new.admin;
+    let id = TenantId::new(unix_ms(now), random()?);
+    let tenant = Tenant {
+        id,
+        cell: match new.isolation {
+            Isolation::Schema => CellName::own(id),
+            Isolation::Shared => CellName::shared(),
+        },
+        slug: new.slug,
+        name: new.name,
+        hosts: new.hosts,
+        status: Status::Provisioning,
+        is_platform: false,
+        isolation: new.isolation,
+        own_issuer: new.issuer,
+        audience: new.audience,
+        settings: new.settings,
+        created_at: now,
+        updated_at: now,
+    };
+    check(control, &tenant)?;
+    if tenant.isolation == Isolation::Schema {
+        let limit = i64::from(control.settings.database.max_dedicated_cells);
+        if store::dedicated_cells(tx).await? >= limit {
+            return Err(TenantError::CellsExhausted);
+        }
+    }
+    store::insert(tx, &tenant).await?;
+    enqueue(control, tx, &tenant, admin.as_ref(), now).await?;
+    let details = serde_json::json!({ "slug": tenant.slug, "isolation": tenant.isolation });
+    audit::record(tx, actor, now, Action::TenantCreated, Some(id.to_string()), details).await?;
+    Ok(tenant)
+}
+
+/// What no column type says.
+pub(super) fn check(control: &Control, tenant: &Tenant) -> Result<(), TenantError> {
+    let mut faults = tenant.settings.faults();
+    let shared_hosts = &control.settings.http.shared_hosts.0;
+    if tenant.hosts.iter().any(|host| shared_hosts.iter().any(|shared| shared == host.as_str())) {
+        faults.push(("hosts", String::from("A shared host belongs to no tenant.")));
+    }
+    let mut hosts: Vec<_> = tenant.hosts.iter().collect();
+    hosts.sort();
+    hosts.dedup();
+    if hosts.len() != tenant.hosts.len() {
+        faults.push(("hosts", String::from("A host is named twice.")));
+    }
+    if tenant.name.trim().is_empty() {
+        faults.push(("name", String::from("This field may not be blank.")));
+    }
+    if tenant.own_issuer.as_deref().is_some_and(|issuer| !is_issuer(issuer)) {
+        faults.push(("issuer", String::from("Enter a valid URL without query and fragment.")));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(TenantError::Fields(faults)) }
+}
+
+/// RFC 8414, section 2: a URL without query and fragment. Plain HTTP is for development.
+fn is_issuer(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    }) && text.len() <= 255
+}
+
+async fn enqueue(
+    control: &Control,
+    tx: &mut TenantTx,
+    tenant: &Tenant,
+    admin: Option<&FirstAdmin>,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let first_admin = match admin {
+        None => None,
+        Some(admin) => {
+            let plain = serde_json::to_vec(admin).map_err(|_| Failure::Unreadable("first administrator"))?;
+            Some(control.rest.wrap(tenant.id, Column::FirstAdmin, "", &plain)?)
+        }
+    };
+    sqlx::query!(
+        "with job as (
+            insert into platform.cell_jobs (tenant_id, first_admin, run_at) values ($1, $2, $3)
+         )
+         select pg_notify($4, $1::text)",
+        tenant.id.uuid(),
+        first_admin,
+        now,
+        provision::CHANNEL,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
+
+use chrono::{DateTime, Utc};
+use shared::passwords::Verifier;
+use shared::seal::{Context, Kind, NONCE_BYTES, Sealed};
+use shared::tenant::{self as document, KeyState, Root, SigningKey};
+
+use super::store;
+use crate::control::{Control, Inner};
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::keys::model::State;
+use crate::keys::store::{Published, RootKind, published, roots};
+use crate::tenants::TenantError;
+use crate::world::random;
+use shared::ids::TenantId;
+
+/// Seals `plaintext` for the edge of this control.
+///
+/// # Errors
+/// Without randomness.
+pub fn seal(
+    control: &Inner,
+    tenant: TenantId,
+    kind: Kind,
+    subject: &str,
+    plaintext: &[u8],
+) -> Result<String, Failure> {
+    let nonce: [u8; NONCE_BYTES] = random()?;
+    let context = Context { edge: &control.settings.edge.id, tenant, kind, subject };
+    let sealed = Sealed::seal(&control.settings.edge.kek_a.0, &context, nonce, plaintext);
+    sealed.map(|sealed| sealed.to_string()).map_err(|_| Failure::Crypto("sealing"))
+}
+
+/// Builds the document of the tenant the transaction is in, at this revision.
+///
+/// # Errors
+/// The database's, or a secret that does not open.
+pub async fn build(
+    control: &Control,
+    tx: &mut TenantTx,
+    history: i64,
+    doc_rev: i64,
+) -> Result<document::Tenant, TenantError> {
+    let id = tx.tenant();
+    let tenant = store::find(tx, id).await?;
+    let mut keys = Vec::new();
+    for key in published(control, tx).await? {
+        keys.push(signing_key(control, id, key)?);
+    }
+    let session_roots = sealed_roots(control, tx, RootKind::Session, Kind::SessionRoot).await?;
+    let lookup_roots = sealed_roots(control, tx, RootKind::Lookup, Kind::LookupRoot).await?;
+    let lookup_root = lookup_roots.into_iter().next().ok_or(Failure::Unreadable("lookup root"))?;
+    Ok(document::Tenant {
+        id,
+        status: tenant.status,
+        history,
+        doc_rev,
+        issuer: tenant.issuer(&control.settings.http.shared_origin),
+        slug: tenant.slug,
+        audience: tenant.audience,
+        hosts: tenant.hosts,
+        shards: vec![0],
+        settings: tenant.settings,
+        keys,
+        session_roots,
+        lookup_root,
+        dummy_verifier: dummy(control, id)?,
+    })
+}
+
+fn signing_key(control: &Inner, tenant: TenantId, key: Published) -> Result<SigningKey, Failure> {
+    let Published { key, public, pkcs8 } = key;
+    let state = match key.state {
+        State::Next => KeyState::Next,
+        State::Active => KeyState::Active,
+        State::Retired => KeyState::Retired,
+        State::Revoked | State::Removed => KeyState::Revoked,
+    };
+    let sealed =
+        pkcs8.map(|pkcs8| seal(control, tenant, Kind::SigningKey, key.kid.as_str(), &pkcs8)).transpose()?;
+    Ok(SigningKey { state, public, sign_from: key.sign_from.map(unix_secs), sealed, kid: key.kid })
+}
+
+/// A planned time is rounded up: a verifier must not meet a token earlier than was promised.
+fn unix_secs(at: DateTime<Utc>) -> u64 {
+    let seconds = at.timestamp() + i64::from(at.timestamp_subsec_nanos() > 0);
+    u64::try_from(seconds).unwrap_or(0)
+}
+
+async fn sealed_roots(
+    control: &Control,
+    tx: &mut TenantTx,
+    kind: RootKind,
+    sealed_kind: Kind,
+) -> Result<Vec<Root>, Failure> {
+    let tenant = tx.tenant();
+    let roots = roots(control, tx, kind).await?;
+    let sealed = roots.iter().map(|(version, root)| {
+        let sealed = seal(control, tenant, sealed_kind, &version.to_string(), root.expose())?;
+        Ok(Root { version: *version, sealed })
+    });
+    sealed.collect()
+}
+
+/// A verifier that no password satisfies, so that a sign-in of nobody costs one hash.
+fn dummy(control: &Inner, tenant: TenantId) -> Result<String, Failure> {
+    let verifier = Verifier::dummy(random()?, random()?);
+    seal(control, tenant, Kind::Dummy, "", verifier.to_phc().as_bytes())
+}

@@ -1,0 +1,198 @@
+//! Editing, suspending, resuming and deleting a tenant. Every change is a new document.
+
+use shared::ids::HostName;
+use shared::settings::Settings;
+use shared::tenant::Status;
+
+use super::create::check;
+use super::model::{Tenant, TenantError, host_name};
+use super::store;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+use shared::ids::TenantId;
+
+/// What an edit asks for; what is absent stays.
+#[derive(Default)]
+pub struct Edit {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Its hosts, all of them. The platform's to set.
+    pub hosts: Option<Vec<HostName>>,
+    /// Its issuer. The platform's to set.
+    pub issuer: Option<Option<String>>,
+    /// Its audience. The platform's to set.
+    pub audience: Option<Option<String>>,
+    /// Its choices, all of them.
+    pub settings: Option<Settings>,
+}
+
+/// Edits the tenant `id`; `tx` is inside it.
+///
+/// # Errors
+/// See [`TenantError`].
+pub async fn edit(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: TenantId,
+    edit: Edit,
+) -> Result<Tenant, TenantError> {
+    let before = living(tx, id).await?;
+    let mut tenant = before.clone();
+    let mut fields = Vec::new();
+    let mut set = |name: &str, changed: bool| {
+        if changed {
+            fields.push(name.to_owned());
+        }
+    };
+    if let Some(name) = edit.name {
+        set("name", name != tenant.name);
+        tenant.name = name;
+    }
+    if let Some(hosts) = edit.hosts {
+        set("hosts", hosts != tenant.hosts);
+        tenant.hosts = hosts;
+    }
+    if let Some(issuer) = edit.issuer {
+        set("issuer", issuer != tenant.own_issuer);
+        tenant.own_issuer = issuer;
+    }
+    if let Some(audience) = edit.audience {
+        set("audience", audience != tenant.audience);
+        tenant.audience = audience;
+    }
+    if let Some(settings) = edit.settings {
+        set("settings", settings != tenant.settings);
+        tenant.settings = settings;
+    }
+    if fields.is_empty() {
+        return Ok(before);
+    }
+    check(control, &tenant)?;
+    tenant.updated_at = control.clock.now();
+    if tenant.hosts != before.hosts {
+        move_hosts(control, tx, &before, &tenant).await?;
+    }
+    let details = serde_json::json!({ "fields": fields });
+    write(tx, actor, &tenant, Action::TenantEdited, Haste::InTurn, details).await?;
+    Ok(tenant)
+}
+
+/// Stops the tenant: the edge serves keys and health, nothing else.
+///
+/// # Errors
+/// See [`TenantError`]; suspending twice changes nothing.
+pub async fn suspend(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: TenantId,
+) -> Result<Tenant, TenantError> {
+    let mut tenant = living(tx, id).await?;
+    match tenant.status {
+        _ if tenant.is_platform => Err(TenantError::IsPlatform),
+        Status::Suspended => Ok(tenant),
+        Status::Provisioning | Status::Deleted => Err(TenantError::WrongState),
+        Status::Active => {
+            tenant.status = Status::Suspended;
+            tenant.updated_at = control.clock.now();
+            write(tx, actor, &tenant, Action::TenantSuspended, Haste::Revokes, serde_json::json!({})).await?;
+            Ok(tenant)
+        }
+    }
+}
+
+/// Lets a suspended tenant work again.
+///
+/// # Errors
+/// See [`TenantError`]; resuming an active one changes nothing.
+pub async fn resume(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: TenantId,
+) -> Result<Tenant, TenantError> {
+    let mut tenant = living(tx, id).await?;
+    match tenant.status {
+        Status::Active => Ok(tenant),
+        Status::Provisioning | Status::Deleted => Err(TenantError::WrongState),
+        Status::Suspended => {
+            tenant.status = Status::Active;
+            tenant.updated_at = control.clock.now();
+            write(tx, actor, &tenant, Action::TenantResumed, Haste::InTurn, serde_json::json!({})).await?;
+            Ok(tenant)
+        }
+    }
+}
+
+/// Deletes the tenant for good. Its rows stay, so that slug, hosts and ids are never given again.
+///
+/// # Errors
+/// See [`TenantError`].
+pub async fn delete(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: TenantId,
+) -> Result<(), TenantError> {
+    let mut tenant = living(tx, id).await?;
+    if tenant.is_platform {
+        return Err(TenantError::IsPlatform);
+    }
+    if tenant.status == Status::Provisioning {
+        return Err(TenantError::WrongState);
+    }
+    tenant.status = Status::Deleted;
+    tenant.updated_at = control.clock.now();
+    let platform = control.db.platform().await?;
+    for name in tenant.names() {
+        tx.changes().name_gone(platform, &name);
+    }
+    write(tx, actor, &tenant, Action::TenantDeleted, Haste::Revokes, serde_json::json!({})).await
+}
+
+async fn living(tx: &mut TenantTx, id: TenantId) -> Result<Tenant, TenantError> {
+    let tenant = store::lock(tx, id).await?;
+    if tenant.status == Status::Deleted { Err(TenantError::NotFound) } else { Ok(tenant) }
+}
+
+async fn move_hosts(
+    control: &Control,
+    tx: &mut TenantTx,
+    before: &Tenant,
+    after: &Tenant,
+) -> Result<(), TenantError> {
+    store::replace_hosts(tx, after.id, &after.hosts).await?;
+    if after.status == Status::Provisioning {
+        // The job tells the edge of every name once there is something to serve.
+        return Ok(());
+    }
+    let platform = control.db.platform().await?;
+    for host in before.hosts.iter().filter(|host| !after.hosts.contains(host)) {
+        tx.changes().name_gone(platform, &host_name(host));
+    }
+    for host in after.hosts.iter().filter(|host| !before.hosts.contains(host)) {
+        tx.changes().name(platform, &host_name(host));
+    }
+    Ok(())
+}
+
+/// Row, document, and audit entry in the log the transaction is in: the tenant's own, except while
+/// it has no cell.
+async fn write(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    tenant: &Tenant,
+    action: Action,
+    haste: Haste,
+    details: serde_json::Value,
+) -> Result<(), TenantError> {
+    store::update(tx, tenant).await?;
+    if tenant.status != Status::Provisioning {
+        tx.changes().document(tenant.id, haste);
+    }
+    audit::record(tx, actor, tenant.updated_at, action, Some(tenant.id.to_string()), details).await?;
+    Ok(())
+}

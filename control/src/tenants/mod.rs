@@ -1,0 +1,17 @@
+//! Tenants: who they are, what they chose, and the document the edge has of each.
+
+mod create;
+pub mod document;
+mod edit;
+mod model;
+mod out;
+mod platform;
+pub mod provision;
+mod store;
+
+pub use create::{NewTenant, create};
+pub use edit::{Edit, delete, edit, resume, suspend};
+pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
+pub use out::TenantOut;
+pub use platform::ensure_platform;
+pub use store::{find, find_by_slug, list};

@@ -1,0 +1,159 @@
+//! A tenant as control knows it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::ids::{HostName, Slug, TenantId};
+use shared::settings::Settings;
+use shared::tenant::Status;
+
+use crate::db::CellName;
+use crate::failure::Failure;
+
+/// Where a tenant's people live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// In a schema of their own.
+    #[default]
+    Schema,
+    /// In the schema that small tenants share.
+    Shared,
+}
+
+impl Isolation {
+    /// As stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Shared => "shared",
+        }
+    }
+
+    /// Reads the stored form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Schema, Self::Shared].into_iter().find(|isolation| isolation.as_str() == text)
+    }
+}
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its id, never given again.
+    pub id: TenantId,
+    /// Its short name, never given again.
+    pub slug: Slug,
+    /// What people call it.
+    pub name: String,
+    /// Its own hosts, the first of which is in its issuer.
+    pub hosts: Vec<HostName>,
+    /// Its state.
+    pub status: Status,
+    /// Whether it is the tenant of the platform's administrators.
+    pub is_platform: bool,
+    /// Where its people live.
+    pub isolation: Isolation,
+    /// The schema of its people.
+    pub cell: CellName,
+    /// Its issuer, where one was set.
+    pub own_issuer: Option<String>,
+    /// Its audience, where one was set.
+    pub audience: Option<String>,
+    /// Its choices.
+    pub settings: Settings,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last edited.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Tenant {
+    /// `iss` of its tokens: its own, else `https://<first host>`, else `<shared origin>/t/<slug>`.
+    #[must_use]
+    pub fn issuer(&self, shared_origin: &str) -> String {
+        match (&self.own_issuer, self.hosts.first()) {
+            (Some(issuer), _) => issuer.clone(),
+            (None, Some(host)) => format!("https://{host}"),
+            (None, None) => format!("{}/t/{}", shared_origin.trim_end_matches('/'), self.slug),
+        }
+    }
+
+    /// The names by which the edge finds it, as rows of the platform tenant.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let hosts = self.hosts.iter().map(host_name);
+        std::iter::once(format!("slug:{}", self.slug)).chain(hosts).collect()
+    }
+}
+
+/// A host as a name row of the edge.
+#[must_use]
+pub fn host_name(host: &HostName) -> String {
+    format!("host:{host}")
+}
+
+/// The stored and answered form of a state.
+#[must_use]
+pub fn status_text(status: Status) -> &'static str {
+    match status {
+        Status::Provisioning => "provisioning",
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Deleted => "deleted",
+    }
+}
+
+pub(super) fn parse_status(text: &str) -> Option<Status> {
+    [Status::Provisioning, Status::Active, Status::Suspended, Status::Deleted]
+        .into_iter()
+        .find(|status| status_text(*status) == text)
+}
+
+/// The first root-admin of a new tenant; waits, wrapped, until the tenant has a cell.
+#[derive(Serialize, Deserialize)]
+pub struct FirstAdmin {
+    /// User name.
+    pub username: String,
+    /// Address.
+    pub email: Option<String>,
+    /// The verifier of the password as PHC text.
+    pub verifier: String,
+}
+
+/// Why something about a tenant was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// There is none of that id or slug, or it is deleted.
+    #[error("no such tenant")]
+    NotFound,
+    /// Fields with their messages.
+    #[error("fields are not acceptable")]
+    Fields(Vec<(&'static str, String)>),
+    /// The platform tenant is there to stay.
+    #[error("the platform tenant cannot be suspended or deleted")]
+    IsPlatform,
+    /// Its state does not allow this.
+    #[error("the tenant's state does not allow this")]
+    WrongState,
+    /// The database has as many cells as the settings allow.
+    #[error(
+        "this database has reached WARDGATE_DATABASE_MAX_DEDICATED_CELLS; use isolation \"shared\" or raise the limit"
+    )]
+    CellsExhausted,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl TenantError {
+    pub(super) fn field(name: &'static str, message: &str) -> Self {
+        Self::Fields(vec![(name, message.to_owned())])
+    }
+}
+
+impl From<sqlx::Error> for TenantError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failure(error.into())
+    }
+}

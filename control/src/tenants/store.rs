@@ -1,0 +1,221 @@
+//! Rows of tenants and their hosts.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::ids::{HostName, Slug, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Isolation, Tenant, TenantError, parse_status};
+use crate::db::CellName;
+use crate::failure::{Failure, OnConstraint as _};
+
+struct Row {
+    id: Uuid,
+    slug: String,
+    name: String,
+    hosts: Vec<String>,
+    status: String,
+    is_platform: bool,
+    isolation: String,
+    cell: String,
+    issuer: Option<String>,
+    audience: Option<String>,
+    settings: Value,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Tenant {
+    type Error = Failure;
+
+    fn try_from(row: Row) -> Result<Self, Failure> {
+        let unreadable = || Failure::Unreadable("tenant");
+        Ok(Self {
+            id: TenantId::from(row.id),
+            slug: Slug::parse(&row.slug).map_err(|_| unreadable())?,
+            name: row.name,
+            hosts: row
+                .hosts
+                .iter()
+                .map(|host| HostName::parse(host))
+                .collect::<Result<_, _>>()
+                .map_err(|_| unreadable())?,
+            status: parse_status(&row.status).ok_or_else(unreadable)?,
+            is_platform: row.is_platform,
+            isolation: Isolation::parse(&row.isolation).ok_or_else(unreadable)?,
+            cell: CellName::parse(&row.cell)?,
+            own_issuer: row.issuer,
+            audience: row.audience,
+            settings: serde_json::from_value(row.settings).map_err(|_| unreadable())?,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The tenant of an id, deleted ones included.
+///
+/// # Errors
+/// [`TenantError::NotFound`], or the database's.
+pub async fn find(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
+    select(connection, Some(id), None, false).await
+}
+
+/// The tenant of an id, locked against other edits until the transaction ends.
+pub(super) async fn lock(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
+    select(connection, Some(id), None, true).await
+}
+
+/// The tenant of a slug, deleted ones included.
+///
+/// # Errors
+/// [`TenantError::NotFound`], or the database's.
+pub async fn find_by_slug(connection: &mut PgConnection, slug: &Slug) -> Result<Tenant, TenantError> {
+    select(connection, None, Some(slug.as_str()), false).await
+}
+
+async fn select(
+    connection: &mut PgConnection,
+    id: Option<TenantId>,
+    slug: Option<&str>,
+    locked: bool,
+) -> Result<Tenant, TenantError> {
+    if let (true, Some(id)) = (locked, id) {
+        sqlx::query!("select id from platform.tenants where id = $1 for no key update", id.uuid())
+            .fetch_optional(&mut *connection)
+            .await?;
+    }
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
+            created_at, updated_at,
+            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
+         from platform.tenants t
+         where id = $1 or slug = $2"#,
+        id.map(TenantId::uuid),
+        slug,
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(TenantError::NotFound)?;
+    Ok(row.try_into()?)
+}
+
+/// The number of tenants that are not deleted, and one page of them in the order they were made;
+/// `only` narrows to one.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    connection: &mut PgConnection,
+    only: Option<TenantId>,
+    limit: i64,
+    offset: i64,
+) -> Result<(i64, Vec<Tenant>), Failure> {
+    let only = only.map(TenantId::uuid);
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from platform.tenants
+        where status <> 'deleted' and ($1::uuid is null or id = $1)"#,
+        only,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
+            created_at, updated_at,
+            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
+         from platform.tenants t
+         where status <> 'deleted' and ($1::uuid is null or id = $1)
+         order by created_at, id
+         limit $2 offset $3"#,
+        only,
+        limit,
+        offset,
+    )
+    .fetch_all(connection)
+    .await?;
+    let tenants = rows.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
+    Ok((count, tenants))
+}
+
+/// Inserts a tenant in state `provisioning`, with its counter and hosts.
+pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
+    let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
+    sqlx::query!(
+        "insert into platform.tenants
+            (id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings, created_at, updated_at)
+         values ($1, $2, $3, 'provisioning', $4, $5, $6, $7, $8, $9, $10, $10)",
+        tenant.id.uuid(),
+        tenant.slug.as_str(),
+        tenant.name,
+        tenant.is_platform,
+        tenant.isolation.as_str(),
+        tenant.cell.as_str(),
+        tenant.own_issuer,
+        tenant.audience,
+        settings,
+        tenant.created_at,
+    )
+    .execute(&mut *connection)
+    .await
+    .on_constraint("tenants_slug_key", || TenantError::field("slug", "tenant with this slug already exists."))?;
+    sqlx::query!("insert into platform.revisions (tenant_id) values ($1)", tenant.id.uuid())
+        .execute(&mut *connection)
+        .await?;
+    replace_hosts(connection, tenant.id, &tenant.hosts).await
+}
+
+/// Gives the tenant exactly these hosts.
+pub(super) async fn replace_hosts(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    hosts: &[HostName],
+) -> Result<(), TenantError> {
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    sqlx::query!("delete from platform.hosts where tenant_id = $1", tenant.uuid())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "insert into platform.hosts (host, tenant_id, position)
+         select host, $1, position::int from unnest($2::text[]) with ordinality as h (host, position)",
+        tenant.uuid(),
+        &hosts,
+    )
+    .execute(connection)
+    .await
+    .on_constraint("hosts_pkey", || TenantError::field("hosts", "A host belongs to a tenant already."))?;
+    Ok(())
+}
+
+/// Writes what an edit may change.
+pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
+    let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
+    sqlx::query!(
+        "update platform.tenants
+         set name = $2, issuer = $3, audience = $4, settings = $5, updated_at = $6::timestamptz, status = $7::text,
+             deleted_at = case when $7::text = 'deleted' then $6::timestamptz end
+         where id = $1",
+        tenant.id.uuid(),
+        tenant.name,
+        tenant.own_issuer,
+        tenant.audience,
+        settings,
+        tenant.updated_at,
+        super::model::status_text(tenant.status),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many dedicated cells there are or will be.
+pub(super) async fn dedicated_cells(connection: &mut PgConnection) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from platform.tenants where isolation = 'schema' and not is_platform"#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
+}

@@ -1,0 +1,235 @@
+//! Changing, deleting, and signing out a person.
+
+use shared::ids::UserId;
+use shared::permissions::ROOT_RANK;
+use shared::person::PersonStatus;
+
+use super::create::{hash, tenant_of, wrap};
+use super::epochs::{Causes, Epochs};
+use super::fields::{Faults, Profile, check_password};
+use super::model::{User, UserError};
+use super::store::Changed;
+use super::{identifiers, roles, store};
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+
+/// What is asked for; what is absent stays.
+#[derive(Clone, Default)]
+pub struct Change {
+    /// User name.
+    pub username: Option<String>,
+    /// Address; `Some(None)` takes it away.
+    pub email: Option<Option<String>>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Status.
+    pub status: Option<PersonStatus>,
+    /// All roles by name.
+    pub roles: Option<Vec<String>>,
+    /// A new password.
+    pub password: Option<String>,
+    /// Whether the address counts as verified.
+    pub email_verified: Option<bool>,
+}
+
+/// Changes a person:
+/// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
+/// 2. fields and password are checked, all faults at once, and the password is hashed;
+/// 3. if an active root-admin stops being one, another must stay;
+/// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited.
+///
+/// # Errors
+/// See [`UserError`].
+pub async fn change(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: UserId,
+    wanted: Change,
+) -> Result<User, UserError> {
+    let tenant = tenant_of(tx).await?;
+    let before = store::find(tx, id).await?;
+    outrank(actor, &before)?;
+    let profile = profile_after(&before, &wanted);
+    let mut faults = Faults::default();
+    let canonical = profile.check(&mut faults);
+    let typed = wanted.password.as_deref();
+    let least = tenant.settings.min_password_length;
+    let password = typed.and_then(|typed| check_password(typed, least, &profile, &mut faults));
+    let verifier = match password.filter(|_| faults.is_empty()) {
+        Some(password) => Some(hash(control, password).await?),
+        None => None,
+    };
+
+    // Hashing took a while: what holds is decided again by the locked row.
+    let before = store::lock(tx, id).await?;
+    outrank(actor, &before)?;
+    let status = wanted.status.unwrap_or(before.status);
+    let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
+    let causes = Causes {
+        status: (status != before.status).then_some((before.status, status)),
+        roles: differ(&role_names, &before.roles),
+        password: verifier.is_some(),
+        sessions: false,
+    };
+    let stays_root = status == PersonStatus::Active && role_names.iter().any(|role| role == "root-admin");
+    if is_active_root(&before) && !stays_root {
+        roles::keep_one_root_admin(tx, id).await?;
+    }
+    if let Some(canonical) = &canonical {
+        identifiers::assign(control, tx, id, canonical, &mut faults).await?;
+    }
+    roles::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
+    if !faults.is_empty() {
+        return Err(UserError::Fields(faults));
+    }
+    let at = control.clock.now();
+    let wrapped_verifier = verifier.map(|verifier| wrap(control, tx.tenant(), id, &verifier)).transpose()?;
+    let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
+    let epochs = epochs_of(&before).after(causes);
+    let changed = Changed { profile: &profile, status, email_verified, epochs, wrapped_verifier, at };
+    store::update(tx, id, changed).await?;
+    if causes.revokes() {
+        let tenant = tx.tenant();
+        tx.changes().user(tenant, id, Haste::Revokes);
+    }
+    record(control, tx, actor, id, &before, &wanted, causes).await?;
+    store::find(tx, id).await
+}
+
+/// Deletes a person; their sessions end and their names are free again.
+///
+/// # Errors
+/// See [`UserError`].
+pub async fn delete(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: UserId,
+) -> Result<(), UserError> {
+    let before = store::lock(tx, id).await?;
+    outrank(actor, &before)?;
+    if is_active_root(&before) {
+        roles::keep_one_root_admin(tx, id).await?;
+    }
+    let tenant = tx.tenant();
+    for hash in store::delete(tx, id).await? {
+        tx.changes().identifier_gone(tenant, &hash);
+    }
+    tx.changes().user_gone(tenant, id);
+    let target = Some(id.to_string());
+    audit::record(tx, actor, control.clock.now(), Action::UserDeleted, target, serde_json::json!({})).await?;
+    Ok(())
+}
+
+/// Ends all sessions of a person, and the access tokens born of them.
+///
+/// # Errors
+/// See [`UserError`].
+pub async fn end_sessions(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: UserId,
+) -> Result<(), UserError> {
+    let before = store::lock(tx, id).await?;
+    if !actor.is(id) {
+        outrank(actor, &before)?;
+    }
+    let profile = profile_after(&before, &Change::default());
+    let at = control.clock.now();
+    let epochs = epochs_of(&before).after(Causes { sessions: true, ..Causes::default() });
+    let changed = Changed {
+        profile: &profile,
+        status: before.status,
+        email_verified: before.email_verified,
+        epochs,
+        wrapped_verifier: None,
+        at,
+    };
+    store::update(tx, id, changed).await?;
+    let tenant = tx.tenant();
+    tx.changes().user(tenant, id, Haste::Revokes);
+    let target = Some(id.to_string());
+    audit::record(tx, actor, at, Action::SessionsEnded, target, serde_json::json!({})).await?;
+    Ok(())
+}
+
+fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
+    if actor.outranks(user.rank) { Ok(()) } else { Err(UserError::Rank) }
+}
+
+fn is_active_root(user: &User) -> bool {
+    user.status == PersonStatus::Active && user.rank == ROOT_RANK
+}
+
+fn epochs_of(user: &User) -> Epochs {
+    Epochs { access: user.access_epoch, session: user.session_epoch, password: user.password_epoch }
+}
+
+fn differ(a: &[String], b: &[String]) -> bool {
+    a.iter().any(|role| !b.contains(role)) || b.iter().any(|role| !a.contains(role))
+}
+
+fn profile_after(before: &User, wanted: &Change) -> Profile {
+    let text = |wanted: &Option<String>, had: &crate::personal::Personal| {
+        wanted.clone().unwrap_or_else(|| had.expose().to_owned())
+    };
+    Profile {
+        username: text(&wanted.username, &before.username),
+        email: match &wanted.email {
+            Some(email) => email.clone(),
+            None => before.email.as_ref().map(|email| email.expose().to_owned()),
+        },
+        first_name: text(&wanted.first_name, &before.first_name),
+        last_name: text(&wanted.last_name, &before.last_name),
+        phone: text(&wanted.phone, &before.phone),
+    }
+}
+
+/// One entry for each kind of change; names of fields, never their values.
+async fn record(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: UserId,
+    before: &User,
+    wanted: &Change,
+    causes: Causes,
+) -> Result<(), UserError> {
+    let now = control.clock.now();
+    let target = || Some(id.to_string());
+    let edited: Vec<&str> = [
+        ("username", wanted.username.is_some()),
+        ("email", wanted.email.is_some()),
+        ("first_name", wanted.first_name.is_some()),
+        ("last_name", wanted.last_name.is_some()),
+        ("phone", wanted.phone.is_some()),
+        ("email_verified", wanted.email_verified.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, given)| given.then_some(name))
+    .collect();
+    if !edited.is_empty() {
+        let details = serde_json::json!({ "fields": edited });
+        audit::record(tx, actor, now, Action::UserEdited, target(), details).await?;
+    }
+    if let Some((from, to)) = causes.status {
+        let details = serde_json::json!({ "from": from, "to": to });
+        audit::record(tx, actor, now, Action::UserStatusChanged, target(), details).await?;
+    }
+    if causes.roles {
+        let details = serde_json::json!({ "from": before.roles, "to": wanted.roles });
+        audit::record(tx, actor, now, Action::UserRolesChanged, target(), details).await?;
+    }
+    if causes.password {
+        audit::record(tx, actor, now, Action::UserPasswordSet, target(), serde_json::json!({})).await?;
+    }
+    Ok(())
+}

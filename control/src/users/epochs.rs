@@ -1,0 +1,76 @@
+//! Which change raises which epoch (architecture: Epochs). Pure.
+
+use shared::person::PersonStatus;
+
+/// The three counters of a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epochs {
+    /// Raised by what ends access tokens.
+    pub access: i64,
+    /// Raised by what ends sessions.
+    pub session: i64,
+    /// The access epoch of the last password change.
+    pub password: i64,
+}
+
+/// What one change touches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Causes {
+    /// Status before and after, where it changed.
+    pub status: Option<(PersonStatus, PersonStatus)>,
+    /// The set of roles changed.
+    pub roles: bool,
+    /// The password changed.
+    pub password: bool,
+    /// Somebody ended the person's sessions.
+    pub sessions: bool,
+}
+
+impl Causes {
+    /// Whether anything a token says is no longer so.
+    pub fn revokes(self) -> bool {
+        self != Self::default()
+    }
+}
+
+impl Epochs {
+    /// The counters after a change. Access tokens end with every cause; sessions end when a person
+    /// stops being active, with a new password, and when somebody ends them.
+    pub fn after(self, causes: Causes) -> Self {
+        let stopped = causes
+            .status
+            .is_some_and(|(before, after)| before == PersonStatus::Active && after != PersonStatus::Active);
+        let access = self.access + i64::from(causes.revokes());
+        Self {
+            access,
+            session: self.session + i64::from(stopped || causes.password || causes.sessions),
+            password: if causes.password { access } else { self.password },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_raises_what_it_must() {
+        use PersonStatus::{Active, Inactive, Pending, Suspended};
+        let none = Causes::default();
+        // cause, (access, session, password) from (5, 3, 2)
+        for (causes, expected) in [
+            (none, (5, 3, 2)),
+            (Causes { roles: true, ..none }, (6, 3, 2)),
+            (Causes { password: true, ..none }, (6, 4, 6)),
+            (Causes { sessions: true, ..none }, (6, 4, 2)),
+            (Causes { status: Some((Active, Suspended)), ..none }, (6, 4, 2)),
+            (Causes { status: Some((Active, Inactive)), ..none }, (6, 4, 2)),
+            (Causes { status: Some((Suspended, Active)), ..none }, (6, 3, 2)),
+            (Causes { status: Some((Pending, Active)), ..none }, (6, 3, 2)),
+            (Causes { roles: true, password: true, ..none }, (6, 4, 6)),
+        ] {
+            let after = Epochs { access: 5, session: 3, password: 2 }.after(causes);
+            assert_eq!((after.access, after.session, after.password), expected, "{causes:?}");
+        }
+    }
+}

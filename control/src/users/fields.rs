@@ -1,0 +1,178 @@
+//! What a person's fields must look like, in the words of the old service.
+
+use shared::identifiers::Identifier;
+use shared::passwords::Password;
+
+use crate::passwords::{self, Names};
+
+/// Messages by field, in the order in which they were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults(pub Vec<(&'static str, Vec<String>)>);
+
+impl Faults {
+    /// Adds a message to a field.
+    pub fn add(&mut self, field: &'static str, message: impl Into<String>) {
+        match self.0.iter_mut().find(|(name, _)| *name == field) {
+            Some((_, messages)) => messages.push(message.into()),
+            None => self.0.push((field, vec![message.into()])),
+        }
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The fields of a person that are text.
+#[derive(Clone, Default)]
+pub struct Profile {
+    /// User name as typed.
+    pub username: String,
+    /// Address as typed.
+    pub email: Option<String>,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Telephone number.
+    pub phone: String,
+}
+
+/// The canonical identifiers of a profile that holds.
+pub(super) struct Canonical {
+    pub username: Identifier,
+    pub email: Option<Identifier>,
+}
+
+impl Profile {
+    /// The names that a password must not resemble.
+    pub(super) fn names(&self) -> Names<'_> {
+        Names {
+            username: &self.username,
+            email: self.email.as_deref().unwrap_or_default(),
+            first_name: &self.first_name,
+            last_name: &self.last_name,
+        }
+    }
+
+    /// Checks the fields; what is wrong is added to `faults`.
+    pub(super) fn check(&self, faults: &mut Faults) -> Option<Canonical> {
+        for (field, text, longest) in [
+            ("first_name", &self.first_name, 150),
+            ("last_name", &self.last_name, 150),
+            ("phone", &self.phone, 32),
+        ] {
+            if text.chars().count() > longest {
+                faults.add(field, format!("Ensure this field has no more than {longest} characters."));
+            } else if text.chars().any(char::is_control) {
+                faults.add(field, "Control characters are not allowed.");
+            }
+        }
+        let username = self.check_username(faults);
+        let email = match self.email.as_deref() {
+            None => Some(None),
+            Some(text) => check_email(text, faults).map(Some),
+        };
+        Some(Canonical { username: username?, email: email? })
+    }
+
+    fn check_username(&self, faults: &mut Faults) -> Option<Identifier> {
+        if self.username.chars().count() > 150 {
+            faults.add("username", "Ensure this field has no more than 150 characters.");
+            return None;
+        }
+        let identifier = Identifier::parse(&self.username).ok();
+        if identifier.is_none() {
+            faults.add("username", "Enter a valid username.");
+        }
+        identifier
+    }
+}
+
+fn check_email(text: &str, faults: &mut Faults) -> Option<Identifier> {
+    let identifier = Identifier::parse(text).ok().filter(is_address);
+    if identifier.is_none() {
+        faults.add("email", "Enter a valid email address.");
+    }
+    identifier
+}
+
+/// A local part of RFC 5321 atoms (or any letters beyond ASCII), and a domain with a dot.
+fn is_address(identifier: &Identifier) -> bool {
+    let Some((local, domain)) = identifier.as_str().rsplit_once('@') else { return false };
+    let atoms = local.split('.').all(|atom| {
+        !atom.is_empty()
+            && atom.chars().all(|c| c.is_alphanumeric() || !c.is_ascii() || "!#$%&'*+/=?^_`{|}~-".contains(c))
+    });
+    let labels = domain.split('.').collect::<Vec<_>>();
+    atoms && labels.len() > 1 && labels.iter().all(|label| !label.is_empty() && label.len() <= 63)
+}
+
+/// Checks a password against the tenant's policy.
+pub(super) fn check_password(
+    typed: &str,
+    least_characters: u64,
+    profile: &Profile,
+    faults: &mut Faults,
+) -> Option<Password> {
+    let Ok(password) = Password::parse(typed) else {
+        let fault = if typed.is_empty() {
+            "This field may not be blank."
+        } else {
+            "Ensure this field has no more than 1024 bytes."
+        };
+        faults.add("password", fault);
+        return None;
+    };
+    let found = passwords::faults(&password, least_characters, profile.names());
+    let fine = found.is_empty();
+    for message in found {
+        faults.add("password", message);
+    }
+    fine.then_some(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of(profile: &Profile) -> Vec<(&'static str, Vec<String>)> {
+        let mut faults = Faults::default();
+        profile.check(&mut faults);
+        faults.0
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, fine) in [
+            ("ada@acme.test", true),
+            ("a.b+c@xn--bcher-kva.example", true),
+            ("ada@bücher.example", true),
+            ("bad", false),
+            ("a@b@c.test", false),
+            ("ada@localhost", false),
+            ("@acme.test", false),
+            ("ada@", false),
+            (".ada@acme.test", false),
+            ("a da@acme.test", false),
+            ("<ada>@acme.test", false),
+        ] {
+            let profile = Profile { username: "ada".into(), email: Some(text.into()), ..Profile::default() };
+            assert_eq!(faults_of(&profile).is_empty(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_said_at_once() {
+        let profile = Profile {
+            username: "a b".into(),
+            email: Some("bad".into()),
+            first_name: "x".repeat(151),
+            ..Profile::default()
+        };
+        let fields: Vec<_> = faults_of(&profile).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["first_name", "username", "email"]);
+    }
+}

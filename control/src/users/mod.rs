@@ -1,0 +1,21 @@
+//! People of a tenant: accounts, roles, status, passwords.
+//!
+//! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
+//! the edge ahead of any backlog.
+
+mod change;
+mod create;
+mod epochs;
+mod fields;
+pub mod identifiers;
+mod model;
+mod out;
+mod roles;
+pub mod store;
+
+pub use change::{Change, change, delete, end_sessions};
+pub use create::{NewUser, create, insert_first_admin, prepare_first_admin};
+pub use fields::{Faults, Profile};
+pub use model::{User, UserError, status};
+pub use out::UserOut;
+pub use store::{Order, Query, find, find_by_name, list};

@@ -1,0 +1,87 @@
+//! A person as control knows them.
+
+use chrono::{DateTime, Utc};
+use shared::ids::UserId;
+use shared::person::PersonStatus;
+
+use super::fields::Faults;
+use crate::failure::Failure;
+use crate::personal::Personal;
+
+/// A person.
+#[derive(Clone)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// User name as typed.
+    pub username: Personal,
+    /// Address as typed.
+    pub email: Option<Personal>,
+    /// First name.
+    pub first_name: Personal,
+    /// Last name.
+    pub last_name: Personal,
+    /// Telephone number.
+    pub phone: Personal,
+    /// Their status; never `deleted`, since a deleted person has no row.
+    pub status: PersonStatus,
+    /// Whether the address was verified.
+    pub email_verified: bool,
+    /// Their roles, mightiest first.
+    pub roles: Vec<String>,
+    /// The highest rank among their roles; 0 without one.
+    pub rank: i32,
+    /// Raised by what ends access tokens.
+    pub access_epoch: i64,
+    /// Raised by what ends sessions.
+    pub session_epoch: i64,
+    /// The access epoch of the last password change.
+    pub password_epoch: i64,
+    /// Their last sign-in, as the edge reported it.
+    pub last_login: Option<DateTime<Utc>>,
+    /// When they were made.
+    pub created_at: DateTime<Utc>,
+    /// When they were last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why something about a person was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// There is none of that id or name.
+    #[error("no such user")]
+    NotFound,
+    /// Fields with their messages.
+    #[error("fields are not acceptable")]
+    Fields(Faults),
+    /// The actor's rank is not above what this touches.
+    #[error("the actor's rank does not allow this")]
+    Rank,
+    /// Nobody would be left to administer the tenant.
+    #[error("the last active root-admin cannot go")]
+    LastRootAdmin,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<sqlx::Error> for UserError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+/// Reads the stored form of a status.
+pub(super) fn parse_status(text: &str) -> Option<PersonStatus> {
+    [PersonStatus::Active, PersonStatus::Suspended, PersonStatus::Inactive, PersonStatus::Pending]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+}
+
+/// Reads the stored form of a status.
+///
+/// # Errors
+/// If it is none.
+pub fn status(text: &str) -> Result<PersonStatus, Failure> {
+    parse_status(text).ok_or(Failure::Unreadable("status"))
+}

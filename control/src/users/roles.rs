@@ -1,0 +1,100 @@
+//! Granting and taking roles, and the rule that somebody must stay in charge.
+
+use shared::ids::UserId;
+use shared::permissions::ROOT_RANK;
+
+use super::fields::Faults;
+use super::model::UserError;
+use crate::audit::Actor;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+
+/// The rank of each of these roles. Unknown ones are named in `faults`.
+pub(super) async fn ranks(
+    tx: &mut TenantTx,
+    roles: &[String],
+    faults: &mut Faults,
+) -> Result<Vec<i32>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        "select name, rank from roles where tenant_id = $1 and name = any ($2)",
+        tenant.uuid(),
+        roles
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for role in roles {
+        if !rows.iter().any(|row| row.name == *role) {
+            faults.add("roles", format!("Object with name={role} does not exist."));
+        }
+    }
+    Ok(rows.into_iter().map(|row| row.rank).collect())
+}
+
+/// Gives `user` exactly `wanted`. Nobody grants or takes a role at or above their own rank.
+pub(super) async fn assign(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    user: UserId,
+    had: &[String],
+    wanted: &[String],
+    faults: &mut Faults,
+) -> Result<(), UserError> {
+    let tenant = tx.tenant();
+    let moved = |from: &[String], to: &[String]| -> Vec<String> {
+        from.iter().filter(|role| !to.contains(role)).cloned().collect()
+    };
+    let (taken, granted) = (moved(had, wanted), moved(wanted, had));
+    let touched: Vec<String> = taken.iter().chain(&granted).cloned().collect();
+    let ranks = ranks(tx, &touched, faults).await?;
+    if !ranks.iter().all(|rank| actor.outranks(*rank)) {
+        return Err(UserError::Rank);
+    }
+    if !faults.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "delete from user_roles where tenant_id = $1 and user_id = $2 and role = any ($3)",
+        tenant.uuid(),
+        user.uuid(),
+        &taken,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "insert into user_roles (tenant_id, user_id, role) select $1, $2, role from unnest($3::text[]) as r (role)
+         on conflict do nothing",
+        tenant.uuid(),
+        user.uuid(),
+        &granted,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// To be called before an active root-admin stops being one. The lock makes the count that follows
+/// see what every earlier such transaction committed, so two at once cannot both be the second to
+/// last.
+pub(super) async fn keep_one_root_admin(tx: &mut TenantTx, leaving: UserId) -> Result<(), UserError> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('wardgate/root-admins/' || $1::text, 0))",
+        tenant.to_string(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    let others = sqlx::query_scalar!(
+        r#"select count(distinct u.id) as "count!"
+        from users u
+        join user_roles ur on ur.tenant_id = u.tenant_id and ur.user_id = u.id
+        join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+        where u.tenant_id = $1 and u.id <> $2 and u.status = 'active' and r.rank = $3"#,
+        tenant.uuid(),
+        leaving.uuid(),
+        ROOT_RANK,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    if others > 0 { Ok(()) } else { Err(UserError::LastRootAdmin) }
+}

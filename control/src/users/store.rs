@@ -1,0 +1,266 @@
+//! Rows of people.
+
+use chrono::{DateTime, Utc};
+use shared::identifiers::Identifier;
+use shared::ids::UserId;
+use shared::person::PersonStatus;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::create::NewUser;
+use super::epochs::Epochs;
+use super::model::{User, UserError, parse_status};
+use super::{Profile, identifiers};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::personal::Personal;
+
+struct Row {
+    id: Uuid,
+    username: Personal,
+    email: Option<Personal>,
+    first_name: Personal,
+    last_name: Personal,
+    phone: Personal,
+    status: String,
+    email_verified: bool,
+    roles: Vec<String>,
+    rank: i32,
+    access_epoch: i64,
+    session_epoch: i64,
+    password_epoch: i64,
+    last_login: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for User {
+    type Error = Failure;
+    fn try_from(row: Row) -> Result<Self, Failure> {
+        Ok(Self {
+            id: UserId::from(row.id),
+            username: row.username,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            phone: row.phone,
+            status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
+            email_verified: row.email_verified,
+            roles: row.roles,
+            rank: row.rank,
+            access_epoch: row.access_epoch,
+            session_epoch: row.session_epoch,
+            password_epoch: row.password_epoch,
+            last_login: row.last_login,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The person of an id.
+///
+/// # Errors
+/// [`UserError::NotFound`], or the database's.
+pub async fn find(connection: &mut PgConnection, id: UserId) -> Result<User, UserError> {
+    let mut found = select(connection, &[id.uuid()]).await?;
+    found.pop().ok_or(UserError::NotFound)
+}
+
+/// The same, locked until the transaction ends.
+pub(super) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "select id from users where tenant_id = $1 and id = $2 for update",
+        tenant.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .ok_or(UserError::NotFound)?;
+    find(tx, id).await
+}
+
+/// The person of a user name or address.
+///
+/// # Errors
+/// [`UserError::NotFound`], or the database's.
+pub async fn find_by_name(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User, UserError> {
+    let identifier = Identifier::parse(name).map_err(|_| UserError::NotFound)?;
+    let hash = identifiers::hash(control, tx, &identifier).await?;
+    let id = sqlx::query_scalar!("select user_id from identifiers where hash = $1", hash)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(UserError::NotFound)?;
+    find(tx, UserId::from(id)).await
+}
+
+/// The people of these ids, in the order of the ids.
+pub(crate) async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select u.id, u.username as "username: Personal", u.email as "email: Personal",
+            u.first_name as "first_name: Personal", u.last_name as "last_name: Personal",
+            u.phone as "phone: Personal", u.status, u.email_verified,
+            array(
+                select ur.role from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+                order by r.rank desc, r.name
+            ) as "roles!",
+            coalesce((
+                select max(r.rank) from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+            ), 0) as "rank!",
+            u.access_epoch, u.session_epoch, u.password_epoch, u.last_login, u.created_at, u.updated_at
+        from unnest($1::uuid[]) with ordinality as wanted (id, place)
+        join users u on u.id = wanted.id
+        order by wanted.place"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(User::try_from).collect()
+}
+
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: UserId,
+    new: &NewUser,
+    wrapped_verifier: Option<Vec<u8>>,
+    now: DateTime<Utc>,
+) -> Result<(), UserError> {
+    let (tenant, profile) = (tx.tenant(), &new.profile);
+    sqlx::query!(
+        "insert into users
+            (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
+             wrapped_verifier, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+        tenant.uuid(),
+        id.uuid(),
+        Personal::new(&profile.username) as Personal,
+        profile.email.as_ref().map(Personal::new) as Option<Personal>,
+        Personal::new(&profile.first_name) as Personal,
+        Personal::new(&profile.last_name) as Personal,
+        Personal::new(&profile.phone) as Personal,
+        new.status.as_str(),
+        new.email_verified,
+        wrapped_verifier,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What a change leaves in the row.
+pub(super) struct Changed<'a> {
+    pub profile: &'a Profile,
+    pub status: PersonStatus,
+    pub email_verified: bool,
+    pub epochs: Epochs,
+    /// Written only where a new one was set.
+    pub wrapped_verifier: Option<Vec<u8>>,
+    pub at: DateTime<Utc>,
+}
+
+pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) -> Result<(), UserError> {
+    let (tenant, profile) = (tx.tenant(), changed.profile);
+    sqlx::query!(
+        "update users
+         set username = $3, email = $4, first_name = $5, last_name = $6, phone = $7, status = $8,
+             email_verified = $9, access_epoch = $10, session_epoch = $11, password_epoch = $12,
+             wrapped_verifier = coalesce($13, wrapped_verifier), updated_at = $14
+         where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        Personal::new(&profile.username) as Personal,
+        profile.email.as_ref().map(Personal::new) as Option<Personal>,
+        Personal::new(&profile.first_name) as Personal,
+        Personal::new(&profile.last_name) as Personal,
+        Personal::new(&profile.phone) as Personal,
+        changed.status.as_str(),
+        changed.email_verified,
+        changed.epochs.access,
+        changed.epochs.session,
+        changed.epochs.password,
+        changed.wrapped_verifier,
+        changed.at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the row and returns the identifiers that led to it.
+pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>, UserError> {
+    let tenant = tx.tenant();
+    let hashes = sqlx::query_scalar!(
+        "delete from identifiers where tenant_id = $1 and user_id = $2 returning hash",
+        tenant.uuid(),
+        id.uuid(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    sqlx::query!("delete from users where tenant_id = $1 and id = $2", tenant.uuid(), id.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(hashes)
+}
+
+/// Takes over when the edge last saw a person sign in.
+///
+/// # Errors
+/// The database's.
+pub async fn signed_in(tx: &mut TenantTx, id: UserId, at: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "update users set last_login = greatest(last_login, $3) where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// How a list is ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As they were made.
+    #[default]
+    Oldest,
+}
+
+/// Which people a list shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query {
+    /// Most rows.
+    pub limit: i64,
+    /// Rows to pass over.
+    pub offset: i64,
+}
+
+/// The number of people, and one page of them in the order they were made.
+///
+/// # Errors
+/// The database's.
+pub async fn list(tx: &mut TenantTx, query: Query) -> Result<(i64, Vec<User>), Failure> {
+    let tenant = tx.tenant();
+    let count =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from users where tenant_id = $1"#, tenant.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
+    let ids = sqlx::query_scalar!(
+        "select id from users where tenant_id = $1 order by created_at, id limit $2 offset $3",
+        tenant.uuid(),
+        query.limit,
+        query.offset,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok((count, select(tx, &ids).await?))
+}
