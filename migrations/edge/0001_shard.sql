@@ -1,0 +1,197 @@
+-- One D1 shard. Rows that control pushes carry (history, rev) and are only ever replaced by a
+-- greater one; rows that are born here (families, attempts, outbox) are decided by conditional
+-- statements. Times are Unix milliseconds. Every tenant's key begins with the tenant.
+
+-- A random name of this life of the database, and the head of its feed. A reader that sees another
+-- incarnation, or a head below its cursor, forgets what it knows of the shard.
+create table shard (
+  id integer primary key check (id = 1),
+  incarnation text not null,
+  head integer not null default 0,
+  clean_cursor text not null default ''
+);
+insert into shard (id, incarnation) values (1, lower(hex(randomblob(16))));
+
+-- What changed, in order; written by the triggers below in the batch that makes the change.
+create table feed (
+  seq integer primary key autoincrement,
+  at integer not null,
+  kind text not null check (kind in ('document', 'name', 'person', 'family')),
+  tenant text not null,
+  subject text not null,
+  history integer,
+  rev integer,
+  status text,
+  access_epoch integer,
+  password_epoch integer
+);
+create index feed_tenant on feed (tenant, seq);
+create trigger feed_head after insert on feed begin
+  update shard set head = new.seq;
+end;
+
+-- Hosts and slugs. A row without a tenant is a tombstone.
+create table names (
+  name text primary key,
+  tenant text,
+  shard integer not null,
+  history integer not null,
+  rev integer not null,
+  changed_at integer not null,
+  stamp text
+) without rowid;
+create index names_tombstones on names (changed_at) where tenant is null;
+create trigger names_inserted after insert on names begin
+  insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
+end;
+create trigger names_updated after update of tenant, shard on names
+when new.tenant is not old.tenant or new.shard is not old.shard begin
+  insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
+end;
+
+-- Tenants' documents: the edge's truth, of which KV holds copies. rev is the document's revision.
+create table tenants (
+  id text primary key,
+  status text not null,
+  history integer not null,
+  rev integer not null,
+  document text not null,
+  kv_history integer not null default 0,
+  kv_rev integer not null default 0,
+  changed_at integer not null
+) without rowid;
+create trigger tenants_inserted after insert on tenants begin
+  insert into feed (at, kind, tenant, subject, history, rev, status)
+  values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
+end;
+create trigger tenants_updated after update of history, rev on tenants
+when (new.history, new.rev) is not (old.history, old.rev) begin
+  insert into feed (at, kind, tenant, subject, history, rev, status)
+  values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
+end;
+
+-- How far everything of a tenant has arrived.
+create table marks (
+  tenant text primary key,
+  history integer not null,
+  rev integer not null
+) without rowid;
+
+-- People: what a sign-in needs, no name, no address. Status deleted is a tombstone.
+create table users (
+  tenant text not null,
+  id text not null,
+  history integer not null,
+  rev integer not null,
+  status text not null,
+  access_epoch integer not null,
+  session_epoch integer not null,
+  password_epoch integer not null,
+  roles text not null,
+  verifier text,
+  changed_at integer not null,
+  stamp text,
+  primary key (tenant, id)
+) without rowid;
+create index users_tombstones on users (changed_at) where status = 'deleted';
+create trigger users_inserted after insert on users
+when new.status <> 'active' or new.access_epoch > 0 begin
+  insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
+  values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
+end;
+create trigger users_updated after update of status, access_epoch, session_epoch, password_epoch on users
+when (new.status, new.access_epoch, new.session_epoch, new.password_epoch)
+  is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch) begin
+  insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
+  values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
+end;
+
+-- Keyed hashes of user names and addresses. The key is the uniqueness, so a move is one upsert.
+-- A row without a person is a tombstone.
+create table identifiers (
+  tenant text not null,
+  hash text not null,
+  user text,
+  history integer not null,
+  rev integer not null,
+  changed_at integer not null,
+  stamp text,
+  primary key (tenant, hash)
+) without rowid;
+create index identifiers_tombstones on identifiers (changed_at) where user is null;
+
+-- Refresh families. Columns that a refresh changes are in no index.
+create table families (
+  id text primary key,
+  tenant text not null,
+  user text not null,
+  generation integer not null,
+  created_at integer not null,
+  rotated_at integer not null,
+  idle_deadline integer not null,
+  absolute_deadline integer not null,
+  session_epoch integer not null,
+  amr text not null,
+  auth_time integer not null,
+  ended_at integer,
+  ended_for text,
+  ended_by text
+) without rowid;
+create index families_user on families (tenant, user);
+create index families_finished on families (absolute_deadline);
+create index families_ended on families (ended_at) where ended_at is not null;
+create trigger families_end after update of ended_at on families
+when new.ended_at is not null and old.ended_at is null begin
+  insert into feed (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);
+end;
+
+-- Wrong passwords in a fixed window, by keyed hash of the name, known and unknown alike.
+create table attempts (
+  tenant text not null,
+  name_hash text not null,
+  window_start integer not null,
+  count integer not null,
+  primary key (tenant, name_hash)
+) without rowid;
+create index attempts_window on attempts (window_start);
+
+-- Facts for control, in order.
+create table outbox (
+  seq integer primary key autoincrement,
+  id text not null unique,
+  tenant text not null,
+  at integer not null,
+  kind text not null,
+  user text,
+  sid text,
+  network text,
+  name_hash text,
+  count integer not null default 1
+);
+
+-- Refused sign-ins by the minute; they move to the outbox when their minute is over.
+create table refusals (
+  tenant text not null,
+  name_hash text not null,
+  network text not null,
+  minute integer not null,
+  id text not null,
+  count integer not null,
+  primary key (tenant, name_hash, network, minute)
+) without rowid;
+create index refusals_minute on refusals (minute);
+
+-- A push is inserted here before its rows: whatever does not follow the mark aborts the whole batch.
+-- from_rev is null for changes that are sent ahead, which complete nothing.
+create view pushes as
+select tenant, history, rev as from_rev from marks;
+create trigger pushes_follow_the_mark instead of insert on pushes begin
+  select raise(abort, 'stale_history')
+  where exists (select 1 from marks where tenant = new.tenant and history > new.history);
+  select raise(abort, 'revision_gap')
+  where new.from_rev > 0
+    and not exists (
+      select 1 from marks
+      where tenant = new.tenant and history = new.history and rev >= new.from_rev
+    );
+end;
