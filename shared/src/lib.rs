@@ -6,6 +6,18 @@
 //! Where to start: [`tenant`] is the document that control pushes and the edge obeys, [`token`] the
 //! two kinds of JWT, [`refusal`] every error an answer may carry, [`routes`] every path.
 
+// No request may panic a Worker.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod claims;
 pub mod derive;
 pub mod events;

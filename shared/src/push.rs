@@ -69,12 +69,15 @@ pub struct Snapshot {
 
 /// Steps of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum SnapshotStep {
     /// Rows of the snapshot.
     Page,
-    /// Tombstones for what no page named; repeated while the answer says `remaining`.
+    /// Tombstones for people and identifiers that no page named; repeated while the answer says
+    /// `remaining`.
     Sweep,
+    /// Likewise for names; sent in the platform tenant's snapshot alone.
+    SweepNames,
 }
 
 /// A tenant's document, or its tombstone.
@@ -157,7 +160,7 @@ pub struct Mark {
 pub struct Pushed {
     /// The tenant's mark after the message.
     pub mark: Mark,
-    /// Rows that the sweep left for another message; false but for [`SnapshotStep::Sweep`].
+    /// Whether the sweep left rows for another message; false for everything but a sweep.
     pub remaining: bool,
 }
 

@@ -26,6 +26,14 @@ pub const FORWARD_HEADERS: [&str; 8] = [
     "content-length",
 ];
 
+/// The headers of a forwarded request that its signature covers: those of [`FORWARD_HEADERS`] that
+/// are present. An empty body has no `content-length` here, because HTTP libraries differ in
+/// whether they send a zero.
+pub fn covered_headers(read: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let present = FORWARD_HEADERS.into_iter().filter_map(|name| Some((name, read(name)?)));
+    present.filter(|(name, value)| *name != "content-length" || value != "0").collect()
+}
+
 /// The kind of call that a signature is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {

@@ -1,0 +1,216 @@
+//! Access tokens: made after a sign-in or refresh, and judged wherever one is presented.
+
+use shared::claims::{AccessClaims, Audience, Expected};
+use shared::ids::{SessionId, UserId};
+use shared::jws::Jws;
+use shared::limits::UNKNOWN_KID_MS;
+use shared::refusal::{Refusal, TokenFault};
+use shared::token::{access_signing_input, join_signature};
+
+use crate::App;
+use crate::platform::Platform;
+use crate::tenants::{Found, Known, Named, find_fresh, read_feed};
+use crate::verified::Access;
+
+/// Of whom an access token speaks.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The person.
+    pub user: UserId,
+    /// The session.
+    pub sid: SessionId,
+    /// The person's access epoch.
+    pub epoch: i64,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// How the person signed in.
+    pub amr: Vec<String>,
+    /// When the person signed in, Unix seconds.
+    pub auth_time: i64,
+}
+
+/// Issues an access token at `now_ms`.
+///
+/// # Errors
+/// 503 where no key may sign or the key does not open.
+pub async fn issue<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    subject: Subject,
+    now_ms: u64,
+) -> Result<String, Refusal> {
+    let now_secs = now_ms / 1000;
+    let tenant = &known.tenant;
+    let key = tenant.signing_key(now_secs).ok_or_else(Refusal::unavailable)?;
+    let jti: [u8; 16] = app.random();
+    let iat = i64::try_from(now_secs).unwrap_or(i64::MAX);
+    let ttl = i64::try_from(tenant.settings.access_ttl_secs).unwrap_or(0);
+    let claims = AccessClaims {
+        token_type: "access".into(),
+        exp: iat.saturating_add(ttl),
+        iat,
+        jti: format!("{:032x}", u128::from_be_bytes(jti)).into(),
+        user_id: subject.user.to_string().into(),
+        sub: subject.user,
+        iss: tenant.issuer.as_str().into(),
+        tenant: tenant.id,
+        sid: subject.sid,
+        epoch: subject.epoch,
+        roles: subject.roles,
+        amr: subject.amr,
+        auth_time: subject.auth_time,
+        aud: tenant.audience.clone().map(Audience::One),
+        nbf: None,
+    };
+    let input = access_signing_input(&key.kid, &claims).map_err(|_| Refusal::internal())?;
+    let signature =
+        app.platform.sign(tenant.id, key, input.as_bytes()).await.map_err(|_| Refusal::unavailable())?;
+    Ok(join_signature(input, &signature))
+}
+
+/// Judges a token that was verified before, without storage and without waiting. `None` where the
+/// signature has to be checked first.
+pub fn judge_now<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Option<Result<Access, TokenFault>> {
+    let verified = app.verified.borrow();
+    let access = verified.get(unverified_token)?;
+    let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
+    current.then(|| judge(app, access, now_ms).map(|()| access.clone()))
+}
+
+fn judge<P: Platform>(app: &App<P>, access: &Access, now_ms: u64) -> Result<(), TokenFault> {
+    if access.exp <= now_secs(now_ms) {
+        return Err(TokenFault::Expired);
+    }
+    app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
+}
+
+fn now_secs(now_ms: u64) -> i64 {
+    i64::try_from(now_ms / 1000).unwrap_or(i64::MAX)
+}
+
+/// A token's fault, or a refusal that has nothing to do with the token.
+#[derive(Debug)]
+pub enum Refused {
+    /// The token is not good; each door has its words for it.
+    Token(TokenFault),
+    /// Something else, as it is.
+    Other(Refusal),
+}
+
+impl From<TokenFault> for Refused {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Other(refusal)
+    }
+}
+
+impl Refused {
+    /// The refusal, with `words` for a token's fault.
+    pub fn with(self, words: impl FnOnce(TokenFault) -> Refusal) -> Refusal {
+        match self {
+            Self::Token(fault) => words(fault),
+            Self::Other(refusal) => refusal,
+        }
+    }
+}
+
+/// Judges an access token of the tenant that was found.
+///
+/// 1. Known from before: expiry and denials alone.
+/// 2. A refresh token of this tenant: wrong type.
+/// 3. The key that its header names; an unknown one costs one read of the feed, now and then.
+/// 4. The signature, the claims, then the denials.
+///
+/// # Errors
+/// The token's fault, in the contract's order, or 503.
+pub async fn authenticate<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Result<Access, Refused> {
+    if let Some(judged) = judge_now(app, &found.known, unverified_token, now_ms) {
+        return judged.map_err(Refused::Token);
+    }
+    if let Some(fault) = refresh_token_fault(&found.known, unverified_token, now_ms) {
+        return Err(fault.into());
+    }
+    let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
+    let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
+    let mut known = found.known.clone();
+    if known.tenant.verifying_key(&kid).is_none() {
+        let asks = app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, now_ms, UNKNOWN_KID_MS);
+        if asks && read_feed(app).await.is_ok() {
+            known = find_fresh(app, named, now_ms).await?.known;
+        }
+    }
+    let access = verify(app, &known, jws, &kid, now_ms).await?;
+    app.verified.borrow_mut().insert(unverified_token, access.clone());
+    judge(app, &access, now_ms)?;
+    Ok(access)
+}
+
+async fn verify<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    jws: Jws<'_>,
+    kid: &str,
+    now_ms: u64,
+) -> Result<Access, Refused> {
+    let tenant = &known.tenant;
+    let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
+    let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
+    match app.platform.verify(key, jws.signed.as_bytes(), &signature).await {
+        Ok(true) => {}
+        Ok(false) => return Err(TokenFault::Invalid.into()),
+        Err(_) => return Err(Refusal::unavailable().into()),
+    }
+    let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
+    let expected =
+        Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() };
+    let claims = AccessClaims::check(&payload, expected, now_secs(now_ms))?;
+    Ok(Access {
+        tenant: tenant.id,
+        revision: tenant.revision(),
+        sub: claims.sub,
+        user_id: claims.user_id.into_owned(),
+        sid: claims.sid,
+        epoch: claims.epoch,
+        roles: claims.roles,
+        exp: claims.exp,
+    })
+}
+
+/// A refresh token of this tenant where an access token belongs: expired, else of the wrong type.
+fn refresh_token_fault(known: &Known, unverified_token: &str, now_ms: u64) -> Option<TokenFault> {
+    let refresh = known.refresh_keys.iter().find_map(|key| key.verify(unverified_token).ok())?;
+    Some(if refresh.expires_at <= now_secs(now_ms) { TokenFault::Expired } else { TokenFault::WrongType })
+}
+
+/// An access token of this tenant where a refresh token belongs: its fault is "wrong type", unless
+/// its signature does not hold or it is expired.
+pub async fn access_token_fault<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    unverified_token: &str,
+    now_ms: u64,
+) -> TokenFault {
+    let Some(jws) = Jws::split(unverified_token) else { return TokenFault::Invalid };
+    let Some(kid) = jws.access_key_id() else { return TokenFault::Invalid };
+    match verify(app, known, jws, &kid, now_ms).await {
+        Ok(_) => TokenFault::WrongType,
+        Err(Refused::Token(TokenFault::Expired)) => TokenFault::Expired,
+        Err(_) => TokenFault::Invalid,
+    }
+}

@@ -1,0 +1,198 @@
+//! Bodies of the edge's own routes: JSON or a form, read once, bounded, believed nothing.
+
+use serde_json::{Map, Value};
+use shared::json;
+use shared::limits::BODY_BYTES;
+use shared::refusal::Refusal;
+
+use crate::http::{BodyError, Incoming};
+
+/// The fields of a body.
+pub struct Fields(Map<String, Value>);
+
+/// Which messages a field of a serializer gives, as the old service's do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Required,
+    Null,
+    NotText,
+    Blank,
+}
+
+impl Fault {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Required => "This field is required.",
+            Self::Null => "This field may not be null.",
+            Self::NotText => "Not a valid string.",
+            Self::Blank => "This field may not be blank.",
+        }
+    }
+}
+
+/// Reads the fields of a request: none if it has no body.
+///
+/// # Errors
+/// 413 over 1 MiB, 415 for a media type or encoding that is not read here, 400 for what does not
+/// parse, is no object or has a key twice.
+pub async fn fields(request: &impl Incoming) -> Result<Fields, Refusal> {
+    let declared = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > BODY_BYTES) {
+        return Err(Refusal::too_large());
+    }
+    let bytes = request.body(BODY_BYTES).await.map_err(|error| match error {
+        BodyError::TooLarge => Refusal::too_large(),
+        BodyError::Broken => Refusal::json_parse("the body did not arrive whole"),
+    })?;
+    parse(request.header("content-type").as_deref(), request.header("content-encoding").as_deref(), &bytes)
+}
+
+fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Result<Fields, Refusal> {
+    if bytes.is_empty() {
+        return Ok(Fields(Map::new()));
+    }
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::unsupported_media_type(encoding.unwrap_or_default()));
+    }
+    let media_type = content_type.unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        match json::parse(bytes).map_err(|error| Refusal::json_parse(&error.to_string()))? {
+            Value::Object(object) => Ok(Fields(object)),
+            other => Err(Refusal::not_an_object(&other)),
+        }
+    } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        form(bytes)
+    } else {
+        Err(Refusal::unsupported_media_type(media_type))
+    }
+}
+
+fn form(bytes: &[u8]) -> Result<Fields, Refusal> {
+    let mut object = Map::new();
+    for (name, value) in form_urlencoded::parse(bytes) {
+        if object.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
+            return Err(Refusal::field("non_field_errors", "A field was sent twice."));
+        }
+    }
+    Ok(Fields(object))
+}
+
+impl Fields {
+    fn text(&self, name: &str, trim: bool) -> Result<String, Fault> {
+        let text = match self.0.get(name) {
+            None => return Err(Fault::Required),
+            Some(Value::Null) => return Err(Fault::Null),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err(Fault::NotText),
+        };
+        let text = if trim { text.trim().to_owned() } else { text };
+        if text.is_empty() { Err(Fault::Blank) } else { Ok(text) }
+    }
+
+    /// Whether a field was sent.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A token field: required, trimmed.
+    ///
+    /// # Errors
+    /// 400 with the field's message.
+    pub fn token(&self, name: &'static str) -> Result<String, Refusal> {
+        self.text(name, true).map_err(|fault| Refusal::field(name, fault.words()))
+    }
+
+    /// A flag that defaults to false, in the spellings of the old service.
+    ///
+    /// # Errors
+    /// 400 for what is none.
+    pub fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
+        match self.0.get(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) if ["true", "True", "1", "on"].contains(&text.as_str()) => Ok(true),
+            Some(Value::String(text)) if ["false", "False", "0", "off", ""].contains(&text.as_str()) => {
+                Ok(false)
+            }
+            Some(_) => Err(Refusal::field(name, "Must be a valid boolean.")),
+        }
+    }
+
+    /// Name and password of a sign-in. `email` stands for `username`; passwords are never trimmed.
+    ///
+    /// # Errors
+    /// 400 with the messages of both fields.
+    pub fn credentials(&self) -> Result<(String, String), Refusal> {
+        let name_field = if !self.has("username") && self.has("email") { "email" } else { "username" };
+        let (name, password) = (self.text(name_field, false), self.text("password", false));
+        match (name, password) {
+            (Ok(name), Ok(password)) => Ok((name, password)),
+            (name, password) => {
+                let faults = [(name_field, name.err()), ("password", password.err())];
+                let faults = faults.into_iter().filter_map(|(field, fault)| Some((field, fault?)));
+                Err(Refusal::fields(faults.map(|(field, fault)| (field, vec![fault.words().to_owned()]))))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn status(content_type: Option<&str>, body: &[u8]) -> Option<u16> {
+        parse(content_type, None, body).err().map(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn media_types_and_shapes() {
+        assert_eq!(status(Some("application/json; charset=utf-8"), b"{}"), None);
+        assert_eq!(status(Some("APPLICATION/JSON"), b"{}"), None);
+        assert_eq!(status(Some("application/x-www-form-urlencoded"), b"a=1&b=2"), None);
+        assert_eq!(status(None, b""), None);
+        assert_eq!(status(None, b"{}"), Some(415));
+        assert_eq!(status(Some("text/plain"), b"{}"), Some(415));
+        assert_eq!(status(Some("application/json"), b"{"), Some(400));
+        assert_eq!(status(Some("application/json"), b"[]"), Some(400));
+        assert_eq!(status(Some("application/json"), br#"{"a":1,"a":2}"#), Some(400));
+        assert_eq!(status(Some("application/x-www-form-urlencoded"), b"a=1&a=2"), Some(400));
+        assert_eq!(
+            parse(Some("application/json"), Some("gzip"), b"{}").err().map(|refusal| refusal.status),
+            Some(415)
+        );
+    }
+
+    #[test]
+    fn messages_are_the_recorded_ones() {
+        let fields = |json: &str| parse(Some("application/json"), None, json.as_bytes()).ok().unwrap();
+        let body = |json: &str| fields(json).credentials().err().unwrap().body;
+        assert_eq!(
+            body("{}"),
+            serde_json::json!({"username": ["This field is required."], "password": ["This field is required."]})
+        );
+        assert_eq!(
+            body(r#"{"username":"","password":[]}"#),
+            serde_json::json!({"username": ["This field may not be blank."], "password": ["Not a valid string."]})
+        );
+        assert_eq!(
+            fields(r#"{"email":"a","password":" x "}"#).credentials().ok().unwrap(),
+            ("a".into(), " x ".into())
+        );
+        assert_eq!(fields(r#"{"token":" x "}"#).token("token").ok().as_deref(), Some("x"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_safe(bytes: Vec<u8>, form: bool) {
+            let media = if form { "application/x-www-form-urlencoded" } else { "application/json" };
+            if let Ok(fields) = parse(Some(media), None, &bytes) {
+                let _ = (fields.credentials(), fields.token("token"), fields.flag("everywhere"));
+            }
+        }
+    }
+}

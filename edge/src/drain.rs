@@ -1,0 +1,79 @@
+//! To control: the outbox, drained by a signed, cursored, acknowledged call.
+//!
+//! A fact leaves only when control has said that it is committed there, and only from the database
+//! life that it came from. A lost or repeated call, or a dropped acknowledgement, loses nothing.
+
+use serde::Deserialize;
+use shared::events::{DrainIn, DrainOut, Fact, FactKind};
+use shared::ids::{EventId, SessionId, TenantId, UserId};
+use shared::limits::DRAIN_FACTS;
+use shared::refusal::Refusal;
+
+use crate::feed::ShardRow;
+use crate::http::Answer;
+use crate::login::read;
+use crate::platform::Platform;
+use crate::{App, millis, sql};
+
+#[derive(Deserialize)]
+struct OutboxRow {
+    seq: i64,
+    id: EventId,
+    tenant: TenantId,
+    at: i64,
+    kind: FactKind,
+    user: Option<UserId>,
+    sid: Option<SessionId>,
+    network: Option<String>,
+    name_hash: Option<String>,
+    count: i64,
+}
+
+/// Drains.
+///
+/// One batch: what is acknowledged leaves, refusals whose minute is over become facts, and the
+/// oldest facts are read.
+///
+/// # Errors
+/// 400 for a limit out of range, 503 where the database did not answer.
+pub async fn drain<P: Platform>(app: &App<P>, drain: &DrainIn, now_ms: u64) -> Result<Answer, Refusal> {
+    let limit = usize::try_from(drain.limit).unwrap_or(usize::MAX);
+    if !(1..=DRAIN_FACTS).contains(&limit) {
+        return Err(Refusal::field("limit", "Must be 1 to 500."));
+    }
+    let (seq, incarnation) = match &drain.acknowledge {
+        Some(acknowledge) => (acknowledge.seq, acknowledge.incarnation.as_str()),
+        None => (0, ""),
+    };
+    let (minute, most) = (millis(now_ms - now_ms % 60_000), i64::from(drain.limit));
+    let statements = vec![
+        sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]),
+        sql::CLOSE_MINUTES.bind([minute.into(), most.into()]),
+        sql::FORGET_CLOSED_MINUTES.bind([]),
+        sql::SHARD.bind([]),
+        sql::OUTBOX.bind([most.saturating_add(1).into()]),
+    ];
+    let rows = app.platform.batch(drain.shard, statements).await.map_err(|_| Refusal::unavailable())?;
+    let shard = read::<P, ShardRow>(&rows, 3)?.pop().ok_or_else(Refusal::unavailable)?;
+    let mut facts: Vec<Fact> = read::<P, OutboxRow>(&rows, 4)?.into_iter().map(Fact::from).collect();
+    let more = facts.len() > limit;
+    facts.truncate(limit);
+    Ok(Answer::json(200, &DrainOut { incarnation: shard.incarnation, facts, more }))
+}
+
+impl From<OutboxRow> for Fact {
+    fn from(row: OutboxRow) -> Self {
+        Self {
+            seq: row.seq,
+            id: row.id,
+            tenant: row.tenant,
+            at_ms: row.at,
+            kind: row.kind,
+            user: row.user,
+            sid: row.sid,
+            network: row.network,
+            name_hash: row.name_hash,
+            count: row.count,
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! What an isolate knows of a shard, and how old that knowledge is. Pure: rows come in, answers go
+//! out.
+//!
+//! Below a second it serves; above, it serves and one request refreshes in the background; above
+//! three seconds, also after sleeping, a request reads before it answers.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use serde::Deserialize;
+use shared::ids::{SessionId, TenantId, UserId};
+use shared::limits::{FEED_SECS, FRESH_MS, STALE_MS};
+use shared::person::PersonStatus;
+use shared::refusal::TokenFault;
+
+use crate::tenants::Known;
+
+/// How long a background refresh may hold its lease before another request starts one: a cancelled
+/// refresher must not wedge the isolate.
+const LEASE_MS: u64 = 1000;
+/// Tenants that an isolate remembers; the least recently used one goes first.
+const TENANTS: usize = 512;
+/// Names that an isolate remembers, unknown ones included.
+const NAMES: usize = 10_000;
+
+/// A feed row.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FeedRow {
+    /// Its position.
+    pub seq: i64,
+    /// What changed.
+    pub kind: Kind,
+    /// The tenant, empty for the tombstone of a name.
+    pub tenant: String,
+    /// Which one: a name, a person, a family, the tenant.
+    pub subject: String,
+    /// Of a document.
+    pub history: Option<i64>,
+    /// Of a document.
+    pub rev: Option<i64>,
+    /// Of a person.
+    pub status: Option<String>,
+    /// Of a person.
+    pub access_epoch: Option<i64>,
+    /// Of a person.
+    pub password_epoch: Option<i64>,
+}
+
+/// Kinds of feed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A tenant's document has a new revision.
+    Document,
+    /// A host or slug names another tenant, or none.
+    Name,
+    /// A person's status or epochs changed.
+    Person,
+    /// A session ended.
+    Family,
+}
+
+/// The shard's row.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ShardRow {
+    /// This life of the database.
+    pub incarnation: String,
+    /// Position of the newest feed row there ever was.
+    pub head: i64,
+    /// Position of the oldest that is kept.
+    pub oldest: Option<i64>,
+}
+
+/// What is denied of a person's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Denial {
+    status: PersonStatus,
+    access_epoch: i64,
+    password_epoch: i64,
+}
+
+/// A tenant that this isolate has met.
+struct Met {
+    known: Rc<Known>,
+    /// The newest revision of the document that the feed has told of.
+    revision: (i64, i64),
+    people: HashMap<UserId, Denial>,
+    ended: HashSet<SessionId>,
+    used_at: u64,
+    unknown_kid_at: u64,
+}
+
+/// How the age of what is known decides a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Serve.
+    Fresh,
+    /// Serve; this request holds the lease and refreshes afterwards.
+    RefreshAfter,
+    /// Read first.
+    ReadFirst,
+}
+
+/// What an isolate knows of one shard.
+#[derive(Default)]
+pub struct Knowledge {
+    incarnation: String,
+    cursor: i64,
+    /// The start of the read that told it; 0 if there was none.
+    as_of: u64,
+    lease_until: u64,
+    pruned_at: u64,
+    names: HashMap<String, Option<TenantId>>,
+    met: HashMap<TenantId, Met>,
+}
+
+impl Knowledge {
+    /// Milliseconds since the read that told what is known; `None` before the first.
+    #[must_use]
+    pub fn age_ms(&self, now_ms: u64) -> Option<u64> {
+        (self.as_of > 0).then(|| now_ms.saturating_sub(self.as_of))
+    }
+
+    /// Decides by age, and takes the lease where a refresh is due.
+    pub fn freshness(&mut self, now_ms: u64) -> Freshness {
+        match self.age_ms(now_ms) {
+            Some(age) if age < FRESH_MS => Freshness::Fresh,
+            Some(age) if age <= STALE_MS => {
+                if now_ms < self.lease_until {
+                    return Freshness::Fresh;
+                }
+                self.lease_until = now_ms.saturating_add(LEASE_MS);
+                Freshness::RefreshAfter
+            }
+            _ => Freshness::ReadFirst,
+        }
+    }
+
+    /// Where the next feed read begins.
+    #[must_use]
+    pub fn cursor(&self) -> i64 {
+        self.cursor
+    }
+
+    /// Takes in a feed read that began at `read_at` and asked for at most `limit` rows.
+    pub fn apply(&mut self, read_at: u64, shard: &ShardRow, rows: &[FeedRow], limit: usize) {
+        let reborn = self.incarnation != shard.incarnation || shard.head < self.cursor;
+        let missed = shard.head > self.cursor && shard.oldest.is_none_or(|oldest| oldest > self.cursor + 1);
+        let too_many = rows.len() >= limit && rows.last().is_some_and(|last| last.seq < shard.head);
+        if reborn || missed || too_many {
+            self.forget(shard);
+        } else {
+            for row in rows {
+                self.apply_row(row);
+            }
+            self.cursor = shard.head.max(rows.last().map_or(0, |last| last.seq));
+        }
+        self.as_of = self.as_of.max(read_at);
+        self.lease_until = 0;
+        self.prune(read_at);
+    }
+
+    /// Another life of the database, or rows that were missed: nothing that was known counts.
+    fn forget(&mut self, shard: &ShardRow) {
+        self.names.clear();
+        self.met.clear();
+        self.incarnation.clone_from(&shard.incarnation);
+        self.cursor = shard.head;
+    }
+
+    fn apply_row(&mut self, row: &FeedRow) {
+        if row.kind == Kind::Name {
+            self.names.remove(&row.subject);
+            return;
+        }
+        let Ok(tenant) = TenantId::parse(&row.tenant) else { return };
+        if let Some(met) = self.met.get_mut(&tenant) {
+            met.apply_row(row);
+        }
+    }
+
+    /// Meets a tenant: its document, and the denials that live. The first meeting of all also
+    /// says where the feed is.
+    pub fn meet(&mut self, read_at: u64, shard: &ShardRow, known: Rc<Known>, denials: &[FeedRow]) {
+        if self.as_of == 0 || self.incarnation != shard.incarnation {
+            self.forget(shard);
+            self.as_of = read_at;
+        }
+        self.make_room();
+        let revision = known.tenant.revision();
+        let id = known.tenant.id;
+        let mut met = Met {
+            known,
+            revision,
+            people: HashMap::new(),
+            ended: HashSet::new(),
+            used_at: read_at,
+            unknown_kid_at: 0,
+        };
+        for row in denials {
+            met.apply_row(row);
+        }
+        self.met.insert(id, met);
+    }
+
+    fn make_room(&mut self) {
+        if self.met.len() >= TENANTS {
+            let oldest = self.met.iter().min_by_key(|(_, met)| met.used_at).map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                self.met.remove(&id);
+            }
+        }
+    }
+
+    /// Remembers whose a name is.
+    pub fn name(&mut self, name: &str, tenant: Option<TenantId>) {
+        if self.names.len() >= NAMES {
+            self.names.clear();
+        }
+        self.names.insert(name.to_owned(), tenant);
+    }
+
+    /// Forgets whose a name is.
+    pub fn forget_name(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    /// Whose a name is: `None` if this isolate does not know, `Some(None)` if nobody's.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<Option<TenantId>> {
+        self.names.get(name).copied()
+    }
+
+    /// What is known of a tenant, and whether the feed has told of a newer document.
+    pub fn known(&mut self, tenant: TenantId, now_ms: u64) -> Option<(Rc<Known>, bool)> {
+        let met = self.met.get_mut(&tenant)?;
+        met.used_at = now_ms;
+        Some((met.known.clone(), met.known.tenant.revision() < met.revision))
+    }
+
+    /// Takes in a newer document of a tenant that is met; an older one is left.
+    pub fn renew(&mut self, known: Rc<Known>) {
+        if let Some(met) = self.met.get_mut(&known.tenant.id) {
+            met.revision = met.revision.max(known.tenant.revision());
+            if known.tenant.revision() >= met.known.tenant.revision() {
+                met.known = known;
+            }
+        }
+    }
+
+    /// What the feed says against a token of this person, session and epoch.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn judge(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        sid: SessionId,
+        epoch: i64,
+    ) -> Result<(), TokenFault> {
+        let Some(met) = self.met.get(&tenant) else { return Ok(()) };
+        if let Some(denial) = met.people.get(&user) {
+            denial.judge(epoch)?;
+        }
+        if met.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
+    }
+
+    /// A session that this isolate itself has ended, ahead of the feed.
+    pub fn end(&mut self, tenant: TenantId, sid: SessionId) {
+        if let Some(met) = self.met.get_mut(&tenant) {
+            met.ended.insert(sid);
+        }
+    }
+
+    /// Whether an unknown `kid` of this tenant may cost a read now; takes the turn.
+    pub fn may_ask_for_kid(&mut self, tenant: TenantId, now_ms: u64, every_ms: u64) -> bool {
+        let Some(met) = self.met.get_mut(&tenant) else { return false };
+        let due = now_ms >= met.unknown_kid_at.saturating_add(every_ms);
+        if due {
+            met.unknown_kid_at = now_ms;
+        }
+        due
+    }
+
+    /// Now and then drops the tenants whose denials may have outlived every token: meeting them
+    /// anew costs one question, remembering each denial's time would cost memory for all.
+    fn prune(&mut self, now_ms: u64) {
+        if now_ms.saturating_sub(self.pruned_at) > FEED_SECS * 1000 {
+            if self.pruned_at > 0 {
+                self.met.retain(|_, met| met.people.is_empty() && met.ended.is_empty());
+            }
+            self.pruned_at = now_ms;
+        }
+    }
+}
+
+impl Met {
+    fn apply_row(&mut self, row: &FeedRow) {
+        match row.kind {
+            Kind::Name => {}
+            Kind::Document => {
+                self.revision = self.revision.max((row.history.unwrap_or(0), row.rev.unwrap_or(0)));
+            }
+            Kind::Family => {
+                if let Ok(sid) = SessionId::parse(&row.subject) {
+                    self.ended.insert(sid);
+                }
+            }
+            Kind::Person => {
+                if let (Ok(user), Some(denial)) = (UserId::parse(&row.subject), Denial::of(row)) {
+                    self.people.insert(user, denial);
+                }
+            }
+        }
+    }
+}
+
+impl Denial {
+    fn of(row: &FeedRow) -> Option<Self> {
+        let status = match row.status.as_deref()? {
+            "active" => PersonStatus::Active,
+            "deleted" => PersonStatus::Deleted,
+            // Whatever a later version may add, it is not active.
+            _ => PersonStatus::Suspended,
+        };
+        Some(Self { status, access_epoch: row.access_epoch?, password_epoch: row.password_epoch? })
+    }
+
+    fn judge(self, epoch: i64) -> Result<(), TokenFault> {
+        match self.status {
+            PersonStatus::Deleted => Err(TokenFault::UserNotFound),
+            PersonStatus::Suspended | PersonStatus::Inactive | PersonStatus::Pending => {
+                Err(TokenFault::UserInactive)
+            }
+            PersonStatus::Active if epoch < self.password_epoch => Err(TokenFault::PasswordChanged),
+            PersonStatus::Active if epoch < self.access_epoch => Err(TokenFault::Blacklisted),
+            PersonStatus::Active => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenants::tests::known;
+
+    fn shard(incarnation: &str, head: i64, oldest: Option<i64>) -> ShardRow {
+        ShardRow { incarnation: incarnation.into(), head, oldest }
+    }
+
+    fn person(seq: i64, known: &Known, user: UserId, status: &str, access: i64, password: i64) -> FeedRow {
+        FeedRow {
+            seq,
+            kind: Kind::Person,
+            tenant: known.tenant.id.to_string(),
+            subject: user.to_string(),
+            history: None,
+            rev: None,
+            status: Some(status.into()),
+            access_epoch: Some(access),
+            password_epoch: Some(password),
+        }
+    }
+
+    fn met() -> (Knowledge, Rc<Known>) {
+        let known = Rc::new(known());
+        let mut knowledge = Knowledge::default();
+        knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), &[]);
+        (knowledge, known)
+    }
+
+    #[test]
+    fn ages_decide() {
+        let (mut knowledge, _) = met();
+        assert_eq!(Knowledge::default().freshness(10_000), Freshness::ReadFirst);
+        assert_eq!(knowledge.freshness(10_999), Freshness::Fresh);
+        assert_eq!(knowledge.freshness(11_000), Freshness::RefreshAfter);
+        assert_eq!(knowledge.freshness(11_001), Freshness::Fresh, "another request holds the lease");
+        assert_eq!(knowledge.freshness(12_000), Freshness::RefreshAfter, "the lease ran out");
+        assert_eq!(knowledge.freshness(12_999), Freshness::Fresh);
+        assert_eq!(knowledge.freshness(13_001), Freshness::ReadFirst);
+    }
+
+    #[test]
+    fn denials_choose_the_recorded_words() {
+        let (mut knowledge, known) = met();
+        let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
+        let mut judge = |status: &str, access, password, epoch| {
+            knowledge.apply(
+                10_500,
+                &shard("a", 6, Some(1)),
+                &[person(6, &known, user, status, access, password)],
+                100,
+            );
+            knowledge.cursor = 5;
+            knowledge.judge(known.tenant.id, user, sid, epoch)
+        };
+        assert_eq!(judge("active", 3, 0, 3), Ok(()));
+        assert_eq!(judge("active", 3, 0, 2), Err(TokenFault::Blacklisted));
+        assert_eq!(judge("active", 3, 3, 2), Err(TokenFault::PasswordChanged));
+        assert_eq!(judge("active", 4, 3, 3), Err(TokenFault::Blacklisted));
+        assert_eq!(judge("suspended", 4, 0, 4), Err(TokenFault::UserInactive));
+        assert_eq!(judge("pending", 4, 0, 4), Err(TokenFault::UserInactive));
+        assert_eq!(judge("deleted", 4, 0, 4), Err(TokenFault::UserNotFound));
+    }
+
+    #[test]
+    fn another_life_or_missed_rows_forget_everything() {
+        for (row, reads) in [
+            (shard("b", 5, Some(1)), "another incarnation"),
+            (shard("a", 4, Some(1)), "a head below the cursor"),
+            (shard("a", 9, Some(7)), "an oldest row above the cursor"),
+            (shard("a", 9, None), "rows that were swept"),
+        ] {
+            let (mut knowledge, known) = met();
+            knowledge.apply(10_500, &row, &[], 100);
+            assert!(knowledge.known(known.tenant.id, 0).is_none(), "{reads}");
+            assert_eq!(knowledge.cursor(), row.head);
+        }
+        let (mut knowledge, known) = met();
+        knowledge.apply(10_500, &shard("a", 5, None), &[], 100);
+        assert!(knowledge.known(known.tenant.id, 0).is_some(), "nothing was missed");
+    }
+
+    #[test]
+    fn a_feed_longer_than_a_read_forgets_everything() {
+        let (mut knowledge, known) = met();
+        let row = person(6, &known, UserId::new(1, [1; 10]), "active", 1, 0);
+        knowledge.apply(10_500, &shard("a", 8, Some(1)), &[row], 1);
+        assert!(knowledge.known(known.tenant.id, 0).is_none());
+    }
+
+    #[test]
+    fn a_newer_document_is_told_and_an_older_one_is_left() {
+        let (mut knowledge, known) = met();
+        let mut row = person(6, &known, UserId::new(1, [1; 10]), "active", 0, 0);
+        (row.kind, row.history, row.rev) =
+            (Kind::Document, Some(known.tenant.history), Some(known.tenant.doc_rev + 1));
+        knowledge.apply(10_500, &shard("a", 6, Some(1)), &[row], 100);
+        assert!(knowledge.known(known.tenant.id, 0).unwrap().1);
+        knowledge.renew(known.clone());
+        assert!(knowledge.known(known.tenant.id, 0).unwrap().1, "still behind");
+    }
+
+    #[test]
+    fn the_memory_of_tenants_and_names_is_bounded() {
+        let mut knowledge = Knowledge::default();
+        for index in 0..NAMES * 2 {
+            knowledge.name(&index.to_string(), None);
+        }
+        assert!(knowledge.names.len() <= NAMES);
+    }
+}

@@ -1,0 +1,171 @@
+//! Forwarding: what control serves, authenticated here first, then sent on as a new, signed request.
+//!
+//! Of the client's headers only those of one list pass; nothing a client sends can look like ours.
+
+use shared::limits::PATH_SEGMENT_BYTES;
+use shared::refusal::{Refusal, TokenFault};
+use shared::routes::{Door, Route};
+use shared::signature::{Message, Tag, covered_headers};
+use shared::tenant::Status;
+
+use crate::App;
+use crate::access::authenticate;
+use crate::http::{Incoming, Outgoing, Response};
+use crate::platform::Platform;
+use crate::route::{Bearer, Target};
+use crate::tenants::find_fresh;
+
+/// The client's headers that pass.
+const PASSED: [&str; 12] = [
+    "authorization",
+    "accept",
+    "accept-language",
+    "content-type",
+    "content-length",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "range",
+    "idempotency-key",
+    "user-agent",
+    "traceparent",
+];
+
+/// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep.
+const DROPPED: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "server",
+];
+
+/// Forwards a request.
+///
+/// 1. The path's segments are plain: else 404.
+/// 2. The credential is judged as `validate` does: 401 in its own words; none on a protected route: 401.
+/// 3. A new request with the listed headers, the caller as we know them, and our signature.
+///
+/// # Errors
+/// As above, 403 at a suspended tenant, 503 where control or what is known is out of reach.
+pub async fn forward<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    route: &Route,
+    bearer: Bearer,
+    request: P::Request,
+    now_ms: u64,
+) -> Result<Response<P::Stream>, Refusal> {
+    if !is_plain(&target.path) {
+        return Err(Refusal::not_found());
+    }
+    let named = &target.named;
+    let found = find_fresh(app, named, now_ms).await?;
+    if found.known.tenant.status == Status::Suspended {
+        return Err(Refusal::tenant_suspended());
+    }
+    let caller = match bearer {
+        Bearer::Token(token) => {
+            let judged = authenticate(app, &found, named, &token, now_ms).await;
+            judged.map_err(|refused| refused.with(TokenFault::as_bearer))?.sub.to_string()
+        }
+        Bearer::Malformed => return Err(Refusal::bad_authorization_header()),
+        Bearer::None if route.door == Door::Protected => return Err(Refusal::no_credentials()),
+        Bearer::None => String::from("anonymous"),
+    };
+    let own = [
+        ("wardgate-tenant", found.known.tenant.id.to_string()),
+        ("wardgate-client", request.client()),
+        ("wardgate-caller", caller),
+        ("wardgate-base", target.base.clone()),
+        ("x-request-id", target.request_id.clone()),
+    ];
+    let outgoing = sign(app, target, &request, own)?;
+    let mut response = app.platform.send(outgoing, request).await.map_err(|_| Refusal::unavailable())?;
+    response.headers.retain(|(name, _)| keeps(name));
+    Ok(response)
+}
+
+fn keeps(name: &str) -> bool {
+    let inside = name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("wardgate-"));
+    !inside && !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+}
+
+fn sign<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    own: [(&'static str, String); 5],
+) -> Result<Outgoing, Refusal> {
+    let settings = app.settings()?;
+    let mut headers: Vec<(&'static str, String)> = own.into();
+    for name in PASSED {
+        // Only Bearer is a credential here; whatever else a client puts there stays outside.
+        let bearer = name != "authorization" || Bearer::read(request) != Bearer::None;
+        if let Some(value) = request.header(name).filter(|_| bearer) {
+            headers.push((name, value));
+        }
+    }
+    let read = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let covered = covered_headers(read);
+    let covered: Vec<(&str, &str)> = covered.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let method = request.method();
+    let message = Message {
+        method: &method,
+        authority: &settings.control_authority,
+        path: &target.path,
+        query: &target.query,
+        content_digest: None,
+        headers: &covered,
+    };
+    let signed = settings.service_key.sign(Tag::Forward, &message, app.platform.service_now_secs());
+    headers.push(("signature-input", signed.input));
+    headers.push(("signature", signed.signature));
+    let query = if target.query.is_empty() { String::new() } else { format!("?{}", target.query) };
+    Ok(Outgoing { url: format!("{}{}{query}", settings.control_url, target.path), method, headers })
+}
+
+/// Whether every segment is `[A-Za-z0-9._~-]{1,128}` and neither `.` nor `..`.
+fn is_plain(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/') else { return false };
+    let segments = segments.strip_suffix('/').unwrap_or(segments);
+    segments.split('/').all(|segment| {
+        (1..=PATH_SEGMENT_BYTES).contains(&segment.len())
+            && segment != "."
+            && segment != ".."
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_pass() {
+        for good in ["/api/user/users/", "/api/user/users/a.b~c-d_e/"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in
+            ["/api//users/", "/api/../x", "/api/./x", "/api/%2e%2e/", "/api/a b", "/api/ä", "api/x", "//", ""]
+        {
+            assert!(!is_plain(bad), "{bad}");
+        }
+        assert!(!is_plain(&format!("/api/{}", "x".repeat(129))));
+    }
+
+    #[test]
+    fn answers_keep_nothing_of_one_hop_or_of_the_inside() {
+        for dropped in ["Connection", "transfer-encoding", "Wardgate-Anything", "Server"] {
+            assert!(!keeps(dropped), "{dropped}");
+        }
+        for kept in ["Content-Type", "Allow", "ETag", "X-Request-Id", "Link"] {
+            assert!(keeps(kept), "{kept}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Health: `healthz` says that the Worker runs, `readyz` that it can do its work.
+
+use serde_json::json;
+
+use crate::App;
+use crate::http::Answer;
+use crate::platform::Platform;
+use crate::tenants::read_feed;
+
+/// Liveness: no storage, no settings.
+#[must_use]
+pub fn healthz() -> Answer {
+    Answer::json(200, &json!({"status": "ok"}))
+}
+
+/// Readiness: settings are complete and the database answers. With the age of the edge state.
+pub async fn readyz<P: Platform>(app: &App<P>) -> Answer {
+    if let Err(fault) = &app.settings {
+        return Answer::json(503, &json!({"status": "misconfigured", "setting": fault.0}));
+    }
+    let read = read_feed(app).await;
+    let age_ms = app.knowledge.borrow().age_ms(app.platform.now_ms());
+    let age_secs = age_ms.map(|ms| f64::from(u32::try_from(ms / 100).unwrap_or(u32::MAX)) / 10.0);
+    match read {
+        Ok(()) => Answer::json(200, &json!({"status": "ready", "state_age_secs": age_secs})),
+        Err(_) => Answer::json(503, &json!({"status": "storage unreachable", "state_age_secs": age_secs})),
+    }
+}

@@ -1,0 +1,389 @@
+//! Sign-in: `token` and `login` differ in their answer alone.
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::derive::{attempt_hash, identifier_hash};
+use shared::identifiers::Identifier;
+use shared::ids::{EventId, SessionId, UserId};
+use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, FAMILIES, OUTBOX_FAILURES};
+use shared::passwords::Password;
+use shared::push::IdentifierRow;
+use shared::refusal::Refusal;
+use shared::seal::Sealed;
+
+use crate::access::{Subject, issue};
+use crate::body::Fields;
+use crate::http::Answer;
+use crate::platform::{Limit, Platform, Rows as _};
+use crate::session::FamilyRow;
+use crate::sql::Statement;
+use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
+use crate::{App, millis, network, secs_as_ms, sql};
+
+/// Which of the two routes was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `POST /api/token/`: the old service's answer.
+    Token,
+    /// `POST /api/login/`: with the person.
+    Login,
+}
+
+/// Names under which a try is counted and a person is looked up. A name without a canonical form is
+/// nobody's, so its lookup finds nothing and everything else goes on alike.
+struct Hashes {
+    attempt: String,
+    identifier: String,
+}
+
+impl Hashes {
+    fn of(known: &Known, name: &str) -> Self {
+        let identifier = Identifier::parse(name).ok();
+        let canonical = identifier.as_ref().map_or(name, Identifier::as_str);
+        let attempt = attempt_hash(&known.attempt_key, known.tenant.id, canonical);
+        let looked_up = identifier.map(|id| identifier_hash(&known.identifier_key, known.tenant.id, &id));
+        Self {
+            attempt: IdentifierRow::encode_hash(&attempt),
+            identifier: looked_up.map(|hash| IdentifierRow::encode_hash(&hash)).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WindowRow {
+    window_start: i64,
+}
+
+#[derive(Deserialize)]
+struct UserRow {
+    id: UserId,
+    status: String,
+    session_epoch: i64,
+    verifier: Option<String>,
+}
+
+/// What the first batch found.
+struct Reserved {
+    known: Rc<Known>,
+    hashes: Hashes,
+    window_start: i64,
+    user: Option<UserRow>,
+}
+
+/// Signs a person in.
+///
+/// 1. Name and password: 400 where one is missing.
+/// 2. The limits by network and by name, before storage and any hash: 429.
+/// 3. One batch: the try is counted (429 over the limit), the person looked up, the tenant's state
+///    read (a newer document is read and the batch done again).
+/// 4. One hash, whatever was found.
+/// 5. One batch: the family, if person and tenant are still as before the hash; else 401, the same
+///    for every reason.
+/// 6. The tokens.
+///
+/// # Errors
+/// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
+pub async fn sign_in<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    fields: &Fields,
+    client: &str,
+    form: Form,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let (name, typed) = fields.credentials()?;
+    let known = find_known(app, named, now_ms).await?;
+    let network = network::of(client);
+    admit(app, &known, &network, &name).await?;
+    let reserved = reserve(app, named, known, &name, now_ms).await?;
+    let user = check_password(app, &reserved, &typed)?;
+    let Some(user) = user else {
+        record_refusal(app, &reserved, &network, now_ms).await?;
+        return Err(Refusal::no_active_account());
+    };
+    let sid = app.session_id(reserved.known.tenant.shard());
+    let row = open_family(app, named, &reserved, &user, sid, &network, now_ms).await?;
+    answer(app, &reserved.known, sid, &row, form, now_ms).await
+}
+
+async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &str) -> Result<(), Refusal> {
+    let tenant = known.tenant.id;
+    let by_network = app.platform.admits(Limit::Network, &format!("{tenant}/{network}")).await;
+    if !by_network {
+        return Err(Refusal::throttled(60));
+    }
+    let hash = Hashes::of(known, name).attempt;
+    if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}")).await {
+        Ok(())
+    } else {
+        Err(Refusal::throttled(60))
+    }
+}
+
+/// The first batch, once more where the tenant's document has moved on.
+async fn reserve<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    known: Rc<Known>,
+    name: &str,
+    now_ms: u64,
+) -> Result<Reserved, Refusal> {
+    let hashes = Hashes::of(&known, name);
+    let (rows, state) = reserve_batch(app, named, &known, &hashes, now_ms).await?;
+    match state {
+        State::Current => reserved::<P>(known, hashes, &rows, now_ms),
+        State::Suspended => Err(Refusal::tenant_suspended()),
+        State::Gone => Err(Refusal::not_found()),
+        State::Renamed => {
+            app.knowledge.borrow_mut().forget_name(&named.name);
+            Err(Refusal::unavailable())
+        }
+        State::Newer => {
+            let newer = renew(app, known.tenant.id).await?;
+            let same_root = newer.tenant.lookup_root.version == known.tenant.lookup_root.version;
+            if same_root {
+                return reserved::<P>(newer, hashes, &rows, now_ms);
+            }
+            let hashes = Hashes::of(&newer, name);
+            let (rows, state) = reserve_batch(app, named, &newer, &hashes, now_ms).await?;
+            let current = state == State::Current;
+            if current { reserved::<P>(newer, hashes, &rows, now_ms) } else { Err(Refusal::unavailable()) }
+        }
+    }
+}
+
+async fn reserve_batch<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    known: &Known,
+    hashes: &Hashes,
+    now_ms: u64,
+) -> Result<(Vec<P::Rows>, State), Refusal> {
+    let tenant = known.tenant.id.to_string();
+    let (now, window) = (millis(now_ms), secs_as_ms(ATTEMPT_WINDOW_SECS));
+    let (attempt, identifier) = (hashes.attempt.as_str(), hashes.identifier.as_str());
+    let statements = vec![
+        sql::RESERVE_ATTEMPT.bind([
+            tenant.as_str().into(),
+            attempt.into(),
+            now.into(),
+            window.into(),
+            i64::from(ATTEMPTS).into(),
+        ]),
+        sql::ATTEMPT_WINDOW.bind([tenant.as_str().into(), attempt.into()]),
+        sql::USER_BY_IDENTIFIER.bind([tenant.as_str().into(), identifier.into()]),
+        sql::TENANT_STATE.bind([tenant.as_str().into(), named.name.as_str().into()]),
+    ];
+    let rows =
+        app.platform.batch(known.tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let state = read::<P, StateRow>(&rows, 3)?;
+    let state = StateRow::compare(state.first(), known);
+    Ok((rows, state))
+}
+
+/// The rows of one statement of a batch.
+pub(crate) fn read<P: Platform, T: serde::de::DeserializeOwned>(
+    rows: &[P::Rows],
+    at: usize,
+) -> Result<Vec<T>, Refusal> {
+    let rows = rows.get(at).ok_or_else(Refusal::unavailable)?;
+    rows.read().map_err(|_| Refusal::unavailable())
+}
+
+fn reserved<P: Platform>(
+    known: Rc<Known>,
+    hashes: Hashes,
+    rows: &[P::Rows],
+    now_ms: u64,
+) -> Result<Reserved, Refusal> {
+    let Some(counted) = read::<P, WindowRow>(rows, 0)?.pop() else {
+        let window = read::<P, WindowRow>(rows, 1)?.pop();
+        let ends =
+            window.map_or(0, |window| window.window_start).saturating_add(secs_as_ms(ATTEMPT_WINDOW_SECS));
+        let wait_ms = ends.saturating_sub(millis(now_ms)).max(1);
+        return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
+    };
+    let user = read::<P, UserRow>(rows, 2)?.pop();
+    Ok(Reserved { known, hashes, window_start: counted.window_start, user })
+}
+
+/// One hash, whatever was found: nobody, no password, a password that cannot be one, not active.
+fn check_password<P: Platform>(
+    app: &App<P>,
+    reserved: &Reserved,
+    typed: &str,
+) -> Result<Option<UserRow>, Refusal> {
+    let settings = app.settings()?;
+    let stored = reserved.user.as_ref().and_then(|user| {
+        let sealed = Sealed::parse(user.verifier.as_deref()?).ok()?;
+        Some((sealed, user.id.to_string()))
+    });
+    let opened = stored.as_ref().map(|(sealed, id)| (sealed, id.as_str()));
+    let verifier = reserved.known.verifier(opened, settings).map_err(|_| Refusal::unavailable())?;
+    let (password, possible) = match Password::parse(typed) {
+        Ok(password) => (password, true),
+        Err(_) => (Password::placeholder(), false),
+    };
+    let matched = app.with_workspace(|workspace| workspace.verify(&password, &verifier));
+    let user = reserved.user.as_ref().filter(|user| matched && possible && user.status == "active");
+    Ok(user.map(|user| UserRow {
+        id: user.id,
+        status: user.status.clone(),
+        session_epoch: user.session_epoch,
+        verifier: None,
+    }))
+}
+
+async fn record_refusal<P: Platform>(
+    app: &App<P>,
+    reserved: &Reserved,
+    network: &str,
+    now_ms: u64,
+) -> Result<(), Refusal> {
+    let minute = millis(now_ms - now_ms % 60_000);
+    let statement = sql::RECORD_REFUSAL.bind([
+        reserved.known.tenant.id.to_string().into(),
+        reserved.hashes.attempt.as_str().into(),
+        network.into(),
+        minute.into(),
+        app.event_id(now_ms).to_string().into(),
+        i64::from(OUTBOX_FAILURES).into(),
+    ]);
+    let shard = reserved.known.tenant.shard();
+    app.platform.batch(shard, vec![statement]).await.map(|_| ()).map_err(|_| Refusal::unavailable())
+}
+
+/// The second batch: the family, and everything that hangs on its being written.
+async fn open_family<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    reserved: &Reserved,
+    user: &UserRow,
+    sid: SessionId,
+    network: &str,
+    now_ms: u64,
+) -> Result<FamilyRow, Refusal> {
+    let events = [app.event_id(now_ms), app.event_id(now_ms)];
+    let statements = family_statements(named, reserved, user, sid, network, events, now_ms);
+    let shard = reserved.known.tenant.shard();
+    let rows = app.platform.batch(shard, statements).await.map_err(|_| Refusal::unavailable())?;
+    let state = read::<P, StateRow>(&rows, 6)?;
+    match read::<P, FamilyRow>(&rows, 5)?.pop() {
+        Some(row) => Ok(row),
+        None if StateRow::compare(state.first(), &reserved.known) == State::Suspended => {
+            Err(Refusal::tenant_suspended())
+        }
+        None => Err(Refusal::no_active_account()),
+    }
+}
+
+fn family_statements(
+    named: &Named,
+    reserved: &Reserved,
+    user: &UserRow,
+    sid: SessionId,
+    network: &str,
+    [signed_in, evicted]: [EventId; 2],
+    now_ms: u64,
+) -> Vec<Statement> {
+    let tenant = &reserved.known.tenant;
+    let (id, user_id, sid) = (tenant.id.to_string(), user.id.to_string(), sid.to_string());
+    let (id, user_id, sid) = (id.as_str(), user_id.as_str(), sid.as_str());
+    let now = millis(now_ms);
+    let absolute = now.saturating_add(secs_as_ms(tenant.settings.absolute_secs));
+    let idle = now.saturating_add(secs_as_ms(tenant.settings.idle_secs)).min(absolute);
+    let evicted = evicted.to_string();
+    let most = i64::from(FAMILIES);
+    let evict = |statement: sql::Sql| {
+        statement.bind([
+            evicted.as_str().into(),
+            id.into(),
+            user_id.into(),
+            now.into(),
+            sid.into(),
+            most.into(),
+        ])
+    };
+    vec![
+        sql::INSERT_FAMILY.bind([
+            sid.into(),
+            id.into(),
+            user_id.into(),
+            now.into(),
+            idle.into(),
+            absolute.into(),
+            user.session_epoch.into(),
+            r#"["pwd"]"#.into(),
+        ]),
+        evict(sql::RECORD_EVICTION),
+        evict(sql::EVICT_FAMILIES),
+        sql::RETURN_ATTEMPT.bind([
+            id.into(),
+            reserved.hashes.attempt.as_str().into(),
+            reserved.window_start.into(),
+            sid.into(),
+        ]),
+        sql::RECORD_SIGN_IN.bind([
+            signed_in.to_string().into(),
+            id.into(),
+            now.into(),
+            user_id.into(),
+            sid.into(),
+            network.into(),
+        ]),
+        sql::FAMILY.bind([sid.into(), id.into()]),
+        sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]),
+    ]
+}
+
+/// The two tokens of a family's current generation.
+///
+/// # Errors
+/// 503 where no key signs.
+pub async fn tokens<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    sid: SessionId,
+    row: &FamilyRow,
+    now_ms: u64,
+) -> Result<(String, String, Vec<String>), Refusal> {
+    let list =
+        |text: Option<&str>| serde_json::from_str::<Vec<String>>(text.unwrap_or("[]")).unwrap_or_default();
+    let roles = list(row.roles.as_deref());
+    let subject = Subject {
+        user: row.user,
+        sid,
+        epoch: row.access_epoch.unwrap_or(0),
+        roles: roles.clone(),
+        amr: list(Some(&row.amr)),
+        auth_time: row.auth_time.div_euclid(1000),
+    };
+    let access = issue(app, known, subject, now_ms).await?;
+    let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
+    let refresh = key.sign(&row.refresh(sid), &known.tenant.issuer).map_err(|_| Refusal::internal())?;
+    Ok((access, refresh, roles))
+}
+
+async fn answer<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    sid: SessionId,
+    row: &FamilyRow,
+    form: Form,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let (access, refresh, roles) = tokens(app, known, sid, row, now_ms).await?;
+    Ok(match form {
+        Form::Token => Answer::json(200, &json!({"refresh": refresh, "access": access})),
+        Form::Login => Answer::json(
+            200,
+            &json!({
+                "access": access,
+                "refresh": refresh,
+                "user": {"id": row.user, "roles": roles, "tenant": known.tenant.id},
+            }),
+        ),
+    })
+}

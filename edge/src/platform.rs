@@ -1,0 +1,133 @@
+//! The ports: what the edge needs of the world, as small traits bundled in [`Platform`].
+//!
+//! `cloudflare/` implements them over Workers, D1, KV and WebCrypto; the tests over SQLite with
+//! `migrations/edge`, so that the real statements run, and with failures on purpose. Nothing here
+//! is `Send`: an isolate has one thread.
+
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+use shared::ids::TenantId;
+use shared::tenant::SigningKey;
+
+use crate::http::{Incoming, Outgoing, Response};
+use crate::sql::Statement;
+
+/// The clock, read once a request.
+pub trait Clock {
+    /// Unix milliseconds.
+    fn now_ms(&self) -> u64;
+    /// Unix seconds for service signatures. The same clock, but for the test entry, whose shift
+    /// does not reach it.
+    fn service_now_secs(&self) -> u64;
+}
+
+/// Good randomness.
+pub trait Entropy {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Why a batch did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A push that does not follow the mark; nothing was written.
+    #[error("a push does not follow the mark")]
+    RevisionGap,
+    /// A push of a history that is over; nothing was written.
+    #[error("a push of a history that is over")]
+    StaleHistory,
+    /// The database did not answer, or not as expected. A write may or may not have happened.
+    #[error("the database is not reachable")]
+    Unreachable,
+}
+
+/// What one statement of a batch left.
+pub trait Rows {
+    /// Its rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] where a row is not of this form.
+    fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError>;
+}
+
+/// D1.
+pub trait Store {
+    /// What a statement left.
+    type Rows: Rows;
+    /// Runs `statements` as one transaction in one round trip: all of them, or none.
+    fn batch(
+        &self,
+        shard: u8,
+        statements: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<Self::Rows>, StoreError>>;
+}
+
+/// KV: copies, that decide nothing.
+pub trait Copies {
+    /// The copy under `key`; `None` also where it cannot be read.
+    fn get(&self, key: &str) -> impl Future<Output = Option<String>>;
+    /// Puts a copy; false where it could not.
+    fn put(&self, key: &str, value: &str) -> impl Future<Output = bool>;
+}
+
+/// A key that does not open or a primitive that fails: the same to everybody outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cryptographic operation failed")]
+pub struct CryptoError;
+
+/// RS256 with keys that never are in our memory in clear.
+pub trait Rs256 {
+    /// Signs `input` with the sealed private key of `tenant`.
+    fn sign(
+        &self,
+        tenant: TenantId,
+        key: &SigningKey,
+        input: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, CryptoError>>;
+    /// Whether `signature` is the one of `input` under `key`.
+    fn verify(
+        &self,
+        key: &SigningKey,
+        input: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, CryptoError>>;
+}
+
+/// The limits that stand in front of storage and of any hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// By tenant and network.
+    Network,
+    /// By tenant and name hash.
+    Name,
+}
+
+/// The rate-limit binding.
+pub trait Limiter {
+    /// Whether one more call under `key` is within `limit`.
+    fn admits(&self, limit: Limit, key: &str) -> impl Future<Output = bool>;
+}
+
+/// Control could not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("control is not reachable")]
+pub struct UpstreamError;
+
+/// Control, for what is forwarded.
+pub trait Upstream {
+    /// A client's request.
+    type Request: Incoming;
+    /// A body that streams.
+    type Stream;
+    /// Sends `outgoing` with the body of `request`, streaming both ways, and follows no redirect.
+    fn send(
+        &self,
+        outgoing: Outgoing,
+        request: Self::Request,
+    ) -> impl Future<Output = Result<Response<Self::Stream>, UpstreamError>>;
+}
+
+/// Everything the edge needs of the world.
+pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream {}
+impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream> Platform for T {}

@@ -1,0 +1,522 @@
+//! Every path on one screen: which request is for what, at which tenant, and what every answer has
+//! in common.
+
+use shared::events::DrainIn;
+use shared::limits::REQUEST_ID_BYTES;
+use shared::push::{Command, Push};
+use shared::refusal::{Refusal, TokenFault};
+use shared::routes::{self, Door, Route};
+use shared::signature::Tag;
+
+use crate::http::{Answer, Body, Incoming, Response};
+use crate::keys::Cached;
+use crate::login::Form;
+use crate::platform::Platform;
+use crate::settings::{Role, Settings};
+use crate::tenants::{Named, find_fresh};
+use crate::{App, body, drain, forward, health, keys, login, logout, refresh, signed, sync, validate};
+
+/// What a path is, once the prefix is off. Each belongs to one or more roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `front`: `POST /api/token/validate/`.
+    Validate,
+    /// `front`: `GET /api/.well-known/jwks.json`, `GET /.well-known/jwks.json`.
+    Jwks,
+    /// `front`: `GET /api/public-key/`.
+    PublicKey,
+    /// `front`: whatever control serves.
+    Forward(&'static Route),
+    /// `login`: `POST /api/token/`.
+    Token,
+    /// `login`: `POST /api/login/`.
+    Login,
+    /// `login`: `POST /api/token/refresh/`.
+    Refresh,
+    /// `login`: `POST /api/token/verify/`.
+    Verify,
+    /// `login`: `POST /api/token/blacklist/`.
+    Blacklist,
+    /// `login`: `POST /api/logout/`.
+    Logout,
+    /// `hub`: `POST /internal/v1/push`.
+    Push,
+    /// `hub`: `POST /internal/v1/command`.
+    Command,
+    /// `hub`: `POST /internal/v1/drain`.
+    Drain,
+    /// Every role: `GET /healthz`.
+    Healthz,
+    /// Every role: `GET /readyz`.
+    Readyz,
+}
+
+/// Routes of the `front` role.
+fn front(path: &str) -> Option<Endpoint> {
+    match path {
+        "/api/token/validate" => Some(Endpoint::Validate),
+        "/api/.well-known/jwks.json" | "/.well-known/jwks.json" => Some(Endpoint::Jwks),
+        "/api/public-key" => Some(Endpoint::PublicKey),
+        _ => match routes::find(path) {
+            Some(route) if matches!(route.door, Door::Protected | Door::Open) => {
+                Some(Endpoint::Forward(route))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// Routes of the `login` role.
+fn sign_in(path: &str) -> Option<Endpoint> {
+    match path {
+        "/api/token" => Some(Endpoint::Token),
+        "/api/login" => Some(Endpoint::Login),
+        "/api/token/refresh" => Some(Endpoint::Refresh),
+        "/api/token/verify" => Some(Endpoint::Verify),
+        "/api/token/blacklist" => Some(Endpoint::Blacklist),
+        "/api/logout" => Some(Endpoint::Logout),
+        _ => None,
+    }
+}
+
+/// Routes of the `hub` role.
+fn hub(path: &str) -> Option<Endpoint> {
+    match path {
+        "/internal/v1/push" => Some(Endpoint::Push),
+        "/internal/v1/command" => Some(Endpoint::Command),
+        "/internal/v1/drain" => Some(Endpoint::Drain),
+        _ => None,
+    }
+}
+
+/// The endpoint of a path in a deployment of `role`; a final slash makes no difference.
+#[must_use]
+pub fn endpoint(role: Role, path: &str) -> Option<Endpoint> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match (path, role) {
+        ("/healthz", _) => Some(Endpoint::Healthz),
+        ("/readyz", _) => Some(Endpoint::Readyz),
+        (_, Role::All) => front(path).or_else(|| sign_in(path)).or_else(|| hub(path)),
+        (_, Role::Front) => front(path),
+        (_, Role::Login) => sign_in(path),
+        (_, Role::Hub) => hub(path),
+    }
+}
+
+/// A credential as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// No `Authorization`, or one of another scheme.
+    None,
+    /// Bearer, but not of two parts.
+    Malformed,
+    /// A token, not verified.
+    Token(String),
+}
+
+impl Bearer {
+    /// Reads `Authorization`: the scheme without case, fields split on any blanks.
+    pub fn read(request: &impl Incoming) -> Self {
+        let header = request.header("authorization").unwrap_or_default();
+        let mut fields = header.split_ascii_whitespace();
+        match (fields.next(), fields.next(), fields.next()) {
+            (Some(scheme), _, _) if !scheme.eq_ignore_ascii_case("bearer") => Self::None,
+            (None, _, _) => Self::None,
+            (Some(_), Some(token), None) => Self::Token(token.to_owned()),
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// A request's place: its tenant's name, its path without prefix, and what answers refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How it names its tenant.
+    pub named: Named,
+    /// Whether the tenant stands in the URL.
+    pub cached: Cached,
+    /// The path without `/t/<slug>`.
+    pub path: String,
+    /// The query without `?`.
+    pub query: String,
+    /// The matched origin and the stripped prefix: every absolute URL in an answer starts with it.
+    pub base: String,
+    /// The client's request id if it is one, else ours.
+    pub request_id: String,
+}
+
+/// The parts of an absolute URL that a route is chosen by.
+struct Parts<'a> {
+    origin: &'a str,
+    host: &'a str,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at_checked(authority_end)?;
+        let origin = url.get(..scheme.len() + 3 + authority_end)?;
+        let target = target.split_once('#').map_or(target, |(before, _)| before);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        Some(Self { origin, host, path: if path.is_empty() { "/" } else { path }, query })
+    }
+}
+
+/// Finds the place of a request.
+///
+/// The host of a tenant first; on shared hosts the prefix `/t/<slug>`, then `X-Tenant`, then the
+/// default tenant. A header that contradicts host or prefix is an unknown tenant.
+fn target(settings: &Settings, url: &str, x_tenant: Option<String>, request_id: String) -> Option<Target> {
+    let parts = Parts::of(url)?;
+    let host = parts.host.to_ascii_lowercase();
+    let query = parts.query.to_owned();
+    if !settings.shared_hosts.contains(&host) {
+        let named = Named { name: format!("host:{host}"), also_slug: x_tenant };
+        let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
+        return Some(Target { named, cached: Cached::ByUrl, path, query, base, request_id });
+    }
+    let prefixed = parts.path.strip_prefix("/t/").and_then(|rest| rest.split_once('/'));
+    let (slug, cached, path, base) = match prefixed {
+        Some((slug, rest)) => {
+            if x_tenant.is_some_and(|header| header != slug) {
+                return None;
+            }
+            (slug.to_owned(), Cached::ByUrl, format!("/{rest}"), format!("{}/t/{slug}", parts.origin))
+        }
+        None => {
+            let slug = x_tenant.or_else(|| settings.default_tenant.clone())?;
+            (slug, Cached::No, parts.path.to_owned(), parts.origin.to_owned())
+        }
+    };
+    // A slug that cannot be one is nobody's; it is not even asked for.
+    let slug = shared::ids::Slug::parse(&slug).ok()?;
+    let named = Named { name: format!("slug:{slug}"), also_slug: None };
+    Some(Target { named, cached, path, query, base, request_id })
+}
+
+/// What is due after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// The feed is to be read.
+    ReadFeed,
+    /// Copies in KV may be behind.
+    PutCopies,
+}
+
+/// An answer and what is due after it.
+pub struct Handled<S> {
+    /// The answer.
+    pub response: Response<S>,
+    /// What is due.
+    pub after: After,
+}
+
+/// Answers a request.
+pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Handled<P::Stream> {
+    let now_ms = app.platform.now_ms();
+    let method = request.method();
+    let request_id = request_id(app, &request);
+    let mut after = After::Nothing;
+    let url = request.url();
+    let place = place(app, &request, &url, request_id.clone());
+    let route = match &place {
+        Ok((_, target)) => routes::find(&target.path),
+        Err(_) => None,
+    };
+    let answered = match place {
+        Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms, &mut after).await,
+        Err(refusal) => Err(refusal),
+    };
+    let response = answered.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    Handled { response: finish(response, route, &method, &request_id), after }
+}
+
+/// Carries out what is due after an answer.
+pub async fn after<P: Platform>(app: &App<P>, due: After) {
+    // What fails here is done again: the feed by the next request, copies by the cron.
+    match due {
+        After::Nothing => {}
+        After::ReadFeed => drop(crate::tenants::read_feed(app).await),
+        After::PutCopies => drop(sync::put_copies(app).await),
+    }
+}
+
+fn request_id<P: Platform>(app: &App<P>, request: &P::Request) -> String {
+    let plain = |id: &String| {
+        (1..=REQUEST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    request.header("x-request-id").filter(plain).unwrap_or_else(|| {
+        let random: [u8; 16] = app.random();
+        format!("{:032x}", u128::from_be_bytes(random))
+    })
+}
+
+fn place<P: Platform>(
+    app: &App<P>,
+    request: &P::Request,
+    url: &str,
+    request_id: String,
+) -> Result<(Endpoint, Target), Refusal> {
+    let path = Parts::of(url).map(|parts| parts.path.to_owned()).unwrap_or_default();
+    let bare = |endpoint| {
+        let named = Named { name: String::new(), also_slug: None };
+        let query = Parts::of(url).map(|parts| parts.query.to_owned()).unwrap_or_default();
+        let base = String::new();
+        let request_id = request_id.clone();
+        (endpoint, Target { named, cached: Cached::No, path: path.clone(), query, base, request_id })
+    };
+    // Health speaks even where settings are missing, and the inside has no tenant.
+    if let Some(endpoint @ (Endpoint::Healthz | Endpoint::Readyz)) = endpoint(Role::Login, &path) {
+        return Ok(bare(endpoint));
+    }
+    let settings = app.settings()?;
+    let inside = endpoint(settings.role, &path);
+    if let Some(endpoint @ (Endpoint::Push | Endpoint::Command | Endpoint::Drain)) = inside {
+        return Ok(bare(endpoint));
+    }
+    let target = target(settings, url, request.header("x-tenant"), request_id.clone())
+        .ok_or_else(Refusal::not_found)?;
+    let endpoint = endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)?;
+    match endpoint {
+        Endpoint::Push | Endpoint::Command | Endpoint::Drain => Err(Refusal::not_found()),
+        _ => Ok((endpoint, target)),
+    }
+}
+
+async fn serve<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Response<P::Stream>, Refusal> {
+    let method = request.method();
+    match endpoint {
+        Endpoint::Push | Endpoint::Command | Endpoint::Drain => {
+            if method != "POST" {
+                return Err(Refusal::method_not_allowed(&method));
+            }
+            inside(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+        }
+        Endpoint::Healthz | Endpoint::Readyz => health(app, endpoint, &method).await.map(Answer::into_stream),
+        Endpoint::Forward(route) => match method.as_str() {
+            "OPTIONS" => options(app, target, now_ms).await.map(Answer::into_stream),
+            _ => {
+                let bearer = Bearer::read(&request);
+                forward::forward(app, target, route, bearer, request, now_ms).await
+            }
+        },
+        _ => {
+            let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
+            // An unknown tenant has no routes, so it is looked for before the method is judged.
+            if method == "OPTIONS" {
+                return options(app, target, now_ms).await.map(Answer::into_stream);
+            }
+            if !allowed {
+                find_fresh(app, &target.named, now_ms).await?;
+                return Err(Refusal::method_not_allowed(&method));
+            }
+            edge(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+        }
+    }
+}
+
+async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Result<Answer, Refusal> {
+    find_fresh(app, &target.named, now_ms).await?;
+    Ok(Answer::json(200, &serde_json::json!({})))
+}
+
+async fn health<P: Platform>(app: &App<P>, endpoint: Endpoint, method: &str) -> Result<Answer, Refusal> {
+    match (method, endpoint) {
+        ("OPTIONS", _) => Ok(Answer::json(200, &serde_json::json!({}))),
+        ("GET" | "HEAD", Endpoint::Readyz) => Ok(health::readyz(app).await),
+        ("GET" | "HEAD", _) => Ok(health::healthz()),
+        _ => Err(Refusal::method_not_allowed(method)),
+    }
+}
+
+/// The signed internal routes.
+async fn inside<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let (path, query) = (target.path.as_str(), target.query.as_str());
+    match endpoint {
+        Endpoint::Push => {
+            let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
+            let answer = sync::push(app, &push, now_ms).await?;
+            if push.document.is_some() {
+                *after = After::PutCopies;
+            }
+            Ok(answer)
+        }
+        Endpoint::Command => {
+            let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
+            sync::command(app, &command, now_ms).await
+        }
+        _ => {
+            let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;
+            drain::drain(app, &drain, now_ms).await
+        }
+    }
+}
+
+/// The edge's own public routes, their method judged already.
+async fn edge<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let named = &target.named;
+    match endpoint {
+        Endpoint::Jwks | Endpoint::PublicKey => {
+            let found = find_fresh(app, named, now_ms).await?;
+            note(after, found.refresh_after);
+            if endpoint == Endpoint::Jwks {
+                return Ok(keys::jwks(
+                    &found.known,
+                    request.header("if-none-match").as_deref(),
+                    target.cached,
+                ));
+            }
+            keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, target.cached)
+        }
+        Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
+        _ => {
+            let fields = body::fields(request).await?;
+            match endpoint {
+                Endpoint::Token => {
+                    login::sign_in(app, named, &fields, &request.client(), Form::Token, now_ms).await
+                }
+                Endpoint::Login => {
+                    login::sign_in(app, named, &fields, &request.client(), Form::Login, now_ms).await
+                }
+                Endpoint::Refresh => refresh::refresh(app, named, &fields, now_ms).await,
+                Endpoint::Verify => validate::verify(app, named, &fields, now_ms).await,
+                Endpoint::Blacklist => logout::blacklist(app, named, &fields, now_ms).await,
+                _ => match Bearer::read(request) {
+                    Bearer::Malformed => Err(Refusal::bad_authorization_header()),
+                    Bearer::Token(token) => logout::logout(app, named, Some(&token), &fields, now_ms).await,
+                    Bearer::None => logout::logout(app, named, None, &fields, now_ms).await,
+                },
+            }
+        }
+    }
+}
+
+async fn validate_route<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let token = match Bearer::read(request) {
+        Bearer::Token(token) => token,
+        Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
+        Bearer::None => body::fields(request).await?.token("token")?,
+    };
+    let found = find_fresh(app, &target.named, now_ms).await?;
+    note(after, found.refresh_after);
+    let mut answer = match validate::validate(app, &found, &target.named, &token, now_ms).await {
+        Ok(answer) => answer,
+        Err(refusal) => Answer::refusal(&refusal),
+    };
+    answer.set("Wardgate-State-Age", state_age(app, now_ms));
+    Ok(answer)
+}
+
+fn note(after: &mut After, refresh_after: bool) {
+    if refresh_after {
+        *after = After::ReadFeed;
+    }
+}
+
+/// The age of what is known, in seconds with one decimal.
+fn state_age<P: Platform>(app: &App<P>, now_ms: u64) -> String {
+    let tenths = app.knowledge.borrow().age_ms(now_ms).unwrap_or(0) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// What every answer has in common.
+fn finish<S>(
+    mut response: Response<S>,
+    route: Option<&Route>,
+    method: &str,
+    request_id: &str,
+) -> Response<S> {
+    // RFC 9110, section 15.5.6: a 405 has `Allow`, on every route.
+    let told = |route: &&Route| route.door != Door::EdgeBare || response.status == 405 || method == "OPTIONS";
+    if let Some(route) = route.filter(told)
+        && response.header("allow").is_none()
+    {
+        response.set("Allow", route.allow.to_owned());
+    }
+    if response.header("cache-control").is_none() {
+        response.set("Cache-Control", String::from("no-store"));
+    }
+    if response.header("x-request-id").is_none() {
+        response.set("X-Request-Id", request_id.to_owned());
+    }
+    if method == "HEAD" {
+        response.body = Body::Empty;
+    }
+    response
+}
+
+/// What the synchronous export serves: a `validate` by Bearer that needs neither storage nor
+/// cryptography. `None` sends the request on the ordinary way.
+pub fn handle_now<P: Platform>(
+    app: &App<P>,
+    method: &str,
+    url: &str,
+    authorization: Option<&str>,
+    x_tenant: Option<String>,
+) -> Option<Handled<std::convert::Infallible>> {
+    let settings = app.settings().ok()?;
+    let token = authorization?.strip_prefix("Bearer ")?;
+    let target = target(settings, url, x_tenant, String::new())?;
+    if method != "POST" || endpoint(settings.role, &target.path) != Some(Endpoint::Validate) {
+        return None;
+    }
+    let now_ms = app.platform.now_ms();
+    let validated = validate::validate_now(app, &target.named, token, now_ms)?;
+    let mut answer = validated.answer;
+    answer.set("Wardgate-State-Age", state_age(app, now_ms));
+    answer.set("Cache-Control", String::from("no-store"));
+    let after = if validated.refresh_after { After::ReadFeed } else { After::Nothing };
+    Some(Handled { response: answer.into_stream(), after })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_url_is_safe(url: String, path in "/[a-z./%?#:@]{0,30}") {
+            let _ = Parts::of(&url).map(|parts| (parts.host.len(), parts.query.len()));
+            let _ = endpoint(Role::All, &path);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a presented refresh token means, given the row that the batch left. Pure.
+//!
+//! SQL decides who rotates and what ends; this function only words it. A property test holds both
+//! to one table, so they cannot drift apart.
+
+use serde::Deserialize;
+use shared::ids::{SessionId, UserId};
+use shared::refusal::TokenFault;
+use shared::token::Refresh;
+
+/// A family with its person, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FamilyRow {
+    /// The person.
+    pub user: UserId,
+    /// The current generation.
+    pub generation: i64,
+    /// When it was made.
+    pub rotated_at: i64,
+    /// When the family ends if it is not rotated.
+    pub idle_deadline: i64,
+    /// When it ends at the latest.
+    pub absolute_deadline: i64,
+    /// The session epoch it was born under.
+    pub session_epoch: i64,
+    /// How the person signed in, as JSON.
+    pub amr: String,
+    /// When the person signed in.
+    pub auth_time: i64,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+    /// The event of the call that ended it.
+    pub ended_by: Option<String>,
+    /// The person's status; `None` if there is no such person.
+    pub status: Option<String>,
+    /// The person's access epoch.
+    pub access_epoch: Option<i64>,
+    /// The person's session epoch.
+    pub user_session_epoch: Option<i64>,
+    /// The access epoch of the person's last password change.
+    pub password_epoch: Option<i64>,
+    /// The person's role names, as JSON.
+    pub roles: Option<String>,
+}
+
+/// A presented refresh token, with what this call did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The generation that the token names.
+    pub generation: i64,
+    /// Whether this call rotated the family.
+    pub rotated: bool,
+    /// Whether this call ended the family.
+    pub ended: bool,
+    /// The time of the call, Unix milliseconds.
+    pub now: i64,
+    /// The tenant's retry window in milliseconds.
+    pub window: i64,
+}
+
+/// What it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The family's current generation is the answer.
+    Successor,
+    /// One or two behind within the window of the last rotation: refused, ends nothing.
+    Behind,
+    /// Too far behind: this call ended the family.
+    Stolen,
+    /// Ahead of the row: the database was restored, and this call ended the family.
+    RolledBack,
+    /// Past a deadline.
+    Expired,
+    /// The family ended, or its person's sessions did.
+    Ended,
+    /// The person is not active, or gone.
+    Inactive,
+    /// There is no such family.
+    Unknown,
+}
+
+impl FamilyRow {
+    fn expired(&self, now: i64) -> bool {
+        now >= self.idle_deadline || now >= self.absolute_deadline
+    }
+
+    fn active(&self) -> bool {
+        self.status.as_deref() == Some("active")
+    }
+
+    /// Whether the family still is one of the person's sessions.
+    fn living(&self) -> bool {
+        self.ended_at.is_none() && self.user_session_epoch == Some(self.session_epoch)
+    }
+
+    /// Milliseconds since the last rotation; never negative, whatever two clocks say.
+    fn elapsed(&self, now: i64) -> i64 {
+        now.saturating_sub(self.rotated_at).max(0)
+    }
+
+    /// What the refresh token of the current generation says.
+    #[must_use]
+    pub fn refresh(&self, sid: SessionId) -> Refresh {
+        Refresh {
+            sid,
+            generation: self.generation,
+            user: self.user,
+            issued_at: self.rotated_at.div_euclid(1000),
+            expires_at: self.idle_deadline.min(self.absolute_deadline).div_euclid(1000),
+        }
+    }
+}
+
+/// Words the row that a refresh left.
+#[must_use]
+pub fn outcome(row_after: Option<&FamilyRow>, presented: Presented) -> Outcome {
+    let Some(row) = row_after else { return Outcome::Unknown };
+    if presented.rotated {
+        return Outcome::Successor;
+    }
+    let behind = row.generation.saturating_sub(presented.generation);
+    if presented.ended {
+        return if behind < 0 { Outcome::RolledBack } else { Outcome::Stolen };
+    }
+    if row.expired(presented.now) {
+        return Outcome::Expired;
+    }
+    if !row.active() {
+        return Outcome::Inactive;
+    }
+    if !row.living() || behind <= 0 {
+        return Outcome::Ended;
+    }
+    let within = presented.window > 0 && row.elapsed(presented.now) <= presented.window;
+    if behind == 1 && within { Outcome::Successor } else { Outcome::Behind }
+}
+
+impl Outcome {
+    /// The refusal of an outcome; `None` for a successor. `token_expired` is the token's own `exp`,
+    /// which counts only where there is no row.
+    #[must_use]
+    pub fn fault(self, token_expired: bool) -> Option<TokenFault> {
+        match self {
+            Self::Successor => None,
+            Self::Unknown if token_expired => Some(TokenFault::Expired),
+            Self::Unknown => Some(TokenFault::Invalid),
+            Self::Expired => Some(TokenFault::Expired),
+            Self::Inactive => Some(TokenFault::UserInactive),
+            Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended => Some(TokenFault::Blacklisted),
+        }
+    }
+}
+
+/// What verify says of a refresh token: nothing changes, and a generation inside its window is not
+/// told from the current one.
+///
+/// # Errors
+/// Why it is not good.
+pub fn verify(
+    row: Option<&FamilyRow>,
+    generation: i64,
+    now: i64,
+    window: i64,
+    exp: i64,
+) -> Result<(), TokenFault> {
+    let Some(row) = row else {
+        return Err(if exp <= now.div_euclid(1000) { TokenFault::Expired } else { TokenFault::Invalid });
+    };
+    let behind = row.generation.saturating_sub(generation);
+    let within = window > 0 && row.elapsed(now) <= window;
+    if row.expired(now) {
+        Err(TokenFault::Expired)
+    } else if !row.active() {
+        Err(TokenFault::UserInactive)
+    } else if row.living() && (behind == 0 || (behind == 1 && within)) {
+        Ok(())
+    } else {
+        Err(TokenFault::Blacklisted)
+    }
+}

@@ -1,0 +1,53 @@
+//! The door of the internal routes: a good service signature of control, or nothing is read.
+
+use serde::de::DeserializeOwned;
+use shared::limits::BODY_BYTES;
+use shared::refusal::Refusal;
+use shared::signature::{Message, Tag, content_digest, verify};
+
+use crate::App;
+use crate::http::Incoming;
+use crate::platform::Platform;
+
+/// Largest internal message: 500 documents and rows stay far below.
+const MESSAGE_BYTES: usize = 8 * BODY_BYTES;
+
+/// Reads the message of a signed call.
+///
+/// 1. Both signature headers, else 401.
+/// 2. The body, at most 8 MiB, and its digest.
+/// 3. The signature over method, this edge's own authority, path, query and digest: 401.
+/// 4. The message: 400 where it is none.
+///
+/// # Errors
+/// As above. Nothing is changed by any of them.
+pub async fn message<P: Platform, T: DeserializeOwned>(
+    app: &App<P>,
+    request: &impl Incoming,
+    tag: Tag,
+    path: &str,
+    query: &str,
+) -> Result<T, Refusal> {
+    let settings = app.settings()?;
+    let (Some(input), Some(signature)) = (request.header("signature-input"), request.header("signature"))
+    else {
+        return Err(Refusal::unsigned());
+    };
+    let body = request.body(MESSAGE_BYTES).await.map_err(|_| Refusal::too_large())?;
+    let digest = content_digest(&body);
+    if request.header("content-digest").as_deref() != Some(digest.as_str()) {
+        return Err(Refusal::unsigned());
+    }
+    let method = request.method();
+    let signed = Message {
+        method: &method,
+        authority: &settings.authority,
+        path,
+        query,
+        content_digest: Some(&digest),
+        headers: &[],
+    };
+    let now = app.platform.service_now_secs();
+    verify(&settings.control_keys, tag, &signed, &input, &signature, now).map_err(|_| Refusal::unsigned())?;
+    serde_json::from_slice(&body).map_err(|error| Refusal::json_parse(&error.to_string()))
+}

@@ -1,0 +1,376 @@
+//! Which tenant a request is for, and what this isolate knows of it.
+//!
+//! The name (a host or slug) leads to the tenant's document: from the isolate, else from D1, which
+//! is asked in any case when an isolate meets a tenant for the first time. A copy in KV only saves
+//! the document's way: one that is not exactly D1's revision is not used.
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use shared::derive::{Purpose, Secret, derive};
+use shared::ids::TenantId;
+use shared::passwords::Verifier;
+use shared::refusal::Refusal;
+use shared::seal::{Context, Kind, Sealed};
+use shared::tenant::{Root, Status, Tenant};
+use shared::token::RefreshKey;
+
+use crate::feed::{FeedRow, Freshness, ShardRow};
+use crate::platform::{Platform, Rows as _, StoreError};
+use crate::settings::Settings;
+use crate::{App, sql};
+
+/// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
+const FEED_LIMIT: usize = 1000;
+/// Shard 0 holds the names, and today everything else.
+pub const NAMES_SHARD: u8 = 0;
+
+/// A tenant's document with the keys that were opened for it. No `Debug`.
+pub struct Known {
+    /// The document.
+    pub tenant: Tenant,
+    /// Keys of refresh tokens: the current one first.
+    pub refresh_keys: Vec<RefreshKey>,
+    /// Hashes names and addresses.
+    pub identifier_key: Secret,
+    /// Hashes names for the attempt counter.
+    pub attempt_key: Secret,
+    /// What sign-ins of nobody are checked against.
+    pub dummy: Sealed,
+    /// The JWKS, as it is served.
+    pub jwks: String,
+}
+
+/// The document does not open with this edge's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a tenant's document does not open with this edge's keys")]
+pub struct DoesNotOpen;
+
+impl Known {
+    /// Opens the roots of `tenant` and derives the keys.
+    ///
+    /// # Errors
+    /// A sealed value that does not open.
+    pub fn open(tenant: Tenant, settings: &Settings) -> Result<Self, DoesNotOpen> {
+        let lookup = open_root(&tenant, &tenant.lookup_root, Kind::LookupRoot, settings)?;
+        let refresh_keys = tenant
+            .session_roots
+            .iter()
+            .map(|root| {
+                let secret = open_root(&tenant, root, Kind::SessionRoot, settings)?;
+                Ok(RefreshKey::new(root.version, &secret, tenant.id))
+            })
+            .collect::<Result<Vec<_>, DoesNotOpen>>()?;
+        let jwks: Vec<_> = tenant.published_keys().map(|key| key.public.to_jwk(&key.kid)).collect();
+        Ok(Self {
+            identifier_key: derive(&lookup, tenant.id, Purpose::Identifier),
+            attempt_key: derive(&lookup, tenant.id, Purpose::Attempt),
+            dummy: Sealed::parse(&tenant.dummy_verifier).map_err(|_| DoesNotOpen)?,
+            jwks: serde_json::json!({ "keys": jwks }).to_string(),
+            refresh_keys,
+            tenant,
+        })
+    }
+
+    /// Opens the verifier of a person, or the dummy for nobody: the same work.
+    ///
+    /// # Errors
+    /// A value that does not open here.
+    pub fn verifier(
+        &self,
+        stored: Option<(&Sealed, &str)>,
+        settings: &Settings,
+    ) -> Result<Verifier, DoesNotOpen> {
+        let (sealed, kind, subject) = match stored {
+            Some((sealed, user)) => (sealed, Kind::Verifier, user),
+            None => (&self.dummy, Kind::Dummy, ""),
+        };
+        let context = Context { edge: &settings.edge_id, tenant: self.tenant.id, kind, subject };
+        let phc = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
+        std::str::from_utf8(&phc).ok().and_then(|phc| Verifier::parse(phc).ok()).ok_or(DoesNotOpen)
+    }
+}
+
+fn open_root(tenant: &Tenant, root: &Root, kind: Kind, settings: &Settings) -> Result<Secret, DoesNotOpen> {
+    let subject = root.version.to_string();
+    let context = Context { edge: &settings.edge_id, tenant: tenant.id, kind, subject: &subject };
+    let sealed = Sealed::parse(&root.sealed).map_err(|_| DoesNotOpen)?;
+    let bytes = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
+    Secret::from_slice(&bytes).ok_or(DoesNotOpen)
+}
+
+/// How a request names its tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// `host:<host>` or `slug:<slug>`: the key in D1.
+    pub name: String,
+    /// A slug that the tenant must have besides, from `X-Tenant` on a tenant's own host.
+    pub also_slug: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TenantRow {
+    id: TenantId,
+    history: i64,
+    rev: i64,
+    document: Option<String>,
+}
+
+/// The tenant of a request, and the age of what is known of it.
+pub struct Found {
+    /// What is known.
+    pub known: Rc<Known>,
+    /// Whether this request has to refresh the feed after its answer.
+    pub refresh_after: bool,
+}
+
+/// Finds the tenant without any storage, if what is known is young enough to serve.
+///
+/// `None` where a read is needed first.
+pub fn find_now<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Result<Found, Refusal>> {
+    let mut knowledge = app.knowledge.borrow_mut();
+    let tenant = match knowledge.named(&named.name)? {
+        None if knowledge.age_ms(now_ms).is_some_and(|age| age <= shared::limits::STALE_MS) => {
+            return Some(Err(Refusal::not_found()));
+        }
+        None => return None,
+        Some(tenant) => tenant,
+    };
+    let (known, behind) = knowledge.known(tenant, now_ms)?;
+    if behind {
+        return None;
+    }
+    let freshness = knowledge.freshness(now_ms);
+    drop(knowledge);
+    match freshness {
+        Freshness::ReadFirst => None,
+        Freshness::Fresh => Some(served(known, named, false)),
+        Freshness::RefreshAfter => Some(served(known, named, true)),
+    }
+}
+
+/// Finds the tenant for a route that judges tokens by the feed: what is older than three seconds
+/// is read first. If it cannot be read, known tenants are served up to their staleness limit.
+///
+/// # Errors
+/// 404 for a name that is nobody's, 503 where nothing can be known.
+pub async fn find_fresh<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Result<Found, Refusal> {
+    if let Some(found) = find_now(app, named, now_ms) {
+        return found;
+    }
+    let age = app.knowledge.borrow().age_ms(now_ms);
+    if age.is_some_and(|age| age > shared::limits::STALE_MS) && read_feed(app).await.is_err() {
+        return find_stale(app, named, now_ms, age);
+    }
+    let known = match in_memory(app, named, now_ms) {
+        Some(known) => known?,
+        None => meet(app, &named.name).await?,
+    };
+    served(known, named, false)
+}
+
+/// Finds the tenant for a route whose own batch asks for the tenant's state: what is known serves
+/// at any age.
+///
+/// # Errors
+/// As [`find_fresh`].
+pub async fn find_known<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Result<Rc<Known>, Refusal> {
+    let remembered = {
+        let mut knowledge = app.knowledge.borrow_mut();
+        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
+    };
+    match remembered {
+        Some((known, false)) => served(known, named, false).map(|found| found.known),
+        Some((_, true)) | None => find_fresh(app, named, now_ms).await.map(|found| found.known),
+    }
+}
+
+/// The feed cannot be read: what was known goes on for the tenant's staleness limit.
+fn find_stale<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    now_ms: u64,
+    age: Option<u64>,
+) -> Result<Found, Refusal> {
+    let known = match in_memory(app, named, now_ms) {
+        Some(known) => known?,
+        None => return Err(Refusal::unavailable()),
+    };
+    let limit_ms = known.tenant.settings.staleness_limit_secs.saturating_mul(1000);
+    if age.is_some_and(|age| age <= limit_ms) {
+        served(known, named, false)
+    } else {
+        Err(Refusal::unavailable())
+    }
+}
+
+/// What memory says of a name now; `None` where it says nothing, or knows of a newer document.
+fn in_memory<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Result<Rc<Known>, Refusal>> {
+    let mut knowledge = app.knowledge.borrow_mut();
+    match knowledge.named(&named.name)? {
+        None => Some(Err(Refusal::not_found())),
+        Some(tenant) => {
+            knowledge.known(tenant, now_ms).filter(|(_, behind)| !behind).map(|(known, _)| Ok(known))
+        }
+    }
+}
+
+/// What every caller must see of a tenant before anything else is said.
+fn served(known: Rc<Known>, named: &Named, refresh_after: bool) -> Result<Found, Refusal> {
+    let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
+    match known.tenant.status {
+        Status::Active | Status::Suspended if slug_held => Ok(Found { known, refresh_after }),
+        _ => Err(Refusal::not_found()),
+    }
+}
+
+/// Reads the feed once and takes it in.
+///
+/// # Errors
+/// The database did not answer.
+pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
+    let read_at = app.platform.now_ms();
+    let cursor = app.knowledge.borrow().cursor();
+    let statements = vec![
+        sql::SHARD.bind([]),
+        sql::FEED_AFTER.bind([cursor.into(), i64::try_from(FEED_LIMIT).unwrap_or(i64::MAX).into()]),
+    ];
+    let rows = app.platform.batch(NAMES_SHARD, statements).await?;
+    let [shard_rows, feed_rows] = rows.as_slice() else { return Err(StoreError::Unreachable) };
+    let shard = shard_rows.read::<ShardRow>()?.pop().ok_or(StoreError::Unreachable)?;
+    let feed = feed_rows.read::<FeedRow>()?;
+    app.knowledge.borrow_mut().apply(read_at, &shard, &feed, FEED_LIMIT);
+    Ok(())
+}
+
+/// Meets a tenant: one question for its revision (with its document, unless KV's copy is that
+/// revision), the denials that live, and where the feed is.
+async fn meet<P: Platform>(app: &App<P>, name: &str) -> Result<Rc<Known>, Refusal> {
+    let read_at = app.platform.now_ms();
+    let copy = copy_of(app, name).await;
+    let (id, history, rev) = match &copy {
+        Some(tenant) => (tenant.id.to_string(), tenant.history, tenant.doc_rev),
+        None => (String::new(), 0, 0),
+    };
+    let statements = vec![
+        sql::SHARD.bind([]),
+        sql::TENANT_BY_NAME.bind([name.into(), id.into(), history.into(), rev.into()]),
+        sql::DENIALS_BY_NAME.bind([name.into()]),
+    ];
+    let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
+    let [shard_rows, tenant_rows, denial_rows] = rows.as_slice() else { return Err(Refusal::unavailable()) };
+    let shard = shard_rows
+        .read::<ShardRow>()
+        .ok()
+        .and_then(|mut rows| rows.pop())
+        .ok_or_else(Refusal::unavailable)?;
+    let tenants = tenant_rows.read::<TenantRow>().map_err(|_| Refusal::unavailable())?;
+    let denials = denial_rows.read::<FeedRow>().map_err(|_| Refusal::unavailable())?;
+    let Some(row) = tenants.into_iter().next() else {
+        app.knowledge.borrow_mut().name(name, None);
+        return Err(Refusal::not_found());
+    };
+    let known = Rc::new(open(app, row, copy)?);
+    let mut knowledge = app.knowledge.borrow_mut();
+    knowledge.meet(read_at, &shard, known.clone(), &denials);
+    knowledge.name(name, Some(known.tenant.id));
+    Ok(known)
+}
+
+/// The copy that KV may have of a name's tenant.
+async fn copy_of<P: Platform>(app: &App<P>, name: &str) -> Option<Tenant> {
+    let id = app.platform.get(&name_key(name)).await?;
+    let text = app.platform.get(&document_key(TenantId::parse(&id).ok()?)).await?;
+    serde_json::from_str(&text).ok()
+}
+
+/// KV key of a name's tenant.
+#[must_use]
+pub fn name_key(name: &str) -> String {
+    format!("name/{name}")
+}
+
+/// KV key of a tenant's document.
+#[must_use]
+pub fn document_key(tenant: TenantId) -> String {
+    format!("tenant/{tenant}")
+}
+
+/// Reads a document that is newer than the one known.
+///
+/// # Errors
+/// 404 if the tenant is gone, 503 if it cannot be read.
+pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Known>, Refusal> {
+    let statement = sql::DOCUMENT.bind([tenant.to_string().into()]);
+    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
+    let rows = rows.first().map(|rows| rows.read::<TenantRow>());
+    let Some(Ok(rows)) = rows else { return Err(Refusal::unavailable()) };
+    let row = rows.into_iter().next().ok_or_else(Refusal::not_found)?;
+    let known = Rc::new(open(app, row, None)?);
+    app.knowledge.borrow_mut().renew(known.clone());
+    Ok(known)
+}
+
+fn open<P: Platform>(app: &App<P>, row: TenantRow, copy: Option<Tenant>) -> Result<Known, Refusal> {
+    let tenant = match row.document {
+        Some(text) => serde_json::from_str::<Tenant>(&text).ok(),
+        None => copy,
+    };
+    let tenant = tenant.filter(|tenant| tenant.id == row.id && tenant.revision() == (row.history, row.rev));
+    let settings = app.settings()?;
+    tenant.and_then(|tenant| Known::open(tenant, settings).ok()).ok_or_else(Refusal::unavailable)
+}
+
+/// The tenant's state, as the batches of sign-in and refresh select it.
+#[derive(Deserialize)]
+pub struct StateRow {
+    status: String,
+    history: i64,
+    rev: i64,
+    named: Option<String>,
+}
+
+/// What the state says of the document that a batch worked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is current, and the tenant is active.
+    Current,
+    /// There is a newer one: read it and do the batch's work again.
+    Newer,
+    /// The name is another tenant's now, or nobody's.
+    Renamed,
+    /// The tenant is suspended.
+    Suspended,
+    /// The tenant is gone.
+    Gone,
+}
+
+impl StateRow {
+    /// Compares the row that a batch left with what it worked with.
+    #[must_use]
+    pub fn compare(row: Option<&Self>, known: &Known) -> State {
+        let Some(row) = row else { return State::Gone };
+        let revision = (row.history, row.rev);
+        if row.named.as_deref() != Some(known.tenant.id.to_string().as_str()) {
+            State::Renamed
+        } else if row.status == "suspended" {
+            State::Suspended
+        } else if row.status != "active" {
+            State::Gone
+        } else if revision > known.tenant.revision() {
+            State::Newer
+        } else {
+            State::Current
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn known() -> Known {
+        let (tenant, settings) = crate::tests::fixture::tenant_and_settings();
+        Known::open(tenant, &settings).ok().unwrap()
+    }
+}

@@ -1,0 +1,138 @@
+//! What fails on purpose: D1, KV, control. Never a guess, never a wrong answer, nothing lost.
+
+use serde_json::json;
+use shared::tenant::Status;
+
+use super::fixture::{Actor, PASSWORD, World};
+use crate::clean::clean;
+
+fn acme() -> (World, Actor) {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    (world, acme)
+}
+
+#[test]
+fn without_the_database_nothing_is_guessed() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    world.memory().store_down.set(true);
+    for (path, body) in [
+        ("/api/token/", json!({"username": "ada", "password": PASSWORD})),
+        ("/api/login/", json!({"username": "ada", "password": PASSWORD})),
+        ("/api/token/refresh/", json!({"refresh": tokens.refresh})),
+        ("/api/token/blacklist/", json!({"refresh": tokens.refresh})),
+        ("/api/token/verify/", json!({"token": tokens.refresh})),
+        ("/api/logout/", json!({"refresh": tokens.refresh})),
+    ] {
+        let refused = acme.post(path, &body).expect(503);
+        assert_eq!(refused.text("code"), "unavailable", "{path}");
+        assert!(refused.header("retry-after").is_some());
+    }
+    world.send(super::fixture::Request::new("GET", "https://auth.example/readyz")).expect(503);
+    world.send(super::fixture::Request::new("GET", "https://auth.example/healthz")).expect(200);
+    world.memory().store_down.set(false);
+    acme.refresh(&tokens.refresh).expect(200);
+}
+
+#[test]
+fn known_tenants_validate_up_to_their_staleness_limit() {
+    let (world, acme) = acme();
+    acme.edit(|tenant| tenant.settings.access_ttl_secs = 900);
+    acme.edit(|tenant| tenant.settings.staleness_limit_secs = 600);
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    world.memory().store_down.set(true);
+    world.advance(599_000);
+    let served = acme.validate(&tokens.access).expect(200);
+    assert_eq!(served.header("wardgate-state-age"), Some("599.0"));
+    world.advance(2000);
+    acme.validate(&tokens.access).expect(503);
+    world.new_isolate();
+    acme.validate(&tokens.access).expect(503);
+    world.memory().store_down.set(false);
+    acme.validate(&tokens.access).expect(200);
+}
+
+#[test]
+fn kv_decides_nothing() {
+    for fault in ["emptied", "frozen", "down"] {
+        let (world, acme) = acme();
+        let tokens = acme.sign_in("ada");
+        match fault {
+            "emptied" => world.memory().kv.borrow_mut().clear(),
+            "frozen" => world.memory().kv_frozen.set(true),
+            _ => world.memory().kv_down.set(true),
+        }
+        acme.edit(|tenant| tenant.settings.access_ttl_secs = 60);
+        world.new_isolate();
+        acme.sign_in("ada");
+        acme.validate(&tokens.access).expect(200);
+        acme.edit(|tenant| tenant.status = Status::Suspended);
+        world.new_isolate();
+        assert_eq!(acme.validate(&tokens.access).expect(401).text("detail"), "Token is invalid", "{fault}");
+        world.new_isolate();
+        acme.try_sign_in("ada", PASSWORD).expect(403);
+    }
+}
+
+#[test]
+fn a_copy_in_kv_that_failed_is_put_again_by_the_cron() {
+    let (world, acme) = acme();
+    world.memory().kv_down.set(true);
+    acme.edit(|tenant| tenant.settings.access_ttl_secs = 60);
+    world.memory().kv_down.set(false);
+    let key = format!("tenant/{}", acme.id());
+    let copied = || {
+        serde_json::from_str::<serde_json::Value>(&world.memory().kv.borrow()[&key]).unwrap()["doc_rev"]
+            .clone()
+    };
+    assert_ne!(copied(), acme.rev.get());
+    futures::executor::block_on(clean(&world.app)).unwrap();
+    assert_eq!(copied(), acme.rev.get());
+}
+
+#[test]
+fn a_restored_database_is_noticed() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    let change = "update shard set incarnation = 'another'; update tenants set status = 'suspended'";
+    world.memory().db.borrow().execute_batch(change).unwrap();
+    world.memory().db.borrow().execute_batch("delete from feed").unwrap();
+    acme.edit(|tenant| tenant.status = Status::Suspended);
+    world.advance(3001);
+    acme.validate(&tokens.access).expect(401);
+}
+
+#[test]
+fn the_cron_sweeps_what_is_over_and_nothing_else() {
+    let (world, acme) = acme();
+    let idle = acme.sign_in("ada");
+    let ended = acme.sign_in("ada");
+    acme.try_sign_in("nobody", PASSWORD).expect(401);
+    acme.post("/api/token/blacklist/", &json!({"refresh": ended.refresh})).expect(200);
+    world.advance(100_000_000);
+    let living = acme.sign_in("ada");
+    let count = |table: &str| -> i64 {
+        let text = format!("select count(*) from {table}");
+        world.memory().db.borrow().query_row(&text, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count("families"), 3);
+    for _ in 0..3 {
+        futures::executor::block_on(clean(&world.app)).unwrap();
+    }
+    assert_eq!(count("families"), 2, "the ended one; the idle one has a day of grace");
+    assert_eq!(count("attempts"), 1);
+    world.advance(86_400_000 / 2);
+    let living = acme.refreshed(&living.refresh);
+    world.advance(86_400_000 / 2);
+    for _ in 0..3 {
+        futures::executor::block_on(clean(&world.app)).unwrap();
+    }
+    assert_eq!(count("families"), 1);
+    acme.refresh(&idle.refresh).expect(401);
+    acme.refresh(&living.refresh).expect(200);
+}

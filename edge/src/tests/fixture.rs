@@ -1,0 +1,661 @@
+//! A world in memory, and actors in it: `world.tenant("acme")`, `acme.user("ada")`,
+//! `acme.sign_in("ada")`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeySize, PublicKeyComponents};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::executor::block_on;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared::derive::{Purpose, Secret, derive, identifier_hash};
+use shared::identifiers::Identifier;
+use shared::ids::{Slug, TenantId, UserId};
+use shared::jwk::PublicKey;
+use shared::passwords::{Password, Verifier, Workspace};
+use shared::person::PersonStatus;
+use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
+use shared::seal::{Context, EdgeKey, Kind, Sealed};
+use shared::settings::Settings as TenantSettings;
+use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest};
+use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
+
+use crate::App;
+use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
+use crate::platform::{
+    Clock, Copies, CryptoError, Entropy, Limit, Limiter, Rows, Rs256, Store, StoreError, Upstream,
+    UpstreamError,
+};
+use crate::route::{After, after, handle};
+use crate::settings::{Role, Settings};
+use crate::sql::{Param, Statement};
+
+pub const PASSWORD: &str = "correct horse battery";
+pub const START_MS: u64 = 1_800_000_000_000;
+const EDGE: &str = "edge-1";
+const PLATFORM: u8 = 250;
+
+fn named_key(id: &str, fill: u8) -> String {
+    format!("{id}:{}", URL_SAFE_NO_PAD.encode([fill; 32]))
+}
+
+/// Control's service key, and a stranger's.
+pub fn control_key() -> ServiceKey {
+    ServiceKey::parse(&named_key("control", 7)).unwrap()
+}
+
+pub fn edge_key() -> EdgeKey {
+    EdgeKey::parse(&named_key("kek-a", 9)).unwrap()
+}
+
+pub fn edge_service_peer() -> PeerKey {
+    PeerKey::parse(&ServiceKey::parse(&named_key("edge", 8)).unwrap().public()).unwrap()
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        role: Role::All,
+        edge_id: EDGE.into(),
+        authority: "edge.example".into(),
+        shared_hosts: vec!["auth.example".into()],
+        default_tenant: None,
+        control_url: "http://control.example".into(),
+        control_authority: "control.example".into(),
+        control_keys: vec![PeerKey::parse(&control_key().public()).unwrap()],
+        edge_keys: vec![edge_key()],
+        service_key: ServiceKey::parse(&named_key("edge", 8)).unwrap(),
+    }
+}
+
+/// RSA keys are slow to make, so that the tests share three.
+fn rsa(at: usize) -> &'static (Vec<u8>, PublicKey) {
+    static KEYS: OnceLock<Vec<(Vec<u8>, PublicKey)>> = OnceLock::new();
+    let make = || {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let public: PublicKeyComponents<Vec<u8>> = pair.public_key().into();
+        let key = PublicKey::from_bytes(&public.n, &public.e).unwrap();
+        let der = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
+        (der.as_ref().to_vec(), key)
+    };
+    &KEYS.get_or_init(|| (0..3).map(|_| make()).collect())[at]
+}
+
+fn verifier() -> &'static str {
+    static PHC: OnceLock<String> = OnceLock::new();
+    PHC.get_or_init(|| {
+        Workspace::default().hash(&Password::parse(PASSWORD).unwrap(), [4; 16]).to_phc().to_string()
+    })
+}
+
+fn seal(tenant: TenantId, kind: Kind, subject: &str, plaintext: &[u8]) -> String {
+    let context = Context { edge: EDGE, tenant, kind, subject };
+    Sealed::seal(&edge_key(), &context, [5; 12], plaintext).unwrap().to_string()
+}
+
+pub fn signing_key(tenant: TenantId, at: usize, state: KeyState, sign_from: Option<u64>) -> SigningKey {
+    let (der, public) = rsa(at);
+    let kid = public.key_id();
+    let sealed = Some(seal(tenant, Kind::SigningKey, kid.as_str(), der));
+    SigningKey { kid, public: public.clone(), state, sign_from, sealed }
+}
+
+fn lookup_root(tenant: TenantId) -> Secret {
+    let mut bytes = [0x11; 32];
+    bytes[..16].copy_from_slice(tenant.as_bytes());
+    Secret::new(bytes)
+}
+
+fn session_root(tenant: TenantId) -> Secret {
+    let mut bytes = [0x22; 32];
+    bytes[..16].copy_from_slice(tenant.as_bytes());
+    Secret::new(bytes)
+}
+
+/// A tenant's document as control would build it.
+pub fn document(slug: &str, fill: u8) -> Tenant {
+    let id = TenantId::new(1, [fill; 10]);
+    Tenant {
+        id,
+        slug: Slug::parse(slug).unwrap(),
+        status: Status::Active,
+        history: 1,
+        doc_rev: 1,
+        issuer: format!("https://auth.example/t/{slug}"),
+        audience: None,
+        hosts: vec![shared::ids::HostName::parse(&format!("{slug}.example")).unwrap()],
+        shards: vec![0],
+        settings: TenantSettings::default(),
+        keys: vec![signing_key(id, 0, KeyState::Active, Some(1)), signing_key(id, 1, KeyState::Next, None)],
+        session_roots: vec![Root {
+            version: 1,
+            sealed: seal(id, Kind::SessionRoot, "1", session_root(id).expose()),
+        }],
+        lookup_root: Root { version: 1, sealed: seal(id, Kind::LookupRoot, "1", lookup_root(id).expose()) },
+        dummy_verifier: seal(id, Kind::Dummy, "", Verifier::dummy([1; 16], [2; 32]).to_phc().as_bytes()),
+    }
+}
+
+pub fn tenant_and_settings() -> (Tenant, Settings) {
+    (document("acme", 1), settings())
+}
+
+type Meanwhile = Box<dyn FnOnce(&rusqlite::Connection)>;
+
+/// The world, with its switches.
+pub struct Memory {
+    pub db: RefCell<rusqlite::Connection>,
+    pub kv: RefCell<HashMap<String, String>>,
+    pub now_ms: Cell<u64>,
+    /// Batches that were awaited.
+    pub batches: Cell<u32>,
+    pub store_down: Cell<bool>,
+    /// The next batch happens, but its answer is lost.
+    pub lose_answer: Cell<bool>,
+    pub kv_down: Cell<bool>,
+    /// KV takes no more writes, as if it were frozen in the past.
+    pub kv_frozen: Cell<bool>,
+    pub limited: Cell<Option<Limit>>,
+    pub control_down: Cell<bool>,
+    pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
+    /// Runs in the middle of a batch's round trip: what commits while a request waits.
+    pub meanwhile: RefCell<Option<Meanwhile>>,
+    entropy: Cell<u64>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let db = rusqlite::Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../../migrations/edge/0001_shard.sql")).unwrap();
+        Self {
+            db: RefCell::new(db),
+            kv: RefCell::default(),
+            now_ms: Cell::new(START_MS),
+            batches: Cell::new(0),
+            store_down: Cell::new(false),
+            lose_answer: Cell::new(false),
+            kv_down: Cell::new(false),
+            kv_frozen: Cell::new(false),
+            limited: Cell::new(None),
+            control_down: Cell::new(false),
+            forwarded: RefCell::default(),
+            meanwhile: RefCell::new(None),
+            entropy: Cell::new(1),
+        }
+    }
+
+    /// Runs one statement by hand.
+    pub fn run(&self, statement: &Statement) -> Vec<Value> {
+        run(&self.db.borrow(), statement).unwrap()
+    }
+}
+
+/// Rows of a statement, as D1 would give them.
+pub fn run(db: &rusqlite::Connection, statement: &Statement) -> rusqlite::Result<Vec<Value>> {
+    let mut prepared = db.prepare(statement.sql)?;
+    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let params = statement.params.iter().map(|param| match param {
+        Param::Null => rusqlite::types::Value::Null,
+        Param::Int(int) => rusqlite::types::Value::Integer(*int),
+        Param::Text(text) => rusqlite::types::Value::Text(text.clone()),
+    });
+    let mut rows = prepared.query(rusqlite::params_from_iter(params))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut object = serde_json::Map::new();
+        for (at, name) in names.iter().enumerate() {
+            let value = match row.get_ref(at)? {
+                rusqlite::types::ValueRef::Null => Value::Null,
+                rusqlite::types::ValueRef::Integer(int) => int.into(),
+                rusqlite::types::ValueRef::Real(real) => real.into(),
+                rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+                rusqlite::types::ValueRef::Blob(_) => Value::Null,
+            };
+            object.insert(name.clone(), value);
+        }
+        out.push(Value::Object(object));
+    }
+    Ok(out)
+}
+
+pub struct MemoryRows(Vec<Value>);
+
+impl Rows for MemoryRows {
+    fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let rows = self.0.iter().cloned().map(serde_json::from_value);
+        rows.collect::<Result<_, _>>().map_err(|error| panic!("a row does not fit: {error}"))
+    }
+}
+
+impl Store for Memory {
+    type Rows = MemoryRows;
+    async fn batch(&self, _: u8, statements: Vec<Statement>) -> Result<Vec<MemoryRows>, StoreError> {
+        self.batches.set(self.batches.get() + 1);
+        if self.store_down.get() {
+            return Err(StoreError::Unreachable);
+        }
+        let mut db = self.db.borrow_mut();
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile(&db);
+        }
+        let transaction = db.transaction().unwrap();
+        let mut results = Vec::new();
+        for statement in &statements {
+            match run(&transaction, statement) {
+                Ok(rows) => results.push(MemoryRows(rows)),
+                Err(error) if error.to_string().contains("revision_gap") => {
+                    return Err(StoreError::RevisionGap);
+                }
+                Err(error) if error.to_string().contains("stale_history") => {
+                    return Err(StoreError::StaleHistory);
+                }
+                Err(error) => panic!("{error} in {}", statement.sql),
+            }
+        }
+        transaction.commit().unwrap();
+        if self.lose_answer.take() { Err(StoreError::Unreachable) } else { Ok(results) }
+    }
+}
+
+impl Clock for Memory {
+    fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+    fn service_now_secs(&self) -> u64 {
+        self.now_ms.get() / 1000
+    }
+}
+
+impl Entropy for Memory {
+    /// Different every time, the same in every run.
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let next = self
+                .entropy
+                .get()
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            self.entropy.set(next);
+            chunk.copy_from_slice(&next.rotate_left(17).to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl Copies for Memory {
+    async fn get(&self, key: &str) -> Option<String> {
+        if self.kv_down.get() { None } else { self.kv.borrow().get(key).cloned() }
+    }
+    async fn put(&self, key: &str, value: &str) -> bool {
+        if self.kv_down.get() {
+            return false;
+        }
+        if !self.kv_frozen.get() {
+            self.kv.borrow_mut().insert(key.to_owned(), value.to_owned());
+        }
+        true
+    }
+}
+
+impl Rs256 for Memory {
+    async fn sign(&self, tenant: TenantId, key: &SigningKey, input: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let context = Context { edge: EDGE, tenant, kind: Kind::SigningKey, subject: key.kid.as_str() };
+        let sealed = Sealed::parse(key.sealed.as_deref().ok_or(CryptoError)?).map_err(|_| CryptoError)?;
+        let der = sealed.open(&[edge_key()], &context).map_err(|_| CryptoError)?;
+        let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| CryptoError)?;
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature).map_err(|_| CryptoError)?;
+        Ok(signature)
+    }
+    async fn verify(&self, key: &SigningKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+        let components = PublicKeyComponents { n: key.public.modulus(), e: &[1, 0, 1][..] };
+        Ok(components.verify(&RSA_PKCS1_2048_8192_SHA256, input, signature).is_ok())
+    }
+}
+
+impl Limiter for Memory {
+    async fn admits(&self, limit: Limit, _: &str) -> bool {
+        self.limited.get() != Some(limit)
+    }
+}
+
+impl Upstream for Memory {
+    type Request = Request;
+    type Stream = String;
+    async fn send(&self, outgoing: Outgoing, request: Request) -> Result<Response<String>, UpstreamError> {
+        if self.control_down.get() {
+            return Err(UpstreamError);
+        }
+        self.forwarded.borrow_mut().push((outgoing, request.body));
+        let headers =
+            [("Content-Type", "application/json"), ("Connection", "close"), ("Wardgate-Inside", "1")];
+        let headers = headers.map(|(name, value)| (name.into(), value.to_owned())).to_vec();
+        Ok(Response { status: 200, headers, body: Body::Stream("{}".into()) })
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct Request {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub client: String,
+}
+
+impl Request {
+    pub fn new(method: &str, url: &str) -> Self {
+        Self { method: method.into(), url: url.into(), client: "192.0.2.1".into(), ..Self::default() }
+    }
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+    pub fn json(self, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).unwrap();
+        Self { body, ..self.header("content-type", "application/json") }
+    }
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+    /// Signs as control would, at `now_secs`.
+    pub fn sign(self, key: &ServiceKey, tag: Tag, authority: &str, now_secs: u64) -> Self {
+        let digest = content_digest(&self.body);
+        let path =
+            self.url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap();
+        let message = Message {
+            method: &self.method,
+            authority,
+            path,
+            query: "",
+            content_digest: Some(&digest),
+            headers: &[],
+        };
+        let signed = key.sign(tag, &message, now_secs);
+        self.header("content-digest", &digest)
+            .header("signature-input", &signed.input)
+            .header("signature", &signed.signature)
+    }
+}
+
+impl Incoming for Request {
+    fn method(&self) -> String {
+        self.method.clone()
+    }
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+    fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<_> =
+            self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+    fn client(&self) -> String {
+        self.client.clone()
+    }
+    async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        if self.body.len() > limit { Err(BodyError::TooLarge) } else { Ok(self.body.clone()) }
+    }
+}
+
+/// An answer, for looking at.
+pub struct Answered {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub text: String,
+}
+
+impl Answered {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{} is not JSON", self.text))
+    }
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+    pub fn text(&self, field: &str) -> String {
+        self.json()[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.text)).to_owned()
+    }
+    /// Everything that a stranger could tell two answers apart by, but for the request id.
+    pub fn visible(&self) -> (u16, String, Vec<(String, String)>) {
+        let headers = self.headers.iter().filter(|(name, _)| name != "X-Request-Id").cloned().collect();
+        (self.status, self.text.clone(), headers)
+    }
+}
+
+/// One isolate over a world; several may share it.
+#[derive(Clone)]
+pub struct World {
+    pub app: Rc<App<Memory>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { app: Rc::new(App::new(Memory::new(), Ok(settings()))) }
+    }
+
+    pub fn memory(&self) -> &Memory {
+        &self.app.platform
+    }
+
+    pub fn advance(&self, ms: u64) {
+        self.memory().now_ms.set(self.memory().now_ms.get() + ms);
+    }
+
+    /// The isolate forgets everything, as a new one would.
+    pub fn new_isolate(&self) {
+        self.app.knowledge.take();
+        self.app.verified.take();
+    }
+
+    /// Sends a request, and does afterwards what is due.
+    pub fn send(&self, request: Request) -> Answered {
+        let handled = block_on(handle(&self.app, request));
+        if handled.after != After::Nothing {
+            block_on(after(&self.app, handled.after));
+        }
+        Answered::from(handled.response)
+    }
+
+    /// Batches that a request awaits before its answer.
+    pub fn counted(&self, request: Request) -> (Answered, u32) {
+        let before = self.memory().batches.get();
+        let handled = block_on(handle(&self.app, request));
+        (Answered::from(handled.response), self.memory().batches.get() - before)
+    }
+
+    pub fn signed(&self, path: &str, tag: Tag, body: &impl Serialize) -> Answered {
+        let request = Request::new("POST", &format!("https://edge.example{path}")).json(body);
+        self.send(request.sign(&control_key(), tag, "edge.example", self.memory().now_ms.get() / 1000))
+    }
+
+    pub fn push(&self, push: &Push) -> Answered {
+        self.signed("/internal/v1/push", Tag::Push, push)
+    }
+
+    /// Pushes a tenant's document and names, as control would at its creation.
+    pub fn tenant(&self, slug: &str) -> Actor {
+        let fill = slug.bytes().fold(1u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        let tenant = document(slug, fill);
+        let actor =
+            Actor { world: self.clone(), tenant: Rc::new(RefCell::new(tenant)), rev: Rc::new(Cell::new(1)) };
+        actor.push_document();
+        let id = actor.id();
+        let names = [format!("slug:{slug}"), format!("host:{slug}.example")];
+        let names = names.map(|name| NameRow { name, rev: 1, tenant: Some(id), shard: 0 }).to_vec();
+        self.push(&Push { names, ..message(TenantId::new(1, [PLATFORM; 10])) }).expect(200);
+        actor
+    }
+}
+
+impl From<Response<String>> for Answered {
+    fn from(response: Response<String>) -> Self {
+        let text = match response.body {
+            Body::Empty => String::new(),
+            Body::Text(text) | Body::Stream(text) => text,
+        };
+        let headers = response.headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
+        Self { status: response.status, headers, text }
+    }
+}
+
+/// A push without rows.
+pub fn message(tenant: TenantId) -> Push {
+    Push {
+        tenant,
+        history: 1,
+        complete: None,
+        snapshot: None,
+        document: None,
+        names: vec![],
+        users: vec![],
+        identifiers: vec![],
+        ended_sessions: vec![],
+    }
+}
+
+/// A tenant, with control's hand for it.
+#[derive(Clone)]
+pub struct Actor {
+    pub world: World,
+    pub tenant: Rc<RefCell<Tenant>>,
+    pub rev: Rc<Cell<i64>>,
+}
+
+impl Actor {
+    pub fn id(&self) -> TenantId {
+        self.tenant.borrow().id
+    }
+
+    pub fn next_rev(&self) -> i64 {
+        self.rev.set(self.rev.get() + 1);
+        self.rev.get()
+    }
+
+    fn push_document(&self) {
+        let rev = self.rev.get();
+        self.tenant.borrow_mut().doc_rev = rev;
+        let document = Some(DocumentRow { rev, document: Box::new(self.tenant.borrow().clone()) });
+        let complete = Some(Complete { from: 0, to: rev });
+        self.world.push(&Push { document, complete, ..message(self.id()) }).expect(200);
+    }
+
+    /// Changes the document and pushes it.
+    pub fn edit(&self, change: impl FnOnce(&mut Tenant)) {
+        change(&mut self.tenant.borrow_mut());
+        self.next_rev();
+        self.push_document();
+    }
+
+    pub fn user_id(&self, name: &str) -> UserId {
+        let fill = name.bytes().fold(3u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        UserId::new(2, [fill; 10])
+    }
+
+    pub fn user_row(&self, name: &str) -> UserRow {
+        let id = self.user_id(name);
+        let sealed = seal(self.id(), Kind::Verifier, &id.to_string(), verifier().as_bytes());
+        UserRow {
+            id,
+            rev: self.next_rev(),
+            status: PersonStatus::Active,
+            access_epoch: 0,
+            session_epoch: 0,
+            password_epoch: 0,
+            roles: vec!["staff".into()],
+            verifier: Some(sealed),
+        }
+    }
+
+    pub fn identifier_row(&self, name: &str, user: Option<UserId>) -> IdentifierRow {
+        let key = derive(&lookup_root(self.id()), self.id(), Purpose::Identifier);
+        let hash = identifier_hash(&key, self.id(), &Identifier::parse(name).ok().unwrap());
+        IdentifierRow { hash: IdentifierRow::encode_hash(&hash), rev: self.rev.get(), user }
+    }
+
+    /// Makes a person with the shared password.
+    pub fn user(&self, name: &str) -> UserId {
+        let row = self.user_row(name);
+        let id = row.id;
+        let identifiers = vec![self.identifier_row(name, Some(id))];
+        self.world.push(&Push { users: vec![row], identifiers, ..message(self.id()) }).expect(200);
+        id
+    }
+
+    /// Changes a person and pushes the row, ahead of any backlog.
+    pub fn change(&self, name: &str, change: impl FnOnce(&mut UserRow)) {
+        let mut row = self.user_row(name);
+        change(&mut row);
+        self.world.push(&Push { users: vec![row], ..message(self.id()) }).expect(200);
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://auth.example/t/{}{path}", self.tenant.borrow().slug)
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(method, &self.url(path))
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answered {
+        self.world.send(self.request("POST", path).json(body))
+    }
+
+    pub fn try_sign_in(&self, name: &str, password: &str) -> Answered {
+        self.post("/api/token/", &json!({"username": name, "password": password}))
+    }
+
+    pub fn sign_in(&self, name: &str) -> Tokens {
+        let answer = self.try_sign_in(name, PASSWORD).expect(200);
+        Tokens { access: answer.text("access"), refresh: answer.text("refresh") }
+    }
+
+    pub fn refresh(&self, token: &str) -> Answered {
+        self.post("/api/token/refresh/", &json!({"refresh": token}))
+    }
+
+    pub fn refreshed(&self, token: &str) -> Tokens {
+        let answer = self.refresh(token).expect(200);
+        Tokens { access: answer.text("access"), refresh: answer.text("refresh") }
+    }
+
+    pub fn validate(&self, token: &str) -> Answered {
+        self.world.send(self.request("POST", "/api/token/validate/").bearer(token))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+}
+
+/// The claims of a token, not verified.
+pub fn claims(token: &str) -> Value {
+    let payload = shared::jws::Jws::split(token).unwrap().payload_bytes().unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+/// Signs claims with the tenant's key, as only its owner could.
+pub fn forge(tenant: &Tenant, at: usize, claims: &Value) -> String {
+    let (der, public) = rsa(at);
+    let header =
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{}"}}"#, public.key_id()));
+    let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let key = signing_key(tenant.id, at, KeyState::Active, None);
+    let memory = Memory::new();
+    let signature = block_on(memory.sign(tenant.id, &key, input.as_bytes())).unwrap();
+    let _ = der;
+    shared::token::join_signature(input, &signature)
+}

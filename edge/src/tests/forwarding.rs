@@ -1,0 +1,107 @@
+//! Forwarding: authenticated first, then a new and signed request with nothing of the client's that
+//! is not on the list.
+
+use serde_json::json;
+use shared::signature::{FORWARD_HEADERS, Message, Tag, verify};
+
+use super::fixture::{Actor, World, edge_service_peer};
+
+fn acme() -> (World, Actor) {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    (world, acme)
+}
+
+#[test]
+fn what_arrives_at_control_is_ours_and_signed() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let request = acme
+        .request("POST", "/api/user/users/?page=2")
+        .bearer(&tokens.access)
+        .json(&json!({"username": "x"}));
+    let request = [
+        ("cookie", "access_token=x"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("wardgate-tenant", "evil"),
+        ("wardgate-caller", "evil"),
+        ("connection", "x-secret"),
+        ("accept-language", "de"),
+        ("x-request-id", "abc-1"),
+        ("content-length", "16"),
+    ]
+    .into_iter()
+    .fold(request, |request, (name, value)| request.header(name, value));
+    let answer = world.send(request).expect(200);
+    assert_eq!(answer.header("connection"), None);
+    assert_eq!(answer.header("wardgate-inside"), None);
+    assert_eq!(answer.header("x-request-id"), Some("abc-1"));
+    let (outgoing, body) = world.memory().forwarded.borrow_mut().pop().unwrap();
+    assert_eq!(body, br#"{"username":"x"}"#);
+    assert_eq!(outgoing.url, "http://control.example/api/user/users/?page=2");
+    let header = |name: &str| {
+        outgoing.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    };
+    assert_eq!(header("wardgate-tenant"), Some(acme.id().to_string().as_str()));
+    assert_eq!(header("wardgate-caller"), Some(acme.user_id("ada").to_string().as_str()));
+    assert_eq!(header("wardgate-client"), Some("192.0.2.1"));
+    assert_eq!(header("wardgate-base"), Some("https://auth.example/t/acme"));
+    assert_eq!(header("accept-language"), Some("de"));
+    for absent in ["cookie", "x-forwarded-for", "connection"] {
+        assert_eq!(header(absent), None);
+    }
+    let covered: Vec<_> = FORWARD_HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+    assert_eq!(covered.len(), FORWARD_HEADERS.len());
+    let message = Message {
+        method: "POST",
+        authority: "control.example",
+        path: "/api/user/users/",
+        query: "page=2",
+        content_digest: None,
+        headers: &covered,
+    };
+    let (input, signature) = (header("signature-input").unwrap(), header("signature").unwrap());
+    let now = world.memory().now_ms.get() / 1000;
+    assert!(verify(&[edge_service_peer()], Tag::Forward, &message, input, signature, now).is_ok());
+}
+
+#[test]
+fn bad_credentials_never_reach_control() {
+    let (world, acme) = acme();
+    let users = || acme.request("GET", "/api/user/users/");
+    let none = world.send(users()).expect(401);
+    assert_eq!(none.json(), json!({"detail": "Authentication credentials were not provided."}));
+    assert_eq!(none.header("www-authenticate"), Some("Bearer realm=\"api\""));
+    assert_eq!(none.header("allow"), Some("GET, POST, HEAD, OPTIONS"));
+    let malformed = world.send(users().header("authorization", "bearer  a b")).expect(401);
+    assert_eq!(malformed.text("code"), "bad_authorization_header");
+    world.send(users().header("authorization", "Basic abc")).expect(401);
+    let garbage = world.send(users().header("authorization", "BEARER \t abc")).expect(401);
+    assert_eq!(garbage.json()["messages"][0]["message"], "Token is invalid");
+    world.send(acme.request("POST", "/api/user/setup/").bearer("abc")).expect(401);
+    world.send(acme.request("DELETE", "/api/user/users/")).expect(401);
+    assert!(world.memory().forwarded.borrow().is_empty());
+    world.send(acme.request("POST", "/api/user/setup/")).expect(200);
+    let forwarded = world.memory().forwarded.borrow();
+    let caller = forwarded[0].0.headers.iter().find(|(name, _)| *name == "wardgate-caller");
+    assert_eq!(caller.map(|(_, value)| value.as_str()), Some("anonymous"));
+}
+
+#[test]
+fn another_scheme_is_not_passed_on() {
+    let (world, acme) = acme();
+    world.send(acme.request("POST", "/api/user/setup/").header("authorization", "Basic abc")).expect(200);
+    let forwarded = world.memory().forwarded.borrow();
+    assert!(forwarded[0].0.headers.iter().all(|(name, _)| *name != "authorization"));
+}
+
+#[test]
+fn control_down_is_a_quick_503() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    world.memory().control_down.set(true);
+    let refused = world.send(acme.request("GET", "/api/user/users/").bearer(&tokens.access)).expect(503);
+    assert_eq!(refused.text("code"), "unavailable");
+    acme.refresh(&tokens.refresh).expect(200);
+}

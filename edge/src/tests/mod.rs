@@ -1,0 +1,13 @@
+//! The edge's routes in process: the real statements over SQLite with `migrations/edge`, real
+//! signatures, a clock that is moved by hand, and failures on purpose.
+
+pub mod fixture;
+
+mod faults;
+mod forwarding;
+mod requests;
+mod sessions;
+mod sign_in;
+mod statements;
+mod sync;
+mod validation;

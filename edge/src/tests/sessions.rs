@@ -1,0 +1,310 @@
+//! Sessions: rotation, retries, theft, deadlines, and their end.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use shared::ids::SessionId;
+use shared::person::PersonStatus;
+
+use super::fixture::{Actor, World, claims};
+use crate::session::{FamilyRow, Outcome, Presented, outcome};
+use crate::sql;
+
+fn acme() -> (World, Actor) {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    (world, acme)
+}
+
+fn kinds(world: &World) -> Vec<String> {
+    let facts = world.memory().run(&sql::OUTBOX.bind([1000.into()]));
+    facts.iter().map(|fact| fact["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_retry_within_the_window_gets_the_same_bytes() {
+    let (world, acme) = acme();
+    let first = acme.sign_in("ada");
+    world.advance(5000);
+    let second = acme.refreshed(&first.refresh);
+    world.advance(30_000);
+    assert_eq!(acme.refreshed(&first.refresh).refresh, second.refresh);
+    let third = acme.refreshed(&second.refresh);
+    assert_ne!(third.refresh, second.refresh);
+    // Three tabs: two behind within the window is refused and ends nothing.
+    acme.refresh(&first.refresh).expect(401);
+    acme.refresh(&third.refresh).expect(200);
+}
+
+#[test]
+fn one_behind_after_the_window_is_theft_and_ends_that_family_alone() {
+    let (world, acme) = acme();
+    let (stolen, other) = (acme.sign_in("ada"), acme.sign_in("ada"));
+    let current = acme.refreshed(&stolen.refresh);
+    world.advance(30_001);
+    let refused = acme.refresh(&stolen.refresh).expect(401);
+    assert_eq!(refused.json(), json!({"detail": "Token is blacklisted", "code": "token_not_valid"}));
+    acme.refresh(&current.refresh).expect(401);
+    acme.refresh(&other.refresh).expect(200);
+    assert!(kinds(&world).contains(&"reuse_detected".to_owned()));
+    world.advance(4000);
+    assert_eq!(acme.validate(&current.access).expect(401).text("detail"), "Token is blacklisted");
+    acme.validate(&other.access).expect(200);
+}
+
+#[test]
+fn three_behind_is_theft_even_at_once() {
+    let (world, acme) = acme();
+    let first = acme.sign_in("ada");
+    let mut token = first.refresh.clone();
+    for _ in 0..3 {
+        token = acme.refreshed(&token).refresh;
+    }
+    acme.refresh(&first.refresh).expect(401);
+    acme.refresh(&token).expect(401);
+    assert!(kinds(&world).contains(&"reuse_detected".to_owned()));
+}
+
+#[test]
+fn a_window_of_zero_behaves_as_the_old_service() {
+    let (_, acme) = acme();
+    acme.edit(|tenant| tenant.settings.retry_window_secs = 0);
+    let first = acme.sign_in("ada");
+    let second = acme.refreshed(&first.refresh);
+    acme.refresh(&first.refresh).expect(401);
+    let third = acme.refreshed(&second.refresh);
+    acme.refresh(&first.refresh).expect(401);
+    acme.refresh(&third.refresh).expect(401);
+}
+
+#[test]
+fn a_generation_ahead_of_its_row_is_a_rollback_and_not_theft() {
+    let (world, acme) = acme();
+    let first = acme.sign_in("ada");
+    let second = acme.refreshed(&first.refresh);
+    world.memory().db.borrow().execute_batch("update families set generation = 1").unwrap();
+    acme.refresh(&second.refresh).expect(401);
+    assert!(kinds(&world).contains(&"storage_rollback".to_owned()));
+    assert!(!kinds(&world).contains(&"reuse_detected".to_owned()));
+}
+
+#[test]
+fn deadlines_hold_and_rotation_moves_only_the_idle_one() {
+    let (world, acme) = acme();
+    let idle = acme.sign_in("ada");
+    world.advance(86_400_000);
+    let refused = acme.refresh(&idle.refresh).expect(401);
+    assert_eq!(refused.json(), json!({"detail": "Token is expired", "code": "token_not_valid"}));
+    let mut token = acme.sign_in("ada").refresh;
+    let born = claims(&token)["iat"].as_i64().unwrap();
+    for _ in 0..31 {
+        world.advance(83_600_000);
+        token = acme.refreshed(&token).refresh;
+    }
+    assert_eq!(claims(&token)["exp"].as_i64().unwrap(), born + 30 * 86_400);
+    world.advance(900_000);
+    acme.refresh(&token).expect(401);
+}
+
+#[test]
+fn a_lost_answer_is_repeated_harmlessly() {
+    let (world, acme) = acme();
+    let first = acme.sign_in("ada");
+    world.memory().lose_answer.set(true);
+    acme.refresh(&first.refresh).expect(503);
+    let second = acme.refreshed(&first.refresh);
+    assert_eq!(claims(&second.refresh)["jti"].as_str().unwrap().rsplit('.').next(), Some("2"));
+    acme.refresh(&second.refresh).expect(200);
+}
+
+#[test]
+fn refresh_says_what_the_person_became() {
+    let (_, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.change("ada", |row| {
+        row.roles = vec!["client".into()];
+        row.access_epoch = 1;
+    });
+    let renewed = acme.refreshed(&tokens.refresh);
+    assert_eq!(claims(&renewed.access)["roles"], json!(["client"]));
+    assert_eq!(claims(&renewed.access)["epoch"], 1);
+    acme.change("ada", |row| (row.access_epoch, row.session_epoch) = (2, 1));
+    assert_eq!(acme.refresh(&renewed.refresh).expect(401).text("detail"), "Token is blacklisted");
+    let again = acme.sign_in("ada");
+    acme.change("ada", |row| {
+        row.status = PersonStatus::Suspended;
+        (row.access_epoch, row.session_epoch) = (3, 2);
+    });
+    let refused = acme.refresh(&again.refresh).expect(401);
+    assert_eq!(refused.json(), json!({"detail": "No active account found for the given token."}));
+}
+
+#[test]
+fn tokens_of_another_tenant_kind_or_make_are_garbage_before_storage() {
+    let (world, acme) = acme();
+    let beta = world.tenant("beta");
+    beta.user("ada");
+    let (ours, theirs) = (acme.sign_in("ada"), beta.sign_in("ada"));
+    acme.validate(&ours.access).expect(200);
+    let garbage = acme.refresh("abc").expect(401).visible();
+    let cut = &ours.refresh[..ours.refresh.len() - 1];
+    for bad in [theirs.refresh.as_str(), theirs.access.as_str(), cut, &format!("{}A", ours.refresh)] {
+        let before = world.memory().batches.get();
+        assert_eq!(acme.refresh(bad).visible(), garbage);
+        assert_eq!(world.memory().batches.get(), before);
+    }
+    assert_eq!(acme.refresh(&ours.access).expect(401).text("detail"), "Token has wrong type");
+    assert_eq!(acme.validate(&ours.refresh).expect(401).text("detail"), "Token has wrong type");
+    world.advance(86_400_000);
+    assert_eq!(acme.refresh(&ours.access).expect(401).text("detail"), "Token is expired");
+    assert_eq!(acme.validate(&ours.refresh).expect(401).text("detail"), "Token is expired");
+}
+
+#[test]
+fn a_refresh_token_without_its_row_is_invalid_or_expired() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    world.memory().db.borrow().execute_batch("delete from families").unwrap();
+    assert_eq!(acme.refresh(&tokens.refresh).expect(401).text("detail"), "Token is invalid");
+    world.advance(86_400_000);
+    assert_eq!(acme.refresh(&tokens.refresh).expect(401).text("detail"), "Token is expired");
+}
+
+#[test]
+fn signing_out_ends_one_session_or_all() {
+    let (world, acme) = acme();
+    let [one, two, three] = [0; 3].map(|_| acme.sign_in("ada"));
+    let logout = |body: Value| world.send(acme.request("POST", "/api/logout/").json(&body));
+    let bearer =
+        |token: &str, body: Value| world.send(acme.request("POST", "/api/logout/").bearer(token).json(&body));
+    bearer(&one.access, json!({})).expect(204);
+    acme.validate(&one.access).expect(401);
+    acme.refresh(&one.refresh).expect(401);
+    assert_eq!(bearer(&one.access, json!({})).expect(401).text("code"), "token_not_valid");
+    logout(json!({"refresh": two.refresh})).expect(204);
+    acme.refresh(&two.refresh).expect(401);
+    logout(json!({})).expect(401);
+    let four = acme.sign_in("ada");
+    bearer(&three.access, json!({"everywhere": true})).expect(204);
+    for tokens in [&three, &four] {
+        acme.refresh(&tokens.refresh).expect(401);
+        acme.validate(&tokens.access).expect(401);
+    }
+    assert_eq!(kinds(&world).iter().filter(|kind| kind.starts_with("signed_out")).count(), 3);
+}
+
+#[test]
+fn signing_out_reaches_another_isolate() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    let knowledge = world.app.knowledge.take();
+    world.send(acme.request("POST", "/api/logout/").bearer(&tokens.access)).expect(204);
+    world.app.knowledge.replace(knowledge);
+    acme.validate(&tokens.access).expect(200);
+    world.advance(3001);
+    acme.validate(&tokens.access).expect(401);
+}
+
+#[test]
+fn blacklist_and_verify_speak_as_the_old_service() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let verify = |token: &str| acme.post("/api/token/verify/", &json!({"token": token}));
+    let blacklist = |token: &str| acme.post("/api/token/blacklist/", &json!({"refresh": token}));
+    assert_eq!(verify(&tokens.access).expect(200).json(), json!({}));
+    assert_eq!(verify(&tokens.refresh).expect(200).json(), json!({}));
+    assert_eq!(
+        verify("zzz").expect(401).json(),
+        json!({"detail": "Token is invalid", "code": "token_not_valid"})
+    );
+    let second = acme.refreshed(&tokens.refresh);
+    verify(&tokens.refresh).expect(200);
+    world.advance(30_001);
+    assert_eq!(verify(&tokens.refresh).expect(401).text("detail"), "Token is blacklisted");
+    verify(&second.refresh).expect(200);
+    assert_eq!(blacklist(&second.refresh).expect(200).json(), json!({}));
+    assert_eq!(blacklist(&second.refresh).expect(401).text("detail"), "Token is blacklisted");
+    assert_eq!(verify(&second.refresh).expect(401).text("detail"), "Token is blacklisted");
+    assert_eq!(verify(&second.access).expect(401).text("detail"), "Token is blacklisted");
+    acme.refresh(&second.refresh).expect(401);
+}
+
+fn statement_outcome(
+    world: &World,
+    sid: SessionId,
+    acme: &Actor,
+    presented: i64,
+    now: i64,
+    window: i64,
+) -> Outcome {
+    let (sid, tenant) = (sid.to_string(), acme.id().to_string());
+    let (sid, tenant) = (sid.as_str(), tenant.as_str());
+    let params = [sid.into(), tenant.into(), presented.into(), now.into(), window.into(), "event".into()];
+    world.memory().run(&sql::END_STOLEN.bind(params));
+    let rotate = sql::ROTATE.bind([sid.into(), tenant.into(), presented.into(), now.into(), 1000.into()]);
+    let rotated = !world.memory().run(&rotate).is_empty();
+    let rows = world.memory().run(&sql::FAMILY.bind([sid.into(), tenant.into()]));
+    let row: FamilyRow = serde_json::from_value(rows[0].clone()).unwrap();
+    let ended = row.ended_by.as_deref() == Some("event");
+    outcome(Some(&row), Presented { generation: presented, rotated, ended, now, window })
+}
+
+/// The one table of `architecture.md`, written a second time, in words.
+fn expected(
+    behind: i64,
+    elapsed: i64,
+    window: i64,
+    expired: bool,
+    active: bool,
+    ended: bool,
+    epoch: bool,
+) -> Outcome {
+    let elapsed = elapsed.max(0);
+    if !ended {
+        if behind < 0 {
+            return Outcome::RolledBack;
+        }
+        let late = window > 0 && elapsed > window;
+        if behind >= 3 || (behind == 2 && (late || window == 0)) || (behind == 1 && late) {
+            return Outcome::Stolen;
+        }
+    }
+    match (expired, active, ended || !epoch, behind) {
+        (true, ..) => Outcome::Expired,
+        (false, false, ..) => Outcome::Inactive,
+        (false, true, true, _) => Outcome::Ended,
+        (false, true, false, 0) => Outcome::Successor,
+        (false, true, false, 1) if window > 0 => Outcome::Successor,
+        (false, true, false, _) => Outcome::Behind,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    /// SQL and the pure function are held to one table.
+    #[test]
+    fn statements_and_words_agree(
+        generation in 1i64..6, presented in 1i64..7, elapsed in prop_oneof![Just(-5i64), 0i64..120_000],
+        window in prop_oneof![Just(0i64), Just(30_000i64)], expired: bool, active: bool, ended: bool, epoch: bool,
+    ) {
+        let world = World::new();
+        let acme = world.tenant("acme");
+        let ada = acme.user("ada");
+        let sid = SessionId::new(0, [1; 16]);
+        let now = 1_000_000;
+        let deadline = if expired { now } else { now + 1 };
+        world.memory().db.borrow().execute(
+            "insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
+               absolute_deadline, session_epoch, amr, auth_time, ended_at)
+             values (?1, ?2, ?3, ?4, 0, ?5, ?6, 9000000, ?7, '[]', 0, ?8)",
+            rusqlite::params![sid.to_string(), acme.id().to_string(), ada.to_string(), generation,
+                now - elapsed, deadline, i64::from(!epoch), ended.then_some(5)],
+        ).unwrap();
+        let status = if active { "active" } else { "suspended" };
+        world.memory().db.borrow().execute("update users set status = ?1", [status]).unwrap();
+        let found = statement_outcome(&world, sid, &acme, presented, now, window);
+        let behind = generation - presented;
+        prop_assert_eq!(found, expected(behind, elapsed, window, expired, active, ended, epoch));
+    }
+}

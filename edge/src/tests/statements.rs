@@ -1,0 +1,111 @@
+//! Every D1 statement is prepared against `migrations/edge`, and every conditional one runs twice.
+
+use shared::ids::SessionId;
+
+use super::fixture::World;
+use crate::sql::{self, Param, Statement};
+
+#[test]
+fn every_statement_prepares() {
+    let world = World::new();
+    let db = world.memory().db.borrow();
+    for (name, statement) in sql::ALL {
+        db.prepare(statement.0).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// Rows that a statement changed, as D1's meta says.
+fn changed(world: &World, statement: &Statement) -> u64 {
+    let before = world.memory().db.borrow().total_changes();
+    world.memory().run(statement);
+    world.memory().db.borrow().total_changes() - before
+}
+
+#[test]
+fn every_conditional_statement_wins_once() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    let ada = acme.user("ada");
+    acme.try_sign_in("nobody", "wrong").expect(401);
+    let text = |value: &str| Param::from(value);
+    let (tenant, user) = (acme.id().to_string(), ada.to_string());
+    let sid = SessionId::new(0, [7; 16]).to_string();
+    let family = || {
+        sql::INSERT_FAMILY.bind([
+            text(&sid),
+            text(&tenant),
+            text(&user),
+            1000.into(),
+            9000.into(),
+            9000.into(),
+            0.into(),
+            text("[]"),
+        ])
+    };
+    assert_eq!(changed(&world, &family()), 1);
+    let again = super::fixture::run(&world.memory().db.borrow(), &family());
+    assert!(again.unwrap_err().to_string().contains("UNIQUE"), "a family is born once");
+    let rotate = sql::ROTATE.bind([text(&sid), text(&tenant), 1.into(), 2000.into(), 500.into()]);
+    let stolen = sql::END_STOLEN.bind([
+        text(&sid),
+        text(&tenant),
+        9.into(),
+        2000.into(),
+        30_000.into(),
+        text("theft"),
+    ]);
+    let record = sql::RECORD_END.bind([text("theft"), 2000.into(), text(&sid)]);
+    for (name, statement) in [("ROTATE", &rotate), ("END_STOLEN", &stolen)] {
+        assert!(changed(&world, statement) >= 1, "{name} first");
+        assert_eq!(changed(&world, statement), 0, "{name} again");
+    }
+    assert_eq!(changed(&world, &record), 1);
+    world.memory().db.borrow().execute_batch("update families set ended_at = null").unwrap();
+    let end = sql::END_FAMILY.bind([text(&sid), text(&tenant), 3000.into(), text("out"), text("signed_out")]);
+    assert!(changed(&world, &end) >= 1);
+    assert_eq!(changed(&world, &end), 0);
+    world.memory().db.borrow().execute_batch("update families set ended_at = null").unwrap();
+    let all = sql::END_FAMILIES.bind([text(&tenant), text(&user), 3000.into(), text("all")]);
+    assert!(changed(&world, &all) >= 1);
+    assert_eq!(changed(&world, &all), 0);
+    let mark = sql::MOVE_MARK.bind([text(&tenant), 1.into(), 99.into()]);
+    assert_eq!((changed(&world, &mark), changed(&world, &mark)), (1, 0));
+    let copied = sql::KV_PUT.bind([text(&tenant), 1.into(), 99.into()]);
+    assert_eq!((changed(&world, &copied), changed(&world, &copied)), (1, 0));
+    let most = i64::from(shared::limits::ATTEMPTS);
+    let reserve =
+        sql::RESERVE_ATTEMPT.bind([text(&tenant), text("n"), 1000.into(), 300_000.into(), most.into()]);
+    let admitted = (0..20).filter(|_| !world.memory().run(&reserve).is_empty()).count();
+    assert_eq!(admitted, 10);
+    let close = sql::CLOSE_MINUTES.bind([i64::MAX.into(), 500.into()]);
+    assert_eq!((changed(&world, &close), changed(&world, &close)), (1, 0));
+}
+
+#[test]
+fn what_ends_or_changes_is_in_the_feed_by_trigger() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    acme.sign_in("ada");
+    let count = |kind: &str| {
+        let feed = world.memory().run(&sql::FEED_AFTER.bind([0.into(), 1000.into()]));
+        feed.iter().filter(|row| row["kind"] == kind).count()
+    };
+    assert_eq!((count("document"), count("name"), count("person"), count("family")), (1, 2, 0, 0));
+    let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
+    run("update users set status = 'suspended'");
+    run("update users set status = 'suspended'");
+    run("update users set access_epoch = 5");
+    assert_eq!(count("person"), 2);
+    run("update families set rotated_at = 5");
+    run("update families set ended_at = 5");
+    run("update families set ended_at = 6");
+    assert_eq!(count("family"), 1);
+    run("update tenants set rev = 9");
+    run("update tenants set kv_rev = 9");
+    assert_eq!(count("document"), 2);
+    run("update names set tenant = null where name = 'slug:acme'");
+    assert_eq!(count("name"), 3);
+    let shard = world.memory().run(&sql::SHARD.bind([]));
+    assert_eq!(shard[0]["head"], 8);
+}

@@ -1,0 +1,267 @@
+//! Validation: what it costs, how old its knowledge may be, and what it refuses.
+
+use serde_json::json;
+use shared::person::PersonStatus;
+use shared::tenant::{KeyState, Status};
+
+use super::fixture::{Actor, Request, World, claims, forge, signing_key};
+use crate::route::handle_now;
+
+fn acme() -> (World, Actor) {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    (world, acme)
+}
+
+#[test]
+fn storage_calls_before_the_answer_are_counted() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let validate = || acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
+    acme.validate(&tokens.access).expect(200);
+    assert_eq!(world.counted(validate()).1, 0, "fresh");
+    world.advance(1500);
+    assert_eq!(world.counted(validate()).1, 0, "over a second: refreshed after the answer");
+    world.advance(3001);
+    assert_eq!(world.counted(validate()).1, 1, "over three seconds: read first");
+    let sign_in = json!({"username": "ada", "password": super::fixture::PASSWORD});
+    assert_eq!(world.counted(acme.request("POST", "/api/token/").json(&sign_in)).1, 2);
+    let refresh = json!({"refresh": tokens.refresh});
+    let (refreshed, batches) = world.counted(acme.request("POST", "/api/token/refresh/").json(&refresh));
+    assert_eq!(batches, 1);
+    world.advance(60_000);
+    assert_eq!(world.counted(acme.request("POST", "/api/token/").json(&sign_in)).1, 2, "after silence, too");
+    let refresh = json!({"refresh": refreshed.text("refresh")});
+    assert_eq!(world.counted(acme.request("POST", "/api/token/refresh/").json(&refresh)).1, 1);
+}
+
+#[test]
+fn the_answer_is_the_contracts() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let answer = acme.validate(&tokens.access).expect(200);
+    let access = claims(&tokens.access);
+    assert_eq!(
+        answer.json(),
+        json!({"valid": true, "user_id": access["user_id"], "tenant": acme.id(), "sid": access["sid"],
+            "roles": ["staff"], "token_type": "access", "exp": access["exp"]})
+    );
+    assert_eq!(answer.header("wardgate-state-age"), Some("0.0"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("allow"), None);
+    world.advance(1500);
+    assert_eq!(acme.validate(&tokens.access).expect(200).header("wardgate-state-age"), Some("1.5"));
+    let in_body = acme.post("/api/token/validate/", &json!({"token": format!(" {} ", tokens.access)}));
+    in_body.expect(200);
+    acme.post("/api/token/validate/", &json!({})).expect(400);
+    let bad = acme.validate("abc").expect(401);
+    assert_eq!(bad.json(), json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"}));
+    world.advance(300_000);
+    assert_eq!(acme.validate(&tokens.access).expect(401).text("detail"), "Token is expired");
+}
+
+#[test]
+fn the_synchronous_way_gives_the_same_answers() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let url = acme.url("/api/token/validate/");
+    let bearer = format!("Bearer {}", tokens.access);
+    let now = || handle_now(&world.app, "POST", &url, Some(&bearer), None);
+    assert!(now().is_none(), "the signature has not been checked yet");
+    let ordinary = acme.validate(&tokens.access).expect(200);
+    let batches = world.memory().batches.get();
+    let sync = now().unwrap().response;
+    assert_eq!(sync.status, 200);
+    assert!(matches!(sync.body, crate::http::Body::Text(text) if text == ordinary.text));
+    acme.change("ada", |row| row.access_epoch = 1);
+    world.advance(1500);
+    let due = now().unwrap();
+    assert_eq!(due.after, crate::route::After::ReadFeed);
+    futures::executor::block_on(crate::route::after(&world.app, due.after));
+    assert_eq!(now().unwrap().response.status, 401);
+    world.advance(3001);
+    assert!(now().is_none(), "a read is needed first");
+    assert_eq!(world.memory().batches.get(), batches + 2);
+    assert!(handle_now(&world.app, "GET", &url, Some(&bearer), None).is_none());
+    assert!(handle_now(&world.app, "POST", &acme.url("/api/token/"), Some(&bearer), None).is_none());
+}
+
+#[test]
+fn revocations_are_in_force_after_silence_and_in_the_recorded_words() {
+    for (change, detail) in [("suspended", "User is inactive"), ("deleted", "User not found")] {
+        let (world, acme) = acme();
+        let tokens = acme.sign_in("ada");
+        acme.validate(&tokens.access).expect(200);
+        acme.change("ada", |row| {
+            row.status = if change == "deleted" { PersonStatus::Deleted } else { PersonStatus::Suspended };
+            (row.access_epoch, row.session_epoch) = (1, 1);
+        });
+        world.advance(60_000);
+        assert_eq!(acme.validate(&tokens.access).expect(401).text("detail"), "Token is blacklisted");
+        let forwarded = world.send(acme.request("GET", "/api/user/users/").bearer(&tokens.access));
+        assert_eq!(forwarded.expect(401).text("detail"), detail);
+    }
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.change("ada", |row| (row.access_epoch, row.session_epoch, row.password_epoch) = (1, 1, 1));
+    world.advance(60_000);
+    let forwarded = world.send(acme.request("GET", "/api/user/users/").bearer(&tokens.access));
+    assert_eq!(forwarded.expect(401).text("code"), "password_changed");
+}
+
+#[test]
+fn an_isolate_that_meets_a_tenant_asks_for_what_is_denied() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.change("ada", |row| row.status = PersonStatus::Suspended);
+    world.new_isolate();
+    let validate = acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
+    let (answer, batches) = world.counted(validate);
+    assert_eq!((answer.status, batches), (401, 1));
+}
+
+#[test]
+fn a_token_of_another_tenant_is_garbage() {
+    let (world, acme) = acme();
+    let beta = world.tenant("beta");
+    beta.user("ada");
+    let theirs = beta.sign_in("ada");
+    beta.validate(&theirs.access).expect(200);
+    assert_eq!(acme.validate(&theirs.access).visible(), acme.validate("garbage").visible());
+    let forwarded = |token: &str| world.send(acme.request("GET", "/api/user/users/").bearer(token)).visible();
+    assert_eq!(forwarded(&theirs.access), forwarded("garbage"));
+}
+
+#[test]
+fn claims_are_believed_only_under_the_tenants_signature() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let good = claims(&tokens.access);
+    let tenant = acme.tenant.borrow().clone();
+    acme.validate(&forge(&tenant, 0, &good)).expect(200);
+    acme.validate(&forge(&tenant, 2, &good)).expect(401);
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        acme.validate(&forge(&tenant, 0, &claims)).text("detail")
+    };
+    assert_eq!(with("token_type", json!("refresh")), "Token has wrong type");
+    assert_eq!(with("tenant", json!(world.tenant("beta").id())), "Token is invalid");
+    assert_eq!(with("exp", json!(1)), "Token is expired");
+    assert_eq!(with("iss", json!("https://evil.example")), "Token is invalid");
+    let [header, _, signature] = tokens.access.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let altered = format!("{header}.{}.{signature}", tokens.refresh.split('.').nth(1).unwrap());
+    acme.validate(&altered).expect(401);
+}
+
+#[test]
+fn a_rotation_fails_no_token_and_a_revocation_all_of_its_key() {
+    let (world, acme) = acme();
+    let before = acme.sign_in("ada");
+    let now_secs = world.memory().now_ms.get() / 1000;
+    acme.edit(|tenant| tenant.keys[1].sign_from = Some(now_secs + 100));
+    let kid = |token: &str| shared::jws::Jws::split(token).unwrap().access_key_id().unwrap();
+    assert_eq!(kid(&acme.sign_in("ada").access), kid(&before.access));
+    world.advance(100_000);
+    let after = acme.sign_in("ada");
+    assert_ne!(kid(&after.access), kid(&before.access));
+    acme.validate(&before.access).expect(200);
+    acme.validate(&after.access).expect(200);
+    acme.edit(|tenant| tenant.keys[0].state = KeyState::Revoked);
+    world.advance(3001);
+    acme.validate(&before.access).expect(401);
+    acme.validate(&after.access).expect(200);
+    let jwks = world.send(acme.request("GET", "/.well-known/jwks.json")).expect(200).json();
+    assert_eq!(jwks["keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_unknown_kid_costs_a_read_now_and_then() {
+    let (world, acme) = acme();
+    acme.validate(&acme.sign_in("ada").access).expect(200);
+    let tenant = acme.tenant.borrow().clone();
+    let mut stranger = claims(&acme.sign_in("ada").access);
+    stranger["jti"] = json!("1");
+    let token = forge(&tenant, 2, &stranger);
+    let validate = || world.counted(acme.request("POST", "/api/token/validate/").bearer(&token));
+    assert_eq!(validate().1, 1);
+    assert_eq!(validate().1, 0, "at most one in five seconds");
+    acme.edit(|tenant| {
+        let id = tenant.id;
+        tenant.keys.push(signing_key(id, 2, KeyState::Next, None));
+    });
+    world.advance(900);
+    acme.validate(&token).expect(401);
+    world.advance(5000);
+    acme.validate(&token).expect(200);
+}
+
+#[test]
+fn the_tenant_is_found_by_host_header_and_path_and_nowhere_else() {
+    let (world, acme) = acme();
+    world.tenant("beta");
+    let get = |url: &str, x_tenant: Option<&str>| {
+        let request = Request::new("GET", url);
+        let request = match x_tenant {
+            Some(slug) => request.header("x-tenant", slug),
+            None => request,
+        };
+        world.send(request)
+    };
+    let expected = acme.tenant.borrow().keys[0].kid.to_string();
+    for (url, x_tenant) in [
+        ("https://acme.example/api/public-key/", None),
+        ("https://ACME.example:8443/api/public-key", None),
+        ("https://acme.example/api/public-key/", Some("acme")),
+        ("https://auth.example/api/public-key/", Some("acme")),
+        ("https://auth.example/t/acme/api/public-key/", None),
+        ("https://auth.example/t/acme/api/public-key/", Some("acme")),
+    ] {
+        assert_eq!(get(url, x_tenant).expect(200).text("kid"), expected, "{url}");
+    }
+    let unknown = get("https://auth.example/nowhere", Some("acme")).expect(404).visible();
+    for (url, x_tenant) in [
+        ("https://acme.example/api/public-key/", Some("beta")),
+        ("https://acme.example/t/acme/api/public-key/", None),
+        ("https://auth.example/t/acme/api/public-key/", Some("beta")),
+        ("https://auth.example/t/nobody/api/public-key/", None),
+        ("https://auth.example/api/public-key/", None),
+        ("https://auth.example/api/public-key/", Some("ACME")),
+        ("https://other.example/api/public-key/", None),
+        ("https://other.example/api/public-key/", Some("acme")),
+    ] {
+        let answer = get(url, x_tenant).expect(404);
+        assert_eq!((answer.status, answer.text.as_str()), (404, unknown.1.as_str()), "{url}");
+    }
+}
+
+#[test]
+fn a_name_moves_and_a_tenant_is_suspended_resumed_and_deleted() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    acme.edit(|tenant| tenant.status = Status::Suspended);
+    world.advance(3001);
+    let refused = acme.validate(&tokens.access).expect(401);
+    assert_eq!(refused.text("detail"), "Token is invalid");
+    assert_eq!(
+        acme.post("/api/token/verify/", &json!({"token": tokens.access})).expect(401).text("detail"),
+        "Token is invalid"
+    );
+    for path in ["/api/token/refresh/", "/api/token/blacklist/"] {
+        let body = json!({"refresh": tokens.refresh});
+        assert_eq!(acme.post(path, &body).expect(403).text("code"), "tenant_suspended", "{path}");
+    }
+    acme.try_sign_in("ada", super::fixture::PASSWORD).expect(403);
+    world.send(acme.request("POST", "/api/logout/").bearer(&tokens.access)).expect(403);
+    world.send(acme.request("GET", "/api/user/users/").bearer(&tokens.access)).expect(403);
+    world.send(acme.request("GET", "/api/public-key/")).expect(200);
+    acme.edit(|tenant| tenant.status = Status::Active);
+    world.advance(3001);
+    acme.refresh(&tokens.refresh).expect(200);
+    acme.edit(|tenant| tenant.status = Status::Deleted);
+    world.advance(3001);
+    acme.validate(&tokens.access).expect(404);
+    acme.try_sign_in("ada", super::fixture::PASSWORD).expect(404);
+}

@@ -1,0 +1,155 @@
+//! Validation: `validate` for access tokens, without storage while the isolate is busy, and
+//! `verify`, which takes a refresh token, too.
+
+use serde::Serialize;
+use serde_json::json;
+use shared::ids::{SessionId, TenantId};
+use shared::refusal::{Refusal, TokenFault};
+use shared::tenant::Status;
+
+use crate::access::{Refused, authenticate, judge_now};
+use crate::body::Fields;
+use crate::http::Answer;
+use crate::login::read;
+use crate::platform::Platform;
+use crate::session::{self, FamilyRow};
+use crate::tenants::{Found, Named, find_fresh, find_now};
+use crate::verified::Access;
+use crate::{App, millis, secs_as_ms, sql};
+
+/// The answer to a good access token, in the contract's order.
+#[derive(Serialize)]
+struct ValidOut<'a> {
+    valid: bool,
+    user_id: &'a str,
+    tenant: TenantId,
+    sid: SessionId,
+    roles: &'a [String],
+    token_type: &'static str,
+    exp: i64,
+}
+
+fn valid(access: &Access) -> Answer {
+    Answer::json(
+        200,
+        &ValidOut {
+            valid: true,
+            user_id: &access.user_id,
+            tenant: access.tenant,
+            sid: access.sid,
+            roles: &access.roles,
+            token_type: "access",
+            exp: access.exp,
+        },
+    )
+}
+
+/// An answer, and whether the feed is to be refreshed after it.
+pub struct Validated {
+    /// The answer.
+    pub answer: Answer,
+    /// Whether a refresh is due.
+    pub refresh_after: bool,
+}
+
+/// Validates without storage and without waiting: a token that was verified before, at a tenant
+/// that is known and young enough. `None` for everything else.
+pub fn validate_now<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Option<Validated> {
+    // The cache is asked first, so that a lease is taken only by a request that serves.
+    app.verified.borrow().get(unverified_token)?;
+    let found = match find_now(app, named, now_ms)? {
+        Ok(found) => found,
+        Err(refusal) => return Some(Validated { answer: Answer::refusal(&refusal), refresh_after: false }),
+    };
+    let judged = if found.known.tenant.status == Status::Active {
+        judge_now(app, &found.known, unverified_token, now_ms)
+    } else {
+        Some(Err(TokenFault::Invalid))
+    };
+    let answer = match judged {
+        Some(Ok(access)) => valid(&access),
+        Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
+        None => return None,
+    };
+    Some(Validated { answer, refresh_after: found.refresh_after })
+}
+
+/// Validates an access token.
+///
+/// 1. The tenant, and knowledge that is at most three seconds old.
+/// 2. The token, by [`authenticate`]; a suspended tenant has no good token.
+///
+/// # Errors
+/// 503 where nothing can be known. What is wrong with a token is an answer, with `valid: false`.
+pub async fn validate<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    judge_access(app, found, named, unverified_token, now_ms)
+        .await
+        .map(|access| valid(&access))
+        .map_err(|refused| refused.with(TokenFault::at_validate))
+}
+
+async fn judge_access<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Result<Access, Refused> {
+    if found.known.tenant.status != Status::Active {
+        return Err(TokenFault::Invalid.into());
+    }
+    authenticate(app, found, named, unverified_token, now_ms).await
+}
+
+/// Verifies an access or a refresh token; the latter costs one read of its row.
+///
+/// # Errors
+/// 400 without a token, 401 for one that is not good, 503 out of reach.
+pub async fn verify<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    fields: &Fields,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let unverified_token = fields.token("token")?;
+    let found = find_fresh(app, named, now_ms).await?;
+    if found.known.tenant.status == Status::Active {
+        let keys = &found.known.refresh_keys;
+        if let Some(key) = keys.iter().find(|key| key.wrote_header_of(&unverified_token)) {
+            let token = key.verify(&unverified_token).map_err(TokenFault::at_verify)?;
+            verify_refresh(app, &found, &token, now_ms).await?;
+            return Ok(Answer::json(200, &json!({})));
+        }
+    }
+    match judge_access(app, &found, named, &unverified_token, now_ms).await {
+        Ok(_) => Ok(Answer::json(200, &json!({}))),
+        Err(refused) => Err(refused.with(TokenFault::at_verify)),
+    }
+}
+
+async fn verify_refresh<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    token: &shared::token::Refresh,
+    now_ms: u64,
+) -> Result<(), Refusal> {
+    let tenant = &found.known.tenant;
+    let statement = sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]);
+    let rows =
+        app.platform.batch(token.sid.shard(), vec![statement]).await.map_err(|_| Refusal::unavailable())?;
+    let row = read::<P, FamilyRow>(&rows, 0)?.pop();
+    let window = secs_as_ms(tenant.settings.retry_window_secs);
+    session::verify(row.as_ref(), token.generation, millis(now_ms), window, token.expires_at)
+        .map_err(TokenFault::at_verify)
+}

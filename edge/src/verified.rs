@@ -1,0 +1,102 @@
+//! Access tokens whose signature held, so that the next request with the same token costs no
+//! cryptography. Bounded; expiry, denials and the key's state are judged on every hit.
+
+use std::collections::HashMap;
+
+use shared::ids::{SessionId, TenantId, UserId};
+
+/// Entries of one generation; two are kept.
+const ENTRIES: usize = 4096;
+/// Characters of the signature that make the key; the whole token is compared besides.
+const KEY: usize = 16;
+
+/// What the claims of a good access token say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The revision of the document that its signature was verified under.
+    pub revision: (i64, i64),
+    /// The person.
+    pub sub: UserId,
+    /// The person's id as clients of the old service read it.
+    pub user_id: String,
+    /// The session.
+    pub sid: SessionId,
+    /// The access epoch.
+    pub epoch: i64,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+type Key = [u8; KEY];
+
+/// The cache. When a generation is full, the one before it goes.
+#[derive(Default)]
+pub struct Verified {
+    young: HashMap<Key, (String, Access)>,
+    old: HashMap<Key, (String, Access)>,
+}
+
+fn key(token: &str) -> Option<Key> {
+    token.as_bytes().last_chunk::<KEY>().copied()
+}
+
+impl Verified {
+    /// What was found of this very token.
+    #[must_use]
+    pub fn get(&self, token: &str) -> Option<&Access> {
+        let key = key(token)?;
+        let entry = self.young.get(&key).or_else(|| self.old.get(&key));
+        entry.filter(|(known, _)| known == token).map(|(_, access)| access)
+    }
+
+    /// Remembers a token that was verified.
+    pub fn insert(&mut self, token: &str, access: Access) {
+        let Some(key) = key(token) else { return };
+        if self.young.len() >= ENTRIES {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, (token.to_owned(), access));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(exp: i64) -> Access {
+        Access {
+            tenant: TenantId::new(1, [1; 10]),
+            revision: (1, 1),
+            sub: UserId::new(1, [1; 10]),
+            user_id: String::new(),
+            sid: SessionId::new(0, [1; 16]),
+            epoch: 0,
+            roles: vec![],
+            exp,
+        }
+    }
+
+    #[test]
+    fn only_the_very_token_is_found() {
+        let mut verified = Verified::default();
+        verified.insert("header.payload.signature-of-many-characters", access(1));
+        assert!(verified.get("header.payload.signature-of-many-characters").is_some());
+        assert!(verified.get("header.PAYLOAD.signature-of-many-characters").is_none());
+        assert!(verified.get("short").is_none());
+    }
+
+    #[test]
+    fn it_is_bounded_and_keeps_the_young() {
+        let mut verified = Verified::default();
+        for index in 0..3 * ENTRIES {
+            verified.insert(&format!("token-{index:032}"), access(1));
+        }
+        assert!(verified.young.len() + verified.old.len() <= 2 * ENTRIES);
+        assert!(verified.get(&format!("token-{:032}", 3 * ENTRIES - 1)).is_some());
+        assert!(verified.get(&format!("token-{:032}", 0)).is_none());
+    }
+}
