@@ -44,7 +44,7 @@ pub enum Verb {
     /// Check format, lints, SQL metadata, documentation, and that the Worker can be deployed
     Check,
     /// Build the Worker into build/edge
-    Bundle,
+    Bundle(BundleOptions),
     /// Say what is installed, what is missing, and what runs
     Doctor(StateOption),
     /// Run a PostgreSQL of our own until standard input closes; prints its address as JSON
@@ -78,6 +78,14 @@ pub struct DevOptions {
     /// Return when everything runs, and leave it running
     #[arg(long)]
     pub detach: bool,
+}
+
+/// Options of `bundle`.
+#[derive(Args)]
+pub struct BundleOptions {
+    /// The bundle of the end-to-end tests instead, into build/edge-test
+    #[arg(long)]
+    pub test: bool,
 }
 
 /// Options of `test`.

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::bundle::Kind;
 use crate::cli::{Cli, Verb};
 use crate::events::Events;
 use crate::steps::Steps;
@@ -58,11 +59,12 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Dev(options) => dev::run(&workspace, options),
         Verb::Stop(option) => dev::stop(&workspace, option),
         Verb::Restart(option) => dev::restart(&workspace, option),
-        Verb::Bundle => {
+        Verb::Bundle(options) => {
+            let kind = if options.test { Kind::Test } else { Kind::Production };
             let events = Events::listen()?;
             let mut steps = Steps::new(2, &events);
             steps.step("Tools: Wasm target, npm packages", || tools::install(&workspace))?;
-            steps.noted("Worker: build the bundle", || bundle::build(&workspace, bundle::Kind::Production))?;
+            steps.noted("Worker: build the bundle", || bundle::build(&workspace, kind))?;
             Ok(())
         }
         Verb::Service(arguments) => service::run(&workspace, arguments),

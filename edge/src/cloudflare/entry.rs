@@ -1,13 +1,46 @@
 //! What the runtime calls, by way of `entry/index.mjs`.
 
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
+use worker::web_sys::{Request, Response};
+use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worker_sys};
+
+use super::request::ClientRequest;
+use super::{app, log, response};
+use crate::http::Incoming;
+use crate::{clean, route};
 
 /// Answers one request.
 #[event(fetch)]
-async fn fetch(_request: Request, _env: Env, _context: Context) -> Result<Response> {
-    Response::from_json(&std::collections::BTreeMap::from([("status", "ok")]))
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    let app = app(&env);
+    let handled = route::handle(&app, ClientRequest(request)).await;
+    if handled.after != route::After::Nothing {
+        context.wait_until(async move { route::after(&app, handled.after).await });
+    }
+    response::to_js(&handled.response)
+}
+
+/// Answers at once what needs neither storage nor cryptography; `undefined` sends the request on the ordinary way.
+///
+/// An asynchronous export costs a turn of the event loop and a wrapper of the request, which together are more than the work.
+#[wasm_bindgen]
+pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
+    let app = app(env);
+    let request = ClientRequest(request);
+    let authorization = request.header("authorization");
+    let tenant = request.header("x-tenant");
+    let handled = route::handle_now(&app, "POST", &request.url(), authorization.as_deref(), tenant)?;
+    let answer = response::to_js(&handled.response).ok()?;
+    if handled.after != route::After::Nothing {
+        Context::new(context).wait_until(async move { route::after(&app, handled.after).await });
+    }
+    Some(answer)
 }
 
 /// The clock's call, every minute.
 #[event(scheduled)]
-async fn scheduled(_event: ScheduledEvent, _env: Env, _context: ScheduleContext) {}
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    if let Err(error) = clean::clean(&app(&env)).await {
+        log::error("the sweep was cut off", &error.to_string());
+    }
+}

@@ -1,7 +1,67 @@
-//! The only part of the edge that names `worker`: it adapts the runtime to the ports of the core.
+//! The only part of the edge that names `worker`: it implements the ports of [`crate::platform`] over Workers, D1, KV, the
+//! rate-limit binding and WebCrypto.
 //!
-//! It decides nothing. What a request means is in the core, which compiles and is tested on the host.
+//! It decides nothing. What a request means is in the core, which compiles and is tested on the host; here stands only what no
+//! test on the host can run, one file for each port. `entry` is where the runtime comes in.
 
+mod clock;
+mod copies;
 mod entry;
 #[cfg(feature = "test-entry")]
 mod levers;
+mod limits;
+mod log;
+mod request;
+mod response;
+mod store;
+mod upstream;
+mod webcrypto;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use worker::{D1Database, Env, KvStore, RateLimiter};
+
+use crate::App;
+use crate::settings::Settings;
+
+/// What the bindings of this Worker and the globals of the runtime give.
+///
+/// Handles of D1, KV and keys may live as long as the isolate. A future may not be woken by another request, so nothing here
+/// is shared that one request could wait for in another's name.
+pub struct Cloudflare {
+    /// `DB_0`, `DB_1`, ...
+    shards: Vec<D1Database>,
+    copies: Option<KvStore>,
+    by_network: Option<RateLimiter>,
+    by_name: Option<RateLimiter>,
+    keys: webcrypto::Keys,
+}
+
+impl Cloudflare {
+    fn new(env: &Env, settings: Option<&Settings>) -> Self {
+        Self {
+            shards: (0..=u8::MAX).map_while(|shard| env.d1(&format!("DB_{shard}")).ok()).collect(),
+            copies: env.kv("KV").ok(),
+            by_network: env.rate_limiter("LIMIT_NETWORK").ok(),
+            by_name: env.rate_limiter("LIMIT_NAME").ok(),
+            keys: webcrypto::Keys::new(settings),
+        }
+    }
+}
+
+thread_local! {
+    static APP: OnceCell<Rc<App<Cloudflare>>> = const { OnceCell::new() };
+}
+
+/// The isolate's one app. Its variables and secrets are those of the deployment and cannot change while it lives.
+fn app(env: &Env) -> Rc<App<Cloudflare>> {
+    let make = || {
+        let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));
+        if let Err(fault) = &settings {
+            log::error("settings", &fault.to_string());
+        }
+        Rc::new(App::new(Cloudflare::new(env, settings.as_ref().ok()), settings))
+    };
+    APP.with(|app| Rc::clone(app.get_or_init(make)))
+}

@@ -1,0 +1,41 @@
+//! An answer, as the runtime takes it.
+
+use worker::Result;
+use worker::web_sys::{Headers, ReadableStream, Response as JsResponse, ResponseInit};
+
+use crate::http::{Body, Response};
+
+/// What a body streams from.
+pub trait Source {
+    /// The runtime's stream, where there is one.
+    fn stream(&self) -> Option<&ReadableStream>;
+}
+
+impl Source for ReadableStream {
+    fn stream(&self) -> Option<&ReadableStream> {
+        Some(self)
+    }
+}
+
+impl Source for std::convert::Infallible {
+    fn stream(&self) -> Option<&ReadableStream> {
+        None
+    }
+}
+
+/// The runtime's answer with the same status, headers and body.
+pub fn to_js<S: Source>(response: &Response<S>) -> Result<JsResponse> {
+    let headers = Headers::new()?;
+    for (name, value) in &response.headers {
+        headers.append(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(response.status);
+    init.set_headers_headers(&headers);
+    let made = match &response.body {
+        Body::Empty => JsResponse::new_with_opt_str_and_init(None, &init),
+        Body::Text(text) => JsResponse::new_with_opt_str_and_init(Some(text), &init),
+        Body::Stream(source) => JsResponse::new_with_opt_readable_stream_and_init(source.stream(), &init),
+    };
+    Ok(made?)
+}
