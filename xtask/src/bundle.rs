@@ -157,7 +157,10 @@ fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
     let glue = folder.join("edge.js");
     let text = fs::read_to_string(&glue)?;
     let plain = text.replacen("import source wasmModule from", "import wasmModule from", 1);
-    anyhow::ensure!(plain != text, "the glue has no source-phase import any more: see how it loads the module now");
+    anyhow::ensure!(
+        plain != text,
+        "the glue has no source-phase import any more: see how it loads the module now"
+    );
     fs::write(glue, plain).context("cannot write the glue")
 }
 

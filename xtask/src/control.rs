@@ -1,8 +1,8 @@
 //! Control: its binary as a server, and its command line as everything else.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -95,7 +95,10 @@ impl Control {
         let shown = self.answer(&["tenant", "show", slug, "--json"], "")?;
         let text = match shown {
             Some(text) => text,
-            None => self.made(&["tenant", "create", slug, "--name", name, "--host", host, "--issuer", issuer, "--json"], "")?,
+            None => self.made(
+                &["tenant", "create", slug, "--name", name, "--host", host, "--issuer", issuer, "--json"],
+                "",
+            )?,
         };
         serde_json::from_str(&text).context("`wardgate tenant` answered something else")
     }
@@ -115,19 +118,25 @@ impl Control {
     }
 
     fn made(&self, arguments: &[&str], input: &str) -> Result<String> {
-        self.answer(arguments, input)?.with_context(|| format!("`wardgate {}` found nothing", arguments.join(" ")))
+        self.answer(arguments, input)?
+            .with_context(|| format!("`wardgate {}` found nothing", arguments.join(" ")))
     }
 
     /// What the command printed; `None` when it says that there is no such thing.
     fn answer(&self, arguments: &[&str], input: &str) -> Result<Option<String>> {
         let mut command = self.command(arguments);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("a pipe was asked for")?.write_all(input.as_bytes())?;
         let done = child.wait_with_output()?;
         match done.status.code() {
             Some(0) => Ok(Some(String::from_utf8_lossy(&done.stdout).into_owned())),
             Some(NOT_FOUND) => Ok(None),
-            _ => bail!("`wardgate {}` failed:\n{}", arguments.join(" "), String::from_utf8_lossy(&done.stderr).trim()),
+            _ => bail!(
+                "`wardgate {}` failed:\n{}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&done.stderr).trim()
+            ),
         }
     }
 }

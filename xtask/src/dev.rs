@@ -56,7 +56,9 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     let external = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
     if options.reset {
         if external.is_some() {
-            bail!("--reset empties the state folder alone and never the database of DATABASE_URL: the two would not fit");
+            bail!(
+                "--reset empties the state folder alone and never the database of DATABASE_URL: the two would not fit"
+            );
         }
         held.empty()?;
     }
@@ -113,7 +115,9 @@ fn secrets(state: &State, options: &DevOptions, external: Option<&str>) -> Resul
         );
     }
     match (kept.managed_database, external) {
-        (true, Some(_)) => bail!("this state has a PostgreSQL of its own: unset DATABASE_URL, or use another --state"),
+        (true, Some(_)) => {
+            bail!("this state has a PostgreSQL of its own: unset DATABASE_URL, or use another --state")
+        }
         (false, None) => bail!("this state was made with DATABASE_URL, which is not set now"),
         _ => Ok(kept),
     }
@@ -179,21 +183,27 @@ fn show_news(log: &mut File) -> Result<()> {
 pub fn stop(workspace: &Workspace, option: &StateOption) -> Result<()> {
     let folder = folder(workspace, option);
     let Some(state) = State::find(&folder) else { bail!("nothing was ever started in {}", folder.display()) };
-    if let Some(dev) = state.ledger().living(DEV) {
+    let running = state.ledger().living(DEV);
+    if let Some(dev) = &running {
         dev.signal(Signal::TERM);
         // It stops three programs, each of which may take its time.
         let _ = until(PATIENCE * 4, || !dev.lives());
     }
     let Some(held) = state.hold()? else { bail!("dev does not end: {}", greeting::who_runs(&state)) };
     dev_json::remove(&held.state);
-    let stopped = held.state.ledger().clean()?;
-    println!("{}", if stopped.is_empty() { "Nothing runs.".into() } else { format!("Stopped {}.", stopped.join(", ")) });
+    let left_behind = held.state.ledger().clean()?;
+    match (running, left_behind.as_slice()) {
+        (Some(_), _) => println!("Stopped."),
+        (None, []) => println!("Nothing runs."),
+        (None, names) => println!("Stopped what the last run left behind: {}.", names.join(", ")),
+    }
     Ok(())
 }
 
 /// Asks the running `dev` to start what has ended, and waits until it has.
 pub fn restart(workspace: &Workspace, option: &StateOption) -> Result<()> {
-    let running = State::find(&folder(workspace, option)).and_then(|state| Some((state.ledger().living(DEV)?, state)));
+    let running =
+        State::find(&folder(workspace, option)).and_then(|state| Some((state.ledger().living(DEV)?, state)));
     let Some((dev, state)) = running else { bail!("no dev runs here: ./wardgate dev") };
     dev.signal(Signal::USR1);
     let whole = || DevJson::read(&state).is_some_and(|found| found.ready);

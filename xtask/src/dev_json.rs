@@ -145,7 +145,12 @@ impl DevJson {
             started_at,
             state_dir: stack.state.folder().to_owned(),
             edge: EdgeOut { url: edge.clone(), direct_url: String::new(), pid: None, workerd_pid: None },
-            control: ControlOut { url: control.clone(), metrics_url: metrics.clone(), direct: true, pid: None },
+            control: ControlOut {
+                url: control.clone(),
+                metrics_url: metrics.clone(),
+                direct: true,
+                pid: None,
+            },
             postgres: PostgresOut {
                 url: app_database.clone(),
                 owner_url: admin_database.clone(),

@@ -24,8 +24,6 @@ use crate::workspace::Workspace;
 pub enum Message {
     /// The Worker answers.
     Ready {
-        /// As a client meets it.
-        url: String,
         /// Without miniflare's entry.
         direct_url: String,
         /// workerd's own process.

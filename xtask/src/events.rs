@@ -40,7 +40,8 @@ impl Events {
     pub fn listen() -> Result<Self> {
         let (sender, receiver) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD]).context("cannot listen to signals")?;
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD]).context("cannot listen to signals")?;
         let (forward, asked) = (sender.clone(), Arc::clone(&stop));
         std::thread::spawn(move || {
             for signal in signals.forever() {

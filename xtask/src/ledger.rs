@@ -103,7 +103,11 @@ impl Ledger {
 
     /// The living process of this name.
     pub fn living(&self, name: &str) -> Option<Identity> {
-        self.entries().into_iter().map(|entry| (entry.name, entry.identity)).find(|(n, i)| n == name && i.lives()).map(|(_, i)| i)
+        self.entries()
+            .into_iter()
+            .map(|entry| (entry.name, entry.identity))
+            .find(|(n, i)| n == name && i.lives())
+            .map(|(_, i)| i)
     }
 
     /// Writes a process down, in place of an earlier one of that name.
@@ -112,7 +116,8 @@ impl Ledger {
         let mut entries = self.entries();
         entries.retain(|entry| entry.name != name);
         entries.push(Entry { name: name.to_owned(), identity, signal: signal.as_raw() });
-        write_private(&self.file, &serde_json::to_vec_pretty(&entries)?).context("cannot write down what was started")
+        write_private(&self.file, &serde_json::to_vec_pretty(&entries)?)
+            .context("cannot write down what was started")
     }
 
     /// Stops whatever still lives, last started first, and returns the names. Ourselves we spare.
@@ -131,7 +136,9 @@ impl Ledger {
     /// Forgets everything.
     pub fn clear(&self) -> Result<()> {
         match fs::remove_file(&self.file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("cannot clear the ledger"),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("cannot clear the ledger")
+            }
             _ => Ok(()),
         }
     }

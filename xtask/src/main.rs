@@ -6,10 +6,12 @@
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
 mod bundle;
+mod check;
 mod cli;
 mod control;
 mod dev;
 mod dev_json;
+mod doctor;
 mod edge;
 mod events;
 mod greeting;
@@ -19,12 +21,15 @@ mod postgres;
 mod program;
 mod readiness;
 mod run;
+mod scratch;
 mod secrets;
+mod server;
 mod service;
 mod settings;
 mod stack;
 mod state;
 mod steps;
+mod test;
 mod tools;
 mod wait;
 mod workspace;
@@ -68,6 +73,9 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Service(arguments) => service::run(&workspace, arguments),
-        Verb::Test(_) | Verb::Check | Verb::Doctor(_) | Verb::Postgres(_) => anyhow::bail!("not here"),
+        Verb::Test(options) => test::run(&workspace, options),
+        Verb::Check => check::run(&workspace),
+        Verb::Doctor(option) => doctor::run(&workspace, option),
+        Verb::Postgres(options) => server::run(&workspace, options),
     }
 }

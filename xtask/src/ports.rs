@@ -42,7 +42,9 @@ impl Ports {
     pub fn ensure_free(self) -> Result<()> {
         let taken = |&(_, port): &(&str, u16)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err();
         if let Some((whose, port)) = self.all().into_iter().find(taken) {
-            bail!("port {port}, which is for {whose}, is taken by another program: choose others with --port-base N");
+            bail!(
+                "port {port}, which is for {whose}, is taken by another program: choose others with --port-base N"
+            );
         }
         Ok(())
     }

@@ -49,7 +49,9 @@ impl Place {
     fn of(workspace: &Workspace, state: &State) -> Result<Self> {
         let package = postgres_package(workspace);
         if !package.join("native/bin/postgres").is_file() {
-            bail!("npm brought no PostgreSQL for this machine: set DATABASE_URL to a server whose user may create roles");
+            bail!(
+                "npm brought no PostgreSQL for this machine: set DATABASE_URL to a server whose user may create roles"
+            );
         }
         let native = if is_root() { copy_for_nobody(&package)? } else { package.join("native") };
         Ok(Self { binaries: native.join("bin"), data: data_folder(state) })
@@ -69,7 +71,13 @@ pub fn binaries(workspace: &Workspace, state: &State) -> Result<PathBuf> {
 }
 
 /// Starts the state's cluster on this port, making it first where there is none, and returns when it takes connections.
-pub fn start(workspace: &Workspace, state: &State, port: u16, password: &str, keep: Durability) -> Result<Running> {
+pub fn start(
+    workspace: &Workspace,
+    state: &State,
+    port: u16,
+    password: &str,
+    keep: Durability,
+) -> Result<Running> {
     let place = Place::of(workspace, state)?;
     // By way of the state folder: data that lies elsewhere and is not linked from it belongs to a folder deleted by hand.
     if !state.path("postgres").join("PG_VERSION").is_file() {
@@ -90,7 +98,8 @@ pub fn start(workspace: &Workspace, state: &State, port: u16, password: &str, ke
 
 fn launch(place: &Place, state: &State, port: u16, keep: Durability) -> Result<Running> {
     let mut program = Program::unprivileged("postgres", place.binaries.join("postgres"), Signal::INT);
-    let command = program.command().current_dir("/").arg("-D").arg(&place.data).args(["-p", &port.to_string()]);
+    let command =
+        program.command().current_dir("/").arg("-D").arg(&place.data).args(["-p", &port.to_string()]);
     // No socket: its folder would have to be short, private and reachable at once. Loopback asks for the password instead.
     for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
         command.args(["-c", setting]);
@@ -116,7 +125,9 @@ fn wait_until_ready(mut running: Running, place: &Place, state: &State) -> Resul
     });
     match (ended, waited) {
         (None, Ok(())) => Ok(running),
-        _ => bail!("PostgreSQL did not start; the end of its log:\n{}", log_tail(&state.log_path("postgres"))),
+        _ => {
+            bail!("PostgreSQL did not start; the end of its log:\n{}", log_tail(&state.log_path("postgres")))
+        }
     }
 }
 

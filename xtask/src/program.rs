@@ -67,7 +67,8 @@ impl Program {
 
     /// A process group of its own keeps the terminal's Ctrl-C away: we stop things in order.
     fn spawn(mut self, state: &State) -> Result<Running> {
-        let child = self.command.process_group(0).spawn().with_context(|| format!("cannot start {}", self.name))?;
+        let child =
+            self.command.process_group(0).spawn().with_context(|| format!("cannot start {}", self.name))?;
         state.ledger().record(self.name, child.id(), self.stop)?;
         let identity = Identity::of(child.id());
         Ok(Running { name: self.name, child, identity, stop: self.stop })
@@ -92,7 +93,9 @@ impl Running {
 
     /// Asks it to end and waits until it has.
     pub fn stop(&mut self) {
-        if self.ended().is_none() && let Some(identity) = &self.identity {
+        if self.ended().is_none()
+            && let Some(identity) = &self.identity
+        {
             identity.end(self.stop);
         }
         let _ = self.child.wait();

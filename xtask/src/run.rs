@@ -10,7 +10,8 @@ use crate::events::Stopped;
 
 /// Runs a command whose output belongs on the terminal; anything but success is an error that names it.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run {}", shown(command)))?;
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("cannot run {}", shown(command)))?;
     if status.signal() == Some(SIGINT) {
         // Ctrl-C reaches the whole foreground: it was meant for us.
         return Err(Stopped.into());
@@ -23,7 +24,8 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command quietly and returns what it printed; on failure the error carries all of it.
 pub fn output(command: &mut Command) -> Result<String> {
-    let done = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", shown(command)))?;
+    let done =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", shown(command)))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !done.status.success() {
         let errors = String::from_utf8_lossy(&done.stderr);

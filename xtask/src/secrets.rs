@@ -67,7 +67,8 @@ impl Key {
     /// The Ed25519 public key of this seed under the same name.
     pub fn public(&self) -> Result<String> {
         let (name, seed) = self.0.split_once(':').context("a key has a name")?;
-        let seed: [u8; 32] = BASE64_URL_SAFE_NO_PAD.decode(seed)?.try_into().ok().context("a seed has 32 bytes")?;
+        let seed: [u8; 32] =
+            BASE64_URL_SAFE_NO_PAD.decode(seed)?.try_into().ok().context("a seed has 32 bytes")?;
         let public = SigningKey::from_bytes(&seed).verifying_key();
         Ok(format!("{name}:{}", BASE64_URL_SAFE_NO_PAD.encode(public.as_bytes())))
     }
@@ -97,7 +98,9 @@ impl Secrets {
     /// The folder's secrets, if it has any.
     pub fn read(file: &Path) -> Result<Option<Self>> {
         match fs::read(file) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?)),
+            Ok(text) => Ok(Some(
+                serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?,
+            )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
@@ -110,7 +113,7 @@ impl Secrets {
 }
 
 /// 120 random bits in letters and digits that survive a double click, a URL and a shell.
-fn password() -> Result<String> {
+pub fn password() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let bytes = random::<24>()?;
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())

@@ -20,10 +20,12 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     }
     let mut command = Command::new(workspace.control_binary());
     // `service` only leads here: `./wardgate service --help`.
-    command.args(arguments.iter().skip(usize::from(arguments.first().is_some_and(|first| first == "service"))));
+    command
+        .args(arguments.iter().skip(usize::from(arguments.first().is_some_and(|first| first == "service"))));
     if std::env::var_os("WARDGATE_CONFIG").is_none() {
         let option = StateOption { state: std::env::var_os("WARDGATE_STATE").map(Into::into) };
-        let running = State::find(&crate::dev::folder(workspace, &option)).filter(|state| DevJson::read(state).is_some());
+        let running = State::find(&crate::dev::folder(workspace, &option))
+            .filter(|state| DevJson::read(state).is_some());
         if let Some(state) = running {
             command.env("WARDGATE_CONFIG", state.path("control.toml"));
         } else {

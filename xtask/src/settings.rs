@@ -38,7 +38,10 @@ pub struct Addresses {
 impl Addresses {
     /// Everything on this machine, but for a database that `external` names.
     pub fn new(ports: Ports, secrets: &Secrets, external: Option<&str>) -> Result<Self> {
-        let own = format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{DATABASE}", secrets.database.superuser, ports.postgres);
+        let own = format!(
+            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{DATABASE}",
+            secrets.database.superuser, ports.postgres
+        );
         let admin = external.unwrap_or(&own);
         let name = database_name(admin)?;
         let role = |role: &str, password: &str| as_user(admin, &format!("{name}_{role}"), password);
@@ -71,8 +74,12 @@ fn as_user(url: &str, user: &str, password: &str) -> Result<String> {
 fn database_name(url: &str) -> Result<String> {
     let uri: Uri = url.parse().context("the database's URL is not one")?;
     let name = uri.path().trim_start_matches('/');
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-        bail!("the database's URL must end in a name of a-z, 0-9 and _: the service's roles are named after it");
+    if name.is_empty()
+        || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    {
+        bail!(
+            "the database's URL must end in a name of a-z, 0-9 and _: the service's roles are named after it"
+        );
     }
     Ok(name.to_owned())
 }
@@ -214,8 +221,10 @@ mod tests {
         let url = "postgresql://admin:p%40ss@db.example:6432/people_1?sslmode=require";
         let addresses = Addresses::new(ports, &secrets, Some(url)).unwrap();
         assert_eq!(addresses.admin_database, url);
-        let expected =
-            format!("postgres://people_1_relay:{}@db.example:6432/people_1?sslmode=require", secrets.database.relay);
+        let expected = format!(
+            "postgres://people_1_relay:{}@db.example:6432/people_1?sslmode=require",
+            secrets.database.relay
+        );
         assert_eq!(addresses.relay_database, expected);
     }
 

@@ -63,7 +63,10 @@ impl<'a> Stack<'a> {
     ) -> Result<Self> {
         let ports = Ports::from_base(secrets.port_base);
         let addresses = Addresses::new(ports, &secrets, external)?;
-        write_private(&state.path("control.toml"), settings::control(ports, &secrets, &addresses)?.as_bytes())?;
+        write_private(
+            &state.path("control.toml"),
+            settings::control(ports, &secrets, &addresses)?.as_bytes(),
+        )?;
         write_private(&state.path("edge.vars"), settings::edge(ports, &secrets, &addresses)?.as_bytes())?;
         let control_cli = Control::of(workspace, &state);
         let (postgres, edge, control) = (None, None, None);
@@ -127,7 +130,8 @@ impl<'a> Stack<'a> {
     pub fn take_ended(&mut self) -> Vec<String> {
         let edge = self.edge.as_mut().map(|edge| &mut edge.program);
         let parts = [self.postgres.as_mut(), edge, self.control.as_mut()];
-        let ended: Vec<_> = parts.into_iter().flatten().filter_map(|part| Some((part.name, part.ended()?))).collect();
+        let ended: Vec<_> =
+            parts.into_iter().flatten().filter_map(|part| Some((part.name, part.ended()?))).collect();
         for (name, _) in &ended {
             match *name {
                 "postgres" => self.postgres = None,

@@ -47,7 +47,10 @@ impl State {
                 bail!("{} is not empty and not a state folder of Wardgate: choose another", folder.display());
             }
             fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
-            write_private(&folder.join(MARKER), b"Made by ./wardgate. Everything in this folder may be deleted by it.\n")?;
+            write_private(
+                &folder.join(MARKER),
+                b"Made by ./wardgate. Everything in this folder may be deleted by it.\n",
+            )?;
         }
         Ok(Self { folder })
     }
@@ -102,7 +105,8 @@ impl Held {
                 continue;
             }
             let path = entry.path();
-            let removed = if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed =
+                if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.with_context(|| format!("cannot delete {}", path.display()))?;
         }
         Ok(())

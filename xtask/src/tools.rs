@@ -97,7 +97,8 @@ pub fn node(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 fn is_new_enough(version: &str) -> bool {
-    let mut numbers = version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+    let mut numbers =
+        version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     found >= (22, 12)
 }
@@ -115,7 +116,8 @@ pub fn node_environment(workspace: &Workspace) -> Result<Vec<(&'static str, OsSt
     let node = node(workspace)?;
     if let Some(folder) = node.parent().filter(|folder| folder.is_absolute()) {
         let rest = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&rest)));
+        let path =
+            std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&rest)));
         environment.push(("PATH", path.context("PATH is not usable")?));
     }
     Ok(environment)

@@ -1,0 +1,132 @@
+//! `check`: what must hold of every commit beside its tests.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bundle::{self, Kind};
+use crate::control::{self, Control};
+use crate::events::Events;
+use crate::ports::DEFAULT_BASE;
+use crate::run::{output, run as run_command};
+use crate::scratch::Scratch;
+use crate::secrets::Secrets;
+use crate::stack::Stack;
+use crate::steps::Steps;
+use crate::tools::{self, WASM, node_command};
+use crate::workspace::Workspace;
+
+/// The cell whose schema the statements of every cell are checked against: cells are all alike.
+const CELL: &str = "t_platform";
+
+/// Runs every check and stops at the first that fails.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let events = Events::listen()?;
+    let mut steps = Steps::new(9, &events);
+    let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
+    steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
+    steps.step("Cargo.lock fits", || {
+        output(&mut workspace.cargo(&["metadata", "--locked", "--format-version=1"]))
+    })?;
+    steps.step("Format", || cargo(&["fmt", "--all", "--check"]))?;
+    steps.step("Lints: this machine", || {
+        cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    })?;
+    steps.step("Lints: Wasm, with and without the levers of the tests", || {
+        let edge = ["clippy", "--package", "wardgate-edge", "--package", "wardgate-shared", "--target", WASM];
+        cargo(&[&edge[..], &["--", "-D", "warnings"]].concat())?;
+        cargo(&[&edge[..], &["--features", "wardgate-edge/test-entry", "--", "-D", "warnings"]].concat())
+    })?;
+    steps.step("Documentation", || {
+        run_command(
+            workspace
+                .cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })?;
+    steps
+        .step("SQL: .sqlx is what the statements and migrations say", || sql_metadata(workspace, &events))?;
+    steps.noted("Worker: build the bundle", || bundle::build(workspace, Kind::Production))?;
+    steps.step("Worker: wrangler would deploy it", || deployable(workspace))?;
+    println!("\nEvery check passed in {}.", steps.elapsed());
+    Ok(())
+}
+
+/// Checks the statements of control against a database that was migrated just now, and compares what sqlx notes.
+fn sql_metadata(workspace: &Workspace, events: &Events) -> Result<()> {
+    control::build(workspace)?;
+    let scratch = Scratch::start(workspace)?;
+    let state = scratch.state().context("it was made just now")?;
+    let secrets = Secrets::generate(DEFAULT_BASE, false)?;
+    drop(Stack::new(workspace, events, state.clone(), secrets, Some(&scratch.database_url))?);
+    Control::of(workspace, state).migrate()?;
+
+    let fresh = state.path("sqlx");
+    fs::create_dir(&fresh)?;
+    // The macros run only where the crate is compiled, and its sources have not changed.
+    let touched = fs::File::options().append(true).open(workspace.root.join("control/src/lib.rs"))?;
+    touched.set_modified(fs::metadata(state.folder())?.modified()?)?;
+    let mut check = workspace.cargo(&["check", "--package", "wardgate-control", "--lib"]);
+    check.env("SQLX_OFFLINE_DIR", &fresh).env_remove("SQLX_OFFLINE");
+    check.env(
+        "CONTROL_BUILD_DATABASE_URL",
+        format!("{}?options=-csearch_path%3D{CELL}", scratch.database_url),
+    );
+    run_command(&mut check)?;
+    compare(&workspace.root.join(".sqlx"), &fresh)
+}
+
+/// Both folders hold the same files with the same content.
+fn compare(kept: &Path, fresh: &Path) -> Result<()> {
+    let (kept_files, fresh_files) = (read_all(kept)?, read_all(fresh)?);
+    if fresh_files.is_empty() {
+        bail!("no statement was checked: does control still read CONTROL_BUILD_DATABASE_URL?");
+    }
+    if kept_files != fresh_files {
+        bail!(
+            ".sqlx is not what the statements and migrations say: control/README.md says how to make it anew"
+        );
+    }
+    Ok(())
+}
+
+fn read_all(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        files.push((entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Everything but the upload: wrangler reads wrangler.toml, bundles, and says what it would bind.
+fn deployable(workspace: &Workspace) -> Result<()> {
+    let out = tempfile::tempdir()?;
+    let mut wrangler = node_command(workspace)?;
+    wrangler
+        .arg(workspace.npm("wrangler/bin/wrangler.js"))
+        .args(["deploy", "--dry-run", "--outdir"])
+        .arg(out.path());
+    output(wrangler.current_dir(&workspace.root)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_difference_between_the_folders_shows() {
+        let (kept, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert!(compare(kept.path(), fresh.path()).is_err(), "nothing checked is not fresh");
+        for folder in [&kept, &fresh] {
+            fs::write(folder.path().join("query-1.json"), "{}").unwrap();
+        }
+        compare(kept.path(), fresh.path()).unwrap();
+        fs::write(fresh.path().join("query-2.json"), "{}").unwrap();
+        assert!(compare(kept.path(), fresh.path()).is_err());
+        fs::write(kept.path().join("query-2.json"), "{ }").unwrap();
+        assert!(compare(kept.path(), fresh.path()).is_err());
+    }
+}

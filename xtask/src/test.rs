@@ -1,0 +1,54 @@
+//! `test`: every test there is, against a PostgreSQL and a Worker of its own.
+
+use anyhow::Result;
+
+use crate::bundle::{self, Kind};
+use crate::cli::TestOptions;
+use crate::events::{Events, Stopped};
+use crate::run::run as run_command;
+use crate::scratch::Scratch;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use crate::{edge, postgres, tools};
+
+/// Sets up and runs cargo's tests.
+pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
+    let events = Events::listen()?;
+    let mut steps = Steps::new(5, &events);
+    steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
+    steps.noted("Worker: build the bundle of the tests", || bundle::build(workspace, Kind::Test))?;
+    // One selection of packages for building and running: another would be another set of features, and built anew.
+    steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
+    let scratch = steps.step("PostgreSQL: start one for the tests", || Scratch::start(workspace))?;
+    let passed = steps.step("Tests: run", || run_tests(workspace, options, &scratch));
+    println!(
+        "\n{} in {}.",
+        if passed.is_ok() { "Every test passed" } else { "Not every test passed" },
+        steps.elapsed()
+    );
+    match passed {
+        Err(error) if error.is::<Stopped>() => Ok(()),
+        other => other,
+    }
+}
+
+/// What the tests need to find is in their environment; what they must not find is taken out of it.
+fn run_tests(workspace: &Workspace, options: &TestOptions, scratch: &Scratch) -> Result<()> {
+    let mut cargo = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if let Some(name) = &options.only {
+        cargo.arg(name);
+    }
+    for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_TENANT", "WARDGATE_STATE"] {
+        cargo.env_remove(other);
+    }
+    cargo.env("WARDGATE_TEST_DATABASE_URL", &scratch.database_url);
+    cargo.env("WARDGATE_TEST_BIN", workspace.control_binary());
+    cargo.env("WARDGATE_TEST_EDGE_BUNDLE", Kind::Test.folder(workspace));
+    cargo.env("WARDGATE_TEST_NODE", tools::node(workspace)?);
+    cargo.env("WARDGATE_TEST_WORKERD_SCRIPT", edge::script(workspace));
+    cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
+    if let Some(state) = scratch.state() {
+        cargo.env("WARDGATE_TEST_POSTGRES_BIN", postgres::binaries(workspace, state)?);
+    }
+    run_command(&mut cargo)
+}
