@@ -11,8 +11,7 @@ use shared::refusal::Refusal;
 
 use crate::feed::ShardRow;
 use crate::http::Answer;
-use crate::login::read;
-use crate::platform::Platform;
+use crate::platform::{Platform, read};
 use crate::{App, millis, sql};
 
 #[derive(Deserialize)]

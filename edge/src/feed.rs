@@ -143,19 +143,26 @@ impl Knowledge {
     }
 
     /// Takes in a feed read that began at `read_at` and asked for at most `limit` rows.
+    ///
+    /// Reads of several requests may end in another order than they began: one that is overtaken
+    /// by a younger one tells nothing, and rows that are known already are not applied again.
     pub fn apply(&mut self, read_at: u64, shard: &ShardRow, rows: &[FeedRow], limit: usize) {
+        if read_at < self.as_of || (read_at == self.as_of && shard.head < self.cursor) {
+            return;
+        }
         let reborn = self.incarnation != shard.incarnation || shard.head < self.cursor;
         let missed = shard.head > self.cursor && shard.oldest.is_none_or(|oldest| oldest > self.cursor + 1);
         let too_many = rows.len() >= limit && rows.last().is_some_and(|last| last.seq < shard.head);
         if reborn || missed || too_many {
             self.forget(shard);
         } else {
-            for row in rows {
+            let cursor = self.cursor;
+            for row in rows.iter().filter(|row| row.seq > cursor) {
                 self.apply_row(row);
             }
             self.cursor = shard.head.max(rows.last().map_or(0, |last| last.seq));
         }
-        self.as_of = self.as_of.max(read_at);
+        self.as_of = read_at;
         self.lease_until = 0;
         self.prune(read_at);
     }
@@ -181,10 +188,17 @@ impl Knowledge {
 
     /// Meets a tenant: its document, and the denials that live. The first meeting of all also
     /// says where the feed is.
-    pub fn meet(&mut self, read_at: u64, shard: &ShardRow, known: Rc<Known>, denials: &[FeedRow]) {
-        if self.as_of == 0 || self.incarnation != shard.incarnation {
+    ///
+    /// False if a feed read has overtaken the question: it may have passed over denials of this
+    /// tenant, which was not met then, so the question has to be asked again.
+    #[must_use]
+    pub fn meet(&mut self, read_at: u64, shard: &ShardRow, known: Rc<Known>, denials: &[FeedRow]) -> bool {
+        if self.as_of == 0 || (self.incarnation != shard.incarnation && read_at >= self.as_of) {
             self.forget(shard);
             self.as_of = read_at;
+        }
+        if self.incarnation != shard.incarnation || shard.head < self.cursor {
+            return false;
         }
         self.make_room();
         let revision = known.tenant.revision();
@@ -201,6 +215,7 @@ impl Knowledge {
             met.apply_row(row);
         }
         self.met.insert(id, met);
+        true
     }
 
     fn make_room(&mut self) {
@@ -218,6 +233,13 @@ impl Knowledge {
             self.names.clear();
         }
         self.names.insert(name.to_owned(), tenant);
+    }
+
+    /// Remembers that a name was nobody's, unless a feed read has overtaken the question.
+    pub fn nobody(&mut self, name: &str, shard: &ShardRow) {
+        if self.incarnation == shard.incarnation && shard.head >= self.cursor {
+            self.name(name, None);
+        }
     }
 
     /// Forgets whose a name is.
@@ -366,7 +388,7 @@ mod tests {
     fn met() -> (Knowledge, Rc<Known>) {
         let known = Rc::new(known());
         let mut knowledge = Knowledge::default();
-        knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), &[]);
+        assert!(knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), &[]));
         (knowledge, known)
     }
 
@@ -421,6 +443,28 @@ mod tests {
         let (mut knowledge, known) = met();
         knowledge.apply(10_500, &shard("a", 5, None), &[], 100);
         assert!(knowledge.known(known.tenant.id, 0).is_some(), "nothing was missed");
+    }
+
+    #[test]
+    fn a_read_that_was_overtaken_weakens_nothing() {
+        let (mut knowledge, known) = met();
+        let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
+        let (first, second) =
+            (person(6, &known, user, "active", 1, 0), person(7, &known, user, "active", 2, 0));
+        knowledge.apply(10_600, &shard("a", 7, Some(1)), &[first.clone(), second], 100);
+        for read_at in [10_500, 10_600] {
+            knowledge.apply(read_at, &shard("a", 6, Some(1)), std::slice::from_ref(&first), 100);
+            assert_eq!(knowledge.judge(known.tenant.id, user, sid, 1), Err(TokenFault::Blacklisted));
+            assert_eq!(knowledge.cursor(), 7);
+        }
+    }
+
+    #[test]
+    fn a_meeting_that_a_feed_read_overtook_is_held_again() {
+        let (mut knowledge, known) = met();
+        knowledge.apply(10_600, &shard("a", 6, Some(1)), &[], 100);
+        assert!(!knowledge.meet(10_500, &shard("a", 5, Some(1)), known.clone(), &[]));
+        assert!(knowledge.meet(10_700, &shard("a", 6, Some(1)), known, &[]));
     }
 
     #[test]

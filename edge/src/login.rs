@@ -16,7 +16,7 @@ use shared::seal::Sealed;
 use crate::access::{Subject, issue};
 use crate::body::Fields;
 use crate::http::Answer;
-use crate::platform::{Limit, Platform, Rows as _};
+use crate::platform::{Limit, Platform, read};
 use crate::session::FamilyRow;
 use crate::sql::Statement;
 use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
@@ -181,15 +181,6 @@ async fn reserve_batch<P: Platform>(
     let state = read::<P, StateRow>(&rows, 3)?;
     let state = StateRow::compare(state.first(), known);
     Ok((rows, state))
-}
-
-/// The rows of one statement of a batch.
-pub(crate) fn read<P: Platform, T: serde::de::DeserializeOwned>(
-    rows: &[P::Rows],
-    at: usize,
-) -> Result<Vec<T>, Refusal> {
-    let rows = rows.get(at).ok_or_else(Refusal::unavailable)?;
-    rows.read().map_err(|_| Refusal::unavailable())
 }
 
 fn reserved<P: Platform>(

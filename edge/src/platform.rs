@@ -8,6 +8,7 @@ use std::future::Future;
 
 use serde::de::DeserializeOwned;
 use shared::ids::TenantId;
+use shared::refusal::Refusal;
 use shared::tenant::SigningKey;
 
 use crate::http::{Incoming, Outgoing, Response};
@@ -131,3 +132,12 @@ pub trait Upstream {
 /// Everything the edge needs of the world.
 pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream {}
 impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream> Platform for T {}
+
+/// The rows of one statement of a batch, in the order of its statements.
+///
+/// # Errors
+/// 503 where the database answered something else.
+pub fn read<P: Platform, T: DeserializeOwned>(rows: &[P::Rows], at: usize) -> Result<Vec<T>, Refusal> {
+    let rows = rows.get(at).ok_or_else(Refusal::unavailable)?;
+    rows.read().map_err(|_| Refusal::unavailable())
+}

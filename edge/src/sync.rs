@@ -12,8 +12,7 @@ use shared::refusal::{Code, Refusal};
 
 use crate::feed::ShardRow;
 use crate::http::Answer;
-use crate::login::read;
-use crate::platform::{Platform, StoreError};
+use crate::platform::{Platform, StoreError, read};
 use crate::sql::Statement;
 use crate::tenants::{NAMES_SHARD, document_key, name_key};
 use crate::{App, millis, sql};

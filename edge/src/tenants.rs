@@ -16,7 +16,7 @@ use shared::tenant::{Root, Status, Tenant};
 use shared::token::RefreshKey;
 
 use crate::feed::{FeedRow, Freshness, ShardRow};
-use crate::platform::{Platform, Rows as _, StoreError};
+use crate::platform::{Platform, Rows as _, StoreError, read};
 use crate::settings::Settings;
 use crate::{App, sql};
 
@@ -243,12 +243,34 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Questions in a row that a feed read may overtake before a request gives up.
+const MEETINGS: usize = 3;
+
 /// Meets a tenant: one question for its revision (with its document, unless KV's copy is that
 /// revision), the denials that live, and where the feed is.
 async fn meet<P: Platform>(app: &App<P>, name: &str) -> Result<Rc<Known>, Refusal> {
-    let read_at = app.platform.now_ms();
     let copy = copy_of(app, name).await;
-    let (id, history, rev) = match &copy {
+    for _ in 0..MEETINGS {
+        let read_at = app.platform.now_ms();
+        let (shard, row, denials) = ask(app, name, copy.as_ref()).await?;
+        let Some(row) = row else {
+            app.knowledge.borrow_mut().nobody(name, &shard);
+            return Err(Refusal::not_found());
+        };
+        let known = Rc::new(open(app, row, copy.clone())?);
+        let mut knowledge = app.knowledge.borrow_mut();
+        if knowledge.meet(read_at, &shard, known.clone(), &denials) {
+            knowledge.name(name, Some(known.tenant.id));
+            return Ok(known);
+        }
+    }
+    Err(Refusal::unavailable())
+}
+
+type Introduction = (ShardRow, Option<TenantRow>, Vec<FeedRow>);
+
+async fn ask<P: Platform>(app: &App<P>, name: &str, copy: Option<&Tenant>) -> Result<Introduction, Refusal> {
+    let (id, history, rev) = match copy {
         Some(tenant) => (tenant.id.to_string(), tenant.history, tenant.doc_rev),
         None => (String::new(), 0, 0),
     };
@@ -258,23 +280,8 @@ async fn meet<P: Platform>(app: &App<P>, name: &str) -> Result<Rc<Known>, Refusa
         sql::DENIALS_BY_NAME.bind([name.into()]),
     ];
     let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
-    let [shard_rows, tenant_rows, denial_rows] = rows.as_slice() else { return Err(Refusal::unavailable()) };
-    let shard = shard_rows
-        .read::<ShardRow>()
-        .ok()
-        .and_then(|mut rows| rows.pop())
-        .ok_or_else(Refusal::unavailable)?;
-    let tenants = tenant_rows.read::<TenantRow>().map_err(|_| Refusal::unavailable())?;
-    let denials = denial_rows.read::<FeedRow>().map_err(|_| Refusal::unavailable())?;
-    let Some(row) = tenants.into_iter().next() else {
-        app.knowledge.borrow_mut().name(name, None);
-        return Err(Refusal::not_found());
-    };
-    let known = Rc::new(open(app, row, copy)?);
-    let mut knowledge = app.knowledge.borrow_mut();
-    knowledge.meet(read_at, &shard, known.clone(), &denials);
-    knowledge.name(name, Some(known.tenant.id));
-    Ok(known)
+    let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
+    Ok((shard, read::<P, TenantRow>(&rows, 1)?.pop(), read::<P, FeedRow>(&rows, 2)?))
 }
 
 /// The copy that KV may have of a name's tenant.
@@ -303,9 +310,7 @@ pub fn document_key(tenant: TenantId) -> String {
 pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Known>, Refusal> {
     let statement = sql::DOCUMENT.bind([tenant.to_string().into()]);
     let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let rows = rows.first().map(|rows| rows.read::<TenantRow>());
-    let Some(Ok(rows)) = rows else { return Err(Refusal::unavailable()) };
-    let row = rows.into_iter().next().ok_or_else(Refusal::not_found)?;
+    let row = read::<P, TenantRow>(&rows, 0)?.pop().ok_or_else(Refusal::not_found)?;
     let known = Rc::new(open(app, row, None)?);
     app.knowledge.borrow_mut().renew(known.clone());
     Ok(known)
