@@ -19,7 +19,7 @@ pub struct JsonError(String);
 ///
 /// # Errors
 /// Not JSON, not UTF-8, a key twice in one object, or nested deeper than
-/// [`JSON_DEPTH`](crate::limits::JSON_DEPTH).
+/// [`JSON_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: JSON_DEPTH }.deserialize(&mut deserializer);
