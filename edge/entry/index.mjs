@@ -22,8 +22,7 @@ export default {
   async fetch(request, env, context) {
     try {
       // What needs neither storage nor cryptography is answered without a turn of the event loop.
-      const answer = request.method === "POST" ? edge.fetch_now(request, env, context) : undefined;
-      return answer ?? (await edge.fetch(request, env, context));
+      return edge.fetch_now(request, env, context) ?? (await edge.fetch(request, env, context));
     } catch (error) {
       return internalError(request, error);
     }

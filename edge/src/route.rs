@@ -1,6 +1,8 @@
 //! Every path on one screen: which request is for what, at which tenant, and what every answer has
 //! in common.
 
+use std::convert::Infallible;
+
 use shared::events::DrainIn;
 use shared::limits::REQUEST_ID_BYTES;
 use shared::push::{Command, Push};
@@ -13,7 +15,7 @@ use crate::keys::Cached;
 use crate::login::Form;
 use crate::platform::Platform;
 use crate::settings::{Role, Settings};
-use crate::tenants::{Named, find_fresh};
+use crate::tenants::{Found, Named, find_fresh, find_now};
 use crate::{App, body, drain, forward, health, keys, login, logout, refresh, signed, sync, validate};
 
 /// What a path is, once the prefix is off. Each belongs to one or more roles.
@@ -250,7 +252,7 @@ pub async fn after<P: Platform>(app: &App<P>, due: After) {
     }
 }
 
-fn request_id<P: Platform>(app: &App<P>, request: &P::Request) -> String {
+fn request_id<P: Platform>(app: &App<P>, request: &impl Incoming) -> String {
     let plain = |id: &String| {
         (1..=REQUEST_ID_BYTES).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -422,6 +424,19 @@ async fn edge<P: Platform>(
     }
 }
 
+fn published(
+    endpoint: Endpoint,
+    found: &Found,
+    request: &impl Incoming,
+    cached: Cached,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    if endpoint == Endpoint::Jwks {
+        return Ok(keys::jwks(&found.known, request.header("if-none-match").as_deref(), cached));
+    }
+    keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, cached)
+}
+
 async fn validate_route<P: Platform>(
     app: &App<P>,
     target: &Target,
@@ -482,28 +497,32 @@ fn finish<S>(
     response
 }
 
-/// What the synchronous export serves: a `validate` by Bearer that needs neither storage nor
-/// cryptography. `None` sends the request on the ordinary way.
-pub fn handle_now<P: Platform>(
-    app: &App<P>,
-    method: &str,
-    url: &str,
-    authorization: Option<&str>,
-    x_tenant: Option<String>,
-) -> Option<Handled<std::convert::Infallible>> {
+/// What the synchronous export serves: `validate` by Bearer, keys and liveness, where neither storage
+/// nor cryptography is needed. `None` sends the request on the ordinary way.
+pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Handled<Infallible>> {
+    let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
-    let token = authorization?.strip_prefix("Bearer ")?;
-    let target = target(settings, url, x_tenant, String::new())?;
-    if method != "POST" || endpoint(settings.role, &target.path) != Some(Endpoint::Validate) {
-        return None;
-    }
     let now_ms = app.platform.now_ms();
-    let validated = validate::validate_now(app, &target.named, token, now_ms)?;
-    let mut answer = validated.answer;
-    answer.set("Wardgate-State-Age", state_age(app, now_ms));
-    answer.set("Cache-Control", String::from("no-store"));
-    let after = if validated.refresh_after { After::ReadFeed } else { After::Nothing };
-    Some(Handled { response: answer.into_stream(), after })
+    let target = target(settings, &url, request.header("x-tenant"), String::new())?;
+    let (answer, refresh_after) = match (method.as_str(), endpoint(settings.role, &target.path)?) {
+        ("POST", Endpoint::Validate) => {
+            let Bearer::Token(token) = Bearer::read(request) else { return None };
+            let validated = validate::validate_now(app, &target.named, &token, now_ms)?;
+            let mut answer = validated.answer;
+            answer.set("Wardgate-State-Age", state_age(app, now_ms));
+            (answer, validated.refresh_after)
+        }
+        ("GET", endpoint @ (Endpoint::Jwks | Endpoint::PublicKey)) => {
+            let found = find_now(app, &target.named, now_ms)?.ok()?;
+            (published(endpoint, &found, request, target.cached, now_ms).ok()?, found.refresh_after)
+        }
+        ("GET", Endpoint::Healthz) => (health::healthz(), false),
+        _ => return None,
+    };
+    let request_id = request_id(app, request);
+    let response = finish(answer.into_stream(), None, &method, &request_id);
+    let after = if refresh_after { After::ReadFeed } else { After::Nothing };
+    Some(Handled { response, after })
 }
 
 #[cfg(test)]

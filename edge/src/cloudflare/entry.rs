@@ -6,7 +6,6 @@ use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worke
 
 use super::request::ClientRequest;
 use super::{app, log, response};
-use crate::http::Incoming;
 use crate::{clean, route};
 
 /// Answers one request.
@@ -26,10 +25,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 #[wasm_bindgen]
 pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
     let app = app(env);
-    let request = ClientRequest(request);
-    let authorization = request.header("authorization");
-    let tenant = request.header("x-tenant");
-    let handled = route::handle_now(&app, "POST", &request.url(), authorization.as_deref(), tenant)?;
+    let handled = route::handle_now(&app, &ClientRequest(request))?;
     let answer = response::to_js(&handled.response).ok()?;
     if handled.after != route::After::Nothing {
         Context::new(context).wait_until(async move { route::after(&app, handled.after).await });
