@@ -21,6 +21,7 @@ pub fn clock_shift_ms() -> f64 {
 
 /// Panics, to show what a panic does to a neighbour.
 #[wasm_bindgen]
+#[expect(clippy::panic, reason = "what it is for")]
 pub fn panic_on_demand() {
     panic!("on demand");
 }

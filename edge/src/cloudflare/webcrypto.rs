@@ -133,7 +133,7 @@ async fn import(key: &SigningKey) -> Result<CryptoKey, JsValue> {
 }
 
 async fn imported(promise: Promise) -> Result<CryptoKey, JsValue> {
-    Ok(JsFuture::from(promise).await?.dyn_into()?)
+    JsFuture::from(promise).await?.dyn_into()
 }
 
 fn rs256() -> Result<Object, JsValue> {
