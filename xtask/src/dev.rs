@@ -45,7 +45,10 @@ pub fn run(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     }
     let events = Events::listen()?;
     match run_held(workspace, &held, options, &events) {
-        Err(error) if error.is::<Stopped>() || events.go_on().is_err() => Ok(println!("\nStopped.")),
+        Err(error) if error.is::<Stopped>() || events.go_on().is_err() => {
+            println!("\nStopped.");
+            Ok(())
+        }
         other => other,
     }
 }
