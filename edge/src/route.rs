@@ -16,7 +16,9 @@ use crate::login::Form;
 use crate::platform::Platform;
 use crate::settings::{Role, Settings};
 use crate::tenants::{Found, Named, find_fresh, find_now};
-use crate::{App, body, drain, forward, health, keys, login, logout, refresh, signed, sync, validate};
+use crate::{
+    App, body, drain, forward, health, keys, login, logout, network, refresh, signed, sync, validate,
+};
 
 /// What a path is, once the prefix is off. Each belongs to one or more roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,12 +177,13 @@ impl<'a> Parts<'a> {
 ///
 /// The host of a tenant first; on shared hosts the prefix `/t/<slug>`, then `X-Tenant`, then the
 /// default tenant. A header that contradicts host or prefix is an unknown tenant.
-fn target(settings: &Settings, url: &str, x_tenant: Option<String>, request_id: String) -> Option<Target> {
+fn target(settings: &Settings, request: &impl Incoming, url: &str, request_id: String) -> Option<Target> {
+    let (x_tenant, network) = (request.header("x-tenant"), network::of(&request.client()));
     let parts = Parts::of(url)?;
     let host = parts.host.to_ascii_lowercase();
     let query = parts.query.to_owned();
     if !settings.shared_hosts.contains(&host) {
-        let named = Named { name: format!("host:{host}"), also_slug: x_tenant };
+        let named = Named { name: format!("host:{host}"), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
         return Some(Target { named, cached: Cached::ByUrl, path, query, base, request_id });
     }
@@ -199,7 +202,7 @@ fn target(settings: &Settings, url: &str, x_tenant: Option<String>, request_id: 
     };
     // A slug that cannot be one is nobody's; it is not even asked for.
     let slug = shared::ids::Slug::parse(&slug).ok()?;
-    let named = Named { name: format!("slug:{slug}"), also_slug: None };
+    let named = Named { name: format!("slug:{slug}"), also_slug: None, network };
     Some(Target { named, cached, path, query, base, request_id })
 }
 
@@ -271,7 +274,7 @@ fn place<P: Platform>(
 ) -> Result<(Endpoint, Target), Refusal> {
     let path = Parts::of(url).map(|parts| parts.path.to_owned()).unwrap_or_default();
     let bare = |endpoint| {
-        let named = Named { name: String::new(), also_slug: None };
+        let named = Named { name: String::new(), also_slug: None, network: String::new() };
         let query = Parts::of(url).map(|parts| parts.query.to_owned()).unwrap_or_default();
         let base = String::new();
         let request_id = request_id.clone();
@@ -286,8 +289,7 @@ fn place<P: Platform>(
     if let Some(endpoint @ (Endpoint::Push | Endpoint::Command | Endpoint::Drain)) = inside {
         return Ok(bare(endpoint));
     }
-    let target = target(settings, url, request.header("x-tenant"), request_id.clone())
-        .ok_or_else(Refusal::not_found)?;
+    let target = target(settings, request, url, request_id.clone()).ok_or_else(Refusal::not_found)?;
     let endpoint = endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)?;
     match endpoint {
         Endpoint::Push | Endpoint::Command | Endpoint::Drain => Err(Refusal::not_found()),
@@ -503,7 +505,7 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
     let now_ms = app.platform.now_ms();
-    let target = target(settings, &url, request.header("x-tenant"), String::new())?;
+    let target = target(settings, request, &url, String::new())?;
     let (answer, refresh_after) = match (method.as_str(), endpoint(settings.role, &target.path)?) {
         ("POST", Endpoint::Validate) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };

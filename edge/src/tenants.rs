@@ -16,7 +16,7 @@ use shared::tenant::{Root, Status, Tenant};
 use shared::token::RefreshKey;
 
 use crate::feed::{FeedRow, Freshness, ShardRow};
-use crate::platform::{Platform, Rows as _, StoreError, read};
+use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
 use crate::settings::Settings;
 use crate::{App, sql};
 
@@ -106,6 +106,9 @@ pub struct Named {
     pub name: String,
     /// A slug that the tenant must have besides, from `X-Tenant` on a tenant's own host.
     pub also_slug: Option<String>,
+    /// The network that asks: a name that this isolate does not know costs a read, which a stranger
+    /// with many invented names must not have for nothing.
+    pub network: String,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +167,7 @@ pub async fn find_fresh<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -
     }
     let known = match in_memory(app, named, now_ms) {
         Some(known) => known?,
-        None => meet(app, &named.name).await?,
+        None => meet(app, named).await?,
     };
     served(known, named, false)
 }
@@ -248,7 +251,11 @@ const MEETINGS: usize = 3;
 
 /// Meets a tenant: one question for its revision (with its document, unless KV's copy is that
 /// revision), the denials that live, and where the feed is.
-async fn meet<P: Platform>(app: &App<P>, name: &str) -> Result<Rc<Known>, Refusal> {
+async fn meet<P: Platform>(app: &App<P>, named: &Named) -> Result<Rc<Known>, Refusal> {
+    let name = named.name.as_str();
+    if !app.platform.admits(Limit::Network, &format!("meet/{}", named.network)).await {
+        return Err(Refusal::throttled(60));
+    }
     let copy = copy_of(app, name).await;
     for _ in 0..MEETINGS {
         let read_at = app.platform.now_ms();

@@ -129,6 +129,22 @@ fn the_binding_stands_in_front_of_storage_and_hash() {
 }
 
 #[test]
+fn invented_tenants_cost_storage_only_within_the_networks_limit() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    acme.sign_in("ada");
+    world.memory().limited.set(Some(Limit::Network));
+    let batches = world.memory().batches.get();
+    for slug in ["nobody", "nobody-else"] {
+        let url = format!("https://auth.example/t/{slug}/.well-known/jwks.json");
+        world.send(super::fixture::Request::new("GET", &url)).expect(429);
+    }
+    world.send(acme.request("GET", "/.well-known/jwks.json")).expect(200);
+    assert_eq!(world.memory().batches.get(), batches);
+}
+
+#[test]
 fn what_changes_while_the_hash_runs_wins() {
     let world = World::new();
     let acme = world.tenant("acme");
