@@ -56,6 +56,28 @@ fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
+/// An error with everything it came from, on one line: for logs and the command line, never for a
+/// body.
+pub struct Chain<'a>(&'a dyn std::error::Error);
+
+/// See [`Chain`].
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> Chain<'_> {
+    Chain(error)
+}
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(inner) = source {
+            write!(f, ": {inner}")?;
+            source = inner.source();
+        }
+        Ok(())
+    }
+}
+
 /// Gives a violated constraint its meaning at the query, so that nobody asks first and races.
 pub trait OnConstraint<T> {
     /// The domain's error where `constraint` was violated; every other error stays what it is.

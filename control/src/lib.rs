@@ -15,6 +15,7 @@ pub mod http;
 pub mod keys;
 pub mod passwords;
 pub mod personal;
+pub mod roles;
 pub mod serve;
 pub mod settings;
 pub mod setup;

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::control::Control;
 use crate::edges::{drain, pusher, status, sweep};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::tenants::provision;
 use crate::{db, http, keys};
 
@@ -79,7 +79,7 @@ async fn bind(variable: &'static str, address: std::net::SocketAddr) -> Result<T
 async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
     match db::refuse_exempt(control.db.app(), &control.roles).await {
         Err(failure) if failure.is_passing() => {
-            tracing::warn!(error = &failure as &dyn std::error::Error, "the database is not there yet");
+            tracing::warn!(error = %chain(&failure), "the database is not there yet");
             Ok(())
         }
         other => other,
@@ -152,7 +152,7 @@ async fn repeat(name: &'static str, secs: u64, wake: Option<Arc<Notify>>, stop: 
     };
     while !stop.is_cancelled() {
         if let Err(error) = job().await {
-            tracing::warn!(job = name, error = &error as &dyn std::error::Error, "a background job failed");
+            tracing::warn!(job = name, error = %chain(&error), "a background job failed");
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(secs)) => {}

@@ -6,8 +6,9 @@
 
 mod action;
 mod actor;
+pub mod routes;
 mod store;
 
 pub use action::Action;
 pub use actor::{Actor, Who};
-pub use store::{EntryOut, Fact, page, record, record_fact, refuse};
+pub use store::{EntryOut, Fact, count, page, record, record_fact, refuse};

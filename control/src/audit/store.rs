@@ -137,18 +137,22 @@ pub struct EntryOut {
     details: Value,
 }
 
-/// The number of entries, and one page of them, newest first.
+/// The number of entries.
 ///
 /// # Errors
 /// The database's.
-pub async fn page(
-    connection: &mut PgConnection,
-    limit: i64,
-    offset: i64,
-) -> Result<(i64, Vec<EntryOut>), Failure> {
+pub async fn count(connection: &mut PgConnection) -> Result<i64, Failure> {
     let count = sqlx::query_scalar!(r#"select count(*) as "count!" from audit_entries"#)
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await?;
+    Ok(count)
+}
+
+/// One page of entries, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn page(connection: &mut PgConnection, limit: i64, offset: i64) -> Result<Vec<EntryOut>, Failure> {
     let entries = sqlx::query_as!(
         EntryOut,
         "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
@@ -160,5 +164,5 @@ pub async fn page(
     )
     .fetch_all(connection)
     .await?;
-    Ok((count, entries))
+    Ok(entries)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::edges::backlog::LaneError;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::settings::SettingsError;
@@ -38,21 +38,9 @@ impl CliError {
     }
 }
 
-/// The error and all it came from, on one line: whoever runs the command may see the cause.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
-}
-
 impl From<Failure> for CliError {
     fn from(failure: Failure) -> Self {
-        Self::Failed(chain(&failure))
+        Self::Failed(chain(&failure).to_string())
     }
 }
 
@@ -64,7 +52,7 @@ impl From<sqlx::Error> for CliError {
 
 impl From<LaneError> for CliError {
     fn from(error: LaneError) -> Self {
-        Self::Failed(chain(&error))
+        Self::Failed(chain(&error).to_string())
     }
 }
 
@@ -119,6 +107,6 @@ impl From<KeyError> for CliError {
 
 impl From<crate::serve::ServeError> for CliError {
     fn from(error: crate::serve::ServeError) -> Self {
-        Self::Failed(chain(&error))
+        Self::Failed(chain(&error).to_string())
     }
 }

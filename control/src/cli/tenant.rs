@@ -150,7 +150,7 @@ async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> 
 
 async fn list(control: &Control, show: Show) -> Result<(), CliError> {
     let mut connection = control.db.app().acquire().await?;
-    let (_, tenants) = tenants::list(&mut connection, None, i64::MAX, 0).await?;
+    let tenants = tenants::list(&mut connection, None, i64::MAX, 0).await?;
     let origin = &control.settings.http.shared_origin;
     let rows: Vec<_> = tenants.into_iter().map(|tenant| TenantOut::new(tenant, origin)).collect();
     show.table(&["slug", "status", "issuer", "id"], &rows, |row| {

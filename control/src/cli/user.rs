@@ -168,7 +168,7 @@ async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -
 async fn list(control: &Control, show: Show, tenant: TenantId, page: i64) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant).await?;
     let query = Query { limit: 100, offset: 100 * (page.max(1) - 1) };
-    let (_, people) = users::list(&mut tx, query).await?;
+    let people = users::list(&mut tx, query).await?;
     let rows: Vec<_> = people.into_iter().map(UserOut::from).collect();
     show.table(&["username", "email", "status", "roles", "id"], &rows, UserOut::line);
     Ok(())

@@ -76,6 +76,8 @@ impl Roles {
 /// The database's, or a serving role that row security does not bind.
 pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl) -> Result<(), Failure> {
     let mut admin = PgConnection::connect_with(&connect_options(admin_url)?).await?;
+    // Two at once would trip over each other's catalogue rows; the connection's end is the unlock.
+    sqlx::query("select pg_advisory_lock(hashtextextended('wardgate/roles', 0))").execute(&mut admin).await?;
     create(&mut admin, &roles.owner, None).await?;
     for (role, url) in [
         (&roles.migrate, &settings.migrate_url),

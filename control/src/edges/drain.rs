@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::LaneError;
 use crate::audit;
 use crate::control::Control;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::users;
 
 /// How often the edge is asked while it has nothing.
@@ -31,7 +31,7 @@ pub async fn run(control: Control, stop: CancellationToken) {
             Ok(true) => Duration::ZERO,
             Ok(false) => POLL,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "draining the edge failed");
+                tracing::warn!(error = %chain(&error), "draining the edge failed");
                 REST
             }
         };

@@ -3,7 +3,6 @@
 //! A commit notifies; a slow poll finds what a lost connection would have missed and what waits
 //! for its retry. Lanes run side by side, a bounded number of them, each under its lease.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::backlog::{self, LaneError};
 use super::lanes::{self, Lane};
 use super::urgent;
 use crate::control::Control;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 
 /// How often the database is asked without having called.
 const POLL: Duration = Duration::from_millis(500);
@@ -31,7 +30,7 @@ pub async fn run(control: Control, wake: Arc<Notify>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = start_due(&control, &wake, &places, &mut under_way).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %chain(&error),
                 "what is due at the edge could not be read"
             );
         }
@@ -85,25 +84,15 @@ async fn send(control: &Control, tenant: TenantId, lane: Lane) {
         Ok(()) => lanes::succeeded(control.db.relay(), tenant, lane).await,
         Err(error) => {
             metrics::counter!("wardgate_edge_push_failures_total", "lane" => lane.as_str()).increment(1);
-            tracing::warn!(%tenant, lane = lane.as_str(), error = error as &dyn std::error::Error, "push failed");
+            tracing::warn!(%tenant, lane = lane.as_str(), error = %chain(error), "push failed");
             let now = control.clock.now();
-            lanes::failed(control.db.relay(), tenant, lane, now, &chain(error)).await
+            let why = chain(error).to_string();
+            lanes::failed(control.db.relay(), tenant, lane, now, &why).await
         }
     };
     if let Err(error) = noted {
-        tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "the outcome of a push could not be noted");
+        tracing::warn!(%tenant, error = %chain(&error), "the outcome of a push could not be noted");
     }
-}
-
-fn chain(error: &LaneError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }
 
 /// Sends everything that is missing of one tenant now: for the command line and for tests.

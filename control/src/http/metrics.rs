@@ -6,6 +6,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::failure::chain;
+
 /// Installs the recorder of this process; `None` if it has one already.
 #[must_use]
 pub fn install() -> Option<PrometheusHandle> {
@@ -21,6 +23,6 @@ pub async fn serve(listener: TcpListener, handle: Option<PrometheusHandle>, stop
     let app: Router = Router::new().route("/metrics", get(render));
     let served = axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
-        tracing::error!(error = &error as &dyn std::error::Error, "the metrics listener failed");
+        tracing::error!(error = %chain(&error), "the metrics listener failed");
     }
 }

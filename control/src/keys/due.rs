@@ -9,7 +9,7 @@ use super::{generate, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::edges::changes::Haste;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::tenants::{self, TenantError};
 
 /// Advances the keys of every tenant that has something due. One tenant's failure does not keep
@@ -28,7 +28,7 @@ pub async fn advance_all(control: &Control) -> Result<(), Failure> {
     for tenant in due {
         let tenant = TenantId::from(tenant);
         if let Err(error) = advance(control, tenant).await {
-            tracing::error!(%tenant, error = &error as &dyn std::error::Error, "planned key change failed");
+            tracing::error!(%tenant, error = %chain(&error), "planned key change failed");
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 pub mod due;
 pub mod model;
 mod out;
+pub mod routes;
 pub mod rsa;
 pub mod store;
 

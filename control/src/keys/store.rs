@@ -49,7 +49,7 @@ pub async fn ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Fai
         Row,
         "select kid, state, created_at, confirmed_at, sign_from, remove_at, ended_at
          from platform.signing_keys
-         order by created_at, kid"
+         order by created_at, sign_from nulls last, kid"
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -180,7 +180,7 @@ pub async fn published(control: &Control, tx: &mut TenantTx) -> Result<Vec<Publi
         "select kid, state, created_at, confirmed_at, sign_from, remove_at, ended_at, public_jwk, wrapped_private
          from platform.signing_keys
          where state <> 'removed'
-         order by created_at, kid"
+         order by created_at, sign_from nulls last, kid"
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
 use crate::edges::changes;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::tenants::provision;
 
 pub(super) async fn run(control: Control, edges: Arc<Notify>, cells: Arc<Notify>, stop: CancellationToken) {
@@ -18,7 +18,7 @@ pub(super) async fn run(control: Control, edges: Arc<Notify>, cells: Arc<Notify>
         tokio::select! {
             lost = listen(&control, &edges, &cells) => {
                 if let Err(error) = lost {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "notifications are lost; polling goes on");
+                    tracing::warn!(error = %chain(&error), "notifications are lost; polling goes on");
                 }
             }
             () = stop.cancelled() => return,

@@ -3,6 +3,8 @@
 //! `wardgate bootstrap` prints a token to the terminal, never to a log; whoever has it makes one
 //! root-admin of the platform tenant, once, within the hour. PostgreSQL holds its digest alone.
 
+pub mod routes;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -40,6 +40,9 @@ pub async fn edit(
     edit: Edit,
 ) -> Result<Tenant, TenantError> {
     let before = living(tx, id).await?;
+    if before.status == Status::Provisioning {
+        return Err(TenantError::WrongState);
+    }
     let mut tenant = before.clone();
     let mut fields = Vec::new();
     let mut set = |name: &str, changed: bool| {
@@ -165,10 +168,6 @@ async fn move_hosts(
     after: &Tenant,
 ) -> Result<(), TenantError> {
     store::replace_hosts(tx, after.id, &after.hosts).await?;
-    if after.status == Status::Provisioning {
-        // The job tells the edge of every name once there is something to serve.
-        return Ok(());
-    }
     let platform = control.db.platform().await?;
     for host in before.hosts.iter().filter(|host| !after.hosts.contains(host)) {
         tx.changes().name_gone(platform, &host_name(host));
@@ -179,8 +178,7 @@ async fn move_hosts(
     Ok(())
 }
 
-/// Row, document, and audit entry in the log the transaction is in: the tenant's own, except while
-/// it has no cell.
+/// Row, document, and entry in the tenant's own log.
 async fn write(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -190,9 +188,7 @@ async fn write(
     details: serde_json::Value,
 ) -> Result<(), TenantError> {
     store::update(tx, tenant).await?;
-    if tenant.status != Status::Provisioning {
-        tx.changes().document(tenant.id, haste);
-    }
+    tx.changes().document(tenant.id, haste);
     audit::record(tx, actor, tenant.updated_at, action, Some(tenant.id.to_string()), details).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod model;
 mod out;
 mod platform;
 pub mod provision;
+pub mod routes;
 mod store;
 
 pub use create::{NewTenant, create};
@@ -14,4 +15,4 @@ pub use edit::{Edit, delete, edit, resume, suspend};
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use out::TenantOut;
 pub use platform::ensure_platform;
-pub use store::{find, find_by_slug, list};
+pub use store::{count, find, find_by_slug, list};

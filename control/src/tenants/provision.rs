@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::{TenantTx, migrate};
 use crate::edges::changes::Haste;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::keys::model::KeyRing;
 use crate::keys::store::RootKind;
 use crate::keys::{self, rsa::Private};
@@ -40,7 +40,7 @@ pub async fn run_due(control: &Control) -> Result<(), Failure> {
     for tenant in due {
         let tenant = TenantId::from(tenant);
         if let Err(error) = run(control, tenant).await {
-            tracing::error!(%tenant, error = &error as &dyn std::error::Error, "the tenant's cell could not be made");
+            tracing::error!(%tenant, error = %chain(&error), "the tenant's cell could not be made");
         }
     }
     Ok(())

@@ -102,8 +102,22 @@ async fn select(
     Ok(row.try_into()?)
 }
 
-/// The number of tenants that are not deleted, and one page of them in the order they were made;
-/// `only` narrows to one.
+/// The number of tenants that are not deleted; `only` narrows to one.
+///
+/// # Errors
+/// The database's.
+pub async fn count(connection: &mut PgConnection, only: Option<TenantId>) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from platform.tenants
+        where status <> 'deleted' and ($1::uuid is null or id = $1)"#,
+        only.map(TenantId::uuid),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
+}
+
+/// One page of them in the order they were made.
 ///
 /// # Errors
 /// The database's.
@@ -112,15 +126,7 @@ pub async fn list(
     only: Option<TenantId>,
     limit: i64,
     offset: i64,
-) -> Result<(i64, Vec<Tenant>), Failure> {
-    let only = only.map(TenantId::uuid);
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from platform.tenants
-        where status <> 'deleted' and ($1::uuid is null or id = $1)"#,
-        only,
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+) -> Result<Vec<Tenant>, Failure> {
     let rows = sqlx::query_as!(
         Row,
         r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
@@ -130,14 +136,13 @@ pub async fn list(
          where status <> 'deleted' and ($1::uuid is null or id = $1)
          order by created_at, id
          limit $2 offset $3"#,
-        only,
+        only.map(TenantId::uuid),
         limit,
         offset,
     )
     .fetch_all(connection)
     .await?;
-    let tenants = rows.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
-    Ok((count, tenants))
+    rows.into_iter().map(Tenant::try_from).collect()
 }
 
 /// Inserts a tenant in state `provisioning`, with its counter and hosts.

@@ -9,7 +9,7 @@ use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, check_password};
 use super::model::{User, UserError};
 use super::store::Changed;
-use super::{identifiers, roles, store};
+use super::{identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -80,12 +80,12 @@ pub async fn change(
     };
     let stays_root = status == PersonStatus::Active && role_names.iter().any(|role| role == "root-admin");
     if is_active_root(&before) && !stays_root {
-        roles::keep_one_root_admin(tx, id).await?;
+        ranks::keep_one_root_admin(tx, id).await?;
     }
     if let Some(canonical) = &canonical {
         identifiers::assign(control, tx, id, canonical, &mut faults).await?;
     }
-    roles::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
+    ranks::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));
     }
@@ -116,7 +116,7 @@ pub async fn delete(
     let before = store::lock(tx, id).await?;
     outrank(actor, &before)?;
     if is_active_root(&before) {
-        roles::keep_one_root_admin(tx, id).await?;
+        ranks::keep_one_root_admin(tx, id).await?;
     }
     let tenant = tx.tenant();
     for hash in store::delete(tx, id).await? {

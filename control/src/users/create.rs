@@ -6,7 +6,7 @@ use shared::person::PersonStatus;
 
 use super::fields::{Canonical, Faults, Profile, check_password};
 use super::model::{User, UserError};
-use super::{identifiers, roles, store};
+use super::{identifiers, ranks, store};
 use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
@@ -85,7 +85,7 @@ async fn insert(
             }
         }
     }
-    roles::assign(tx, actor, id, &[], &new.roles, faults).await?;
+    ranks::assign(tx, actor, id, &[], &new.roles, faults).await?;
     tx.changes().user(tenant, id, Haste::InTurn);
     Ok(id)
 }

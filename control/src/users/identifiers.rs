@@ -55,13 +55,14 @@ pub(super) async fn assign(
     for hash in gone {
         tx.changes().identifier_gone(tenant, &hash);
     }
-    if !claim(tx, user, &username).await? {
-        faults.add("username", "A user with that username already exists.");
-    }
-    if let Some(email) = email
-        && !claim(tx, user, &email).await?
-    {
-        faults.add("email", "A user with that email already exists.");
+    // In the order of the hashes, so that two who want each other's names do not wait in a circle.
+    let mut wanted = vec![("username", username)];
+    wanted.extend(email.map(|hash| ("email", hash)));
+    wanted.sort_by(|a, b| a.1.cmp(&b.1));
+    for (field, hash) in wanted {
+        if !claim(tx, user, &hash).await? {
+            faults.add(field, format!("A user with that {field} already exists."));
+        }
     }
     Ok(())
 }

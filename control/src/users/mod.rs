@@ -10,7 +10,8 @@ mod fields;
 pub mod identifiers;
 mod model;
 mod out;
-mod roles;
+mod ranks;
+pub mod routes;
 pub mod store;
 
 pub use change::{Change, change, delete, end_sessions};
@@ -18,4 +19,4 @@ pub use create::{NewUser, create, insert_first_admin, prepare_first_admin};
 pub use fields::{Faults, Profile};
 pub use model::{User, UserError, status};
 pub use out::UserOut;
-pub use store::{Order, Query, find, find_by_name, list};
+pub use store::{Query, find, find_by_name, list};

@@ -227,14 +227,6 @@ pub async fn signed_in(tx: &mut TenantTx, id: UserId, at: DateTime<Utc>) -> Resu
     Ok(())
 }
 
-/// How a list is ordered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// As they were made.
-    #[default]
-    Oldest,
-}
-
 /// Which people a list shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query {
@@ -244,16 +236,25 @@ pub struct Query {
     pub offset: i64,
 }
 
-/// The number of people, and one page of them in the order they were made.
+/// The number of people.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(tx: &mut TenantTx, query: Query) -> Result<(i64, Vec<User>), Failure> {
+pub async fn count(tx: &mut TenantTx) -> Result<i64, Failure> {
     let tenant = tx.tenant();
     let count =
         sqlx::query_scalar!(r#"select count(*) as "count!" from users where tenant_id = $1"#, tenant.uuid())
             .fetch_one(&mut **tx)
             .await?;
+    Ok(count)
+}
+
+/// One page of people in the order they were made.
+///
+/// # Errors
+/// The database's.
+pub async fn list(tx: &mut TenantTx, query: Query) -> Result<Vec<User>, Failure> {
+    let tenant = tx.tenant();
     let ids = sqlx::query_scalar!(
         "select id from users where tenant_id = $1 order by created_at, id limit $2 offset $3",
         tenant.uuid(),
@@ -262,5 +263,5 @@ pub async fn list(tx: &mut TenantTx, query: Query) -> Result<(i64, Vec<User>), F
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok((count, select(tx, &ids).await?))
+    select(tx, &ids).await
 }

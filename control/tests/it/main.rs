@@ -1,1 +1,17 @@
-fn main() {}
+//! Control against PostgreSQL, in one binary. `WARDGATE_TEST_DATABASE_URL` names a superuser; a run
+//! makes a database of its own there, and each test a fresh tenant in it.
+
+mod access;
+mod audit;
+mod drain;
+mod edge;
+mod forward;
+mod isolation;
+mod keys;
+mod migrations;
+mod pusher;
+mod revisions;
+mod scene;
+mod setup;
+mod tenants;
+mod users;

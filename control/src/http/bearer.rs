@@ -1,0 +1,98 @@
+//! The access token, verified again in control: the forward key alone impersonates nobody.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use shared::claims::{AccessClaims, Expected};
+use shared::jws::Jws;
+use shared::person::PersonStatus;
+use shared::refusal::{Refusal, TokenFault};
+use shared::token::RefreshKey;
+
+use super::answer::Refused;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::keys::rsa;
+use crate::keys::store::{RootKind, roots, verifying};
+use crate::tenants::Tenant;
+use crate::users::{self, User, UserError};
+
+/// The token of `Authorization: Bearer`, if there is one. Another scheme is no credential of ours.
+///
+/// # Errors
+/// Bearer without exactly one token after it.
+pub fn presented(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Refusal::bad_authorization_header())?;
+    let mut parts = text.split_whitespace();
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(scheme), _, _) if !scheme.eq_ignore_ascii_case("bearer") => Ok(None),
+        (None, _, _) => Ok(None),
+        (_, Some(token), None) => Ok(Some(token.to_owned())),
+        _ => Err(Refusal::bad_authorization_header()),
+    }
+}
+
+/// The person of a token, by their current row:
+/// 1. signature, tenant, times, kind;
+/// 2. deleted, not active, password changed, any other raised epoch.
+///
+/// Families that ended are the edge's to know, and it has looked.
+///
+/// # Errors
+/// The contract's words for each, in this order.
+pub async fn person(
+    control: &Control,
+    tx: &mut TenantTx,
+    tenant: &Tenant,
+    unverified_token: &str,
+) -> Result<User, Refused> {
+    let now_secs = control.clock.now().timestamp();
+    let payload = match signed_payload(tx, unverified_token).await? {
+        Some(payload) => payload,
+        None => return Err(of_another_kind(control, tx, unverified_token, now_secs).await?.into()),
+    };
+    let issuer = tenant.issuer(&control.settings.http.shared_origin);
+    let expected = Expected { tenant: tenant.id, issuer: &issuer, audience: tenant.audience.as_deref() };
+    let claims = AccessClaims::check(&payload, expected, now_secs)?;
+    let user = match users::find(tx, claims.sub).await {
+        Ok(user) => user,
+        Err(UserError::NotFound) => return Err(TokenFault::UserNotFound.into()),
+        Err(other) => return Err(other.into()),
+    };
+    if user.status != PersonStatus::Active {
+        return Err(TokenFault::UserInactive.into());
+    }
+    if claims.epoch < user.password_epoch {
+        return Err(TokenFault::PasswordChanged.into());
+    }
+    if claims.epoch < user.access_epoch {
+        return Err(TokenFault::Blacklisted.into());
+    }
+    Ok(user)
+}
+
+/// The payload, if one of the tenant's keys signed it.
+async fn signed_payload(tx: &mut TenantTx, unverified_token: &str) -> Result<Option<Vec<u8>>, Refused> {
+    let Some(jws) = Jws::split(unverified_token) else { return Ok(None) };
+    let Some(claimed_kid) = jws.access_key_id() else { return Ok(None) };
+    let Some(key) = verifying(tx, &claimed_kid).await? else { return Ok(None) };
+    let holds = jws.signature_bytes().is_some_and(|bytes| rsa::verifies(&key, jws.signed.as_bytes(), &bytes));
+    Ok(if holds { jws.payload_bytes() } else { None })
+}
+
+/// A refresh token of this tenant is of the wrong type; everything else is garbage.
+async fn of_another_kind(
+    control: &Control,
+    tx: &mut TenantTx,
+    unverified_token: &str,
+    now_secs: i64,
+) -> Result<TokenFault, Refused> {
+    let tenant = tx.tenant();
+    for (version, root) in roots(control, tx, RootKind::Session).await? {
+        if let Ok(refresh) = RefreshKey::new(version, &root, tenant).verify(unverified_token) {
+            let expired = refresh.expires_at <= now_secs;
+            return Ok(if expired { TokenFault::Expired } else { TokenFault::WrongType });
+        }
+    }
+    Ok(TokenFault::Invalid)
+}

@@ -1,0 +1,213 @@
+//! Reading the fields of a body, with the old service's words for what is wrong. Unknown fields and
+//! fields that are computed are passed over, as the old service did.
+
+use serde_json::{Map, Value};
+
+/// The fields of a body and what was found wrong with them.
+pub struct Fields {
+    object: Map<String, Value>,
+    faults: Vec<(String, Vec<String>)>,
+}
+
+impl Fields {
+    /// Begins to read an object.
+    #[must_use]
+    pub fn new(object: Map<String, Value>) -> Self {
+        Self { object, faults: Vec::new() }
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn faults(&self) -> &[(String, Vec<String>)] {
+        &self.faults
+    }
+
+    /// What was found, to be worded.
+    #[must_use]
+    pub fn into_faults(self) -> Vec<(String, Vec<String>)> {
+        self.faults
+    }
+
+    /// Whether the body has the field at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
+    /// Adds a fault.
+    pub fn fault(&mut self, name: &str, message: impl Into<String>) {
+        match self.faults.iter_mut().find(|(field, _)| field == name) {
+            Some((_, messages)) => messages.push(message.into()),
+            None => self.faults.push((name.to_owned(), vec![message.into()])),
+        }
+    }
+
+    /// A text that must be there; trimmed and not blank.
+    pub fn required_text(&mut self, name: &str) -> Option<String> {
+        if !self.has(name) {
+            self.fault(name, "This field is required.");
+            return None;
+        }
+        let text = self.text(name)?;
+        if text.is_empty() {
+            self.fault(name, "This field may not be blank.");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that may be absent; trimmed.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.untrimmed(name).map(|text| text.trim().to_owned())
+    }
+
+    /// A text that may be absent, exactly as typed: passwords.
+    pub fn untrimmed(&mut self, name: &str) -> Option<String> {
+        match self.object.get(name)? {
+            Value::String(text) if text.contains('\0') => {
+                self.fault(name, "Null characters are not allowed.");
+                None
+            }
+            Value::String(text) => Some(text.clone()),
+            Value::Null => {
+                self.fault(name, "This field may not be null.");
+                None
+            }
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                self.fault(name, "Not a valid string.");
+                None
+            }
+        }
+    }
+
+    /// A text that may be taken away: `null` and blank are `Some(None)`.
+    pub fn clearable_text(&mut self, name: &str) -> Option<Option<String>> {
+        if self.object.get(name).is_some_and(Value::is_null) {
+            return Some(None);
+        }
+        self.text(name).map(|text| Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// True or false, in the spellings that forms and JSON have.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        let spelled = match self.object.get(name)? {
+            Value::Bool(value) => return Some(*value),
+            Value::Number(number) => number.to_string(),
+            Value::String(text) => text.trim().to_ascii_lowercase(),
+            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+        };
+        match spelled.as_str() {
+            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+            _ => {
+                self.fault(name, "Must be a valid boolean.");
+                None
+            }
+        }
+    }
+
+    /// One of several words.
+    pub fn choice<T>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T>
+    where
+        T: Copy,
+    {
+        let text = self.text(name)?;
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            self.fault(name, format!("\"{text}\" is not a valid choice."));
+        }
+        found
+    }
+
+    /// A list of texts; a form gives one text, which is a list of one.
+    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        match self.object.get(name)? {
+            Value::Array(items) => {
+                let texts = items.iter().map(|item| item.as_str().map(|text| text.trim().to_owned()));
+                let texts: Option<Vec<String>> = texts.collect();
+                if texts.is_none() {
+                    self.fault(name, "Not a valid string.");
+                }
+                texts
+            }
+            Value::String(text) => Some(vec![text.trim().to_owned()]),
+            other => {
+                let kind = match other {
+                    Value::Null => "NoneType",
+                    Value::Bool(_) => "bool",
+                    Value::Number(_) => "int",
+                    _ => "dict",
+                };
+                self.fault(name, format!("Expected a list of items but got type \"{kind}\"."));
+                None
+            }
+        }
+    }
+
+    /// An object within the body.
+    pub fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.object.get(name)? {
+            Value::Object(object) => Some(object.clone()),
+            _ => {
+                self.fault(name, "Expected an object.");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        Fields::new(value.as_object().cloned().unwrap())
+    }
+
+    #[test]
+    fn the_recorded_words_stand() {
+        let mut it = fields(json!({
+            "blank": " ", "null": null, "list": [], "bool": "maybe", "choice": "x", "texts": 5, "nul": "a\0b",
+        }));
+        assert_eq!(it.required_text("missing"), None);
+        assert_eq!(it.required_text("blank"), None);
+        assert_eq!(it.text("null"), None);
+        assert_eq!(it.text("list"), None);
+        assert_eq!(it.boolean("bool"), None);
+        assert_eq!(it.choice("choice", &[("a", 1)]), None);
+        assert_eq!(it.texts("texts"), None);
+        assert_eq!(it.text("nul"), None);
+        let said: Vec<_> =
+            it.into_faults().into_iter().map(|(name, messages)| format!("{name}: {}", messages[0])).collect();
+        assert_eq!(
+            said,
+            [
+                "missing: This field is required.",
+                "blank: This field may not be blank.",
+                "null: This field may not be null.",
+                "list: Not a valid string.",
+                "bool: Must be a valid boolean.",
+                "choice: \"x\" is not a valid choice.",
+                "texts: Expected a list of items but got type \"int\".",
+                "nul: Null characters are not allowed.",
+            ]
+        );
+    }
+
+    #[test]
+    fn forms_and_json_read_alike() {
+        let mut it =
+            fields(json!({"a": true, "b": "true", "c": "0", "d": ["x ", "y"], "e": "x", "f": null, "g": ""}));
+        assert_eq!(
+            (it.boolean("a"), it.boolean("b"), it.boolean("c")),
+            (Some(true), Some(true), Some(false))
+        );
+        assert_eq!(it.texts("d"), Some(vec!["x".into(), "y".into()]));
+        assert_eq!(it.texts("e"), Some(vec!["x".into()]));
+        assert_eq!((it.clearable_text("f"), it.clearable_text("g")), (Some(None), Some(None)));
+        assert!(it.faults().is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! Who sent this, and whether there is such a path.
+//!
+//! `Wardgate-*` headers exist only under a good forward signature; the tenant is `Wardgate-Tenant`,
+//! never the host. A request without a signature is refused, unless `direct` is on.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use shared::ids::TenantId;
+use shared::refusal::Refusal;
+use shared::routes::{self, Route};
+use shared::signature::{FORWARD_HEADERS, Message, PeerKey, Tag, verify};
+
+use super::answer::{Refused, json};
+use super::direct;
+use crate::control::{Control, Inner};
+
+/// Where a request comes from. Trusted.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The tenant it is for.
+    pub tenant: TenantId,
+    /// The client's address, where the edge or the socket told it.
+    pub client: Option<String>,
+    /// What every absolute URL in the answer starts with.
+    pub base: String,
+}
+
+/// Establishes the origin, answers what needs no handler, and completes every answer's headers.
+pub(super) async fn pass(State(control): State<Control>, mut request: Request, next: Next) -> Response {
+    let route = routes::find(request.uri().path());
+    let mut response = match enter(&control, &mut request, route).await {
+        Ok(()) => next.run(request).await,
+        Err(answer) => *answer,
+    };
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Some(route) = route {
+        headers.insert(ALLOW, HeaderValue::from_static(route.allow));
+    }
+    response
+}
+
+async fn enter(control: &Control, request: &mut Request, route: Option<&Route>) -> Result<(), Box<Response>> {
+    let refuse = |refusal: Refusal| Box::new(Refused(refusal).into_response());
+    let origin = match forwarded(control, request) {
+        Some(origin) => Some(origin.map_err(|Unsigned| refuse(Refusal::unsigned()))?),
+        None if control.settings.http.direct => None,
+        None => return Err(refuse(Refusal::unsigned())),
+    };
+    if route.is_none() {
+        return Err(refuse(Refusal::not_found()));
+    }
+    if request.method() == Method::OPTIONS {
+        return Err(Box::new(json(StatusCode::OK, &serde_json::json!({}))));
+    }
+    let origin = match origin {
+        Some(origin) => origin,
+        None => {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+            let origin = direct::origin(control, request.headers(), peer).await;
+            origin.map_err(|refused| Box::new(refused.into_response()))?
+        }
+    };
+    request.extensions_mut().insert(origin);
+    Ok(())
+}
+
+/// No signature, or one that does not hold.
+struct Unsigned;
+
+/// The origin by the forward signature; `None` without one.
+fn forwarded(control: &Inner, request: &Request) -> Option<Result<Origin, Unsigned>> {
+    let headers = request.headers();
+    let claims_signature = headers.contains_key("signature-input") || headers.contains_key("signature");
+    claims_signature.then(|| verified(control, request).ok_or(Unsigned))
+}
+
+fn verified(control: &Inner, request: &Request) -> Option<Origin> {
+    let headers = request.headers();
+    let mut covered = Vec::with_capacity(FORWARD_HEADERS.len());
+    for name in FORWARD_HEADERS {
+        if headers.contains_key(name) {
+            covered.push((name, only(headers, name)?));
+        }
+    }
+    let message = Message {
+        method: request.method().as_str(),
+        authority: &control.settings.http.authority,
+        path: original_path(request),
+        query: request.uri().query().unwrap_or_default(),
+        content_digest: None,
+        headers: &covered,
+    };
+    let peers: Vec<PeerKey> = control.settings.edge.public_keys.0.iter().map(|key| key.0.clone()).collect();
+    let now_secs = u64::try_from(control.clock.now().timestamp()).ok()?;
+    let (input, signature) = (only(headers, "signature-input")?, only(headers, "signature")?);
+    verify(&peers, Tag::Forward, &message, input, signature, now_secs).ok()?;
+    Some(Origin {
+        tenant: TenantId::parse(only(headers, "wardgate-tenant")?).ok()?,
+        client: only(headers, "wardgate-client").map(ToOwned::to_owned),
+        base: only(headers, "wardgate-base")?.trim_end_matches('/').to_owned(),
+    })
+}
+
+/// The value of a header that is there exactly once and is text.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+/// The path as it was sent, which is what was signed.
+#[derive(Clone, Debug)]
+struct OriginalPath(String);
+
+fn original_path(request: &Request) -> &str {
+    request.extensions().get::<OriginalPath>().map_or(request.uri().path(), |path| &path.0)
+}
+
+/// Cuts the final slash, so that one route serves both spellings; the path as sent is kept.
+#[must_use]
+pub fn without_final_slash(mut request: Request) -> Request {
+    let path = request.uri().path().to_owned();
+    if let Some(cut) = path.strip_suffix('/').filter(|cut| !cut.is_empty() && !cut.ends_with('/')) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{cut}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request.extensions_mut().insert(OriginalPath(path));
+    request
+}
+
+/// The path of this request as the client knows it, for links.
+#[must_use]
+pub fn public_path(extensions: &axum::http::Extensions) -> String {
+    extensions.get::<OriginalPath>().map(|path| path.0.clone()).unwrap_or_default()
+}

@@ -1,0 +1,107 @@
+//! `/api/tenant/tenants/<id>/keys/`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use shared::ids::{KeyId, TenantId};
+use shared::permissions::marker::{
+    KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead, PlatformTenantsWrite,
+};
+use shared::tenant::Status;
+
+use super::rsa::{self, ImportError, Private, PrivateJwk};
+use super::{KeyError, KeyOut, store};
+use crate::audit::{Actor, Who};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::http::access::{OnTenant, Platform};
+use crate::http::answer::{Refused, created, no_tenant, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::http::page::PageOf;
+use crate::keys::model::KeyRefusal;
+use crate::tenants::{self, Tenant};
+
+/// The tenant's keys by pages, oldest first, with their states.
+pub async fn list(on: OnTenant<KeysRead, PlatformTenantsRead>, page: PageOf) -> Result<Response, Refused> {
+    let OnTenant { mut tx, tenant, .. } = on;
+    let keys = if tenant.status == Status::Provisioning { vec![] } else { all(&mut tx, &tenant).await? };
+    let count = i64::try_from(keys.len()).unwrap_or(0);
+    let from = usize::try_from(page.offset(count)?).unwrap_or(0);
+    let size = usize::try_from(page.limit()).unwrap_or(0);
+    page.answer(count, keys.into_iter().skip(from).take(size).collect())
+}
+
+async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused> {
+    let ring = store::ring(tx, &tenant.settings).await?;
+    Ok(ring.keys.into_iter().map(KeyOut::from).collect())
+}
+
+/// Plans the switch to the next key: 200 with the keys; 409 while one is planned, or while the edge
+/// has not confirmed the next key.
+pub async fn rotate(
+    State(control): State<Control>,
+    on: OnTenant<KeysRotate, PlatformTenantsWrite>,
+) -> Result<Response, Refused> {
+    let OnTenant { mut tx, tenant, actor, .. } = on;
+    super::rotate(&control, &mut tx, &actor, &tenant).await?;
+    let keys = all(&mut tx, &tenant).await?;
+    tx.commit().await?;
+    Ok(ok(&serde_json::json!({ "keys": keys })))
+}
+
+/// Ends a key at once: 200 with the keys; 404, 409 if it has ended already.
+pub async fn revoke(
+    State(control): State<Control>,
+    on: OnTenant<KeysRevoke, PlatformTenantsWrite>,
+    Path((_, kid)): Path<(String, String)>,
+) -> Result<Response, Refused> {
+    let OnTenant { mut tx, tenant, actor, .. } = on;
+    let kid = KeyId::parse(&kid).map_err(|_| KeyError::Refused(KeyRefusal::NoSuchKey))?;
+    super::revoke(&control, &mut tx, &actor, &tenant, &kid).await?;
+    let keys = all(&mut tx, &tenant).await?;
+    tx.commit().await?;
+    Ok(ok(&serde_json::json!({ "keys": keys })))
+}
+
+/// A private key in a body.
+pub struct ImportedKey(Private);
+
+impl FromFields for ImportedKey {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let (name, key) = if fields.has("jwk") {
+            let jwk = serde_json::from_value::<PrivateJwk>(fields.object("jwk")?.into());
+            ("jwk", jwk.map_err(|_| ImportError::Malformed).and_then(|jwk| rsa::from_jwk(&jwk)))
+        } else {
+            ("pkcs8", rsa::from_pem(&fields.required_text("pkcs8")?))
+        };
+        match key {
+            Ok(key) => Some(Self(key)),
+            Err(error) => {
+                fields.fault(name, error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Takes a private key as the tenant's next one: 201 with the key; 400 for one that is weak or
+/// malformed; 409 for the platform tenant, a key that is there already, or a rotation under way.
+pub async fn import(
+    State(control): State<Control>,
+    platform: Platform<PlatformKeysImport>,
+    Path(id): Path<String>,
+    Json(ImportedKey(key)): Json<ImportedKey>,
+) -> Result<Response, Refused> {
+    let mut tx = platform.by.tx;
+    let id = TenantId::parse(&id).map_err(|_| no_tenant())?;
+    let tenant = tenants::find(&mut tx, id).await?;
+    if tenant.status == Status::Deleted {
+        return Err(no_tenant());
+    }
+    tx.enter(&control.db, tenant.id).await?;
+    let actor = Actor { who: Who::Platform { id: platform.by.user.id }, ..platform.by.actor };
+    let kid = super::import(&control, &mut tx, &actor, &tenant, &key).await?;
+    let out = all(&mut tx, &tenant).await?.into_iter().find(|key| key.kid == kid);
+    tx.commit().await?;
+    Ok(created(&out))
+}

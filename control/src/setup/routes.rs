@@ -1,0 +1,58 @@
+//! `POST /api/user/setup/`, at the platform tenant alone.
+
+use axum::extract::State;
+use axum::response::Response;
+use shared::refusal::Refusal;
+
+use super::{SetupError, redeem};
+use crate::audit::{Actor, Who};
+use crate::control::Control;
+use crate::http::access::Anyone;
+use crate::http::answer::{Refused, created};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::users::{Profile, UserOut};
+
+/// What is asked for.
+pub struct Setup {
+    token: String,
+    profile: Profile,
+    password: String,
+}
+
+impl FromFields for Setup {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let token = fields.required_text("token");
+        let username = fields.required_text("username");
+        let email = fields.required_text("email");
+        let password = match fields.has("password") {
+            true => fields.untrimmed("password"),
+            false => fields.required_text("password"),
+        };
+        let profile = Profile { username: username?, email: Some(email?), ..Profile::default() };
+        Some(Self { token: token?, profile, password: password? })
+    }
+}
+
+/// Makes the platform's first root-admin:
+/// 1. anywhere but at the platform tenant there is no such path: 404;
+/// 2. the token is used up: 400 if it is unknown, used or expired;
+/// 3. the administrator is made: 201; 400 with all faults, and then the token is still good.
+pub async fn create(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(setup): Json<Setup>,
+) -> Result<Response, Refused> {
+    let Anyone { tenant, mut tx, request_id, client } = anyone;
+    if !tenant.is_platform {
+        return Err(Refusal::not_found().into());
+    }
+    let actor = Actor { who: Who::Operator, request_id, client };
+    let user = redeem(&control, &mut tx, &actor, &setup.token, setup.profile, setup.password).await;
+    let user = user.map_err(|error| match error {
+        SetupError::Token => Refused(Refusal::field("token", "This token is not valid.")),
+        SetupError::User(error) => error.into(),
+    })?;
+    tx.commit().await?;
+    Ok(created(&UserOut::from(user)))
+}

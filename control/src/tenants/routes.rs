@@ -1,0 +1,218 @@
+//! `/api/tenant/tenants/`.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Map, Value};
+use shared::ids::{HostName, Slug};
+use shared::permissions::marker::{
+    PlatformTenantsDelete, PlatformTenantsRead, PlatformTenantsWrite, TenantRead, TenantWrite,
+};
+use shared::permissions::{Permission, Permitted as _};
+use shared::settings::Settings;
+use shared::tenant::Status;
+
+use super::{Edit, Isolation, NewTenant, Tenant, TenantOut};
+use crate::control::Control;
+use crate::http::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
+use crate::http::answer::{Refused, created, no_content, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::http::page::PageOf;
+use crate::users::{self, Profile};
+
+/// Tenants by pages: all for the platform's administrators, one's own for others.
+pub async fn list(
+    State(control): State<Control>,
+    allowed: Allowed<TenantRead>,
+    page: PageOf,
+) -> Result<Response, Refused> {
+    let only =
+        if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };
+    let Authenticated { mut tx, .. } = allowed.by;
+    let count = super::count(&mut tx, only).await?;
+    let tenants = super::list(&mut tx, only, page.limit(), page.offset(count)?).await?;
+    page.answer(count, tenants.into_iter().map(|tenant| out(&control, tenant)).collect())
+}
+
+/// A new tenant and its first administrator, as asked for.
+pub struct Creation {
+    new: NewTenant,
+    admin: Option<(Profile, String)>,
+}
+
+/// Makes a tenant: 201 in state `provisioning`; 400 for names that are taken or make no sense.
+pub async fn create(
+    State(control): State<Control>,
+    platform: Platform<PlatformTenantsWrite>,
+    Json(creation): Json<Creation>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, .. } = platform.by;
+    let Creation { mut new, admin } = creation;
+    if let Some((profile, password)) = admin {
+        let least = new.settings.min_password_length;
+        new.admin = Some(users::prepare_first_admin(&control, &profile, &password, least).await?);
+    }
+    let tenant = super::create(&control, &mut tx, &actor, new).await?;
+    tx.commit().await?;
+    Ok(created(&out(&control, tenant)))
+}
+
+/// One tenant.
+pub async fn read(State(control): State<Control>, on: OnTenant<TenantRead, PlatformTenantsRead>) -> Response {
+    ok(&out(&control, on.tenant))
+}
+
+/// What a PATCH asks for.
+pub struct Patch {
+    edit: Edit,
+    settings: Option<Map<String, Value>>,
+    suspended: Option<bool>,
+    /// Whether anything is asked for that is the platform's to set.
+    of_platform: bool,
+}
+
+/// Changes a tenant; what is absent stays, also within `settings`. Its own administrators may set
+/// name and settings, the platform everything: 403.
+pub async fn update(
+    State(control): State<Control>,
+    on: OnTenant<TenantWrite, PlatformTenantsWrite>,
+    Json(patch): Json<Patch>,
+) -> Result<Response, Refused> {
+    let OnTenant { mut tx, mut tenant, actor, for_platform, .. } = on;
+    if patch.of_platform && !for_platform {
+        let permission = Permission::PlatformTenantsWrite;
+        return Err(outranked(&control, tenant.id, &actor, &tenant.id.to_string(), permission).await);
+    }
+    let mut edit = patch.edit;
+    if let Some(changes) = patch.settings {
+        edit.settings = Some(laid_over(&tenant.settings, changes)?);
+    }
+    tenant = super::edit(&control, &mut tx, &actor, tenant.id, edit).await?;
+    tenant = match patch.suspended {
+        Some(true) => super::suspend(&control, &mut tx, &actor, tenant.id).await?,
+        Some(false) => super::resume(&control, &mut tx, &actor, tenant.id).await?,
+        None => tenant,
+    };
+    tx.commit().await?;
+    Ok(ok(&out(&control, tenant)))
+}
+
+/// Deletes a tenant for good: 204. Nobody deletes their own.
+pub async fn delete(
+    State(control): State<Control>,
+    on: OnTenant<PlatformTenantsDelete, PlatformTenantsDelete>,
+) -> Result<Response, Refused> {
+    let OnTenant { mut tx, tenant, actor, .. } = on;
+    if tenant.status == Status::Provisioning {
+        return Err(super::TenantError::WrongState.into());
+    }
+    super::delete(&control, &mut tx, &actor, tenant.id).await?;
+    tx.commit().await?;
+    Ok(no_content())
+}
+
+fn out(control: &Control, tenant: Tenant) -> TenantOut {
+    TenantOut::new(tenant, &control.settings.http.shared_origin)
+}
+
+/// The settings with these changes; the document's own type says which names there are.
+fn laid_over(before: &Settings, changes: Map<String, Value>) -> Result<Settings, Refused> {
+    let refuse = |message: &str| Refused(shared::refusal::Refusal::field("settings", message));
+    let Ok(Value::Object(mut object)) = serde_json::to_value(before) else {
+        return Err(refuse("Not readable."));
+    };
+    for (name, value) in changes {
+        if !object.contains_key(&name) {
+            return Err(refuse(&format!("Unknown setting \"{name}\".")));
+        }
+        if !value.is_u64() {
+            return Err(refuse(&format!("A valid integer is required for \"{name}\".")));
+        }
+        object.insert(name, value);
+    }
+    serde_json::from_value(Value::Object(object)).map_err(|_| refuse("Not readable."))
+}
+
+fn hosts(fields: &mut Fields) -> Option<Vec<HostName>> {
+    let texts = fields.texts("hosts")?;
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| HostName::parse(text)).collect();
+    if parsed.is_err() {
+        fields.fault("hosts", "Enter lower-case A-labels without port or final dot.");
+    }
+    parsed.ok()
+}
+
+impl FromFields for Creation {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let slug = fields.required_text("slug");
+        let slug = slug.and_then(|text| {
+            let parsed = Slug::parse(&text).ok();
+            if parsed.is_none() {
+                fields.fault("slug", "Enter 1 to 40 of [a-z0-9-], not beginning or ending with a hyphen.");
+            }
+            parsed
+        });
+        let name = fields.required_text("name");
+        let hosts = hosts(fields).unwrap_or_default();
+        let issuer = fields.clearable_text("issuer").flatten();
+        let audience = fields.clearable_text("audience").flatten();
+        let isolation =
+            fields.choice("isolation", &[("schema", Isolation::Schema), ("shared", Isolation::Shared)]);
+        let changes = fields.object("settings").unwrap_or_default();
+        let settings = laid_over(&Settings::default(), changes);
+        if let Err(Refused(refusal)) = &settings {
+            fields.fault("settings", refusal.body["settings"][0].as_str().unwrap_or_default());
+        }
+        let admin = if fields.has("admin") { Some(read_admin(fields)?) } else { None };
+        let new = NewTenant {
+            slug: slug?,
+            name: name?,
+            hosts,
+            issuer,
+            audience,
+            isolation: isolation.unwrap_or_default(),
+            settings: settings.ok()?,
+            admin: None,
+        };
+        Some(Self { new, admin })
+    }
+}
+
+/// The first administrator; what is wrong within is said of `admin`.
+fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
+    let mut inner = Fields::new(fields.object("admin")?);
+    let username = inner.required_text("username");
+    let email = inner.clearable_text("email").flatten();
+    let password = inner.untrimmed("password");
+    if password.is_none() && !inner.has("password") {
+        inner.fault("password", "This field is required.");
+    }
+    for (name, messages) in inner.faults() {
+        for message in messages {
+            fields.fault("admin", format!("{name}: {message}"));
+        }
+    }
+    Some((Profile { username: username?, email, ..Profile::default() }, password?))
+}
+
+impl FromFields for Patch {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let of_platform = ["hosts", "issuer", "audience", "status"].iter().any(|name| fields.has(name));
+        for fixed in ["slug", "isolation"] {
+            if fields.has(fixed) {
+                fields.fault(fixed, "This field cannot be changed.");
+            }
+        }
+        let name = if fields.has("name") { fields.required_text("name") } else { None };
+        let edit = Edit {
+            name,
+            hosts: hosts(fields),
+            issuer: fields.clearable_text("issuer"),
+            audience: fields.clearable_text("audience"),
+            settings: None,
+        };
+        let settings = fields.object("settings");
+        let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
+        Some(Self { edit, settings, suspended, of_platform })
+    }
+}

@@ -1,0 +1,193 @@
+//! `/api/user/users/`, `/api/user/me/`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use shared::ids::UserId;
+use shared::permissions::marker::{SessionsEnd, UsersDelete, UsersRead, UsersWrite};
+use shared::permissions::{Permission, Permitted as _};
+use shared::person::PersonStatus;
+
+use super::{Change, NewUser, Profile, Query, UserError, UserOut};
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::http::access::{Allowed, Authenticated, Me, outranked};
+use crate::http::answer::{Refused, created, no_content, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::http::page::PageOf;
+use shared::ids::TenantId;
+
+/// People by pages.
+pub async fn list(allowed: Allowed<UsersRead>, page: PageOf) -> Result<Response, Refused> {
+    let Authenticated { mut tx, .. } = allowed.by;
+    let count = super::store::count(&mut tx).await?;
+    let query = Query { limit: page.limit(), offset: page.offset(count)? };
+    let people = super::list(&mut tx, query).await?;
+    page.answer(count, people.into_iter().map(UserOut::from).collect())
+}
+
+/// Makes a person: 201; 400 with all faults at once; 403 for a role at or above one's own rank.
+pub async fn create(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Json(new): Json<NewUser>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let user = super::create(&control, &mut tx, &actor, new).await;
+    let user = ranked(&control, tenant.id, &actor, "", UsersWrite::PERMISSION, user).await?;
+    tx.commit().await?;
+    Ok(created(&UserOut::from(user)))
+}
+
+/// One person: 404 for an id that does not parse as for one that does not exist.
+pub async fn read(allowed: Allowed<UsersRead>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let Authenticated { mut tx, .. } = allowed.by;
+    let user = super::find(&mut tx, parse(&id)?).await?;
+    Ok(ok(&UserOut::from(user)))
+}
+
+/// Changes a person; what is absent stays.
+pub async fn update(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Path(id): Path<String>,
+    Json(change): Json<Change>,
+) -> Result<Response, Refused> {
+    apply(&control, allowed, &id, change).await
+}
+
+/// Changes a person; the user name must be given.
+pub async fn replace(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Path(id): Path<String>,
+    Json(Replacement(change)): Json<Replacement>,
+) -> Result<Response, Refused> {
+    apply(&control, allowed, &id, change).await
+}
+
+async fn apply(
+    control: &Control,
+    allowed: Allowed<UsersWrite>,
+    id: &str,
+    change: Change,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let changed = super::change(control, &mut tx, &actor, parse(id)?, change).await;
+    let user = ranked(control, tenant.id, &actor, id, UsersWrite::PERMISSION, changed).await?;
+    tx.commit().await?;
+    Ok(ok(&UserOut::from(user)))
+}
+
+/// Deletes a person: 204; 409 for the last active root-admin.
+pub async fn delete(
+    State(control): State<Control>,
+    allowed: Allowed<UsersDelete>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let deleted = super::delete(&control, &mut tx, &actor, parse(&id)?).await;
+    ranked(&control, tenant.id, &actor, &id, UsersDelete::PERMISSION, deleted).await?;
+    tx.commit().await?;
+    Ok(no_content())
+}
+
+/// Ends all sessions of a person: 204.
+pub async fn end_sessions(
+    State(control): State<Control>,
+    allowed: Allowed<SessionsEnd>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let ended = super::end_sessions(&control, &mut tx, &actor, parse(&id)?).await;
+    ranked(&control, tenant.id, &actor, &id, SessionsEnd::PERMISSION, ended).await?;
+    tx.commit().await?;
+    Ok(no_content())
+}
+
+/// One's own account.
+pub async fn me(me: Me) -> Response {
+    ok(&UserOut::from(me.by.user))
+}
+
+fn parse(id: &str) -> Result<UserId, UserError> {
+    UserId::parse(id).map_err(|_| UserError::NotFound)
+}
+
+/// A refusal of rank is a refusal of permission, and is written down as one.
+async fn ranked<T>(
+    control: &Control,
+    tenant: TenantId,
+    actor: &Actor,
+    target: &str,
+    permission: Permission,
+    outcome: Result<T, UserError>,
+) -> Result<T, Refused> {
+    match outcome {
+        Err(UserError::Rank) => Err(outranked(control, tenant, actor, target, permission).await),
+        other => other.map_err(Refused::from),
+    }
+}
+
+fn status(fields: &mut Fields) -> Option<PersonStatus> {
+    let by_name = fields.choice(
+        "status",
+        &[
+            ("active", PersonStatus::Active),
+            ("suspended", PersonStatus::Suspended),
+            ("inactive", PersonStatus::Inactive),
+            ("pending", PersonStatus::Pending),
+        ],
+    );
+    let by_flag = fields
+        .boolean("is_active")
+        .map(|active| if active { PersonStatus::Active } else { PersonStatus::Inactive });
+    by_name.or(by_flag)
+}
+
+impl FromFields for NewUser {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let username = fields.required_text("username");
+        let profile = Profile {
+            email: fields.clearable_text("email").flatten(),
+            first_name: fields.text("first_name").unwrap_or_default(),
+            last_name: fields.text("last_name").unwrap_or_default(),
+            phone: fields.text("phone").unwrap_or_default(),
+            username: username?,
+        };
+        Some(Self {
+            profile,
+            status: status(fields).unwrap_or(PersonStatus::Active),
+            roles: fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]),
+            password: fields.untrimmed("password"),
+            email_verified: fields.boolean("email_verified").unwrap_or(true),
+        })
+    }
+}
+
+impl FromFields for Change {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let username = if fields.has("username") { fields.required_text("username") } else { None };
+        Some(Self {
+            username,
+            email: fields.clearable_text("email"),
+            first_name: fields.text("first_name"),
+            last_name: fields.text("last_name"),
+            phone: fields.text("phone"),
+            status: status(fields),
+            roles: fields.texts("roles"),
+            password: fields.untrimmed("password"),
+            email_verified: fields.boolean("email_verified"),
+        })
+    }
+}
+
+/// A change by PUT.
+pub struct Replacement(Change);
+
+impl FromFields for Replacement {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        fields.required_text("username")?;
+        Change::read(fields).map(Self)
+    }
+}

@@ -1,0 +1,62 @@
+//! Facts of the edge arrive once, also when answers and acknowledgements are lost.
+
+use control::edges::drain;
+use serde_json::json;
+use shared::events::{Fact, FactKind};
+use shared::ids::{EventId, SessionId, TenantId, UserId};
+
+use crate::scene::Scene;
+
+fn fact(tenant: TenantId, seq: i64, kind: FactKind, user: Option<UserId>) -> Fact {
+    let random: [u8; 10] = control::world::random().unwrap();
+    Fact {
+        seq,
+        id: EventId::new(1_700_000_000_000, random),
+        tenant,
+        at_ms: 1_700_000_000_000 + seq,
+        kind,
+        user,
+        sid: Some(SessionId::new(0, [3; 16])),
+        network: Some("192.0.2.0".into()),
+        name_hash: None,
+        count: 1,
+    }
+}
+
+#[tokio::test]
+async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
+    let scene = Scene::alone().await;
+    let bob = scene.person("bob", "client").await;
+    let ada = scene.person("ada", "root-admin").await;
+    let facts: Vec<_> =
+        (1..=3).map(|seq| fact(scene.tenant.id, seq, FactKind::SignedIn, Some(bob.id))).collect();
+    scene.edge.state().outbox = facts;
+    scene.edge.state().lose_drain_answers = 1;
+    assert!(drain::turn(&scene.control).await.is_err());
+    assert!(!drain::turn(&scene.control).await.unwrap());
+    // The cursor of what was committed is forgotten: the same facts come again.
+    sqlx::query("update platform.drains set cursor = null").execute(scene.control.db.relay()).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty());
+    assert_eq!(scene.edge.state().acknowledged, 3);
+    let arrived = scene.logged().await.into_iter().filter(|action| action == "edge.signed_in").count();
+    assert_eq!(arrived, 3);
+    let shown = ada.get(&format!("/api/user/users/{}/", bob.id)).await.expect(200);
+    assert_eq!(shown.body["last_login"], json!("2023-11-14T22:13:20.003000Z"));
+}
+
+#[tokio::test]
+async fn facts_of_strangers_do_not_stop_the_others() {
+    let scene = Scene::alone().await;
+    let nobody = TenantId::new(1, [9; 10]);
+    scene.edge.state().outbox = vec![
+        fact(nobody, 1, FactKind::SignInRefused, None),
+        fact(scene.tenant.id, 2, FactKind::ReuseDetected, None),
+    ];
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty());
+    assert_eq!(scene.logged().await.last().unwrap(), "tenant.activated");
+    assert!(scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
+}

@@ -1,0 +1,281 @@
+//! An edge that keeps what it is pushed in memory, by the rules of `shared::push`: a row is put only
+//! where it is newer, a range only where it follows the mark, a message whole or not at all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use control::world::Clock;
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::events::{DrainIn, DrainOut, Fact};
+use shared::ids::{TenantId, UserId};
+use shared::person::PersonStatus;
+use shared::push::{
+    Command, IdentifierRow, Mark, NameRow, Push, Pushed, SnapshotStep, StatusOut, TenantMark, UserRow,
+};
+use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
+use shared::tenant::Tenant;
+use tokio::net::TcpListener;
+
+use crate::scene::key;
+
+/// A row, its revision and the snapshot that last met it.
+#[derive(Clone)]
+struct Kept<T> {
+    at: (i64, i64),
+    row: Option<T>,
+    stamp: String,
+}
+
+#[derive(Default)]
+pub struct Memory {
+    /// The control's own clock, so that a test that moves it moves both sides.
+    pub clock: Clock,
+    pub marks: BTreeMap<TenantId, Mark>,
+    pub documents: BTreeMap<TenantId, Tenant>,
+    users: BTreeMap<(TenantId, String), Kept<UserRow>>,
+    identifiers: BTreeMap<(TenantId, String), Kept<IdentifierRow>>,
+    names: BTreeMap<String, Kept<NameRow>>,
+    /// Every message that was taken, in order.
+    pub taken: Vec<Push>,
+    /// Answers to give instead of serving: a status each.
+    pub faults: VecDeque<u16>,
+    /// Holds back messages with a range, to build up a backlog at the edge's door.
+    pub refuse_ranges: bool,
+    /// Facts that wait to be drained.
+    pub outbox: Vec<Fact>,
+    pub acknowledged: i64,
+    /// Does what a drain asks and loses the answer, this many times.
+    pub lose_drain_answers: usize,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Edge {
+    pub url: String,
+    state: Arc<Mutex<Memory>>,
+}
+
+impl Edge {
+    pub async fn start() -> Self {
+        let state = Arc::new(Mutex::new(Memory::default()));
+        let app = Router::new()
+            .route("/internal/v1/push", post(push))
+            .route("/internal/v1/command", post(command))
+            .route("/internal/v1/drain", post(drain))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(state.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, state }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, Memory> {
+        self.state.lock().unwrap()
+    }
+
+    /// A person as the edge has them; `None` for one it never saw or that is a tombstone.
+    pub fn user(&self, tenant: TenantId, user: UserId) -> Option<UserRow> {
+        let state = self.state();
+        let row = state.users.get(&(tenant, user.to_string()))?.row.clone()?;
+        (row.status != PersonStatus::Deleted).then_some(row)
+    }
+
+    /// Living people and identifiers of a tenant.
+    pub fn counts(&self, tenant: TenantId) -> (usize, usize) {
+        let state = self.state();
+        let people = state.users.iter().filter(|((of, _), kept)| {
+            *of == tenant && kept.row.as_ref().is_some_and(|row| row.status != PersonStatus::Deleted)
+        });
+        let identifiers = state.identifiers.iter().filter(|((of, _), kept)| {
+            *of == tenant && kept.row.as_ref().is_some_and(|row| row.user.is_some())
+        });
+        (people.count(), identifiers.count())
+    }
+
+    /// Whom a name leads to.
+    pub fn name(&self, name: &str) -> Option<TenantId> {
+        self.state().names.get(name)?.row.as_ref()?.tenant
+    }
+
+    pub fn mark(&self, tenant: TenantId) -> Mark {
+        self.state().marks.get(&tenant).copied().unwrap_or_default()
+    }
+}
+
+/// Whether the call is signed for `tag`; what is not changes nothing.
+fn signed(clock: &Clock, tag: Tag, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let digest = content_digest(body);
+    let message = Message {
+        method: "POST",
+        authority: "edge.test",
+        path: uri.path(),
+        query: "",
+        content_digest: Some(&digest),
+        headers: &[],
+    };
+    let service = ServiceKey::parse(&key("c1", 2)).unwrap();
+    let peers = [PeerKey::parse(&service.public()).unwrap()];
+    let now = u64::try_from(clock.now().timestamp()).unwrap();
+    text("content-digest") == digest
+        && verify(&peers, tag, &message, text("signature-input"), text("signature"), now).is_ok()
+}
+
+fn answer(status: u16, body: impl Serialize) -> Response {
+    (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
+}
+
+type Shared = State<Arc<Mutex<Memory>>>;
+
+async fn push(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let clock = state.lock().unwrap().clock.clone();
+    if !signed(&clock, Tag::Push, &uri, &headers, &body) {
+        return answer(401, json!({}));
+    }
+    let mut state = state.lock().unwrap();
+    if let Some(status) = state.faults.pop_front() {
+        return answer(status, json!({"code": "unavailable"}));
+    }
+    let push: Push = serde_json::from_slice(&body).unwrap();
+    push.check().unwrap();
+    if state.refuse_ranges && push.complete.is_some() {
+        return answer(503, json!({"code": "unavailable"}));
+    }
+    match state.take(&push) {
+        Ok(remaining) => answer(
+            200,
+            Pushed { mark: state.marks.get(&push.tenant).copied().unwrap_or_default(), remaining },
+        ),
+        Err(code) => {
+            let mark = state.marks.get(&push.tenant).copied().unwrap_or_default();
+            answer(409, json!({"detail": "", "code": code, "history": mark.history, "mark": mark.rev}))
+        }
+    }
+}
+
+fn put<K: Ord, T>(rows: &mut BTreeMap<K, Kept<T>>, id: K, at: (i64, i64), row: T, stamp: Option<&str>) {
+    let kept = rows.entry(id).or_insert(Kept { at: (0, 0), row: None, stamp: String::new() });
+    if at > kept.at {
+        kept.at = at;
+        kept.row = Some(row);
+    }
+    if let Some(stamp) = stamp {
+        kept.stamp = stamp.to_owned();
+    }
+}
+
+fn sweep<K, T>(
+    rows: &mut BTreeMap<K, Kept<T>>,
+    of: impl Fn(&K) -> bool,
+    at: (i64, i64),
+    stamp: &str,
+    most: usize,
+) -> bool {
+    let old = rows
+        .iter_mut()
+        .filter(|(id, kept)| of(id) && kept.stamp != stamp && kept.at <= at && kept.row.is_some());
+    let mut swept = 0;
+    for (_, kept) in old.take(most) {
+        kept.at = at;
+        kept.row = None;
+        swept += 1;
+    }
+    swept == most
+}
+
+impl Memory {
+    fn take(&mut self, push: &Push) -> Result<bool, &'static str> {
+        let mark = self.marks.get(&push.tenant).copied().unwrap_or_default();
+        if push.history < mark.history {
+            return Err("stale_history");
+        }
+        if let Some(range) = push.complete {
+            let follows = push.history == mark.history && range.from <= mark.rev;
+            let begins = push.history > mark.history && range.from == 0;
+            if !follows && !begins {
+                return Err("revision_gap");
+            }
+        }
+        self.taken.push(push.clone());
+        let (tenant, history) = (push.tenant, push.history);
+        let stamp =
+            push.snapshot.as_ref().filter(|it| it.step == SnapshotStep::Page).map(|it| it.id.as_str());
+        if let Some(row) = &push.document {
+            let known = self.documents.get(&tenant).map_or((0, 0), Tenant::revision);
+            if (history, row.rev) > known {
+                self.documents.insert(tenant, (*row.document).clone());
+            }
+        }
+        for row in &push.names {
+            put(&mut self.names, row.name.clone(), (history, row.rev), row.clone(), stamp);
+        }
+        for row in &push.users {
+            put(&mut self.users, (tenant, row.id.to_string()), (history, row.rev), row.clone(), stamp);
+        }
+        for row in &push.identifiers {
+            put(&mut self.identifiers, (tenant, row.hash.clone()), (history, row.rev), row.clone(), stamp);
+        }
+        let mut remaining = false;
+        if let Some(snapshot) = push.snapshot.as_ref().filter(|it| it.step == SnapshotStep::Sweep) {
+            let at = (history, snapshot.to);
+            remaining |= sweep(&mut self.users, |(of, _)| *of == tenant, at, &snapshot.id, 3);
+            remaining |= sweep(&mut self.identifiers, |(of, _)| *of == tenant, at, &snapshot.id, 3);
+            if !push.names.is_empty() {
+                remaining |= sweep(&mut self.names, |_| true, at, &snapshot.id, 3);
+            }
+        }
+        if let Some(range) = push.complete {
+            let to = Mark { history, rev: range.to };
+            if to > mark {
+                self.marks.insert(tenant, to);
+            }
+        }
+        Ok(remaining)
+    }
+}
+
+async fn command(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let clock = state.lock().unwrap().clock.clone();
+    if !signed(&clock, Tag::Command, &uri, &headers, &body) {
+        return answer(401, json!({}));
+    }
+    let state = state.lock().unwrap();
+    let Command::Status { tenants } = serde_json::from_slice(&body).unwrap() else {
+        return answer(400, Value::Null);
+    };
+    let marks = tenants.iter().filter_map(|tenant| {
+        let mark = *state.marks.get(tenant)?;
+        Some(TenantMark { tenant: *tenant, mark, doc_rev: 0, kv_rev: 0 })
+    });
+    answer(200, StatusOut { incarnation: "one".into(), now_ms: 0, outbox: 0, marks: marks.collect() })
+}
+
+async fn drain(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let clock = state.lock().unwrap().clock.clone();
+    if !signed(&clock, Tag::Drain, &uri, &headers, &body) {
+        return answer(401, json!({}));
+    }
+    let mut state = state.lock().unwrap();
+    let drain: DrainIn = serde_json::from_slice(&body).unwrap();
+    if let Some(acknowledge) = drain.acknowledge.filter(|acknowledge| acknowledge.incarnation == "one") {
+        state.acknowledged = state.acknowledged.max(acknowledge.seq);
+        let acknowledged = state.acknowledged;
+        state.outbox.retain(|fact| fact.seq > acknowledged);
+    }
+    let limit = usize::try_from(drain.limit).unwrap();
+    let facts: Vec<Fact> = state.outbox.iter().take(limit).cloned().collect();
+    let more = state.outbox.len() > limit;
+    if state.lose_drain_answers > 0 {
+        state.lose_drain_answers -= 1;
+        return answer(502, Value::Null);
+    }
+    answer(200, DrainOut { incarnation: "one".into(), facts, more })
+}

@@ -1,0 +1,156 @@
+//! Only what the edge signed for this control, now, is served as forwarded.
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use shared::refusal::Refusal;
+use shared::signature::{Message, ServiceKey, Tag};
+
+use crate::scene::{Answer, Scene, key};
+
+/// The edge's service key in these tests.
+pub fn edge_key() -> ServiceKey {
+    ServiceKey::parse(&key("e1", 4)).unwrap()
+}
+
+/// A forwarded request, with everything that a forger might change.
+struct Forward<'a> {
+    key: ServiceKey,
+    tag: Tag,
+    authority: &'a str,
+    path: &'a str,
+    /// Seconds after now at which it claims to be signed.
+    skew: i64,
+    headers: Vec<(&'static str, String)>,
+    /// Added or replaced after signing.
+    tampered: Vec<(&'static str, String)>,
+}
+
+impl<'a> Forward<'a> {
+    fn new(scene: &Scene, path: &'a str, bearer: &str) -> Self {
+        Self {
+            key: edge_key(),
+            tag: Tag::Forward,
+            authority: "control.test",
+            path,
+            skew: 0,
+            headers: vec![
+                ("wardgate-tenant", scene.tenant.id.to_string()),
+                ("wardgate-client", "192.0.2.7".into()),
+                ("wardgate-caller", "anonymous".into()),
+                ("wardgate-base", "https://acme.test".into()),
+                ("x-request-id", "req-1".into()),
+                ("authorization", format!("Bearer {bearer}")),
+            ],
+            tampered: vec![],
+        }
+    }
+
+    async fn send(self, scene: &Scene) -> Answer {
+        let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
+        let covered: Vec<_> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let message = Message {
+            method: "GET",
+            authority: self.authority,
+            path,
+            query,
+            content_digest: None,
+            headers: &covered,
+        };
+        let now = scene.control.clock.now().timestamp() + self.skew;
+        let signed = self.key.sign(self.tag, &message, u64::try_from(now).unwrap());
+        let mut headers = HeaderMap::new();
+        let all = self.headers.iter().chain(&self.tampered).map(|(name, value)| (*name, value.clone()));
+        for (name, value) in all.chain([("signature-input", signed.input), ("signature", signed.signature)]) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
+        }
+        let url = format!("http://{}{}", scene.api, self.path);
+        Answer::of(reqwest::Client::new().get(url).headers(headers).send().await.unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn a_signed_forward_is_served_with_the_edges_base_and_id() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    for name in ["bob", "cyd"] {
+        scene.person(name, "client").await;
+    }
+    let path = "/api/user/users/?page_size=2";
+    let answer = Forward::new(&scene, path, &ada.token).send(&scene).await.expect(200);
+    assert_eq!(answer.body["count"], 3);
+    assert_eq!(answer.body["next"], "https://acme.test/api/user/users/?page=2&page_size=2");
+    assert_eq!(answer.header("x-request-id"), "req-1");
+    assert_eq!(answer.header("allow"), "GET, POST, HEAD, OPTIONS");
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn what_is_unsigned_stale_or_meant_for_others_is_401() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let path = "/api/user/me/";
+    let good = || Forward::new(&scene, path, &ada.token);
+    good().send(&scene).await.expect(200);
+    let other_tenant = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
+    let forgeries: Vec<(&str, Forward<'_>)> = vec![
+        ("stale", Forward { skew: -61, ..good() }),
+        ("from the future", Forward { skew: 120, ..good() }),
+        ("tagged for a push", Forward { tag: Tag::Push, ..good() }),
+        ("tagged for a command", Forward { tag: Tag::Command, ..good() }),
+        ("for another authority", Forward { authority: "staging.test", ..good() }),
+        ("by another key", Forward { key: ServiceKey::parse(&key("e1", 5)).unwrap(), ..good() }),
+        ("by an unknown key id", Forward { key: ServiceKey::parse(&key("e2", 4)).unwrap(), ..good() }),
+        (
+            "another tenant afterwards",
+            Forward { tampered: vec![("wardgate-tenant", other_tenant)], ..good() },
+        ),
+        (
+            "another client afterwards",
+            Forward { tampered: vec![("wardgate-client", "::1".into())], ..good() },
+        ),
+        (
+            "another base afterwards",
+            Forward { tampered: vec![("wardgate-base", "https://evil.test".into())], ..good() },
+        ),
+        (
+            "another token afterwards",
+            Forward { tampered: vec![("authorization", "Bearer x".into())], ..good() },
+        ),
+        (
+            "a content type afterwards",
+            Forward { tampered: vec![("content-type", "text/plain".into())], ..good() },
+        ),
+    ];
+    for (what, forgery) in forgeries {
+        let answer = forgery.send(&scene).await;
+        assert_eq!((answer.status, &answer.body), (401, &Refusal::unsigned().body), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn without_direct_the_unsigned_are_refused_whatever_they_ask() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let mut settings = scene.control.settings.clone();
+    settings.http.direct = false;
+    let strict = control::control::new(settings).unwrap();
+    let strict = Scene { api: crate::scene::serve(&strict).await, control: strict, ..scene };
+    let ada = strict.acting_as(&strict.user(ada.id).await).await;
+    for path in ["/api/user/me/", "/api/user/users/", "/api/nothing/"] {
+        let answer = ada.get(path).await;
+        assert_eq!((answer.status, &answer.body), (401, &Refusal::unsigned().body), "{path}");
+    }
+    Forward::new(&strict, "/api/user/me/", &ada.token).send(&strict).await.expect(200);
+    strict.anonymous(reqwest::Method::GET, "/healthz", None).await.expect(200);
+    strict.anonymous(reqwest::Method::GET, "/readyz", None).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_forward_key_alone_impersonates_nobody() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let forward = Forward::new(&scene, "/api/user/me/", "garbage");
+    let mut headers = forward.headers.clone();
+    headers[2].1 = ada.id.to_string();
+    let answer = Forward { headers, ..forward }.send(&scene).await.expect(401);
+    assert_eq!(answer.body["code"], "token_not_valid");
+}

@@ -1,0 +1,144 @@
+//! Keys over the API and the clock: rotation waits, removal follows, imports are published first.
+
+use chrono::TimeDelta;
+use control::keys::due;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::seal::{Context, EdgeKey, Kind, Sealed};
+
+use crate::scene::{Person, Scene, key};
+
+fn path(scene: &Scene) -> String {
+    format!("/api/tenant/tenants/{}/keys/", scene.tenant.id)
+}
+
+async fn states(person: &Person, scene: &Scene) -> Vec<String> {
+    let keys = person.get(&path(scene)).await.expect(200);
+    let state = |key: &Value| key["state"].as_str().unwrap().to_owned();
+    keys.body["results"].as_array().unwrap().iter().map(state).collect()
+}
+
+/// The same person with a token for the clock as it is now.
+async fn again(scene: &Scene, person: &Person) -> Person {
+    scene.acting_as(&scene.user(person.id).await).await
+}
+
+#[tokio::test]
+async fn a_rotation_waits_switches_and_cleans_up() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let rotate = format!("{}rotate/", path(&scene));
+    assert_eq!(states(&ada, &scene).await, ["active", "next"]);
+    let early = ada.call(Method::POST, &rotate, None).await.expect(409);
+    assert!(early.body["detail"].as_str().unwrap().contains("not confirmed"));
+    scene.push().await;
+    ada.call(Method::POST, &rotate, None).await.expect(200);
+    ada.call(Method::POST, &rotate, None).await.expect(409);
+    scene.push().await;
+    let planned = scene.edge.state().documents[&scene.tenant.id].keys[1].sign_from.unwrap();
+    let wait = i64::try_from(planned).unwrap() - scene.control.clock.now().timestamp();
+    assert!((1850..=1862).contains(&wait), "{wait}: staleness 900, key set 900, margin 60");
+
+    scene.control.clock.advance(TimeDelta::seconds(wait + 1));
+    due::advance_all(&scene.control).await.unwrap();
+    let ada = again(&scene, &ada).await;
+    assert_eq!(states(&ada, &scene).await, ["retired", "active", "next"]);
+    due::advance_all(&scene.control).await.unwrap();
+    assert_eq!(states(&ada, &scene).await, ["retired", "active", "next"]);
+
+    scene.control.clock.advance(TimeDelta::seconds(900 + 900 + 60));
+    due::advance_all(&scene.control).await.unwrap();
+    let ada = again(&scene, &ada).await;
+    assert_eq!(states(&ada, &scene).await, ["removed", "active", "next"]);
+    scene.push().await;
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].keys.len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_edge_gets_opens_there_alone() {
+    let scene = Scene::new().await;
+    scene.push().await;
+    let document = scene.edge.state().documents[&scene.tenant.id].clone();
+    let (mine, foreign) = ([EdgeKey::parse(&key("a", 1)).unwrap()], [EdgeKey::parse(&key("a", 9)).unwrap()]);
+    let open = |text: &str, kind, subject: &str, keys: &[EdgeKey]| {
+        let context = Context { edge: "edge-test", tenant: document.id, kind, subject };
+        Sealed::parse(text).unwrap().open(keys, &context).ok().map(|bytes| bytes.to_vec())
+    };
+    for signing in &document.keys {
+        let sealed = signing.sealed.as_deref().unwrap();
+        let pkcs8 = open(sealed, Kind::SigningKey, signing.kid.as_str(), &mine).unwrap();
+        assert!(aws_lc_rs::signature::RsaKeyPair::from_pkcs8(&pkcs8).is_ok());
+        assert!(open(sealed, Kind::SigningKey, "other", &mine).is_none());
+        assert!(open(sealed, Kind::SigningKey, signing.kid.as_str(), &foreign).is_none());
+    }
+    let root = &document.session_roots[0];
+    assert_eq!(open(&root.sealed, Kind::SessionRoot, &root.version.to_string(), &mine).unwrap().len(), 32);
+    let lookup = &document.lookup_root;
+    assert_eq!(open(&lookup.sealed, Kind::LookupRoot, &lookup.version.to_string(), &mine).unwrap().len(), 32);
+    let dummy = open(&document.dummy_verifier, Kind::Dummy, "", &mine).unwrap();
+    assert!(shared::passwords::Verifier::parse(std::str::from_utf8(&dummy).unwrap()).is_ok());
+}
+
+#[tokio::test]
+async fn revoking_the_active_key_makes_the_next_sign_at_once() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let kid = |at: usize| listed["results"][at]["kid"].as_str().unwrap().to_owned();
+    let revoke = |kid: String| format!("{}{kid}/revoke/", path(&scene));
+    ada.call(Method::POST, &revoke(kid(0)), None).await.expect(200);
+    scene.push().await;
+    let document = scene.edge.state().documents[&scene.tenant.id].clone();
+    let now = u64::try_from(scene.control.clock.now().timestamp()).unwrap();
+    assert_eq!(document.signing_key(now).unwrap().kid.as_str(), kid(1));
+    assert!(document.verifying_key(&kid(0)).is_none());
+    let ada = again(&scene, &ada).await;
+    assert_eq!(states(&ada, &scene).await, ["revoked", "active", "next"]);
+    ada.call(Method::POST, &revoke(kid(0)), None).await.expect(409);
+    ada.call(Method::POST, &revoke("nonsense".into()), None).await.expect(404);
+}
+
+#[tokio::test]
+async fn an_imported_key_is_the_next_one() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let ada = scene.person("ada", "root-admin").await;
+    let import = format!("{}import/", path(&scene));
+    let pem = include_str!("../keys/rsa2048.pem");
+    ada.post(&import, json!({"pkcs8": pem})).await.expect(403);
+    for (body, field) in [
+        (json!({"pkcs8": include_str!("../keys/rsa1024.pem")}), "pkcs8"),
+        (json!({"pkcs8": include_str!("../keys/rsa2048-e3.pem")}), "pkcs8"),
+        (json!({"pkcs8": "nonsense"}), "pkcs8"),
+        (json!({"jwk": {"kty": "RSA"}}), "jwk"),
+        (json!({}), "pkcs8"),
+    ] {
+        let refused = root.post(&import, body).await.expect(400);
+        assert!(refused.body[field].is_array(), "{}", refused.body);
+    }
+    let imported = root.post(&import, json!({"pkcs8": pem})).await.expect(201);
+    assert_eq!(imported.body["state"], "next");
+    assert_eq!(states(&ada, &scene).await, ["active", "removed", "next"]);
+    let jwk: Value = serde_json::from_str(include_str!("../keys/rsa2048.jwk.json")).unwrap();
+    root.post(&import, json!({"jwk": jwk})).await.expect(409);
+    scene.push().await;
+    let kids: Vec<_> = scene.edge.state().documents[&scene.tenant.id]
+        .published_keys()
+        .map(|key| key.kid.to_string())
+        .collect();
+    assert!(kids.contains(&imported.body["kid"].as_str().unwrap().to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_at_rest_is_readable_without_the_key() {
+    let scene = Scene::new().await;
+    scene.person("ada", "root-admin").await;
+    let mut settings = scene.control.settings.clone();
+    let other = serde_json::from_value(json!(key("rest", 9))).unwrap();
+    settings.encryption.kek = other;
+    let stranger = control::control::new(settings).unwrap();
+    let mut tx = stranger.db.tenant_tx(scene.tenant.id).await.unwrap();
+    assert!(control::keys::store::published(&stranger, &mut tx).await.is_err());
+    let kind = control::keys::store::RootKind::Lookup;
+    assert!(control::keys::store::roots(&stranger, &mut tx, kind).await.is_err());
+}

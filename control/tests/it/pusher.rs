@@ -1,0 +1,266 @@
+//! From a commit to the edge: in order, in pages, past a backlog, after every kind of trouble.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::audit::Actor;
+use control::edges::backlog::LaneError;
+use control::edges::{pusher, reseed, status, urgent};
+use control::failure::Failure;
+use control::users::{self, Change};
+use shared::ids::UserId;
+use shared::person::PersonStatus;
+use shared::push::Mark;
+use sqlx::AssertSqlSafe;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::scene::Scene;
+
+async fn change(scene: &Scene, id: UserId, change: Change) {
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    users::change(&scene.control, &mut tx, &Actor::operator(), id, change).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+fn suspended() -> Change {
+    Change { status: Some(PersonStatus::Suspended), ..Change::default() }
+}
+
+async fn delete(scene: &Scene, id: UserId) {
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    users::delete(&scene.control, &mut tx, &Actor::operator(), id).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Many people by SQL, each noted for the edge: a backlog.
+async fn crowd(scene: &Scene, count: u16) {
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let tenant = scene.tenant.id;
+    for n in 0..count {
+        let random: [u8; 8] = control::world::random().unwrap();
+        let mut tail = [0; 10];
+        tail[..8].copy_from_slice(&random);
+        let id = UserId::new(u64::from(n), tail);
+        sqlx::query(
+            "insert into users (tenant_id, id, username, status, created_at, updated_at)
+             values ($1, $2, $3, 'active', now(), now())",
+        )
+        .bind(tenant.uuid())
+        .bind(id.uuid())
+        .bind(format!("crowd{n}"))
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        tx.changes().user(tenant, id, control::edges::changes::Haste::InTurn);
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_committed_is_what_the_edge_has() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let bob = scene.person("bob", "client").await;
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2));
+    let row = scene.edge.user(scene.tenant.id, ada.id).unwrap();
+    assert_eq!(
+        (row.status, row.roles, row.verifier),
+        (PersonStatus::Active, vec!["root-admin".to_owned()], None)
+    );
+    change(&scene, bob.id, suspended()).await;
+    scene.push().await;
+    let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
+    assert_eq!((row.status, row.access_epoch, row.session_epoch), (PersonStatus::Suspended, 1, 1));
+    let taken = scene.edge.state().taken.len();
+    scene.push().await;
+    assert_eq!(scene.edge.state().taken.len(), taken, "nothing is missing, so nothing is sent");
+}
+
+#[tokio::test]
+async fn pages_follow_the_mark() {
+    let scene = Scene::new().await;
+    crowd(&scene, 1200).await;
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id).0, 1200);
+    let state = scene.edge.state();
+    let ranges: Vec<_> = state.taken.iter().map(|push| push.complete.unwrap()).collect();
+    assert_eq!(ranges.len(), 3);
+    assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from), "{ranges:?}");
+    assert!(state.taken.iter().all(|push| push.rows() <= 500));
+}
+
+#[tokio::test]
+async fn a_revocation_goes_past_a_backlog() {
+    let scene = Scene::new().await;
+    let bob = scene.person("bob", "client").await;
+    scene.push().await;
+    scene.edge.state().refuse_ranges = true;
+    crowd(&scene, 700).await;
+    change(&scene, bob.id, suspended()).await;
+    assert!(pusher::push_now(&scene.control, scene.tenant.id).await.is_err(), "the backlog is stuck");
+    let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
+    assert_eq!((row.status, row.session_epoch), (PersonStatus::Suspended, 1));
+    let sent = scene.edge.state().taken.len();
+    urgent::push(&scene.control, scene.tenant.id).await.unwrap();
+    assert_eq!(scene.edge.state().taken.len(), sent, "once is enough");
+    scene.edge.state().refuse_ranges = false;
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id).0, 701);
+}
+
+#[tokio::test]
+async fn an_edge_that_lost_its_mark_is_continued_from_where_it_is() {
+    let scene = Scene::new().await;
+    let bob = scene.person("bob", "client").await;
+    scene.push().await;
+    let earlier = scene.edge.mark(scene.tenant.id);
+    scene.person("cyd", "client").await;
+    scene.push().await;
+    // D1 was restored to the earlier mark; control believes it further on.
+    scene.edge.state().marks.insert(scene.tenant.id, earlier);
+    change(&scene, bob.id, suspended()).await;
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2));
+    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, PersonStatus::Suspended);
+}
+
+#[tokio::test]
+async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
+    let scene = Scene::alone().await;
+    let bob = scene.person("bob", "client").await;
+    for n in 0..10 {
+        scene.person(&format!("p{n}"), "client").await;
+    }
+    scene.push().await;
+    let with_bob = scene.edge.mark(scene.tenant.id);
+    let kept: Vec<_> = {
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        let query = users::Query { limit: 100, offset: 0 };
+        users::list(&mut tx, query).await.unwrap().into_iter().map(|user| user.id).collect()
+    };
+    for id in &kept[1..6] {
+        delete(&scene, *id).await;
+    }
+    delete(&scene, bob.id).await;
+    // Pushed to nobody: the edge keeps the living rows while control believes it was told.
+    let fresh = scene.edge.state().marks.clone();
+    let rev = sqlx::query_scalar::<_, i64>("select rev from platform.revisions where tenant_id = $1")
+        .bind(scene.tenant.id.uuid())
+        .fetch_one(scene.control.db.relay())
+        .await
+        .unwrap();
+    sqlx::query("update platform.revisions set mark = rev where tenant_id = $1")
+        .bind(scene.tenant.id.uuid())
+        .execute(scene.control.db.relay())
+        .await
+        .unwrap();
+    scene.control.clock.advance(chrono::TimeDelta::hours(25));
+    assert_eq!(control::edges::sweep::tombstones(&scene.control).await.unwrap(), 12);
+    assert_eq!(fresh[&scene.tenant.id], with_bob);
+    assert!(with_bob.rev < rev);
+    scene.person("new", "client").await;
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id), (6, 6));
+    assert!(scene.edge.user(scene.tenant.id, bob.id).is_none());
+    let sweeps = scene.edge.state().taken.iter().filter(|push| push.snapshot.is_some()).count();
+    assert!(sweeps >= 3, "a page, and sweeps in chunks of three");
+}
+
+#[tokio::test]
+async fn a_platform_snapshot_sweeps_names_too() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    platform.push().await;
+    let slug = format!("slug:{}", scene.tenant.slug);
+    assert!(scene.edge.name(&slug).is_some());
+    // The name's row is gone without a trace here, as after a restore; a new history follows.
+    let mut admin = scene.database.admin().await;
+    let forget = format!("delete from platform.edge_rows where subject = '{slug}'");
+    sqlx::raw_sql(AssertSqlSafe(forget)).execute(&mut admin).await.unwrap();
+    reseed::reseed(&scene.control, &Actor::operator(), platform.tenant.id).await.unwrap();
+    platform.push().await;
+    assert_eq!(scene.edge.name(&slug), None);
+    assert_eq!(scene.edge.name("slug:platform"), Some(platform.tenant.id));
+}
+
+#[tokio::test]
+async fn a_restored_control_halts_until_a_reseed() {
+    let scene = Scene::new().await;
+    let bob = scene.person("bob", "client").await;
+    scene.push().await;
+    // The edge has seen more than this database: it was restored from a backup.
+    let ahead = Mark { history: 1, rev: 1_000 };
+    scene.edge.state().marks.insert(scene.tenant.id, ahead);
+    change(&scene, bob.id, suspended()).await;
+    let halted = pusher::push_now(&scene.control, scene.tenant.id).await;
+    assert!(matches!(halted, Err(LaneError::Failure(Failure::Halted))), "{halted:?}");
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let resume = Change { status: Some(PersonStatus::Active), ..Change::default() };
+    users::change(&scene.control, &mut tx, &Actor::operator(), bob.id, resume).await.unwrap();
+    assert!(matches!(tx.commit().await, Err(Failure::Halted)), "nothing is written");
+    let shown = status::all(&scene.control, true).await.unwrap();
+    let shown = shown.iter().find(|row| row.tenant == scene.tenant.id.uuid()).unwrap();
+    assert!(shown.halted.as_deref().unwrap().contains("1/1000"));
+
+    let history = reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
+    assert_eq!(history, 2);
+    scene.push().await;
+    let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
+    assert!(row.session_epoch >= 1 << 20 && row.access_epoch >= 1 << 20);
+    assert_eq!(scene.edge.mark(scene.tenant.id).history, 2);
+    change(&scene, bob.id, Change { status: Some(PersonStatus::Active), ..Change::default() }).await;
+    scene.push().await;
+    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, PersonStatus::Active);
+}
+
+#[tokio::test]
+async fn a_later_history_at_the_edge_halts_too() {
+    let scene = Scene::new().await;
+    scene.push().await;
+    scene.edge.state().marks.insert(scene.tenant.id, Mark { history: 5, rev: 1 });
+    scene.person("bob", "client").await;
+    let halted = pusher::push_now(&scene.control, scene.tenant.id).await;
+    assert!(matches!(halted, Err(LaneError::Failure(Failure::Halted))), "{halted:?}");
+    assert_eq!(reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap(), 6);
+    scene.push().await;
+    assert_eq!(scene.edge.mark(scene.tenant.id).history, 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
+    let scene = Scene::alone().await;
+    let bob = scene.person("bob", "client").await;
+    let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    // Two controls at once: a lease each, never a row too old.
+    let other = scene.database.control(&scene.edge.url).await;
+    let runs = [
+        tokio::spawn(pusher::run(scene.control.clone(), wake.clone(), stop.clone())),
+        tokio::spawn(pusher::run(other, wake.clone(), stop.clone())),
+    ];
+    let reached = |status: PersonStatus| {
+        let (edge, tenant) = (scene.edge.clone(), scene.tenant.id);
+        async move {
+            for _ in 0..500 {
+                if edge.user(tenant, bob.id).is_some_and(|row| row.status == status) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("the edge never learned {status:?}");
+        }
+    };
+    reached(PersonStatus::Active).await;
+    scene.edge.state().faults.extend([503, 500, 503]);
+    change(&scene, bob.id, suspended()).await;
+    reached(PersonStatus::Suspended).await;
+    change(&scene, bob.id, Change { status: Some(PersonStatus::Active), ..Change::default() }).await;
+    reached(PersonStatus::Active).await;
+    stop.cancel();
+    for run in runs {
+        tokio::time::timeout(Duration::from_secs(10), run).await.unwrap().unwrap();
+    }
+    let lagging = status::all(&scene.control, true).await.unwrap();
+    assert!(lagging.is_empty(), "{lagging:?}");
+}

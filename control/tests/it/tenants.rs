@@ -1,0 +1,175 @@
+//! Tenants: what the platform sets, what their own administrators may, and names that never return.
+
+use control::tenants::provision;
+use reqwest::Method;
+use serde_json::json;
+use shared::ids::TenantId;
+
+use crate::scene::{PASSWORD, Scene, call};
+
+const TENANTS: &str = "/api/tenant/tenants/";
+
+fn path(id: TenantId) -> String {
+    format!("{TENANTS}{id}/")
+}
+
+#[tokio::test]
+async fn the_platform_makes_a_tenant_with_its_first_administrator() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    let root = platform.person("root", "root-admin").await;
+    let admin = json!({"username": "ada", "email": "ada@beta.test", "password": PASSWORD});
+    let body = json!({"slug": "beta", "name": "Beta", "hosts": ["beta.test"], "admin": admin, "settings": {"idle_secs": 600}});
+    let made = root.post(TENANTS, body).await.expect(201).body;
+    assert_eq!((&made["status"], &made["issuer"]), (&json!("provisioning"), &json!("https://beta.test")));
+    assert_eq!((&made["settings"]["idle_secs"], &made["isolation"]), (&json!(600), &json!("schema")));
+    let id = TenantId::parse(made["id"].as_str().unwrap()).unwrap();
+    // Nothing of it reaches the edge before it can be used.
+    root.patch(&path(id), json!({"name": "Early"})).await.expect(409);
+    provision::run_due(&scene.control).await.unwrap();
+    assert_eq!(root.get(&path(id)).await.expect(200).body["status"], "active");
+    let mut tx = scene.control.db.tenant_tx(id).await.unwrap();
+    let ada = control::users::find_by_name(&scene.control, &mut tx, "ADA@beta.test").await.unwrap();
+    assert_eq!(ada.roles, ["root-admin"]);
+    drop(tx);
+    control::edges::pusher::push_now(&scene.control, id).await.unwrap();
+    let at_edge = scene.edge.user(id, ada.id).unwrap();
+    assert!(at_edge.verifier.is_some());
+}
+
+#[tokio::test]
+async fn an_administrator_that_cannot_be_is_said_before_anything_is_made() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let admin = json!({"username": "ada", "password": "short"});
+    let body = json!({"slug": "beta", "name": "Beta", "admin": admin});
+    let refused = root.post(TENANTS, body).await.expect(400);
+    assert!(refused.body["password"].is_array(), "{}", refused.body);
+    assert_eq!(root.get(TENANTS).await.expect(200).body["count"], 2, "the platform and the stage's");
+}
+
+#[tokio::test]
+async fn names_are_unique_and_never_given_again() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let make =
+        |slug: &str, host: &str| root.post(TENANTS, json!({"slug": slug, "name": slug, "hosts": [host]}));
+    let beta = make("beta", "beta.test").await.expect(201);
+    let beta = TenantId::parse(beta.body["id"].as_str().unwrap()).unwrap();
+    provision::run_due(&scene.control).await.unwrap();
+    let taken = make("beta", "other.test").await.expect(400);
+    assert_eq!(taken.body, json!({"slug": ["tenant with this slug already exists."]}));
+    let taken = make("gamma", "beta.test").await.expect(400);
+    assert_eq!(taken.body, json!({"hosts": ["A host belongs to a tenant already."]}));
+    for host in ["shared.test", "Beta.test", "beta.test:80", "127.0.0.1"] {
+        make("gamma", host).await.expect(400);
+    }
+    // A host that an edit gives up is free; what a deleted tenant had is not.
+    root.patch(&path(beta), json!({"hosts": ["beta2.test"]})).await.expect(200);
+    make("gamma", "beta.test").await.expect(201);
+    root.delete(&path(beta)).await.expect(204);
+    root.get(&path(beta)).await.expect(404);
+    make("beta", "new.test").await.expect(400);
+    make("delta", "beta2.test").await.expect(400);
+}
+
+#[tokio::test]
+async fn a_host_moves_and_a_deletion_is_seen_at_the_edge() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    let root = platform.person("root", "root-admin").await;
+    let (id, slug) = (scene.tenant.id, format!("slug:{}", scene.tenant.slug));
+    root.patch(&path(id), json!({"hosts": ["one.test", "two.test"]})).await.expect(200);
+    platform.push().await;
+    assert_eq!(scene.edge.name("host:one.test"), Some(id));
+    assert_eq!(scene.edge.name(&slug), Some(id));
+    let other = crate::scene::new_tenant(&scene.control, control::tenants::Isolation::Schema).await;
+    root.patch(&path(id), json!({"hosts": ["two.test"]})).await.expect(200);
+    root.patch(&path(other.id), json!({"hosts": ["one.test"]})).await.expect(200);
+    platform.push().await;
+    assert_eq!(scene.edge.name("host:one.test"), Some(other.id));
+    root.delete(&path(id)).await.expect(204);
+    platform.push().await;
+    scene.push().await;
+    assert_eq!((scene.edge.name(&slug), scene.edge.name("host:two.test")), (None, None));
+    assert_eq!(scene.edge.state().documents[&id].status, shared::tenant::Status::Deleted);
+}
+
+#[tokio::test]
+async fn administrators_of_a_tenant_see_and_set_only_their_own() {
+    let (scene, other) = (Scene::new().await, Scene::new().await);
+    let ada = scene.person("ada", "root-admin").await;
+    let listed = ada.get(TENANTS).await.expect(200).body;
+    assert_eq!((&listed["count"], &listed["results"][0]["id"]), (&json!(1), &json!(scene.tenant.id)));
+    let own = path(scene.tenant.id);
+    let settings = json!({"name": "Mine", "settings": {"access_ttl_secs": 600}});
+    let changed = ada.patch(&own, settings).await.expect(200).body;
+    assert_eq!((&changed["name"], &changed["settings"]["access_ttl_secs"]), (&json!("Mine"), &json!(600)));
+    for change in [
+        json!({"hosts": ["mine.test"]}),
+        json!({"issuer": "https://mine.test"}),
+        json!({"audience": "x"}),
+        json!({"status": "suspended"}),
+    ] {
+        ada.patch(&own, change).await.expect(403);
+    }
+    for change in
+        [json!({"settings": {"access_ttl_secs": 901}}), json!({"settings": {"x": 1}}), json!({"slug": "x"})]
+    {
+        ada.patch(&own, change).await.expect(400);
+    }
+    ada.delete(&own).await.expect(403);
+    ada.post(TENANTS, json!({"slug": "x", "name": "x"})).await.expect(403);
+    for method in [Method::GET, Method::PATCH, Method::DELETE] {
+        ada.call(method, &path(other.tenant.id), Some(json!({}))).await.expect(404);
+    }
+    ada.get(&format!("{TENANTS}nonsense/")).await.expect(404);
+    let co = scene.person("co", "co-admin").await;
+    co.get(&own).await.expect(200);
+    co.patch(&own, json!({"name": "x"})).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_is_403_until_it_is_resumed() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let ada = scene.person("ada", "root-admin").await;
+    let suspended = root.patch(&path(scene.tenant.id), json!({"status": "suspended"})).await.expect(200);
+    assert_eq!(suspended.body["status"], "suspended");
+    let refused = ada.get("/api/user/me/").await.expect(403);
+    assert_eq!(refused.body["code"], "tenant_suspended");
+    scene.push().await;
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].status, shared::tenant::Status::Suspended);
+    root.patch(&path(scene.tenant.id), json!({"status": "active"})).await.expect(200);
+    ada.get("/api/user/me/").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_platform_tenant_is_there_to_stay() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    let root = platform.person("root", "root-admin").await;
+    let own = path(platform.tenant.id);
+    root.patch(&own, json!({"status": "suspended"})).await.expect(409);
+    root.delete(&own).await.expect(409);
+    let key = include_str!("../keys/rsa2048.pem");
+    root.post(&format!("{own}keys/import/"), json!({"pkcs8": key})).await.expect(409);
+    // Its staff and co-admins hold nothing over other tenants.
+    let co = platform.person("co", "co-admin").await;
+    co.get(&path(scene.tenant.id)).await.expect(403);
+}
+
+#[tokio::test]
+async fn dedicated_cells_have_a_limit_that_says_what_to_do() {
+    let scene = Scene::alone().await;
+    let mut settings = scene.control.settings.clone();
+    settings.database.max_dedicated_cells = 1;
+    let full = control::control::new(settings).unwrap();
+    let api = crate::scene::serve(&full).await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let bearer = format!("Bearer {}", root.token);
+    let make = |body| call(api, Method::POST, TENANTS, Some(&bearer), Some(body));
+    let refused = make(json!({"slug": "beta", "name": "Beta"})).await.expect(400);
+    assert!(refused.body["isolation"][0].as_str().unwrap().contains("\"shared\""));
+    make(json!({"slug": "beta", "name": "Beta", "isolation": "shared"})).await.expect(201);
+}
