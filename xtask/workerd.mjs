@@ -1,17 +1,23 @@
-// Runs the bundle on workerd, as `./wardgate dev` and the end-to-end tests do, through miniflare's interface: `wrangler dev`
-// would put a proxy of its own in front, at a thirtieth of the speed.
+// Runs the bundle on workerd, as `./wardgate dev` and the end-to-end tests do, through miniflare's
+// interface: `wrangler dev` would put a proxy of its own in front, at a thirtieth of the speed.
 //
-//   node workerd.mjs --bundle DIR [--entry index.mjs] --vars FILE [--state DIR] [--host H] [--port N] [--direct-port N]
+//   node workerd.mjs --bundle DIR [--entry index.mjs] --vars FILE [--state DIR]
+//                    [--host H] [--port N] [--direct-port N]
 //
-// Bindings, limits and the compatibility date come from wrangler.toml, variables and secrets from a dotenv file. The D1
-// migrations are applied before the Worker is called ready. Ports may be 0; without --state everything is forgotten.
-// On standard output, one JSON object a line: {"event":"ready","url","direct_url","workerd_pid"}, and, when workerd was
-// restarted after a crash, {"event":"restarted","workerd_pid"}. On standard error: the Worker's log.
-// It ends at SIGTERM or SIGINT, and when the pipe on its standard input closes, which is how a dead parent shows.
+// Bindings, limits and the compatibility date come from wrangler.toml, variables and secrets from a
+// dotenv file. The D1 migrations are applied before the Worker is called ready. Ports may be 0;
+// without --state everything is forgotten.
+//
+// Standard output has one JSON object a line: {"event":"ready","url","direct_url","workerd_pid"},
+// and {"event":"restarted","workerd_pid"} when workerd was started again after a crash. Standard
+// error has the Worker's log.
+//
+// It ends at SIGTERM or SIGINT, and when the pipe on its standard input closes: that is how a dead
+// parent shows.
 
 import { execFileSync } from "node:child_process";
-import { fstatSync, globSync, readFileSync, readdirSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { fstatSync, readFileSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
@@ -34,9 +40,12 @@ const { values: options } = parseArgs({
 
 /** Every file of the bundle as a module, the entry first: the first one is what the runtime starts. */
 function modules(folder, entry) {
-  const names = globSync("**/*.{mjs,js,wasm}", { cwd: folder });
+  const names = readdirSync(folder, { recursive: true }).filter((name) => /\.(mjs|js|wasm)$/.test(name));
   names.sort((a, b) => (b === entry) - (a === entry));
-  return names.map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", path: join(folder, name) }));
+  return names.map((name) => ({
+    type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
+    path: join(folder, name),
+  }));
 }
 
 function workerOptions() {
@@ -58,15 +67,19 @@ function workerOptions() {
 async function migrate(database, folder) {
   await database
     .prepare(
-      "CREATE TABLE IF NOT EXISTS d1_migrations(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)",
+      `create table if not exists d1_migrations (
+         id integer primary key autoincrement,
+         name text unique,
+         applied_at timestamp default current_timestamp not null
+       )`,
     )
     .run();
-  const { results } = await database.prepare("SELECT name FROM d1_migrations").all();
+  const { results } = await database.prepare("select name from d1_migrations").all();
   const applied = new Set(results.map((row) => row.name));
   const names = readdirSync(folder).filter((name) => name.endsWith(".sql") && !applied.has(name));
   for (const name of names.sort()) {
     const statements = unstable_splitSqlQuery(readFileSync(join(folder, name), "utf8"));
-    const record = database.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);
+    const record = database.prepare("insert into d1_migrations (name) values (?)").bind(name);
     await database.batch([...statements.map((statement) => database.prepare(statement)), record]);
   }
 }
@@ -83,7 +96,7 @@ function workerdPid() {
 function isOurWorkerd(pid) {
   try {
     const [, name, parent] = /^\d+ \((.*)\) . (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8"));
-    return Number(parent) === process.pid && name === basename("workerd");
+    return Number(parent) === process.pid && name === "workerd";
   } catch {
     return false;
   }

@@ -1,8 +1,8 @@
-// What the runtime loads. It stands where a generated entry would stand, because that one wraps every request in a class and
-// proxies that cost more than many an answer.
+// What the runtime loads. It stands where a generated entry would stand, because that one wraps
+// every request in a class and proxies that cost more than many an answer.
 //
-// It never makes an instance of the module and keeps no view into its memory: the glue does the first, also anew after an
-// abort, and a view would then show memory that is gone.
+// It never makes an instance of the module and keeps no view into its memory: the glue does the
+// first, also anew after an abort, and a view would then show memory that is gone.
 
 import * as edge from "./edge.js";
 

@@ -1,4 +1,5 @@
-// The entry of the end-to-end tests: the production entry, and two levers in front of it. No other bundle has them.
+// The entry of the end-to-end tests: the production entry, and two levers in front of it. No other
+// bundle has them.
 
 import * as edge from "./edge.js";
 import entry, { internalError } from "./index.mjs";
@@ -9,7 +10,8 @@ export default {
   async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
     if (pathname === "/test/clock") {
-      // Milliseconds, may be negative. Service signatures keep the real time, or else nobody could reach the edge any more.
+      // Milliseconds, may be negative. Service signatures keep the real time, or else nobody could
+      // reach the edge any more.
       edge.shift_clock(Number(await request.text()));
       return new Response(null, { status: 204 });
     }

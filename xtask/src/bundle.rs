@@ -1,8 +1,10 @@
-//! The Worker's bundle: Wasm by cargo, glue by wasm-bindgen, shrunk by wasm-opt, with our own entry over it.
+//! The Worker's bundle: Wasm by cargo, glue by wasm-bindgen, shrunk by wasm-opt, with our own entry
+//! over it.
 //!
-//! workers-rs has a tool for this, worker-build. It is not used, because its generated entry costs every request 13 to 26 µs
-//! and its unwinding build needs a nightly compiler. The library that makes the glue is a dependency of this crate instead,
-//! so that Cargo.lock holds one version for both sides of it.
+//! workers-rs has a tool for this, worker-build. It is not used, because its generated entry costs
+//! every request 13 to 26 µs and its unwinding build needs a nightly compiler. The library that
+//! makes the glue is a dependency of this crate instead, so that Cargo.lock holds one version for
+//! both sides of it.
 
 use std::fs;
 use std::io::Write;
@@ -23,7 +25,8 @@ use crate::workspace::Workspace;
 pub enum Kind {
     /// What is deployed.
     Production,
-    /// The same with a clock that can be shifted and a panic on demand, for the end-to-end tests alone.
+    /// The same with a clock that can be shifted and a panic on demand, for the end-to-end tests
+    /// alone.
     Test,
 }
 
@@ -47,8 +50,8 @@ impl Kind {
 
 /// The part of wasm-opt's command line that decides the result.
 ///
-/// The features are those that the compiler switches on for this target, plus exceptions: without their names wasm-opt
-/// refuses the module.
+/// The features are those that the compiler switches on for this target, plus exceptions: without
+/// their names wasm-opt refuses the module.
 const WASM_OPT: &[&str] = &[
     "-Os",
     "--enable-bulk-memory",
@@ -85,10 +88,11 @@ pub fn build(workspace: &Workspace, kind: Kind) -> Result<Size> {
     size(&folder.join("edge_bg.wasm"))
 }
 
-/// Compiles the edge with unwinding panics: a panic then is an exception of that one request, and the instance lives on with
-/// its caches and with the other requests that wait in it.
+/// Compiles the edge with unwinding panics: a panic then is an exception of that one request, and
+/// the instance lives on with its caches and with the other requests that wait in it.
 ///
-/// std as shipped for this target aborts, so it is built along; stable cargo does that only when told that it may.
+/// std as shipped for this target aborts, so it is built along; stable cargo does that only when
+/// told that it may.
 fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     let target = workspace.target.join("worker");
     let mut cargo = workspace.cargo(&["build", "--package", "wardgate-edge", "--lib", "--target", WASM]);
@@ -101,7 +105,8 @@ fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     Ok(target.join(WASM).join("worker").join("edge.wasm"))
 }
 
-/// What the bundle depends on: the module, our entries, wasm-opt, and this program, which has the rest built in.
+/// What the bundle depends on: the module, our entries, wasm-opt, and this program, which has the
+/// rest built in.
 fn digest_of_inputs(workspace: &Workspace, kind: Kind, compiled: &Path) -> Result<String> {
     let mut digest = Sha256::new();
     let mut add = |bytes: &[u8]| {
@@ -121,7 +126,8 @@ fn entry_source(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.root.join("edge/entry").join(name)
 }
 
-/// Makes the folder anew beside the old one and then takes its place, so that an interrupted build leaves no half bundle.
+/// Makes the folder anew beside the old one and then takes its place, so that an interrupted build
+/// leaves no half bundle.
 fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -> Result<()> {
     let parent = folder.parent().context("a bundle's folder has a parent")?;
     fs::create_dir_all(parent)?;
@@ -139,8 +145,8 @@ fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -
 
 /// JavaScript around the module.
 ///
-/// After an abort (out of memory, stack overflow) the glue makes a new instance at the next call of any export:
-/// `reset_state_function` and `force_enable_abort_handler` ask for that.
+/// After an abort (out of memory, stack overflow) the glue makes a new instance at the next call of
+/// any export: `reset_state_function` and `force_enable_abort_handler` ask for that.
 fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(compiled)
@@ -152,8 +158,8 @@ fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
         .reset_state_function(true)
         .force_enable_abort_handler(true)
         .generate(folder)?;
-    // A source-phase import, which the bundler of wrangler does not know; to the runtime a plain import of a .wasm file
-    // means the same.
+    // A source-phase import, which the bundler of wrangler does not know; to the runtime a plain
+    // import of a .wasm file means the same.
     let glue = folder.join("edge.js");
     let text = fs::read_to_string(&glue)?;
     let plain = text.replacen("import source wasmModule from", "import wasmModule from", 1);

@@ -39,7 +39,8 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         cargo(&[&edge[..], &["--features", "wardgate-edge/test-entry", "--", "-D", "warnings"]].concat())
     })?;
     steps.step("Documentation", || {
-        // Nobody outside uses these crates: their documentation is for whoever works on them, who may see what is private.
+        // Nobody outside uses these crates: their documentation is for whoever works on them, who
+        // may see what is private.
         let doc = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
         run_command(
             workspace.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"),
@@ -53,7 +54,8 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks the statements of control against a database that was migrated just now, and compares what sqlx notes.
+/// Checks the statements of control against a database that was migrated just now, and compares
+/// what sqlx notes.
 fn sql_metadata(workspace: &Workspace, events: &Events) -> Result<()> {
     control::build(workspace)?;
     let scratch = Scratch::start(workspace)?;

@@ -58,7 +58,8 @@ pub enum Verb {
 /// Which state folder.
 #[derive(Args, Clone)]
 pub struct StateOption {
-    /// Folder of databases, secrets and logs; relative to where you are [default: .wardgate in the clone]
+    /// Folder of databases, secrets and logs; relative to where you are [default: .wardgate in the
+    /// clone]
     #[arg(long, value_name = "DIR", env = "WARDGATE_STATE")]
     pub state: Option<PathBuf>,
 }
@@ -69,7 +70,8 @@ pub struct DevOptions {
     /// Which state folder.
     #[command(flatten)]
     pub state: StateOption,
-    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10 [default: 8780]
+    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10 [default:
+    /// 8780]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1017..=65_524))]
     pub port_base: Option<u16>,
     /// Start from nothing: empties the state folder, never a database of DATABASE_URL

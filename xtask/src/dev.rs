@@ -126,8 +126,8 @@ fn secrets(state: &State, options: &DevOptions, external: Option<&str>) -> Resul
     }
 }
 
-/// Until somebody wants us to end. What ends by itself is said and left so, since the other parts are made to go on
-/// without it; `restart` brings it back.
+/// Until somebody wants us to end. What ends by itself is said and left so, since the other parts
+/// are made to go on without it; `restart` brings it back.
 fn watch(stack: &mut Stack<'_>, dev_json: &mut DevJson, events: &Events) -> Result<()> {
     loop {
         match events.next(Duration::from_secs(3600)) {

@@ -1,4 +1,5 @@
-//! `dev.json`: what runs and how to reach it, for scripts, editors and tests. It holds passwords, but no key.
+//! `dev.json`: what runs and how to reach it, for scripts, editors and tests. It holds passwords,
+//! but no key.
 
 use std::fs;
 use std::path::PathBuf;

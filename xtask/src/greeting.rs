@@ -33,7 +33,8 @@ pub fn print(dev: &DevJson, time: &str) {
     println!();
 }
 
-/// Three lines for a shell. The first keeps the access token for the second, and shows the whole answer besides.
+/// Three lines for a shell. The first keeps the access token for the second, and shows the whole
+/// answer besides.
 pub fn curl_lines(dev: &DevJson) -> [String; 3] {
     let DevJson { edge, tenant, admin, .. } = dev;
     let body = format!(r#"{{"username":"{}","password":"{}"}}"#, admin.username, admin.password);

@@ -1,7 +1,7 @@
 //! Who was started, so that the next start can stop what a killed one left behind.
 //!
-//! A pid alone is a number that the system gives out again: it counts only together with the moment at which its process
-//! started.
+//! A pid alone is a number that the system gives out again: it counts only together with the moment
+//! at which its process started.
 
 use std::fs;
 use std::path::PathBuf;
@@ -59,8 +59,8 @@ impl Identity {
 #[cfg(target_os = "linux")]
 fn start_of(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in parentheses that may hold anything; what follows it is fixed (proc(5)): the state is
-    // the first and the start the twentieth. A zombie has ended.
+    // The second field is a name in parentheses that may hold anything; what follows it is fixed
+    // (proc(5)): the state is the first and the start the twentieth. A zombie has ended.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let (state, ticks) = (fields.first()?, fields.get(19)?);
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -96,7 +96,8 @@ impl Ledger {
         Self { file }
     }
 
-    /// What is written down. A damaged file is none: a kill can come at any moment, though the rename makes it unlikely.
+    /// What is written down. A damaged file is none: a kill can come at any moment, though the
+    /// rename makes it unlikely.
     pub fn entries(&self) -> Vec<Entry> {
         fs::read(&self.file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }

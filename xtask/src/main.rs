@@ -1,8 +1,8 @@
 //! What `./wardgate` and `cargo xtask` run: set-up, builds, development, tests and checks.
 //!
-//! Nothing here is deployed. The script `wardgate` makes sure that cargo and npm exist and then comes here. Every file is one
-//! concern: `cli` lists the verbs, `dev`, `test`, `check` and `doctor` are the long ones, `stack` is what runs, the rest are
-//! its parts.
+//! Nothing here is deployed. The script `wardgate` makes sure that cargo and npm exist and then
+//! comes here. Every file is one concern: `cli` lists the verbs, `dev`, `test`, `check` and
+//! `doctor` are the long ones, `stack` is what runs, the rest are its parts.
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
 mod bundle;

@@ -18,7 +18,8 @@ pub struct Ports {
     pub metrics: u16,
     /// PostgreSQL.
     pub postgres: u16,
-    /// The Worker without miniflare's entry in front: nothing between a load generator and the code.
+    /// The Worker without miniflare's entry in front: nothing between a load generator and the
+    /// code.
     pub direct: u16,
 }
 

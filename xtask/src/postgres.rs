@@ -1,7 +1,8 @@
 //! A PostgreSQL of our own, from the binaries that npm brought.
 //!
-//! PostgreSQL refuses to run as root. Where we are root it therefore runs as nobody, from copies that nobody can reach: a clone
-//! may be anywhere, and root's home is closed to others. See [`Place`].
+//! PostgreSQL refuses to run as root. Where we are root it therefore runs as nobody, from copies
+//! that nobody can reach: a clone may be anywhere, and root's home is closed to others. See
+//! [`Place`].
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +28,8 @@ pub const DATABASE: &str = "wardgate";
 /// The superuser of a cluster of ours.
 pub const SUPERUSER: &str = "postgres";
 
-/// Where root keeps what nobody must be able to read. Only root can write in /var/lib, so no stranger can lay a trap there.
+/// Where root keeps what nobody must be able to read. Only root can write in /var/lib, so no
+/// stranger can lay a trap there.
 const ROOT_FOLDER: &str = "/var/lib/wardgate-dev";
 
 /// What may be lost when the machine, not PostgreSQL, falls over.
@@ -70,7 +72,8 @@ pub fn binaries(workspace: &Workspace, state: &State) -> Result<PathBuf> {
     Ok(Place::of(workspace, state)?.binaries)
 }
 
-/// Starts the state's cluster on this port, making it first where there is none, and returns when it takes connections.
+/// Starts the state's cluster on this port, making it first where there is none, and returns when
+/// it takes connections.
 pub fn start(
     workspace: &Workspace,
     state: &State,
@@ -79,7 +82,8 @@ pub fn start(
     keep: Durability,
 ) -> Result<Running> {
     let place = Place::of(workspace, state)?;
-    // By way of the state folder: data that lies elsewhere and is not linked from it belongs to a folder deleted by hand.
+    // By way of the state folder: data that lies elsewhere and is not linked from it belongs to a
+    // folder deleted by hand.
     if !state.path("postgres").join("PG_VERSION").is_file() {
         create(&place, state, password, keep)?;
     }
@@ -100,7 +104,8 @@ fn launch(place: &Place, state: &State, port: u16, keep: Durability) -> Result<R
     let mut program = Program::unprivileged("postgres", place.binaries.join("postgres"), Signal::INT);
     let command =
         program.command().current_dir("/").arg("-D").arg(&place.data).args(["-p", &port.to_string()]);
-    // No socket: its folder would have to be short, private and reachable at once. Loopback asks for the password instead.
+    // No socket: its folder would have to be short, private and reachable at once. Loopback asks
+    // for the password instead.
     for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
         command.args(["-c", setting]);
     }
@@ -131,7 +136,8 @@ fn wait_until_ready(mut running: Running, place: &Place, state: &State) -> Resul
     }
 }
 
-/// Makes the cluster under another name first: an interrupted start leaves nothing that looks like one.
+/// Makes the cluster under another name first: an interrupted start leaves nothing that looks like
+/// one.
 fn create(place: &Place, state: &State, password: &str, keep: Durability) -> Result<()> {
     let parent = place.data.parent().context("a data folder has a parent")?;
     let fresh = parent.join(format!("{}.new", file_name(&place.data)));

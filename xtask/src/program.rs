@@ -108,8 +108,9 @@ impl Drop for Running {
     }
 }
 
-/// On Linux the kernel passes our death on to the program: `setpriv`, part of every distribution's util-linux, asks for that
-/// and drops privileges without a line of unsafe code here. Elsewhere the next start finds what was left in the ledger.
+/// On Linux the kernel passes our death on to the program: `setpriv`, part of every distribution's
+/// util-linux, asks for that and drops privileges without a line of unsafe code here. Elsewhere the
+/// next start finds what was left in the ledger.
 fn guarded(program: &OsStr, death: Signal, unprivileged: bool) -> Command {
     if !cfg!(target_os = "linux") || !setpriv_exists() {
         return Command::new(program);

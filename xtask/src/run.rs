@@ -8,7 +8,8 @@ use signal_hook::consts::SIGINT;
 
 use crate::events::Stopped;
 
-/// Runs a command whose output belongs on the terminal; anything but success is an error that names it.
+/// Runs a command whose output belongs on the terminal; anything but success is an error that names
+/// it.
 pub fn run(command: &mut Command) -> Result<()> {
     let status =
         command.stdin(Stdio::null()).status().with_context(|| format!("cannot run {}", shown(command)))?;

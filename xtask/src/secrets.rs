@@ -1,6 +1,8 @@
-//! What `dev` makes up once and keeps in its state folder: keys, passwords, and the ports they were made for.
+//! What `dev` makes up once and keeps in its state folder: keys, passwords, and the ports they were
+//! made for.
 //!
-//! Nothing has a default: a folder without this file gets new random values, so no two machines share one.
+//! Nothing has a default: a folder without this file gets new random values, so no two machines
+//! share one.
 
 use std::fs;
 use std::path::Path;

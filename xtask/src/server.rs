@@ -1,4 +1,5 @@
-//! `postgres`: a server for whoever cannot make one as easily: the end-to-end tests, which kill it and start it again.
+//! `postgres`: a server for whoever cannot make one as easily: the end-to-end tests, which kill it
+//! and start it again.
 
 use std::io::Read;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::workspace::Workspace;
 /// A superuser that only loopback meets, of a server that only tests use.
 const PASSWORD: &str = "throwaway";
 
-/// Runs until standard input closes, a signal comes, or the server ends. Prints one line of JSON when it is ready:
-/// `{"url","pid"}`. The data stays, so that the same folder can be started again.
+/// Runs until standard input closes, a signal comes, or the server ends. Prints one line of JSON
+/// when it is ready: `{"url","pid"}`. The data stays, so that the same folder can be started again.
 pub fn run(workspace: &Workspace, options: &PostgresOptions) -> Result<()> {
     let events = Events::listen()?;
     let state = State::create(&options.state)?;

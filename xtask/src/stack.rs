@@ -89,7 +89,8 @@ impl<'a> Stack<'a> {
         self.control_cli.migrate()
     }
 
-    /// The Worker. It is ready when it answers; that it serves nothing before control has pushed to it is another matter.
+    /// The Worker. It is ready when it answers; that it serves nothing before control has pushed to
+    /// it is another matter.
     pub fn start_edge(&mut self) -> Result<()> {
         self.edge = Some(edge::start(self.workspace, &self.state, self.ports, self.events)?);
         Ok(())

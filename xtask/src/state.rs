@@ -1,4 +1,5 @@
-//! The state folder: databases, secrets and logs of one running set, and the lock that says whether it runs.
+//! The state folder: databases, secrets and logs of one running set, and the lock that says whether
+//! it runs.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -20,7 +21,8 @@ pub struct State {
     folder: PathBuf,
 }
 
-/// The state folder as held by the one process that runs it; let go when that process ends, however it ends.
+/// The state folder as held by the one process that runs it; let go when that process ends, however
+/// it ends.
 pub struct Held {
     /// What is held.
     pub state: State,
@@ -119,7 +121,8 @@ impl Held {
     }
 }
 
-/// Writes a file that only its owner can read, and never half of it: beside it first, then by rename.
+/// Writes a file that only its owner can read, and never half of it: beside it first, then by
+/// rename.
 pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
     let folder = file.parent().context("a file has a folder")?;
     let mut fresh = tempfile::NamedTempFile::new_in(folder)?;

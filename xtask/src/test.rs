@@ -17,7 +17,8 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let mut steps = Steps::new(5, &events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.noted("Worker: build the bundle of the tests", || bundle::build(workspace, Kind::Test))?;
-    // One selection of packages for building and running: another would be another set of features, and built anew.
+    // One selection of packages for building and running: another would be another set of features,
+    // and built anew.
     steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
     let scratch = steps.step("PostgreSQL: start one for the tests", || Scratch::start(workspace))?;
     let passed = steps.step("Tests: run", || run_tests(workspace, options, &scratch));

@@ -20,7 +20,8 @@ pub fn install(workspace: &Workspace) -> Result<()> {
     install_npm_packages(workspace)
 }
 
-/// rust-toolchain.toml asks for both, but a rustup whose automatic installation is off does not answer.
+/// rust-toolchain.toml asks for both, but a rustup whose automatic installation is off does not
+/// answer.
 fn install_rust_parts(workspace: &Workspace) -> Result<()> {
     if rust_parts_are_there()? {
         return Ok(());
@@ -32,7 +33,8 @@ fn install_rust_parts(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Whether this tool chain has the Wasm target and the sources that `panic = "unwind"` needs it built from.
+/// Whether this tool chain has the Wasm target and the sources that `panic = "unwind"` needs it
+/// built from.
 pub fn rust_parts_are_there() -> Result<bool> {
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let library = PathBuf::from(sysroot.trim()).join("lib/rustlib");
@@ -44,9 +46,17 @@ fn install_npm_packages(workspace: &Workspace) -> Result<()> {
     if npm_packages_are_current(workspace)? {
         return Ok(());
     }
-    // No install scripts: what we use ships its binaries in the packages, and a script is code that nobody read.
+    // No install scripts: what we use ships its binaries in the packages, and a script is code that
+    // nobody read.
     run(Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--no-update-notifier",
+        ])
         .current_dir(&workspace.root))?;
     restore_postgres_links(workspace)?;
     fs::write(stamp(workspace), lock_digest(workspace)?).context("cannot note the installed packages")
@@ -67,7 +77,8 @@ fn lock_digest(workspace: &Workspace) -> Result<String> {
     Ok(Sha256::digest(lock).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// npm packages cannot hold symbolic links; this one's install script makes them, and it is the only one we want.
+/// npm packages cannot hold symbolic links; this one's install script makes them, and it is the
+/// only one we want.
 fn restore_postgres_links(workspace: &Workspace) -> Result<()> {
     let package = postgres_package(workspace);
     if !package.is_dir() {
@@ -110,7 +121,8 @@ pub fn node_command(workspace: &Workspace) -> Result<Command> {
     Ok(command)
 }
 
-/// Node's folder leads PATH, so that whatever it starts finds the same one. Nothing calls home, nothing asks a question.
+/// Node's folder leads PATH, so that whatever it starts finds the same one. Nothing calls home,
+/// nothing asks a question.
 pub fn node_environment(workspace: &Workspace) -> Result<Vec<(&'static str, OsString)>> {
     let mut environment = vec![("WRANGLER_SEND_METRICS", "false".into()), ("CI", "1".into())];
     let node = node(workspace)?;

@@ -1,4 +1,5 @@
-//! Time and randomness. In production the clock stands still between inputs and outputs: it tells when, never how long.
+//! Time and randomness. In production the clock stands still between inputs and outputs: it tells
+//! when, never how long.
 
 use worker::js_sys::Date;
 
@@ -19,7 +20,8 @@ impl Clock for Cloudflare {
     }
 }
 
-/// Without its fraction; JavaScript's numbers are exact up to 2^53, which is far away in milliseconds too.
+/// Without its fraction; JavaScript's numbers are exact up to 2^53, which is far away in
+/// milliseconds too.
 fn whole(number: f64) -> u64 {
     number as u64
 }
@@ -27,8 +29,8 @@ fn whole(number: f64) -> u64 {
 impl Entropy for Cloudflare {
     fn fill(&self, bytes: &mut [u8]) {
         if getrandom::fill(bytes).is_err() {
-            // There is no answer without randomness, and one with zeros in its place would be worse than none. The entry
-            // makes this request's answer a 500.
+            // There is no answer without randomness, and one with zeros in its place would be worse
+            // than none. The entry makes this request's answer a 500.
             worker::wasm_bindgen::throw_str("no randomness");
         }
     }

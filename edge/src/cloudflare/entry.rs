@@ -19,9 +19,11 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     response::to_js(&handled.response)
 }
 
-/// Answers at once what needs neither storage nor cryptography; `undefined` sends the request on the ordinary way.
+/// Answers at once what needs neither storage nor cryptography; `undefined` sends the request on
+/// the ordinary way.
 ///
-/// An asynchronous export costs a turn of the event loop and a wrapper of the request, which together are more than the work.
+/// An asynchronous export costs a turn of the event loop and a wrapper of the request, which
+/// together are more than the work.
 #[wasm_bindgen]
 pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
     let app = app(env);

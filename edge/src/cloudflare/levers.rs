@@ -1,4 +1,5 @@
-//! The levers of `entry/test.mjs`: a clock that can be shifted and a panic on demand. Compiled for tests alone.
+//! The levers of `entry/test.mjs`: a clock that can be shifted and a panic on demand. Compiled for
+//! tests alone.
 
 use std::cell::Cell;
 

@@ -4,7 +4,8 @@ use super::{Cloudflare, log};
 use crate::platform::{Limit, Limiter};
 
 impl Limiter for Cloudflare {
-    /// A limit that cannot be asked admits: it only spares us work, and the counters in D1 stand behind it.
+    /// A limit that cannot be asked admits: it only spares us work, and the counters in D1 stand
+    /// behind it.
     async fn admits(&self, limit: Limit, key: &str) -> bool {
         let limiter = match limit {
             Limit::Network => &self.by_network,

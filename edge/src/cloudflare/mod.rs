@@ -1,8 +1,9 @@
-//! The only part of the edge that names `worker`: it implements the ports of [`crate::platform`] over Workers, D1, KV, the
-//! rate-limit binding and WebCrypto.
+//! The only part of the edge that names `worker`: it implements the ports of [`crate::platform`]
+//! over Workers, D1, KV, the rate-limit binding and WebCrypto.
 //!
-//! It decides nothing. What a request means is in the core, which compiles and is tested on the host; here stands only what no
-//! test on the host can run, one file for each port. `entry` is where the runtime comes in.
+//! It decides nothing. What a request means is in the core, which compiles and is tested on the
+//! host; here stands only what no test on the host can run, one file for each port. `entry` is
+//! where the runtime comes in.
 
 mod clock;
 mod copies;
@@ -27,8 +28,8 @@ use crate::settings::Settings;
 
 /// What the bindings of this Worker and the globals of the runtime give.
 ///
-/// Handles of D1, KV and keys may live as long as the isolate. A future may not be woken by another request, so nothing here
-/// is shared that one request could wait for in another's name.
+/// Handles of D1, KV and keys may live as long as the isolate. A future may not be woken by another
+/// request, so nothing here is shared that one request could wait for in another's name.
 pub struct Cloudflare {
     /// `DB_0`, `DB_1`, ...
     shards: Vec<D1Database>,
@@ -54,7 +55,8 @@ thread_local! {
     static APP: OnceCell<Rc<App<Cloudflare>>> = const { OnceCell::new() };
 }
 
-/// The isolate's one app. Its variables and secrets are those of the deployment and cannot change while it lives.
+/// The isolate's one app. Its variables and secrets are those of the deployment and cannot change
+/// while it lives.
 fn app(env: &Env) -> Rc<App<Cloudflare>> {
     let make = || {
         let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));

@@ -33,7 +33,8 @@ impl Incoming for ClientRequest {
         match (told, self.0.body()) {
             (Some(length), _) if length > limit => Err(BodyError::TooLarge),
             (_, None) => Ok(Vec::new()),
-            // The connection's framing holds a client to the length that it told: one step instead of one for each chunk.
+            // The connection's framing holds a client to the length that it told: one step instead
+            // of one for each chunk.
             (Some(_), Some(_)) => self.whole().await,
             (None, Some(stream)) => collect(&stream, limit).await,
         }

@@ -43,7 +43,8 @@ fn to_js(param: Param) -> JsValue {
     }
 }
 
-/// The two refusals that migrations/edge raises, told apart by their words; anything else is a database out of reach.
+/// The two refusals that migrations/edge raises, told apart by their words; anything else is a
+/// database out of reach.
 fn meaning(error: &worker::Error) -> StoreError {
     let text = error.to_string();
     if text.contains("revision_gap") {

@@ -18,7 +18,8 @@ use super::{Cloudflare, log};
 use crate::http::{Body, Outgoing, Response};
 use crate::platform::{Upstream, UpstreamError};
 
-/// How long control may think before its first byte. A stalled control must not hold its callers for as long as they hold on.
+/// How long control may think before its first byte. A stalled control must not hold its callers
+/// for as long as they hold on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Upstream for Cloudflare {

@@ -1,6 +1,7 @@
 //! RS256 by WebCrypto.
 //!
-//! A tenant's private key is opened by `unwrapKey` into a key that cannot be read out again: its bytes are never in our memory.
+//! A tenant's private key is opened by `unwrapKey` into a key that cannot be read out again: its
+//! bytes are never in our memory.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ use super::{Cloudflare, log};
 use crate::platform::{CryptoError, Rs256};
 use crate::settings::Settings;
 
-/// Keys of one kind that an isolate keeps. Beyond that it starts over: importing costs some 20 µs, unwrapping not much more.
+/// Keys of one kind that an isolate keeps. Beyond that it starts over: importing costs some 20 µs,
+/// unwrapping not much more.
 const KEPT: usize = 1024;
 
 /// RFC 7518, section 3.3, by WebCrypto's name.
@@ -95,7 +97,8 @@ fn keep<K: Eq + Hash>(kept: &Kept<K>, at: K, key: CryptoKey) -> CryptoKey {
 }
 
 impl Keys {
-    /// Opens a private key for signing. The associated data names edge, tenant and key: one that was moved does not open.
+    /// Opens a private key for signing. The associated data names edge, tenant and key: one that
+    /// was moved does not open.
     async fn open(&self, tenant: TenantId, key: &SigningKey) -> Result<CryptoKey, JsValue> {
         let text = key.sealed.as_deref().ok_or("a key that may not sign any more")?;
         let sealed = Sealed::parse(text).map_err(|error| error.to_string())?;
