@@ -485,7 +485,7 @@ statements! {
     KV_BEHIND = "
         select id, history, rev, document
         from tenants
-        where (history, rev) > (kv_history, kv_rev)
+        where history > kv_history or (history = kv_history and rev > kv_rev)
         limit ?1";
 
     /// The copy was put: (tenant, history, rev).

@@ -60,6 +60,8 @@ create table tenants (
   kv_rev integer not null default 0,
   changed_at integer not null
 ) without rowid;
+create index tenants_kv_behind on tenants (id)
+where history > kv_history or (history = kv_history and rev > kv_rev);
 create trigger tenants_inserted after insert on tenants begin
   insert into feed (at, kind, tenant, subject, history, rev, status)
   values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);

@@ -166,6 +166,30 @@ mod tests {
         }
     }
 
+    /// Tokens of PyJWT and of jose: split, named and read alike, and ours have the same bytes but for
+    /// the order of members.
+    #[test]
+    fn tokens_of_other_libraries_are_read_alike() {
+        let vector: serde_json::Value = serde_json::from_str(include_str!("../vectors/tokens.json")).unwrap();
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let public = crate::jwk::PublicKey::parse(text("n"), text("e")).unwrap();
+        assert_eq!(public.key_id().as_str(), text("jose_thumbprint"));
+        let tenant = TenantId::parse(vector["claims"]["tenant"].as_str().unwrap()).unwrap();
+        let expected = crate::claims::Expected { tenant, issuer: "https://acme.example", audience: None };
+        for library in ["pyjwt", "jose"] {
+            let jws = Jws::split(text(library)).unwrap();
+            assert_eq!(jws.access_key_id().as_deref(), Some(text("kid")), "{library}");
+            let payload = jws.payload_bytes().unwrap();
+            let claims = AccessClaims::check(&payload, expected, 1100).unwrap();
+            let ours = access_signing_input(&public.key_id(), &claims).unwrap();
+            assert_eq!(
+                Jws::split(&format!("{ours}.AA")).unwrap().payload_bytes(),
+                Some(payload.clone()),
+                "{library}"
+            );
+        }
+    }
+
     #[test]
     fn a_refresh_token_survives_the_round_and_is_the_same_twice() {
         let key = RefreshKey::new(1, &Secret::new([1; 32]), tenant(1));

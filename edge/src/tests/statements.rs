@@ -14,6 +14,27 @@ fn every_statement_prepares() {
     }
 }
 
+/// What runs on every request or every minute must not read a whole table.
+#[test]
+fn no_statement_of_a_request_or_the_cron_scans_a_large_table() {
+    let world = World::new();
+    let db = world.memory().db.borrow();
+    // Read whole on purpose: the outbox from its head, and what is bounded or a single row.
+    let on_purpose =
+        ["SCAN shard", "SCAN outbox", "SCAN json_each", "SCAN feed", "SCAN CONSTANT ROW", "SCAN refusals"];
+    for (name, statement) in sql::ALL {
+        let mut plan = db.prepare(&format!("explain query plan {}", statement.0)).unwrap();
+        let count = plan.parameter_count();
+        let nulls = rusqlite::params_from_iter(std::iter::repeat_n(rusqlite::types::Null, count));
+        let steps = plan.query_map(nulls, |row| row.get::<_, String>("detail")).unwrap();
+        for step in steps.map(Result::unwrap).filter(|step| step.starts_with("SCAN")) {
+            let indexed = step.contains("USING INDEX") || step.contains("USING COVERING INDEX");
+            let known = on_purpose.iter().any(|start| step.starts_with(start)) || step.starts_with("SCAN (");
+            assert!(indexed || known, "{name}: {step}");
+        }
+    }
+}
+
 /// Rows that a statement changed, as D1's meta says.
 fn changed(world: &World, statement: &Statement) -> u64 {
     let before = world.memory().db.borrow().total_changes();
