@@ -1,9 +1,13 @@
 //! An answer, as the runtime takes it.
 
+use std::convert::Infallible;
+
+use shared::refusal::Refusal;
 use worker::Result;
 use worker::web_sys::{Headers, ReadableStream, Response as JsResponse, ResponseInit};
 
-use crate::http::{Body, Response};
+use super::log;
+use crate::http::{Answer, Body, Response};
 
 /// What a body streams from.
 pub trait Source {
@@ -17,14 +21,22 @@ impl Source for ReadableStream {
     }
 }
 
-impl Source for std::convert::Infallible {
+impl Source for Infallible {
     fn stream(&self) -> Option<&ReadableStream> {
         None
     }
 }
 
-/// The runtime's answer with the same status, headers and body.
+/// The runtime's answer with the same status, headers and body. One that the runtime does not take,
+/// for a byte in a header of control's, say, is a 500.
 pub fn to_js<S: Source>(response: &Response<S>) -> Result<JsResponse> {
+    convert(response).or_else(|error| {
+        log::error("an answer could not be given", &error.to_string());
+        convert(&Answer::refusal(&Refusal::internal()).into_stream::<Infallible>())
+    })
+}
+
+fn convert<S: Source>(response: &Response<S>) -> Result<JsResponse> {
     let headers = Headers::new()?;
     for (name, value) in &response.headers {
         headers.append(name, value)?;

@@ -19,6 +19,7 @@ fn every_statement_prepares() {
 fn no_statement_of_a_request_or_the_cron_scans_a_large_table() {
     let world = World::new();
     let db = world.memory().db.borrow();
+    let mut scans = Vec::new();
     // Read whole on purpose: the outbox from its head, and what is bounded or a single row.
     let on_purpose =
         ["SCAN shard", "SCAN outbox", "SCAN json_each", "SCAN feed", "SCAN CONSTANT ROW", "SCAN refusals"];
@@ -30,9 +31,13 @@ fn no_statement_of_a_request_or_the_cron_scans_a_large_table() {
         for step in steps.map(Result::unwrap).filter(|step| step.starts_with("SCAN")) {
             let indexed = step.contains("USING INDEX") || step.contains("USING COVERING INDEX");
             let known = on_purpose.iter().any(|start| step.starts_with(start)) || step.starts_with("SCAN (");
-            assert!(indexed || known, "{name}: {step}");
+            if !indexed && !known {
+                scans.push(format!("{name}: {step}"));
+            }
         }
     }
+    // The sweep of names belongs to a snapshot, which reads everything once by its nature.
+    assert_eq!(scans, ["SWEEP_NAMES: SCAN names"]);
 }
 
 /// Rows that a statement changed, as D1's meta says.
