@@ -7,6 +7,7 @@ mod bootstrap;
 mod edges;
 mod keys;
 mod outcome;
+mod secrets;
 mod show;
 mod tenant;
 mod user;
@@ -60,6 +61,13 @@ enum Command {
     /// Print a one-hour, single-use token that makes the platform's first root-admin.
     #[command(after_help = bootstrap::EXAMPLES)]
     Bootstrap,
+    /// Print fresh secrets for a new deployment, as both halves' settings want them.
+    #[command(after_help = secrets::EXAMPLES)]
+    Secrets {
+        /// What the keys are named after.
+        #[arg(long, default_value = "1")]
+        name: String,
+    },
     /// Create, show and change tenants.
     Tenant {
         #[command(subcommand)]
@@ -107,9 +115,13 @@ pub async fn run() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
+    if let Command::Secrets { name } = &cli.command {
+        return secrets::run(show, name);
+    }
     let settings = settings::load()?;
     let control = control::new(settings)?;
     match cli.command {
+        Command::Secrets { .. } => {}
         Command::Serve => serve::run(control).await?,
         Command::Migrate => migrate_all(&control, show).await?,
         Command::Bootstrap => bootstrap::run(&control, show).await?,

@@ -1,0 +1,58 @@
+//! `wardgate secrets`: fresh secrets for a new deployment, as both halves' settings want them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use shared::signature::ServiceKey;
+use zeroize::Zeroizing;
+
+use super::outcome::CliError;
+use super::show::Show;
+use crate::world::random;
+
+pub(super) const EXAMPLES: &str = "\
+Nothing is stored: keep what is printed where your secrets live. Needs no settings and no database.
+
+Examples:
+  wardgate secrets
+  wardgate secrets --name 2027      # names the keys, so that a second set can stand beside the first";
+
+pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
+    let edge_kek = key("edge-kek", name)?;
+    let edge_service = key("edge-service", name)?;
+    let control_service = key("control-service", name)?;
+    let control_kek = key("control-kek", name)?;
+    let (edge_public, control_public) = (public(&edge_service)?, public(&control_service)?);
+    let text = Zeroizing::new(format!(
+        "# control: environment, or the same settings in the file\n\
+         WARDGATE_EDGE_KEK_A={0}\nWARDGATE_EDGE_PUBLIC_KEYS={edge_public}\n\
+         WARDGATE_SERVICE_KEY={1}\nWARDGATE_ENCRYPTION_KEK={2}\n\n\
+         # edge: two secrets (wrangler secret put) and one variable\n\
+         EDGE_KEK_A={0}\nEDGE_SERVICE_KEY={3}\nCONTROL_PUBLIC_KEYS={control_public}",
+        *edge_kek, *control_service, *control_kek, *edge_service
+    ));
+    let json = serde_json::json!({
+        "control": {
+            "WARDGATE_EDGE_KEK_A": *edge_kek,
+            "WARDGATE_EDGE_PUBLIC_KEYS": edge_public,
+            "WARDGATE_SERVICE_KEY": *control_service,
+            "WARDGATE_ENCRYPTION_KEK": *control_kek,
+        },
+        "edge": {
+            "EDGE_KEK_A": *edge_kek,
+            "EDGE_SERVICE_KEY": *edge_service,
+            "CONTROL_PUBLIC_KEYS": control_public,
+        },
+    });
+    show.one(&json, &text);
+    Ok(())
+}
+
+fn key(what: &str, name: &str) -> Result<Zeroizing<String>, CliError> {
+    let bytes = Zeroizing::new(random::<32>()?);
+    Ok(Zeroizing::new(format!("{what}-{name}:{}", URL_SAFE_NO_PAD.encode(*bytes))))
+}
+
+fn public(service_key: &str) -> Result<String, CliError> {
+    let parsed = ServiceKey::parse(service_key);
+    parsed.map(|key| key.public()).map_err(|_| CliError::Refused("a name is 1 to 16 of [A-Za-z0-9_-]".into()))
+}
