@@ -89,8 +89,8 @@ async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
 fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) {
     let (edges, cells) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     tasks.spawn(listen::run(control.clone(), edges.clone(), cells.clone(), stop.clone()));
-    tasks.spawn(pusher::run(control.clone(), edges, stop.clone()));
-    tasks.spawn(drain::run(control.clone(), stop.clone()));
+    tasks.spawn(pusher::run(control.clone(), edges.clone(), stop.clone()));
+    tasks.spawn(drain::run(control.clone(), edges, stop.clone()));
     let control = control.clone();
     let every = |name, wait, wake, job| repeat(name, wait, wake, stop.clone(), job);
     let (a, b, c, d) = (control.clone(), control.clone(), control.clone(), control);

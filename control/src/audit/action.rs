@@ -53,6 +53,8 @@ actions! {
     KeyImported = "keys.imported",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
+    /// A setup token was printed.
+    SetupIssued = "setup.issued",
     /// The platform's first administrator was made with a setup token.
     SetupUsed = "setup.used",
     /// History was raised after a restore; every session ended.

@@ -137,9 +137,8 @@ impl Db {
     }
 }
 
-/// Options for one URL, with limits on the server's side for what a client cannot end.
+/// Options for one URL. Time limits are the roles' own (see [`roles`]), because a pooler in front
+/// of PostgreSQL passes no start-up options on.
 pub(crate) fn connect_options(url: &settings::DatabaseUrl) -> Result<PgConnectOptions, Failure> {
-    let options = PgConnectOptions::from_str(url.expose())?.application_name("wardgate");
-    // A transaction whose client is gone or stuck must not hold a tenant's counter.
-    Ok(options.options([("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "30s")]))
+    Ok(PgConnectOptions::from_str(url.expose())?.application_name("wardgate"))
 }

@@ -4,7 +4,6 @@
 //! change cells; `_app` serves requests under row security; `_relay` finds what is due. The app is
 //! neither owner nor exempt from row security, and a start where it is, is refused.
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::connect_options;
@@ -70,7 +69,9 @@ impl Roles {
     }
 }
 
-/// Makes what is missing of roles, database privileges and schema, as the administrator.
+/// Makes what is missing of roles, database privileges and schema, as the administrator. The time
+/// limits of the serving roles end what a client cannot: a transaction whose client is gone or
+/// stuck must not hold a tenant's counter.
 ///
 /// # Errors
 /// The database's, or a serving role that row security does not bind.
@@ -97,6 +98,10 @@ pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl)
          revoke create, temporary on database {database} from public;
          grant connect on database {database} to {migrate}, {app}, {relay};
          grant create on database {database} to {owner};
+         alter role {app} set statement_timeout = '30s';
+         alter role {app} set idle_in_transaction_session_timeout = '30s';
+         alter role {relay} set statement_timeout = '30s';
+         alter role {relay} set idle_in_transaction_session_timeout = '30s';
          create schema if not exists platform authorization {owner}"
     );
     sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut admin).await?;
@@ -144,9 +149,7 @@ fn password(url: &DatabaseUrl) -> Result<String, Failure> {
 /// # Errors
 /// The database's.
 pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgConnection, Failure> {
-    let options: PgConnectOptions = connect_options(&settings.migrate_url)?
-        .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = PgConnection::connect_with(&connect_options(&settings.migrate_url)?).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("set role {}", roles.owner))).execute(&mut connection).await?;
     Ok(connection)
 }

@@ -4,14 +4,17 @@
 //! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::events::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use shared::ids::TenantId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::LaneError;
+use super::lanes;
 use crate::audit;
 use crate::control::Control;
 use crate::failure::{Failure, chain};
@@ -19,22 +22,26 @@ use crate::users;
 
 /// How often the edge is asked while it has nothing.
 const POLL: Duration = Duration::from_secs(2);
-/// How long to wait after a failure.
-const REST: Duration = Duration::from_secs(5);
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const SHARD: u8 = 0;
 
-/// Drains until `stop`. One of several controls does it at a time.
-pub async fn run(control: Control, stop: CancellationToken) {
+/// Drains until `stop`. One of several controls does it at a time. Because it calls regularly, it is
+/// also the first to know that an edge is back: pushes that wait for their retry then try at once.
+pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken) {
+    let mut failing = false;
     loop {
-        let wait = match turn(&control).await {
-            Ok(true) => Duration::ZERO,
-            Ok(false) => POLL,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "draining the edge failed");
-                REST
+        let outcome = turn(&control).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(error = %chain(error), "draining the edge failed");
+        } else if failing {
+            tracing::info!("the edge answers again");
+            match lanes::hurry(control.db.relay(), control.clock.now()).await {
+                Ok(()) => pusher.notify_one(),
+                Err(error) => tracing::warn!(error = %chain(&error), "pushes wait for their retry"),
             }
-        };
+        }
+        failing = outcome.is_err();
+        let wait = if matches!(outcome, Ok(true)) { Duration::ZERO } else { POLL };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,

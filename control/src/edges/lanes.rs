@@ -156,6 +156,17 @@ pub async fn failed(
     Ok(())
 }
 
+/// Lets every lane that waits for its retry try now: the edge has just been heard of.
+///
+/// # Errors
+/// The database's.
+pub async fn hurry(relay: &PgPool, now: DateTime<Utc>) -> Result<(), Failure> {
+    sqlx::query!("update platform.edge_lanes set retry_at = $1 where retry_at > $1", now)
+        .execute(relay)
+        .await?;
+    Ok(())
+}
+
 /// 200 ms, doubled with every attempt up to the lane's longest, and spread over half to one and a
 /// half of that, so that tenants whose edge came back do not all call at once.
 fn delay(lane: Lane, attempts: i32, dice: u8) -> TimeDelta {

@@ -55,7 +55,8 @@ pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
     let secret = Zeroizing::new(random::<32>()?);
     let text = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret.as_slice())));
     let expires_at = now + LIFETIME;
-    let mut tx = control.db.app().begin().await?;
+    let platform = control.db.platform().await?;
+    let mut tx = control.db.tenant_tx(platform).await?;
     sqlx::query!("update platform.setup_tokens set used_at = $1 where used_at is null", now)
         .execute(&mut *tx)
         .await?;
@@ -66,6 +67,7 @@ pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
     )
     .execute(&mut *tx)
     .await?;
+    audit::record(&mut tx, &Actor::operator(), now, Action::SetupIssued, None, serde_json::json!({})).await?;
     tx.commit().await?;
     Ok(SetupToken { text, expires_at })
 }
