@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The stage of the end-to-end tests: the real parts, the actors, and an independent look at tokens.
+//!
+//! Nothing is simulated here but the passing of time. [`stack::Stack`] runs PostgreSQL's database,
+//! control and the Worker on workerd; [`actors`] are the people who use them; [`verifier`] judges
+//! tokens with a library that neither side uses for it. The tests themselves are in `it/`.
+//!
+//! `./wardgate test` starts what this needs and says where it is; `./wardgate test --only NAME`
+//! runs one test. Random tests print their seed, and `WARDGATE_TEST_SEED` replays it.
+
+pub mod actors;
+pub mod clock;
+pub mod database;
+pub mod environment;
+pub mod http;
+pub mod process;
+pub mod secrets;
+pub mod seed;
+pub mod settings;
+pub mod signed;
+pub mod stack;
+pub mod tap;
+pub mod verifier;
+pub mod wait;

@@ -1,0 +1,1 @@
+//! What `./wardgate dev` promises of itself.

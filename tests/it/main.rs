@@ -1,0 +1,22 @@
+//! End to end: real workerd, real control, real PostgreSQL; a fresh tenant for every test, so that
+//! they run side by side.
+//!
+//! Each module is one promise. What the promises have in common, the stack and the actors, is the
+//! library beside this folder.
+
+mod attempts;
+mod bad_requests;
+mod contract;
+mod development;
+mod drain;
+mod forwarding;
+mod inside;
+mod isolation;
+mod main_job;
+mod outage;
+mod panic;
+mod refresh;
+mod revocation;
+mod rotation;
+mod silence;
+mod uniform;

@@ -1,0 +1,66 @@
+//! After a minute of silence an isolate knows nothing that is young enough: its first request reads
+//! before it answers, so what was revoked meanwhile is refused at once. Twenty of twenty each.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::secrets;
+use wardgate_tests::stack::Stack;
+
+const TIMES: usize = 20;
+const SILENCE: Duration = Duration::from_secs(61);
+
+/// A session that was good a moment ago is refused by the first request after a minute.
+async fn refused_after_silence(acme: &Tenant<'_>, session: &Session) {
+    acme.settle().await;
+    acme.stack().pass(SILENCE).await;
+    let first = session.validate().await.expect(401);
+    assert_eq!(first.header("wardgate-state-age"), "0.0");
+}
+
+async fn good_session(person: &Person<'_>) -> Session {
+    let session = person.sign_in().await;
+    let _ = session.validate().await.expect(200);
+    session
+}
+
+#[tokio::test]
+async fn the_first_request_after_a_minute_of_silence_knows_what_was_revoked() {
+    let stack = Stack::own("silence").await;
+    let acme = Tenant::create(&stack).await;
+    let people = acme.users(TIMES).await;
+    acme.administer_by_hand();
+    for person in &people {
+        let session = good_session(person).await;
+        person.change(&json!({"roles": ["staff"]})).await;
+        refused_after_silence(&acme, &session).await;
+        assert_eq!(session.refreshed().await.claims()["roles"], json!(["staff"]));
+
+        let session = good_session(person).await;
+        person.suspend().await;
+        refused_after_silence(&acme, &session).await;
+        person.resume().await;
+        acme.settle().await;
+
+        let session = good_session(person).await;
+        acme.suspend().await;
+        refused_after_silence(&acme, &session).await;
+        acme.resume().await;
+        acme.settle().await;
+
+        let session = good_session(person).await;
+        let kid = acme.keys().await.verify(&session.access).expect("a published key").header["kid"].clone();
+        acme.revoke_key(kid.as_str().expect("a key id")).await;
+        refused_after_silence(&acme, &session).await;
+
+        let session = good_session(person).await;
+        let _ = session.log_out().await.expect(204);
+        refused_after_silence(&acme, &session).await;
+
+        let session = good_session(person).await;
+        person.change(&json!({"password": secrets::password()})).await;
+        refused_after_silence(&acme, &session).await;
+        let _ = person.try_sign_in().await.expect(401);
+    }
+}

@@ -1,0 +1,142 @@
+//! A tenant of one test's own.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::ids::TenantId;
+
+use super::{Admin, Person, Way};
+use crate::http::Http;
+use crate::stack::Stack;
+use crate::verifier::KeySet;
+use crate::{secrets, seed, wait};
+
+/// How long a commit may take to reach the edge before a test gives up. What is promised of it is
+/// measured by the tests that are about it.
+const PROPAGATION: Duration = Duration::from_secs(30);
+
+/// A tenant, its administrator, and the platform's.
+pub struct Tenant<'s> {
+    stack: &'s Stack,
+    /// Its id.
+    pub id: TenantId,
+    /// Its short name.
+    pub slug: String,
+    /// A client of it, by its path on a shared host.
+    pub http: Http,
+    /// Its first root-admin.
+    pub admin: Admin<'s>,
+    /// The platform's administrator.
+    pub operator: Admin<'s>,
+}
+
+impl<'s> Tenant<'s> {
+    /// A tenant as the defaults make it.
+    pub async fn create(stack: &'s Stack) -> Self {
+        Self::create_with(stack, json!({})).await
+    }
+
+    /// A tenant with these members besides.
+    ///
+    /// # Panics
+    /// Where the platform's administrator is refused it.
+    pub async fn create_with(stack: &'s Stack, more: Value) -> Self {
+        let operator = Admin::operator(stack).await;
+        let slug = format!("t{}", seed::unique());
+        let password = secrets::password();
+        let admin = json!({"username": "root", "email": format!("root@{slug}.test"), "password": password});
+        let mut body = json!({"slug": slug, "name": "Of one test", "admin": admin});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let created = operator.post("/api/tenant/tenants/", &body).await.expect(201);
+        let id = TenantId::parse(&created.text_at("id")).expect("a tenant's id");
+        let path = format!("/api/tenant/tenants/{id}/");
+        wait::until("the tenant to be active", PROPAGATION, async || {
+            let status = operator.get(&path).await.expect(200).text_at("status");
+            (status == "active").then_some(())
+        })
+        .await;
+        settle(stack, operator.tenant()).await;
+        settle(stack, id).await;
+        let http = Http::new(format!("{}/t/{slug}", stack.edge_url()));
+        let admin = Admin::sign_in(stack, http.clone(), "root", &password).await;
+        Self { stack, id, slug, http, admin, operator }
+    }
+
+    /// The stack it is on.
+    #[must_use]
+    pub fn stack(&self) -> &'s Stack {
+        self.stack
+    }
+
+    /// Its path in the API.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/api/tenant/tenants/{}/", self.id)
+    }
+
+    /// A person with the role `client`, known to the edge.
+    pub async fn user(&self, username: &str) -> Person<'_> {
+        self.user_with(username, json!({})).await
+    }
+
+    /// A person with these members besides, known to the edge.
+    pub async fn user_with(&self, username: &str, more: Value) -> Person<'_> {
+        let person = Person::create(self, username, more).await;
+        self.settle().await;
+        person
+    }
+
+    /// Several people, known to the edge.
+    pub async fn users(&self, count: usize) -> Vec<Person<'_>> {
+        let people = (0..count).map(|at| async move { Person::create(self, &format!("u{at}"), json!({})).await });
+        let people = futures::future::join_all(people).await;
+        self.settle().await;
+        people
+    }
+
+    /// Waits until the edge has everything that control has committed for the tenant until now.
+    pub async fn settle(&self) {
+        settle(self.stack, self.id).await;
+    }
+
+    /// Lets administrators call control without the edge, whose clock is going to move.
+    pub fn administer_by_hand(&self) {
+        self.admin.call_by(Way::ByHand);
+        self.operator.call_by(Way::ByHand);
+    }
+
+    /// Has the platform change it. The edge learns of it a moment later.
+    pub async fn change(&self, change: &Value) {
+        let _ = self.operator.patch(&self.path(), change).await.expect(200);
+    }
+
+    /// Has the platform suspend it.
+    pub async fn suspend(&self) {
+        self.change(&json!({"status": "suspended"})).await;
+    }
+
+    /// Has the platform resume it.
+    pub async fn resume(&self) {
+        self.change(&json!({"status": "active"})).await;
+    }
+
+    /// Its published keys.
+    pub async fn keys(&self) -> KeySet {
+        KeySet::of(&self.http.get("/.well-known/jwks.json").await.expect(200).json())
+    }
+
+    /// Ends a signing key at once.
+    pub async fn revoke_key(&self, kid: &str) {
+        let path = format!("{}keys/{kid}/revoke/", self.path());
+        let _ = self.admin.post(&path, &json!({})).await.expect(200);
+    }
+}
+
+async fn settle(stack: &Stack, tenant: TenantId) {
+    wait::until("the edge to have everything", PROPAGATION, async || {
+        stack.database.edge_has_all(tenant).await.then_some(())
+    })
+    .await;
+}

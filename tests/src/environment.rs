@@ -1,0 +1,48 @@
+//! Where the parts are, as `./wardgate test` says by environment variables.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A variable that these tests cannot do without.
+///
+/// # Panics
+/// Where it is missing, so that a test that could not run fails by its name instead of passing.
+#[must_use]
+pub fn variable(name: &str) -> String {
+    let hint = "run these tests by `./wardgate test`, or one of them by `./wardgate test --only NAME`";
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: {hint}"))
+}
+
+/// URL of a PostgreSQL whose superuser we are and that nobody will miss.
+#[must_use]
+pub fn database_url() -> String {
+    variable("WARDGATE_TEST_DATABASE_URL")
+}
+
+/// Control's binary.
+#[must_use]
+pub fn control_binary() -> PathBuf {
+    variable("WARDGATE_TEST_BIN").into()
+}
+
+/// Node with the script that runs the test bundle on workerd.
+#[must_use]
+pub fn workerd() -> Command {
+    let mut command = Command::new(variable("WARDGATE_TEST_NODE"));
+    command.arg(variable("WARDGATE_TEST_WORKERD_SCRIPT"));
+    command.arg("--bundle").arg(variable("WARDGATE_TEST_EDGE_BUNDLE"));
+    command.args(["--entry", "test.mjs"]);
+    command
+}
+
+/// The program behind `./wardgate`.
+#[must_use]
+pub fn xtask() -> PathBuf {
+    variable("WARDGATE_TEST_XTASK").into()
+}
+
+/// Where logs of the parts are kept, if somebody wants to read them.
+#[must_use]
+pub fn log_folder() -> Option<PathBuf> {
+    std::env::var_os("WARDGATE_TEST_LOGS").map(PathBuf::from)
+}

@@ -1,0 +1,147 @@
+//! Calls and answers, as a client meets them.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+/// A client of one origin, or of one tenant by its path prefix.
+#[derive(Clone)]
+pub struct Http {
+    client: Client,
+    base: String,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub text: String,
+}
+
+impl Http {
+    /// A client of everything under `base`.
+    ///
+    /// A test has its own, because a pool of connections lives in the runtime that made it.
+    ///
+    /// # Panics
+    /// Where the library cannot be set up.
+    #[must_use]
+    pub fn new(base: impl Into<String>) -> Self {
+        let client = Client::builder()
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build();
+        Self { client: client.expect("an HTTP client"), base: base.into() }
+    }
+
+    /// The same connections under another base.
+    #[must_use]
+    pub fn at(&self, base: impl Into<String>) -> Self {
+        Self { client: self.client.clone(), base: base.into() }
+    }
+
+    /// What every path is appended to.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request that the caller completes and sends by [`Reply::to`].
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        Reply::to(self.request(Method::GET, path)).await
+    }
+
+    /// `POST` of a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        Reply::to(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// `POST` of nothing, by Bearer.
+    pub async fn post_as(&self, token: &str, path: &str) -> Reply {
+        Reply::to(self.request(Method::POST, path).bearer_auth(token)).await
+    }
+}
+
+impl Reply {
+    /// Sends a request and reads the answer.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn to(request: RequestBuilder) -> Self {
+        Self::try_to(request).await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+    }
+
+    /// Sends a request that may stay without an answer.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn try_to(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Self { status, headers, text: response.text().await? })
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let parsed = serde_json::from_str(&self.text);
+        parsed.unwrap_or_else(|error| panic!("not JSON ({error}): {} {}", self.status, self.text))
+    }
+
+    /// A member of the body that is a text.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn text_at(&self, member: &str) -> String {
+        let body = self.json();
+        let text = body[member].as_str();
+        text.unwrap_or_else(|| panic!("no text `{member}`: {} {body}", self.status)).to_owned()
+    }
+
+    /// A header, empty where there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The same answer, if its status is this one.
+    ///
+    /// # Panics
+    /// Where it is another.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}\n{:?}", self.text, self.headers);
+        self
+    }
+
+    /// What a client can tell two answers apart by: everything but the request's own id and date.
+    #[must_use]
+    pub fn fingerprint(&self) -> (u16, Vec<(String, String)>, String) {
+        let mine = ["x-request-id", "date"];
+        let kept = self.headers.iter().filter(|(name, _)| !mine.contains(&name.as_str()));
+        let mut headers: Vec<_> =
+            kept.map(|(name, value)| (name.to_string(), format!("{value:?}"))).collect();
+        headers.sort();
+        (self.status, headers, self.text.clone())
+    }
+}

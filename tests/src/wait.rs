@@ -1,0 +1,33 @@
+//! Waiting for conditions. No test sleeps and hopes.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How often a condition is looked at.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Looks until `condition` gives something, and says how long that took.
+///
+/// # Panics
+/// After `limit`, with `what` was waited for.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> (T, Duration) {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return (found, start.elapsed());
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        sleep(PERIOD).await;
+    }
+}
+
+/// The slowest of several, for a line that says how close to the promise a test came.
+#[must_use]
+pub fn slowest(times: &[Duration]) -> Duration {
+    times.iter().copied().max().unwrap_or_default()
+}
