@@ -107,9 +107,6 @@ pub struct PostgresOptions {
     /// Port, or 0 for a free one.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Delete the folder at the end.
-    #[arg(long)]
-    pub forget: bool,
 }
 
 #[cfg(test)]

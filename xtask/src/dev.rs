@@ -21,7 +21,7 @@ use crate::state::{Held, State};
 use crate::steps::Steps;
 use crate::wait::until;
 use crate::workspace::Workspace;
-use crate::{control, greeting, secrets, tools};
+use crate::{control, greeting, postgres, secrets, tools};
 
 /// The name under which `dev` itself stands in the ledger.
 const DEV: &str = "dev";
@@ -96,6 +96,7 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
 /// Whatever a killed `dev` could not stop.
 fn clean_up_after_the_last_one(state: &State) -> Result<()> {
     dev_json::remove(state);
+    postgres::sweep_orphans();
     let stopped = state.ledger().clean()?;
     if !stopped.is_empty() {
         println!("Stopped what the last run left behind: {}.", stopped.join(", "));

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
+use crate::ledger::Identity;
 use crate::program::{Program, Running, is_root, unprivileged_command};
 use crate::run::{output, run};
 use crate::state::State;
@@ -65,11 +66,6 @@ impl Place {
         command.current_dir("/");
         command
     }
-}
-
-/// The folder of PostgreSQL's programs, at a place where they can be run.
-pub fn binaries(workspace: &Workspace, state: &State) -> Result<PathBuf> {
-    Ok(Place::of(workspace, state)?.binaries)
 }
 
 /// Starts the state's cluster on this port, making it first where there is none, and returns when
@@ -145,6 +141,7 @@ fn create(place: &Place, state: &State, password: &str, keep: Durability) -> Res
     make_reachable(parent)?;
     fs::create_dir(&fresh).with_context(|| format!("cannot make {}", fresh.display()))?;
     if is_root() {
+        fs::write(owner_note(&place.data), state.folder().as_os_str().as_encoded_bytes())?;
         run(Command::new("chown").arg("65534:65534").arg(&fresh))?;
     }
     let new = Place { binaries: place.binaries.clone(), data: fresh };
@@ -198,7 +195,36 @@ pub fn delete_data(state: &State) -> Result<()> {
     let data = data_folder(state);
     delete(&data)?;
     delete(&data.with_file_name(format!("{}.new", file_name(&data))))?;
+    delete(&owner_note(&data))?;
     delete(&state.path("postgres"))
+}
+
+/// Whose data it is, for data that does not lie in the state folder itself.
+fn owner_note(data: &Path) -> PathBuf {
+    data.with_extension("owner")
+}
+
+/// Deletes data outside of state folders whose folder is gone: somebody deleted it by hand.
+pub fn sweep_orphans() {
+    for entry in fs::read_dir(ROOT_FOLDER).into_iter().flatten().flatten() {
+        let note = entry.path();
+        let Some(owner) =
+            note.extension().filter(|is| *is == "owner").and_then(|_| fs::read_to_string(&note).ok())
+        else {
+            continue;
+        };
+        let data = note.with_extension("");
+        if !Path::new(&owner).exists() && !runs(&data) {
+            let _ = delete(&data).and_then(|()| delete(&note));
+        }
+    }
+}
+
+/// Whether a server lives on this data, by the number in its lock file.
+fn runs(data: &Path) -> bool {
+    let lock = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    let pid = lock.lines().next().and_then(|line| line.trim().parse().ok());
+    pid.and_then(Identity::of).is_some()
 }
 
 fn delete(path: &Path) -> Result<()> {

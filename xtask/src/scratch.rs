@@ -53,6 +53,7 @@ impl Drop for Scratch {
 
 /// Folders that nobody holds any more.
 fn sweep() {
+    postgres::sweep_orphans();
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
         let state = if ours { State::find(&entry.path()) } else { None };

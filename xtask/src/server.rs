@@ -36,9 +36,5 @@ pub fn run(workspace: &Workspace, options: &PostgresOptions) -> Result<()> {
         let _ = parent.send(Event::Stop);
     });
     while !matches!(events.next(Duration::from_secs(3600)), Some(Event::Stop)) && server.ended().is_none() {}
-    if options.forget {
-        drop(server);
-        held.destroy()?;
-    }
     Ok(())
 }

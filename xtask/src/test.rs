@@ -9,7 +9,7 @@ use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{edge, postgres, tools};
+use crate::{edge, tools};
 
 /// Sets up and runs cargo's tests.
 pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
@@ -48,8 +48,5 @@ fn run_tests(workspace: &Workspace, options: &TestOptions, scratch: &Scratch) ->
     cargo.env("WARDGATE_TEST_NODE", tools::node(workspace)?);
     cargo.env("WARDGATE_TEST_WORKERD_SCRIPT", edge::script(workspace));
     cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
-    if let Some(state) = scratch.state() {
-        cargo.env("WARDGATE_TEST_POSTGRES_BIN", postgres::binaries(workspace, state)?);
-    }
     run_command(&mut cargo)
 }
