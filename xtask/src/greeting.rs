@@ -33,18 +33,16 @@ pub fn print(dev: &DevJson, time: &str) {
     println!();
 }
 
-/// Three lines for a shell. The first keeps the access token for the second, and shows the whole
-/// answer besides.
+/// Three lines for a shell. The first keeps its answer, from which the second takes the access token.
 pub fn curl_lines(dev: &DevJson) -> [String; 3] {
     let DevJson { edge, tenant, admin, .. } = dev;
+    let url = &edge.url;
     let body = format!(r#"{{"username":"{}","password":"{}"}}"#, admin.username, admin.password);
-    let access = r#"sed -E 's/.*"access":"([^"]+)".*/\1/'"#;
+    let json = "-H 'Content-Type: application/json'";
+    let access = r#"$(echo "$ANSWER" | sed -E 's/.*"access":"([^"]+)".*/\1/')"#;
     [
-        format!(
-            "ACCESS=$(curl -s {}/api/token/ -H 'Content-Type: application/json' -d '{body}' | tee /dev/stderr | {access}); echo",
-            edge.url
-        ),
-        format!("curl -s {}/api/user/users/ -H \"Authorization: Bearer $ACCESS\"; echo", edge.url),
+        format!(r#"ANSWER=$(curl -s {url}/api/token/ {json} -d '{body}'); echo "$ANSWER""#),
+        format!(r#"curl -s {url}/api/user/users/ -H "Authorization: Bearer {access}"; echo"#),
         format!("curl -s {}; echo", tenant.jwks_url),
     ]
 }
