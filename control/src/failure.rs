@@ -24,9 +24,9 @@ pub enum Failure {
     /// The edge knows revisions above ours, so nothing is written for this tenant until a reseed.
     #[error("the tenant is halted: the edge has seen later revisions; run `wardgate edges reseed`")]
     Halted,
-    /// The migrate role could not make or change a cell.
-    #[error("a cell could not be made: {0}")]
-    Cell(String),
+    /// Roles or schemas are not as they must be; the text says what is wrong and where.
+    #[error("{0}")]
+    Schema(String),
 }
 
 impl Failure {
@@ -36,7 +36,7 @@ impl Failure {
         match self {
             Self::Database(error) => is_passing(error),
             Self::Halted | Self::Busy => true,
-            Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Cell(_) => false,
+            Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The clock and the source of randomness, passed to whoever needs them so that tests choose both.
+//! The world outside: the clock, passed to whoever needs it so that tests move it, and the operating
+//! system's randomness. Nothing here replays a random choice (all that is asked of one is that
+//! nobody guesses or repeats it), so randomness has one function and no handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

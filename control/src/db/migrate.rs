@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::CellName;
 use super::roles::{self, Roles, connect_as_owner};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::settings::Database;
 
 static PLATFORM: Migrator = sqlx::migrate!("../migrations/platform");
@@ -110,7 +110,7 @@ async fn apply(
     migrator.dangerous_set_table_name(format!("{schema}.schema_versions"));
     migrator.set_locking(false);
     let applied = migrator.run_direct(None, &mut *connection, false).await;
-    applied.map_err(|error| Failure::Cell(format!("{schema}: {error}")))?;
+    applied.map_err(|error| Failure::Schema(format!("{schema}: {}", chain(&error))))?;
     sqlx::raw_sql(AssertSqlSafe(format!("begin; {grants}; commit"))).execute(&mut *connection).await?;
     Ok(())
 }

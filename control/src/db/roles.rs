@@ -41,7 +41,7 @@ impl Roles {
             || !plain
             || prefix.starts_with(|c: char| c.is_ascii_digit())
         {
-            return Err(Failure::Cell(format!("WARDGATE_DATABASE_ROLE_PREFIX is not plain: `{prefix}`")));
+            return Err(Failure::Schema(format!("WARDGATE_DATABASE_ROLE_PREFIX is not plain: `{prefix}`")));
         }
         let named = |end: &str| format!("{prefix}_{end}");
         let roles = Self {
@@ -56,7 +56,7 @@ impl Roles {
             (&settings.relay_url, &roles.relay, "WARDGATE_DATABASE_RELAY_URL"),
         ] {
             if connect_options(url)?.get_username() != role {
-                return Err(Failure::Cell(format!("{variable} must sign in as `{role}`")));
+                return Err(Failure::Schema(format!("{variable} must sign in as `{role}`")));
             }
         }
         Ok(roles)
@@ -168,6 +168,6 @@ pub async fn refuse_exempt(app: &PgPool, roles: &Roles) -> Result<(), Failure> {
     if exempt == Some(false) {
         Ok(())
     } else {
-        Err(Failure::Cell(format!("`{}` may pass by row security: it must be an ordinary role", roles.app)))
+        Err(Failure::Schema(format!("`{}` may pass by row security: it must be an ordinary role", roles.app)))
     }
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use shared::ids::TenantId;
 use shared::refusal::Refusal;
 use shared::routes::{self, Route};
-use shared::signature::{FORWARD_HEADERS, Message, PeerKey, Tag, verify};
+use shared::signature::{FORWARD_HEADERS, Message, PeerKey, Tag, covered_headers, verify};
 
 use super::answer::{Refused, json};
 use super::direct;
@@ -82,12 +82,12 @@ fn forwarded(control: &Inner, request: &Request) -> Option<Result<Origin, Unsign
 
 fn verified(control: &Inner, request: &Request) -> Option<Origin> {
     let headers = request.headers();
-    let mut covered = Vec::with_capacity(FORWARD_HEADERS.len());
-    for name in FORWARD_HEADERS {
-        if headers.contains_key(name) {
-            covered.push((name, only(headers, name)?));
-        }
+    // A header that is there twice, or is no text, is not one that was signed.
+    if FORWARD_HEADERS.iter().any(|name| headers.contains_key(*name) && only(headers, name).is_none()) {
+        return None;
     }
+    let covered = covered_headers(|name| only(headers, name).map(ToOwned::to_owned));
+    let covered: Vec<_> = covered.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let message = Message {
         method: request.method().as_str(),
         authority: &control.settings.http.authority,

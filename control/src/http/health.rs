@@ -48,7 +48,7 @@ async fn check(control: &Control) -> Result<(), Failure> {
     )
     .fetch_one(control.db.app())
     .await?;
-    if behind == 0 { Ok(()) } else { Err(Failure::Cell(format!("{behind} cells are not migrated"))) }
+    if behind == 0 { Ok(()) } else { Err(Failure::Schema(format!("{behind} cells are not migrated"))) }
 }
 
 fn fresh(mut response: Response) -> Response {

@@ -146,22 +146,19 @@ fn status(fields: &mut Fields) -> Option<PersonStatus> {
 }
 
 impl FromFields for NewUser {
+    /// Reads every field before it gives up, so that all faults are said at once.
     fn read(fields: &mut Fields) -> Option<Self> {
         let username = fields.required_text("username");
-        let profile = Profile {
-            email: fields.clearable_text("email").flatten(),
-            first_name: fields.text("first_name").unwrap_or_default(),
-            last_name: fields.text("last_name").unwrap_or_default(),
-            phone: fields.text("phone").unwrap_or_default(),
-            username: username?,
-        };
-        Some(Self {
-            profile,
-            status: status(fields).unwrap_or(PersonStatus::Active),
-            roles: fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]),
-            password: fields.untrimmed("password"),
-            email_verified: fields.boolean("email_verified").unwrap_or(true),
-        })
+        let email = fields.clearable_text("email").flatten();
+        let first_name = fields.text("first_name").unwrap_or_default();
+        let last_name = fields.text("last_name").unwrap_or_default();
+        let phone = fields.text("phone").unwrap_or_default();
+        let status = status(fields).unwrap_or(PersonStatus::Active);
+        let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
+        let password = fields.untrimmed("password");
+        let email_verified = fields.boolean("email_verified").unwrap_or(true);
+        let profile = Profile { username: username?, email, first_name, last_name, phone };
+        Some(Self { profile, status, roles, password, email_verified })
     }
 }
 
