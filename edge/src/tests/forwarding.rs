@@ -97,6 +97,16 @@ fn another_scheme_is_not_passed_on() {
 }
 
 #[test]
+fn a_body_in_an_encoding_is_not_passed_on_as_if_it_were_plain() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let request = || acme.request("POST", "/api/user/users/").bearer(&tokens.access);
+    world.send(request().header("content-encoding", "gzip")).expect(415);
+    world.send(request().header("content-encoding", "identity")).expect(200);
+    assert_eq!(world.memory().forwarded.borrow().len(), 1);
+}
+
+#[test]
 fn control_down_is_a_quick_503() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
