@@ -24,7 +24,9 @@ use crate::failure::Failure;
 use crate::settings;
 
 /// A request that cannot have a connection in this time is answered 503: quick, not queued.
-const ACQUIRE: Duration = Duration::from_secs(2);
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// What a burst opened is given back soon: PostgreSQL's connections are shared with other controls.
+const IDLE: Duration = Duration::from_secs(60);
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
@@ -52,6 +54,7 @@ impl Db {
             let pool = PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE)
+                .idle_timeout(IDLE)
                 .max_lifetime(MAX_LIFETIME)
                 .connect_lazy_with(options);
             Ok::<_, Failure>(pool)

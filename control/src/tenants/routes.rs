@@ -8,6 +8,7 @@ use shared::permissions::marker::{
     PlatformTenantsDelete, PlatformTenantsRead, PlatformTenantsWrite, TenantRead, TenantWrite,
 };
 use shared::permissions::{Permission, Permitted as _};
+use shared::refusal::Refusal;
 use shared::settings::Settings;
 use shared::tenant::Status;
 
@@ -18,7 +19,7 @@ use crate::http::answer::{Refused, created, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::http::page::PageOf;
-use crate::users::{self, Profile};
+use crate::users::{self, Profile, UserError};
 
 /// Tenants by pages: all for the platform's administrators, one's own for others.
 pub async fn list(
@@ -50,11 +51,21 @@ pub async fn create(
     let Creation { mut new, admin } = creation;
     if let Some((profile, password)) = admin {
         let least = new.settings.min_password_length;
-        new.admin = Some(users::prepare_first_admin(&control, &profile, &password, least).await?);
+        let prepared = users::prepare_first_admin(&control, &profile, &password, least).await;
+        new.admin = Some(prepared.map_err(said_of_admin)?);
     }
     let tenant = super::create(&control, &mut tx, &actor, new).await?;
     tx.commit().await?;
     Ok(created(&out(&control, tenant)))
+}
+
+/// Faults of the first administrator are faults of the field `admin`.
+fn said_of_admin(error: UserError) -> Refused {
+    let UserError::Fields(faults) = error else { return error.into() };
+    let said = |(field, messages): &(&str, Vec<String>)| {
+        messages.iter().map(|message| format!("{field}: {message}")).collect::<Vec<_>>()
+    };
+    Refusal::fields([("admin", faults.0.iter().flat_map(said).collect())]).into()
 }
 
 /// One tenant.
@@ -117,7 +128,7 @@ fn out(control: &Control, tenant: Tenant) -> TenantOut {
 
 /// The settings with these changes; the document's own type says which names there are.
 fn laid_over(before: &Settings, changes: Map<String, Value>) -> Result<Settings, Refused> {
-    let refuse = |message: &str| Refused(shared::refusal::Refusal::field("settings", message));
+    let refuse = |message: &str| Refused(Refusal::field("settings", message));
     let Ok(Value::Object(mut object)) = serde_json::to_value(before) else {
         return Err(refuse("Not readable."));
     };
@@ -163,7 +174,7 @@ impl FromFields for Creation {
         if let Err(Refused(refusal)) = &settings {
             fields.fault("settings", refusal.body["settings"][0].as_str().unwrap_or_default());
         }
-        let admin = if fields.has("admin") { Some(read_admin(fields)?) } else { None };
+        let admin = if fields.has("admin") { read_admin(fields) } else { None };
         let new = NewTenant {
             slug: slug?,
             name: name?,

@@ -146,13 +146,12 @@ fn status(fields: &mut Fields) -> Option<PersonStatus> {
 }
 
 impl FromFields for NewUser {
-    /// Reads every field before it gives up, so that all faults are said at once.
     fn read(fields: &mut Fields) -> Option<Self> {
+        // Every field is read before the first one is missed, so that all faults are said at once.
         let username = fields.required_text("username");
         let email = fields.clearable_text("email").flatten();
-        let first_name = fields.text("first_name").unwrap_or_default();
-        let last_name = fields.text("last_name").unwrap_or_default();
-        let phone = fields.text("phone").unwrap_or_default();
+        let [first_name, last_name, phone] =
+            ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
         let status = status(fields).unwrap_or(PersonStatus::Active);
         let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
         let password = fields.untrimmed("password");
@@ -184,7 +183,9 @@ pub struct Replacement(Change);
 
 impl FromFields for Replacement {
     fn read(fields: &mut Fields) -> Option<Self> {
-        fields.required_text("username")?;
+        if !fields.has("username") {
+            fields.fault("username", "This field is required.");
+        }
         Change::read(fields).map(Self)
     }
 }

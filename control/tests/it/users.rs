@@ -241,3 +241,22 @@ async fn roles_and_permissions_are_listed() {
     assert!(named.contains(&json!("users.read")));
     assert!(!named.iter().any(|name| name.as_str().unwrap().starts_with("platform.")));
 }
+
+#[tokio::test]
+async fn faults_of_shape_are_said_at_once_too() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let shapeless = json!({"username": [], "status": "gone", "roles": 5, "is_active": "maybe", "phone": {}});
+    let expected = json!({
+        "username": ["Not a valid string."],
+        "status": ["\"gone\" is not a valid choice."],
+        "roles": ["Expected a list of items but got type \"int\"."],
+        "is_active": ["Must be a valid boolean."],
+        "phone": ["Not a valid string."],
+    });
+    assert_eq!(ada.post("/api/user/users/", shapeless.clone()).await.expect(400).body, expected);
+    let path = format!("/api/user/users/{}/", ada.id);
+    assert_eq!(ada.patch(&path, shapeless).await.expect(400).body, expected);
+    let put = ada.call(Method::PUT, &path, Some(json!({"phone": {}}))).await.expect(400);
+    assert_eq!(put.body, json!({"username": ["This field is required."], "phone": ["Not a valid string."]}));
+}
