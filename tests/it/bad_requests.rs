@@ -18,7 +18,8 @@ struct Caller<'t> {
 impl Caller<'_> {
     fn path(&self, route: &Route) -> String {
         // Whatever stands in a path has to exist, so that nothing but the request itself is wrong.
-        let id = if route.path.starts_with("api/tenant") { self.acme.id.to_string() } else { self.operator_id() };
+        let id =
+            if route.path.starts_with("api/tenant") { self.acme.id.to_string() } else { self.operator_id() };
         let path = route.path.replacen('*', &id, 1).replace('*', &"A".repeat(43));
         format!("/{path}/")
     }
@@ -31,7 +32,11 @@ impl Caller<'_> {
         let base = format!("{}/t/platform", self.acme.stack().edge_url());
         let request = self.acme.http.at(base).request(method.clone(), &self.path(route));
         // At the edge's own routes a good credential would be what they answer to.
-        if matches!(route.door, Door::Protected) { request.bearer_auth(&self.acme.operator.session().access) } else { request }
+        if matches!(route.door, Door::Protected) {
+            request.bearer_auth(&self.acme.operator.session().access)
+        } else {
+            request
+        }
     }
 }
 
@@ -42,7 +47,8 @@ fn assert_refusal(reply: &Reply, what: &str) {
     assert_eq!(reply.header("cache-control"), "no-store", "{what}");
     assert!(!reply.header("x-request-id").is_empty(), "{what}");
     let body = reply.json();
-    let worded = body["detail"].is_string() || body.as_object().is_some_and(|fields| fields.values().all(Value::is_array));
+    let worded = body["detail"].is_string()
+        || body.as_object().is_some_and(|fields| fields.values().all(Value::is_array));
     assert!(worded, "{what}: {body}");
 }
 
@@ -101,13 +107,31 @@ fn expected_a_dictionary(body: &Value) -> bool {
 }
 
 fn bad_bodies() -> Vec<Bad> {
-    let bad = |what, headers, body: &str, status, says| Bad { what, headers, body: body.as_bytes().to_vec(), status, says };
+    let bad = |what, headers, body: &str, status, says| Bad {
+        what,
+        headers,
+        body: body.as_bytes().to_vec(),
+        status,
+        says,
+    };
     let large = |size: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(size - 8));
-    let not_utf8 = Bad { what: "no UTF-8", headers: JSON, body: b"{\"username\":\"\xff\"}".to_vec(), status: 400, says: parse_error };
+    let not_utf8 = Bad {
+        what: "no UTF-8",
+        headers: JSON,
+        body: b"{\"username\":\"\xff\"}".to_vec(),
+        status: 400,
+        says: parse_error,
+    };
     vec![
         bad("another media type", &[("content-type", "text/plain")], "{}", 415, unsupported),
         bad("no media type", &[], "{}", 415, unsupported),
-        bad("an encoding", &[("content-type", "application/json"), ("content-encoding", "gzip")], "{}", 415, unsupported),
+        bad(
+            "an encoding",
+            &[("content-type", "application/json"), ("content-encoding", "gzip")],
+            "{}",
+            415,
+            unsupported,
+        ),
         bad("a byte too many", JSON, &large(BODY_BYTES + 1), 413, too_large),
         bad("no JSON", JSON, "{bad", 400, parse_error),
         bad("half of JSON", JSON, "{\"username\": \"ada\"", 400, parse_error),
@@ -118,7 +142,13 @@ fn bad_bodies() -> Vec<Bad> {
         bad("null", JSON, "null", 400, expected_a_dictionary),
         bad("a key twice", JSON, "{\"username\":\"a\",\"username\":\"b\"}", 400, parse_error),
         bad("a key twice, deep inside", JSON, "{\"x\":[{\"a\":1,\"a\":2}]}", 400, parse_error),
-        bad("deep nesting", JSON, &format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)), 400, parse_error),
+        bad(
+            "deep nesting",
+            JSON,
+            &format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+            400,
+            parse_error,
+        ),
         not_utf8,
     ]
 }
@@ -175,8 +205,12 @@ async fn a_body_without_a_length_is_cut_off_at_the_limit() {
 async fn fields_of_the_wrong_shape() {
     let acme = Tenant::create(Stack::shared().await).await;
     let cases = [
-        ("/api/token/", json!({"username": null, "password": []}), json!({
-            "username": ["This field may not be null."], "password": ["Not a valid string."]})),
+        (
+            "/api/token/",
+            json!({"username": null, "password": []}),
+            json!({
+            "username": ["This field may not be null."], "password": ["Not a valid string."]}),
+        ),
         ("/api/login/", json!({"username": "ada"}), json!({"password": ["This field is required."]})),
         ("/api/token/refresh/", json!({"refresh": {}}), json!({"refresh": ["Not a valid string."]})),
         ("/api/token/verify/", json!({"token": "  "}), json!({"token": ["This field may not be blank."]})),

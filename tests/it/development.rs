@@ -1,1 +1,130 @@
-//! What `./wardgate dev` promises of itself.
+//! What `./wardgate dev` promises of itself: it says who runs where, it leaves nothing behind when it
+//! is asked to end, and what it leaves behind when it is killed the next one cleans up.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rand::Rng as _;
+use serde_json::{Value, json};
+use wardgate_tests::actors::Session;
+use wardgate_tests::http::Http;
+use wardgate_tests::process::{Process, Talk, descendants, interrupt, kill_9, lives};
+use wardgate_tests::{environment, wait};
+
+/// It may have to build the Worker first.
+const START: Duration = Duration::from_secs(600);
+const STOP: Duration = Duration::from_secs(60);
+
+fn command(verb: &str, state: &Path) -> Command {
+    let mut command = Command::new(environment::xtask());
+    command.arg(verb).arg("--state").arg(state);
+    for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_STATE", "WARDGATE_TENANT"] {
+        command.env_remove(other);
+    }
+    command
+}
+
+/// Five ports in a row that nobody listens on.
+fn port_base() -> u16 {
+    let mut rng = rand::rng();
+    let free = |base: &u16| (7..=11).all(|at| std::net::TcpListener::bind(("127.0.0.1", base + at)).is_ok());
+    let mut bases = (0..100).map(|_| rng.random_range(12_000..30_000));
+    bases.find(free).expect("five free ports")
+}
+
+async fn start(state: &Path, base: u16) -> (Process, Value) {
+    let mut dev = command("dev", state);
+    dev.args(["--port-base", &base.to_string()]);
+    let mut dev = Process::start("development", dev, Talk::No);
+    let (told, _) = wait::until("dev to be ready", START, async || {
+        assert!(dev.ended().is_none(), "dev ended:\n{}", dev.log_tail());
+        let told: Value = serde_json::from_slice(&std::fs::read(state.join("dev.json")).ok()?).ok()?;
+        (told["pid"] == dev.pid() && told["ready"] == true).then_some(told)
+    })
+    .await;
+    (dev, told)
+}
+
+fn pid_at(told: &Value, part: &str, name: &str) -> u32 {
+    told[part][name].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id")
+}
+
+/// The parts by what it tells, and whatever else it has started.
+fn everything(dev: &Process, told: &Value) -> Vec<u32> {
+    let mut all = descendants(dev.pid());
+    let parts = [("edge", "pid"), ("edge", "workerd_pid"), ("control", "pid"), ("postgres", "pid")];
+    for (part, name) in parts {
+        let pid = pid_at(told, part, name);
+        assert!(all.contains(&pid), "{part} is a child of dev: {pid} in {all:?}");
+        assert!(lives(pid), "{part} runs");
+    }
+    all.push(dev.pid());
+    all
+}
+
+async fn all_gone(pids: &[u32]) {
+    wait::until("every process to be gone", STOP, async || pids.iter().all(|pid| !lives(*pid)).then_some(()))
+        .await;
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Signs the administrator in with what dev.json says.
+async fn the_told_credentials_are_good(told: &Value) {
+    let issuer = told["tenant"]["issuer"].as_str().expect("an issuer");
+    let http = Http::new(issuer);
+    let admin = &told["admin"];
+    let credentials = json!({"username": admin["username"], "password": admin["password"]});
+    let session = Session::of(&http, &http.post("/api/token/", &credentials).await.expect(200));
+    assert_eq!(session.claim("iss"), issuer);
+    assert_eq!(session.me().await.expect(200).text_at("id"), admin["user_id"].as_str().expect("an id"));
+    let keys = Http::new(told["tenant"]["jwks_url"].as_str().expect("an address")).get("").await.expect(200);
+    let keys = wardgate_tests::verifier::KeySet::of(&keys.json());
+    assert!(keys.verify(&session.access).is_ok());
+}
+
+fn dev_json_is_private_and_holds_no_key(state: &Path) {
+    let file = state.join("dev.json");
+    assert_eq!(std::fs::metadata(&file).expect("dev.json").permissions().mode() & 0o777, 0o600);
+    let (told, vars) = (std::fs::read_to_string(&file), std::fs::read_to_string(state.join("edge.vars")));
+    let (told, vars) = (told.expect("dev.json"), vars.expect("edge.vars"));
+    let secrets = vars.lines().filter(|line| line.contains("KEK") || line.contains("SERVICE_KEY"));
+    for secret in secrets.filter_map(|line| line.split(':').nth(1)) {
+        assert!(!told.contains(secret.trim_matches('"')));
+    }
+}
+
+#[tokio::test]
+async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, base) = (folder.path().join("state"), port_base());
+    let (mut dev, told) = start(&state, base).await;
+    let first = everything(&dev, &told);
+    the_told_credentials_are_good(&told).await;
+    dev_json_is_private_and_holds_no_key(&state);
+
+    let second = command("dev", &state).output().expect("a second dev");
+    assert!(!second.status.success());
+    let words = said(&second);
+    for told in [dev.pid().to_string(), told["edge"]["url"].as_str().expect("an address").to_owned()] {
+        assert!(words.contains(&told), "a second dev says who runs where: {words}");
+    }
+
+    kill_9(dev.pid());
+    dev.kill();
+    let (mut dev, told) = start(&state, base).await;
+    let next = everything(&dev, &told);
+    all_gone(&first).await;
+    the_told_credentials_are_good(&told).await;
+
+    interrupt(dev.pid());
+    let (ended, took) = wait::until("dev to end", STOP, async || dev.ended()).await;
+    assert!(ended.success(), "{ended}");
+    all_gone(&next).await;
+    assert!(!state.join("dev.json").exists());
+    eprintln!("{} processes gone {took:?} after Ctrl-C", next.len());
+}

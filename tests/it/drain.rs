@@ -44,7 +44,9 @@ async fn every_fact_arrives_once_whatever_is_lost() {
     .await;
     let mut found: HashMap<String, u32> = HashMap::new();
     for entry in acme.admin.audit().await {
-        if let (Some("edge.signed_in"), Some(sid)) = (entry["action"].as_str(), entry["details"]["sid"].as_str()) {
+        if let (Some("edge.signed_in"), Some(sid)) =
+            (entry["action"].as_str(), entry["details"]["sid"].as_str())
+        {
             *found.entry(sid.to_owned()).or_default() += 1;
         }
     }
@@ -71,6 +73,7 @@ async fn kill_and_start(stack: &Stack, rng: &mut StdRng) {
 /// Lets the next drain call come and, perhaps, go.
 async fn after_a_drain(tap: &Tap, rng: &mut StdRng) {
     let before = tap.drains();
-    until("another drain call", Duration::from_secs(40), async || (tap.drains() > before).then_some(())).await;
+    until("another drain call", Duration::from_secs(40), async || (tap.drains() > before).then_some(()))
+        .await;
     sleep(Duration::from_millis(rng.random_range(0..500))).await;
 }

@@ -75,7 +75,12 @@ async fn the_forward_key_alone_impersonates_nobody() {
     let (acme, other) = tokio::join!(Tenant::create(stack), Tenant::create(stack));
     let session = acme.user("ada").await.sign_in().await;
     // A good signature over a token that is garbage, another tenant's, or none.
-    let garbage = ForwardCall::good(stack, acme.id, &session.with_access(format!("{}x", session.access)), "/api/user/me/");
+    let garbage = ForwardCall::good(
+        stack,
+        acme.id,
+        &session.with_access(format!("{}x", session.access)),
+        "/api/user/me/",
+    );
     assert_eq!(garbage.send(stack).await.expect(401).text_at("code"), "token_not_valid");
     let foreign = ForwardCall::good(stack, other.id, &session, "/api/user/me/");
     assert_eq!(foreign.send(stack).await.expect(401).text_at("code"), "token_not_valid");
@@ -114,13 +119,21 @@ async fn only_plain_paths_of_known_routes_are_forwarded() {
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;
     let token = &acme.admin.session().access;
-    for path in ["/api/nothing/", "/api/user/", "/api/user/users/a/b/c/", "/api/user/users/%2e%2e/", "/api/user/users/a%2fb/"] {
+    for path in [
+        "/api/nothing/",
+        "/api/user/",
+        "/api/user/users/a/b/c/",
+        "/api/user/users/%2e%2e/",
+        "/api/user/users/a%2fb/",
+    ] {
         let reply = Reply::to(acme.http.request(Method::GET, path).bearer_auth(token)).await.expect(404);
         assert_eq!(reply.json(), json!({"detail": "Not found."}), "{path}");
     }
-    let request_id = acme.http.request(Method::GET, "/api/user/me/").bearer_auth(token).header("x-request-id", "mine-1");
+    let request_id =
+        acme.http.request(Method::GET, "/api/user/me/").bearer_auth(token).header("x-request-id", "mine-1");
     assert_eq!(Reply::to(request_id).await.expect(200).header("x-request-id"), "mine-1");
-    let ill = acme.http.request(Method::GET, "/api/user/me/").bearer_auth(token).header("x-request-id", "no good");
+    let ill =
+        acme.http.request(Method::GET, "/api/user/me/").bearer_auth(token).header("x-request-id", "no good");
     assert_ne!(Reply::to(ill).await.expect(200).header("x-request-id"), "no good");
     let _ = Http::new(stack.control_url()).get("/api/user/me/").await.expect(401);
 }

@@ -99,7 +99,10 @@ async fn cut_off(stack: &Stack, good: &EdgeCall) {
     let mut connection = TcpStream::connect(&address).await.expect("the edge");
     let headers: String = good.headers().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = good.body.len();
-    let head = format!("POST {} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n", good.path);
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n",
+        good.path
+    );
     connection.write_all(head.as_bytes()).await.expect("a head");
     connection.write_all(&good.body[..length / 2]).await.expect("half a body");
     connection.shutdown().await.expect("an end");

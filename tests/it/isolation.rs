@@ -11,7 +11,9 @@ use wardgate_tests::stack::Stack;
 type Door = (&'static str, fn(&Http, &str) -> reqwest::RequestBuilder);
 
 const DOORS: [Door; 12] = [
-    ("validate by Bearer", |http, token| http.request(Method::POST, "/api/token/validate/").bearer_auth(token)),
+    ("validate by Bearer", |http, token| {
+        http.request(Method::POST, "/api/token/validate/").bearer_auth(token)
+    }),
     ("validate by body", |http, token| post(http, "/api/token/validate/", &json!({"token": token}))),
     ("verify", |http, token| post(http, "/api/token/verify/", &json!({"token": token}))),
     ("refresh", |http, token| post(http, "/api/token/refresh/", &json!({"refresh": token}))),

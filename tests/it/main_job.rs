@@ -138,6 +138,7 @@ async fn the_tenants_first_key_signs_and_a_next_one_is_published() {
     let acme = Tenant::create(Stack::shared().await).await;
     assert_eq!(acme.keys().await.kids().len(), 2);
     let listed = acme.admin.get(&format!("{}keys/", acme.path())).await.expect(200).json();
-    let states: Vec<_> = listed["results"].as_array().expect("keys").iter().map(|key| &key["state"]).collect();
+    let states: Vec<_> =
+        listed["results"].as_array().expect("keys").iter().map(|key| &key["state"]).collect();
     assert!(states.contains(&&json!("active")) && states.contains(&&json!("next")), "{listed}");
 }

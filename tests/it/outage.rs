@@ -138,5 +138,4 @@ async fn arrived_once(acme: &Tenant<'_>, expected: &Facts) {
     assert!(guesses.len() <= 2 && tried == 3, "{guesses:?}");
     assert_eq!(guesses[0]["outcome"], json!("refused"));
     eprintln!("{} facts of the outage arrived once each, {took:?} after control was ready", expected.len());
-
 }

@@ -105,8 +105,46 @@ impl Drop for Process {
 /// # Panics
 /// Where it is not there.
 pub fn kill_9(pid: u32) {
+    send(pid, Signal::KILL);
+}
+
+/// Asks a process to end, as Ctrl-C does.
+///
+/// # Panics
+/// Where it is not there.
+pub fn interrupt(pid: u32) {
+    send(pid, Signal::INT);
+}
+
+fn send(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, Signal::KILL).expect("a process to be killed");
+    kill_process(pid, signal).expect("a living process");
+}
+
+/// Every process that a process has started, and those that these have.
+///
+/// # Panics
+/// Where there is no `/proc`.
+#[must_use]
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let all: Vec<_> = std::fs::read_dir("/proc").expect("a /proc").flatten().collect();
+    let parents: Vec<(u32, u32)> = all
+        .iter()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent_of(pid)?)))
+        .collect();
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Whether a process is there. One that ended and was not waited for is not.

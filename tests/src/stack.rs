@@ -103,8 +103,10 @@ impl Stack {
         let http = Http::new(self.edge_url.clone());
         let known = async || {
             let keys = http.get("/t/platform/.well-known/jwks.json").await;
-            let body = serde_json::json!({"username": "operator", "password": self.secrets.operator_password});
-            let signed_in = keys.status == 200 && http.post("/t/platform/api/token/", &body).await.status == 200;
+            let body =
+                serde_json::json!({"username": "operator", "password": self.secrets.operator_password});
+            let signed_in =
+                keys.status == 200 && http.post("/t/platform/api/token/", &body).await.status == 200;
             signed_in.then_some(())
         };
         // Wrong tries are counted, ten in five minutes: what is not known yet must not use them up.

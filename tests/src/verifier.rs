@@ -97,7 +97,8 @@ fn split(token: &str) -> (&str, Vec<u8>) {
 #[must_use]
 pub fn open(token: &str) -> Opened {
     let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part));
-    let mut json = || serde_json::from_slice(&parts.next().expect("a part").expect("base64url")).expect("JSON");
+    let mut json =
+        || serde_json::from_slice(&parts.next().expect("a part").expect("base64url")).expect("JSON");
     Opened { header: json(), claims: json() }
 }
 
@@ -117,7 +118,8 @@ impl Signer {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key pair");
         let public = pair.public_key();
         let (n, e) = (public.modulus(), public.exponent());
-        let public = PublicKey::from_bytes(n.big_endian_without_leading_zero(), e.big_endian_without_leading_zero());
+        let public =
+            PublicKey::from_bytes(n.big_endian_without_leading_zero(), e.big_endian_without_leading_zero());
         let kid = public.expect("a key that the product takes").key_id().to_string();
         Self { pair, kid }
     }

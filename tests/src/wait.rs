@@ -18,10 +18,12 @@ pub async fn until<T>(
 ) -> (T, Duration) {
     let start = Instant::now();
     loop {
-        if let Some(found) = condition().await {
+        let found = condition().await;
+        // What comes too late has not come.
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        if let Some(found) = found {
             return (found, start.elapsed());
         }
-        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
         sleep(PERIOD).await;
     }
 }

@@ -58,7 +58,8 @@ impl Session {
     #[must_use]
     pub fn generation(&self) -> u64 {
         let claims = verifier::open(&self.refresh).claims;
-        let (_, generation) = claims["jti"].as_str().and_then(|jti| jti.split_once('.')).expect("a generation");
+        let (_, generation) =
+            claims["jti"].as_str().and_then(|jti| jti.split_once('.')).expect("a generation");
         generation.parse().expect("a number")
     }
 
