@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
+use super::made_tenant;
 use super::outcome::CliError;
 use super::show::{Show, optional};
-use super::tenant_named;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::edges::{reseed, status};
@@ -55,7 +55,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             Err(CliError::Refused("every session of the tenant will end: say --yes".into()))
         }
         Command::Reseed { tenant, yes: true } => {
-            let tenant = tenant_named(control, &tenant).await?;
+            let tenant = made_tenant(control, &tenant).await?;
             let history = reseed::reseed(control, &Actor::operator(), tenant.id).await?;
             let line =
                 format!("{} begins history {history}; a running `serve` sends the snapshot", tenant.slug);

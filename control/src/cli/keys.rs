@@ -6,9 +6,9 @@ use clap::Subcommand;
 use shared::ids::KeyId;
 use zeroize::Zeroizing;
 
+use super::made_tenant;
 use super::outcome::CliError;
 use super::show::{Show, optional};
-use super::tenant_named;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
@@ -44,7 +44,7 @@ pub(super) async fn run(
     tenant: &str,
     command: Command,
 ) -> Result<(), CliError> {
-    let tenant = tenant_named(control, tenant).await?;
+    let tenant = made_tenant(control, tenant).await?;
     match command {
         Command::List => list(control, show, &tenant).await,
         Command::Rotate => rotate(control, show, &tenant).await,

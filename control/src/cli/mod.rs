@@ -154,6 +154,15 @@ async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
     if broken == 0 { Ok(()) } else { Err(CliError::Failed(format!("{broken} cells were not migrated"))) }
 }
 
+/// A tenant that has a cell, where its people and keys are.
+async fn made_tenant(control: &Control, name: &str) -> Result<Tenant, CliError> {
+    let tenant = tenant_named(control, name).await?;
+    if tenant.status == shared::tenant::Status::Provisioning {
+        return Err(CliError::Refused(format!("tenant `{}` is still being made", tenant.slug)));
+    }
+    Ok(tenant)
+}
+
 /// The tenant that a slug or an id names; a deleted one is nobody's.
 async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
     let mut connection = control.db.app().acquire().await?;

@@ -6,7 +6,7 @@ use shared::settings::Settings;
 
 use super::outcome::CliError;
 use super::show::Show;
-use super::tenant_named;
+use super::{made_tenant, tenant_named};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::failure::Failure;
@@ -160,7 +160,7 @@ async fn list(control: &Control, show: Show) -> Result<(), CliError> {
 }
 
 async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliError> {
-    let tenant = tenant_named(control, &args.tenant).await?;
+    let tenant = made_tenant(control, &args.tenant).await?;
     let filled = |text: String| if text.is_empty() { None } else { Some(text) };
     let wanted = Edit {
         name: args.name,
@@ -177,7 +177,7 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
 }
 
 async fn set_status(control: &Control, show: Show, name: &str, suspended: bool) -> Result<(), CliError> {
-    let id = tenant_named(control, name).await?.id;
+    let id = made_tenant(control, name).await?.id;
     let mut tx = control.db.tenant_tx(id).await?;
     let actor = Actor::operator();
     let tenant = if suspended {
@@ -191,7 +191,7 @@ async fn set_status(control: &Control, show: Show, name: &str, suspended: bool) 
 }
 
 async fn delete(control: &Control, show: Show, name: &str) -> Result<(), CliError> {
-    let tenant = tenant_named(control, name).await?;
+    let tenant = made_tenant(control, name).await?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     tenants::delete(control, &mut tx, &Actor::operator(), tenant.id).await?;
     tx.commit().await?;

@@ -7,9 +7,9 @@ use shared::ids::{TenantId, UserId};
 use shared::person::PersonStatus;
 use zeroize::Zeroizing;
 
+use super::made_tenant;
 use super::outcome::CliError;
 use super::show::Show;
-use super::tenant_named;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -99,7 +99,7 @@ pub(super) async fn run(
     tenant: &str,
     command: Command,
 ) -> Result<(), CliError> {
-    let tenant = tenant_named(control, tenant).await?.id;
+    let tenant = made_tenant(control, tenant).await?.id;
     match command {
         Command::Create(args) => create(control, show, tenant, args).await,
         Command::List { page } => list(control, show, tenant, page).await,

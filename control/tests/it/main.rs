@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod cli;
 mod drain;
 mod edge;
 mod forward;

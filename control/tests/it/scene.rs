@@ -106,9 +106,9 @@ impl Database {
         PgConnection::connect(&self.admin_url()).await.unwrap()
     }
 
-    /// A control on this database that feeds the edge at `edge_url`.
-    pub async fn control(&self, edge_url: &str) -> Control {
-        let mut variables: HashMap<&str, String> = HashMap::from([
+    /// The environment of a control on this database that feeds the edge at `edge_url`.
+    pub fn variables(&self, edge_url: &str) -> HashMap<&'static str, String> {
+        HashMap::from([
             ("WARDGATE_DATABASE_ADMIN_URL", self.admin_url()),
             ("WARDGATE_DATABASE_MIGRATE_URL", self.role_url("migrate")),
             ("WARDGATE_DATABASE_APP_URL", self.role_url("app")),
@@ -125,8 +125,13 @@ impl Database {
             ("WARDGATE_SERVICE_KEY", key("c1", 2)),
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),
             ("WARDGATE_PASSWORDS_CONCURRENCY", "2".into()),
-        ]);
-        variables.insert("WARDGATE_EDGE_PUBLIC_KEYS", crate::forward::edge_key().public());
+            ("WARDGATE_EDGE_PUBLIC_KEYS", crate::forward::edge_key().public()),
+        ])
+    }
+
+    /// A control on this database that feeds the edge at `edge_url`.
+    pub async fn control(&self, edge_url: &str) -> Control {
+        let variables = self.variables(edge_url);
         let settings = load_from(None, |name| variables.get(name).cloned()).unwrap();
         control::control::new(settings).unwrap()
     }

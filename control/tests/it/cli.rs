@@ -1,0 +1,122 @@
+//! The command line as a program: what it prints, and the exit code of each outcome.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::scene::{Database, PASSWORD};
+
+struct Cli {
+    variables: HashMap<&'static str, String>,
+}
+
+struct Outcome {
+    code: i32,
+    json: Value,
+    stderr: String,
+}
+
+impl Cli {
+    async fn migrated() -> Self {
+        let database = Database::empty().await;
+        let cli = Self { variables: database.variables("http://127.0.0.1:1") };
+        cli.run(&["migrate"], "").expect(0);
+        cli
+    }
+
+    /// Runs `wardgate ... --json` in this environment alone.
+    fn run(&self, arguments: &[&str], stdin: &str) -> Outcome {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
+            .args(arguments)
+            .arg("--json")
+            .env_clear()
+            .envs(&self.variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may be over already.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            code: output.status.code().unwrap(),
+            json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Outcome {
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{} {}", self.json, self.stderr);
+        self
+    }
+}
+
+#[tokio::test]
+async fn from_nothing_to_a_person_who_can_sign_in() {
+    let cli = Cli::migrated().await;
+    cli.run(&["migrate"], "").expect(0);
+    let tenant = [
+        "tenant",
+        "create",
+        "acme",
+        "--name",
+        "Acme",
+        "--host",
+        "acme.test",
+        "--set",
+        "min_password_length=8",
+    ];
+    let made = cli.run(&tenant, "").expect(0).json;
+    assert_eq!((&made["status"], &made["issuer"]), (&json!("active"), &json!("https://acme.test")));
+    assert_eq!(cli.run(&["tenant", "show", "acme"], "").expect(0).json["id"], made["id"]);
+    let create =
+        ["user", "create", "ada", "--tenant", "acme", "--email", "ada@acme.test", "--password-stdin"];
+    let roles = ["--role", "root-admin"];
+    let ada = cli.run(&[&create[..], &roles[..]].concat(), &format!("{PASSWORD}\n")).expect(0).json;
+    assert_eq!((&ada["username"], &ada["roles"]), (&json!("ada"), &json!(["root-admin"])));
+    for name in ["ada", "ADA@acme.test", ada["id"].as_str().unwrap()] {
+        assert_eq!(cli.run(&["user", "show", name, "--tenant", "acme"], "").expect(0).json["id"], ada["id"]);
+    }
+    let keys = cli.run(&["keys", "list", "--tenant", "acme"], "").expect(0).json;
+    assert_eq!((&keys[0]["state"], &keys[1]["state"]), (&json!("active"), &json!("next")));
+    let lag = cli.run(&["edges", "status", "--behind"], "").expect(0).json;
+    assert_eq!(lag.as_array().unwrap().len(), 2, "nobody pushed yet");
+}
+
+#[tokio::test]
+async fn each_outcome_has_its_exit_code() {
+    let mut cli = Cli::migrated().await;
+    cli.run(&["tenant", "show", "nobody"], "").expect(4);
+    cli.run(&["user", "show", "nobody"], "").expect(4);
+    cli.run(&["user", "create", "ada", "--role", "king"], "").expect(5);
+    cli.run(&["user", "create", "ada", "--password-stdin"], "short").expect(5);
+    cli.run(&["tenant", "suspend", "platform"], "").expect(5);
+    cli.run(&["tenant", "create", "platform"], "").expect(5);
+    cli.run(&["keys", "rotate"], "").expect(5);
+    cli.run(&["edges", "reseed", "platform"], "").expect(5);
+    cli.run(&["nonsense"], "").expect(2);
+    cli.variables.insert("WARDGATE_ENCRYPTION_KEK", "k1:c2hvcnQ".into());
+    let short = cli.run(&["tenant", "list"], "").expect(3);
+    assert!(
+        short.stderr.contains("WARDGATE_ENCRYPTION_KEK") && !short.stderr.contains("c2hvcnQ"),
+        "{}",
+        short.stderr
+    );
+    cli.variables.remove("WARDGATE_ENCRYPTION_KEK");
+    let missing = cli.run(&["serve"], "").expect(3);
+    assert!(missing.stderr.contains("WARDGATE_ENCRYPTION_KEK is missing"), "{}", missing.stderr);
+}
+
+#[tokio::test]
+async fn the_setup_token_goes_to_the_terminal_and_nowhere_else() {
+    let cli = Cli::migrated().await;
+    let printed = cli.run(&["bootstrap"], "").expect(0);
+    assert!(printed.json["token"].as_str().unwrap().starts_with("wgs_"));
+    assert_eq!(printed.stderr, "");
+}
