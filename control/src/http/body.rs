@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
@@ -20,18 +20,25 @@ use super::fields::Fields;
 /// must not hold memory for ever either.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What is read of a body that is too large, before it is refused: whoever is still sending does not
+/// listen yet, and a connection that is cut under their hands loses them the answer.
+const LINGER_BYTES: usize = 2 * BODY_BYTES;
+
 /// Reads the body within its limit: 413. What is cut short or too slow is a 400.
 pub(super) async fn buffer(request: Request, next: Next) -> Response {
-    let declared =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > BODY_BYTES)) {
-        return Refused(Refusal::too_large()).into_response();
-    }
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(PATIENCE, to_bytes(body, BODY_BYTES)).await {
+    match tokio::time::timeout(PATIENCE, whole(body)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Ok(Err(error)) if is_too_large(&error) => Refused(Refusal::too_large()).into_response(),
-        Ok(Err(_)) | Err(_) => Refused(Refusal::json_parse("the body ended early")).into_response(),
+        Ok(Err(refusal)) => Refused(refusal).into_response(),
+        Err(_) => Refused(Refusal::json_parse("the body ended early")).into_response(),
+    }
+}
+
+async fn whole(body: Body) -> Result<Bytes, Refusal> {
+    match to_bytes(body, LINGER_BYTES).await {
+        Ok(bytes) if bytes.len() <= BODY_BYTES => Ok(bytes),
+        Err(error) if !is_too_large(&error) => Err(Refusal::json_parse("the body ended early")),
+        Ok(_) | Err(_) => Err(Refusal::too_large()),
     }
 }
 
