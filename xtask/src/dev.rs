@@ -131,13 +131,8 @@ fn secrets(state: &State, options: &DevOptions, external: Option<&str>) -> Resul
 /// are made to go on without it; `restart` brings it back.
 fn watch(stack: &mut Stack<'_>, dev_json: &mut DevJson, events: &Events) -> Result<()> {
     loop {
-        match events.next(Duration::from_secs(3600)) {
+        match events.next(Duration::from_secs(60)) {
             Some(Event::Stop) => return Ok(()),
-            Some(Event::ChildEnded) => {
-                for words in stack.take_ended() {
-                    println!("{words}; the others go on. `./wardgate restart` starts it again.");
-                }
-            }
             Some(Event::Restart) => match stack.restart() {
                 Ok(()) => println!("Everything runs again."),
                 Err(error) => println!("Could not restart: {error:#}"),
@@ -145,10 +140,13 @@ fn watch(stack: &mut Stack<'_>, dev_json: &mut DevJson, events: &Events) -> Resu
             Some(Event::Edge(Message::Restarted { workerd_pid })) => {
                 println!("workerd ended and was started again.");
                 if let Some(edge) = &mut stack.edge {
-                    edge.workerd_pid = workerd_pid;
+                    edge.set_workerd(&stack.state, workerd_pid)?;
                 }
             }
-            Some(Event::Edge(Message::Ready { .. })) | None => {}
+            Some(Event::ChildEnded | Event::Edge(Message::Ready { .. })) | None => {}
+        }
+        for words in stack.take_ended() {
+            println!("{words}; the others go on. `./wardgate restart` starts it again.");
         }
         dev_json.publish(stack)?;
     }

@@ -1,7 +1,7 @@
 //! The Worker on workerd, by way of `workerd.mjs`.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::bundle::Kind;
 use crate::events::{Event, Events};
+use crate::ledger::Identity;
 use crate::ports::Ports;
 use crate::postgres::log_tail;
 use crate::program::{Program, Running};
@@ -36,14 +37,34 @@ pub enum Message {
     },
 }
 
-/// The running script and what it said.
+/// The running script and what it said. Dropping it stops both processes.
 pub struct Edge {
-    /// Node, which ends workerd when it ends.
+    /// Node, which ends workerd when it ends in good order.
     pub program: Running,
     /// The Worker without miniflare's entry.
     pub direct_url: String,
     /// workerd's process.
     pub workerd_pid: u32,
+    workerd: Option<Identity>,
+}
+
+impl Edge {
+    /// Takes note of a new workerd, also for whoever has to clean up after us.
+    pub fn set_workerd(&mut self, state: &State, pid: u32) -> Result<()> {
+        self.workerd_pid = pid;
+        self.workerd = Identity::of(pid);
+        state.ledger().record("workerd", pid, Signal::TERM)
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.program.stop();
+        // A Node that was killed left it running, with the port.
+        if let Some(workerd) = &self.workerd {
+            workerd.end(Signal::TERM);
+        }
+    }
 }
 
 /// The script's path.
@@ -62,7 +83,7 @@ pub fn start(workspace: &Workspace, state: &State, ports: Ports, events: &Events
     let output = running.take_output().context("a pipe was asked for")?;
     let sender = events.sender();
     std::thread::spawn(move || forward(output, &sender));
-    wait_until_ready(running, &state.log_path("edge"), events)
+    wait_until_ready(running, state, events)
 }
 
 /// Ends with the pipe.
@@ -76,14 +97,18 @@ fn forward(output: impl std::io::Read, sender: &Sender<Event>) {
     }
 }
 
-fn wait_until_ready(mut program: Running, log: &Path, events: &Events) -> Result<Edge> {
+fn wait_until_ready(mut program: Running, state: &State, events: &Events) -> Result<Edge> {
     loop {
         match events.next(Duration::from_secs(60)) {
             Some(Event::Edge(Message::Ready { direct_url, workerd_pid, .. })) => {
-                return Ok(Edge { program, direct_url, workerd_pid });
+                let mut edge = Edge { program, direct_url, workerd_pid, workerd: None };
+                edge.set_workerd(state, workerd_pid)?;
+                return Ok(edge);
             }
             Some(_) if program.ended().is_none() => events.go_on()?,
-            _ => bail!("the Worker did not start; the end of its log:\n{}", log_tail(log)),
+            _ => {
+                bail!("the Worker did not start; the end of its log:\n{}", log_tail(&state.log_path("edge")))
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
             .filter(|state| DevJson::read(state).is_some());
         if let Some(state) = running {
             command.env("WARDGATE_CONFIG", state.path("control.toml"));
-        } else {
+        } else if !arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
             eprintln!("No dev runs here, so the service has to find its settings itself.");
         }
     }
