@@ -1,8 +1,8 @@
 //! A PostgreSQL of our own, from the binaries that npm brought.
 //!
-//! PostgreSQL refuses to run as root. Where we are root it therefore runs as nobody, from copies
-//! that nobody can reach: a clone may be anywhere, and root's home is closed to others. See
-//! [`Place`].
+//! PostgreSQL refuses to run as root. Where we are root it therefore runs as the user `nobody`, with
+//! binaries and data in a folder that this user can reach: the clone may be in root's home, which is
+//! closed to all others.
 
 use std::fs;
 use std::io::Write;
@@ -29,8 +29,8 @@ pub const DATABASE: &str = "wardgate";
 /// The superuser of a cluster of ours.
 pub const SUPERUSER: &str = "postgres";
 
-/// Where root keeps what nobody must be able to read. Only root can write in /var/lib, so no
-/// stranger can lay a trap there.
+/// Where root keeps what the user `nobody` must be able to reach. Only root can write in /var/lib,
+/// so no stranger can lay a trap there.
 const ROOT_FOLDER: &str = "/var/lib/wardgate-dev";
 
 /// What may be lost when the machine, not PostgreSQL, falls over.
@@ -180,7 +180,7 @@ fn single_user(place: &Place, password: &str) -> Result<()> {
     Ok(())
 }
 
-/// In the state folder, or, where we are root, in a folder of its own that nobody can reach.
+/// In the state folder, or, where we are root, in a folder that the user `nobody` can reach.
 fn data_folder(state: &State) -> PathBuf {
     if !is_root() {
         return state.path("postgres");
@@ -233,7 +233,8 @@ fn delete(path: &Path) -> Result<()> {
     deleted.with_context(|| format!("cannot delete {}", path.display()))
 }
 
-/// The package's files where nobody can read them; one copy for each version, however many states.
+/// The package's files where the user `nobody` can read them; one copy for each version, however
+/// many states.
 fn copy_for_nobody(package: &Path) -> Result<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Package {
