@@ -97,6 +97,7 @@ impl<'t> Cast<'t> {
         let expired = signer.sign(&claims);
         (claims["iat"], claims["exp"]) = (json!(now), json!(now + 300));
         (claims["sub"], claims["user_id"]) = (json!(bob.id), json!(bob.id));
+        claims["epoch"] = json!(0);
         // A session of bob's own, which ended with his account and is in no table any more.
         claims["sid"] = json!(URL_SAFE_NO_PAD.encode([0_u8; 17]));
         Self { alice, expired, bobs: signer.sign(&claims) }
