@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 use rand::Rng as _;
+use rand::rngs::StdRng;
 use serde_json::json;
 use tokio::time::{Duration, sleep};
-use wardgate_tests::actors::{Session, Tenant};
+use wardgate_tests::actors::{Person, Session, Tenant};
 use wardgate_tests::seed;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait::until;
@@ -82,25 +83,11 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
     let acme = Tenant::create(Stack::shared().await).await;
     let people = acme.users(TIMES).await;
     let mut rng = seed::rng("suspension during a sign-in");
-    let mut survivors = Vec::new();
-    let mut refused = 0;
+    let (mut signed_in, mut crossed) = (Vec::new(), 0);
     for person in &people {
-        let offset = Duration::from_millis(rng.random_range(0..100));
-        let late = Duration::from_millis(rng.random_range(0..20));
-        let suspension = async {
-            sleep(late).await;
-            person.suspend().await;
-        };
-        let sign_in = async {
-            sleep(offset).await;
-            person.try_sign_in().await
-        };
-        let (reply, ()) = tokio::join!(sign_in, suspension);
-        match reply.status {
-            200 => survivors.push(Session::of(&acme.http, &reply)),
-            401 => refused += 1,
-            _ => panic!("{reply:?}"),
-        }
+        let sessions = sign_ins_around_a_suspension(&acme, person, &mut rng).await;
+        crossed += usize::from((1..SIGN_INS).contains(&sessions.len()));
+        signed_in.extend(sessions);
     }
     acme.settle().await;
     for person in &people {
@@ -108,11 +95,38 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
     }
     acme.settle().await;
     // Being active again revives nothing: those sessions were born before the suspension.
-    for session in &survivors {
+    for session in &signed_in {
         let _ = session.try_refresh().await.expect(401);
         let ended = async || (session.validate().await.status == 401).then_some(());
         until("the access token to be refused", Duration::from_secs(5), ended).await;
     }
-    eprintln!("{TIMES} of {TIMES}: {refused} refused, {} signed in and ended", survivors.len());
+    eprintln!(
+        "{TIMES} of {TIMES}: {} sessions, all ended; {crossed} suspensions fell between",
+        signed_in.len()
+    );
+    assert!(crossed > 0, "no suspension fell between two sign-ins, so nothing was shown");
     let _ = people[0].sign_in().await;
+}
+
+/// Sign-ins that follow each other so closely that one of them is hashing at any time.
+const SIGN_INS: usize = 8;
+
+async fn sign_ins_around_a_suspension(
+    acme: &Tenant<'_>,
+    person: &Person<'_>,
+    rng: &mut StdRng,
+) -> Vec<Session> {
+    let starts: Vec<_> =
+        (0..SIGN_INS).map(|at| Duration::from_millis(at as u64 * 25 + rng.random_range(0..25))).collect();
+    let sign_ins = join_all(starts.into_iter().map(async |start| {
+        sleep(start).await;
+        person.try_sign_in().await
+    }));
+    let (replies, ()) = tokio::join!(sign_ins, person.suspend());
+    let signed_in = replies.iter().filter(|reply| match reply.status {
+        200 => true,
+        401 => false,
+        _ => panic!("{reply:?}"),
+    });
+    signed_in.map(|reply| Session::of(&acme.http, reply)).collect()
 }
