@@ -386,25 +386,29 @@ statements! {
           and ended_at is null
           and id in (select value from json_each(?2))";
 
-    /// Marks rows as named by a snapshot: (rows, stamp).
+    /// Marks rows as named by a snapshot: (rows, stamp). Stamps only ever grow: a page of an older
+    /// snapshot that arrives late must not take a row from the newer one, which would sweep it.
     STAMP_NAMES = "
         update names
         set stamp = ?2
-        where name in (select value ->> 'name' from json_each(?1))";
+        where name in (select value ->> 'name' from json_each(?1))
+          and (stamp is null or stamp < ?2)";
 
     /// (tenant, rows, stamp).
     STAMP_USERS = "
         update users
         set stamp = ?3
         where tenant = ?1
-          and id in (select value ->> 'id' from json_each(?2))";
+          and id in (select value ->> 'id' from json_each(?2))
+          and (stamp is null or stamp < ?3)";
 
     /// (tenant, rows, stamp).
     STAMP_IDENTIFIERS = "
         update identifiers
         set stamp = ?3
         where tenant = ?1
-          and hash in (select value ->> 'hash' from json_each(?2))";
+          and hash in (select value ->> 'hash' from json_each(?2))
+          and (stamp is null or stamp < ?3)";
 
     /// Names that no page of the snapshot named become tombstones: (history, to, stamp, now, most).
     SWEEP_NAMES = "
@@ -413,7 +417,7 @@ statements! {
         where name in (
             select name
             from names
-            where stamp is not ?3
+            where (stamp is null or stamp < ?3)
               and (history, rev) <= (?1, ?2)
               and tenant is not null
             limit ?5
@@ -430,7 +434,7 @@ statements! {
             select id
             from users
             where tenant = ?1
-              and stamp is not ?4
+              and (stamp is null or stamp < ?4)
               and (history, rev) <= (?2, ?3)
               and status <> 'deleted'
             limit ?6
@@ -446,7 +450,7 @@ statements! {
             select hash
             from identifiers
             where tenant = ?1
-              and stamp is not ?4
+              and (stamp is null or stamp < ?4)
               and (history, rev) <= (?2, ?3)
               and user is not null
             limit ?6

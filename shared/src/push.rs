@@ -59,7 +59,9 @@ pub struct Complete {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
-    /// A random name of this snapshot, 1 to 64 characters.
+    /// A unique name of this snapshot, 1 to 64 characters. Of two snapshots of a tenant the one that
+    /// began later has the greater name, byte by byte: stamps only grow and a sweep spares greater
+    /// ones, so a message of an older snapshot that arrives late, or again, ends nobody.
     pub id: String,
     /// The counter when it began: rows above it are left alone.
     pub to: i64,

@@ -20,6 +20,9 @@ pub enum LaneError {
     /// Something beneath failed.
     #[error(transparent)]
     Failure(#[from] Failure),
+    /// Another control sends a snapshot of the tenant.
+    #[error("a snapshot of the tenant is being sent")]
+    UnderWay,
     /// The edge said twice that a push does not follow the mark which it named itself.
     #[error("the edge refuses what follows its own mark")]
     Gap,

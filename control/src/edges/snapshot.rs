@@ -10,36 +10,54 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::ids::TenantId;
 use shared::limits::PUSH_ROWS;
-use shared::push::{Complete, NameRow, Push, Pushed, Snapshot, SnapshotStep};
+use shared::push::{Complete, Push, Pushed, Snapshot, SnapshotStep};
+
+use sqlx::Connection as _;
 
 use super::backlog::{LaneError, confirmed};
 use super::client::Reply;
 use super::lanes::{self, Lane};
-use super::{marks, message};
+use super::marks::{self, Standing};
+use super::message;
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::world::random;
 
 /// Sends a snapshot of a tenant and sets the mark to where the counter was when it began.
 ///
+/// One at a time, since two would do the work twice. The lane's lease may be over while its holder
+/// still works through a long one, so a lock of the database keeps them apart, as long as the
+/// connection that holds it lives. (Two that overlap all the same harm nobody: their ids have an
+/// order, and the later one wins.)
+///
 /// # Errors
 /// See [`LaneError`].
 pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> {
+    let mut guard = control.db.relay().acquire().await.map_err(Failure::from)?.detach();
+    let alone = sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock(hashtextextended('wardgate/snapshot/' || $1::text, 0)) as "alone!""#,
+        tenant.to_string(),
+    )
+    .fetch_one(&mut guard)
+    .await
+    .map_err(Failure::from)?;
+    let sent = if alone { send_all(control, tenant).await } else { Err(LaneError::UnderWay) };
+    // Closing is what unlocks, after an error, too.
+    guard.close().await.map_err(Failure::from)?;
+    sent
+}
+
+async fn send_all(control: &Control, tenant: TenantId) -> Result<(), LaneError> {
     let mut tx = control.db.tenant_snapshot(tenant).await?;
     let began = marks::standing(&mut tx, tenant).await?;
     drop(tx);
-    let id = URL_SAFE_NO_PAD.encode(random::<16>()?);
     tracing::info!(%tenant, to = began.rev, "sending a snapshot");
+    let id = id_of(began)?;
     let step = |step| Some(Snapshot { id: id.clone(), to: began.rev, step });
-    let name = pages(control, tenant, began.history, &step(SnapshotStep::Page)).await?;
-    loop {
-        let mut sweep = message::empty(tenant, began.history);
-        sweep.snapshot = step(SnapshotStep::Sweep);
-        // The tenant whose pages hold names is the one whose sweep may end them.
-        sweep.names = name.iter().cloned().collect();
-        if !send(control, &sweep).await?.remaining {
-            break;
-        }
+    pages(control, tenant, began.history, &step(SnapshotStep::Page)).await?;
+    sweep(control, tenant, began.history, step(SnapshotStep::Sweep)).await?;
+    if tenant == control.db.platform().await? {
+        sweep(control, tenant, began.history, step(SnapshotStep::SweepNames)).await?;
     }
     let mut done = message::empty(tenant, began.history);
     done.complete = Some(Complete { from: 0, to: began.rev });
@@ -48,14 +66,33 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
     Ok(())
 }
 
-/// Sends every row, and returns one name of them, where there are names.
+/// Grows in the order in which snapshots begin: history, counter, and randomness to be unique.
+fn id_of(began: Standing) -> Result<String, Failure> {
+    let random = URL_SAFE_NO_PAD.encode(random::<16>()?);
+    Ok(format!("{:019}.{:019}.{random}", began.history, began.rev))
+}
+
+/// Ends what no page named, in chunks.
+async fn sweep(
+    control: &Control,
+    tenant: TenantId,
+    history: i64,
+    snapshot: Option<Snapshot>,
+) -> Result<(), LaneError> {
+    let mut sweep = message::empty(tenant, history);
+    sweep.snapshot = snapshot;
+    while send(control, &sweep).await?.remaining {}
+    Ok(())
+}
+
+/// Sends every row.
 async fn pages(
     control: &Control,
     tenant: TenantId,
     history: i64,
     snapshot: &Option<Snapshot>,
-) -> Result<Option<NameRow>, LaneError> {
-    let (mut after, mut name) = (0, None);
+) -> Result<(), LaneError> {
+    let mut after = 0;
     loop {
         lanes::claim(control.db.relay(), tenant, Lane::Backlog, control.clock.now(), true).await?;
         let mut tx = control.db.tenant_snapshot(tenant).await?;
@@ -72,10 +109,9 @@ async fn pages(
             // Publishes the keys of the document; the mark moves when the snapshot is whole.
             confirmed(control, &push, pushed.mark).await?;
         }
-        name = name.or_else(|| push.names.first().cloned());
         match changed.last() {
             Some(last) if changed.len() == PUSH_ROWS => after = last.rev,
-            _ => return Ok(name),
+            _ => return Ok(()),
         }
     }
 }

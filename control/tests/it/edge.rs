@@ -167,7 +167,7 @@ fn put<K: Ord, T>(rows: &mut BTreeMap<K, Kept<T>>, id: K, at: (i64, i64), row: T
         kept.at = at;
         kept.row = Some(row);
     }
-    if let Some(stamp) = stamp {
+    if let Some(stamp) = stamp.filter(|stamp| **stamp > *kept.stamp) {
         kept.stamp = stamp.to_owned();
     }
 }
@@ -181,7 +181,7 @@ fn sweep<K, T>(
 ) -> bool {
     let old = rows
         .iter_mut()
-        .filter(|(id, kept)| of(id) && kept.stamp != stamp && kept.at <= at && kept.row.is_some());
+        .filter(|(id, kept)| of(id) && *kept.stamp < *stamp && kept.at <= at && kept.row.is_some());
     let mut swept = 0;
     for (_, kept) in old.take(most) {
         kept.at = at;
@@ -223,15 +223,18 @@ impl Memory {
         for row in &push.identifiers {
             put(&mut self.identifiers, (tenant, row.hash.clone()), (history, row.rev), row.clone(), stamp);
         }
-        let mut remaining = false;
-        if let Some(snapshot) = push.snapshot.as_ref().filter(|it| it.step == SnapshotStep::Sweep) {
+        let remaining = push.snapshot.as_ref().is_some_and(|snapshot| {
             let at = (history, snapshot.to);
-            remaining |= sweep(&mut self.users, |(of, _)| *of == tenant, at, &snapshot.id, 3);
-            remaining |= sweep(&mut self.identifiers, |(of, _)| *of == tenant, at, &snapshot.id, 3);
-            if !push.names.is_empty() {
-                remaining |= sweep(&mut self.names, |_| true, at, &snapshot.id, 3);
+            match snapshot.step {
+                SnapshotStep::Page => false,
+                SnapshotStep::Sweep => {
+                    let people = sweep(&mut self.users, |(of, _)| *of == tenant, at, &snapshot.id, 3);
+                    let names = sweep(&mut self.identifiers, |(of, _)| *of == tenant, at, &snapshot.id, 3);
+                    people || names
+                }
+                SnapshotStep::SweepNames => sweep(&mut self.names, |_| true, at, &snapshot.id, 3),
             }
-        }
+        });
         if let Some(range) = push.complete {
             let to = Mark { history, rev: range.to };
             if to > mark {

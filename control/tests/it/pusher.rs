@@ -264,3 +264,72 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     let lagging = status::all(&scene.control, true).await.unwrap();
     assert!(lagging.is_empty(), "{lagging:?}");
 }
+
+/// Random changes under random trouble: refused calls, an edge that fell back to an earlier mark or
+/// lost everything, tombstones swept too early, two pushes at once. What the edge has in the end is
+/// what control has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_trouble_ends_in_the_same_rows() {
+    let scene = Scene::new().await;
+    let seed = u64::from_be_bytes(control::world::random().unwrap());
+    #[allow(clippy::print_stdout, reason = "the seed replays a failure")]
+    {
+        println!("seed {seed}");
+    }
+    let mut dice = seed;
+    let mut roll = move |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) % sides
+    };
+    let mut people = vec![scene.person("root", "root-admin").await.id];
+    let mut marks = vec![Mark::default()];
+    for round in 0..60 {
+        let someone = people[usize::try_from(roll(people.len() as u64)).unwrap()];
+        match roll(10) {
+            0..=2 => people.push(scene.person(&format!("p{round}"), "client").await.id),
+            3 if someone != people[0] => change(&scene, someone, suspended()).await,
+            4 if someone != people[0] => {
+                delete(&scene, someone).await;
+                people.retain(|id| *id != someone);
+            }
+            5 => {
+                let renamed = Change { username: Some(format!("renamed{round}")), ..Change::default() };
+                change(&scene, someone, renamed).await;
+            }
+            6 => scene.edge.state().faults.extend([503, 500]),
+            7 => {
+                let earlier = marks[usize::try_from(roll(marks.len() as u64)).unwrap()];
+                scene.edge.state().marks.insert(scene.tenant.id, earlier);
+            }
+            8 => {
+                // As if a day had gone by since everything so far was confirmed.
+                sqlx::query(
+                    "with gone as (delete from platform.edge_rows e using platform.revisions r
+                        where e.tenant_id = $1 and r.tenant_id = $1 and e.deleted_at is not null and e.rev <= r.mark
+                        returning e.rev)
+                     update platform.revisions set swept = greatest(swept, (select max(rev) from gone))
+                     where tenant_id = $1",
+                )
+                .bind(scene.tenant.id.uuid())
+                .execute(scene.control.db.relay())
+                .await
+                .unwrap();
+            }
+            _ => {
+                let push = || pusher::push_now(&scene.control, scene.tenant.id);
+                let _ = tokio::join!(push(), push());
+                marks.push(scene.edge.mark(scene.tenant.id));
+            }
+        }
+    }
+    scene.edge.state().faults.clear();
+    // The last change makes the tenant lag, whatever control believes of the edge.
+    people.push(scene.person("last", "client").await.id);
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id), (people.len(), people.len()), "seed {seed}");
+    for id in people {
+        let (here, there) = (scene.user(id).await, scene.edge.user(scene.tenant.id, id).unwrap());
+        let there = (there.status, there.access_epoch, there.session_epoch, there.roles);
+        assert_eq!((here.status, here.access_epoch, here.session_epoch, here.roles), there, "seed {seed}");
+    }
+}
