@@ -351,8 +351,9 @@ impl Denial {
 
     fn judge(self, epoch: i64) -> Result<(), TokenFault> {
         // Whatever is told here raised the epoch, and only somebody active is given a token: one with a
-        // later epoch was issued after it, by what has not reached this isolate yet.
-        if epoch > self.access_epoch {
+        // later epoch was issued after it, by what has not reached this isolate yet. A deletion is for
+        // good, and its tombstone has no epochs.
+        if epoch > self.access_epoch && self.status != PersonStatus::Deleted {
             return Ok(());
         }
         match self.status {
@@ -431,6 +432,7 @@ mod tests {
         assert_eq!(judge("pending", 4, 0, 4), Err(TokenFault::UserInactive));
         assert_eq!(judge("deleted", 4, 0, 4), Err(TokenFault::UserNotFound));
         assert_eq!(judge("suspended", 4, 0, 5), Ok(()), "let in again since");
+        assert_eq!(judge("deleted", 0, 0, 5), Err(TokenFault::UserNotFound), "a tombstone has no epochs");
     }
 
     #[test]
