@@ -43,12 +43,17 @@ impl Cloudflare {
     fn new(env: &Env, settings: Option<&Settings>) -> Self {
         Self {
             shards: (0..=u8::MAX).map_while(|shard| env.d1(&format!("DB_{shard}")).ok()).collect(),
-            copies: env.kv("KV").ok(),
-            by_network: env.rate_limiter("LIMIT_NETWORK").ok(),
-            by_name: env.rate_limiter("LIMIT_NAME").ok(),
+            copies: told("KV", env.kv("KV")),
+            by_network: told("LIMIT_NETWORK", env.rate_limiter("LIMIT_NETWORK")),
+            by_name: told("LIMIT_NAME", env.rate_limiter("LIMIT_NAME")),
             keys: webcrypto::Keys::new(settings),
         }
     }
+}
+
+/// A binding without which the edge works, but worse: its absence is logged, once an isolate.
+fn told<T>(name: &str, binding: worker::Result<T>) -> Option<T> {
+    binding.inspect_err(|error| log::error(name, &error.to_string())).ok()
 }
 
 thread_local! {
