@@ -67,6 +67,9 @@ pub struct Anyone {
     pub client: Option<String>,
 }
 
+/// Anybody, at the platform tenant; at every other one there is no such path.
+pub struct AnyoneAtPlatform(pub Anyone);
+
 /// A person who may do `Own` to their own tenant, or a platform administrator who may do `Plat` to
 /// any. The tenant is the one in the path.
 pub struct OnTenant<Own, Plat> {
@@ -184,6 +187,15 @@ impl FromRequestParts<Control> for Anyone {
         }
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Self { tenant, tx, request_id, client: origin.client })
+    }
+}
+
+impl FromRequestParts<Control> for AnyoneAtPlatform {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let anyone = Anyone::from_request_parts(parts, control).await?;
+        if anyone.tenant.is_platform { Ok(Self(anyone)) } else { Err(Refusal::not_found().into()) }
     }
 }
 

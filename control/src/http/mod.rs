@@ -29,7 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::control::Control;
 use crate::failure::chain;
 use crate::{audit, keys, roles, setup, tenants, users};
-use access::{Allowed, Anyone, Me, OnTenant, Platform};
+use access::{Allowed, AnyoneAtPlatform, Me, OnTenant, Platform};
 use answer::wrong_method;
 
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
@@ -92,8 +92,8 @@ pub fn router(control: &Control) -> Router {
             post(keys::routes::import).fallback(wrong_method::<Platform<PlatformKeysImport>>),
         );
 
-    let anyone =
-        Router::new().route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<Anyone>));
+    let anyone = Router::new()
+        .route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<AnyoneAtPlatform>));
 
     let api = people.merge(tenants).merge(anyone).with_state(control.clone());
     layered(control, api).merge(health::router(control))

@@ -7,7 +7,7 @@ use shared::refusal::Refusal;
 use super::{SetupError, redeem};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
-use crate::http::access::Anyone;
+use crate::http::access::{Anyone, AnyoneAtPlatform};
 use crate::http::answer::{Refused, created};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
@@ -35,18 +35,14 @@ impl FromFields for Setup {
 }
 
 /// Makes the platform's first root-admin:
-/// 1. anywhere but at the platform tenant there is no such path: 404;
-/// 2. the token is used up: 400 if it is unknown, used or expired;
-/// 3. the administrator is made: 201; 400 with all faults, and then the token is still good.
+/// 1. the token is used up: 400 if it is unknown, used or expired;
+/// 2. the administrator is made: 201; 400 with all faults, and then the token is still good.
 pub async fn create(
     State(control): State<Control>,
-    anyone: Anyone,
+    AnyoneAtPlatform(anyone): AnyoneAtPlatform,
     Json(setup): Json<Setup>,
 ) -> Result<Response, Refused> {
-    let Anyone { tenant, mut tx, request_id, client } = anyone;
-    if !tenant.is_platform {
-        return Err(Refusal::not_found().into());
-    }
+    let Anyone { mut tx, request_id, client, .. } = anyone;
     let actor = Actor { who: Who::Operator, request_id, client };
     let user = redeem(&control, &mut tx, &actor, &setup.token, setup.profile, setup.password).await;
     let user = user.map_err(|error| match error {

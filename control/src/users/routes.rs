@@ -34,7 +34,7 @@ pub async fn create(
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
     let user = super::create(&control, &mut tx, &actor, new).await;
-    let user = ranked(&control, tenant.id, &actor, "", UsersWrite::PERMISSION, user).await?;
+    let user = ranked(&control, tenant.id, &actor, "new", UsersWrite::PERMISSION, user).await?;
     tx.commit().await?;
     Ok(created(&UserOut::from(user)))
 }
