@@ -18,5 +18,6 @@ mod panic;
 mod refresh;
 mod revocation;
 mod rotation;
+mod sessions;
 mod silence;
 mod uniform;

@@ -8,6 +8,7 @@ mod edges;
 mod keys;
 mod outcome;
 mod secrets;
+mod sessions;
 mod show;
 mod tenant;
 mod user;

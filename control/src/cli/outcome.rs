@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::edges::backlog::LaneError;
+use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
@@ -47,6 +48,12 @@ impl From<Failure> for CliError {
 impl From<sqlx::Error> for CliError {
     fn from(error: sqlx::Error) -> Self {
         Failure::Database(error).into()
+    }
+}
+
+impl From<CallError> for CliError {
+    fn from(error: CallError) -> Self {
+        Self::Failed(chain(&error).to_string())
     }
 }
 

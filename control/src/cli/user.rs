@@ -60,6 +60,15 @@ pub(super) enum Command {
         /// All of their roles.
         roles: Vec<String>,
     },
+    /// List a person's living sessions, as the edge has them; with --end, end one.
+    #[command(after_help = super::sessions::EXAMPLES)]
+    Sessions {
+        /// User name, address or id.
+        user: String,
+        /// The session to end.
+        #[arg(long, value_name = "SESSION")]
+        end: Option<String>,
+    },
     /// End all sessions of a person.
     EndSessions {
         /// User name, address or id.
@@ -123,6 +132,12 @@ pub(super) async fn run(
         }
         Command::SetRoles { user, roles } => {
             apply(control, show, tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
+        }
+        Command::Sessions { user, end } => {
+            let mut tx = control.db.tenant_tx(tenant).await?;
+            let user = named(control, &mut tx, &user).await?;
+            drop(tx);
+            super::sessions::run(control, show, tenant, &user, end.as_deref()).await
         }
         Command::EndSessions { user } => {
             let mut tx = control.db.tenant_tx(tenant).await?;

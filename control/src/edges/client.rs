@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::events::{DrainIn, DrainOut};
-use shared::push::{Command, Mark, Push, Pushed, StatusOut};
+use shared::push::{Command, Mark, Push, Pushed};
 use shared::signature::{Message, Tag, content_digest};
 
 use crate::failure::Failure;
@@ -95,11 +95,15 @@ impl EdgeClient {
         Ok(Reply::Pushed(read(response).await?))
     }
 
-    /// Asks how far tenants are.
+    /// Asks or orders something; the answer is of the type that the command is documented with.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn status(&self, command: &Command, now: DateTime<Utc>) -> Result<StatusOut, CallError> {
+    pub async fn command<T: DeserializeOwned>(
+        &self,
+        command: &Command,
+        now: DateTime<Utc>,
+    ) -> Result<T, CallError> {
         read(self.post("/internal/v1/command", Tag::Command, command, now).await?).await
     }
 

@@ -6,7 +6,7 @@
 
 pub mod backlog;
 pub mod changes;
-mod client;
+pub mod client;
 pub mod drain;
 mod lanes;
 mod marks;

@@ -1,7 +1,7 @@
 //! After this database was restored from a backup: a new history, and every session ends.
 
 use shared::ids::TenantId;
-use shared::push::Command;
+use shared::push::{Command, StatusOut};
 
 use super::backlog::LaneError;
 use crate::audit::{self, Action, Actor};
@@ -17,7 +17,8 @@ const EPOCH_LEAP: i64 = 1 << 20;
 /// See [`LaneError`]; the edge must answer, because its history decides ours.
 pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Result<i64, LaneError> {
     let now = control.clock.now();
-    let status = control.edge.status(&Command::Status { tenants: vec![tenant] }, now).await?;
+    let ask = Command::Status { tenants: vec![tenant] };
+    let status: StatusOut = control.edge.command(&ask, now).await?;
     let seen = status.marks.iter().find(|mark| mark.tenant == tenant).map_or(0, |mark| mark.mark.history);
     let mut tx = control.db.tenant_tx(tenant).await?;
     let history = sqlx::query_scalar!(
