@@ -54,7 +54,6 @@ impl Http {
     }
 
     /// A request that the caller completes and sends by [`Reply::to`].
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
