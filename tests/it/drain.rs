@@ -1,5 +1,5 @@
 //! From the edge's outbox into the audit log: every fact arrives, and arrives once, however many
-//! calls, answers and acknowledgements are lost, and whenever control is killed.
+//! calls, answers and acknowledgements are lost or come twice, and whenever control is killed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn every_fact_arrives_once_whatever_is_lost() {
     }
     let lost = tap.lost().await;
     eprintln!("{} sign-ins once each, with {lost:?}", sids.len());
-    assert!(lost.requests + lost.answers > 0, "nothing was lost, so nothing was shown");
+    assert!(lost.requests + lost.answers + lost.repeated > 0, "nothing went wrong, so nothing was shown");
 }
 
 async fn sign_ins(ada: &Person<'_>) -> Vec<String> {

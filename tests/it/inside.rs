@@ -3,9 +3,9 @@
 
 use reqwest::Method;
 use shared::events::{Acknowledge, DrainIn};
-use shared::ids::{SessionId, UserId};
+use shared::ids::SessionId;
 use shared::person::PersonStatus;
-use shared::push::{Command, Push, UserRow};
+use shared::push::Command;
 use shared::signature::Tag;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,36 +13,11 @@ use wardgate_tests::actors::{Person, Tenant};
 use wardgate_tests::clock;
 use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::secrets::named_key;
-use wardgate_tests::signed::{EdgeCall, edge_status};
+use wardgate_tests::signed::{EdgeCall, edge_status, person_push};
 use wardgate_tests::stack::Stack;
 
 /// A revision far above what control will give, so that nothing but the signature keeps it out.
 const FAR: i64 = 1 << 40;
-
-/// A push that suspends a person, ahead of any backlog.
-fn suspension(acme: &Tenant<'_>, person: UserId, rev: i64, status: PersonStatus) -> Push {
-    let row = UserRow {
-        id: person,
-        rev,
-        status,
-        access_epoch: FAR,
-        session_epoch: FAR,
-        password_epoch: 0,
-        roles: vec!["client".into()],
-        verifier: None,
-    };
-    Push {
-        tenant: acme.id,
-        history: 1,
-        complete: None,
-        snapshot: None,
-        document: None,
-        names: vec![],
-        users: vec![row],
-        identifiers: vec![],
-        ended_sessions: vec![],
-    }
-}
 
 /// Every way in which a call can be not control's own, of now and for here.
 fn forgeries(good: &EdgeCall) -> Vec<(&'static str, EdgeCall)> {
@@ -121,7 +96,7 @@ async fn a_push_that_is_not_controls_own_changes_nothing() {
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;
     let ada = acme.user("ada").await;
-    let push = suspension(&acme, ada.id, FAR, PersonStatus::Suspended);
+    let push = person_push(acme.id, ada.id, PersonStatus::Suspended, FAR);
     let before = edge_status(stack, acme.id).await.marks;
 
     refuse_all(stack, &EdgeCall::good(stack, Tag::Push, &push)).await;
@@ -138,11 +113,11 @@ async fn a_replayed_push_undoes_nothing_that_came_after_it() {
     let acme = Tenant::create(stack).await;
     let ada = acme.user("ada").await;
     let session = ada.sign_in().await;
-    let letting_in = suspension(&acme, ada.id, FAR, PersonStatus::Active);
+    let letting_in = person_push(acme.id, ada.id, PersonStatus::Active, FAR);
     let replayed = EdgeCall::good(stack, Tag::Push, &letting_in);
     let (headers, body) = (replayed.headers(), replayed.body.clone());
     let _ = replayed.send_with(stack, &headers, body.clone()).await.expect(200);
-    let shutting_out = suspension(&acme, ada.id, FAR + 1, PersonStatus::Suspended);
+    let shutting_out = person_push(acme.id, ada.id, PersonStatus::Suspended, FAR + 1);
     let _ = EdgeCall::good(stack, Tag::Push, &shutting_out).send(stack).await.expect(200);
 
     for _ in 0..3 {

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
-use shared::ids::TenantId;
-use shared::push::{Command, StatusOut};
+use shared::ids::{TenantId, UserId};
+use shared::person::PersonStatus;
+use shared::push::{Command, Push, StatusOut, UserRow};
 use shared::signature::{Message, Tag, content_digest, covered_headers};
 
 use crate::actors::Session;
@@ -86,12 +87,42 @@ impl EdgeCall {
 
     /// Sends it with other headers, or another body than was signed.
     pub async fn send_with(&self, stack: &Stack, headers: &[(&str, String)], body: Vec<u8>) -> Reply {
-        let http = Http::new(stack.edge_url());
-        let mut request = http.request(Method::POST, self.path).header("content-type", "application/json");
+        self.send_over(&Http::new(stack.edge_url()), headers, body).await
+    }
+
+    /// The same by a client that may have a connection already.
+    pub async fn send_over(&self, edge: &Http, headers: &[(&str, String)], body: Vec<u8>) -> Reply {
+        let mut request = edge.request(Method::POST, self.path).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         Reply::to(request.body(body)).await
+    }
+}
+
+/// What control pushes, ahead of any backlog, of a person whose sessions were ended once.
+#[must_use]
+pub fn person_push(tenant: TenantId, person: UserId, status: PersonStatus, rev: i64) -> Push {
+    let row = UserRow {
+        id: person,
+        rev,
+        status,
+        access_epoch: rev,
+        session_epoch: 1,
+        password_epoch: 0,
+        roles: vec![String::from("client")],
+        verifier: None,
+    };
+    Push {
+        tenant,
+        history: 1,
+        complete: None,
+        snapshot: None,
+        document: None,
+        names: vec![],
+        users: vec![row],
+        identifiers: vec![],
+        ended_sessions: vec![],
     }
 }
 

@@ -1,4 +1,5 @@
-//! A stretch of wire between control and the edge that can lose what passes over it.
+//! A stretch of wire between control and the edge that can lose what passes over it, or deliver it
+//! twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
-/// The wire. It carries one call a connection, and loses drain calls while it is told to.
+/// The wire. It carries one call a connection, and mishandles drain calls while it is told to.
 pub struct Tap {
     url: String,
     wire: Arc<Wire>,
@@ -20,16 +21,19 @@ struct Wire {
     lossy: AtomicBool,
     drains: AtomicU32,
     lost: Mutex<Lost>,
+    last_answer: Mutex<Option<Vec<u8>>>,
     rng: Mutex<StdRng>,
 }
 
-/// What was lost.
+/// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lost {
     /// Calls that never reached the edge: with them, what they acknowledged.
     pub requests: u32,
     /// Answers that never reached control.
     pub answers: u32,
+    /// Answers that reached control a second time.
+    pub repeated: u32,
 }
 
 /// What happens to one call.
@@ -38,6 +42,7 @@ enum Fate {
     Passes,
     NeverArrives,
     AnswerIsLost,
+    AnswerIsRepeated,
 }
 
 impl Tap {
@@ -53,6 +58,7 @@ impl Tap {
             lossy: AtomicBool::new(false),
             drains: AtomicU32::new(0),
             lost: Mutex::default(),
+            last_answer: Mutex::default(),
             rng: Mutex::new(rng),
         });
         let carrier = wire.clone();
@@ -72,7 +78,7 @@ impl Tap {
         &self.url
     }
 
-    /// Loses about half of the drain calls from now on, or none.
+    /// Mishandles about half of the drain calls from now on, or none.
     pub fn lose_drains(&self, lossy: bool) {
         self.wire.lossy.store(lossy, Ordering::SeqCst);
     }
@@ -92,15 +98,25 @@ impl Tap {
 impl Wire {
     async fn carry(&self, mut client: TcpStream) -> std::io::Result<()> {
         let request = read_request(&mut client).await?;
-        let fate = self.fate(&request).await;
+        let drains = request.starts_with(b"POST /internal/v1/drain");
+        let fate = if drains { self.fate().await } else { Fate::Passes };
         if fate == Fate::NeverArrives {
             self.lost.lock().await.requests += 1;
             return Ok(());
+        }
+        if fate == Fate::AnswerIsRepeated
+            && let Some(answer) = self.last_answer.lock().await.clone()
+        {
+            self.lost.lock().await.repeated += 1;
+            return client.write_all(&answer).await;
         }
         let mut upstream = TcpStream::connect(&self.edge).await?;
         upstream.write_all(&request).await?;
         let mut answer = Vec::new();
         upstream.read_to_end(&mut answer).await?;
+        if drains && !String::from_utf8_lossy(&answer).contains("\"facts\":[]") {
+            *self.last_answer.lock().await = Some(answer.clone());
+        }
         if fate == Fate::AnswerIsLost {
             self.lost.lock().await.answers += 1;
             return Ok(());
@@ -108,14 +124,16 @@ impl Wire {
         client.write_all(&answer).await
     }
 
-    async fn fate(&self, request: &[u8]) -> Fate {
-        if !request.starts_with(b"POST /internal/v1/drain") {
+    /// What happens to a drain call.
+    async fn fate(&self) -> Fate {
+        self.drains.fetch_add(1, Ordering::SeqCst);
+        if !self.lossy.load(Ordering::SeqCst) {
             return Fate::Passes;
         }
-        self.drains.fetch_add(1, Ordering::SeqCst);
-        match self.rng.lock().await.random_range(0..4) {
-            0 if self.lossy.load(Ordering::SeqCst) => Fate::NeverArrives,
-            1 if self.lossy.load(Ordering::SeqCst) => Fate::AnswerIsLost,
+        match self.rng.lock().await.random_range(0..5) {
+            0 => Fate::NeverArrives,
+            1 => Fate::AnswerIsLost,
+            2 => Fate::AnswerIsRepeated,
             _ => Fate::Passes,
         }
     }
