@@ -131,4 +131,15 @@ mod tests {
         fs::write(kept.path().join("query-2.json"), "{ }").unwrap();
         assert!(compare(kept.path(), fresh.path()).is_err());
     }
+
+    /// Workers Cache keys on the path without the host: one tenant's keys would be served as
+    /// another's. And a secret in `[vars]` would be in clear in every copy of the repository.
+    #[test]
+    fn the_deployment_has_no_cache_and_no_secret() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wrangler.toml");
+        let deployment: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
+        assert!(!deployment.contains_key("cache"));
+        let vars = deployment["vars"].as_table().unwrap();
+        assert!(vars.keys().all(|name| !name.contains("KEK") && !name.ends_with("_KEY")), "{vars:?}");
+    }
 }
