@@ -45,10 +45,8 @@ pub fn run(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     }
     let events = Events::listen()?;
     match run_held(workspace, &held, options, &events) {
-        Err(error) if error.is::<Stopped>() || events.go_on().is_err() => {
-            println!("\nStopped.");
-            Ok(())
-        }
+        // Whatever failed because we were asked to end is no failure of its own.
+        Err(_) if events.go_on().is_err() => Err(Stopped.into()),
         other => other,
     }
 }

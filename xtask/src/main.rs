@@ -40,13 +40,18 @@ use clap::Parser;
 
 use crate::bundle::Kind;
 use crate::cli::{Cli, Verb};
-use crate::events::Events;
+use crate::events::{Events, Stopped};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
 fn main() -> ExitCode {
     match run(&Cli::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Stopped>() => {
+            println!("\nStopped.");
+            // What a shell says of a program that ended by Ctrl-C.
+            ExitCode::from(130)
+        }
         Err(error) => {
             eprintln!("\nwardgate: {error:#}");
             ExitCode::FAILURE

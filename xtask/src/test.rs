@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bundle::{self, Kind};
 use crate::cli::TestOptions;
-use crate::events::{Events, Stopped};
+use crate::events::Events;
 use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::steps::Steps;
@@ -27,10 +27,7 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
         if passed.is_ok() { "Every test passed" } else { "Not every test passed" },
         steps.elapsed()
     );
-    match passed {
-        Err(error) if error.is::<Stopped>() => Ok(()),
-        other => other,
-    }
+    passed
 }
 
 /// What the tests need to find is in their environment; what they must not find is taken out of it.
