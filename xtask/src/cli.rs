@@ -45,6 +45,8 @@ pub enum Verb {
     Check,
     /// Build the Worker into build/edge
     Bundle(BundleOptions),
+    /// Run the pinned wrangler, which deploys the Worker
+    Wrangler(WranglerOptions),
     /// Say what is installed, what is missing, and what runs
     Doctor(StateOption),
     /// Run a PostgreSQL of our own until standard input closes; prints its address as JSON
@@ -96,6 +98,15 @@ pub struct TestOptions {
     /// Only tests whose name contains NAME
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
+}
+
+/// Arguments of `wrangler`.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub struct WranglerOptions {
+    /// Whatever wrangler takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// Options of `postgres`.

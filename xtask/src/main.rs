@@ -33,6 +33,7 @@ mod test;
 mod tools;
 mod wait;
 mod workspace;
+mod wrangler;
 
 use std::process::ExitCode;
 
@@ -80,6 +81,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Service(arguments) => service::run(&workspace, arguments),
         Verb::Test(options) => test::run(&workspace, options),
         Verb::Check => check::run(&workspace),
+        Verb::Wrangler(options) => wrangler::run(&workspace, &options.arguments),
         Verb::Doctor(option) => doctor::run(&workspace, option),
         Verb::Postgres(options) => server::run(&workspace, options),
     }
