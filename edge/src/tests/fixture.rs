@@ -346,6 +346,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub client: String,
+    /// Runs when the body is read: what happens while a client holds it back.
+    pub before_body: Option<Rc<dyn Fn()>>,
 }
 
 impl Request {
@@ -362,6 +364,9 @@ impl Request {
     }
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
+    }
+    pub fn before_body(self, happens: impl Fn() + 'static) -> Self {
+        Self { before_body: Some(Rc::new(happens)), ..self }
     }
     /// Signs as control would, at `now_secs`.
     pub fn sign(self, key: &ServiceKey, tag: Tag, authority: &str, now_secs: u64) -> Self {
@@ -399,6 +404,9 @@ impl Incoming for Request {
         self.client.clone()
     }
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        if let Some(before_body) = &self.before_body {
+            before_body();
+        }
         if self.body.len() > limit { Err(BodyError::TooLarge) } else { Ok(self.body.clone()) }
     }
 }
