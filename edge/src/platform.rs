@@ -14,7 +14,7 @@ use shared::tenant::SigningKey;
 use crate::http::{Incoming, Outgoing, Response};
 use crate::sql::Statement;
 
-/// The clock, read once a request.
+/// The clock, read when a request begins, and again when its body has arrived.
 pub trait Clock {
     /// Unix milliseconds.
     fn now_ms(&self) -> u64;

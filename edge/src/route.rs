@@ -406,6 +406,7 @@ async fn edge<P: Platform>(
         Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
         _ => {
             let fields = body::fields(request).await?;
+            let now_ms = arrived(app);
             match endpoint {
                 Endpoint::Token => {
                     login::sign_in(app, named, &fields, &request.client(), Form::Token, now_ms).await
@@ -424,6 +425,12 @@ async fn edge<P: Platform>(
             }
         }
     }
+}
+
+/// The time at which a body has arrived. Who holds theirs back must not be judged by the time at which
+/// they began: an attempt's window, a retry window, an `exp` or an age could be stretched at will.
+fn arrived<P: Platform>(app: &App<P>) -> u64 {
+    app.platform.now_ms()
 }
 
 fn published(
@@ -446,10 +453,10 @@ async fn validate_route<P: Platform>(
     now_ms: u64,
     after: &mut After,
 ) -> Result<Answer, Refusal> {
-    let token = match Bearer::read(request) {
-        Bearer::Token(token) => token,
+    let (token, now_ms) = match Bearer::read(request) {
+        Bearer::Token(token) => (token, now_ms),
         Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
-        Bearer::None => body::fields(request).await?.token("token")?,
+        Bearer::None => (body::fields(request).await?.token("token")?, arrived(app)),
     };
     let found = find_fresh(app, &target.named, now_ms).await?;
     note(after, found.refresh_after);

@@ -53,6 +53,25 @@ fn one_behind_after_the_window_is_theft_and_ends_that_family_alone() {
 }
 
 #[test]
+fn a_request_that_holds_its_body_back_stays_in_no_window() {
+    let (world, acme) = acme();
+    let first = acme.sign_in("ada");
+    let second = acme.refreshed(&first.refresh);
+    let held = |path: &str, body: &serde_json::Value| {
+        let world = world.clone();
+        acme.request("POST", path).json(body).before_body(move || world.advance(300_000))
+    };
+    // Begun in time for its `exp` and for the retry window; when it arrives, both are over.
+    let validated = held("/api/token/validate/", &json!({"token": second.access}));
+    assert_eq!(world.send(validated).expect(401).text("detail"), "Token is expired");
+    let third = acme.refreshed(&second.refresh);
+    let late = held("/api/token/refresh/", &json!({"refresh": second.refresh}));
+    assert_eq!(world.send(late).expect(401).text("detail"), "Token is blacklisted");
+    acme.refresh(&third.refresh).expect(401);
+    assert!(kinds(&world).contains(&"reuse_detected".to_owned()));
+}
+
+#[test]
 fn three_behind_is_theft_even_at_once() {
     let (world, acme) = acme();
     let first = acme.sign_in("ada");

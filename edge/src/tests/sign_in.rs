@@ -100,6 +100,27 @@ fn ten_wrong_tries_and_then_right_ones_wait_too() {
 }
 
 #[test]
+fn a_try_that_holds_its_body_back_counts_when_it_arrives() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    let wrong = json!({"username": "ada", "password": "wrong"});
+    let held = acme.request("POST", "/api/token/").json(&wrong).before_body({
+        let world = world.clone();
+        move || world.advance(300_000)
+    });
+    world.send(held).expect(401);
+    // The window began with the try, not with the connection, so that the cron cannot sweep it early.
+    futures::executor::block_on(crate::clean::clean(&world.app)).unwrap();
+    world.advance(1);
+    futures::executor::block_on(crate::clean::clean(&world.app)).unwrap();
+    for _ in 0..9 {
+        acme.try_sign_in("ada", "wrong").expect(401);
+    }
+    acme.try_sign_in("ada", "wrong").expect(429);
+}
+
+#[test]
 fn a_right_password_gives_its_own_try_back() {
     let world = World::new();
     let acme = world.tenant("acme");
