@@ -79,12 +79,16 @@ pub fn judge_now<P: Platform>(
     let verified = app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
-    current.then(|| judge(app, access, now_ms).map(|()| access.clone()))
+    if !current {
+        return None;
+    }
+    judge(app, access, now_ms).map(|judged| judged.map(|()| access.clone()))
 }
 
-fn judge<P: Platform>(app: &App<P>, access: &Access, now_ms: u64) -> Result<(), TokenFault> {
+/// `None` where nothing is known of the tenant, and so of what is denied.
+fn judge<P: Platform>(app: &App<P>, access: &Access, now_ms: u64) -> Option<Result<(), TokenFault>> {
     if access.exp <= now_secs(now_ms) {
-        return Err(TokenFault::Expired);
+        return Some(Err(TokenFault::Expired));
     }
     app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
@@ -157,7 +161,15 @@ pub async fn authenticate<P: Platform>(
     }
     let access = verify(app, &known, jws, &kid, now_ms).await?;
     app.verified.borrow_mut().insert(unverified_token, access.clone());
-    judge(app, &access, now_ms)?;
+    let judged = match judge(app, &access, now_ms) {
+        Some(judged) => judged,
+        // The tenant was forgotten while the signature was checked: it is met again.
+        None => {
+            find_fresh(app, named, now_ms).await?;
+            judge(app, &access, now_ms).ok_or_else(Refusal::unavailable)?
+        }
+    };
+    judged?;
     Ok(access)
 }
 

@@ -270,22 +270,17 @@ impl Knowledge {
         }
     }
 
-    /// What the feed says against a token of this person, session and epoch.
-    ///
-    /// # Errors
-    /// Why it is refused.
+    /// What the feed says of a token of this person, session and epoch. `None` while the tenant is not
+    /// met: a request that found it may have waited while it was forgotten, and then nothing is known.
+    #[must_use]
     pub fn judge(
         &self,
         tenant: TenantId,
         user: UserId,
         sid: SessionId,
         epoch: i64,
-    ) -> Result<(), TokenFault> {
-        let Some(met) = self.met.get(&tenant) else { return Ok(()) };
-        if let Some(denial) = met.people.get(&user) {
-            denial.judge(epoch)?;
-        }
-        if met.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
+    ) -> Option<Result<(), TokenFault>> {
+        self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
     }
 
     /// A session that this isolate itself has ended, ahead of the feed.
@@ -318,6 +313,13 @@ impl Knowledge {
 }
 
 impl Met {
+    fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
+        if let Some(denial) = self.people.get(&user) {
+            denial.judge(epoch)?;
+        }
+        if self.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
+    }
+
     fn apply_row(&mut self, row: &FeedRow) {
         match row.kind {
             Kind::Name => {}
@@ -422,7 +424,7 @@ mod tests {
                 100,
             );
             knowledge.cursor = 5;
-            knowledge.judge(known.tenant.id, user, sid, epoch)
+            knowledge.judge(known.tenant.id, user, sid, epoch).unwrap()
         };
         assert_eq!(judge("active", 3, 0, 3), Ok(()));
         assert_eq!(judge("active", 3, 0, 2), Err(TokenFault::Blacklisted));
@@ -462,7 +464,7 @@ mod tests {
         knowledge.apply(10_600, &shard("a", 7, Some(1)), &[first.clone(), second], 100);
         for read_at in [10_500, 10_600] {
             knowledge.apply(read_at, &shard("a", 6, Some(1)), std::slice::from_ref(&first), 100);
-            assert_eq!(knowledge.judge(known.tenant.id, user, sid, 1), Err(TokenFault::Blacklisted));
+            assert_eq!(knowledge.judge(known.tenant.id, user, sid, 1), Some(Err(TokenFault::Blacklisted)));
             assert_eq!(knowledge.cursor(), 7);
         }
     }

@@ -166,6 +166,8 @@ pub struct Memory {
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
     /// Runs in the middle of a batch's round trip: what commits while a request waits.
     pub meanwhile: RefCell<Option<Meanwhile>>,
+    /// Runs while a signature is checked: what other requests of the isolate do meanwhile.
+    pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
     entropy: Cell<u64>,
 }
 
@@ -186,6 +188,7 @@ impl Memory {
             control_down: Cell::new(false),
             forwarded: RefCell::default(),
             meanwhile: RefCell::new(None),
+            while_verifying: RefCell::new(None),
             entropy: Cell::new(1),
         }
     }
@@ -313,6 +316,9 @@ impl Rs256 for Memory {
         Ok(signature)
     }
     async fn verify(&self, key: &SigningKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+        if let Some(meanwhile) = self.while_verifying.take() {
+            meanwhile();
+        }
         let components = PublicKeyComponents { n: key.public.modulus(), e: &[1, 0, 1][..] };
         Ok(components.verify(&RSA_PKCS1_2048_8192_SHA256, input, signature).is_ok())
     }

@@ -148,6 +148,21 @@ fn an_isolate_that_meets_a_tenant_asks_for_what_is_denied() {
 }
 
 #[test]
+fn a_tenant_that_is_forgotten_while_a_signature_is_checked_lets_nobody_pass() {
+    let (world, acme) = acme();
+    let (ended, living) = (acme.sign_in("ada"), acme.sign_in("ada"));
+    acme.post("/api/token/blacklist/", &json!({"refresh": ended.refresh})).expect(200);
+    for (token, status) in [(&ended.access, 401), (&living.access, 200)] {
+        world.new_isolate();
+        let forgetful = world.clone();
+        let forget = move || drop(forgetful.app.knowledge.take());
+        world.memory().while_verifying.replace(Some(Box::new(forget)));
+        acme.validate(token).expect(status);
+        assert!(world.memory().while_verifying.borrow().is_none());
+    }
+}
+
+#[test]
 fn a_token_of_another_tenant_is_garbage() {
     let (world, acme) = acme();
     let beta = world.tenant("beta");
