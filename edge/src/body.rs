@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use shared::json;
-use shared::limits::BODY_BYTES;
+use shared::limits::{BODY_BYTES, BODY_VALUES};
 use shared::refusal::Refusal;
 
 use crate::http::{BodyError, Incoming};
@@ -58,7 +58,7 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         match json::parse(bytes).map_err(|error| Refusal::json_parse(&error.to_string()))? {
-            Value::Object(object) => Ok(Fields(object)),
+            Value::Object(object) => Ok(Fields(object.into_iter().map(flat).collect())),
             other => Err(Refusal::not_an_object(&other)),
         }
     } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -68,11 +68,24 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
     }
 }
 
+/// No field here is a list or an object: what such a one holds does not wait for the database with us.
+fn flat((name, value): (String, Value)) -> (String, Value) {
+    let value = match value {
+        Value::Array(_) => Value::Array(Vec::new()),
+        Value::Object(_) => Value::Object(Map::new()),
+        other => other,
+    };
+    (name, value)
+}
+
 fn form(bytes: &[u8]) -> Result<Fields, Refusal> {
     let mut object = Map::new();
     for (name, value) in form_urlencoded::parse(bytes) {
         if object.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
             return Err(Refusal::field("non_field_errors", "A field was sent twice."));
+        }
+        if object.len() > BODY_VALUES {
+            return Err(Refusal::field("non_field_errors", "Too many fields were sent."));
         }
     }
     Ok(Fields(object))
@@ -184,6 +197,21 @@ mod tests {
             ("a".into(), " x ".into())
         );
         assert_eq!(fields(r#"{"token":" x "}"#).token("token").ok().as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn nothing_nested_is_kept() {
+        let body = br#"{"a":[[1],2],"b":{"c":[3]},"d":"e"}"#;
+        let kept = parse(Some("application/json"), None, body).ok().unwrap().0;
+        assert_eq!(Value::Object(kept), serde_json::json!({"a": [], "b": {}, "d": "e"}));
+    }
+
+    #[test]
+    fn a_form_of_many_fields_is_refused() {
+        let fields = |count: usize| (0..count).map(|at| format!("{at}=&")).collect::<String>();
+        let form = Some("application/x-www-form-urlencoded");
+        assert_eq!(status(form, fields(BODY_VALUES).as_bytes()), None);
+        assert_eq!(status(form, fields(BODY_VALUES + 1).as_bytes()), Some(400));
     }
 
     proptest! {

@@ -6,6 +6,8 @@
 pub const BODY_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of a JSON body.
 pub const JSON_DEPTH: usize = 32;
+/// Values in a JSON body, and fields in a form.
+pub const BODY_VALUES: usize = 10_000;
 /// Longest compact JWT that is looked at, in bytes. Ours stay under 1.5 kB.
 pub const TOKEN_BYTES: usize = 4096;
 /// Longest password, in bytes as typed and again after NFKC.

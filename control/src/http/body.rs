@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 use shared::json;
-use shared::limits::BODY_BYTES;
+use shared::limits::{BODY_BYTES, BODY_VALUES};
 use shared::refusal::Refusal;
 
 use super::answer::Refused;
@@ -104,6 +104,9 @@ fn form(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
         if object.insert(key.into_owned(), Value::String(value.into_owned())).is_some() {
             return Err(Refusal::plain(400, "Form parse error - duplicate key"));
         }
+        if object.len() > BODY_VALUES {
+            return Err(Refusal::plain(400, "Form parse error - too many fields"));
+        }
     }
     Ok(object)
 }
@@ -138,6 +141,8 @@ mod tests {
         ] {
             assert_eq!(read(media_type, body).unwrap_err(), status, "{media_type} {body}");
         }
+        let many = (0..=BODY_VALUES).map(|at| format!("{at}=&")).collect::<String>();
+        assert_eq!(read("application/x-www-form-urlencoded", &many).unwrap_err(), 400);
     }
 
     proptest! {
