@@ -1,24 +1,39 @@
 //! The cron: sweeps what no decision can need any more, in chunks, and puts KV copies that are behind.
 //! Idempotent; a run that is cut off is finished by the next.
 
+use serde::de::IgnoredAny;
 use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
-use crate::platform::{Platform, StoreError};
+use crate::platform::{Platform, Rows as _, StoreError};
 use crate::sql::Sql;
 use crate::tenants::NAMES_SHARD;
 use crate::{App, millis, secs_as_ms, sql, sync};
 
-/// Rows of one kind that one run deletes at most.
-const CHUNK: i64 = 1000;
+/// Rows of one kind that one batch deletes at most.
+const CHUNK: usize = 1000;
+/// Batches of one run at most: more rows a minute than a shard can be given. Strangers write rows, one
+/// for each name they invent, and must not write them faster than they are swept.
+const BATCHES: usize = 20;
 
 /// One run.
 ///
 /// # Errors
 /// The database did not answer.
 pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
+    for _ in 0..BATCHES {
+        if sweep(app).await? < CHUNK {
+            break;
+        }
+    }
+    sync::put_copies(app).await
+}
+
+/// Sweeps a chunk of every kind, and says how many rows went of the kind with the most.
+async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
+    let chunk = millis(CHUNK as u64);
     let now = millis(app.platform.now_ms());
     let older = |statement: Sql, secs: u64| {
-        statement.bind([now.saturating_sub(secs_as_ms(secs)).into(), CHUNK.into()])
+        statement.bind([now.saturating_sub(secs_as_ms(secs)).into(), chunk.into()])
     };
     let statements = vec![
         older(sql::CLEAN_FEED, FEED_SECS),
@@ -26,11 +41,12 @@ pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
         older(sql::CLEAN_ENDED, TOMBSTONE_SECS),
         older(sql::CLEAN_FINISHED, TOMBSTONE_SECS),
         older(sql::CLEAN_IDLE, TOMBSTONE_SECS),
-        sql::CLEAN_NEXT.bind([CHUNK.into()]),
+        sql::CLEAN_NEXT.bind([chunk.into()]),
         older(sql::CLEAN_USERS, TOMBSTONE_SECS),
         older(sql::CLEAN_IDENTIFIERS, TOMBSTONE_SECS),
         older(sql::CLEAN_NAMES, TOMBSTONE_SECS),
     ];
-    app.platform.batch(NAMES_SHARD, statements).await?;
-    sync::put_copies(app).await
+    let swept = app.platform.batch(NAMES_SHARD, statements).await?;
+    let mut counts = swept.iter().map(|rows| rows.read::<IgnoredAny>().map(|rows| rows.len()));
+    counts.try_fold(0, |most, count| Ok(most.max(count?)))
 }

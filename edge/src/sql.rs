@@ -538,24 +538,28 @@ statements! {
             select max(seq)
             from (select seq, at from feed order by seq limit ?2)
             where at < ?1
-          )";
+          )
+        returning 1 as swept";
 
     /// Windows that are over: (before, most).
     CLEAN_ATTEMPTS = "
         delete from attempts
         where (tenant, name_hash) in (
             select tenant, name_hash from attempts where window_start < ?1 limit ?2
-          )";
+          )
+        returning 1 as swept";
 
     /// Families that ended long ago: (before, most).
     CLEAN_ENDED = "
         delete from families
-        where id in (select id from families where ended_at < ?1 limit ?2)";
+        where id in (select id from families where ended_at < ?1 limit ?2)
+        returning 1 as swept";
 
     /// Families past their absolute deadline: (before, most).
     CLEAN_FINISHED = "
         delete from families
-        where id in (select id from families where absolute_deadline < ?1 limit ?2)";
+        where id in (select id from families where absolute_deadline < ?1 limit ?2)
+        returning 1 as swept";
 
     /// Families past their idle deadline, which no index knows: those of the next stretch of the
     /// table, (before, most).
