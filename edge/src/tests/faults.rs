@@ -31,10 +31,25 @@ fn without_the_database_nothing_is_guessed() {
         assert_eq!(refused.text("code"), "unavailable", "{path}");
         assert!(refused.header("retry-after").is_some());
     }
+    world.advance(1000);
     world.send(super::fixture::Request::new("GET", "https://auth.example/readyz")).expect(503);
     world.send(super::fixture::Request::new("GET", "https://auth.example/healthz")).expect(200);
     world.memory().store_down.set(false);
     acme.refresh(&tokens.refresh).expect(200);
+}
+
+#[test]
+fn readiness_costs_a_read_once_a_second() {
+    let (world, _) = acme();
+    let ready = || super::fixture::Request::new("GET", "https://auth.example/readyz");
+    world.advance(1000);
+    assert_eq!(world.counted(ready()).1, 1);
+    world.advance(999);
+    let (answer, batches) = world.counted(ready());
+    assert_eq!((answer.status, batches), (200, 0));
+    assert_eq!(answer.json(), json!({"status": "ready", "state_age_secs": 0.9}));
+    world.advance(1);
+    assert_eq!(world.counted(ready()).1, 1);
 }
 
 #[test]
@@ -105,6 +120,19 @@ fn a_restored_database_is_noticed() {
     acme.edit(|tenant| tenant.status = Status::Suspended);
     world.advance(3001);
     acme.validate(&tokens.access).expect(401);
+}
+
+#[test]
+fn one_run_of_the_cron_sweeps_more_than_a_chunk() {
+    let (world, _) = acme();
+    let invented = "insert into attempts (tenant, name_hash, window_start, count)
+        with recursive n (n) as (select 1 union all select n + 1 from n where n < 2500)
+        select 't', n, 0, 1 from n";
+    world.memory().db.borrow().execute_batch(invented).unwrap();
+    futures::executor::block_on(clean(&world.app)).unwrap();
+    let left = "select count(*) from attempts";
+    let left: i64 = world.memory().db.borrow().query_row(left, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
 }
 
 #[test]
