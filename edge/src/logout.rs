@@ -11,7 +11,7 @@ use crate::http::Answer;
 use crate::platform::{Platform, read};
 use crate::refresh::presented;
 use crate::session::{self, FamilyRow};
-use crate::tenants::{Found, Known, Named, find_fresh, find_known};
+use crate::tenants::{Found, Known, Named, find_fresh};
 use crate::{App, millis, secs_as_ms, sql};
 
 /// Ends the caller's session, or all of them.
@@ -64,7 +64,7 @@ pub async fn blacklist<P: Platform>(
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let token = fields.token("refresh")?;
-    let known = find_known(app, named, now_ms).await?;
+    let known = find_fresh(app, named, now_ms).await?.known;
     if known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
