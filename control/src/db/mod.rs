@@ -27,6 +27,8 @@ use crate::settings;
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// What a burst opened is given back soon: PostgreSQL's connections are shared with other controls.
 const IDLE: Duration = Duration::from_secs(60);
+/// Connections of the pusher, besides those that the settings allow for requests.
+const PUSH_CONNECTIONS: u32 = 5;
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
@@ -35,6 +37,8 @@ const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 pub struct Db {
     /// Serves requests, under row security.
     app: PgPool,
+    /// Reads what is pushed, as the same role: a revocation does not queue behind requests.
+    push: PgPool,
     /// Finds what is due.
     relay: PgPool,
     /// A tenant never changes its cell, so what was looked up once stays right.
@@ -61,6 +65,7 @@ impl Db {
         };
         Ok(Self {
             app: pool(&settings.app_url, settings.max_connections)?,
+            push: pool(&settings.app_url, PUSH_CONNECTIONS)?,
             relay: pool(&settings.relay_url, 5)?,
             cells: Arc::default(),
             platform: Arc::default(),
@@ -85,7 +90,7 @@ impl Db {
     /// # Errors
     /// No such tenant is [`sqlx::Error::RowNotFound`].
     pub async fn tenant_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
-        let cell = self.cell_of(tenant).await?;
+        let cell = self.cell_of(&self.app, tenant).await?;
         TenantTx::begin(&self.app, tenant, &cell, "").await
     }
 
@@ -94,8 +99,8 @@ impl Db {
     /// # Errors
     /// As [`Db::tenant_tx`].
     pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
-        let cell = self.cell_of(tenant).await?;
-        TenantTx::begin(&self.app, tenant, &cell, " ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        let cell = self.cell_of(&self.push, tenant).await?;
+        TenantTx::begin(&self.push, tenant, &cell, " ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
     /// The platform tenant.
@@ -112,12 +117,12 @@ impl Db {
         Ok(*self.platform.get_or_init(|| id.into()))
     }
 
-    async fn cell_of(&self, tenant: TenantId) -> Result<CellName, Failure> {
+    async fn cell_of(&self, pool: &PgPool, tenant: TenantId) -> Result<CellName, Failure> {
         if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
             return Ok(cell.clone());
         }
         let text = sqlx::query_scalar!("select cell from platform.tenants where id = $1", tenant.uuid())
-            .fetch_one(&self.app)
+            .fetch_one(pool)
             .await?;
         let cell = CellName::parse(&text)?;
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, cell.clone());
@@ -136,6 +141,7 @@ impl Db {
     /// Closes the pools, waiting for what is under way.
     pub async fn close(&self) {
         self.app.close().await;
+        self.push.close().await;
         self.relay.close().await;
     }
 }

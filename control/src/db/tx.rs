@@ -45,7 +45,7 @@ impl TenantTx {
     /// # Errors
     /// The database's.
     pub async fn enter(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
-        let cell = db.cell_of(tenant).await?;
+        let cell = db.cell_of(&db.app, tenant).await?;
         let enter = format!("SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
         sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *self.tx).await?;
         self.tenant = tenant;
