@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 use rand::Rng as _;
 use serde_json::json;
 use tokio::time::sleep;
-use wardgate_tests::actors::{Session, Tenant};
+use wardgate_tests::actors::{Person, Session, Tenant};
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait::{slowest, until};
 use wardgate_tests::{secrets, seed};
@@ -22,6 +23,21 @@ async fn refused(session: &Session) -> Duration {
         (reply.status == 401).then_some(reply)
     };
     until("the token to be refused", PROMISE, refused).await.1
+}
+
+/// Trials at the same time: enough that they meet, few enough that two cores do not make them wait.
+const AT_ONCE: usize = 5;
+
+/// One trial for each person, each after a pause of its own.
+async fn trials<'p>(
+    test: &str,
+    people: &'p [Person<'p>],
+    trial: impl AsyncFn(&'p Person<'p>, Duration) -> Duration,
+) {
+    let offsets = offsets(test);
+    let trials = people.iter().zip(offsets).map(|(person, offset)| trial(person, offset));
+    let times: Vec<_> = stream::iter(trials).buffered(AT_ONCE).collect().await;
+    report(test, &times);
 }
 
 /// Spreads the changes, so that they meet the isolate at every age of what it knows.
@@ -39,8 +55,7 @@ fn report(what: &str, times: &[Duration]) {
 async fn a_suspended_person_is_refused() {
     let acme = Tenant::create(Stack::shared().await).await;
     let people = acme.users(TIMES).await;
-    let offsets = offsets("suspend a person");
-    let times = join_all(people.iter().zip(offsets).map(async |(person, offset)| {
+    trials("suspend a person", &people, async |person, offset| {
         let session = person.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
@@ -51,17 +66,15 @@ async fn a_suspended_person_is_refused() {
         assert_eq!(refresh.text_at("detail"), "No active account found for the given token.");
         let _ = person.try_sign_in().await.expect(401);
         time
-    }))
+    })
     .await;
-    report("suspend a person", &times);
 }
 
 #[tokio::test]
 async fn a_role_that_was_taken_is_in_no_token_any_more() {
     let acme = Tenant::create(Stack::shared().await).await;
     let people = acme.users(TIMES).await;
-    let offsets = offsets("take a role");
-    let times = join_all(people.iter().zip(offsets).map(async |(person, offset)| {
+    trials("take a role", &people, async |person, offset| {
         let session = person.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
@@ -72,17 +85,15 @@ async fn a_role_that_was_taken_is_in_no_token_any_more() {
         assert_eq!(renewed.claims()["roles"], json!(["staff"]));
         let _ = renewed.validate().await.expect(200);
         time
-    }))
+    })
     .await;
-    report("take a role", &times);
 }
 
 #[tokio::test]
 async fn a_changed_password_ends_every_session() {
     let acme = Tenant::create(Stack::shared().await).await;
     let people = acme.users(TIMES).await;
-    let offsets = offsets("change a password");
-    let times = join_all(people.iter().zip(offsets).map(async |(person, offset)| {
+    trials("change a password", &people, async |person, offset| {
         let session = person.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
@@ -94,16 +105,15 @@ async fn a_changed_password_ends_every_session() {
         let _ = person.try_sign_in().await.expect(401);
         let _ = person.try_sign_in_with(&password).await.expect(200);
         time
-    }))
+    })
     .await;
-    report("change a password", &times);
 }
 
 #[tokio::test]
 async fn a_session_that_was_signed_out_is_refused_and_its_neighbour_lives() {
     let acme = Tenant::create(Stack::shared().await).await;
     let people = acme.users(TIMES).await;
-    let times = join_all(people.iter().zip(offsets("log out")).map(async |(person, offset)| {
+    trials("log out", &people, async |person, offset| {
         let (session, neighbour) = (person.sign_in().await, person.sign_in().await);
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
@@ -114,9 +124,28 @@ async fn a_session_that_was_signed_out_is_refused_and_its_neighbour_lives() {
         let _ = neighbour.log_out_everywhere().await.expect(204);
         refused(&neighbour).await;
         time
-    }))
+    })
     .await;
-    report("log out", &times);
+}
+
+#[tokio::test]
+async fn sessions_that_an_administrator_ended_are_refused() {
+    let acme = Tenant::create(Stack::shared().await).await;
+    let people = acme.users(TIMES).await;
+    trials("end sessions", &people, async |person, offset| {
+        let (session, other) = (person.sign_in().await, person.sign_in().await);
+        sleep(offset).await;
+        let _ = session.validate().await.expect(200);
+        let _ = acme.admin.delete(&format!("{}sessions/", person.path())).await.expect(204);
+        let time = refused(&session).await;
+        for ended in [session, other] {
+            assert_eq!(ended.try_refresh().await.expect(401).text_at("detail"), "Token is blacklisted");
+        }
+        // The person themselves is as welcome as before.
+        let _ = person.sign_in().await.validate().await.expect(200);
+        time
+    })
+    .await;
 }
 
 #[tokio::test]
