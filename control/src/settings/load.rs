@@ -59,7 +59,7 @@ pub fn load_from(
                 builder.set_override(field.key(), value).map_err(|e| SettingsError::File(e.to_string()))?;
         }
     }
-    let config = builder.build().map_err(|e| SettingsError::File(e.to_string()))?;
+    let config = builder.build().map_err(|error| SettingsError::File(place(&error)))?;
     for field in fields().filter(|field| matches!(field.default, Default::Required)) {
         if matches!(config.get::<config::Value>(&field.key()), Err(ConfigError::NotFound(_))) {
             return Err(SettingsError::Missing { variable: field.variable(), key: field.key() });
@@ -85,16 +85,32 @@ fn unusable(error: ConfigError) -> SettingsError {
         Some(field) => {
             SettingsError::Unusable { variable: field.variable(), key: field.key(), why: why(&error) }
         }
-        None => SettingsError::File(text),
+        None => SettingsError::File(why(&error)),
     }
 }
 
-/// The innermost reason. A type error's own text repeats the value, so that one is worded anew.
+/// Which file does not parse, and where: the parser's own text shows the line, and the secret in it.
+fn place(error: &ConfigError) -> String {
+    match error {
+        ConfigError::FileParse { uri, cause } => {
+            let cause = cause.to_string();
+            let at = cause.lines().next().unwrap_or_default();
+            format!("{}: {at}", uri.as_deref().unwrap_or_default())
+        }
+        other => why(other),
+    }
+}
+
+/// The innermost reason. A type error's own text repeats the value, so that one is worded anew: serde's
+/// is "invalid type: string "...", expected ...".
 fn why(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, .. } => why(error),
         ConfigError::Type { expected, .. } => format!("expected {expected}"),
-        ConfigError::Message(text) => text.clone(),
+        ConfigError::Message(text) => match text.rsplit_once(", expected ") {
+            Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
+            _ => text.clone(),
+        },
         other => other.to_string(),
     }
 }
@@ -168,6 +184,24 @@ mod tests {
             assert!(text.starts_with(name) && text.contains("exactly 32 bytes"), "{text}");
             assert!(!text.contains("c2hvcnQ"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_that_does_not_parse_shows_no_line_of_itself() {
+        let file = std::env::temp_dir().join(format!("wardgate-settings-{}.toml", std::process::id()));
+        let environment = complete();
+        for (text, said) in [
+            ("[service]\nkey = \"k1:s3cret\n", "line 2"),
+            ("[service]\nkey = k1:s3cret\n", "line 2"),
+            ("log = \"k1:s3cret\"\n", "expected"),
+            ("[service]\nkye = \"k1:s3cret\"\n", "kye"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let refused = load_from(Some(&file), |name| environment.get(name).cloned());
+            let refused = refused.err().expect("such a file must be refused").to_string();
+            assert!(refused.contains(said) && !refused.contains("s3cret"), "{refused}");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]
