@@ -69,6 +69,7 @@ pub async fn change(
 
     // Hashing took a while: what holds is decided again by the locked row.
     let before = store::lock(tx, id).await?;
+    ranks::still_stands(tx, actor).await?;
     outrank(actor, &before)?;
     let status = wanted.status.unwrap_or(before.status);
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
@@ -114,6 +115,7 @@ pub async fn delete(
     id: UserId,
 ) -> Result<(), UserError> {
     let before = store::lock(tx, id).await?;
+    ranks::still_stands(tx, actor).await?;
     outrank(actor, &before)?;
     if is_active_root(&before) {
         ranks::keep_one_root_admin(tx, id).await?;

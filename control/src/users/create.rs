@@ -51,6 +51,7 @@ pub async fn create(
         Some(password) => Some(hash(control, password).await?),
         None => None,
     };
+    ranks::still_stands(tx, actor).await?;
     let id = insert(control, tx, actor, &new, canonical, verifier.as_ref(), &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));

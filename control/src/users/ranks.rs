@@ -2,12 +2,25 @@
 
 use shared::ids::UserId;
 use shared::permissions::ROOT_RANK;
+use shared::person::PersonStatus;
 
 use super::fields::Faults;
 use super::model::UserError;
-use crate::audit::Actor;
+use super::store;
+use crate::audit::{Actor, Who};
 use crate::db::TenantTx;
 use crate::failure::Failure;
+
+/// Whether the actor still is who they were when the request began: hashing and locks take a while, and
+/// whoever was stopped or demoted meanwhile makes nobody an administrator any more.
+pub(super) async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
+    let Who::Person { id, rank } = actor.who else { return Ok(()) };
+    match store::find(tx, id).await {
+        Ok(user) if user.status == PersonStatus::Active && user.rank >= rank => Ok(()),
+        Ok(_) | Err(UserError::NotFound) => Err(UserError::Rank),
+        Err(other) => Err(other),
+    }
+}
 
 /// The rank of each of these roles. Unknown ones are named in `faults`.
 pub(super) async fn ranks(

@@ -1,9 +1,10 @@
 //! People: rank, the last root-admin, one namespace of names, the words for what does not hold.
 
-use control::audit::Actor;
-use control::users::{self, Change, UserError};
+use control::audit::{Actor, Who};
+use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
+use shared::permissions::ROOT_RANK;
 use shared::person::PersonStatus;
 
 use crate::scene::{PASSWORD, Scene};
@@ -139,6 +140,35 @@ async fn nobody_acts_at_or_above_their_own_rank() {
     root.patch(&path(client.id), json!({"roles": ["root-admin"]})).await.expect(200);
     let refused = scene.logged().await.iter().filter(|action| *action == "permission.refused").count();
     assert_eq!(refused, 8 + 4 + 1);
+}
+
+#[tokio::test]
+async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
+    let scene = Scene::new().await;
+    let root = scene.person("root", "root-admin").await;
+    let client = scene.person("client", "client").await;
+    let changes = [json!({"status": "suspended"}), json!({"roles": ["staff"]})];
+    for (round, change) in changes.into_iter().enumerate() {
+        let mallory = scene.person(&format!("mallory{round}"), "root-admin").await;
+        // As their request found them when it began, before the change.
+        let actor = Actor { who: Who::Person { id: mallory.id, rank: ROOT_RANK }, ..Actor::control() };
+        root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        let promoted = Change { roles: Some(vec!["root-admin".into()]), ..Change::default() };
+        let refused = users::change(&scene.control, &mut tx, &actor, client.id, promoted).await;
+        assert!(matches!(refused, Err(UserError::Rank)));
+        let refused = users::delete(&scene.control, &mut tx, &actor, client.id).await;
+        assert!(matches!(refused, Err(UserError::Rank)));
+        let new = NewUser {
+            profile: Profile { username: "accomplice".into(), ..Profile::default() },
+            status: PersonStatus::Active,
+            roles: vec!["root-admin".into()],
+            password: None,
+            email_verified: true,
+        };
+        let refused = users::create(&scene.control, &mut tx, &actor, new).await;
+        assert!(matches!(refused, Err(UserError::Rank)));
+    }
 }
 
 #[tokio::test]
