@@ -14,6 +14,9 @@ use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
 use crate::world::{random, unix_ms};
 
+/// Characters of a name or an audience.
+const LONGEST_TEXT: usize = 255;
+
 /// What is asked for.
 pub struct NewTenant {
     /// Its short name.
@@ -94,6 +97,12 @@ pub(super) fn check(control: &Control, tenant: &Tenant) -> Result<(), TenantErro
     }
     if tenant.name.trim().is_empty() {
         faults.push(("name", String::from("This field may not be blank.")));
+    }
+    // The name is in every list of the platform's, the audience in every token.
+    for (field, text) in [("name", Some(&tenant.name)), ("audience", tenant.audience.as_ref())] {
+        if text.is_some_and(|text| text.chars().count() > LONGEST_TEXT) {
+            faults.push((field, format!("Ensure this field has no more than {LONGEST_TEXT} characters.")));
+        }
     }
     if tenant.own_issuer.as_deref().is_some_and(|issuer| !is_issuer(issuer)) {
         faults.push(("issuer", String::from("Enter a valid URL without query and fragment.")));

@@ -113,9 +113,12 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     ] {
         ada.patch(&own, change).await.expect(403);
     }
-    for change in
-        [json!({"settings": {"access_ttl_secs": 901}}), json!({"settings": {"x": 1}}), json!({"slug": "x"})]
-    {
+    for change in [
+        json!({"settings": {"access_ttl_secs": 901}}),
+        json!({"settings": {"x": 1}}),
+        json!({"slug": "x"}),
+        json!({"name": "x".repeat(256)}),
+    ] {
         ada.patch(&own, change).await.expect(400);
     }
     ada.delete(&own).await.expect(403);
