@@ -18,6 +18,8 @@ use wardgate_tests::wait::until;
 
 const ROUNDS: usize = 6;
 const SIGN_INS: usize = 8;
+/// A killed control may leave its turn at the edge taken, for the half minute of its lease.
+const KILLED_EVERY: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fact_arrives_once_whatever_is_lost() {
@@ -29,9 +31,9 @@ async fn every_fact_arrives_once_whatever_is_lost() {
     let mut rng = seed::rng("drain");
     let mut sids = Vec::new();
     tap.lose_drains(true);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         sids.extend(sign_ins(&ada).await);
-        if rng.random_bool(0.5) {
+        if round % KILLED_EVERY == 0 {
             kill_and_start(&stack, &mut rng).await;
         }
         after_a_drain(tap, &mut rng).await;

@@ -86,21 +86,23 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
     let acme = Tenant::create(stack).await;
     let people = acme.users(TIMES).await;
     let mut rng = seed::rng("suspension during a sign-in");
-    let mut survivors = Vec::new();
+    let (mut survivors, mut lag_us) = (Vec::new(), 0_i64);
     for person in &people {
         // An isolate does nothing else while it hashes, so the suspension has to reach it within the few
-        // milliseconds of the sign-in's first batch. The in-process tests hit the hash itself every time.
-        let [push_at, sign_in_at] = [0, 0].map(|_| Duration::from_micros(rng.random_range(0..6000)));
+        // milliseconds of the sign-in's first batch: whoever came first starts later the next time. The
+        // in-process tests hit the hash itself every time.
         let push = StatusPush::of(&acme, person, PersonStatus::Suspended, FAR);
         let suspension = async {
-            sleep(push_at).await;
+            sleep(Duration::from_micros(lag_us.max(0).unsigned_abs())).await;
             push.send(&acme).await;
         };
         let sign_in = async {
-            sleep(sign_in_at).await;
+            sleep(Duration::from_micros(lag_us.min(0).unsigned_abs())).await;
             person.try_sign_in().await
         };
         let (reply, ()) = tokio::join!(sign_in, suspension);
+        let step = rng.random_range(100..1500);
+        lag_us += if reply.status == 200 { -step } else { step };
         match reply.status {
             200 => survivors.push(Session::of(&acme.http, &reply)),
             401 => {}
