@@ -10,7 +10,7 @@ use shared::tenant::Status;
 
 use crate::App;
 use crate::access::authenticate;
-use crate::http::{Incoming, Outgoing, Response};
+use crate::http::{Incoming, Outgoing, Response, carries_body};
 use crate::platform::Platform;
 use crate::route::{Bearer, Target};
 use crate::tenants::find_fresh;
@@ -109,30 +109,56 @@ fn sign<P: Platform>(
 ) -> Result<Outgoing, Refusal> {
     let settings = app.settings()?;
     let mut headers: Vec<(&'static str, String)> = own.into();
-    for name in PASSED {
-        // Only Bearer is a credential here; whatever else a client puts there stays outside.
-        let bearer = name != "authorization" || Bearer::read(request) != Bearer::None;
-        if let Some(value) = request.header(name).filter(|_| bearer) {
-            headers.push((name, value));
-        }
-    }
+    headers.extend(PASSED.into_iter().filter_map(|name| Some((name, passed(request, name)?))));
     let read = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     let covered = covered_headers(read);
     let covered: Vec<(&str, &str)> = covered.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let method = request.method();
+    let (method, query) = (request.method(), encoded(&target.query));
     let message = Message {
         method: &method,
         authority: &settings.control_authority,
         path: &target.path,
-        query: &target.query,
+        query: &query,
         content_digest: None,
         headers: &covered,
     };
     let signed = settings.service_key.sign(Tag::Forward, &message, app.platform.service_now_secs());
     headers.push(("signature-input", signed.input));
     headers.push(("signature", signed.signature));
-    let query = if target.query.is_empty() { String::new() } else { format!("?{}", target.query) };
+    let query = if query.is_empty() { query } else { format!("?{query}") };
     Ok(Outgoing { url: format!("{}{}{query}", settings.control_url, target.path), method, headers })
+}
+
+/// A client's header as it passes: in the form in which it arrives at control, since what is signed here
+/// and sent otherwise is refused there as a forgery.
+fn passed(request: &impl Incoming, name: &str) -> Option<String> {
+    // Control reads no header that is not ASCII.
+    let value = request.header(name).filter(|value| value.is_ascii())?;
+    match name {
+        // Only Bearer is a credential here; whatever else a client puts there stays outside.
+        "authorization" => (Bearer::read(request) != Bearer::None).then_some(value),
+        "content-type" => carries_body(&request.method()).then_some(value),
+        // Without leading zeros, as it is written again on the way.
+        "content-length" if carries_body(&request.method()) => {
+            value.parse::<u64>().ok().map(|length| length.to_string())
+        }
+        "content-length" => None,
+        _ => Some(value),
+    }
+}
+
+/// The query as fetch sends it (URL Standard, the special-query percent-encode set).
+fn encoded(query: &str) -> String {
+    let mut encoded = String::with_capacity(query.len());
+    for byte in query.bytes() {
+        match byte {
+            b'"' | b'#' | b'<' | b'>' | b'\'' | ..=b' ' | 0x7f.. => {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+            other => encoded.push(char::from(other)),
+        }
+    }
+    encoded
 }
 
 /// Whether every segment is `[A-Za-z0-9._~-]{1,128}` and neither `.` nor `..`.

@@ -42,6 +42,21 @@ pub struct Outgoing {
     pub headers: Vec<(&'static str, String)>,
 }
 
+impl Outgoing {
+    /// Whether the client's body goes with it. Fetch refuses one with these methods, and nothing reads it
+    /// there (RFC 9110, section 9.3.1).
+    #[must_use]
+    pub fn carries_body(&self) -> bool {
+        carries_body(&self.method)
+    }
+}
+
+/// See [`Outgoing::carries_body`].
+#[must_use]
+pub fn carries_body(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD")
+}
+
 /// What an answer carries.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Body<S> {

@@ -46,8 +46,10 @@ async fn exchange(outgoing: &Outgoing, request: &ClientRequest) -> Result<JsResp
     init.set_headers_headers(&headers(outgoing)?);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(Some(&abort.signal()));
-    // The runtime's own stream passes through without touching our memory.
-    init.set_body_opt_readable_stream(request.0.body().as_ref());
+    if outgoing.carries_body() {
+        // The runtime's own stream passes through without touching our memory.
+        init.set_body_opt_readable_stream(request.0.body().as_ref());
+    }
     let scope: WorkerGlobalScope = global().unchecked_into();
     let fetched = JsFuture::from(scope.fetch_with_str_and_init(&outgoing.url, &init));
     match select(fetched, Delay::from(PATIENCE)).await {

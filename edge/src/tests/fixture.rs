@@ -337,7 +337,8 @@ impl Upstream for Memory {
         if self.control_down.get() {
             return Err(UpstreamError);
         }
-        self.forwarded.borrow_mut().push((outgoing, request.body));
+        let body = if outgoing.carries_body() { request.body } else { vec![] };
+        self.forwarded.borrow_mut().push((outgoing, body));
         let headers =
             [("Content-Type", "application/json"), ("Connection", "close"), ("Wardgate-Inside", "1")];
         let headers = headers.map(|(name, value)| (name.into(), value.to_owned())).to_vec();

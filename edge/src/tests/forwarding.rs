@@ -67,6 +67,34 @@ fn what_arrives_at_control_is_ours_and_signed() {
 }
 
 #[test]
+fn what_is_signed_is_what_arrives_however_a_client_spells_it() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let sent = |method: &str, path: &str| {
+        let request = acme.request(method, path).bearer(&tokens.access).header("content-length", "02");
+        let mut request = request.header("content-type", "text/plain").header("accept", "text/\u{e4}");
+        request.body = b"{}".to_vec();
+        world.send(request).expect(200);
+        world.memory().forwarded.borrow_mut().pop().unwrap()
+    };
+    let has = |headers: &[(&str, String)], name: &str, value: &str| {
+        headers.iter().any(|(known, sent)| *known == name && sent == value)
+    };
+    let (post, body) = sent("POST", "/api/user/users/?q=O'Brien&r=\"<\u{e4}>%27+");
+    assert_eq!(post.url, "http://control.example/api/user/users/?q=O%27Brien&r=%22%3C%C3%A4%3E%27+");
+    assert!(has(&post.headers, "content-length", "2") && has(&post.headers, "content-type", "text/plain"));
+    assert_eq!(
+        (post.headers.iter().any(|(name, _)| *name == "accept"), body.as_slice()),
+        (false, &b"{}"[..])
+    );
+    for method in ["GET", "HEAD"] {
+        let (bodiless, body) = sent(method, "/api/user/users/");
+        assert!(!bodiless.headers.iter().any(|(name, _)| name.starts_with("content-")), "{method}");
+        assert_eq!(body, b"");
+    }
+}
+
+#[test]
 fn bad_credentials_never_reach_control() {
     let (world, acme) = acme();
     let users = || acme.request("GET", "/api/user/users/");
