@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value};
 
+/// PostgreSQL takes no text that has one.
+const NULL_CHARACTERS: &str = "Null characters are not allowed.";
+
 /// The fields of a body and what was found wrong with them.
 pub struct Fields {
     object: Map<String, Value>,
@@ -65,7 +68,7 @@ impl Fields {
     pub fn untrimmed(&mut self, name: &str) -> Option<String> {
         match self.object.get(name)? {
             Value::String(text) if text.contains('\0') => {
-                self.fault(name, "Null characters are not allowed.");
+                self.fault(name, NULL_CHARACTERS);
                 None
             }
             Value::String(text) => Some(text.clone()),
@@ -122,6 +125,15 @@ impl Fields {
 
     /// A list of texts; a form gives one text, which is a list of one.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let texts = self.any_texts(name)?;
+        if texts.iter().any(|text| text.contains('\0')) {
+            self.fault(name, NULL_CHARACTERS);
+            return None;
+        }
+        Some(texts)
+    }
+
+    fn any_texts(&mut self, name: &str) -> Option<Vec<String>> {
         match self.object.get(name)? {
             Value::Array(items) => {
                 let texts = items.iter().map(|item| item.as_str().map(|text| text.trim().to_owned()));

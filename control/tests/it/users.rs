@@ -287,6 +287,9 @@ async fn faults_of_shape_are_said_at_once_too() {
     assert_eq!(ada.post("/api/user/users/", shapeless.clone()).await.expect(400).body, expected);
     let path = format!("/api/user/users/{}/", ada.id);
     assert_eq!(ada.patch(&path, shapeless).await.expect(400).body, expected);
+    let null = json!({"username": "n", "roles": ["staff", "a\0"]});
+    let refused = ada.post("/api/user/users/", null).await.expect(400).body;
+    assert_eq!(refused, json!({"roles": ["Null characters are not allowed."]}));
     let put = ada.call(Method::PUT, &path, Some(json!({"phone": {}}))).await.expect(400);
     assert_eq!(put.body, json!({"username": ["This field is required."], "phone": ["Not a valid string."]}));
 }
