@@ -109,8 +109,16 @@ pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl)
     Ok(())
 }
 
-/// Another `migrate` in this cluster may make the same role at the same moment: that is no error.
+/// Asks first: PostgreSQL logs a statement that fails, and this one holds a password. Another `migrate`
+/// in this cluster may make the same role at the same moment all the same: that is no error.
 async fn create(admin: &mut PgConnection, role: &str, login: Option<String>) -> Result<(), Failure> {
+    let exists = sqlx::query_scalar::<_, bool>("select exists (select from pg_roles where rolname = $1)")
+        .bind(role)
+        .fetch_one(&mut *admin)
+        .await?;
+    if exists {
+        return Ok(());
+    }
     let statement = match login {
         None => format!("create role {role} nologin"),
         Some(password) => {
