@@ -11,7 +11,7 @@ use shared::tenant::Status;
 use crate::App;
 use crate::access::authenticate;
 use crate::http::{Incoming, Outgoing, Response, carries_body};
-use crate::platform::Platform;
+use crate::platform::{Limit, Platform};
 use crate::route::{Bearer, Target};
 use crate::tenants::find_fresh;
 
@@ -48,7 +48,8 @@ const DROPPED: [&str; 10] = [
 /// Forwards a request.
 ///
 /// 1. The path's segments are plain: else 404.
-/// 2. The credential is judged as `validate` does: 401 in its own words; none on a protected route: 401.
+/// 2. The credential is judged as `validate` does: 401 in its own words; none on a protected route: 401;
+///    none on an open one: within the network's limit, since control has a database to lose: 429.
 /// 3. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
 /// 4. A new request with the listed headers, the caller as we know them, and our signature.
 ///
@@ -77,7 +78,12 @@ pub async fn forward<P: Platform>(
         }
         Bearer::Malformed => return Err(Refusal::bad_authorization_header()),
         Bearer::None if route.door == Door::Protected => return Err(Refusal::no_credentials()),
-        Bearer::None => String::from("anonymous"),
+        Bearer::None => {
+            if !app.platform.admits(Limit::Network, &format!("open/{}", named.network)).await {
+                return Err(Refusal::throttled(60));
+            }
+            String::from("anonymous")
+        }
     };
     let encoding = request.header("content-encoding").unwrap_or_default();
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {

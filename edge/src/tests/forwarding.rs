@@ -117,6 +117,18 @@ fn bad_credentials_never_reach_control() {
 }
 
 #[test]
+fn strangers_reach_control_only_within_their_networks_limit() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let setup = || acme.request("POST", "/api/user/setup/").json(&json!({"token": "wgs_x"}));
+    world.send(setup()).expect(200);
+    world.memory().limited.set(Some(crate::platform::Limit::Network));
+    assert_eq!(world.send(setup()).expect(429).header("retry-after"), Some("60"));
+    world.send(setup().bearer(&tokens.access)).expect(200);
+    assert_eq!(world.memory().forwarded.borrow().len(), 2);
+}
+
+#[test]
 fn another_scheme_is_not_passed_on() {
     let (world, acme) = acme();
     world.send(acme.request("POST", "/api/user/setup/").header("authorization", "Basic abc")).expect(200);
