@@ -112,7 +112,7 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
         StatusPush::of(&acme, person, PersonStatus::Active, FAR + 1).send(&acme).await;
     }
     for session in &survivors {
-        let _ = session.try_refresh().await.expect(401);
+        assert_eq!(session.try_refresh().await.expect(401).text_at("detail"), "Token is blacklisted");
         let ended = async || (session.validate().await.status == 401).then_some(());
         until("the access token to be refused", Duration::from_secs(5), ended).await;
     }
