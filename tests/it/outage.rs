@@ -31,10 +31,12 @@ impl Server {
         Self { process, pid, url: ready["url"].as_str().expect("its address").to_owned() }
     }
 
-    fn kill(&mut self) {
+    /// Kills the server. Its keeper ends when it has buried the server: until then the process id is
+    /// taken, and the next server would believe that this one still runs.
+    async fn kill(&mut self) {
         kill_9(self.pid);
-        // It was only the server's keeper, which ends when the server has.
-        self.process.kill();
+        let ended = async || self.process.ended();
+        wait::until("the server's keeper to end", Duration::from_secs(20), ended).await;
     }
 }
 
@@ -72,7 +74,7 @@ async fn the_edge_works_on_without_control_and_postgresql() {
     expect(&mut facts, "signed_in", &before);
 
     stack.kill_control().await;
-    server.kill();
+    server.kill().await;
 
     works_on(&acme, &before).await;
     for _ in 0..10 {
