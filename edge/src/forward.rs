@@ -12,7 +12,7 @@ use crate::App;
 use crate::access::authenticate;
 use crate::http::{Incoming, Outgoing, Response, carries_body};
 use crate::platform::{Limit, Platform};
-use crate::route::{Bearer, Target};
+use crate::target::{Bearer, Target};
 use crate::tenants::find_fresh;
 
 /// The client's headers that pass.

@@ -1,7 +1,7 @@
 //! The edge: signs people in, issues, validates and refreshes tokens, serves the public keys, and
 //! forwards everything else to control.
 //!
-//! Start at [`route`], which lists every path. Each verb has a file. What may happen once is
+//! Start at [`route`], which lists every path, and [`serve`], which answers. Each verb has a file. What may happen once is
 //! decided by a statement in [`sql`]; what is then said is a pure function ([`session`], [`feed`]).
 //! Only `cloudflare/` names `worker`; everything else runs on the host, over [`platform`].
 
@@ -34,11 +34,13 @@ pub mod network;
 pub mod platform;
 pub mod refresh;
 pub mod route;
+pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod signed;
 pub mod sql;
 pub mod sync;
+pub mod target;
 pub mod tenants;
 pub mod validate;
 pub mod verified;

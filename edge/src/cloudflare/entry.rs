@@ -6,15 +6,15 @@ use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worke
 
 use super::request::ClientRequest;
 use super::{app, log, response};
-use crate::{clean, route};
+use crate::{clean, serve};
 
 /// Answers one request.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let app = app(&env);
-    let handled = route::handle(&app, ClientRequest(request)).await;
-    if handled.after != route::After::Nothing {
-        context.wait_until(async move { route::after(&app, handled.after).await });
+    let handled = serve::handle(&app, ClientRequest(request)).await;
+    if handled.after != serve::After::Nothing {
+        context.wait_until(async move { serve::after(&app, handled.after).await });
     }
     response::to_js(&handled.response)
 }
@@ -27,10 +27,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 #[wasm_bindgen]
 pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
     let app = app(env);
-    let handled = route::handle_now(&app, &ClientRequest(request))?;
+    let handled = serve::handle_now(&app, &ClientRequest(request))?;
     let answer = response::to_js(&handled.response).ok()?;
-    if handled.after != route::After::Nothing {
-        Context::new(context).wait_until(async move { route::after(&app, handled.after).await });
+    if handled.after != serve::After::Nothing {
+        Context::new(context).wait_until(async move { serve::after(&app, handled.after).await });
     }
     Some(answer)
 }

@@ -33,7 +33,7 @@ use crate::platform::{
     Clock, Copies, CryptoError, Entropy, Limit, Limiter, Rows, Rs256, Store, StoreError, Upstream,
     UpstreamError,
 };
-use crate::route::{After, after, handle};
+use crate::serve::{After, after, handle};
 use crate::settings::{Role, Settings};
 use crate::sql::{Param, Statement};
 

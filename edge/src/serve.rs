@@ -1,0 +1,304 @@
+//! Answers: which verb a request is for, and what every answer has in common.
+
+use std::convert::Infallible;
+
+use shared::events::DrainIn;
+use shared::push::{Command, Push};
+use shared::refusal::{Refusal, TokenFault};
+use shared::routes::{self, Door, Route};
+use shared::signature::Tag;
+
+use crate::http::{Answer, Body, Incoming, Response};
+use crate::keys::Cached;
+use crate::login::Form;
+use crate::platform::Platform;
+use crate::route::{Endpoint, endpoint};
+use crate::target::{Bearer, Target, place, request_id, target};
+use crate::tenants::{Found, find_fresh, find_now};
+use crate::{App, body, drain, forward, health, keys, login, logout, refresh, signed, sync, validate};
+
+/// What is due after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// The feed is to be read.
+    ReadFeed,
+    /// Copies in KV may be behind.
+    PutCopies,
+}
+
+/// An answer and what is due after it.
+pub struct Handled<S> {
+    /// The answer.
+    pub response: Response<S>,
+    /// What is due.
+    pub after: After,
+}
+
+/// Answers a request.
+pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Handled<P::Stream> {
+    let now_ms = app.platform.now_ms();
+    let method = request.method();
+    let request_id = request_id(app, &request);
+    let mut after = After::Nothing;
+    let url = request.url();
+    let place = place(app, &request, &url, request_id.clone());
+    let route = match &place {
+        Ok((_, target)) => routes::find(&target.path),
+        Err(_) => None,
+    };
+    let answered = match place {
+        Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms, &mut after).await,
+        Err(refusal) => Err(refusal),
+    };
+    let response = answered.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    Handled { response: finish(response, route, &method, &request_id), after }
+}
+
+/// Carries out what is due after an answer.
+pub async fn after<P: Platform>(app: &App<P>, due: After) {
+    // What fails here is done again: the feed by the next request, copies by the cron.
+    match due {
+        After::Nothing => {}
+        After::ReadFeed => drop(crate::tenants::read_feed(app).await),
+        After::PutCopies => drop(sync::put_copies(app).await),
+    }
+}
+
+async fn serve<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Response<P::Stream>, Refusal> {
+    let method = request.method();
+    match endpoint {
+        Endpoint::Push | Endpoint::Command | Endpoint::Drain => {
+            if method != "POST" {
+                return Err(Refusal::method_not_allowed(&method));
+            }
+            inside(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+        }
+        Endpoint::Healthz | Endpoint::Readyz => health(app, endpoint, &method).await.map(Answer::into_stream),
+        Endpoint::Forward(route) => match method.as_str() {
+            "OPTIONS" => options(app, target, now_ms).await.map(Answer::into_stream),
+            _ => {
+                let bearer = Bearer::read(&request);
+                forward::forward(app, target, route, bearer, request, now_ms).await
+            }
+        },
+        _ => {
+            let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
+            // An unknown tenant has no routes, so it is looked for before the method is judged.
+            if method == "OPTIONS" {
+                return options(app, target, now_ms).await.map(Answer::into_stream);
+            }
+            if !allowed {
+                find_fresh(app, &target.named, now_ms).await?;
+                return Err(Refusal::method_not_allowed(&method));
+            }
+            edge(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+        }
+    }
+}
+
+async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Result<Answer, Refusal> {
+    find_fresh(app, &target.named, now_ms).await?;
+    Ok(Answer::json(200, &serde_json::json!({})))
+}
+
+async fn health<P: Platform>(app: &App<P>, endpoint: Endpoint, method: &str) -> Result<Answer, Refusal> {
+    match (method, endpoint) {
+        ("OPTIONS", _) => Ok(Answer::json(200, &serde_json::json!({}))),
+        ("GET" | "HEAD", Endpoint::Readyz) => Ok(health::readyz(app).await),
+        ("GET" | "HEAD", _) => Ok(health::healthz()),
+        _ => Err(Refusal::method_not_allowed(method)),
+    }
+}
+
+/// The signed internal routes.
+async fn inside<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let (path, query) = (target.path.as_str(), target.query.as_str());
+    match endpoint {
+        Endpoint::Push => {
+            let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
+            let answer = sync::push(app, &push, now_ms).await?;
+            if push.document.is_some() {
+                *after = After::PutCopies;
+            }
+            Ok(answer)
+        }
+        Endpoint::Command => {
+            let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
+            sync::command(app, &command, now_ms).await
+        }
+        _ => {
+            let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;
+            drain::drain(app, &drain, now_ms).await
+        }
+    }
+}
+
+/// The edge's own public routes, their method judged already.
+async fn edge<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let named = &target.named;
+    match endpoint {
+        Endpoint::Jwks | Endpoint::PublicKey => {
+            let found = find_fresh(app, named, now_ms).await?;
+            note(after, found.refresh_after);
+            if endpoint == Endpoint::Jwks {
+                return Ok(keys::jwks(
+                    &found.known,
+                    request.header("if-none-match").as_deref(),
+                    target.cached,
+                ));
+            }
+            keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, target.cached)
+        }
+        Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
+        _ => {
+            let fields = body::fields(request).await?;
+            let now_ms = arrived(app);
+            match endpoint {
+                Endpoint::Token => {
+                    login::sign_in(app, named, &fields, &request.client(), Form::Token, now_ms).await
+                }
+                Endpoint::Login => {
+                    login::sign_in(app, named, &fields, &request.client(), Form::Login, now_ms).await
+                }
+                Endpoint::Refresh => refresh::refresh(app, named, &fields, now_ms).await,
+                Endpoint::Verify => validate::verify(app, named, &fields, now_ms).await,
+                Endpoint::Blacklist => logout::blacklist(app, named, &fields, now_ms).await,
+                _ => match Bearer::read(request) {
+                    Bearer::Malformed => Err(Refusal::bad_authorization_header()),
+                    Bearer::Token(token) => logout::logout(app, named, Some(&token), &fields, now_ms).await,
+                    Bearer::None => logout::logout(app, named, None, &fields, now_ms).await,
+                },
+            }
+        }
+    }
+}
+
+/// The time at which a body has arrived. Who holds theirs back must not be judged by the time at which
+/// they began: an attempt's window, a retry window, an `exp` or an age could be stretched at will.
+fn arrived<P: Platform>(app: &App<P>) -> u64 {
+    app.platform.now_ms()
+}
+
+fn published(
+    endpoint: Endpoint,
+    found: &Found,
+    request: &impl Incoming,
+    cached: Cached,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    if endpoint == Endpoint::Jwks {
+        return Ok(keys::jwks(&found.known, request.header("if-none-match").as_deref(), cached));
+    }
+    keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, cached)
+}
+
+async fn validate_route<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let (token, now_ms) = match Bearer::read(request) {
+        Bearer::Token(token) => (token, now_ms),
+        Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
+        Bearer::None => (body::fields(request).await?.token("token")?, arrived(app)),
+    };
+    let found = find_fresh(app, &target.named, now_ms).await?;
+    note(after, found.refresh_after);
+    let mut answer = match validate::validate(app, &found, &target.named, &token, now_ms).await {
+        Ok(answer) => answer,
+        Err(refusal) => Answer::refusal(&refusal),
+    };
+    answer.set("Wardgate-State-Age", state_age(app, now_ms));
+    Ok(answer)
+}
+
+fn note(after: &mut After, refresh_after: bool) {
+    if refresh_after {
+        *after = After::ReadFeed;
+    }
+}
+
+/// The age of what is known, in seconds with one decimal.
+fn state_age<P: Platform>(app: &App<P>, now_ms: u64) -> String {
+    let tenths = app.knowledge.borrow().age_ms(now_ms).unwrap_or(0) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// What every answer has in common.
+fn finish<S>(
+    mut response: Response<S>,
+    route: Option<&Route>,
+    method: &str,
+    request_id: &str,
+) -> Response<S> {
+    // RFC 9110, section 15.5.6: a 405 has `Allow`, on every route.
+    let told = |route: &&Route| route.door != Door::EdgeBare || response.status == 405 || method == "OPTIONS";
+    if let Some(route) = route.filter(told)
+        && response.header("allow").is_none()
+    {
+        response.set("Allow", route.allow.to_owned());
+    }
+    if response.header("cache-control").is_none() {
+        response.set("Cache-Control", String::from("no-store"));
+    }
+    if response.header("x-request-id").is_none() {
+        response.set("X-Request-Id", request_id.to_owned());
+    }
+    if method == "HEAD" {
+        response.body = Body::Empty;
+    }
+    response
+}
+
+/// What the synchronous export serves: `validate` by Bearer, keys and liveness, where neither storage
+/// nor cryptography is needed. `None` sends the request on the ordinary way.
+pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Handled<Infallible>> {
+    let (method, url) = (request.method(), request.url());
+    let settings = app.settings().ok()?;
+    let now_ms = app.platform.now_ms();
+    let target = target(settings, request, &url, String::new())?;
+    let (answer, refresh_after) = match (method.as_str(), endpoint(settings.role, &target.path)?) {
+        ("POST", Endpoint::Validate) => {
+            let Bearer::Token(token) = Bearer::read(request) else { return None };
+            let validated = validate::validate_now(app, &target.named, &token, now_ms)?;
+            let mut answer = validated.answer;
+            answer.set("Wardgate-State-Age", state_age(app, now_ms));
+            (answer, validated.refresh_after)
+        }
+        ("GET", endpoint @ (Endpoint::Jwks | Endpoint::PublicKey)) => {
+            let found = find_now(app, &target.named, now_ms)?.ok()?;
+            (published(endpoint, &found, request, target.cached, now_ms).ok()?, found.refresh_after)
+        }
+        ("GET", Endpoint::Healthz) => (health::healthz(), false),
+        _ => return None,
+    };
+    let request_id = request_id(app, request);
+    let response = finish(answer.into_stream(), None, &method, &request_id);
+    let after = if refresh_after { After::ReadFeed } else { After::Nothing };
+    Some(Handled { response, after })
+}

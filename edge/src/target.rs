@@ -1,0 +1,174 @@
+//! Where a request goes: its tenant's name, its path without prefix, its credential. Nothing is
+//! believed yet.
+
+use shared::ids::Slug;
+use shared::limits::REQUEST_ID_BYTES;
+use shared::refusal::Refusal;
+
+use crate::http::Incoming;
+use crate::keys::Cached;
+use crate::platform::Platform;
+use crate::route::{Endpoint, endpoint};
+use crate::settings::{Role, Settings};
+use crate::tenants::Named;
+use crate::{App, network};
+
+/// A credential as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// No `Authorization`, or one of another scheme.
+    None,
+    /// Bearer, but not of two parts.
+    Malformed,
+    /// A token, not verified.
+    Token(String),
+}
+
+impl Bearer {
+    /// Reads `Authorization`: the scheme without case, fields split on any blanks.
+    pub fn read(request: &impl Incoming) -> Self {
+        let header = request.header("authorization").unwrap_or_default();
+        let mut fields = header.split_ascii_whitespace();
+        match (fields.next(), fields.next(), fields.next()) {
+            (Some(scheme), _, _) if !scheme.eq_ignore_ascii_case("bearer") => Self::None,
+            (None, _, _) => Self::None,
+            (Some(_), Some(token), None) => Self::Token(token.to_owned()),
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// A request's place: its tenant's name, its path without prefix, and what answers refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How it names its tenant.
+    pub named: Named,
+    /// Whether the tenant stands in the URL.
+    pub cached: Cached,
+    /// The path without `/t/<slug>`.
+    pub path: String,
+    /// The query without `?`.
+    pub query: String,
+    /// The matched origin and the stripped prefix: every absolute URL in an answer starts with it.
+    pub base: String,
+    /// The client's request id if it is one, else ours.
+    pub request_id: String,
+}
+
+/// The parts of an absolute URL that a route is chosen by.
+struct Parts<'a> {
+    origin: &'a str,
+    host: &'a str,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at_checked(authority_end)?;
+        let origin = url.get(..scheme.len() + 3 + authority_end)?;
+        let target = target.split_once('#').map_or(target, |(before, _)| before);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        Some(Self { origin, host, path: if path.is_empty() { "/" } else { path }, query })
+    }
+}
+
+/// Finds the place of a request.
+///
+/// The host of a tenant first; on shared hosts the prefix `/t/<slug>`, then `X-Tenant`, then the
+/// default tenant. A header that contradicts host or prefix is an unknown tenant.
+pub(crate) fn target(
+    settings: &Settings,
+    request: &impl Incoming,
+    url: &str,
+    request_id: String,
+) -> Option<Target> {
+    let (x_tenant, network) = (request.header("x-tenant"), network::of(&request.client()));
+    let parts = Parts::of(url)?;
+    let host = parts.host.to_ascii_lowercase();
+    let query = parts.query.to_owned();
+    if !settings.shared_hosts.contains(&host) {
+        let named = Named { name: format!("host:{host}"), also_slug: x_tenant, network };
+        let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
+        return Some(Target { named, cached: Cached::ByUrl, path, query, base, request_id });
+    }
+    let prefixed = parts.path.strip_prefix("/t/").and_then(|rest| rest.split_once('/'));
+    let (slug, cached, path, base) = match prefixed {
+        Some((slug, rest)) => {
+            if x_tenant.is_some_and(|header| header != slug) {
+                return None;
+            }
+            (slug.to_owned(), Cached::ByUrl, format!("/{rest}"), format!("{}/t/{slug}", parts.origin))
+        }
+        None => {
+            let slug = x_tenant.or_else(|| settings.default_tenant.clone())?;
+            (slug, Cached::No, parts.path.to_owned(), parts.origin.to_owned())
+        }
+    };
+    // A slug that cannot be one is nobody's; it is not even asked for.
+    let slug = Slug::parse(&slug).ok()?;
+    let named = Named { name: format!("slug:{slug}"), also_slug: None, network };
+    Some(Target { named, cached, path, query, base, request_id })
+}
+
+pub(crate) fn request_id<P: Platform>(app: &App<P>, request: &impl Incoming) -> String {
+    let plain = |id: &String| {
+        (1..=REQUEST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    request.header("x-request-id").filter(plain).unwrap_or_else(|| {
+        let random: [u8; 16] = app.random();
+        format!("{:032x}", u128::from_be_bytes(random))
+    })
+}
+
+pub(crate) fn place<P: Platform>(
+    app: &App<P>,
+    request: &P::Request,
+    url: &str,
+    request_id: String,
+) -> Result<(Endpoint, Target), Refusal> {
+    let path = Parts::of(url).map(|parts| parts.path.to_owned()).unwrap_or_default();
+    let bare = |endpoint| {
+        let named = Named { name: String::new(), also_slug: None, network: String::new() };
+        let query = Parts::of(url).map(|parts| parts.query.to_owned()).unwrap_or_default();
+        let base = String::new();
+        let request_id = request_id.clone();
+        (endpoint, Target { named, cached: Cached::No, path: path.clone(), query, base, request_id })
+    };
+    // Health speaks even where settings are missing, and the inside has no tenant.
+    if let Some(endpoint @ (Endpoint::Healthz | Endpoint::Readyz)) = endpoint(Role::Login, &path) {
+        return Ok(bare(endpoint));
+    }
+    let settings = app.settings()?;
+    let inside = endpoint(settings.role, &path);
+    if let Some(endpoint @ (Endpoint::Push | Endpoint::Command | Endpoint::Drain)) = inside {
+        return Ok(bare(endpoint));
+    }
+    let target = target(settings, request, url, request_id.clone()).ok_or_else(Refusal::not_found)?;
+    let endpoint = endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)?;
+    match endpoint {
+        Endpoint::Push | Endpoint::Command | Endpoint::Drain => Err(Refusal::not_found()),
+        _ => Ok((endpoint, target)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_url_is_safe(url: String) {
+            let _ = Parts::of(&url).map(|parts| (parts.host.len(), parts.query.len()));
+        }
+    }
+}
