@@ -60,7 +60,12 @@ pub async fn refresh<P: Platform>(
         State::Newer => known = renew(app, known.tenant.id).await?,
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
-        State::Renamed => app.knowledge.borrow_mut().forget_name(&named.name),
+        // The name is another tenant's now, and there this token is garbage. If it rotated, a retry
+        // at its own tenant gets the successor.
+        State::Renamed => {
+            app.knowledge.borrow_mut().forget_name(&named.name);
+            return Err(TokenFault::Invalid.at_refresh());
+        }
     }
     let row = read::<P, FamilyRow>(&rows, 3)?.pop();
     let rotated = !read::<P, serde::de::IgnoredAny>(&rows, 1)?.is_empty();

@@ -501,12 +501,14 @@ statements! {
 
     // ---- Drain ---------------------------------------------------------------------------------
 
-    /// Refusals whose minute is over become facts: (minute, most).
+    /// Refusals whose minute is over become facts, unless a whole answer of facts waits already: a
+    /// drain that is lost again and again must not move them all: (minute, most).
     CLOSE_MINUTES = "
         insert into outbox (id, tenant, at, kind, network, name_hash, count)
         select id, tenant, minute, 'sign_in_refused', network, name_hash, count
         from refusals
         where minute < ?1
+          and (select count(*) from (select 1 from outbox limit ?2)) < ?2
         order by minute, id
         limit ?2
         on conflict (id) do nothing";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::ids::SessionId;
 use shared::person::PersonStatus;
 
-use super::fixture::{Actor, World, claims};
+use super::fixture::{Actor, Request, World, claims};
 use crate::session::{FamilyRow, Outcome, Presented, outcome};
 use crate::sql;
 
@@ -326,4 +326,18 @@ proptest! {
         let behind = generation - presented;
         prop_assert_eq!(found, expected(behind, elapsed, window, expired, active, ended, epoch));
     }
+}
+
+#[test]
+fn a_token_at_a_name_that_moved_to_another_tenant_is_garbage() {
+    let (world, acme) = acme();
+    let beta = world.tenant("beta");
+    let tokens = acme.sign_in("ada");
+    let at_host = |path: &str| Request::new("POST", &format!("https://acme.example{path}"));
+    let refresh = |token: &str| world.send(at_host("/api/token/refresh/").json(&json!({"refresh": token})));
+    let second = refresh(&tokens.refresh).expect(200).text("refresh");
+    let moved = "update names set tenant = ?1 where name = 'host:acme.example'";
+    world.memory().db.borrow().execute(moved, [beta.id().to_string()]).unwrap();
+    assert_eq!(refresh(&second).expect(401).text("detail"), "Token is invalid");
+    acme.refresh(&second).expect(200);
 }
