@@ -85,9 +85,12 @@ pub fn start(
     }
     let limit = Duration::from_secs(10);
     let mut started = launch(&place, state, port, keep);
-    // After a kill, the children of the old server hold its shared memory for a moment.
+    // After a kill, the children of the old server hold its shared memory for a moment, and the
+    // server itself is there until somebody has taken note of its end.
     let _ = until(limit, || {
-        let again = started.is_err() && log_tail(&state.log_path("postgres")).contains("is still in use");
+        let log = log_tail(&state.log_path("postgres"));
+        let lingers = log.contains("is still in use") || log.contains("\"postmaster.pid\" already exists");
+        let again = started.is_err() && lingers;
         if again {
             started = launch(&place, state, port, keep);
         }
