@@ -28,10 +28,6 @@ impl Database {
         let mut connection = PgConnection::connect(url).await.expect("a PostgreSQL that answers");
         let create = AssertSqlSafe(format!("create database {name}"));
         sqlx::query(create).execute(&mut connection).await.expect("a database of our own");
-        // Servers of tests answer a commit before it is written, so that a killed one would forget what it
-        // has confirmed. A test that kills its server is about everything else.
-        let keep = AssertSqlSafe(format!("alter database {name} set synchronous_commit = on"));
-        sqlx::query(keep).execute(&mut connection).await.expect("a database that keeps its word");
         Self { server: server.to_owned(), name }
     }
 

@@ -38,7 +38,8 @@ const ROOT_FOLDER: &str = "/var/lib/wardgate-dev";
 pub enum Durability {
     /// Nothing.
     Kept,
-    /// Everything: tests throw it away anyway, and are three times as fast.
+    /// Everything, when the machine falls over; nothing, when the server alone is killed. Tests throw it
+    /// away anyway.
     Thrown,
 }
 
@@ -109,7 +110,9 @@ fn launch(place: &Place, state: &State, port: u16, keep: Durability) -> Result<R
         command.args(["-c", setting]);
     }
     if keep == Durability::Thrown {
-        for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
+        // A commit is answered when it is written all the same: a test kills the server and asks
+        // afterwards for what it had confirmed.
+        for setting in ["fsync=off", "full_page_writes=off"] {
             command.args(["-c", setting]);
         }
     }
