@@ -1,6 +1,6 @@
 //! Access tokens: made after a sign-in or refresh, and judged wherever one is presented.
 
-use shared::claims::{AccessClaims, Audience, Expected};
+use shared::claims::{AccessClaims, Audience, Expected, UserIdClaim};
 use shared::ids::{SessionId, UserId};
 use shared::jws::Jws;
 use shared::limits::UNKNOWN_KID_MS;
@@ -17,6 +17,8 @@ use crate::verified::Access;
 pub struct Subject {
     /// The person.
     pub user: UserId,
+    /// The person's id as `user_id` has it.
+    pub user_id: UserIdClaim,
     /// The session.
     pub sid: SessionId,
     /// The person's access epoch.
@@ -50,7 +52,7 @@ pub async fn issue<P: Platform>(
         exp: iat.saturating_add(ttl),
         iat,
         jti: format!("{:032x}", u128::from_be_bytes(jti)).into(),
-        user_id: subject.user.to_string().into(),
+        user_id: subject.user_id,
         sub: subject.user,
         iss: tenant.issuer.as_str().into(),
         tenant: tenant.id,
@@ -196,7 +198,7 @@ async fn verify<P: Platform>(
         tenant: tenant.id,
         revision: tenant.revision(),
         sub: claims.sub,
-        user_id: claims.user_id.into_owned(),
+        user_id: claims.user_id,
         sid: claims.sid,
         epoch: claims.epoch,
         roles: claims.roles,

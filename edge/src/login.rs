@@ -345,6 +345,7 @@ pub async fn tokens<P: Platform>(
     let roles = list(row.roles.as_deref());
     let subject = Subject {
         user: row.user,
+        user_id: row.user_id(known.tenant.user_id),
         sid,
         epoch: row.access_epoch.unwrap_or(0),
         roles: roles.clone(),
@@ -353,7 +354,9 @@ pub async fn tokens<P: Platform>(
     };
     let access = issue(app, known, subject, now_ms).await?;
     let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
-    let refresh = key.sign(&row.refresh(sid), &known.tenant.issuer).map_err(|_| Refusal::internal())?;
+    let refresh = key
+        .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)
+        .map_err(|_| Refusal::internal())?;
     Ok((access, refresh, roles))
 }
 

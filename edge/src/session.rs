@@ -4,6 +4,7 @@
 //! to one table, so they cannot drift apart.
 
 use serde::Deserialize;
+use shared::claims::{UserIdClaim, UserIdForm};
 use shared::ids::{SessionId, UserId};
 use shared::refusal::TokenFault;
 use shared::token::Refresh;
@@ -41,6 +42,8 @@ pub struct FamilyRow {
     pub password_epoch: Option<i64>,
     /// The person's role names, as JSON.
     pub roles: Option<String>,
+    /// The id that the old service gave the person.
+    pub legacy_id: Option<String>,
 }
 
 /// A presented refresh token, with what this call did.
@@ -98,13 +101,23 @@ impl FamilyRow {
         now.saturating_sub(self.rotated_at).max(0)
     }
 
+    /// The person's id as the tenant's `user_id` claim has it.
+    #[must_use]
+    pub fn user_id(&self, form: UserIdForm) -> UserIdClaim {
+        match &self.legacy_id {
+            Some(id) if form != UserIdForm::Uuid => UserIdClaim::written(id, form),
+            _ => UserIdClaim::Text(self.user.to_string()),
+        }
+    }
+
     /// What the refresh token of the current generation says.
     #[must_use]
-    pub fn refresh(&self, sid: SessionId) -> Refresh {
+    pub fn refresh(&self, sid: SessionId, form: UserIdForm) -> Refresh {
         Refresh {
             sid,
             generation: self.generation,
             user: self.user,
+            user_id: self.user_id(form),
             issued_at: self.rotated_at.div_euclid(1000),
             expires_at: self.idle_deadline.min(self.absolute_deadline).div_euclid(1000),
         }

@@ -219,7 +219,8 @@ statements! {
     FAMILY = "
         select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
                f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
-               u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.password_epoch, u.roles
+               u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.password_epoch, u.roles,
+               u.legacy_id
         from families f
         left join users u on u.tenant = f.tenant and u.id = f.user
         where f.id = ?1
@@ -347,10 +348,10 @@ statements! {
     /// (tenant, history, rows, now).
     PUT_USERS = "
         insert into users (tenant, id, history, rev, status, access_epoch, session_epoch,
-                           password_epoch, roles, verifier, changed_at)
+                           password_epoch, roles, verifier, foreign_hash, legacy_id, changed_at)
         select ?1, value ->> 'id', ?2, value ->> 'rev', value ->> 'status', value ->> 'access_epoch',
                value ->> 'session_epoch', value ->> 'password_epoch', value -> 'roles',
-               value ->> 'verifier', ?4
+               value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id', ?4
         from json_each(?3)
         where true
         on conflict (tenant, id) do update
@@ -362,6 +363,8 @@ statements! {
             password_epoch = excluded.password_epoch,
             roles = excluded.roles,
             verifier = excluded.verifier,
+            foreign_hash = excluded.foreign_hash,
+            legacy_id = excluded.legacy_id,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (users.history, users.rev)";
 
@@ -427,7 +430,7 @@ statements! {
     /// (tenant, history, to, stamp, now, most).
     SWEEP_USERS = "
         update users
-        set status = 'deleted', verifier = null, roles = '[]', history = ?2, rev = ?3, changed_at = ?5,
+        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', history = ?2, rev = ?3, changed_at = ?5,
             stamp = ?4
         where tenant = ?1
           and id in (

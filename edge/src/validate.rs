@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::json;
+use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId};
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
@@ -20,7 +21,7 @@ use crate::{App, millis, secs_as_ms, sql};
 #[derive(Serialize)]
 struct ValidOut<'a> {
     valid: bool,
-    user_id: &'a str,
+    user_id: &'a UserIdClaim,
     tenant: TenantId,
     sid: SessionId,
     roles: &'a [String],

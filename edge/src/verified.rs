@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId, UserId};
 
 /// Entries of one generation; two are kept.
@@ -20,7 +21,7 @@ pub struct Access {
     /// The person.
     pub sub: UserId,
     /// The person's id as clients of the old service read it.
-    pub user_id: String,
+    pub user_id: UserIdClaim,
     /// The session.
     pub sid: SessionId,
     /// The access epoch.
@@ -72,7 +73,7 @@ mod tests {
             tenant: TenantId::new(1, [1; 10]),
             revision: (1, 1),
             sub: UserId::new(1, [1; 10]),
-            user_id: String::new(),
+            user_id: UserIdClaim::Integer(1),
             sid: SessionId::new(0, [1; 16]),
             epoch: 0,
             roles: vec![],

@@ -91,6 +91,10 @@ create table users (
   password_epoch integer not null,
   roles text not null,
   verifier text,
+  -- Whether control has to be asked about the password, because another service hashed it.
+  foreign_hash integer not null default 0,
+  -- The id that the old service gave.
+  legacy_id text,
   changed_at integer not null,
   stamp text,
   primary key (tenant, id)

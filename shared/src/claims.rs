@@ -1,8 +1,10 @@
 //! Claims of access tokens: what is issued and what is required of one that arrives.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{SessionId, TenantId, UserId};
 use crate::limits::CLOCK_AHEAD_SECS;
@@ -22,8 +24,7 @@ pub struct AccessClaims<'a> {
     #[serde(borrow)]
     pub jti: Cow<'a, str>,
     /// The person's id as clients of the old service read it.
-    #[serde(borrow)]
-    pub user_id: Cow<'a, str>,
+    pub user_id: UserIdClaim,
     /// The person.
     pub sub: UserId,
     /// The tenant's issuer.
@@ -47,6 +48,66 @@ pub struct AccessClaims<'a> {
     /// Honoured, never issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
+}
+
+/// A person's id as clients read it in `user_id`: the id itself, or the one that the old service gave,
+/// written as it wrote it. Whole numbers and texts; `1` and `"1"` are the same person in two spellings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum UserIdClaim {
+    /// A whole number.
+    Integer(i64),
+    /// A text, never empty.
+    Text(String),
+}
+
+impl UserIdClaim {
+    /// Writes `id` in the form that a tenant has chosen.
+    #[must_use]
+    pub fn written(id: &str, form: UserIdForm) -> Self {
+        match (form, id.parse::<i64>()) {
+            (UserIdForm::Integer, Ok(number)) if number.to_string() == id => Self::Integer(number),
+            _ => Self::Text(id.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for UserIdClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for UserIdClaim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelling {
+            Integer(i64),
+            Text(String),
+        }
+        match Spelling::deserialize(deserializer)? {
+            Spelling::Integer(number) => Ok(Self::Integer(number)),
+            Spelling::Text(text) if text.is_empty() => Err(D::Error::custom("an empty user id")),
+            Spelling::Text(text) => Ok(Self::Text(text)),
+        }
+    }
+}
+
+/// How a tenant's `user_id` claim is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserIdForm {
+    /// The person's id: the same as `sub`.
+    #[default]
+    Uuid,
+    /// The old service's id as a number where it is one.
+    Integer,
+    /// The old service's id as a text.
+    String,
 }
 
 /// `aud` as RFC 7519, section 4.1.3, allows it: one string or several.

@@ -6,12 +6,12 @@
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::fields;
 use crate::identifiers::Identifier;
-use crate::ids::TenantId;
+use crate::ids::{SessionId, TenantId};
 
 /// 32 secret bytes. No `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -96,6 +96,31 @@ pub fn identifier_hash(identifier_key: &Secret, tenant: TenantId, identifier: &I
 #[must_use]
 pub fn attempt_hash(attempt_key: &Secret, tenant: TenantId, name: &str) -> [u8; 32] {
     mac(attempt_key, "attempt/v1", &[tenant.as_bytes(), name.as_bytes()])
+}
+
+/// The keyed hash by which a legacy token's `user_id` leads to a person: the number and its text are
+/// one id.
+#[must_use]
+pub fn legacy_user_hash(identifier_key: &Secret, tenant: TenantId, id: &str) -> [u8; 32] {
+    mac(identifier_key, "legacy-user/v1", &[tenant.as_bytes(), id.as_bytes()])
+}
+
+/// The keyed hash by which an outstanding legacy refresh token leads to a person.
+#[must_use]
+pub fn legacy_token_hash(identifier_key: &Secret, tenant: TenantId, jti: &str) -> [u8; 32] {
+    mac(identifier_key, "legacy-token/v1", &[tenant.as_bytes(), jti.as_bytes()])
+}
+
+/// The family that a legacy refresh token becomes: the same for everybody who presents it. It is a
+/// name, not a secret, so it needs no key and outlives every root.
+#[must_use]
+pub fn legacy_family(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
+    let digest = Sha256::digest(fields::encode("legacy-family/v1", &[tenant.as_bytes(), jti.as_bytes()]));
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(digest) {
+        *to = from;
+    }
+    SessionId::new(shard, name)
 }
 
 #[cfg(test)]

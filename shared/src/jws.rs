@@ -53,14 +53,20 @@ impl<'a> Jws<'a> {
     /// `alg` RS256, a `typ` that is absent or `JWT`, a `kid`, and no `crit`.
     #[must_use]
     pub fn access_key_id(&self) -> Option<String> {
+        self.rs256_key_id().flatten()
+    }
+
+    /// Whether the header is that of a legacy token: as an access token's, but without any `kid`.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        self.rs256_key_id() == Some(None)
+    }
+
+    fn rs256_key_id(&self) -> Option<Option<String>> {
         let bytes = URL_SAFE_NO_PAD.decode(self.header).ok()?;
         let header: Header<'_> = serde_json::from_slice(&bytes).ok()?;
         let typed = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"));
-        if header.alg == "RS256" && typed && header.crit.is_none() {
-            header.kid.map(Cow::into_owned)
-        } else {
-            None
-        }
+        (header.alg == "RS256" && typed && header.crit.is_none()).then(|| header.kid.map(Cow::into_owned))
     }
 
     /// The payload's bytes, if its encoding is canonical.

@@ -126,13 +126,21 @@ pub struct UserRow {
     pub roles: Vec<String>,
     /// The sealed verifier; absent for a person without a password.
     pub verifier: Option<String>,
+    /// Whether the person's password is stored as another service hashed it: control checks it.
+    #[serde(default)]
+    pub foreign: bool,
+    /// The id that the old service gave, where the tenant came from one.
+    #[serde(default)]
+    pub legacy_id: Option<String>,
 }
 
 /// A keyed hash by which a person is found, or its tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentifierRow {
-    /// 32 bytes in base64url; see [`crate::derive::identifier_hash`].
+    /// 32 bytes in base64url: of a user name or address ([`crate::derive::identifier_hash`]), of an old
+    /// service's id ([`crate::derive::legacy_user_hash`]), or of a refresh token of that service that
+    /// is still out ([`crate::derive::legacy_token_hash`]).
     pub hash: String,
     /// Revision of the change.
     pub rev: i64,

@@ -43,6 +43,8 @@ pub enum Tag {
     Command,
     /// Control drains the edge's outbox.
     Drain,
+    /// The edge asks control about a password whose hash is foreign.
+    Password,
     /// The edge forwards a client's request to control; its body streams and has no digest.
     Forward,
 }
@@ -53,6 +55,7 @@ impl Tag {
             Self::Push => "wardgate-push",
             Self::Command => "wardgate-command",
             Self::Drain => "wardgate-drain",
+            Self::Password => "wardgate-password",
             Self::Forward => "wardgate-forward",
         }
     }

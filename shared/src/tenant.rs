@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::claims::UserIdForm;
 use crate::ids::{HostName, KeyId, Slug, TenantId};
 use crate::jwk::PublicKey;
+use crate::legacy::Legacy;
 use crate::settings::Settings;
 
 /// State of a tenant.
@@ -91,6 +93,20 @@ pub struct Tenant {
     pub lookup_root: Root,
     /// A sealed verifier that no password satisfies.
     pub dummy_verifier: String,
+    /// How `user_id` is written.
+    pub user_id: UserIdForm,
+    /// What is still accepted of the service it came from.
+    pub legacy: Option<Legacy>,
+    /// Present while somebody's password is still stored as another service hashed it.
+    pub foreign: Option<Foreign>,
+}
+
+/// Passwords that control checks, because their hashes are not ours (yet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// Unix seconds from which the rest need a reset; without it they are checked until none is left.
+    pub until: Option<u64>,
 }
 
 impl Tenant {
@@ -111,6 +127,12 @@ impl Tenant {
     /// The published keys: next, active and retired.
     pub fn published_keys(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter().filter(|key| key.state != KeyState::Revoked)
+    }
+
+    /// Whether refusals at `now_secs` ask control about passwords that were hashed elsewhere.
+    #[must_use]
+    pub fn asks_about_foreign(&self, now_secs: u64) -> bool {
+        self.foreign.is_some_and(|foreign| foreign.until.is_none_or(|until| now_secs < until))
     }
 
     /// (`history`, `doc_rev`): a reader never goes back to a smaller one.
@@ -154,6 +176,9 @@ pub(crate) mod tests {
             session_roots: vec![],
             lookup_root: Root { version: 1, sealed: String::new() },
             dummy_verifier: String::new(),
+            user_id: UserIdForm::Uuid,
+            legacy: None,
+            foreign: None,
         }
     }
 

@@ -12,7 +12,7 @@ use jwt_compact::alg::{Hs256, Hs256Key};
 use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
 use serde::{Deserialize, Serialize};
 
-use crate::claims::AccessClaims;
+use crate::claims::{AccessClaims, UserIdClaim};
 use crate::derive::{Purpose, Secret, derive};
 use crate::ids::{KeyId, SessionId, TenantId, UserId};
 use crate::jws::Jws;
@@ -47,6 +47,8 @@ pub struct Refresh {
     pub generation: i64,
     /// The person.
     pub user: UserId,
+    /// The person's id as clients of the old service read it; written, never believed.
+    pub user_id: UserIdClaim,
     /// When this generation was made, Unix seconds: the row's `rotated_at`.
     pub issued_at: i64,
     /// The earlier of idle and absolute deadline, Unix seconds.
@@ -57,7 +59,7 @@ pub struct Refresh {
 struct RefreshClaims {
     token_type: String,
     jti: String,
-    user_id: String,
+    user_id: UserIdClaim,
     sub: UserId,
     sid: SessionId,
     tenant: TenantId,
@@ -99,7 +101,7 @@ impl RefreshKey {
         let custom = RefreshClaims {
             token_type: String::from("refresh"),
             jti: format!("{}.{}", refresh.sid, refresh.generation),
-            user_id: refresh.user.to_string(),
+            user_id: refresh.user_id.clone(),
             sub: refresh.user,
             sid: refresh.sid,
             tenant: self.tenant,
@@ -140,6 +142,7 @@ impl RefreshKey {
             sid: custom.sid,
             generation,
             user: custom.sub,
+            user_id: custom.user_id.clone(),
             issued_at: issued_at.timestamp(),
             expires_at: expires_at.timestamp(),
         })
@@ -161,6 +164,7 @@ mod tests {
             sid: SessionId::new(0, [2; 16]),
             generation,
             user: UserId::new(5, [5; 10]),
+            user_id: UserIdClaim::Integer(5),
             issued_at: 1_700_000_000,
             expires_at: 1_700_086_400,
         }

@@ -52,7 +52,7 @@ impl EdgeCall {
             Tag::Push => "/internal/v1/push",
             Tag::Command => "/internal/v1/command",
             Tag::Drain => "/internal/v1/drain",
-            Tag::Forward => panic!("control does not forward"),
+            Tag::Forward | Tag::Password => panic!("control makes no such call"),
         };
         let signing = Signing {
             key: stack.secrets.control_service.clone(),
@@ -112,6 +112,8 @@ pub fn person_push(tenant: TenantId, person: UserId, status: PersonStatus, rev: 
         password_epoch: 0,
         roles: vec![String::from("client")],
         verifier: None,
+        foreign: false,
+        legacy_id: None,
     };
     Push {
         tenant,

@@ -165,6 +165,8 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             password_epoch,
             roles: row.roles,
             verifier,
+            foreign: false,
+            legacy_id: None,
         };
         found.insert(id, user);
     }
@@ -185,6 +187,8 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
         password_epoch: 0,
         roles: Vec::new(),
         verifier: None,
+        foreign: false,
+        legacy_id: None,
     }
 }
 

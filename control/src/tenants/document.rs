@@ -1,6 +1,7 @@
 //! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
 
 use chrono::{DateTime, Utc};
+use shared::claims::UserIdForm;
 use shared::passwords::Verifier;
 use shared::seal::{Context, Kind, NONCE_BYTES, Sealed};
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
@@ -66,6 +67,9 @@ pub async fn build(
         session_roots,
         lookup_root,
         dummy_verifier: dummy(control, id)?,
+        user_id: UserIdForm::Uuid,
+        legacy: None,
+        foreign: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::claims::UserIdClaim;
 use shared::token::{Refresh, RefreshKey};
 
 use crate::scene::{Answer, Scene, call};
@@ -82,7 +83,8 @@ async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
     let key = RefreshKey::new(roots[0].0, &roots[0].1, scene.tenant.id);
     let now = scene.control.clock.now().timestamp();
     let sid = shared::ids::SessionId::new(0, [1; 16]);
-    let refresh = Refresh { sid, generation: 1, user: ada.id, issued_at: now, expires_at: now + 60 };
+    let user_id = UserIdClaim::Text(ada.id.to_string());
+    let refresh = Refresh { sid, generation: 1, user: ada.id, user_id, issued_at: now, expires_at: now + 60 };
     let refresh = key.sign(&refresh, "https://shared.test").unwrap();
     assert_eq!(bearer(&scene, &refresh).await.expect(401).body, not_valid("Token has wrong type"));
 }

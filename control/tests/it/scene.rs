@@ -15,7 +15,7 @@ use control::users::{self, NewUser, Profile, User};
 use control::{http, keys};
 use reqwest::Method;
 use serde_json::Value;
-use shared::claims::AccessClaims;
+use shared::claims::{AccessClaims, UserIdClaim};
 use shared::ids::{SessionId, Slug, UserId};
 use shared::person::PersonStatus;
 use shared::settings::Settings;
@@ -216,7 +216,7 @@ impl Scene {
             exp: now + 300,
             iat: now,
             jti: "0".repeat(32).into(),
-            user_id: user.to_string().into(),
+            user_id: UserIdClaim::Text(user.to_string()),
             sub: user,
             iss: self.tenant.issuer("https://shared.test").into(),
             tenant: self.tenant.id,

@@ -15,6 +15,7 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::claims::UserIdForm;
 use shared::derive::{Purpose, Secret, derive, identifier_hash};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
@@ -139,6 +140,9 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         }],
         lookup_root: Root { version: 1, sealed: seal(id, Kind::LookupRoot, "1", lookup_root(id).expose()) },
         dummy_verifier: seal(id, Kind::Dummy, "", Verifier::dummy([1; 16], [2; 32]).to_phc().as_bytes()),
+        user_id: UserIdForm::Uuid,
+        legacy: None,
+        foreign: None,
     }
 }
 
@@ -590,6 +594,8 @@ impl Actor {
             password_epoch: 0,
             roles: vec!["staff".into()],
             verifier: Some(sealed),
+            foreign: false,
+            legacy_id: None,
         }
     }
 

@@ -1,0 +1,230 @@
+//! Tokens of the service that a tenant came from, which its clients still hold: RS256 JWTs without a
+//! key id, signed by a key that signed for every tenant of that service.
+//!
+//! The key verifies these alone, and these are verified under that key alone. Nothing here makes one.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::claims::UserIdClaim;
+use crate::jwk::PublicKey;
+use crate::limits::CLOCK_AHEAD_SECS;
+use crate::refusal::TokenFault;
+
+/// What a tenant still accepts of its old service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Legacy {
+    /// The old service's public key.
+    pub key: PublicKey,
+    /// Unix seconds from which nothing of it is accepted any more; at most 30 days after the import.
+    pub until: u64,
+    /// What tells this tenant's tokens from its neighbours'. Without one no access token is accepted,
+    /// and a refresh token only if it is on the tenant's list of outstanding ones.
+    pub marker: Option<Marker>,
+}
+
+/// A claim and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marker {
+    /// Name of the claim, at the top level of the payload.
+    pub claim: String,
+    /// The value that it has in this tenant's tokens: a text, a whole number or a truth value, compared
+    /// without conversion.
+    pub value: Value,
+}
+
+/// The two kinds of token that SimpleJWT makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyKind {
+    /// `token_type` is `access`.
+    Access,
+    /// `token_type` is `refresh`.
+    Refresh,
+}
+
+/// What a legacy token says, once its signature has held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegacyToken {
+    /// Which kind it is.
+    pub kind: LegacyKind,
+    /// Whom it speaks of, in the old service's numbering.
+    pub user: UserIdClaim,
+    /// Its id.
+    pub jti: String,
+    /// Unix seconds.
+    pub expires_at: i64,
+    /// Whether the tenant's marker was there. If not, only the list of outstanding tokens can tell.
+    pub marked: bool,
+}
+
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    token_type: Cow<'a, str>,
+    exp: i64,
+    #[serde(default)]
+    iat: Option<i64>,
+    #[serde(default)]
+    nbf: Option<i64>,
+    #[serde(borrow)]
+    jti: Cow<'a, str>,
+    user_id: UserIdClaim,
+}
+
+impl Legacy {
+    /// Reads the payload of a token whose signature held under this key, at `now_secs`.
+    ///
+    /// # Errors
+    /// Invalid: past the date, not these claims, another value of the marker than the tenant's, an
+    /// access token where there is no marker, from the future. Expired, after all of these.
+    pub fn check(&self, payload: &[u8], now_secs: i64) -> Result<LegacyToken, TokenFault> {
+        let claims: Claims<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
+        let kind = match &*claims.token_type {
+            "access" => LegacyKind::Access,
+            "refresh" => LegacyKind::Refresh,
+            _ => return Err(TokenFault::Invalid),
+        };
+        let marked = match &self.marker {
+            Some(marker) => marker.is_in(payload),
+            None => false,
+        };
+        let told = marked || (kind == LegacyKind::Refresh && self.marker.is_none());
+        let ahead = now_secs.saturating_add(CLOCK_AHEAD_SECS);
+        let of_the_future = claims.iat.is_some_and(|iat| iat > ahead);
+        let immature = claims.nbf.is_some_and(|nbf| nbf > now_secs);
+        let over = i64::try_from(self.until).is_ok_and(|until| now_secs >= until);
+        if over || !told || of_the_future || immature || claims.jti.is_empty() {
+            return Err(TokenFault::Invalid);
+        }
+        if claims.exp <= now_secs {
+            return Err(TokenFault::Expired);
+        }
+        Ok(LegacyToken {
+            kind,
+            user: claims.user_id,
+            jti: claims.jti.into_owned(),
+            expires_at: claims.exp,
+            marked,
+        })
+    }
+}
+
+impl Marker {
+    /// Whether the payload has the claim with exactly this value.
+    fn is_in(&self, payload: &[u8]) -> bool {
+        let claims: Result<Map<String, Value>, _> = serde_json::from_slice(payload);
+        claims.is_ok_and(|claims| claims.get(&self.claim) == Some(&self.value))
+    }
+
+    /// Whether a marker like this can tell anything: a name that is not a claim of every token, and a
+    /// value that is text, whole or true or false.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        let common = ["token_type", "exp", "iat", "nbf", "jti", "user_id", "sub"];
+        let plain = match &self.value {
+            Value::String(text) => !text.is_empty(),
+            Value::Number(number) => number.is_i64() || number.is_u64(),
+            Value::Bool(_) => true,
+            Value::Null | Value::Array(_) | Value::Object(_) => false,
+        };
+        plain && !self.claim.is_empty() && !common.contains(&self.claim.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn legacy(marker: Option<Value>) -> Legacy {
+        Legacy {
+            key: PublicKey::parse(&URL_SAFE_NO_PAD.encode([0x81; 256]), "AQAB").unwrap(),
+            until: 2000,
+            marker: marker.map(|value| Marker { claim: "tenant".into(), value }),
+        }
+    }
+
+    fn claims(kind: &str) -> Value {
+        json!({"token_type": kind, "exp": 1500, "iat": 900, "jti": "a1", "user_id": 1, "tenant": "acme"})
+    }
+
+    fn check(legacy: &Legacy, claims: &Value, now: i64) -> Result<LegacyToken, TokenFault> {
+        legacy.check(claims.to_string().as_bytes(), now)
+    }
+
+    #[test]
+    fn the_marker_tells_tenants_apart() {
+        let acme = legacy(Some(json!("acme")));
+        let token = check(&acme, &claims("access"), 1000).unwrap();
+        assert_eq!((token.kind, token.marked), (LegacyKind::Access, true));
+        assert_eq!(token.user.to_string(), "1");
+        for other in [json!("other"), json!(1), json!("Acme"), json!(null), json!(["acme"])] {
+            let mut claims = claims("access");
+            claims["tenant"] = other;
+            assert_eq!(check(&acme, &claims, 1000), Err(TokenFault::Invalid));
+        }
+        assert_eq!(check(&legacy(Some(json!("1"))), &json!({"tenant": 1}), 1000), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn without_a_marker_only_a_refresh_token_is_left_to_the_list() {
+        let unmarked = legacy(None);
+        assert_eq!(check(&unmarked, &claims("access"), 1000), Err(TokenFault::Invalid));
+        assert!(!check(&unmarked, &claims("refresh"), 1000).unwrap().marked);
+    }
+
+    #[test]
+    fn dates() {
+        let acme = legacy(Some(json!("acme")));
+        assert_eq!(check(&acme, &claims("refresh"), 1500), Err(TokenFault::Expired));
+        let mut long = claims("refresh");
+        long["exp"] = json!(9000);
+        assert!(check(&acme, &long, 1999).is_ok());
+        assert_eq!(check(&acme, &long, 2000), Err(TokenFault::Invalid));
+        assert_eq!(check(&acme, &claims("access"), 839), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn other_kinds_and_shapes_are_invalid() {
+        let acme = legacy(Some(json!("acme")));
+        for (name, value) in [
+            ("token_type", json!("sliding")),
+            ("user_id", json!(1.5)),
+            ("user_id", json!(null)),
+            ("user_id", json!("")),
+            ("jti", json!("")),
+            ("exp", json!("1500")),
+        ] {
+            let mut claims = claims("access");
+            claims[name] = value;
+            assert_eq!(check(&acme, &claims, 1000), Err(TokenFault::Invalid), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_marker_must_be_able_to_tell() {
+        let marker = |claim: &str, value: Value| Marker { claim: claim.into(), value };
+        assert!(marker("tenant", json!("acme")).tells());
+        assert!(marker("realm_id", json!(7)).tells());
+        for (claim, value) in
+            [("", json!("a")), ("user_id", json!(1)), ("t", json!(null)), ("t", json!(1.5)), ("t", json!(""))]
+        {
+            assert!(!marker(claim, value.clone()).tells(), "{claim} {value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_safe(payload: Vec<u8>, now: i64) {
+            prop_assert!(legacy(None).check(&payload, now).is_err());
+        }
+    }
+}
