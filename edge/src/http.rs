@@ -31,7 +31,7 @@ pub trait Incoming {
     fn body(&self, limit: usize) -> impl Future<Output = Result<Vec<u8>, BodyError>>;
 }
 
-/// A request to control, whose body is the client's.
+/// A request to control. Its body goes beside it: the client's, or a message of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// The method.
@@ -43,7 +43,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether the client's body goes with it. Fetch refuses one with these methods, and nothing reads it
+    /// Whether a body goes with it. Fetch refuses one with these methods, and nothing reads it
     /// there (RFC 9110, section 9.3.1).
     #[must_use]
     pub fn carries_body(&self) -> bool {

@@ -31,6 +31,7 @@ pub mod keys;
 pub mod login;
 pub mod logout;
 pub mod network;
+pub mod password;
 pub mod platform;
 pub mod refresh;
 pub mod route;

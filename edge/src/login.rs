@@ -6,16 +6,15 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
-use shared::ids::{EventId, SessionId, UserId};
+use shared::ids::{EventId, SessionId};
 use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, FAMILIES, OUTBOX_FAILURES};
-use shared::passwords::Password;
 use shared::push::IdentifierRow;
 use shared::refusal::Refusal;
-use shared::seal::Sealed;
 
 use crate::access::{Subject, issue};
 use crate::body::Fields;
 use crate::http::Answer;
+use crate::password::{UserRow, is_right};
 use crate::platform::{Limit, Platform, read};
 use crate::session::FamilyRow;
 use crate::sql::Statement;
@@ -56,14 +55,6 @@ struct WindowRow {
     window_start: i64,
 }
 
-#[derive(Deserialize)]
-struct UserRow {
-    id: UserId,
-    status: String,
-    session_epoch: i64,
-    verifier: Option<String>,
-}
-
 /// What the first batch found.
 struct Reserved {
     known: Rc<Known>,
@@ -78,7 +69,8 @@ struct Reserved {
 /// 2. The limits by network and by name, before storage and any hash: 429.
 /// 3. One batch: the try is counted (429 over the limit), the person looked up, the tenant's state
 ///    read (a newer document is read and the batch done again).
-/// 4. One hash, whatever was found.
+/// 4. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
+///    right one of our own are asked about at control besides: 503 where it does not answer.
 /// 5. One batch: the family, if person and tenant are still as before the hash; else 401, the same
 ///    for every reason.
 /// 6. The tokens.
@@ -98,13 +90,14 @@ pub async fn sign_in<P: Platform>(
     let network = network::of(client);
     admit(app, &known, &network, &name).await?;
     let reserved = reserve(app, named, known, &name, now_ms).await?;
-    let user = check_password(app, &reserved, &typed)?;
-    let Some(user) = user else {
+    // A try stays counted where control does not answer: else an outage would be free guesses.
+    let right = is_right(app, &reserved.known, reserved.user.as_ref(), &typed, now_ms).await?;
+    let Some(user) = reserved.user.as_ref().filter(|_| right) else {
         record_refusal(app, &reserved, &network, now_ms).await?;
         return Err(Refusal::no_active_account());
     };
     let sid = app.session_id(reserved.known.tenant.shard());
-    let row = open_family(app, named, &reserved, &user, sid, &network, now_ms).await?;
+    let row = open_family(app, named, &reserved, user, sid, &network, now_ms).await?;
     answer(app, &reserved.known, sid, &row, form, now_ms).await
 }
 
@@ -198,33 +191,6 @@ fn reserved<P: Platform>(
     };
     let user = read::<P, UserRow>(rows, 2)?.pop();
     Ok(Reserved { known, hashes, window_start: counted.window_start, user })
-}
-
-/// One hash, whatever was found: nobody, no password, a password that cannot be one, not active.
-fn check_password<P: Platform>(
-    app: &App<P>,
-    reserved: &Reserved,
-    typed: &str,
-) -> Result<Option<UserRow>, Refusal> {
-    let settings = app.settings()?;
-    let stored = reserved.user.as_ref().and_then(|user| {
-        let sealed = Sealed::parse(user.verifier.as_deref()?).ok()?;
-        Some((sealed, user.id.to_string()))
-    });
-    let opened = stored.as_ref().map(|(sealed, id)| (sealed, id.as_str()));
-    let verifier = reserved.known.verifier(opened, settings).map_err(|_| Refusal::unavailable())?;
-    let (password, possible) = match Password::parse(typed) {
-        Ok(password) => (password, true),
-        Err(_) => (Password::placeholder(), false),
-    };
-    let matched = app.with_workspace(|workspace| workspace.verify(&password, &verifier));
-    let user = reserved.user.as_ref().filter(|user| matched && possible && user.status == "active");
-    Ok(user.map(|user| UserRow {
-        id: user.id,
-        status: user.status.clone(),
-        session_epoch: user.session_epoch,
-        verifier: None,
-    }))
 }
 
 async fn record_refusal<P: Platform>(

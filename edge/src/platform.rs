@@ -115,7 +115,7 @@ pub trait Limiter {
 #[error("control is not reachable")]
 pub struct UpstreamError;
 
-/// Control, for what is forwarded.
+/// Control.
 pub trait Upstream {
     /// A client's request.
     type Request: Incoming;
@@ -127,6 +127,13 @@ pub trait Upstream {
         outgoing: Outgoing,
         request: Self::Request,
     ) -> impl Future<Output = Result<Response<Self::Stream>, UpstreamError>>;
+    /// Sends a small message of our own. The body of a 200 that arrived whole within seconds; everything
+    /// else is no answer.
+    fn ask(
+        &self,
+        outgoing: Outgoing,
+        message: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<u8>, UpstreamError>>;
 }
 
 /// Everything the edge needs of the world.

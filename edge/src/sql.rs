@@ -137,7 +137,7 @@ statements! {
 
     /// The person behind an identifier: (tenant, hash).
     USER_BY_IDENTIFIER = "
-        select u.id, u.status, u.session_epoch, u.verifier
+        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash
         from identifiers i
         join users u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash = ?2";

@@ -1,12 +1,13 @@
-//! Control, for what is forwarded.
+//! Control: what is forwarded to it, and what it is asked.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use worker::Delay;
 use worker::js_sys::futures::JsFuture;
-use worker::js_sys::{Array, global, try_iter};
+use worker::js_sys::{Array, ArrayBuffer, Uint8Array, global, try_iter};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{
     AbortController, Headers, ReadableStream, RequestInit, RequestRedirect, Response as JsResponse,
@@ -21,6 +22,8 @@ use crate::platform::{Upstream, UpstreamError};
 /// How long control may think before its first byte. A stalled control must not hold its callers
 /// for as long as they hold on.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take over a question, answer included: some person waits at a sign-in form.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Upstream for Cloudflare {
     type Request = ClientRequest;
@@ -31,29 +34,63 @@ impl Upstream for Cloudflare {
         outgoing: Outgoing,
         request: ClientRequest,
     ) -> Result<Response<ReadableStream>, UpstreamError> {
-        let answered = exchange(&outgoing, &request).await;
-        answered.and_then(|response| read(&response)).map_err(|error| {
-            log::error("control did not answer", &format!("{error:?}"));
-            UpstreamError
-        })
+        let exchange = async {
+            let (abort, init) = prepare(&outgoing)?;
+            if outgoing.carries_body() {
+                // The runtime's own stream passes through without touching our memory.
+                init.set_body_opt_readable_stream(request.0.body().as_ref());
+            }
+            read(&within(PATIENCE, &abort, fetch(&outgoing, &init)).await?)
+        };
+        exchange.await.map_err(|error| silent(&error))
+    }
+
+    async fn ask(&self, outgoing: Outgoing, message: Vec<u8>) -> Result<Vec<u8>, UpstreamError> {
+        let exchange = async {
+            let (abort, init) = prepare(&outgoing)?;
+            init.set_body_opt_u8_array(Some(&Uint8Array::from(message.as_slice())));
+            within(ANSWER_PATIENCE, &abort, async {
+                let response = fetch(&outgoing, &init).await?;
+                if response.status() != 200 {
+                    return Err(JsValue::from_str(&format!("status {}", response.status())));
+                }
+                let body: ArrayBuffer = JsFuture::from(response.array_buffer()?).await?.dyn_into()?;
+                Ok(Uint8Array::new(&body).to_vec())
+            })
+            .await
+        };
+        exchange.await.map_err(|error| silent(&error))
     }
 }
 
-async fn exchange(outgoing: &Outgoing, request: &ClientRequest) -> Result<JsResponse, JsValue> {
+fn silent(error: &JsValue) -> UpstreamError {
+    log::error("control did not answer", &format!("{error:?}"));
+    UpstreamError
+}
+
+/// A request without its body, and what aborts it.
+fn prepare(outgoing: &Outgoing) -> Result<(AbortController, RequestInit), JsValue> {
     let abort = AbortController::new()?;
     let init = RequestInit::new();
     init.set_method(&outgoing.method);
     init.set_headers_headers(&headers(outgoing)?);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(Some(&abort.signal()));
-    if outgoing.carries_body() {
-        // The runtime's own stream passes through without touching our memory.
-        init.set_body_opt_readable_stream(request.0.body().as_ref());
-    }
+    Ok((abort, init))
+}
+
+async fn fetch(outgoing: &Outgoing, init: &RequestInit) -> Result<JsResponse, JsValue> {
     let scope: WorkerGlobalScope = global().unchecked_into();
-    let fetched = JsFuture::from(scope.fetch_with_str_and_init(&outgoing.url, &init));
-    match select(fetched, Delay::from(PATIENCE)).await {
-        Either::Left((response, _)) => Ok(response?.unchecked_into()),
+    Ok(JsFuture::from(scope.fetch_with_str_and_init(&outgoing.url, init)).await?.unchecked_into())
+}
+
+async fn within<T>(
+    patience: Duration,
+    abort: &AbortController,
+    answer: impl Future<Output = Result<T, JsValue>>,
+) -> Result<T, JsValue> {
+    match select(pin!(answer), Delay::from(patience)).await {
+        Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => {
             abort.abort();
             Err(JsValue::from_str("no answer in time"))

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::claims::UserIdForm;
 use shared::derive::{Purpose, Secret, derive, identifier_hash};
+use shared::foreign::{PasswordIn, PasswordOut};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
 use shared::jwk::PublicKey;
@@ -25,7 +26,7 @@ use shared::person::PersonStatus;
 use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::settings::Settings as TenantSettings;
-use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest};
+use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
 
 use crate::App;
@@ -168,6 +169,12 @@ pub struct Memory {
     pub limited: Cell<Option<Limit>>,
     pub control_down: Cell<bool>,
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
+    /// Passwords whose hashes control has.
+    pub foreign: RefCell<HashMap<UserId, String>>,
+    /// What control answers in place of the truth about a password.
+    pub control_says: RefCell<Option<String>>,
+    /// Questions about passwords that reached control, signed as they must be.
+    pub asked: RefCell<Vec<PasswordIn>>,
     /// Runs in the middle of a batch's round trip: what commits while a request waits.
     pub meanwhile: RefCell<Option<Meanwhile>>,
     /// Runs while a signature is checked: what other requests of the isolate do meanwhile.
@@ -191,6 +198,9 @@ impl Memory {
             limited: Cell::new(None),
             control_down: Cell::new(false),
             forwarded: RefCell::default(),
+            foreign: RefCell::default(),
+            control_says: RefCell::default(),
+            asked: RefCell::default(),
             meanwhile: RefCell::new(None),
             while_verifying: RefCell::new(None),
             entropy: Cell::new(1),
@@ -347,6 +357,32 @@ impl Upstream for Memory {
             [("Content-Type", "application/json"), ("Connection", "close"), ("Wardgate-Inside", "1")];
         let headers = headers.map(|(name, value)| (name.into(), value.to_owned())).to_vec();
         Ok(Response { status: 200, headers, body: Body::Stream("{}".into()) })
+    }
+    async fn ask(&self, outgoing: Outgoing, message: Vec<u8>) -> Result<Vec<u8>, UpstreamError> {
+        if self.control_down.get() {
+            return Err(UpstreamError);
+        }
+        assert_eq!(outgoing.url, format!("http://control.example{}", shared::foreign::PATH));
+        let header = |name| outgoing.headers.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
+        let digest = content_digest(&message);
+        let signed = Message {
+            method: &outgoing.method,
+            authority: "control.example",
+            path: shared::foreign::PATH,
+            query: "",
+            content_digest: Some(&digest),
+            headers: &[],
+        };
+        let (input, signature) = (header("signature-input"), header("signature"));
+        let now = self.service_now_secs();
+        verify(&[edge_service_peer()], Tag::Password, &signed, input, signature, now).unwrap();
+        assert_eq!(header("content-digest"), digest);
+        let question: PasswordIn = serde_json::from_slice(&message).unwrap();
+        let foreign = self.foreign.borrow();
+        let matched = question.user.and_then(|user| foreign.get(&user)) == Some(&question.password);
+        self.asked.borrow_mut().push(question);
+        let truth = serde_json::to_string(&PasswordOut { matched }).unwrap();
+        Ok(self.control_says.borrow().clone().unwrap_or(truth).into_bytes())
     }
 }
 

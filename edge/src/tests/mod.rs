@@ -4,6 +4,7 @@
 pub mod fixture;
 
 mod faults;
+mod foreign;
 mod forwarding;
 mod requests;
 mod sessions;

@@ -1,0 +1,122 @@
+//! Whether a typed password is a person's: one hash here whatever happens, and, where a tenant came from
+//! another service, control's word about passwords that were hashed there.
+//!
+//! This is the one place where a sign-in calls control. A right password of our own never does; every
+//! other outcome does alike, so that neither answer nor time tells which it was.
+
+use serde::Deserialize;
+use shared::foreign::{PATH, PasswordIn, PasswordOut};
+use shared::ids::UserId;
+use shared::limits::PASSWORD_BYTES;
+use shared::passwords::Password;
+use shared::refusal::Refusal;
+use shared::seal::Sealed;
+use shared::signature::{Message, Tag, content_digest};
+
+use crate::App;
+use crate::http::Outgoing;
+use crate::platform::Platform;
+use crate::tenants::Known;
+
+/// The person behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
+#[derive(Deserialize)]
+pub struct UserRow {
+    /// Their id.
+    pub id: UserId,
+    /// Their status.
+    pub status: String,
+    /// Raised by whatever ends their sessions.
+    pub session_epoch: i64,
+    verifier: Option<String>,
+    foreign_hash: i64,
+}
+
+impl UserRow {
+    fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
+/// Whether `typed` is the password of `user`, who is active.
+///
+/// 1. One hash, against the person's verifier or the tenant's dummy.
+/// 2. Right: yes. Else, where the tenant still has foreign hashes: control's answer, about nobody
+///    unless the person's hash is one.
+///
+/// # Errors
+/// 503 where a verifier does not open, and where control had to be asked and gave no answer.
+pub async fn is_right<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    user: Option<&UserRow>,
+    typed: &str,
+    now_ms: u64,
+) -> Result<bool, Refusal> {
+    if matches_verifier(app, known, user, typed)? {
+        return Ok(true);
+    }
+    if !known.tenant.asks_about_foreign(now_ms / 1000) {
+        return Ok(false);
+    }
+    let possible = typed.len() <= PASSWORD_BYTES;
+    let foreign = user.filter(|user| possible && user.foreign_hash != 0 && user.is_active());
+    let question = PasswordIn {
+        tenant: known.tenant.id,
+        user: foreign.map(|user| user.id),
+        // Control takes no longer one, and is asked all the same.
+        password: if possible { typed.to_owned() } else { Password::placeholder().expose().to_owned() },
+    };
+    let matched = ask(app, &question).await?;
+    Ok(matched && foreign.is_some())
+}
+
+/// One hash, whatever was found: nobody, no password, a password that cannot be one, not active.
+fn matches_verifier<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    user: Option<&UserRow>,
+    typed: &str,
+) -> Result<bool, Refusal> {
+    let settings = app.settings()?;
+    let stored = user.and_then(|user| {
+        let sealed = Sealed::parse(user.verifier.as_deref()?).ok()?;
+        Some((sealed, user.id.to_string()))
+    });
+    let opened = stored.as_ref().map(|(sealed, id)| (sealed, id.as_str()));
+    let verifier = known.verifier(opened, settings).map_err(|_| Refusal::unavailable())?;
+    let (password, possible) = match Password::parse(typed) {
+        Ok(password) => (password, true),
+        Err(_) => (Password::placeholder(), false),
+    };
+    let matched = app.with_workspace(|workspace| workspace.verify(&password, &verifier));
+    Ok(matched && possible && user.is_some_and(UserRow::is_active))
+}
+
+/// The signed question.
+async fn ask<P: Platform>(app: &App<P>, question: &PasswordIn) -> Result<bool, Refusal> {
+    let settings = app.settings()?;
+    let body = serde_json::to_vec(question).map_err(|_| Refusal::internal())?;
+    let digest = content_digest(&body);
+    let message = Message {
+        method: "POST",
+        authority: &settings.control_authority,
+        path: PATH,
+        query: "",
+        content_digest: Some(&digest),
+        headers: &[],
+    };
+    let signed = settings.service_key.sign(Tag::Password, &message, app.platform.service_now_secs());
+    let outgoing = Outgoing {
+        url: format!("{}{PATH}", settings.control_url),
+        method: String::from("POST"),
+        headers: vec![
+            ("content-type", String::from("application/json")),
+            ("content-digest", digest),
+            ("signature-input", signed.input),
+            ("signature", signed.signature),
+        ],
+    };
+    let answer = app.platform.ask(outgoing, body).await.map_err(|_| Refusal::unavailable())?;
+    let answer: PasswordOut = serde_json::from_slice(&answer).map_err(|_| Refusal::unavailable())?;
+    Ok(answer.matched)
+}
