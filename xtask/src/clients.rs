@@ -1,0 +1,137 @@
+//! Clients that are not ours, for the end-to-end tests: a Python with the packages of a resource
+//! server, Node's packages, and a browser. Only `test` needs them, so only `test` installs them.
+//!
+//! The packages are pinned under `tests/clients`. A browser is not: it is the one that the machine
+//! has, since those that registries ship are built for functions in somebody's cloud, and not for
+//! every processor (docs/decisions/0006-the-machines-own-browser.md).
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{output, run};
+use crate::tools::{digest_of, install_npm, npm_is_current};
+use crate::workspace::Workspace;
+
+/// Names of a browser on PATH, and where macOS keeps applications. The script `wardgate` looks for
+/// the same.
+const BROWSERS: [&str; 6] = [
+    "chromium",
+    "google-chrome",
+    "google-chrome-stable",
+    "chromium-browser",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+
+/// Succeeds in a Python that our packages know and that can make an environment.
+const PROBE: &str =
+    "import sys, venv, ensurepip; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 10))";
+
+/// Where they are.
+pub struct Clients {
+    /// Python with the packages.
+    pub python: PathBuf,
+    /// Chromium or Chrome.
+    pub browser: PathBuf,
+}
+
+impl Clients {
+    /// Adds whatever is missing, but for a Python and a browser, which the machine has to bring.
+    pub fn install(workspace: &Workspace) -> Result<Self> {
+        let (browser, python) = (browser()?, Python::find()?);
+        install_npm(&folder(workspace).join("node"), || Ok(()))?;
+        let python = python.install(workspace)?;
+        Ok(Self { python, browser })
+    }
+}
+
+/// The folder of their programs and pins.
+pub fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("tests/clients")
+}
+
+/// Whether the pinned packages are what is installed.
+pub fn are_current(workspace: &Workspace) -> Result<bool> {
+    let node = npm_is_current(&folder(workspace).join("node"))?;
+    Ok(node && Python::find().is_ok_and(|python| python.is_current(workspace).unwrap_or(false)))
+}
+
+/// Chromium or Chrome, the one of `WARDGATE_CHROMIUM` before any other.
+pub fn browser() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WARDGATE_CHROMIUM").map(PathBuf::from) {
+        anyhow::ensure!(named.is_file(), "WARDGATE_CHROMIUM names no file: {}", named.display());
+        return Ok(named);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let mut places = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.find(|place| place.is_file()).context(
+        "the tests need Chromium or Chrome: `apt-get install chromium` on Debian, `brew install --cask \
+         google-chrome` on macOS, or name one in WARDGATE_CHROMIUM",
+    )
+}
+
+/// A Python of the machine.
+pub struct Python {
+    program: &'static str,
+    /// Its version.
+    pub version: String,
+}
+
+impl Python {
+    /// The first that will do: a `python3` on PATH may be somebody's own, without what Debian's has.
+    pub fn find() -> Result<Self> {
+        for program in ["python3", "/usr/bin/python3"] {
+            if let Ok(version) = output(Command::new(program).args(["-c", PROBE])) {
+                return Ok(Self { program, version: version.trim().to_owned() });
+            }
+        }
+        bail!(
+            "the tests need Python 3.10 or later with its module venv: `apt-get install python3 python3-venv` \
+             on Debian, `brew install python` on macOS"
+        )
+    }
+
+    /// An environment under build/ with exactly what requirements.txt pins.
+    fn install(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let python = environment(workspace).join("bin/python");
+        if self.is_current(workspace)? {
+            return Ok(python);
+        }
+        run(Command::new(self.program).args(["-m", "venv", "--clear"]).arg(environment(workspace)))?;
+        // Wheels alone, for the reason for which npm runs no scripts: a build is code nobody read.
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+            .args(["--require-hashes", "--only-binary", ":all:", "--requirement"])
+            .arg(requirements(workspace)))?;
+        fs::write(stamp(workspace), self.wanted(workspace)?).context("cannot note the installed packages")?;
+        Ok(python)
+    }
+
+    fn is_current(&self, workspace: &Workspace) -> Result<bool> {
+        let wanted = self.wanted(workspace)?;
+        // The environment's Python is a link, which dangles when the machine's was replaced.
+        let lives = environment(workspace).join("bin/python").is_file();
+        Ok(lives && fs::read_to_string(stamp(workspace)).is_ok_and(|noted| noted == wanted))
+    }
+
+    /// Packages hold code that was built for one Python.
+    fn wanted(&self, workspace: &Workspace) -> Result<String> {
+        Ok(format!("{} for Python {}", digest_of(&requirements(workspace))?, self.version))
+    }
+}
+
+fn environment(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("build/python")
+}
+
+fn requirements(workspace: &Workspace) -> PathBuf {
+    folder(workspace).join("python/requirements.txt")
+}
+
+fn stamp(workspace: &Workspace) -> PathBuf {
+    environment(workspace).join(".wardgate-lock")
+}
