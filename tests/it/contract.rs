@@ -86,11 +86,7 @@ impl<'t> Cast<'t> {
         let alice = json!({"password": PASSWORD, "roles": ["root-admin"]});
         let alice = acme.user_with("alice", alice).await;
         let bob = acme.user_with("bob", json!({"password": PASSWORD, "status": "inactive"})).await;
-        let signer = Signer::generate();
-        let path = format!("{}keys/import/", acme.path());
-        let imported = acme.operator.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(201);
-        assert_eq!(imported.text_at("kid"), signer.kid());
-        acme.settle().await;
+        let signer = acme.import_key().await;
         let now = clock::now_secs();
         let mut claims = alice.sign_in().await.claims();
         (claims["iat"], claims["exp"]) = (json!(now - 600), json!(now - 300));

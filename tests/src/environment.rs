@@ -35,6 +35,34 @@ pub fn workerd() -> Command {
     command
 }
 
+/// A Python program of `tests/clients`, with the packages that are pinned there.
+#[must_use]
+pub fn python(program: &str) -> Command {
+    let mut command = Command::new(variable("WARDGATE_TEST_PYTHON"));
+    command.arg(clients().join("python").join(program)).env("PYTHONDONTWRITEBYTECODE", "1");
+    // What somebody's shell says to their own Django must not reach ours.
+    command.env_remove("PYTHONPATH").env_remove("DJANGO_SETTINGS_MODULE");
+    command
+}
+
+/// A Node program of `tests/clients`, with the packages that are pinned there.
+#[must_use]
+pub fn node(program: &str) -> Command {
+    let mut command = Command::new(variable("WARDGATE_TEST_NODE"));
+    command.arg(clients().join("node").join(program));
+    command
+}
+
+/// Chromium or Chrome.
+#[must_use]
+pub fn chromium() -> PathBuf {
+    variable("WARDGATE_TEST_CHROMIUM").into()
+}
+
+fn clients() -> PathBuf {
+    variable("WARDGATE_TEST_CLIENTS").into()
+}
+
 /// The program behind `./wardgate`.
 #[must_use]
 pub fn xtask() -> PathBuf {

@@ -8,6 +8,7 @@
 //! runs one test. Random tests print their seed, and `WARDGATE_TEST_SEED` replays it.
 
 pub mod actors;
+pub mod clients;
 pub mod clock;
 pub mod database;
 pub mod environment;

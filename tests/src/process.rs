@@ -50,6 +50,17 @@ impl Process {
         Self { name: name.to_owned(), child, log, lines }
     }
 
+    /// Tells a program that talks one thing.
+    ///
+    /// # Panics
+    /// Where it has ended, or does not talk.
+    pub fn tell(&mut self, what: &Value) {
+        use std::io::Write as _;
+        let input = self.child.stdin.as_mut().expect("a program that talks");
+        let told = input.write_all(format!("{what}\n").as_bytes());
+        told.unwrap_or_else(|error| panic!("{} does not listen ({error}):\n{}", self.name, self.log_tail()));
+    }
+
     /// The next thing that the program says.
     ///
     /// # Panics
@@ -62,6 +73,12 @@ impl Process {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// What it was started as.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its process id.

@@ -6,10 +6,11 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use shared::ids::TenantId;
 
-use super::{Admin, Person, Way};
+use super::{Admin, Person, Session, Way};
 use crate::http::Http;
+use crate::settings::SHARED_ORIGIN;
 use crate::stack::Stack;
-use crate::verifier::KeySet;
+use crate::verifier::{KeySet, Signer, open};
 use crate::{secrets, seed, wait};
 
 /// How long a commit may take to reach the edge before a test gives up. What is promised of it is
@@ -130,6 +131,55 @@ impl<'s> Tenant<'s> {
     /// Its published keys.
     pub async fn keys(&self) -> KeySet {
         KeySet::of(&self.http.get("/.well-known/jwks.json").await.expect(200).json())
+    }
+
+    /// Where it publishes them, for clients that fetch them themselves.
+    #[must_use]
+    pub fn jwks_url(&self) -> String {
+        format!("{}/.well-known/jwks.json", self.http.base())
+    }
+
+    /// The key that signs, as PEM.
+    pub async fn public_key(&self) -> String {
+        self.http.get("/api/public-key/").await.expect(200).text_at("public_key")
+    }
+
+    /// The issuer of its tokens, while it has no host of its own.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("{SHARED_ORIGIN}/t/{}", self.slug)
+    }
+
+    /// Has the platform import a key that the test has made, to sign what the edge would not.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    pub async fn import_key(&self) -> Signer {
+        let signer = Signer::generate();
+        let path = format!("{}keys/import/", self.path());
+        let imported = self.operator.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(201);
+        assert_eq!(imported.text_at("kid"), signer.kid());
+        // What has reached the edge's database is served a moment later.
+        wait::until("the key to be published", PROPAGATION, async || {
+            self.keys().await.kids().iter().any(|kid| kid == signer.kid()).then_some(())
+        })
+        .await;
+        signer
+    }
+
+    /// Has the platform end the key of a session's token, and gives the session after a refresh: the
+    /// next key signs at once.
+    ///
+    /// # Panics
+    /// Where the old one still signs.
+    pub async fn rotated(&self, session: &Session) -> Session {
+        let ended = open(&session.access).header["kid"].clone();
+        self.revoke_key(ended.as_str().expect("a key id")).await;
+        let refused = async || (session.validate().await.status == 401).then_some(());
+        wait::until("the key to end at the edge", PROPAGATION, refused).await;
+        let session = session.refreshed().await;
+        assert_ne!(open(&session.access).header["kid"], ended);
+        session
     }
 
     /// Has the platform end a signing key at once: the tenant's own administrator may hold a token of

@@ -1,0 +1,77 @@
+//! Libraries that verify tokens: PyJWT and jose, each in a program that says what it finds.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::actors::Tenant;
+use crate::environment;
+use crate::process::{Process, Talk};
+
+/// How long an interpreter may take to start, and a library to fetch the keys.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running library that knows where one tenant publishes its keys.
+pub struct Judge {
+    process: Process,
+    issuer: String,
+}
+
+/// Where a library has the key from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The key set, which the library fetches itself.
+    Jwks,
+    /// `/api/public-key/`, as it was when the library was started.
+    Pem,
+}
+
+/// What a library says of a token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It is good, and has these claims.
+    Good(Value),
+    /// It is not, for the reason that the library names.
+    Refused(String),
+}
+
+impl Judge {
+    /// PyJWT with its `PyJWKClient`.
+    pub async fn pyjwt(tenant: &Tenant<'_>) -> Self {
+        Self::start("pyjwt", environment::python("judge.py"), tenant).await
+    }
+
+    /// jose with its `createRemoteJWKSet`.
+    pub async fn jose(tenant: &Tenant<'_>) -> Self {
+        Self::start("jose", environment::node("judge.mjs"), tenant).await
+    }
+
+    async fn start(name: &str, mut command: Command, tenant: &Tenant<'_>) -> Self {
+        command.arg(tenant.jwks_url()).arg(tenant.public_key().await);
+        Self { process: Process::start(name, command, Talk::Json), issuer: tenant.issuer() }
+    }
+
+    /// The library's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
+    /// Has it verify a token.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub fn verify(&mut self, by: Key, token: &str) -> Verdict {
+        let by = match by {
+            Key::Jwks => "jwks",
+            Key::Pem => "pem",
+        };
+        self.process.tell(&json!({"by": by, "token": token, "issuer": self.issuer}));
+        let said = self.process.said(LIMIT);
+        match said["refused"].as_str() {
+            Some(reason) => Verdict::Refused(reason.to_owned()),
+            None => Verdict::Good(said["claims"].clone()),
+        }
+    }
+}

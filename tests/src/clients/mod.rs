@@ -1,0 +1,11 @@
+//! Clients that are not ours, unmodified, as real programs: what they refuse and take is their word.
+//!
+//! Their programs and pins are in `tests/clients`; `./wardgate test` installs what they need.
+
+mod judge;
+mod resource_server;
+mod tokens;
+
+pub use judge::{Judge, Key, Verdict};
+pub use resource_server::{ResourceServer, Trust};
+pub use tokens::bad as bad_tokens;
