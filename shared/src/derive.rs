@@ -4,9 +4,12 @@
 //! makes a MAC itself, and every MAC input is a list from [`crate::fields`] that begins with its
 //! label.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::fields;
@@ -123,6 +126,18 @@ pub fn legacy_family(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
     SessionId::new(shard, name)
 }
 
+/// The value of `X-CSRFToken` beside the cookies of session `sid`: 43 characters of base64url.
+#[must_use]
+pub fn csrf_value(csrf_key: &Secret, tenant: TenantId, sid: SessionId) -> String {
+    URL_SAFE_NO_PAD.encode(mac(csrf_key, "csrf/v1", &[tenant.as_bytes(), sid.to_string().as_bytes()]))
+}
+
+/// Whether `presented` is that value; it takes as long for a wrong one as for the right one.
+#[must_use]
+pub fn csrf_holds(csrf_key: &Secret, tenant: TenantId, sid: SessionId, presented: &str) -> bool {
+    csrf_value(csrf_key, tenant, sid).as_bytes().ct_eq(presented.as_bytes()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +168,25 @@ mod tests {
         }
         let ada = Identifier::parse("Ada@Example.ORG").unwrap();
         let key = derive(&root, tenant, Purpose::Identifier);
+        let csrf = derive(&root, tenant, Purpose::Csrf);
+        let sid = SessionId::new(3, [7; 16]);
+        assert_eq!(sid.to_string(), vectors["sid"].as_str().unwrap());
+        assert_eq!(csrf_value(&csrf, tenant, sid), vectors["csrf_value"].as_str().unwrap());
         assert_eq!(hex(&identifier_hash(&key, tenant, &ada)), vectors["identifier_hash"].as_str().unwrap());
+    }
+
+    #[test]
+    fn a_csrf_value_is_good_beside_its_own_session_alone() {
+        let tenants = [1, 2].map(|fill| TenantId::new(1, [fill; 10]));
+        let sids = [1, 2].map(|fill| SessionId::new(0, [fill; 16]));
+        let key = Secret::new([1; 32]);
+        let value = csrf_value(&key, tenants[0], sids[0]);
+        assert!(csrf_holds(&key, tenants[0], sids[0], &value));
+        assert!(!csrf_holds(&key, tenants[1], sids[0], &value));
+        assert!(!csrf_holds(&key, tenants[0], sids[1], &value));
+        assert!(!csrf_holds(&Secret::new([2; 32]), tenants[0], sids[0], &value));
+        for bad in ["", &value[1..], &format!("{value}="), &value.to_ascii_lowercase()] {
+            assert!(!csrf_holds(&key, tenants[0], sids[0], bad), "{bad}");
+        }
     }
 }

@@ -30,6 +30,7 @@ pub mod jwk;
 pub mod jws;
 pub mod legacy;
 pub mod limits;
+pub mod origin;
 pub mod passwords;
 pub mod permissions;
 pub mod person;

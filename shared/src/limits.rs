@@ -19,6 +19,14 @@ pub const REQUEST_ID_BYTES: usize = 64;
 /// Longest path segment that is forwarded.
 pub const PATH_SEGMENT_BYTES: usize = 128;
 
+/// Web origins that a tenant may list.
+pub const ORIGINS: usize = 100;
+/// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
+/// is refused by the answer itself at once.
+pub const PREFLIGHT_SECS: u64 = 600;
+/// How often silent renewal moves a session's idle deadline at most, in seconds.
+pub const RENEWAL_SECS: u64 = 3600;
+
 /// How long a service signature may live, in seconds.
 pub const SIGNATURE_SECS: u64 = 60;
 /// How far a client's or service's clock may be ahead of ours, in seconds.

@@ -21,6 +21,8 @@ pub enum Code {
     PasswordChanged,
     /// The tenant is suspended.
     TenantSuspended,
+    /// By cookie, without a listed `Origin` and the session's `X-CSRFToken`.
+    CsrfFailed,
     /// The body is too large.
     TooLarge,
     /// Something that is needed cannot be reached.
@@ -48,6 +50,7 @@ impl Code {
             Self::UserNotFound => "user_not_found",
             Self::PasswordChanged => "password_changed",
             Self::TenantSuspended => "tenant_suspended",
+            Self::CsrfFailed => "csrf_failed",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -158,6 +161,12 @@ impl Refusal {
     #[must_use]
     pub fn tenant_suspended() -> Self {
         Self::new(403, "This tenant is suspended.", Code::TenantSuspended)
+    }
+
+    /// 403: by cookie, without a listed `Origin` and the session's `X-CSRFToken`.
+    #[must_use]
+    pub fn csrf_failed() -> Self {
+        Self::new(403, "CSRF verification failed.", Code::CsrfFailed)
     }
 
     /// 404: a path, tenant or object that is not there.

@@ -2,6 +2,23 @@
 //! reading and the documentation.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::limits::ORIGINS;
+use crate::origin::Origin;
+
+/// Whether a tenant's own hosts know cookies, and what they are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cookies {
+    /// None is read or set.
+    Off,
+    /// `access_token` and `refresh_token`, as in the old service.
+    Plain,
+    /// `__Host-access_token` and `__Host-refresh_token`, which no other host can plant.
+    #[default]
+    Host,
+}
 
 /// A tenant's choices. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +38,10 @@ pub struct Settings {
     pub min_password_length: u64,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
+    /// The web origins whose pages may read answers, and sign in and act by cookie.
+    pub origins: Vec<Origin>,
+    /// Cookies on the tenant's own hosts.
+    pub cookies: Cookies,
 }
 
 impl Default for Settings {
@@ -33,11 +54,13 @@ impl Default for Settings {
             staleness_limit_secs: 900,
             min_password_length: 15,
             key_bits: 2048,
+            origins: vec![],
+            cookies: Cookies::Host,
         }
     }
 }
 
-/// Name, least and greatest value of each setting.
+/// Name, least and greatest value of each setting that is a number.
 pub const BOUNDS: [(&str, u64, u64); 7] = [
     ("access_ttl_secs", 60, crate::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
@@ -61,6 +84,41 @@ impl Settings {
         }
     }
 
+    /// Takes the value of one setting, as JSON has it; [`Self::faults`] judges them all together.
+    ///
+    /// # Errors
+    /// The field and its message: an unknown name, a value of another type, an origin that is none.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
+        match name {
+            "origins" => self.origins = origins(value)?,
+            "cookies" => {
+                self.cookies = Cookies::deserialize(value)
+                    .map_err(|_| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
+            }
+            _ => {
+                let number =
+                    self.number(name).ok_or_else(|| ("settings", format!("Unknown setting \"{name}\".")))?;
+                *number = value
+                    .as_u64()
+                    .ok_or_else(|| ("settings", format!("A valid integer is required for \"{name}\".")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, name: &str) -> Option<&mut u64> {
+        match name {
+            "access_ttl_secs" => Some(&mut self.access_ttl_secs),
+            "idle_secs" => Some(&mut self.idle_secs),
+            "absolute_secs" => Some(&mut self.absolute_secs),
+            "retry_window_secs" => Some(&mut self.retry_window_secs),
+            "staleness_limit_secs" => Some(&mut self.staleness_limit_secs),
+            "min_password_length" => Some(&mut self.min_password_length),
+            "key_bits" => Some(&mut self.key_bits),
+            _ => None,
+        }
+    }
+
     /// Every setting that is out of bounds, with the words for its field.
     #[must_use]
     pub fn faults(&self) -> Vec<(&'static str, String)> {
@@ -79,12 +137,39 @@ impl Settings {
         if ![2048, 3072, 4096].contains(&self.key_bits) {
             faults.push(("key_bits", String::from("Must be 2048, 3072 or 4096.")));
         }
+        if self.origins.len() > ORIGINS {
+            faults.push(("origins", format!("Ensure this field has no more than {ORIGINS} elements.")));
+        }
+        let mut once: Vec<_> = self.origins.iter().collect();
+        once.sort();
+        once.dedup();
+        if once.len() != self.origins.len() {
+            faults.push(("origins", String::from("An origin is named twice.")));
+        }
         faults
     }
 }
 
+/// A list of origins; the first that is none is named by its place.
+fn origins(value: &Value) -> Result<Vec<Origin>, (&'static str, String)> {
+    let Value::Array(items) = value else {
+        return Err(("origins", String::from("Expected a list of items.")));
+    };
+    let parse = |(at, item): (usize, &Value)| {
+        let origin = item.as_str().and_then(|text| Origin::parse(text).ok());
+        origin.ok_or_else(|| {
+            let words = "enter an origin as a browser sends it: https://host or https://host:port in lower \
+                         case, without path; http only for localhost.";
+            ("origins", format!("Item {}: {words}", at + 1))
+        })
+    };
+    items.iter().enumerate().map(parse).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -92,7 +177,7 @@ mod tests {
         assert_eq!(Settings::default().faults(), []);
         let json = serde_json::to_value(Settings::default()).unwrap();
         let names: Vec<_> = BOUNDS.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(json.as_object().unwrap().len(), names.len());
+        assert_eq!(json.as_object().unwrap().len(), names.len() + 2);
         for name in names {
             assert_eq!(json[name], Settings::default().value(name), "{name}");
         }
@@ -109,5 +194,53 @@ mod tests {
         };
         let named: Vec<_> = bad.faults().into_iter().map(|(name, _)| name).collect();
         assert_eq!(named, ["access_ttl_secs", "idle_secs", "key_bits"]);
+    }
+
+    #[test]
+    fn each_setting_is_set_by_its_name_and_a_bad_value_names_its_field() {
+        let mut settings = Settings::default();
+        for (name, least, _) in BOUNDS {
+            settings.set(name, &json!(least)).unwrap();
+            assert_eq!(settings.value(name), least, "{name}");
+        }
+        settings.set("origins", &json!(["https://app.acme.example", "http://localhost:3000"])).unwrap();
+        settings.set("cookies", &json!("plain")).unwrap();
+        assert_eq!((settings.origins.len(), settings.cookies), (2, Cookies::Plain));
+        let good = settings.clone();
+        for (name, value, field) in [
+            ("origins", json!("https://app.acme.example"), "origins"),
+            ("origins", json!(["null"]), "origins"),
+            ("origins", json!(["https://app.acme.example", 5]), "origins"),
+            ("origins", json!(null), "origins"),
+            ("cookies", json!("Host"), "cookies"),
+            ("cookies", json!(true), "cookies"),
+            ("cookies", json!(null), "cookies"),
+            ("idle_secs", json!("60"), "settings"),
+            ("idle_secs", json!(-1), "settings"),
+            ("nothing", json!(1), "settings"),
+        ] {
+            assert_eq!(settings.set(name, &value).unwrap_err().0, field, "{name} {value}");
+        }
+        assert_eq!(settings, good);
+    }
+
+    #[test]
+    fn origins_are_few_and_each_once() {
+        let list = |count: usize| {
+            (0..count).map(|at| Origin::parse(&format!("https://a{at}.example")).unwrap()).collect::<Vec<_>>()
+        };
+        let with = |origins: Vec<Origin>| Settings { origins, ..Settings::default() }.faults();
+        assert_eq!(with(list(ORIGINS)), []);
+        assert_eq!(with(list(ORIGINS + 1))[0].0, "origins");
+        assert_eq!(with([list(1), list(1)].concat())[0].0, "origins");
+    }
+
+    #[test]
+    fn a_document_from_before_has_the_defaults() {
+        let old = json!({"access_ttl_secs": 60});
+        let read: Settings = serde_json::from_value(old).unwrap();
+        assert_eq!((read.cookies, read.origins), (Cookies::Host, vec![]));
+        let text = serde_json::to_value(Settings::default()).unwrap();
+        assert_eq!((&text["cookies"], &text["origins"]), (&json!("host"), &json!([])));
     }
 }

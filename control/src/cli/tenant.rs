@@ -1,6 +1,7 @@
 //! `wardgate tenant`: as the platform's administrators do over the API.
 
 use clap::Subcommand;
+use serde_json::Value;
 use shared::ids::{HostName, Slug};
 use shared::settings::Settings;
 
@@ -9,7 +10,6 @@ use super::show::Show;
 use super::{made_tenant, tenant_named};
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::failure::Failure;
 use crate::tenants::{self, Edit, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};
 
 #[derive(Subcommand)]
@@ -27,7 +27,9 @@ pub(super) enum Command {
         tenant: String,
     },
     /// Change a tenant's name, hosts, issuer, audience or settings.
-    #[command(after_help = "Example:\n  wardgate tenant edit acme --set access_ttl_secs=600")]
+    #[command(after_help = "Examples:
+  wardgate tenant edit acme --set access_ttl_secs=600
+  wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example")]
     Edit(EditArgs),
     /// Stop a tenant: the edge serves its keys, nothing else.
     Suspend {
@@ -213,18 +215,23 @@ fn hosts(texts: &[String]) -> Result<Vec<HostName>, CliError> {
     parsed.map_err(|_| CliError::Refused("hosts are lower-case A-labels without port or final dot".into()))
 }
 
-/// Lays `name=value` over what there is; the document's own type says which names there are.
+/// Lays `name=value` over what there is.
 fn settings(before: Settings, changes: &[String]) -> Result<Settings, CliError> {
-    let mut value = serde_json::to_value(before).map_err(|_| Failure::Unreadable("settings"))?;
+    let mut settings = before;
     for change in changes {
-        let (name, number) =
+        let (name, text) =
             change.split_once('=').ok_or_else(|| CliError::Refused("use --set name=value".into()))?;
-        let number: u64 =
-            number.parse().map_err(|_| CliError::Refused(format!("{name}: a whole number is expected")))?;
-        value[name] = number.into();
+        settings.set(name, &setting(name, text)).map_err(|fault| TenantError::Fields(vec![fault]))?;
     }
-    let settings: Settings =
-        serde_json::from_value(value).map_err(|error| CliError::Refused(error.to_string()))?;
     let faults: Vec<_> = settings.faults();
     if faults.is_empty() { Ok(settings) } else { Err(TenantError::Fields(faults).into()) }
+}
+
+/// A value as JSON: `origins` are separated by commas, `cookies` is a word, all others are numbers.
+fn setting(name: &str, text: &str) -> Value {
+    match name {
+        "origins" => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+        "cookies" => text.into(),
+        _ => text.parse::<u64>().map_or(Value::Null, Value::from),
+    }
 }

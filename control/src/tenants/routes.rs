@@ -96,7 +96,8 @@ pub async fn update(
     }
     let mut edit = patch.edit;
     if let Some(changes) = patch.settings {
-        edit.settings = Some(laid_over(&tenant.settings, changes)?);
+        let settings = laid_over(&tenant.settings, changes);
+        edit.settings = Some(settings.map_err(|(field, message)| Refused(Refusal::field(field, &message)))?);
     }
     tenant = super::edit(&control, &mut tx, &actor, tenant.id, edit).await?;
     tenant = match patch.suspended {
@@ -126,22 +127,13 @@ fn out(control: &Control, tenant: Tenant) -> TenantOut {
     TenantOut::new(tenant, &control.settings.http.shared_origin)
 }
 
-/// The settings with these changes; the document's own type says which names there are.
-fn laid_over(before: &Settings, changes: Map<String, Value>) -> Result<Settings, Refused> {
-    let refuse = |message: &str| Refused(Refusal::field("settings", message));
-    let Ok(Value::Object(mut object)) = serde_json::to_value(before) else {
-        return Err(refuse("Not readable."));
-    };
+/// The settings with these changes. Bounds are judged when the whole tenant is.
+fn laid_over(before: &Settings, changes: Map<String, Value>) -> Result<Settings, (&'static str, String)> {
+    let mut settings = before.clone();
     for (name, value) in changes {
-        if !object.contains_key(&name) {
-            return Err(refuse(&format!("Unknown setting \"{name}\".")));
-        }
-        if !value.is_u64() {
-            return Err(refuse(&format!("A valid integer is required for \"{name}\".")));
-        }
-        object.insert(name, value);
+        settings.set(&name, &value)?;
     }
-    serde_json::from_value(Value::Object(object)).map_err(|_| refuse("Not readable."))
+    Ok(settings)
 }
 
 fn hosts(fields: &mut Fields) -> Option<Vec<HostName>> {
@@ -171,8 +163,8 @@ impl FromFields for Creation {
             fields.choice("isolation", &[("schema", Isolation::Schema), ("shared", Isolation::Shared)]);
         let changes = fields.object("settings").unwrap_or_default();
         let settings = laid_over(&Settings::default(), changes);
-        if let Err(Refused(refusal)) = &settings {
-            fields.fault("settings", refusal.body["settings"][0].as_str().unwrap_or_default());
+        if let Err((field, message)) = &settings {
+            fields.fault(field, message);
         }
         let admin = if fields.has("admin") { read_admin(fields) } else { None };
         let new = NewTenant {

@@ -85,6 +85,16 @@ async fn from_nothing_to_a_person_who_can_sign_in() {
     }
     let keys = cli.run(&["keys", "list", "--tenant", "acme"], "").expect(0).json;
     assert_eq!((&keys[0]["state"], &keys[1]["state"]), (&json!("active"), &json!("next")));
+    let edit = ["tenant", "edit", "acme", "--set", "cookies=plain", "--set"];
+    let listed = cli.run(&[&edit[..], &["origins=https://a.example, http://localhost:3000"]].concat(), "");
+    let settings = &listed.expect(0).json["settings"];
+    assert_eq!(settings["origins"], json!(["https://a.example", "http://localhost:3000"]));
+    assert_eq!((&settings["cookies"], &settings["min_password_length"]), (&json!("plain"), &json!(8)));
+    for bad in ["origins=http://a.example", "cookies=on", "idle_secs=x", "nothing=1"] {
+        cli.run(&["tenant", "edit", "acme", "--set", bad], "").expect(5);
+    }
+    let none = cli.run(&["tenant", "edit", "acme", "--set", "origins="], "").expect(0).json;
+    assert_eq!(none["settings"]["origins"], json!([]));
     let lag = cli.run(&["edges", "status", "--behind"], "").expect(0).json;
     assert_eq!(lag.as_array().unwrap().len(), 2, "nobody pushed yet");
 }

@@ -121,6 +121,29 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     ] {
         ada.patch(&own, change).await.expect(400);
     }
+    let origins = json!(["https://app.acme.example", "http://localhost:3000"]);
+    let web = json!({"settings": {"origins": origins, "cookies": "plain"}});
+    let changed = ada.patch(&own, web).await.expect(200).body;
+    let settings = &changed["settings"];
+    assert_eq!(
+        (&settings["origins"], &settings["cookies"], &settings["access_ttl_secs"]),
+        (&origins, &json!("plain"), &json!(600))
+    );
+    scene.push().await;
+    let at_edge = scene.edge.state().documents[&scene.tenant.id].settings.clone();
+    assert_eq!(serde_json::to_value(&at_edge.origins).unwrap(), origins);
+    assert_eq!(at_edge.cookies, shared::settings::Cookies::Plain);
+    for (bad, field) in [
+        (json!({"origins": ["https://app.acme.example/"]}), "origins"),
+        (json!({"origins": ["null"]}), "origins"),
+        (json!({"origins": ["https://a.example", "https://a.example"]}), "origins"),
+        (json!({"origins": "https://a.example"}), "origins"),
+        (json!({"cookies": "on"}), "cookies"),
+        (json!({"access_ttl_secs": "60"}), "settings"),
+    ] {
+        let refused = ada.patch(&own, json!({"settings": bad})).await.expect(400).body;
+        assert!(refused[field][0].is_string(), "{bad}: {refused}");
+    }
     ada.delete(&own).await.expect(403);
     ada.post(TENANTS, json!({"slug": "x", "name": "x"})).await.expect(403);
     for method in [Method::GET, Method::PATCH, Method::DELETE] {
