@@ -6,6 +6,7 @@
 
 mod attempts;
 mod bad_requests;
+mod browser;
 mod contract;
 mod development;
 mod drain;

@@ -1,7 +1,7 @@
 //! Programs of the stack. They die with the test process, however it ends.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -50,24 +50,37 @@ impl Process {
         Self { name: name.to_owned(), child, log, lines }
     }
 
-    /// Tells a program that talks one thing.
+    /// Tells a program that talks one thing, and gives what it says next.
     ///
     /// # Panics
-    /// Where it has ended, or does not talk.
-    pub fn tell(&mut self, what: &Value) {
-        use std::io::Write as _;
-        let input = self.child.stdin.as_mut().expect("a program that talks");
-        let told = input.write_all(format!("{what}\n").as_bytes());
-        told.unwrap_or_else(|error| panic!("{} does not listen ({error}):\n{}", self.name, self.log_tail()));
+    /// Where it says nothing within `limit`, or has ended.
+    #[track_caller]
+    pub fn ask(&mut self, what: &Value, limit: Duration) -> Value {
+        self.try_ask(what, limit).unwrap_or_else(|| self.silent())
+    }
+
+    /// The same, unless it does not answer.
+    pub fn try_ask(&mut self, what: &Value, limit: Duration) -> Option<Value> {
+        let told = self.child.stdin.as_mut()?.write_all(format!("{what}\n").as_bytes());
+        told.ok().and_then(|()| self.hear(limit))
     }
 
     /// The next thing that the program says.
     ///
     /// # Panics
     /// Where it says nothing within `limit`, or has ended.
+    #[track_caller]
     pub fn said(&mut self, limit: Duration) -> Value {
-        let said = self.lines.as_ref().and_then(|lines| lines.recv_timeout(limit).ok());
-        said.unwrap_or_else(|| panic!("{} said nothing; the end of its log:\n{}", self.name, self.log_tail()))
+        self.hear(limit).unwrap_or_else(|| self.silent())
+    }
+
+    fn hear(&self, limit: Duration) -> Option<Value> {
+        self.lines.as_ref().and_then(|lines| lines.recv_timeout(limit).ok())
+    }
+
+    #[track_caller]
+    fn silent(&self) -> ! {
+        panic!("{} said nothing; the end of its log:\n{}", self.name, self.log_tail())
     }
 
     /// How it ended, if it has.

@@ -67,8 +67,7 @@ impl Judge {
             Key::Jwks => "jwks",
             Key::Pem => "pem",
         };
-        self.process.tell(&json!({"by": by, "token": token, "issuer": self.issuer}));
-        let said = self.process.said(LIMIT);
+        let said = self.process.ask(&json!({"by": by, "token": token, "issuer": self.issuer}), LIMIT);
         match said["refused"].as_str() {
             Some(reason) => Verdict::Refused(reason.to_owned()),
             None => Verdict::Good(said["claims"].clone()),

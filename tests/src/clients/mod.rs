@@ -2,10 +2,12 @@
 //!
 //! Their programs and pins are in `tests/clients`; `./wardgate test` installs what they need.
 
+mod browser;
 mod judge;
 mod resource_server;
 mod tokens;
 
+pub use browser::{Browser, Tab};
 pub use judge::{Judge, Key, Verdict};
 pub use resource_server::{ResourceServer, Trust};
 pub use tokens::bad as bad_tokens;
