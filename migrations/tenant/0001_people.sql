@@ -35,6 +35,8 @@ create table users (
 );
 
 create index users_by_age on users (tenant_id, created_at, id);
+create index users_by_username on users (tenant_id, username, id);
+create index users_by_email on users (tenant_id, coalesce(email, ''), id);
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
 -- kept, the same that the edge looks people up by.

@@ -53,6 +53,10 @@ pub enum Purpose {
     Identifier,
     /// Hashes names for the attempt counter; from the lookup root.
     Attempt,
+    /// Signs the cursors of lists; from the lookup root.
+    Cursor,
+    /// Marks requests that must happen once; from the lookup root.
+    Idempotency,
 }
 
 impl Purpose {
@@ -63,6 +67,8 @@ impl Purpose {
             Self::Device => "wardgate/v1/device",
             Self::Identifier => "wardgate/v1/identifier",
             Self::Attempt => "wardgate/v1/attempt",
+            Self::Cursor => "wardgate/v1/cursor",
+            Self::Idempotency => "wardgate/v1/idempotency",
         }
     }
 }
@@ -159,6 +165,8 @@ mod tests {
             (Purpose::Device, "device"),
             (Purpose::Identifier, "identifier"),
             (Purpose::Attempt, "attempt"),
+            (Purpose::Cursor, "cursor"),
+            (Purpose::Idempotency, "idempotency"),
         ] {
             assert_eq!(
                 hex(derive(&root, tenant, purpose).expose()),

@@ -7,9 +7,12 @@ use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::routes::At;
 use super::{Action, Actor};
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::http::cursor::Position;
+use crate::http::list::Rows;
 use crate::world::{random, unix_ms};
 
 /// Writes that `actor` did `action` to `target`. `details` names fields and states, never values
@@ -137,6 +140,13 @@ pub struct EntryOut {
     details: Value,
 }
 
+impl EntryOut {
+    /// Where it stands in the log.
+    pub(super) fn position(&self) -> Position {
+        Position { key: crate::http::time::text(self.at), id: self.id }
+    }
+}
+
 /// The number of entries.
 ///
 /// # Errors
@@ -148,21 +158,42 @@ pub async fn count(connection: &mut PgConnection) -> Result<i64, Failure> {
     Ok(count)
 }
 
-/// One page of entries, newest first.
+/// Some of the entries.
 ///
 /// # Errors
 /// The database's.
-pub async fn page(connection: &mut PgConnection, limit: i64, offset: i64) -> Result<Vec<EntryOut>, Failure> {
-    let entries = sqlx::query_as!(
-        EntryOut,
-        "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
-         from audit_entries
-         order by at desc, id desc
-         limit $1 offset $2",
-        limit,
-        offset,
-    )
-    .fetch_all(connection)
-    .await?;
+pub async fn page(connection: &mut PgConnection, rows: &Rows<At>) -> Result<Vec<EntryOut>, Failure> {
+    let (at, id) = rows.after();
+    let entries = if rows.order.descending {
+        sqlx::query_as!(
+            EntryOut,
+            "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
+             from audit_entries
+             where (at, id) < (coalesce($1::text::timestamptz, 'infinity'), coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
+             order by at desc, id desc
+             limit $3 offset $4",
+            at,
+            id,
+            rows.limit,
+            rows.offset,
+        )
+        .fetch_all(connection)
+        .await?
+    } else {
+        sqlx::query_as!(
+            EntryOut,
+            "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
+             from audit_entries
+             where (at, id) > (coalesce($1::text::timestamptz, '-infinity'), coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
+             order by at, id
+             limit $3 offset $4",
+            at,
+            id,
+            rows.limit,
+            rows.offset,
+        )
+        .fetch_all(connection)
+        .await?
+    };
     Ok(entries)
 }

@@ -13,7 +13,7 @@ use super::show::Show;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::users::{self, Change, NewUser, Profile, Query, User, UserError, UserOut};
+use crate::users::{self, Change, Matching, NewUser, Profile, User, UserError, UserOut};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -182,8 +182,8 @@ async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -
 
 async fn list(control: &Control, show: Show, tenant: TenantId, page: i64) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant).await?;
-    let query = Query { limit: 100, offset: 100 * (page.max(1) - 1) };
-    let people = users::list(&mut tx, query).await?;
+    let rows = users::filters::in_order(100, 100 * (page.max(1) - 1));
+    let people = users::list(&mut tx, &Matching::default(), &rows).await?;
     let rows: Vec<_> = people.into_iter().map(UserOut::from).collect();
     show.table(&["username", "email", "status", "roles", "id"], &rows, UserOut::line);
     Ok(())

@@ -1,7 +1,9 @@
-//! Reading the fields of a body, with the old service's words for what is wrong. Unknown fields and
-//! fields that are computed are passed over, as the old service did.
+//! Reading the fields of a body or a query, with the old service's words for what is wrong. Unknown
+//! fields of a body, and fields that are computed, are passed over, as the old service did.
 
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// PostgreSQL takes no text that has one.
 const NULL_CHARACTERS: &str = "Null characters are not allowed.";
@@ -10,13 +12,23 @@ const NULL_CHARACTERS: &str = "Null characters are not allowed.";
 pub struct Fields {
     object: Map<String, Value>,
     faults: Vec<(String, Vec<String>)>,
+    asked: Vec<String>,
+}
+
+/// Which moment a date without a time stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfDay {
+    /// The first.
+    Begin,
+    /// The last.
+    End,
 }
 
 impl Fields {
     /// Begins to read an object.
     #[must_use]
     pub fn new(object: Map<String, Value>) -> Self {
-        Self { object, faults: Vec::new() }
+        Self { object, faults: Vec::new(), asked: Vec::new() }
     }
 
     /// What was found so far.
@@ -35,6 +47,17 @@ impl Fields {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.object.contains_key(name)
+    }
+
+    /// Whether anybody has asked for a field of this name, there or not.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.asked.iter().any(|asked| asked == name)
+    }
+
+    fn get(&mut self, name: &str) -> Option<&Value> {
+        self.asked.push(name.to_owned());
+        self.object.get(name)
     }
 
     /// Adds a fault.
@@ -66,7 +89,7 @@ impl Fields {
 
     /// A text that may be absent, exactly as typed: passwords.
     pub fn untrimmed(&mut self, name: &str) -> Option<String> {
-        match self.object.get(name)? {
+        match self.get(name)? {
             Value::String(text) if text.contains('\0') => {
                 self.fault(name, NULL_CHARACTERS);
                 None
@@ -86,7 +109,7 @@ impl Fields {
 
     /// A text that may be taken away: `null` and blank are `Some(None)`.
     pub fn clearable_text(&mut self, name: &str) -> Option<Option<String>> {
-        if self.object.get(name).is_some_and(Value::is_null) {
+        if self.get(name).is_some_and(Value::is_null) {
             return Some(None);
         }
         self.text(name).map(|text| Some(text).filter(|text| !text.is_empty()))
@@ -94,7 +117,7 @@ impl Fields {
 
     /// True or false, in the spellings that forms and JSON have.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
-        let spelled = match self.object.get(name)? {
+        let spelled = match self.get(name)? {
             Value::Bool(value) => return Some(*value),
             Value::Number(number) => number.to_string(),
             Value::String(text) => text.trim().to_ascii_lowercase(),
@@ -123,6 +146,24 @@ impl Fields {
         found
     }
 
+    /// A UUID.
+    pub fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        let parsed = Uuid::try_parse(&self.text(name)?).ok();
+        if parsed.is_none() {
+            self.fault(name, "Must be a valid UUID.");
+        }
+        parsed
+    }
+
+    /// A moment in ISO 8601; without a zone it is UTC, and a date alone is a moment of its day.
+    pub fn moment(&mut self, name: &str, of_day: OfDay) -> Option<DateTime<Utc>> {
+        let parsed = moment(&self.text(name)?, of_day);
+        if parsed.is_none() {
+            self.fault(name, "Enter a valid date/time.");
+        }
+        parsed
+    }
+
     /// A list of texts; a form gives one text, which is a list of one.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let texts = self.any_texts(name)?;
@@ -134,7 +175,7 @@ impl Fields {
     }
 
     fn any_texts(&mut self, name: &str) -> Option<Vec<String>> {
-        match self.object.get(name)? {
+        match self.get(name)? {
             Value::Array(items) => {
                 let texts = items.iter().map(|item| item.as_str().map(|text| text.trim().to_owned()));
                 let texts: Option<Vec<String>> = texts.collect();
@@ -159,7 +200,7 @@ impl Fields {
 
     /// An object within the body.
     pub fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
-        match self.object.get(name)? {
+        match self.get(name)? {
             Value::Object(object) => Some(object.clone()),
             _ => {
                 self.fault(name, "Expected an object.");
@@ -167,6 +208,18 @@ impl Fields {
             }
         }
     }
+}
+
+fn moment(text: &str, of_day: OfDay) -> Option<DateTime<Utc>> {
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        let time = match of_day {
+            OfDay::Begin => NaiveTime::MIN,
+            OfDay::End => NaiveTime::from_hms_micro_opt(23, 59, 59, 999_999)?,
+        };
+        return Some(date.and_time(time).and_utc());
+    }
+    let zoned = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
+    zoned.or_else(|_| text.parse::<NaiveDateTime>().map(|at| at.and_utc())).ok()
 }
 
 #[cfg(test)]
@@ -221,5 +274,20 @@ mod tests {
         assert_eq!(it.texts("e"), Some(vec!["x".into()]));
         assert_eq!((it.clearable_text("f"), it.clearable_text("g")), (Some(None), Some(None)));
         assert!(it.faults().is_empty());
+    }
+
+    #[test]
+    fn moments_and_days() {
+        let mut it = fields(json!({
+            "zoned": "2026-02-03T04:05:06.7+01:00", "plain": "2026-02-03T04:05:06", "day": "2026-02-03",
+            "bad": "2026-02-30", "worse": "yesterday",
+        }));
+        let text = |at: Option<DateTime<Utc>>| at.map(crate::http::time::text).unwrap_or_default();
+        assert_eq!(text(it.moment("zoned", OfDay::Begin)), "2026-02-03T03:05:06.700000Z");
+        assert_eq!(text(it.moment("plain", OfDay::Begin)), "2026-02-03T04:05:06.000000Z");
+        assert_eq!(text(it.moment("day", OfDay::Begin)), "2026-02-03T00:00:00.000000Z");
+        assert_eq!(text(it.moment("day", OfDay::End)), "2026-02-03T23:59:59.999999Z");
+        assert_eq!((it.moment("bad", OfDay::Begin), it.moment("worse", OfDay::End)), (None, None));
+        assert_eq!(it.faults().len(), 2);
     }
 }

@@ -17,18 +17,21 @@ use crate::http::access::{OnTenant, Platform};
 use crate::http::answer::{Refused, created, no_tenant, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
-use crate::http::page::PageOf;
+use crate::http::list::{Asked, Unfiltered};
 use crate::keys::model::KeyRefusal;
 use crate::tenants::{self, Tenant};
 
 /// The tenant's keys by pages, oldest first, with their states.
-pub async fn list(on: OnTenant<KeysRead, PlatformTenantsRead>, page: PageOf) -> Result<Response, Refused> {
+pub async fn list(
+    on: OnTenant<KeysRead, PlatformTenantsRead>,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
     let OnTenant { mut tx, tenant, .. } = on;
     let keys = if tenant.status == Status::Provisioning { vec![] } else { all(&mut tx, &tenant).await? };
     let count = i64::try_from(keys.len()).unwrap_or(0);
-    let from = usize::try_from(page.offset(count)?).unwrap_or(0);
-    let size = usize::try_from(page.limit()).unwrap_or(0);
-    page.answer(count, keys.into_iter().skip(from).take(size).collect())
+    let from = usize::try_from(part.page.offset(count)?).unwrap_or(0);
+    let size = usize::try_from(part.page.limit()).unwrap_or(0);
+    part.page.answer(count, keys.into_iter().skip(from).take(size).collect())
 }
 
 async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused> {

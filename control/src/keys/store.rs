@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use shared::derive::Secret;
+use shared::derive::{Purpose, Secret, derive};
 use shared::ids::KeyId;
 use shared::jwk::PublicKey;
 use shared::settings::Settings;
@@ -292,4 +292,14 @@ pub async fn roots(
         Ok((u32::try_from(version).map_err(|_| Failure::Unreadable("root"))?, root))
     };
     rows.iter().map(|row| open(row.version, &row.wrapped)).collect()
+}
+
+/// The key of one purpose, derived from the tenant's lookup root.
+///
+/// # Errors
+/// As [`roots`].
+pub async fn looked_up_by(control: &Control, tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure> {
+    let roots = roots(control, tx, RootKind::Lookup).await?;
+    let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
+    Ok(derive(root, tx.tenant(), purpose))
 }

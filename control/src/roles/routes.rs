@@ -7,7 +7,7 @@ use shared::permissions::{Permission, ROLES};
 
 use crate::http::access::{Allowed, Authenticated};
 use crate::http::answer::{Refused, ok};
-use crate::http::page::PageOf;
+use crate::http::list::{Asked, Unfiltered};
 
 #[derive(Serialize)]
 struct RoleOut {
@@ -19,7 +19,10 @@ struct RoleOut {
 }
 
 /// The tenant's roles by pages, mightiest first.
-pub async fn list(allowed: Allowed<RolesRead>, page: PageOf) -> Result<Response, Refused> {
+pub async fn list(
+    allowed: Allowed<RolesRead>,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
     let Authenticated { tenant, .. } = allowed.by;
     let shown = |permissions: &[Permission]| {
         let here = permissions.iter().filter(|permission| tenant.is_platform || !permission.is_platform());
@@ -36,9 +39,9 @@ pub async fn list(allowed: Allowed<RolesRead>, page: PageOf) -> Result<Response,
         })
         .collect();
     let count = i64::try_from(roles.len()).unwrap_or(0);
-    let from = usize::try_from(page.offset(count)?).unwrap_or(0);
-    let size = usize::try_from(page.limit()).unwrap_or(0);
-    page.answer(count, roles.into_iter().skip(from).take(size).collect())
+    let from = usize::try_from(part.page.offset(count)?).unwrap_or(0);
+    let size = usize::try_from(part.page.limit()).unwrap_or(0);
+    part.page.answer(count, roles.into_iter().skip(from).take(size).collect())
 }
 
 /// Every permission that a role of this tenant could have.

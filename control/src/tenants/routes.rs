@@ -18,21 +18,21 @@ use crate::http::access::{Allowed, Authenticated, OnTenant, Platform, outranked}
 use crate::http::answer::{Refused, created, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
-use crate::http::page::PageOf;
+use crate::http::list::{Asked, Unfiltered};
 use crate::users::{self, Profile, UserError};
 
 /// Tenants by pages: all for the platform's administrators, one's own for others.
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<TenantRead>,
-    page: PageOf,
+    Asked { part, .. }: Asked<Unfiltered>,
 ) -> Result<Response, Refused> {
     let only =
         if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };
     let Authenticated { mut tx, .. } = allowed.by;
     let count = super::count(&mut tx, only).await?;
-    let tenants = super::list(&mut tx, only, page.limit(), page.offset(count)?).await?;
-    page.answer(count, tenants.into_iter().map(|tenant| out(&control, tenant)).collect())
+    let tenants = super::list(&mut tx, only, part.page.limit(), part.page.offset(count)?).await?;
+    part.page.answer(count, tenants.into_iter().map(|tenant| out(&control, tenant)).collect())
 }
 
 /// A new tenant and its first administrator, as asked for.

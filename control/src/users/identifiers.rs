@@ -1,6 +1,6 @@
 //! By what names a person is found: keyed hashes, one namespace for user names and addresses.
 
-use shared::derive::{Purpose, Secret, derive, identifier_hash};
+use shared::derive::{Purpose, Secret, identifier_hash};
 use shared::identifiers::Identifier;
 use shared::ids::UserId;
 use shared::push::IdentifierRow;
@@ -10,13 +10,11 @@ use super::model::UserError;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::keys::store::{RootKind, roots};
+use crate::keys::store::looked_up_by;
 
 /// The key of the tenant's identifier hashes.
 pub(super) async fn key(control: &Control, tx: &mut TenantTx) -> Result<Secret, Failure> {
-    let roots = roots(control, tx, RootKind::Lookup).await?;
-    let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
-    Ok(derive(root, tx.tenant(), Purpose::Identifier))
+    looked_up_by(control, tx, Purpose::Identifier).await
 }
 
 /// The stored and pushed form of an identifier.

@@ -7,23 +7,29 @@ use shared::permissions::marker::{SessionsEnd, UsersDelete, UsersRead, UsersWrit
 use shared::permissions::{Permission, Permitted as _};
 use shared::person::PersonStatus;
 
-use super::{Change, NewUser, Profile, Query, UserError, UserOut};
+use super::filters::{self, Filters, Matching};
+use super::{Change, NewUser, Profile, UserError, UserOut};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::access::{Allowed, Authenticated, Me, outranked};
 use crate::http::answer::{Refused, created, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
-use crate::http::page::PageOf;
+use crate::http::list::Asked;
 use shared::ids::TenantId;
 
-/// People by pages.
-pub async fn list(allowed: Allowed<UsersRead>, page: PageOf) -> Result<Response, Refused> {
+/// People, by what [`Filters`] can ask for.
+pub async fn list(
+    State(control): State<Control>,
+    allowed: Allowed<UsersRead>,
+    Asked { filters, part }: Asked<Filters>,
+) -> Result<Response, Refused> {
     let Authenticated { mut tx, .. } = allowed.by;
-    let count = super::store::count(&mut tx).await?;
-    let query = Query { limit: page.limit(), offset: page.offset(count)? };
-    let people = super::list(&mut tx, query).await?;
-    page.answer(count, people.into_iter().map(UserOut::from).collect())
+    let matching = Matching::of(&control, &mut tx, filters).await?;
+    let count = filters::count(&mut tx, &matching).await?;
+    let span = part.of(&control, &mut tx, count).await?;
+    let people = super::list(&mut tx, &matching, &span.rows).await?;
+    span.answer(count, people, filters::position, UserOut::from)
 }
 
 /// Makes a person: 201; 400 with all faults at once; 403 for a role at or above one's own rank.
@@ -129,16 +135,16 @@ async fn ranked<T>(
     }
 }
 
+/// The words for a status.
+pub(super) const STATUSES: [(&str, PersonStatus); 4] = [
+    ("active", PersonStatus::Active),
+    ("suspended", PersonStatus::Suspended),
+    ("inactive", PersonStatus::Inactive),
+    ("pending", PersonStatus::Pending),
+];
+
 fn status(fields: &mut Fields) -> Option<PersonStatus> {
-    let by_name = fields.choice(
-        "status",
-        &[
-            ("active", PersonStatus::Active),
-            ("suspended", PersonStatus::Suspended),
-            ("inactive", PersonStatus::Inactive),
-            ("pending", PersonStatus::Pending),
-        ],
-    );
+    let by_name = fields.choice("status", &STATUSES);
     let by_flag = fields
         .boolean("is_active")
         .map(|active| if active { PersonStatus::Active } else { PersonStatus::Inactive });

@@ -9,6 +9,7 @@ mod edge;
 mod forward;
 mod isolation;
 mod keys;
+mod lists;
 mod migrations;
 mod pusher;
 mod revisions;

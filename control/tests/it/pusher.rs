@@ -137,8 +137,13 @@ async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
     let with_bob = scene.edge.mark(scene.tenant.id);
     let kept: Vec<_> = {
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-        let query = users::Query { limit: 100, offset: 0 };
-        users::list(&mut tx, query).await.unwrap().into_iter().map(|user| user.id).collect()
+        let rows = users::filters::in_order(100, 0);
+        users::list(&mut tx, &users::Matching::default(), &rows)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|user| user.id)
+            .collect()
     };
     for id in &kept[1..6] {
         delete(&scene, *id).await;
