@@ -8,7 +8,10 @@ use shared::refusal::Refusal;
 use crate::http::{BodyError, Incoming};
 
 /// The fields of a body.
-pub struct Fields(Map<String, Value>);
+pub struct Fields {
+    object: Map<String, Value>,
+    form: bool,
+}
 
 /// Which messages a field of a serializer gives, as the old service's do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub async fn fields(request: &impl Incoming) -> Result<Fields, Refusal> {
 
 fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Result<Fields, Refusal> {
     if bytes.is_empty() {
-        return Ok(Fields(Map::new()));
+        return Ok(Fields { object: Map::new(), form: false });
     }
     if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::unsupported_media_type(encoding.unwrap_or_default()));
@@ -58,7 +61,9 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         match json::parse(bytes).map_err(|error| Refusal::json_parse(&error.to_string()))? {
-            Value::Object(object) => Ok(Fields(object.into_iter().map(flat).collect())),
+            Value::Object(object) => {
+                Ok(Fields { object: object.into_iter().map(flat).collect(), form: false })
+            }
             other => Err(Refusal::not_an_object(&other)),
         }
     } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -88,12 +93,12 @@ fn form(bytes: &[u8]) -> Result<Fields, Refusal> {
             return Err(Refusal::field("non_field_errors", "Too many fields were sent."));
         }
     }
-    Ok(Fields(object))
+    Ok(Fields { object, form: true })
 }
 
 impl Fields {
     fn text(&self, name: &str, trim: bool) -> Result<String, Fault> {
-        let text = match self.0.get(name) {
+        let text = match self.object.get(name) {
             None => return Err(Fault::Required),
             Some(Value::Null) => return Err(Fault::Null),
             Some(Value::String(text)) => text.clone(),
@@ -107,7 +112,13 @@ impl Fields {
     /// Whether a field was sent.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.object.contains_key(name)
+    }
+
+    /// Whether they came as a form, which every page may send anywhere.
+    #[must_use]
+    pub fn is_form(&self) -> bool {
+        self.form
     }
 
     /// A token field: required, trimmed.
@@ -123,7 +134,7 @@ impl Fields {
     /// # Errors
     /// 400 for what is none.
     pub fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
-        match self.0.get(name) {
+        match self.object.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(Value::String(text)) if ["true", "True", "1", "on"].contains(&text.as_str()) => Ok(true),
@@ -202,7 +213,7 @@ mod tests {
     #[test]
     fn nothing_nested_is_kept() {
         let body = br#"{"a":[[1],2],"b":{"c":[3]},"d":"e"}"#;
-        let kept = parse(Some("application/json"), None, body).ok().unwrap().0;
+        let kept = parse(Some("application/json"), None, body).ok().unwrap().object;
         assert_eq!(Value::Object(kept), serde_json::json!({"a": [], "b": {}, "d": "e"}));
     }
 

@@ -10,10 +10,13 @@ use shared::tenant::Status;
 
 use crate::App;
 use crate::access::authenticate;
-use crate::http::{Incoming, Outgoing, Response, carries_body};
+use crate::cookies::Names;
+use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
+use crate::origin::by_cookie;
 use crate::platform::{Limit, Platform};
+use crate::renew::{Caller, by_cookies};
 use crate::target::{Bearer, Target};
-use crate::tenants::find_fresh;
+use crate::tenants::{Found, Known, find_fresh};
 
 /// The client's headers that pass.
 const PASSED: [&str; 12] = [
@@ -31,8 +34,9 @@ const PASSED: [&str; 12] = [
     "traceparent",
 ];
 
-/// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep.
-const DROPPED: [&str; 10] = [
+/// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep. Cookies
+/// and CORS are the edge's alone.
+const DROPPED: [&str; 11] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -43,15 +47,18 @@ const DROPPED: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
     "server",
+    "set-cookie",
 ];
 
 /// Forwards a request.
 ///
 /// 1. The path's segments are plain: else 404.
-/// 2. The credential is judged as `validate` does: 401 in its own words; none on a protected route: 401;
-///    none on an open one: within the network's limit, since control has a database to lose: 429.
+/// 2. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
+///    one that is not good any more is renewed ([`crate::renew`]). None on a protected route: 401; none on
+///    an open one: within the network's limit, since control has a database to lose: 429.
 /// 3. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
 /// 4. A new request with the listed headers, the caller as we know them, and our signature.
+/// 5. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
 ///
 /// # Errors
 /// As above, 403 at a suspended tenant, 503 where control or what is known is out of reach.
@@ -59,27 +66,71 @@ pub async fn forward<P: Platform>(
     app: &App<P>,
     target: &Target,
     route: &Route,
-    bearer: Bearer,
     request: P::Request,
     now_ms: u64,
 ) -> Result<Response<P::Stream>, Refusal> {
     if !is_plain(&target.path) {
         return Err(Refusal::not_found());
     }
-    let named = &target.named;
-    let found = find_fresh(app, named, now_ms).await?;
+    let found = find_fresh(app, &target.named, now_ms).await?;
     if found.known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
-    let caller = match bearer {
-        Bearer::Token(token) => {
-            let judged = authenticate(app, &found, named, &token, now_ms).await;
-            judged.map_err(|refused| refused.with(TokenFault::as_bearer))?.sub.to_string()
+    let caller = caller(app, target, &found, &request, now_ms).await?;
+    let sent = send(app, target, route, &found.known, &caller, request).await;
+    let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    match &caller {
+        Caller::Renewed(issued) => {
+            if let Some(names) = Names::of(&issued.known) {
+                response.set_access(names, issued, now_ms);
+            }
         }
-        Bearer::Malformed => return Err(Refusal::bad_authorization_header()),
-        Bearer::None if route.door == Door::Protected => return Err(Refusal::no_credentials()),
-        Bearer::None => {
-            if !app.platform.admits(Limit::Network, &format!("open/{}", named.network)).await {
+        Caller::Nobody { ended: true } => {
+            if let Some(names) = Names::of(&found.known) {
+                response.clear_session(names);
+            }
+        }
+        Caller::Nobody { ended: false } | Caller::Known(..) => {}
+    }
+    Ok(response)
+}
+
+async fn caller<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    found: &Found,
+    request: &P::Request,
+    now_ms: u64,
+) -> Result<Caller, Refusal> {
+    let named = &target.named;
+    match Bearer::read(request) {
+        Bearer::Token(token) => {
+            let judged = authenticate(app, found, named, &token, now_ms).await;
+            let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
+            Ok(Caller::Known(access.sub, None))
+        }
+        Bearer::Malformed => Err(Refusal::bad_authorization_header()),
+        Bearer::None => match by_cookie(app, target, request, now_ms).await? {
+            Some(presented) => by_cookies(app, found, named, presented, now_ms).await,
+            None => Ok(Caller::Nobody { ended: false }),
+        },
+    }
+}
+
+async fn send<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    route: &Route,
+    known: &Known,
+    caller: &Caller,
+    request: P::Request,
+) -> Result<Response<P::Stream>, Refusal> {
+    let name = match caller {
+        Caller::Known(user, _) => user.to_string(),
+        Caller::Renewed(issued) => issued.user.to_string(),
+        Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),
+        Caller::Nobody { .. } => {
+            if !app.platform.admits(Limit::Network, &format!("open/{}", target.named.network)).await {
                 return Err(Refusal::throttled(60));
             }
             String::from("anonymous")
@@ -89,32 +140,35 @@ pub async fn forward<P: Platform>(
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
         return Err(Refusal::unsupported_media_type(&encoding));
     }
-    let own = [
-        ("wardgate-tenant", found.known.tenant.id.to_string()),
+    let mut headers = vec![
+        ("wardgate-tenant", known.tenant.id.to_string()),
         ("wardgate-client", request.client()),
-        ("wardgate-caller", caller),
+        ("wardgate-caller", name),
         ("wardgate-base", target.base.clone()),
         ("x-request-id", target.request_id.clone()),
     ];
-    let outgoing = sign(app, target, &request, own)?;
+    // A cookie's token moves to `Authorization`; there is no Bearer beside it.
+    headers.extend(caller.access().map(|access| ("authorization", format!("Bearer {access}"))));
+    let outgoing = sign(app, target, &request, headers)?;
     let mut response = app.platform.send(outgoing, request).await.map_err(|_| Refusal::unavailable())?;
     response.headers.retain(|(name, _)| keeps(name));
     Ok(response)
 }
 
 fn keeps(name: &str) -> bool {
-    let inside = name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("wardgate-"));
-    !inside && !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+    let begins = |with: &str| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    !begins("wardgate-")
+        && !begins("access-control-")
+        && !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
 }
 
 fn sign<P: Platform>(
     app: &App<P>,
     target: &Target,
     request: &P::Request,
-    own: [(&'static str, String); 5],
+    mut headers: Vec<(&'static str, String)>,
 ) -> Result<Outgoing, Refusal> {
     let settings = app.settings()?;
-    let mut headers: Vec<(&'static str, String)> = own.into();
     headers.extend(PASSED.into_iter().filter_map(|name| Some((name, passed(request, name)?))));
     let read = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     let covered = covered_headers(read);
@@ -198,7 +252,14 @@ mod tests {
 
     #[test]
     fn answers_keep_nothing_of_one_hop_or_of_the_inside() {
-        for dropped in ["Connection", "transfer-encoding", "Wardgate-Anything", "Server"] {
+        for dropped in [
+            "Connection",
+            "transfer-encoding",
+            "Wardgate-Anything",
+            "Server",
+            "Set-Cookie",
+            "Access-Control-Allow-Origin",
+        ] {
             assert!(!keeps(dropped), "{dropped}");
         }
         for kept in ["Content-Type", "Allow", "ETag", "X-Request-Id", "Link"] {

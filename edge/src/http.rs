@@ -140,6 +140,18 @@ impl<S> Response<S> {
         self.headers.push((Cow::Borrowed(name), value));
     }
 
+    /// Says that the answer depends on a header of the request, beside whatever it depends on already.
+    pub fn vary(&mut self, field: &str) {
+        let says = |(name, value): &(Cow<'static, str>, String)| {
+            let mut fields = value.split(',').map(str::trim);
+            name.eq_ignore_ascii_case("vary")
+                && fields.any(|known| known == "*" || known.eq_ignore_ascii_case(field))
+        };
+        if !self.headers.iter().any(says) {
+            self.set("Vary", field.to_owned());
+        }
+    }
+
     /// The value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

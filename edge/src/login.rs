@@ -1,9 +1,8 @@
-//! Sign-in: `token` and `login` differ in their answer alone.
+//! Sign-in: `token` and `login` differ in their answer alone ([`crate::issued`]).
 
 use std::rc::Rc;
 
 use serde::Deserialize;
-use serde_json::json;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
 use shared::ids::{EventId, SessionId};
@@ -11,24 +10,14 @@ use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, FAMILIES, OUTBOX_FAILURES};
 use shared::push::IdentifierRow;
 use shared::refusal::Refusal;
 
-use crate::access::{Subject, issue};
 use crate::body::Fields;
-use crate::http::Answer;
+use crate::issued::{Issued, tokens};
 use crate::password::{UserRow, is_right};
 use crate::platform::{Limit, Platform, read};
 use crate::session::FamilyRow;
 use crate::sql::Statement;
 use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
 use crate::{App, millis, network, secs_as_ms, sql};
-
-/// Which of the two routes was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `POST /api/token/`: the old service's answer.
-    Token,
-    /// `POST /api/login/`: with the person.
-    Login,
-}
 
 /// Names under which a try is counted and a person is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.
@@ -82,9 +71,8 @@ pub async fn sign_in<P: Platform>(
     named: &Named,
     fields: &Fields,
     client: &str,
-    form: Form,
     now_ms: u64,
-) -> Result<Answer, Refusal> {
+) -> Result<Issued, Refusal> {
     let (name, typed) = fields.credentials()?;
     let known = find_known(app, named, now_ms).await?;
     let network = network::of(client);
@@ -98,7 +86,7 @@ pub async fn sign_in<P: Platform>(
     };
     let sid = app.session_id(reserved.known.tenant.shard());
     let row = open_family(app, named, &reserved, user, sid, &network, now_ms).await?;
-    answer(app, &reserved.known, sid, &row, form, now_ms).await
+    tokens(app, &reserved.known, sid, &row, now_ms).await
 }
 
 async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &str) -> Result<(), Refusal> {
@@ -293,57 +281,4 @@ fn family_statements(
         sql::FAMILY.bind([sid.into(), id.into()]),
         sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]),
     ]
-}
-
-/// The two tokens of a family's current generation.
-///
-/// # Errors
-/// 503 where no key signs.
-pub async fn tokens<P: Platform>(
-    app: &App<P>,
-    known: &Known,
-    sid: SessionId,
-    row: &FamilyRow,
-    now_ms: u64,
-) -> Result<(String, String, Vec<String>), Refusal> {
-    let list =
-        |text: Option<&str>| serde_json::from_str::<Vec<String>>(text.unwrap_or("[]")).unwrap_or_default();
-    let roles = list(row.roles.as_deref());
-    let subject = Subject {
-        user: row.user,
-        user_id: row.user_id(known.tenant.user_id),
-        sid,
-        epoch: row.access_epoch.unwrap_or(0),
-        roles: roles.clone(),
-        amr: list(Some(&row.amr)),
-        auth_time: row.auth_time.div_euclid(1000),
-    };
-    let access = issue(app, known, subject, now_ms).await?;
-    let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
-    let refresh = key
-        .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)
-        .map_err(|_| Refusal::internal())?;
-    Ok((access, refresh, roles))
-}
-
-async fn answer<P: Platform>(
-    app: &App<P>,
-    known: &Known,
-    sid: SessionId,
-    row: &FamilyRow,
-    form: Form,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let (access, refresh, roles) = tokens(app, known, sid, row, now_ms).await?;
-    Ok(match form {
-        Form::Token => Answer::json(200, &json!({"refresh": refresh, "access": access})),
-        Form::Login => Answer::json(
-            200,
-            &json!({
-                "access": access,
-                "refresh": refresh,
-                "user": {"id": row.user, "roles": roles, "tenant": known.tenant.id},
-            }),
-        ),
-    })
 }

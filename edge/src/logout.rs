@@ -5,8 +5,9 @@ use shared::ids::{SessionId, UserId};
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
-use crate::access::authenticate;
+use crate::access::{Refused, authenticate};
 use crate::body::Fields;
+use crate::cookies::Presented;
 use crate::http::Answer;
 use crate::platform::{Platform, read};
 use crate::refresh::presented;
@@ -14,9 +15,19 @@ use crate::session::{self, FamilyRow};
 use crate::tenants::{Found, Known, Named, find_fresh};
 use crate::{App, millis, secs_as_ms, sql};
 
+/// By what a caller says which session to end.
+pub enum By<'a> {
+    /// An access token in `Authorization`.
+    Bearer(&'a str),
+    /// `refresh` in the body.
+    Body,
+    /// Cookies, CSRF judged.
+    Cookies(&'a Presented),
+}
+
 /// Ends the caller's session, or all of them.
 ///
-/// 1. Bearer, else `refresh` in the body, else 401.
+/// 1. Bearer, else `refresh` in the body, else the cookies, else 401.
 /// 2. The session ends; one that has ended already is fine.
 ///
 /// # Errors
@@ -24,7 +35,7 @@ use crate::{App, millis, secs_as_ms, sql};
 pub async fn logout<P: Platform>(
     app: &App<P>,
     named: &Named,
-    bearer: Option<&str>,
+    by: By<'_>,
     fields: &Fields,
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
@@ -33,17 +44,18 @@ pub async fn logout<P: Platform>(
     if found.known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
-    let (user, sid) = match bearer {
-        Some(token) => {
+    let (user, sid) = match by {
+        By::Bearer(token) => {
             let judged = authenticate(app, &found, named, token, now_ms).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             (access.sub, access.sid)
         }
-        None if fields.has("refresh") => {
+        By::Cookies(presented) => left_by(app, &found, named, presented, everywhere, now_ms).await?,
+        By::Body if fields.has("refresh") => {
             let token = fields.token("refresh")?;
             end_presented(app, &found.known, &token, now_ms).await?
         }
-        None => return Err(Refusal::no_credentials()),
+        By::Body => return Err(Refusal::no_credentials()),
     };
     if everywhere {
         end_everywhere(app, &found, user, sid, now_ms).await?;
@@ -51,6 +63,31 @@ pub async fn logout<P: Platform>(
         end_one(app, &found.known, sid, now_ms).await?;
     }
     Ok(Answer::no_content())
+}
+
+/// Whose session the cookies are of. A refresh cookie that is good by its signature alone may end its
+/// own session, which is what its browser wants; to end the others it has to be good altogether.
+async fn left_by<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    presented: &Presented,
+    everywhere: bool,
+    now_ms: u64,
+) -> Result<(UserId, SessionId), Refusal> {
+    let mut fault = TokenFault::Invalid;
+    if let Some(token) = &presented.unverified_access {
+        match authenticate(app, found, named, token, now_ms).await {
+            Ok(access) => return Ok((access.sub, access.sid)),
+            Err(Refused::Other(refusal)) => return Err(refusal),
+            Err(Refused::Token(found)) => fault = found,
+        }
+    }
+    match &presented.refresh {
+        Some((token, _)) if everywhere => end_presented(app, &found.known, token, now_ms).await,
+        Some((_, refresh)) => Ok((refresh.user, refresh.sid)),
+        None => Err(fault.as_bearer()),
+    }
 }
 
 /// Ends the session of a refresh token, as the old service's blacklist does.

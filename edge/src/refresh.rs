@@ -1,14 +1,11 @@
 //! Refresh: one batch rotates the family or says why not, then the answer is made from the row.
 
-use serde_json::json;
 use shared::ids::EventId;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
 use crate::access::access_token_fault;
-use crate::body::Fields;
-use crate::http::Answer;
-use crate::login::tokens;
+use crate::issued::{Issued, tokens};
 use crate::platform::{Platform, read};
 use crate::session::{FamilyRow, Presented, outcome};
 use crate::sql::Statement;
@@ -41,16 +38,15 @@ pub async fn presented<P: Platform>(
 /// 4. The tokens of the row's generation: a retry gets the same refresh token.
 ///
 /// # Errors
-/// 400 without a token, 401 as above, 403 at a suspended tenant, 503 out of reach.
+/// 401 as above, 403 at a suspended tenant, 503 out of reach.
 pub async fn refresh<P: Platform>(
     app: &App<P>,
     named: &Named,
-    fields: &Fields,
+    unverified_token: &str,
     now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let unverified_token = fields.token("refresh")?;
+) -> Result<Issued, Refusal> {
     let mut known = find_known(app, named, now_ms).await?;
-    let token = presented(app, &known, &unverified_token, now_ms).await.map_err(TokenFault::at_refresh)?;
+    let token = presented(app, &known, unverified_token, now_ms).await.map_err(TokenFault::at_refresh)?;
     let event = app.event_id(now_ms);
     let statements = statements(named, &known, &token, event, now_ms);
     let rows = app.platform.batch(token.sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
@@ -83,10 +79,7 @@ pub async fn refresh<P: Platform>(
     }
     let expired = token.expires_at <= millis(now_ms) / 1000;
     match (outcome.fault(expired), row) {
-        (None, Some(row)) => {
-            let (access, refresh, _) = tokens(app, &known, token.sid, &row, now_ms).await?;
-            Ok(Answer::json(200, &json!({"access": access, "refresh": refresh})))
-        }
+        (None, Some(row)) => tokens(app, &known, token.sid, &row, now_ms).await,
         (fault, _) => Err(fault.unwrap_or(TokenFault::Invalid).at_refresh()),
     }
 }

@@ -4,18 +4,18 @@ use std::convert::Infallible;
 
 use shared::events::DrainIn;
 use shared::push::{Command, Push};
-use shared::refusal::{Refusal, TokenFault};
+use shared::refusal::Refusal;
 use shared::routes::{self, Door, Route};
 use shared::signature::Tag;
 
+use crate::cors::{self, Cors};
 use crate::http::{Answer, Body, Incoming, Response};
-use crate::keys::Cached;
-use crate::login::Form;
+use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
 use crate::route::{Endpoint, endpoint};
 use crate::target::{Bearer, Target, place, request_id, target};
-use crate::tenants::{Found, find_fresh, find_now};
-use crate::{App, body, drain, forward, health, keys, login, logout, refresh, signed, sync, validate};
+use crate::tenants::{find_fresh, find_now};
+use crate::{App, drain, forward, health, signed, sync, validate};
 
 /// What is due after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +48,18 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Handled<P
         Ok((_, target)) => routes::find(&target.path),
         Err(_) => None,
     };
+    let cors = match (&place, route) {
+        (Ok((endpoint, target)), Some(route)) => Cors::of(*endpoint, target, route, &request),
+        _ => None,
+    };
     let answered = match place {
         Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms, &mut after).await,
         Err(refusal) => Err(refusal),
     };
-    let response = answered.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    let mut response = answered.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    if let Some(cors) = cors {
+        cors.dress(app, &mut response, now_ms);
+    }
     Handled { response: finish(response, route, &method, &request_id), after }
 }
 
@@ -85,10 +92,7 @@ async fn serve<P: Platform>(
         Endpoint::Healthz | Endpoint::Readyz => health(app, endpoint, &method).await.map(Answer::into_stream),
         Endpoint::Forward(route) => match method.as_str() {
             "OPTIONS" => options(app, target, now_ms).await.map(Answer::into_stream),
-            _ => {
-                let bearer = Bearer::read(&request);
-                forward::forward(app, target, route, bearer, request, now_ms).await
-            }
+            _ => forward::forward(app, target, route, request, now_ms).await,
         },
         _ => {
             let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
@@ -149,106 +153,6 @@ async fn inside<P: Platform>(
     }
 }
 
-/// The edge's own public routes, their method judged already.
-async fn edge<P: Platform>(
-    app: &App<P>,
-    endpoint: Endpoint,
-    target: &Target,
-    request: &P::Request,
-    now_ms: u64,
-    after: &mut After,
-) -> Result<Answer, Refusal> {
-    let named = &target.named;
-    match endpoint {
-        Endpoint::Jwks | Endpoint::PublicKey => {
-            let found = find_fresh(app, named, now_ms).await?;
-            note(after, found.refresh_after);
-            if endpoint == Endpoint::Jwks {
-                return Ok(keys::jwks(
-                    &found.known,
-                    request.header("if-none-match").as_deref(),
-                    target.cached,
-                ));
-            }
-            keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, target.cached)
-        }
-        Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
-        _ => {
-            let fields = body::fields(request).await?;
-            let now_ms = arrived(app);
-            match endpoint {
-                Endpoint::Token => {
-                    login::sign_in(app, named, &fields, &request.client(), Form::Token, now_ms).await
-                }
-                Endpoint::Login => {
-                    login::sign_in(app, named, &fields, &request.client(), Form::Login, now_ms).await
-                }
-                Endpoint::Refresh => refresh::refresh(app, named, &fields, now_ms).await,
-                Endpoint::Verify => validate::verify(app, named, &fields, now_ms).await,
-                Endpoint::Blacklist => logout::blacklist(app, named, &fields, now_ms).await,
-                _ => match Bearer::read(request) {
-                    Bearer::Malformed => Err(Refusal::bad_authorization_header()),
-                    Bearer::Token(token) => logout::logout(app, named, Some(&token), &fields, now_ms).await,
-                    Bearer::None => logout::logout(app, named, None, &fields, now_ms).await,
-                },
-            }
-        }
-    }
-}
-
-/// The time at which a body has arrived. Who holds theirs back must not be judged by the time at which
-/// they began: an attempt's window, a retry window, an `exp` or an age could be stretched at will.
-fn arrived<P: Platform>(app: &App<P>) -> u64 {
-    app.platform.now_ms()
-}
-
-fn published(
-    endpoint: Endpoint,
-    found: &Found,
-    request: &impl Incoming,
-    cached: Cached,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    if endpoint == Endpoint::Jwks {
-        return Ok(keys::jwks(&found.known, request.header("if-none-match").as_deref(), cached));
-    }
-    keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, cached)
-}
-
-async fn validate_route<P: Platform>(
-    app: &App<P>,
-    target: &Target,
-    request: &P::Request,
-    now_ms: u64,
-    after: &mut After,
-) -> Result<Answer, Refusal> {
-    let (token, now_ms) = match Bearer::read(request) {
-        Bearer::Token(token) => (token, now_ms),
-        Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
-        Bearer::None => (body::fields(request).await?.token("token")?, arrived(app)),
-    };
-    let found = find_fresh(app, &target.named, now_ms).await?;
-    note(after, found.refresh_after);
-    let mut answer = match validate::validate(app, &found, &target.named, &token, now_ms).await {
-        Ok(answer) => answer,
-        Err(refusal) => Answer::refusal(&refusal),
-    };
-    answer.set("Wardgate-State-Age", state_age(app, now_ms));
-    Ok(answer)
-}
-
-fn note(after: &mut After, refresh_after: bool) {
-    if refresh_after {
-        *after = After::ReadFeed;
-    }
-}
-
-/// The age of what is known, in seconds with one decimal.
-fn state_age<P: Platform>(app: &App<P>, now_ms: u64) -> String {
-    let tenths = app.knowledge.borrow().age_ms(now_ms).unwrap_or(0) / 100;
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
 /// What every answer has in common.
 fn finish<S>(
     mut response: Response<S>,
@@ -288,6 +192,9 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
             let validated = validate::validate_now(app, &target.named, &token, now_ms)?;
             let mut answer = validated.answer;
             answer.set("Wardgate-State-Age", state_age(app, now_ms));
+            if let Some(known) = &validated.known {
+                cors::dress_now(known, &target, request, &mut answer);
+            }
             (answer, validated.refresh_after)
         }
         ("GET", endpoint @ (Endpoint::Jwks | Endpoint::PublicKey)) => {

@@ -96,6 +96,12 @@ impl FamilyRow {
         self.ended_at.is_none() && self.user_session_epoch == Some(self.session_epoch)
     }
 
+    /// Whether nobody can go on with this session, whatever token they have.
+    #[must_use]
+    pub fn is_over(&self, now: i64) -> bool {
+        self.expired(now) || !self.active() || !self.living()
+    }
+
     /// Milliseconds since the last rotation; never negative, whatever two clocks say.
     fn elapsed(&self, now: i64) -> i64 {
         now.saturating_sub(self.rotated_at).max(0)

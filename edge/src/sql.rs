@@ -265,6 +265,30 @@ statements! {
           )
         returning generation";
 
+    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and person
+    /// and tenant stand: (sid, tenant, generation, now, idle, how often).
+    KEEP_ALIVE = "
+        update families
+        set idle_deadline = min(?4 + ?5, absolute_deadline)
+        where id = ?1
+          and tenant = ?2
+          and generation = ?3
+          and ended_at is null
+          and idle_deadline > ?4
+          and absolute_deadline > ?4
+          and idle_deadline < absolute_deadline
+          and idle_deadline + ?6 <= ?4 + ?5
+          and exists (
+            select 1
+            from users u
+            join tenants t on t.id = u.tenant and t.status = 'active'
+            where u.tenant = families.tenant
+              and u.id = families.user
+              and u.status = 'active'
+              and u.session_epoch = families.session_epoch
+          )
+        returning idle_deadline";
+
     /// The fact that a family was ended by this call, and for what: (event, now, sid).
     RECORD_END = "
         insert into outbox (id, tenant, at, kind, user, sid)

@@ -43,6 +43,8 @@ impl Bearer {
 pub struct Target {
     /// How it names its tenant.
     pub named: Named,
+    /// Whether the host is a tenant's own: only there are cookies read or set.
+    pub own_host: bool,
     /// Whether the tenant stands in the URL.
     pub cached: Cached,
     /// The path without `/t/<slug>`.
@@ -96,7 +98,7 @@ pub(crate) fn target(
     if !settings.shared_hosts.contains(&host) {
         let named = Named { name: format!("host:{host}"), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
-        return Some(Target { named, cached: Cached::ByUrl, path, query, base, request_id });
+        return Some(Target { named, own_host: true, cached: Cached::ByUrl, path, query, base, request_id });
     }
     let prefixed = parts.path.strip_prefix("/t/").and_then(|rest| rest.split_once('/'));
     let (slug, cached, path, base) = match prefixed {
@@ -114,7 +116,7 @@ pub(crate) fn target(
     // A slug that cannot be one is nobody's; it is not even asked for.
     let slug = Slug::parse(&slug).ok()?;
     let named = Named { name: format!("slug:{slug}"), also_slug: None, network };
-    Some(Target { named, cached, path, query, base, request_id })
+    Some(Target { named, own_host: false, cached, path, query, base, request_id })
 }
 
 pub(crate) fn request_id<P: Platform>(app: &App<P>, request: &impl Incoming) -> String {
@@ -140,7 +142,9 @@ pub(crate) fn place<P: Platform>(
         let query = Parts::of(url).map(|parts| parts.query.to_owned()).unwrap_or_default();
         let base = String::new();
         let request_id = request_id.clone();
-        (endpoint, Target { named, cached: Cached::No, path: path.clone(), query, base, request_id })
+        let path = path.clone();
+        let cached = Cached::No;
+        (endpoint, Target { named, own_host: false, cached, path, query, base, request_id })
     };
     // Health speaks even where settings are missing, and the inside has no tenant.
     if let Some(endpoint @ (Endpoint::Healthz | Endpoint::Readyz)) = endpoint(Role::Login, &path) {

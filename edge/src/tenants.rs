@@ -31,6 +31,8 @@ pub struct Known {
     pub tenant: Tenant,
     /// Keys of refresh tokens: the current one first.
     pub refresh_keys: Vec<RefreshKey>,
+    /// Make the CSRF values of sessions: the current one first.
+    pub csrf_keys: Vec<Secret>,
     /// Hashes names and addresses.
     pub identifier_key: Secret,
     /// Hashes names for the attempt counter.
@@ -53,14 +55,12 @@ impl Known {
     /// A sealed value that does not open.
     pub fn open(tenant: Tenant, settings: &Settings) -> Result<Self, DoesNotOpen> {
         let lookup = open_root(&tenant, &tenant.lookup_root, Kind::LookupRoot, settings)?;
-        let refresh_keys = tenant
-            .session_roots
-            .iter()
-            .map(|root| {
-                let secret = open_root(&tenant, root, Kind::SessionRoot, settings)?;
-                Ok(RefreshKey::new(root.version, &secret, tenant.id))
-            })
-            .collect::<Result<Vec<_>, DoesNotOpen>>()?;
+        let (mut refresh_keys, mut csrf_keys) = (Vec::new(), Vec::new());
+        for root in &tenant.session_roots {
+            let secret = open_root(&tenant, root, Kind::SessionRoot, settings)?;
+            refresh_keys.push(RefreshKey::new(root.version, &secret, tenant.id));
+            csrf_keys.push(derive(&secret, tenant.id, Purpose::Csrf));
+        }
         let jwks: Vec<_> = tenant.published_keys().map(|key| key.public.to_jwk(&key.kid)).collect();
         Ok(Self {
             identifier_key: derive(&lookup, tenant.id, Purpose::Identifier),
@@ -68,6 +68,7 @@ impl Known {
             dummy: Sealed::parse(&tenant.dummy_verifier).map_err(|_| DoesNotOpen)?,
             jwks: serde_json::json!({ "keys": jwks }).to_string(),
             refresh_keys,
+            csrf_keys,
             tenant,
         })
     }
@@ -186,6 +187,16 @@ pub async fn find_known<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -
         Some((known, false)) => served(known, named, false).map(|found| found.known),
         Some((_, true)) | None => find_fresh(app, named, now_ms).await.map(|found| found.known),
     }
+}
+
+/// What memory has of the tenant of a request that was answered, at any age: whose pages may read the
+/// answer. `None` where the request's name is nobody's.
+pub fn remembered<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Rc<Known>> {
+    let known = {
+        let mut knowledge = app.knowledge.borrow_mut();
+        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
+    };
+    known.and_then(|(known, _)| served(known, named, false).ok()).map(|found| found.known)
 }
 
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.

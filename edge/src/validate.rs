@@ -1,6 +1,8 @@
 //! Validation: `validate` for access tokens, without storage while the isolate is busy, and
 //! `verify`, which takes a refresh token, too.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use serde_json::json;
 use shared::claims::UserIdClaim;
@@ -13,7 +15,7 @@ use crate::body::Fields;
 use crate::http::Answer;
 use crate::platform::{Platform, read};
 use crate::session::{self, FamilyRow};
-use crate::tenants::{Found, Named, find_fresh, find_now};
+use crate::tenants::{Found, Known, Named, find_fresh, find_now};
 use crate::verified::Access;
 use crate::{App, millis, secs_as_ms, sql};
 
@@ -48,6 +50,8 @@ fn valid(access: &Access) -> Answer {
 pub struct Validated {
     /// The answer.
     pub answer: Answer,
+    /// The tenant, if there is one.
+    pub known: Option<Rc<Known>>,
     /// Whether a refresh is due.
     pub refresh_after: bool,
 }
@@ -64,7 +68,10 @@ pub fn validate_now<P: Platform>(
     app.verified.borrow().get(unverified_token)?;
     let found = match find_now(app, named, now_ms)? {
         Ok(found) => found,
-        Err(refusal) => return Some(Validated { answer: Answer::refusal(&refusal), refresh_after: false }),
+        Err(refusal) => {
+            let answer = Answer::refusal(&refusal);
+            return Some(Validated { answer, known: None, refresh_after: false });
+        }
     };
     let judged = if found.known.tenant.status == Status::Active {
         judge_now(app, &found.known, unverified_token, now_ms)
@@ -76,7 +83,7 @@ pub fn validate_now<P: Platform>(
         Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
         None => return None,
     };
-    Some(Validated { answer, refresh_after: found.refresh_after })
+    Some(Validated { answer, known: Some(found.known), refresh_after: found.refresh_after })
 }
 
 /// Validates an access token.

@@ -120,6 +120,12 @@ fn session_root(tenant: TenantId) -> Secret {
     Secret::new(bytes)
 }
 
+/// A new session root, before the one there is.
+pub fn second_session_root(tenant: &mut Tenant) {
+    let sealed = seal(tenant.id, Kind::SessionRoot, "2", &[0x33; 32]);
+    tenant.session_roots.insert(0, Root { version: 2, sealed });
+}
+
 /// A tenant's document as control would build it.
 pub fn document(slug: &str, fill: u8) -> Tenant {
     let id = TenantId::new(1, [fill; 10]);
@@ -169,6 +175,8 @@ pub struct Memory {
     pub limited: Cell<Option<Limit>>,
     pub control_down: Cell<bool>,
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
+    /// Headers that control's answers have besides.
+    pub control_adds: RefCell<Vec<(&'static str, &'static str)>>,
     /// Passwords whose hashes control has.
     pub foreign: RefCell<HashMap<UserId, String>>,
     /// What control answers in place of the truth about a password.
@@ -198,6 +206,7 @@ impl Memory {
             limited: Cell::new(None),
             control_down: Cell::new(false),
             forwarded: RefCell::default(),
+            control_adds: RefCell::default(),
             foreign: RefCell::default(),
             control_says: RefCell::default(),
             asked: RefCell::default(),
@@ -355,7 +364,9 @@ impl Upstream for Memory {
         self.forwarded.borrow_mut().push((outgoing, body));
         let headers =
             [("Content-Type", "application/json"), ("Connection", "close"), ("Wardgate-Inside", "1")];
-        let headers = headers.map(|(name, value)| (name.into(), value.to_owned())).to_vec();
+        let adds = self.control_adds.borrow();
+        let headers = headers.iter().chain(adds.iter());
+        let headers = headers.map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
         Ok(Response { status: 200, headers, body: Body::Stream("{}".into()) })
     }
     async fn ask(&self, outgoing: Outgoing, message: Vec<u8>) -> Result<Vec<u8>, UpstreamError> {

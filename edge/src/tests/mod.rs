@@ -3,9 +3,12 @@
 
 pub mod fixture;
 
+mod browser;
+mod cookies;
 mod faults;
 mod foreign;
 mod forwarding;
+mod origins;
 mod requests;
 mod sessions;
 mod sign_in;

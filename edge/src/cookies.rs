@@ -1,0 +1,206 @@
+//! Cookies of a tenant's own hosts: what they are called, how they are read and written.
+//!
+//! Who may act by them, and whose answers may set them, is judged in [`crate::origin`].
+
+use serde::Deserialize;
+use shared::derive::csrf_value;
+use shared::ids::SessionId;
+use shared::jws::Jws;
+use shared::limits::TOKEN_BYTES;
+use shared::settings::Cookies;
+use shared::token::Refresh;
+
+use crate::http::Response;
+use crate::issued::Issued;
+use crate::millis;
+use crate::tenants::Known;
+
+/// What a tenant's cookies are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    access: &'static str,
+    refresh: &'static str,
+}
+
+/// The readable cookie beside the two: a page sends its value back as `X-CSRFToken`. It is never read
+/// here.
+const CSRF: &str = "csrftoken";
+
+impl Names {
+    /// The names that a tenant has chosen; `None` where it uses no cookies.
+    #[must_use]
+    pub fn of(known: &Known) -> Option<Self> {
+        match known.tenant.settings.cookies {
+            Cookies::Off => None,
+            Cookies::Plain => Some(Self { access: "access_token", refresh: "refresh_token" }),
+            Cookies::Host => Some(Self { access: "__Host-access_token", refresh: "__Host-refresh_token" }),
+        }
+    }
+}
+
+/// The value of a cookie that arrives exactly once and can be a token.
+///
+/// RFC 6265, section 4.2.1, has `name=value` joined by `; `. A comma is no part of a value there, and
+/// stands where two `Cookie` fields were joined, so it parts, too. What some parser would take for the
+/// same name, for its case, its quotes or the blanks about it, counts as a second one.
+fn read(header: &str, name: &str) -> Option<String> {
+    let bare = |text: &str| {
+        let around = |char: char| char.is_whitespace() || char.is_control() || char == '"';
+        text.trim_matches(around).eq_ignore_ascii_case(name)
+    };
+    let pairs = header.split([';', ',']).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut same = pairs.filter(|(spelled, _)| bare(spelled));
+    let (spelled, value) = same.next()?;
+    let alone = same.next().is_none();
+    let blank = |char| char == ' ' || char == '\t';
+    let (spelled, value) = (spelled.trim_matches(blank), value.trim_matches(blank));
+    let token = (1..=TOKEN_BYTES).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (alone && spelled == name && token).then(|| value.to_owned())
+}
+
+/// The session that a request's cookies speak of.
+///
+/// The refresh cookie decides which that is, since sign-in and refresh alone set it: an access cookie of
+/// another session, planted or left over, is as one that is missing. No `Debug`.
+pub struct Presented {
+    /// The session.
+    pub sid: SessionId,
+    /// The access token, not verified, but its claims name this session.
+    pub unverified_access: Option<String>,
+    /// The refresh token: as it was sent, and what it says, its signature verified.
+    pub refresh: Option<(String, Refresh)>,
+}
+
+#[derive(Deserialize)]
+struct Claimed {
+    sid: SessionId,
+}
+
+fn claimed_sid(unverified_token: &str) -> Option<SessionId> {
+    let payload = Jws::split(unverified_token)?.payload_bytes()?;
+    serde_json::from_slice::<Claimed>(&payload).ok().map(|claimed| claimed.sid)
+}
+
+impl Presented {
+    /// Reads a `Cookie` header; `None` where it names no session.
+    #[must_use]
+    pub fn read(known: &Known, header: &str) -> Option<Self> {
+        let names = Names::of(known)?;
+        let refresh = read(header, names.refresh).and_then(|token| {
+            let refresh = known.refresh_keys.iter().find_map(|key| key.verify(&token).ok())?;
+            Some((token, refresh))
+        });
+        let access = read(header, names.access).and_then(|token| Some((claimed_sid(&token)?, token)));
+        let sid = match (&refresh, &access) {
+            (Some((_, refresh)), _) => refresh.sid,
+            (None, Some((claimed, _))) => *claimed,
+            (None, None) => return None,
+        };
+        let unverified_access = access.filter(|(claimed, _)| *claimed == sid).map(|(_, token)| token);
+        Some(Self { sid, unverified_access, refresh })
+    }
+}
+
+/// The value of `X-CSRFToken` beside a session, under the tenant's current root.
+#[must_use]
+pub fn csrf_token(known: &Known, sid: SessionId) -> Option<String> {
+    known.csrf_keys.first().map(|key| csrf_value(key, known.tenant.id, sid))
+}
+
+impl<S> Response<S> {
+    fn set_cookie(&mut self, name: &str, value: &str, max_age_secs: i64, readable: bool) {
+        let hidden = if readable { "" } else { "; HttpOnly" };
+        let attributes = format!("Path=/; Max-Age={max_age_secs}; Secure{hidden}; SameSite=Lax");
+        self.set("Set-Cookie", format!("{name}={value}; {attributes}"));
+    }
+
+    /// Sets the three cookies of a session. All of them stay until the session's last deadline: when
+    /// the access token has expired, it is we who say so, and the refresh cookie is still there.
+    pub fn set_session(&mut self, names: Names, issued: &Issued, now_ms: u64) {
+        self.set_access(names, issued, now_ms);
+        self.set_cookie(names.refresh, &issued.refresh, issued.lasts_secs(now_ms), false);
+        if let Some(value) = csrf_token(&issued.known, issued.sid) {
+            self.set_cookie(CSRF, &value, issued.lasts_secs(now_ms), true);
+        }
+    }
+
+    /// Sets the access cookie alone.
+    pub fn set_access(&mut self, names: Names, issued: &Issued, now_ms: u64) {
+        self.set_cookie(names.access, &issued.access, issued.lasts_secs(now_ms), false);
+    }
+
+    /// Takes all three away.
+    pub fn clear_session(&mut self, names: Names) {
+        for (name, readable) in [(names.access, false), (names.refresh, false), (CSRF, true)] {
+            self.set_cookie(name, "", 0, readable);
+        }
+    }
+}
+
+impl Issued {
+    fn lasts_secs(&self, now_ms: u64) -> i64 {
+        self.ends_at.saturating_sub(millis(now_ms)).max(0) / 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_read_only_if_its_name_arrives_once() {
+        let name = "access_token";
+        for good in [
+            "access_token=a.b-c_D",
+            "x=1; access_token=a.b-c_D",
+            "access_token=a.b-c_D; y=\"q, r\"",
+            "x; access_token=a.b-c_D;",
+            "  access_token = a.b-c_D ",
+            "my_access_token=evil; access_token=a.b-c_D; access_token2=evil",
+            "__Host-access_token=evil; access_token=a.b-c_D",
+        ] {
+            assert_eq!(read(good, name).as_deref(), Some("a.b-c_D"), "{good}");
+        }
+        for bad in [
+            "",
+            "access_token",
+            "access_token=",
+            "access_token=a; access_token=b",
+            "access_token=a; access_token=a",
+            "access_token=a; access_token",
+            "access_token=a; access_token=",
+            "access_token=a; Access_Token=b",
+            "ACCESS_TOKEN=a",
+            "access_token=a; \"access_token\"=b",
+            "access_token=a; \u{a0}access_token=b",
+            "access_token=a; \taccess_token\t=b",
+            "access_token=a, access_token=b",
+            "x=1, access_token=b; access_token=a",
+            "access_token=a; x=1, access_token=b",
+            "access_token=\"a\"",
+            "\"access_token\"=a",
+            "access_token=a b",
+            "access_token=a=b",
+            "access_token=%61",
+            "access_token=\u{e4}",
+        ] {
+            assert_eq!(read(bad, name), None, "{bad}");
+        }
+        assert_eq!(read(&format!("access_token={}", "a".repeat(TOKEN_BYTES + 1)), name), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_gives_a_value_that_it_has_not(header in "\\PC{0,60}|([a-c]{1,2}[=;, \"]){0,12}") {
+            if let Some(value) = read(&header, "a") {
+                prop_assert!(header.contains(&value));
+                let mut doubled = header.clone();
+                doubled.push_str("; a=x");
+                prop_assert_eq!(read(&doubled, "a"), None);
+            }
+        }
+    }
+}

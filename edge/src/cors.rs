@@ -1,0 +1,124 @@
+//! Which pages may read an answer (CORS, Fetch section 3.3): those of the origins that the tenant
+//! lists, and of every origin where there is nothing but public keys.
+//!
+//! Preflights are answered here for control's routes, too: what control says of it is dropped.
+
+use shared::limits::PREFLIGHT_SECS;
+use shared::routes::{Door, Route};
+use shared::settings::Cookies;
+
+use crate::App;
+use crate::http::{Incoming, Response};
+use crate::origin::is_listed;
+use crate::platform::Platform;
+use crate::route::Endpoint;
+use crate::target::Target;
+use crate::tenants::{Known, Named, remembered};
+
+/// Request headers that a page may set: those that pass to control, ours, and those that clients of the
+/// old service are used to send.
+const ALLOWED: &str = "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, \
+                       If-None-Match, If-Range, Range, Traceparent, User-Agent, X-CSRFToken, \
+                       X-Request-Id, X-Requested-With, X-Tenant";
+/// Headers of an answer that a page may read, beside those that it always may.
+const EXPOSED: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, Location, \
+                       Retry-After, Wardgate-State-Age, WWW-Authenticate, X-Request-Id";
+
+/// Who may read the answer to a request.
+enum Readers {
+    /// Everybody: public keys.
+    All,
+    /// Pages of the tenant's list.
+    Listed { named: Named, own_host: bool },
+}
+
+/// What a request asks of CORS.
+pub struct Cors {
+    readers: Readers,
+    origin: Option<String>,
+    /// The methods, if this is a preflight.
+    preflight: Option<&'static str>,
+    /// Whether every answer says that it depends on `Origin`: `validate` alone says so only to who sent
+    /// one, since nothing keeps its answers.
+    varies: bool,
+}
+
+impl Cors {
+    /// Reads a request; `None` where no page is meant to read the answer: health and the inside.
+    pub fn of(
+        endpoint: Endpoint,
+        target: &Target,
+        route: &'static Route,
+        request: &impl Incoming,
+    ) -> Option<Self> {
+        let readers = match endpoint {
+            Endpoint::Push | Endpoint::Command | Endpoint::Drain | Endpoint::Healthz | Endpoint::Readyz => {
+                return None;
+            }
+            Endpoint::Jwks | Endpoint::PublicKey => Readers::All,
+            _ => Readers::Listed { named: target.named.clone(), own_host: target.own_host },
+        };
+        let origin = request.header("origin");
+        let asked = request.method() == "OPTIONS"
+            && origin.is_some()
+            && request.header("access-control-request-method").is_some();
+        let varies = route.door != Door::EdgeBare || origin.is_some();
+        Some(Self { readers, origin, preflight: asked.then_some(route.allow), varies })
+    }
+
+    /// Adds to an answer, whatever it says, who may read it.
+    pub fn dress<P: Platform, S>(&self, app: &App<P>, response: &mut Response<S>, now_ms: u64) {
+        match &self.readers {
+            Readers::All => {
+                if response.header("access-control-allow-origin").is_none() {
+                    response.set("Access-Control-Allow-Origin", String::from("*"));
+                }
+            }
+            Readers::Listed { named, own_host } => {
+                if self.varies {
+                    response.vary("Origin");
+                }
+                let Some(origin) = self.origin.as_deref() else { return };
+                let Some(known) = remembered(app, named, now_ms) else { return };
+                if !admit(&known, *own_host, origin, response) {
+                    return;
+                }
+            }
+        }
+        match self.preflight {
+            Some(methods) => answer_preflight(methods, response),
+            None if matches!(self.readers, Readers::All) => {}
+            None => response.set("Access-Control-Expose-Headers", EXPOSED.to_owned()),
+        }
+    }
+}
+
+fn answer_preflight<S>(methods: &str, response: &mut Response<S>) {
+    response.set("Access-Control-Allow-Methods", methods.to_owned());
+    response.set("Access-Control-Allow-Headers", ALLOWED.to_owned());
+    response.set("Access-Control-Max-Age", PREFLIGHT_SECS.to_string());
+}
+
+/// Lets a listed origin read, with its cookies where there are any.
+fn admit<S>(known: &Known, own_host: bool, origin: &str, response: &mut Response<S>) -> bool {
+    let listed = is_listed(known, origin);
+    if listed {
+        response.set("Access-Control-Allow-Origin", origin.to_owned());
+        if own_host && known.tenant.settings.cookies != Cookies::Off {
+            response.set("Access-Control-Allow-Credentials", String::from("true"));
+        }
+    }
+    listed
+}
+
+/// The same for the synchronous way of `validate`. A tenant that lists no origin costs nothing.
+pub fn dress_now<S>(known: &Known, target: &Target, request: &impl Incoming, response: &mut Response<S>) {
+    if known.tenant.settings.origins.is_empty() {
+        return;
+    }
+    let Some(origin) = request.header("origin") else { return };
+    response.vary("Origin");
+    if admit(known, target.own_host, &origin, response) {
+        response.set("Access-Control-Expose-Headers", EXPOSED.to_owned());
+    }
+}

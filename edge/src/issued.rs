@@ -1,0 +1,93 @@
+//! The tokens of a session, just made, and the three answers that carry them. Cookies are added by
+//! [`crate::cookies`], where they may be.
+
+use std::rc::Rc;
+
+use serde_json::json;
+use shared::ids::{SessionId, UserId};
+use shared::refusal::Refusal;
+
+use crate::App;
+use crate::access::{Subject, issue};
+use crate::http::Answer;
+use crate::platform::Platform;
+use crate::session::FamilyRow;
+use crate::tenants::Known;
+
+/// A session's tokens. No `Debug`.
+pub struct Issued {
+    /// The access token.
+    pub access: String,
+    /// The refresh token of the family's current generation.
+    pub refresh: String,
+    /// The person's role names.
+    pub roles: Vec<String>,
+    /// The person.
+    pub user: UserId,
+    /// The session.
+    pub sid: SessionId,
+    /// When the session ends at the latest, Unix milliseconds.
+    pub ends_at: i64,
+    /// The tenant.
+    pub known: Rc<Known>,
+}
+
+/// The tokens of a family's current generation.
+///
+/// # Errors
+/// 503 where no key signs.
+pub async fn tokens<P: Platform>(
+    app: &App<P>,
+    known: &Rc<Known>,
+    sid: SessionId,
+    row: &FamilyRow,
+    now_ms: u64,
+) -> Result<Issued, Refusal> {
+    let list =
+        |text: Option<&str>| serde_json::from_str::<Vec<String>>(text.unwrap_or("[]")).unwrap_or_default();
+    let roles = list(row.roles.as_deref());
+    let subject = Subject {
+        user: row.user,
+        user_id: row.user_id(known.tenant.user_id),
+        sid,
+        epoch: row.access_epoch.unwrap_or(0),
+        roles: roles.clone(),
+        amr: list(Some(&row.amr)),
+        auth_time: row.auth_time.div_euclid(1000),
+    };
+    let access = issue(app, known, subject, now_ms).await?;
+    let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
+    let refresh = key
+        .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)
+        .map_err(|_| Refusal::internal())?;
+    let (user, ends_at) = (row.user, row.absolute_deadline);
+    Ok(Issued { access, refresh, roles, user, sid, ends_at, known: known.clone() })
+}
+
+impl Issued {
+    /// The answer of `token`: the old service's.
+    #[must_use]
+    pub fn at_token(&self) -> Answer {
+        Answer::json(200, &json!({"refresh": self.refresh, "access": self.access}))
+    }
+
+    /// The answer of `refresh`.
+    #[must_use]
+    pub fn at_refresh(&self) -> Answer {
+        Answer::json(200, &json!({"access": self.access, "refresh": self.refresh}))
+    }
+
+    /// The answer of `login`, with the value of `X-CSRFToken` where cookies go with it.
+    #[must_use]
+    pub fn at_login(&self, csrf_token: Option<&str>) -> Answer {
+        let mut body = json!({
+            "access": self.access,
+            "refresh": self.refresh,
+            "user": {"id": self.user, "roles": self.roles, "tenant": self.known.tenant.id},
+        });
+        if let (Some(value), Some(object)) = (csrf_token, body.as_object_mut()) {
+            object.insert(String::from("csrf_token"), value.into());
+        }
+        Answer::json(200, &body)
+    }
+}

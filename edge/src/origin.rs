@@ -1,0 +1,76 @@
+//! Where a request comes from, and what follows for cookies: whose answers may set them, and who may
+//! act by them (CSRF).
+//!
+//! A browser says `Origin` with every request that could change something (Fetch, section 3.2), so that
+//! one without it, and without `Sec-Fetch-Site`, comes from a program: nobody can make somebody else's
+//! program send it.
+
+use shared::derive::csrf_holds;
+use shared::ids::SessionId;
+use shared::refusal::Refusal;
+
+use crate::App;
+use crate::body::Fields;
+use crate::cookies::{Names, Presented};
+use crate::http::Incoming;
+use crate::platform::Platform;
+use crate::target::Target;
+use crate::tenants::{Known, find_known};
+
+/// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.
+#[must_use]
+pub fn is_listed(known: &Known, origin: &str) -> bool {
+    known.tenant.settings.origins.iter().any(|listed| listed.as_str() == origin)
+}
+
+/// Whether a method may change something (RFC 9110, section 9.2.1).
+fn is_unsafe(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+/// The names of the cookies that the answer to a request may set or take away.
+///
+/// On the tenant's own host; not for a form, which any page may send; and from a browser only with a
+/// listed `Origin`. Else the tokens are in the answer alone: who sent it can use them, but nobody's
+/// browser was signed in behind their back.
+pub fn may_set(known: &Known, target: &Target, request: &impl Incoming, fields: &Fields) -> Option<Names> {
+    if !target.own_host || fields.is_form() {
+        return None;
+    }
+    let may = match request.header("origin") {
+        Some(origin) => is_listed(known, &origin),
+        None => request.header("sec-fetch-site").is_none(),
+    };
+    Names::of(known).filter(|_| may)
+}
+
+/// The session that a request may act for by its cookies; `None` where it has none that count.
+///
+/// 1. Only on a tenant's own host, and only where the tenant uses cookies.
+/// 2. A method that may change something needs a listed `Origin` and the session's `X-CSRFToken`: 403,
+///    before the session is looked at.
+///
+/// # Errors
+/// As above; those of finding the tenant.
+pub async fn by_cookie<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+) -> Result<Option<Presented>, Refusal> {
+    let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
+    let known = find_known(app, &target.named, now_ms).await?;
+    let Some(presented) = Presented::read(&known, &header) else { return Ok(None) };
+    if is_unsafe(&request.method()) {
+        judge(&known, request, presented.sid)?;
+    }
+    Ok(Some(presented))
+}
+
+fn judge(known: &Known, request: &impl Incoming, sid: SessionId) -> Result<(), Refusal> {
+    let origin = request.header("origin").unwrap_or_default();
+    let value = request.header("x-csrftoken").unwrap_or_default();
+    let mut keys = known.csrf_keys.iter();
+    let holds = keys.any(|key| csrf_holds(key, known.tenant.id, sid, &value));
+    if is_listed(known, &origin) && holds { Ok(()) } else { Err(Refusal::csrf_failed()) }
+}

@@ -1,0 +1,190 @@
+//! The edge's own public routes: by what each acts (Bearer, a token in the body, a cookie), and whether
+//! its answer carries cookies. [`crate::serve`] calls them when the method is judged.
+
+use shared::refusal::{Refusal, TokenFault};
+
+use crate::body::Fields;
+use crate::cookies::{Names, csrf_token};
+use crate::http::{Answer, Incoming};
+use crate::issued::Issued;
+use crate::keys::Cached;
+use crate::logout::By;
+use crate::origin::{by_cookie, may_set};
+use crate::platform::Platform;
+use crate::route::Endpoint;
+use crate::serve::After;
+use crate::target::{Bearer, Target};
+use crate::tenants::{Found, find_fresh, find_known};
+use crate::{App, body, keys, login, logout, refresh, validate};
+
+/// The edge's own public routes, their method judged already.
+pub(crate) async fn edge<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    match endpoint {
+        Endpoint::Jwks | Endpoint::PublicKey => {
+            let found = find_fresh(app, &target.named, now_ms).await?;
+            note(after, found.refresh_after);
+            published(endpoint, &found, request, target.cached, now_ms)
+        }
+        Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
+        _ => with_body(app, endpoint, target, request).await,
+    }
+}
+
+/// The routes that read a body, and whose answers may carry a session's tokens.
+async fn with_body<P: Platform>(
+    app: &App<P>,
+    endpoint: Endpoint,
+    target: &Target,
+    request: &P::Request,
+) -> Result<Answer, Refusal> {
+    let fields = body::fields(request).await?;
+    let (named, now_ms) = (&target.named, arrived(app));
+    match endpoint {
+        Endpoint::Token => {
+            let issued = login::sign_in(app, named, &fields, &request.client(), now_ms).await?;
+            Ok(issued.at_token())
+        }
+        Endpoint::Login => {
+            let issued = login::sign_in(app, named, &fields, &request.client(), now_ms).await?;
+            let names = may_set(&issued.known, target, request, &fields);
+            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
+            Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, now_ms))
+        }
+        Endpoint::Refresh => {
+            let token = refresh_token(app, target, request, &fields, now_ms).await?;
+            let issued = refresh::refresh(app, named, &token, now_ms).await?;
+            let names = may_set(&issued.known, target, request, &fields);
+            Ok(with_cookies(issued.at_refresh(), names, &issued, now_ms))
+        }
+        Endpoint::Verify => validate::verify(app, named, &fields, now_ms).await,
+        Endpoint::Blacklist => logout::blacklist(app, named, &fields, now_ms).await,
+        _ => leave(app, target, request, &fields, now_ms).await,
+    }
+}
+
+fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &Issued, now_ms: u64) -> Answer {
+    if let Some(names) = names {
+        answer.set_session(names, issued, now_ms);
+    }
+    answer
+}
+
+/// The refresh token of the body, else of the cookie: 400 where there is none. A form has none but its
+/// own, because its answer could not set the successor.
+async fn refresh_token<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    fields: &Fields,
+    now_ms: u64,
+) -> Result<String, Refusal> {
+    let asks_cookie = !fields.has("refresh") && !fields.is_form();
+    let presented = if asks_cookie { by_cookie(app, target, request, now_ms).await? } else { None };
+    match presented.and_then(|presented| presented.refresh) {
+        Some((token, _)) => Ok(token),
+        None => fields.token("refresh"),
+    }
+}
+
+/// Logout: by Bearer, by `refresh` in the body, or by cookie. The cookies go with the answer; by cookie
+/// also where the session had ended already.
+async fn leave<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    fields: &Fields,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let bearer = Bearer::read(request);
+    let presented = match bearer {
+        Bearer::None if !fields.has("refresh") => by_cookie(app, target, request, now_ms).await?,
+        _ => None,
+    };
+    let by = match (&bearer, &presented) {
+        (Bearer::Malformed, _) => return Err(Refusal::bad_authorization_header()),
+        (Bearer::Token(token), _) => By::Bearer(token),
+        (Bearer::None, Some(presented)) => By::Cookies(presented),
+        (Bearer::None, None) => By::Body,
+    };
+    let mut answer = match logout::logout(app, &target.named, by, fields, now_ms).await {
+        Ok(answer) => answer,
+        Err(refusal) if refusal.status == 401 && presented.is_some() => Answer::refusal(&refusal),
+        Err(refusal) => return Err(refusal),
+    };
+    let known = find_known(app, &target.named, now_ms).await?;
+    let judged = presented.and_then(|_| Names::of(&known));
+    if let Some(names) = judged.or_else(|| may_set(&known, target, request, fields)) {
+        answer.clear_session(names);
+    }
+    Ok(answer)
+}
+
+/// The time at which a body has arrived. Who holds theirs back must not be judged by the time at which
+/// they began: an attempt's window, a retry window, an `exp` or an age could be stretched at will.
+fn arrived<P: Platform>(app: &App<P>) -> u64 {
+    app.platform.now_ms()
+}
+
+/// The public keys, as JWKS or alone.
+pub(crate) fn published(
+    endpoint: Endpoint,
+    found: &Found,
+    request: &impl Incoming,
+    cached: Cached,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    if endpoint == Endpoint::Jwks {
+        return Ok(keys::jwks(&found.known, request.header("if-none-match").as_deref(), cached));
+    }
+    keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, cached)
+}
+
+async fn validate_route<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+    now_ms: u64,
+    after: &mut After,
+) -> Result<Answer, Refusal> {
+    let (token, now_ms) = match Bearer::read(request) {
+        Bearer::Token(token) => (token, now_ms),
+        Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
+        Bearer::None => {
+            let fields = body::fields(request).await?;
+            let now_ms = arrived(app);
+            let asks_cookie = !fields.has("token");
+            let presented = if asks_cookie { by_cookie(app, target, request, now_ms).await? } else { None };
+            match presented.and_then(|presented| presented.unverified_access) {
+                Some(token) => (token, now_ms),
+                None => (fields.token("token")?, now_ms),
+            }
+        }
+    };
+    let found = find_fresh(app, &target.named, now_ms).await?;
+    note(after, found.refresh_after);
+    let mut answer = match validate::validate(app, &found, &target.named, &token, now_ms).await {
+        Ok(answer) => answer,
+        Err(refusal) => Answer::refusal(&refusal),
+    };
+    answer.set("Wardgate-State-Age", state_age(app, now_ms));
+    Ok(answer)
+}
+
+fn note(after: &mut After, refresh_after: bool) {
+    if refresh_after {
+        *after = After::ReadFeed;
+    }
+}
+
+/// The age of what is known, in seconds with one decimal.
+pub(crate) fn state_age<P: Platform>(app: &App<P>, now_ms: u64) -> String {
+    let tenths = app.knowledge.borrow().age_ms(now_ms).unwrap_or(0) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}

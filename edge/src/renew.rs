@@ -1,0 +1,138 @@
+//! Silent renewal: a forwarded request whose access cookie is not good any more, but whose refresh
+//! cookie is, goes on with a new access token, which its answer sets.
+//!
+//! It never rotates. Whatever is lost on the way, an answer or the browser's interest in it, and however
+//! many requests do it at once, the refresh cookie stays good.
+
+use std::rc::Rc;
+
+use shared::ids::{EventId, UserId};
+use shared::limits::RENEWAL_SECS;
+use shared::refusal::{Refusal, TokenFault};
+use shared::token::Refresh;
+
+use crate::access::{Refused, authenticate};
+use crate::cookies::Presented;
+use crate::issued::{Issued, tokens};
+use crate::platform::{Platform, read};
+use crate::session::{self, FamilyRow};
+use crate::sql::Statement;
+use crate::tenants::{Found, Known, Named, State, StateRow, renew};
+use crate::{App, millis, secs_as_ms, sql};
+
+/// For whom a forwarded request acts.
+pub enum Caller {
+    /// Nobody; `ended` where its cookies are of a session that is over.
+    Nobody {
+        /// Whether the cookies are to be taken away.
+        ended: bool,
+    },
+    /// A person, by a good access token, which is here if it came as a cookie.
+    Known(UserId, Option<String>),
+    /// A person, by a new access token, which goes with the answer.
+    Renewed(Issued),
+}
+
+impl Caller {
+    /// The access token that did not come as Bearer.
+    #[must_use]
+    pub fn access(&self) -> Option<&str> {
+        match self {
+            Self::Nobody { .. } | Self::Known(_, None) => None,
+            Self::Known(_, Some(access)) => Some(access),
+            Self::Renewed(issued) => Some(&issued.access),
+        }
+    }
+}
+
+/// For whom a request acts by its cookies.
+///
+/// 1. A good access cookie.
+/// 2. Else, whatever is wrong with it, the refresh cookie: a new access token, or nobody.
+///
+/// # Errors
+/// 401 for an access cookie that is not good where there is no refresh cookie; 503 out of reach.
+pub async fn by_cookies<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    presented: Presented,
+    now_ms: u64,
+) -> Result<Caller, Refusal> {
+    let mut fault = TokenFault::Invalid;
+    if let Some(token) = presented.unverified_access {
+        match authenticate(app, found, named, &token, now_ms).await {
+            Ok(access) => return Ok(Caller::Known(access.sub, Some(token))),
+            Err(Refused::Other(refusal)) => return Err(refusal),
+            Err(Refused::Token(found)) => fault = found,
+        }
+    }
+    match presented.refresh {
+        Some((_, refresh)) => by_refresh(app, &found.known, named, &refresh, now_ms).await,
+        None => Err(fault.as_bearer()),
+    }
+}
+
+/// One batch: a family that was stolen ends, one that is used lives on; the row and the tenant's state
+/// are read. The row says who it is, by the same words as for verify.
+async fn by_refresh<P: Platform>(
+    app: &App<P>,
+    known: &Rc<Known>,
+    named: &Named,
+    token: &Refresh,
+    now_ms: u64,
+) -> Result<Caller, Refusal> {
+    let event = app.event_id(now_ms);
+    let statements = statements(named, known, token, event, now_ms);
+    let rows = app.platform.batch(token.sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let state = read::<P, StateRow>(&rows, 4)?;
+    let known = match StateRow::compare(state.first(), known) {
+        State::Current => known.clone(),
+        State::Newer => renew(app, known.tenant.id).await?,
+        State::Suspended => return Err(Refusal::tenant_suspended()),
+        State::Gone => return Err(Refusal::not_found()),
+        State::Renamed => {
+            app.knowledge.borrow_mut().forget_name(&named.name);
+            return Err(Refusal::unavailable());
+        }
+    };
+    let row = read::<P, FamilyRow>(&rows, 3)?.pop();
+    if row.as_ref().is_some_and(|row| row.ended_by.as_deref() == Some(event.to_string().as_str())) {
+        app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+    }
+    let (now, window) = (millis(now_ms), secs_as_ms(known.tenant.settings.retry_window_secs));
+    match (session::verify(row.as_ref(), token.generation, now, window, token.expires_at), row) {
+        (Ok(()), Some(row)) => tokens(app, &known, token.sid, &row, now_ms).await.map(Caller::Renewed),
+        // Behind, but the session lives: a tab that was slow. The browser has newer cookies by now.
+        (_, row) => Ok(Caller::Nobody { ended: row.is_none_or(|row| row.is_over(now)) }),
+    }
+}
+
+fn statements(named: &Named, known: &Known, token: &Refresh, event: EventId, now_ms: u64) -> Vec<Statement> {
+    let (sid, tenant, event) = (token.sid.to_string(), known.tenant.id.to_string(), event.to_string());
+    let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), event.as_str());
+    let (now, settings) = (millis(now_ms), &known.tenant.settings);
+    // A session that ends within the hour if it is not used has to be moved sooner to live at all.
+    let every_secs = RENEWAL_SECS.min(settings.idle_secs / 2);
+    vec![
+        sql::END_STOLEN.bind([
+            sid.into(),
+            tenant.into(),
+            token.generation.into(),
+            now.into(),
+            secs_as_ms(settings.retry_window_secs).into(),
+            event.into(),
+        ]),
+        sql::KEEP_ALIVE.bind([
+            sid.into(),
+            tenant.into(),
+            token.generation.into(),
+            now.into(),
+            secs_as_ms(settings.idle_secs).into(),
+            secs_as_ms(every_secs).into(),
+        ]),
+        sql::RECORD_END.bind([event.into(), now.into(), sid.into()]),
+        sql::FAMILY.bind([sid.into(), tenant.into()]),
+        sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]),
+    ]
+}
