@@ -13,6 +13,7 @@ use super::show::Show;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::passwords::Hashed;
 use crate::users::{self, Change, Matching, NewUser, Profile, User, UserError, UserOut};
 
 #[derive(Subcommand)]
@@ -127,7 +128,8 @@ pub(super) async fn run(
             apply(control, show, tenant, &user, change).await
         }
         Command::SetPassword { user } => {
-            let change = Change { password: Some(password()?.to_string()), ..Change::default() };
+            let password = Some(hashed(control).await?);
+            let change = Change { password, ..Change::default() };
             apply(control, show, tenant, &user, change).await
         }
         Command::SetRoles { user, roles } => {
@@ -159,7 +161,7 @@ pub(super) async fn run(
 }
 
 async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -> Result<(), CliError> {
-    let password = if args.password_stdin { Some(password()?.to_string()) } else { None };
+    let password = if args.password_stdin { Some(hashed(control).await?) } else { None };
     let new = NewUser {
         profile: Profile {
             username: args.username,
@@ -219,6 +221,10 @@ fn print(show: Show, user: User, what: &str) {
     let out = UserOut::from(user);
     let line = format!("{what}{}", out.line().join("  "));
     show.one(&out, &line);
+}
+
+async fn hashed(control: &Control) -> Result<Hashed, CliError> {
+    Ok(Hashed::of(&control.hasher, &password()?).await?)
 }
 
 /// The first line of standard input, without its line feed. Never an argument: those are in `ps`.

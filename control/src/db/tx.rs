@@ -52,6 +52,19 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Gives the connection back while `work` goes on, and begins anew in the same tenant. What was read
+    /// before may have changed since, and nothing may have been written yet.
+    ///
+    /// # Errors
+    /// As [`Db::tenant_tx`].
+    pub async fn pause<T>(self, db: &Db, work: impl Future<Output = T>) -> Result<(T, Self), Failure> {
+        let tenant = self.tenant;
+        debug_assert!(self.changes.is_empty(), "what was written would be lost");
+        self.tx.rollback().await?;
+        let done = work.await;
+        Ok((done, db.tenant_tx(tenant).await?))
+    }
+
     /// Notes what the edge must learn if this transaction commits.
     pub fn changes(&mut self) -> &mut Changes {
         &mut self.changes

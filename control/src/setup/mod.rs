@@ -17,6 +17,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::passwords::Hashed;
 use crate::users::{self, NewUser, Profile, User, UserError};
 use crate::world::random;
 
@@ -72,6 +73,21 @@ pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
     Ok(SetupToken { text, expires_at })
 }
 
+/// Whether a token could be used now. Whoever has none costs us no hash.
+///
+/// # Errors
+/// The database's.
+pub async fn is_good(control: &Control, tx: &mut TenantTx, token: &str) -> Result<bool, Failure> {
+    let good = sqlx::query_scalar!(
+        r#"select exists (
+            select from platform.setup_tokens where digest = $1 and used_at is null and expires_at > $2
+        ) as "good!""#,
+        digest_of(token.trim()),
+        control.clock.now(),
+    );
+    Ok(good.fetch_one(&mut **tx).await?)
+}
+
 /// Uses a token: the update says by its row count who won. `tx` is inside the platform tenant, and
 /// the token is used only if the administrator is made, because both commit together.
 ///
@@ -83,7 +99,7 @@ pub async fn redeem(
     actor: &Actor,
     token: &str,
     profile: Profile,
-    password: String,
+    password: Hashed,
 ) -> Result<User, SetupError> {
     let now = control.clock.now();
     let used = sqlx::query!(

@@ -4,13 +4,14 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::refusal::Refusal;
 
-use super::{SetupError, redeem};
+use super::{SetupError, is_good, redeem};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::http::access::{Anyone, AnyoneAtPlatform};
 use crate::http::answer::{Refused, created};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
+use crate::passwords::Hashed;
 use crate::users::{Profile, UserOut};
 
 /// What is asked for.
@@ -35,8 +36,9 @@ impl FromFields for Setup {
 }
 
 /// Makes the platform's first root-admin:
-/// 1. the token is used up: 400 if it is unknown, used or expired;
-/// 2. the administrator is made: 201; 400 with all faults, and then the token is still good.
+/// 1. the token is unknown, used or expired: 400;
+/// 2. the password is hashed, and the token used up: 400 if somebody was quicker;
+/// 3. the administrator is made: 201; 400 with all faults, and then the token is still good.
 pub async fn create(
     State(control): State<Control>,
     AnyoneAtPlatform(anyone): AnyoneAtPlatform,
@@ -44,9 +46,15 @@ pub async fn create(
 ) -> Result<Response, Refused> {
     let Anyone { mut tx, request_id, client, .. } = anyone;
     let actor = Actor { who: Who::Operator, request_id, client };
-    let user = redeem(&control, &mut tx, &actor, &setup.token, setup.profile, setup.password).await;
+    let bad_token = || Refused(Refusal::field("token", "This token is not valid."));
+    if !is_good(&control, &mut tx, &setup.token).await? {
+        return Err(bad_token());
+    }
+    let hash = Hashed::of(&control.hasher, &setup.password);
+    let (password, mut tx) = tx.pause(&control.db, hash).await?;
+    let user = redeem(&control, &mut tx, &actor, &setup.token, setup.profile, password?).await;
     let user = user.map_err(|error| match error {
-        SetupError::Token => Refused(Refusal::field("token", "This token is not valid.")),
+        SetupError::Token => bad_token(),
         SetupError::User(error) => error.into(),
     })?;
     tx.commit().await?;

@@ -47,12 +47,21 @@ pub async fn create(
     platform: Platform<PlatformTenantsWrite>,
     Json(creation): Json<Creation>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = platform.by;
+    let Authenticated { mut tx, actor, tenant: own, .. } = platform.by;
     let Creation { mut new, admin } = creation;
     if let Some((profile, password)) = admin {
         let least = new.settings.min_password_length;
-        let prepared = users::prepare_first_admin(&control, &profile, &password, least).await;
+        let prepare = users::prepare_first_admin(&control, &profile, &password, least);
+        let (prepared, begun) = tx.pause(&control.db, prepare).await?;
         new.admin = Some(prepared.map_err(said_of_admin)?);
+        tx = begun;
+        match users::still_stands(&mut tx, &actor).await {
+            Err(UserError::Rank) => {
+                let permission = PlatformTenantsWrite::PERMISSION;
+                return Err(outranked(&control, own.id, &actor, "new", permission).await);
+            }
+            stands => stands?,
+        }
     }
     let tenant = super::create(&control, &mut tx, &actor, new).await?;
     tx.commit().await?;

@@ -4,7 +4,7 @@ use shared::ids::UserId;
 use shared::permissions::ROOT_RANK;
 use shared::person::PersonStatus;
 
-use super::create::{hash, tenant_of, wrap};
+use super::create::{tenant_of, wrap};
 use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, check_password};
 use super::model::{User, UserError};
@@ -14,9 +14,10 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
+use crate::passwords::Hashed;
 
 /// What is asked for; what is absent stays.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Change {
     /// User name.
     pub username: Option<String>,
@@ -33,14 +34,14 @@ pub struct Change {
     /// All roles by name.
     pub roles: Option<Vec<String>>,
     /// A new password.
-    pub password: Option<String>,
+    pub password: Option<Hashed>,
     /// Whether the address counts as verified.
     pub email_verified: Option<bool>,
 }
 
 /// Changes a person:
 /// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
-/// 2. fields and password are checked, all faults at once, and the password is hashed;
+/// 2. fields and password are checked, all faults at once;
 /// 3. if an active root-admin stops being one, another must stay;
 /// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited.
 ///
@@ -54,23 +55,16 @@ pub async fn change(
     wanted: Change,
 ) -> Result<User, UserError> {
     let tenant = tenant_of(tx).await?;
-    let before = store::find(tx, id).await?;
+    let before = store::lock(tx, id).await?;
+    // A password was hashed since the request began.
+    ranks::still_stands(tx, actor).await?;
     outrank(actor, &before)?;
     let profile = profile_after(&before, &wanted);
     let mut faults = Faults::default();
     let canonical = profile.check(&mut faults);
-    let typed = wanted.password.as_deref();
     let least = tenant.settings.min_password_length;
-    let password = typed.and_then(|typed| check_password(typed, least, &profile, &mut faults));
-    let verifier = match password.filter(|_| faults.is_empty()) {
-        Some(password) => Some(hash(control, password).await?),
-        None => None,
-    };
-
-    // Hashing took a while: what holds is decided again by the locked row.
-    let before = store::lock(tx, id).await?;
-    ranks::still_stands(tx, actor).await?;
-    outrank(actor, &before)?;
+    let password = wanted.password.as_ref();
+    let verifier = password.and_then(|hashed| check_password(hashed, least, &profile, &mut faults));
     let status = wanted.status.unwrap_or(before.status);
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
     let causes = Causes {
@@ -91,7 +85,7 @@ pub async fn change(
         return Err(UserError::Fields(faults));
     }
     let at = control.clock.now();
-    let wrapped_verifier = verifier.map(|verifier| wrap(control, tx.tenant(), id, &verifier)).transpose()?;
+    let wrapped_verifier = verifier.map(|verifier| wrap(control, tx.tenant(), id, verifier)).transpose()?;
     let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
     let epochs = epochs_of(&before).after(causes);
     let changed = Changed { profile: &profile, status, email_verified, epochs, wrapped_verifier, at };

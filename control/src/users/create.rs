@@ -1,7 +1,7 @@
 //! Making a person.
 
 use shared::ids::{TenantId, UserId};
-use shared::passwords::{Password, Verifier};
+use shared::passwords::Verifier;
 use shared::person::PersonStatus;
 
 use super::fields::{Canonical, Faults, Profile, check_password};
@@ -13,6 +13,7 @@ use crate::control::{Control, Inner};
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::Failure;
+use crate::passwords::Hashed;
 use crate::tenants::{self, FirstAdmin, TenantError};
 use crate::world::{random, unix_ms};
 
@@ -25,13 +26,12 @@ pub struct NewUser {
     /// Their roles by name.
     pub roles: Vec<String>,
     /// Their password; without one they cannot sign in yet.
-    pub password: Option<String>,
+    pub password: Option<Hashed>,
     /// Whether the address counts as verified.
     pub email_verified: bool,
 }
 
-/// Makes a person; commits nothing itself. All faults are said at once. The password is hashed
-/// while the transaction has read, but not yet written or locked anything.
+/// Makes a person; commits nothing itself. All faults are said at once.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -44,15 +44,12 @@ pub async fn create(
     let tenant = tenant_of(tx).await?;
     let mut faults = Faults::default();
     let canonical = new.profile.check(&mut faults);
-    let typed = new.password.as_deref();
     let least = tenant.settings.min_password_length;
-    let password = typed.and_then(|typed| check_password(typed, least, &new.profile, &mut faults));
-    let verifier = match password.filter(|_| faults.is_empty()) {
-        Some(password) => Some(hash(control, password).await?),
-        None => None,
-    };
+    let password = new.password.as_ref();
+    let verifier = password.and_then(|hashed| check_password(hashed, least, &new.profile, &mut faults));
+    // A password was hashed since the request began.
     ranks::still_stands(tx, actor).await?;
-    let id = insert(control, tx, actor, &new, canonical, verifier.as_ref(), &mut faults).await?;
+    let id = insert(control, tx, actor, &new, canonical, verifier, &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));
     }
@@ -140,19 +137,15 @@ pub async fn prepare_first_admin(
 ) -> Result<FirstAdmin, UserError> {
     let mut faults = Faults::default();
     profile.check(&mut faults);
-    let password = check_password(password, least_characters, profile, &mut faults);
-    match password {
-        Some(password) if faults.is_empty() => Ok(FirstAdmin {
+    let hashed = Hashed::of(&control.hasher, password).await?;
+    match check_password(&hashed, least_characters, profile, &mut faults) {
+        Some(verifier) if faults.is_empty() => Ok(FirstAdmin {
             username: profile.username.clone(),
             email: profile.email.clone(),
-            verifier: hash(control, password).await?.to_phc().to_string(),
+            verifier: verifier.to_phc().to_string(),
         }),
         _ => Err(UserError::Fields(faults)),
     }
-}
-
-pub(super) async fn hash(control: &Inner, password: Password) -> Result<Verifier, Failure> {
-    control.hasher.hash(password).await
 }
 
 pub(super) fn wrap(

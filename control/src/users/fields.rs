@@ -1,9 +1,9 @@
 //! What a person's fields must look like, in the words of the old service.
 
 use shared::identifiers::Identifier;
-use shared::passwords::Password;
+use shared::passwords::Verifier;
 
-use crate::passwords::{self, Names};
+use crate::passwords::{Hashed, Names};
 
 /// Messages by field, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,28 +110,19 @@ fn is_address(identifier: &Identifier) -> bool {
     atoms && labels.len() > 1 && labels.iter().all(|label| !label.is_empty() && label.len() <= 63)
 }
 
-/// Checks a password against the tenant's policy.
-pub(super) fn check_password(
-    typed: &str,
+/// The verifier of a password that its owner may have; what is wrong with it is added to `faults`.
+pub(super) fn check_password<'h>(
+    hashed: &'h Hashed,
     least_characters: u64,
     profile: &Profile,
     faults: &mut Faults,
-) -> Option<Password> {
-    let Ok(password) = Password::parse(typed) else {
-        let fault = if typed.is_empty() {
-            "This field may not be blank."
-        } else {
-            "Ensure this field has no more than 1024 bytes."
-        };
-        faults.add("password", fault);
-        return None;
-    };
-    let found = passwords::faults(&password, least_characters, profile.names());
-    let fine = found.is_empty();
-    for message in found {
+) -> Option<&'h Verifier> {
+    let checked = hashed.check(least_characters, profile.names());
+    let said = checked.as_ref().err().cloned().unwrap_or_default();
+    for message in said {
         faults.add("password", message);
     }
-    fine.then_some(password)
+    checked.ok()
 }
 
 #[cfg(test)]

@@ -21,4 +21,5 @@ pub use fields::{Faults, Profile};
 pub use filters::{Filters, Matching, list};
 pub use model::{User, UserError, status};
 pub use out::UserOut;
+pub use ranks::still_stands;
 pub use store::{find, find_by_name};

@@ -13,7 +13,10 @@ use crate::failure::Failure;
 
 /// Whether the actor still is who they were when the request began: hashing and locks take a while, and
 /// whoever was stopped or demoted meanwhile makes nobody an administrator any more.
-pub(super) async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
+///
+/// # Errors
+/// [`UserError::Rank`], or the database's.
+pub async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
     let Who::Person { id, rank } = actor.who else { return Ok(()) };
     match store::find(tx, id).await {
         Ok(user) if user.status == PersonStatus::Active && user.rank >= rank => Ok(()),

@@ -16,6 +16,7 @@ use crate::http::answer::{Refused, created, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::http::list::Asked;
+use crate::passwords::Hashed;
 use shared::ids::TenantId;
 
 /// People, by what [`Filters`] can ask for.
@@ -36,9 +37,11 @@ pub async fn list(
 pub async fn create(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
-    Json(new): Json<NewUser>,
+    Json(Typed { what, password }): Json<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { tx, actor, tenant, .. } = allowed.by;
+    let (password, mut tx) = Hashed::between(&control, tx, password).await?;
+    let new = NewUser { password, ..what };
     let user = super::create(&control, &mut tx, &actor, new).await;
     let user = ranked(&control, tenant.id, &actor, "new", UsersWrite::PERMISSION, user).await?;
     tx.commit().await?;
@@ -57,7 +60,7 @@ pub async fn update(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
     Path(id): Path<String>,
-    Json(change): Json<Change>,
+    Json(change): Json<Typed<Change>>,
 ) -> Result<Response, Refused> {
     apply(&control, allowed, &id, change).await
 }
@@ -76,9 +79,11 @@ async fn apply(
     control: &Control,
     allowed: Allowed<UsersWrite>,
     id: &str,
-    change: Change,
+    Typed { what, password }: Typed<Change>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { tx, actor, tenant, .. } = allowed.by;
+    let (password, mut tx) = Hashed::between(control, tx, password).await?;
+    let change = Change { password, ..what };
     let changed = super::change(control, &mut tx, &actor, parse(id)?, change).await;
     let user = ranked(control, tenant.id, &actor, id, UsersWrite::PERMISSION, changed).await?;
     tx.commit().await?;
@@ -151,7 +156,13 @@ fn status(fields: &mut Fields) -> Option<PersonStatus> {
     by_name.or(by_flag)
 }
 
-impl FromFields for NewUser {
+/// What is asked for, with the password as it was typed.
+pub struct Typed<T> {
+    what: T,
+    password: Option<String>,
+}
+
+impl FromFields for Typed<NewUser> {
     fn read(fields: &mut Fields) -> Option<Self> {
         // Every field is read before the first one is missed, so that all faults are said at once.
         let username = fields.required_text("username");
@@ -163,14 +174,15 @@ impl FromFields for NewUser {
         let password = fields.untrimmed("password");
         let email_verified = fields.boolean("email_verified").unwrap_or(true);
         let profile = Profile { username: username?, email, first_name, last_name, phone };
-        Some(Self { profile, status, roles, password, email_verified })
+        let what = NewUser { profile, status, roles, password: None, email_verified };
+        Some(Self { what, password })
     }
 }
 
-impl FromFields for Change {
+impl FromFields for Typed<Change> {
     fn read(fields: &mut Fields) -> Option<Self> {
         let username = if fields.has("username") { fields.required_text("username") } else { None };
-        Some(Self {
+        let what = Change {
             username,
             email: fields.clearable_text("email"),
             first_name: fields.text("first_name"),
@@ -178,20 +190,21 @@ impl FromFields for Change {
             phone: fields.text("phone"),
             status: status(fields),
             roles: fields.texts("roles"),
-            password: fields.untrimmed("password"),
+            password: None,
             email_verified: fields.boolean("email_verified"),
-        })
+        };
+        Some(Self { what, password: fields.untrimmed("password") })
     }
 }
 
 /// A change by PUT.
-pub struct Replacement(Change);
+pub struct Replacement(Typed<Change>);
 
 impl FromFields for Replacement {
     fn read(fields: &mut Fields) -> Option<Self> {
         if !fields.has("username") {
             fields.fault("username", "This field is required.");
         }
-        Change::read(fields).map(Self)
+        Typed::read(fields).map(Self)
     }
 }

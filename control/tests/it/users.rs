@@ -1,13 +1,17 @@
 //! People: rank, the last root-admin, one namespace of names, the words for what does not hold.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use control::audit::{Actor, Who};
+use control::tenants::Isolation;
 use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
 use shared::permissions::ROOT_RANK;
 use shared::person::PersonStatus;
 
-use crate::scene::{PASSWORD, Scene};
+use crate::scene::{PASSWORD, Scene, new_tenant};
 
 #[tokio::test]
 async fn a_person_is_made_read_changed_and_deleted() {
@@ -293,4 +297,42 @@ async fn faults_of_shape_are_said_at_once_too() {
     assert_eq!(refused, json!({"roles": ["Null characters are not allowed."]}));
     let put = ada.call(Method::PUT, &path, Some(json!({"phone": {}}))).await.expect(400);
     assert_eq!(put.body, json!({"username": ["This field is required."], "phone": ["Not a valid string."]}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_hashes_keep_no_neighbour_from_the_database() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let tenant = new_tenant(&scene.control, Isolation::Schema).await;
+    let next_door = Scene {
+        database: scene.database.clone(),
+        control: scene.control.clone(),
+        edge: scene.edge.clone(),
+        tenant,
+        api: scene.api,
+    };
+    let eve = next_door.person("eve", "staff").await;
+    let done = Arc::new(AtomicUsize::new(0));
+    let creations: Vec<_> = (0..50)
+        .map(|n| {
+            let (ada, done) = (ada.clone(), done.clone());
+            tokio::spawn(async move {
+                let body = json!({"username": format!("u{n}"), "password": PASSWORD});
+                ada.post("/api/user/users/", body).await.expect(201);
+                done.fetch_add(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    let (mut served, mut longest) = (0, 0);
+    while !creations.iter().all(tokio::task::JoinHandle::is_finished) {
+        let before = done.load(Ordering::SeqCst);
+        eve.get("/api/user/users/").await.expect(200);
+        longest = longest.max(done.load(Ordering::SeqCst) - before);
+        served += 1;
+    }
+    for creation in creations {
+        creation.await.unwrap();
+    }
+    // In line for a connection behind those who hash, one request would wait for nearly all of them.
+    assert!(longest < 25 && served > 5, "{longest} creations during one request, {served} requests");
 }

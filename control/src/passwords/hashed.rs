@@ -1,0 +1,53 @@
+//! A password that somebody chose, hashed before the transaction begins that sets it: a connection that
+//! waits for a hash is one that nobody else has.
+
+use shared::passwords::{Password, Verifier};
+
+use super::{Hasher, Names, faults};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+
+/// See the module. Whether it may be used is asked when it is set, because that depends on its owner.
+pub struct Hashed(Result<(Password, Verifier), &'static str>);
+
+impl Hashed {
+    /// Hashes a password; what could never be one is not hashed.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] if too many wait.
+    pub async fn of(hasher: &Hasher, typed: &str) -> Result<Self, Failure> {
+        match Password::parse(typed) {
+            Ok(password) => {
+                let verifier = hasher.hash(password.clone()).await?;
+                Ok(Self(Ok((password, verifier))))
+            }
+            Err(_) if typed.is_empty() => Ok(Self(Err("This field may not be blank."))),
+            Err(_) => Ok(Self(Err("Ensure this field has no more than 1024 bytes."))),
+        }
+    }
+
+    /// Hashes a password, if one was typed, while the request's connection serves others.
+    ///
+    /// # Errors
+    /// As [`Hashed::of`] and [`TenantTx::pause`].
+    pub async fn between(
+        control: &Control,
+        tx: TenantTx,
+        typed: Option<String>,
+    ) -> Result<(Option<Self>, TenantTx), Failure> {
+        let Some(typed) = typed else { return Ok((None, tx)) };
+        let (hashed, tx) = tx.pause(&control.db, Self::of(&control.hasher, &typed)).await?;
+        Ok((Some(hashed?), tx))
+    }
+
+    /// The verifier, if the password may be used by whoever has these names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self, least_characters: u64, names: Names<'_>) -> Result<&Verifier, Vec<String>> {
+        let (password, verifier) = self.0.as_ref().map_err(|fault| vec![(*fault).to_owned()])?;
+        let found = faults(password, least_characters, names);
+        if found.is_empty() { Ok(verifier) } else { Err(found) }
+    }
+}
