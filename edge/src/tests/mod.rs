@@ -9,6 +9,7 @@ mod faults;
 mod foreign;
 mod forwarding;
 mod origins;
+mod renewal;
 mod requests;
 mod sessions;
 mod sign_in;

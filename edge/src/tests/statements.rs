@@ -81,7 +81,9 @@ fn every_conditional_statement_wins_once() {
         text("theft"),
     ]);
     let record = sql::RECORD_END.bind([text("theft"), 2000.into(), text(&sid)]);
-    for (name, statement) in [("ROTATE", &rotate), ("END_STOLEN", &stolen)] {
+    let keep =
+        sql::KEEP_ALIVE.bind([text(&sid), text(&tenant), 2.into(), 2200.into(), 500.into(), 100.into()]);
+    for (name, statement) in [("ROTATE", &rotate), ("KEEP_ALIVE", &keep), ("END_STOLEN", &stolen)] {
         assert!(changed(&world, statement) >= 1, "{name} first");
         assert_eq!(changed(&world, statement), 0, "{name} again");
     }
