@@ -25,6 +25,12 @@ pub enum Column {
     Root,
     /// A password verifier; row: the person's id.
     Verifier,
+    /// A password's hash as another service made it; row: the person's id.
+    ForeignHash,
+    /// A person of another service on the way here; row: their id there.
+    Staged,
+    /// A second factor of another service; row: the person's id and the device's there.
+    ImportedTotp,
     /// The first administrator of a tenant that has no cell yet; row: empty.
     FirstAdmin,
 }
@@ -35,6 +41,9 @@ impl Column {
             Self::SigningKey => "signing_keys.wrapped_private",
             Self::Root => "roots.wrapped",
             Self::Verifier => "users.wrapped_verifier",
+            Self::ForeignHash => "users.foreign_hash",
+            Self::Staged => "staged_people.wrapped",
+            Self::ImportedTotp => "imported_totp.wrapped",
             Self::FirstAdmin => "cell_jobs.first_admin",
         }
     }

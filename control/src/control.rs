@@ -6,7 +6,7 @@ use crate::at_rest::RestKey;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
 use crate::failure::Failure;
-use crate::passwords::Hasher;
+use crate::passwords::{ForeignChecker, Hasher};
 use crate::settings::Settings;
 use crate::world::Clock;
 
@@ -25,6 +25,8 @@ pub struct Inner {
     pub rest: RestKey,
     /// Hashes passwords.
     pub hasher: Hasher,
+    /// Checks passwords that another service hashed.
+    pub foreign: ForeignChecker,
     /// Calls the edge.
     pub edge: EdgeClient,
     /// The time.
@@ -41,6 +43,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
         roles: Roles::of(&settings.database)?,
         rest: RestKey::new(&settings.encryption.kek),
         hasher: Hasher::new(settings.passwords.concurrency),
+        foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,
         clock: Clock::default(),
         settings,

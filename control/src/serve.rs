@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::edges::{drain, pusher, status, sweep};
 use crate::failure::{Failure, chain};
 use crate::tenants::provision;
+use crate::users::foreign;
 use crate::{db, http, keys};
 
 /// How long what is under way may take after the signal.
@@ -93,7 +94,7 @@ fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
     tasks.spawn(drain::run(control.clone(), edges, stop.clone()));
     let control = control.clone();
     let every = |name, wait, wake, job| repeat(name, wait, wake, stop.clone(), job);
-    let (a, b, c, d) = (control.clone(), control.clone(), control.clone(), control);
+    let (a, b, c, d) = (control.clone(), control.clone(), control.clone(), control.clone());
     tasks.spawn(every(
         "cells",
         5,
@@ -128,6 +129,15 @@ fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
         boxed(move || {
             let d = d.clone();
             async move { status::measure(&d).await }
+        }),
+    ));
+    tasks.spawn(every(
+        "foreign passwords",
+        60,
+        None,
+        boxed(move || {
+            let control = control.clone();
+            async move { foreign::sweep(&control).await }
         }),
     ));
 }

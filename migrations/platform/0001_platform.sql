@@ -25,6 +25,16 @@ create table tenants (
     issuer      text,
     audience    text,
     settings    jsonb not null,
+    -- How `user_id` is written in tokens.
+    user_id_form text not null default 'uuid' check (user_id_form in ('uuid', 'integer', 'string')),
+    -- Key, date and marker of the old service's tokens that are still accepted (`shared::legacy`).
+    legacy      jsonb,
+    -- Whether somebody's password is still as another service hashed it, and until when such ones are
+    -- checked; null: until none is left.
+    foreign_left boolean not null default false,
+    foreign_until timestamptz,
+    -- When people of another service first came.
+    imported_at timestamptz,
     -- When the next planned change of a signing key is due; null when nothing is planned.
     keys_due_at timestamptz,
     created_at  timestamptz not null,
@@ -33,6 +43,8 @@ create table tenants (
 );
 
 create unique index tenants_one_platform on tenants (is_platform) where is_platform;
+create index tenants_foreign on tenants (foreign_until) where foreign_left;
+create index tenants_legacy on tenants (id) where legacy is not null;
 create index tenants_keys_due on tenants (keys_due_at) where keys_due_at is not null;
 
 -- A host given up by an edit leaves; the hosts of a deleted tenant stay and are never given again.

@@ -22,8 +22,13 @@ create table users (
     phone           text not null default '',
     status          text not null check (status in ('active', 'suspended', 'inactive', 'pending')),
     email_verified  boolean not null default false,
-    -- The Argon2id verifier, wrapped by control's key-encryption key. Null: cannot sign in.
+    -- The Argon2id verifier, wrapped by control's key-encryption key. Null: cannot sign in, unless the
+    -- password is still as another service hashed it.
     wrapped_verifier bytea,
+    -- That hash, wrapped likewise, and its algorithm with parameters in clear: what a check costs must
+    -- be known without opening anything.
+    foreign_hash    bytea,
+    foreign_format  text,
     access_epoch    bigint not null default 0,
     session_epoch   bigint not null default 0,
     -- The access epoch that the last password change made.
@@ -31,19 +36,26 @@ create table users (
     last_login      timestamptz,
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
-    constraint users_pkey primary key (tenant_id, id)
+    -- The id that the old service gave, or would have given next.
+    legacy_id       text,
+    constraint users_pkey primary key (tenant_id, id),
+    constraint users_legacy_id_key unique (tenant_id, legacy_id),
+    check ((foreign_hash is null) = (foreign_format is null))
 );
 
 create index users_by_age on users (tenant_id, created_at, id);
 create index users_by_username on users (tenant_id, username, id);
 create index users_by_email on users (tenant_id, coalesce(email, ''), id);
+create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
--- kept, the same that the edge looks people up by.
+-- kept, the same that the edge looks people up by. Ids and outstanding tokens of the old service are
+-- hashed under labels of their own.
 create table identifiers (
     tenant_id uuid not null,
     hash      text not null,
     user_id   uuid not null,
+    kind      text not null default 'name' check (kind in ('name', 'legacy_user', 'legacy_token')),
     constraint identifiers_pkey primary key (tenant_id, hash),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
@@ -60,6 +72,48 @@ create table user_roles (
 );
 
 create index user_roles_by_role on user_roles (tenant_id, role);
+
+-- Checks of foreign passwords, counted by the hour. `subject` is a person or, for checks about
+-- nobody, one of a few numbers: who is asked about must not show in the work.
+create table foreign_tries (
+    tenant_id uuid not null,
+    subject   uuid not null,
+    began_at  timestamptz not null,
+    tries     integer not null,
+    primary key (tenant_id, subject)
+);
+
+create index foreign_tries_by_age on foreign_tries (tenant_id, began_at);
+
+-- The next id in the old service's numbering, where that had numbers.
+create table legacy_ids (
+    tenant_id uuid not null,
+    next      bigint not null,
+    primary key (tenant_id)
+);
+
+-- What an import read last of a person: keyed digests, so that a second one brings only what changed.
+create table imports (
+    tenant_id       uuid not null,
+    user_id         uuid not null,
+    row_digest      bytea not null,
+    password_digest bytea not null,
+    -- `users.updated_at` as the import left it: another one means that the person was changed here.
+    left_at         timestamptz not null,
+    primary key (tenant_id, user_id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+-- Second factors of the old service, wrapped, kept until there are second factors here.
+create table imported_totp (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    -- The device's id there.
+    device    text not null,
+    wrapped   bytea not null,
+    primary key (tenant_id, user_id, device),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
 
 -- Append-only for the service: its role may insert and read, nothing else.
 create table audit_entries (
@@ -107,4 +161,24 @@ create policy tenant_rows on user_roles
 alter table audit_entries enable row level security;
 alter table audit_entries force row level security;
 create policy tenant_rows on audit_entries
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table foreign_tries enable row level security;
+alter table foreign_tries force row level security;
+create policy tenant_rows on foreign_tries
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table legacy_ids enable row level security;
+alter table legacy_ids force row level security;
+create policy tenant_rows on legacy_ids
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table imports enable row level security;
+alter table imports force row level security;
+create policy tenant_rows on imports
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table imported_totp enable row level security;
+alter table imported_totp force row level security;
+create policy tenant_rows on imported_totp
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);

@@ -39,6 +39,8 @@ actions! {
     UserRolesChanged = "user.roles_changed",
     /// A person's password was set by somebody else.
     UserPasswordSet = "user.password_set",
+    /// A password that another service hashed was hashed anew at its owner's sign-in.
+    UserPasswordTakenOver = "user.password_taken_over",
     /// A person is gone.
     UserDeleted = "user.deleted",
     /// All sessions of a person were ended.

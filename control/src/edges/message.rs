@@ -134,7 +134,8 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     let revs: Vec<(UserId, i64)> = parsed.collect::<Result<_, Failure>>()?;
     let ids: Vec<Uuid> = revs.iter().map(|(id, _)| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier,
+        r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier, legacy_id,
+            foreign_hash is not null as "foreign!",
             array(
                 select ur.role from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -165,8 +166,8 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             password_epoch,
             roles: row.roles,
             verifier,
-            foreign: false,
-            legacy_id: None,
+            foreign: row.foreign,
+            legacy_id: row.legacy_id,
         };
         found.insert(id, user);
     }

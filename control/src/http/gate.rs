@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use shared::ids::TenantId;
 use shared::refusal::Refusal;
 use shared::routes::{self, Route};
-use shared::signature::{FORWARD_HEADERS, Message, PeerKey, Tag, covered_headers, verify};
+use shared::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
 
 use super::answer::{Refused, json};
 use super::direct;
+use super::signed::{holds, only};
 use crate::control::{Control, Inner};
 
 /// Where a request comes from. Trusted.
@@ -96,22 +97,14 @@ fn verified(control: &Inner, request: &Request) -> Option<Origin> {
         content_digest: None,
         headers: &covered,
     };
-    let peers: Vec<PeerKey> = control.settings.edge.public_keys.0.iter().map(|key| key.0.clone()).collect();
-    let now_secs = u64::try_from(control.clock.now().timestamp()).ok()?;
-    let (input, signature) = (only(headers, "signature-input")?, only(headers, "signature")?);
-    verify(&peers, Tag::Forward, &message, input, signature, now_secs).ok()?;
+    if !holds(control, Tag::Forward, &message, headers) {
+        return None;
+    }
     Some(Origin {
         tenant: TenantId::parse(only(headers, "wardgate-tenant")?).ok()?,
         client: only(headers, "wardgate-client").map(ToOwned::to_owned),
         base: only(headers, "wardgate-base")?.trim_end_matches('/').to_owned(),
     })
-}
-
-/// The value of a header that is there exactly once and is text.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
 }
 
 /// The path as it was sent, which is what was signed.

@@ -9,9 +9,11 @@ pub mod direct;
 pub mod fields;
 pub mod gate;
 pub mod health;
+mod inside;
 pub mod list;
 pub mod metrics;
 pub mod page;
+mod signed;
 pub mod time;
 mod trace;
 
@@ -98,7 +100,15 @@ pub fn router(control: &Control) -> Router {
         .route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<AnyoneAtPlatform>));
 
     let api = people.merge(tenants).merge(anyone).with_state(control.clone());
-    layered(control, api).merge(health::router(control))
+    layered(control, api).merge(inside(control)).merge(health::router(control))
+}
+
+/// What the edge asks: logged and guarded against panics like the API, but signed by itself, and no
+/// route of the public table.
+fn inside(control: &Control) -> Router {
+    inside::router(control)
+        .layer(CatchPanicLayer::custom(answer::panicked))
+        .layer(from_fn_with_state(control.clone(), trace::follow))
 }
 
 /// The middleware, outermost first:

@@ -2,21 +2,17 @@
 //! number was measured to take 1.5 GB.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use shared::passwords::{Password, Verifier, Workspace};
-use tokio::sync::Semaphore;
 
+use super::turns::Turns;
 use crate::failure::Failure;
 use crate::world::random;
-
-/// Who waits longer than this for a turn is told to come back.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Hashes passwords.
 #[derive(Clone)]
 pub struct Hasher {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     /// Workspaces that are not in use; never more than there are turns.
     idle: Arc<Mutex<Vec<Workspace>>>,
 }
@@ -25,7 +21,7 @@ impl Hasher {
     /// Allows `concurrency` hashes at once, at least one.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        Self { turns: Arc::new(Semaphore::new(concurrency.max(1))), idle: Arc::default() }
+        Self { turns: Turns::new(concurrency), idle: Arc::default() }
     }
 
     /// Makes the verifier of a password.
@@ -33,19 +29,30 @@ impl Hasher {
     /// # Errors
     /// [`Failure::Busy`] after five seconds in the queue.
     pub async fn hash(&self, password: Password) -> Result<Verifier, Failure> {
-        let waited = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned()).await;
-        let turn = waited.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)?;
         let salt = random()?;
+        self.work(move |workspace| workspace.hash(&password, salt)).await
+    }
+
+    /// Whether a verifier is of this password.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] after five seconds in the queue.
+    pub async fn verify(&self, password: Password, verifier: Verifier) -> Result<bool, Failure> {
+        self.work(move |workspace| workspace.verify(&password, &verifier)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let idle = self.idle.clone();
-        let hashed = tokio::task::spawn_blocking(move || {
+        let in_workspace = move || {
             let mut workspace = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-            let verifier = workspace.hash(&password, salt);
+            let done = work(&mut workspace);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
-            // A caller that is gone must not free the turn while its hash still runs.
-            drop(turn);
-            verifier
-        });
-        hashed.await.map_err(|_| Failure::Crypto("hashing a password"))
+            done
+        };
+        self.turns.take("hashing a password", in_workspace).await
     }
 }
 

@@ -110,6 +110,9 @@ concern! {
     Passwords in "passwords" {
         /// How many Argon2id hashes may run at once; each takes 19 MiB.
         concurrency: usize, Default::Is("4");
+        /// How many checks of passwords that another service hashed may run at once. Django's Argon2
+        /// takes 100 MiB each, dearer ones up to 256.
+        foreign_concurrency: usize, Default::Is("2");
     }
 }
 

@@ -6,6 +6,7 @@ use shared::settings::Settings;
 use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
+use super::old::OldService;
 use super::{provision, store};
 use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
@@ -65,6 +66,7 @@ pub async fn create(
         own_issuer: new.issuer,
         audience: new.audience,
         settings: new.settings,
+        old: OldService::default(),
         created_at: now,
         updated_at: now,
     };

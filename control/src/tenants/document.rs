@@ -1,7 +1,6 @@
 //! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
 
 use chrono::{DateTime, Utc};
-use shared::claims::UserIdForm;
 use shared::passwords::Verifier;
 use shared::seal::{Context, Kind, NONCE_BYTES, Sealed};
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
@@ -67,9 +66,9 @@ pub async fn build(
         session_roots,
         lookup_root,
         dummy_verifier: dummy(control, id)?,
-        user_id: UserIdForm::Uuid,
-        legacy: None,
-        foreign: None,
+        user_id: tenant.old.user_id,
+        foreign: tenant.old.foreign(),
+        legacy: tenant.old.legacy,
     })
 }
 

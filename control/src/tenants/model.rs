@@ -6,6 +6,7 @@ use shared::ids::{HostName, Slug, TenantId};
 use shared::settings::Settings;
 use shared::tenant::Status;
 
+use super::old::OldService;
 use crate::db::CellName;
 use crate::failure::Failure;
 
@@ -62,6 +63,8 @@ pub struct Tenant {
     pub audience: Option<String>,
     /// Its choices.
     pub settings: Settings,
+    /// What it still has of the service that it came from.
+    pub old: OldService,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last edited.

@@ -5,6 +5,7 @@ use shared::settings::Settings;
 use shared::tenant::Status;
 
 use super::model::{Isolation, Tenant, TenantError};
+use super::old::OldService;
 use super::provision::activate;
 use super::store;
 use crate::control::Control;
@@ -49,6 +50,7 @@ async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantErr
         own_issuer: None,
         audience: None,
         settings: Settings::default(),
+        old: OldService::default(),
         created_at: now,
         updated_at: now,
     };

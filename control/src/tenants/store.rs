@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Isolation, Tenant, TenantError, parse_status};
+use super::old::OldService;
 use crate::db::CellName;
 use crate::failure::{Failure, OnConstraint as _};
 
@@ -22,6 +23,11 @@ struct Row {
     issuer: Option<String>,
     audience: Option<String>,
     settings: Value,
+    user_id_form: String,
+    legacy: Option<Value>,
+    foreign_left: bool,
+    foreign_until: Option<DateTime<Utc>>,
+    imported_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -48,6 +54,13 @@ impl TryFrom<Row> for Tenant {
             own_issuer: row.issuer,
             audience: row.audience,
             settings: serde_json::from_value(row.settings).map_err(|_| unreadable())?,
+            old: OldService {
+                user_id: serde_json::from_value(row.user_id_form.into()).map_err(|_| unreadable())?,
+                legacy: row.legacy.map(serde_json::from_value).transpose().map_err(|_| unreadable())?,
+                foreign_left: row.foreign_left,
+                foreign_until: row.foreign_until,
+                imported_at: row.imported_at,
+            },
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -89,7 +102,7 @@ async fn select(
     let row = sqlx::query_as!(
         Row,
         r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
-            created_at, updated_at,
+            user_id_form, legacy, foreign_left, foreign_until, imported_at, created_at, updated_at,
             array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
          from platform.tenants t
          where id = $1 or slug = $2"#,
@@ -130,7 +143,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
-            created_at, updated_at,
+            user_id_form, legacy, foreign_left, foreign_until, imported_at, created_at, updated_at,
             array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
          from platform.tenants t
          where status <> 'deleted' and ($1::uuid is null or id = $1)

@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::passwords::Hashed;
+use crate::tenants::old::foreign_went;
 
 /// What is asked for; what is absent stays.
 #[derive(Default)]
@@ -90,6 +91,9 @@ pub async fn change(
     let epochs = epochs_of(&before).after(causes);
     let changed = Changed { profile: &profile, status, email_verified, epochs, wrapped_verifier, at };
     store::update(tx, id, changed).await?;
+    if causes.password {
+        foreign_went(tx).await?;
+    }
     if causes.revokes() {
         let tenant = tx.tenant();
         tx.changes().user(tenant, id, Haste::Revokes);
@@ -119,6 +123,7 @@ pub async fn delete(
         tx.changes().identifier_gone(tenant, &hash);
     }
     tx.changes().user_gone(tenant, id);
+    foreign_went(tx).await?;
     let target = Some(id.to_string());
     audit::record(tx, actor, control.clock.now(), Action::UserDeleted, target, serde_json::json!({})).await?;
     Ok(())

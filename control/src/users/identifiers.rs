@@ -43,7 +43,9 @@ pub(super) async fn assign(
     let email = canonical.email.as_ref().map(hash);
     let kept: Vec<String> = std::iter::once(username.clone()).chain(email.clone()).collect();
     let gone = sqlx::query_scalar!(
-        "delete from identifiers where tenant_id = $1 and user_id = $2 and hash <> all ($3) returning hash",
+        "delete from identifiers
+         where tenant_id = $1 and user_id = $2 and kind = 'name' and hash <> all ($3)
+         returning hash",
         tenant.uuid(),
         user.uuid(),
         &kept,

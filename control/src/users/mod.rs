@@ -8,6 +8,7 @@ mod create;
 mod epochs;
 mod fields;
 pub mod filters;
+pub mod foreign;
 pub mod identifiers;
 mod model;
 mod out;

@@ -172,7 +172,10 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
         "update users
          set username = $3, email = $4, first_name = $5, last_name = $6, phone = $7, status = $8,
              email_verified = $9, access_epoch = $10, session_epoch = $11, password_epoch = $12,
-             wrapped_verifier = coalesce($13, wrapped_verifier), updated_at = $14
+             wrapped_verifier = coalesce($13, wrapped_verifier),
+             foreign_hash = case when $13::bytea is null then foreign_hash end,
+             foreign_format = case when $13::bytea is null then foreign_format end,
+             updated_at = $14
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),

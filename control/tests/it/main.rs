@@ -6,6 +6,7 @@ mod audit;
 mod cli;
 mod drain;
 mod edge;
+mod foreign;
 mod forward;
 mod isolation;
 mod keys;

@@ -1,0 +1,61 @@
+//! What the edge alone may ask, signed: never in the public route table, whatever `direct` says.
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::any;
+use shared::foreign::{PATH, PasswordIn, PasswordOut};
+use shared::refusal::Refusal;
+use shared::signature::{Message, Tag, content_digest};
+
+use super::answer::{Refused, ok};
+use super::signed;
+use crate::control::Control;
+use crate::users::foreign;
+
+/// A password of 1,024 bytes, escaped as JSON may, and the rest of the question.
+const QUESTION_BYTES: usize = 16 * 1024;
+
+pub(super) fn router(control: &Control) -> Router {
+    Router::new().route(PATH, any(password)).layer(from_fn(fresh)).with_state(control.clone())
+}
+
+/// Answers whether a password is the one of a person whose hash is foreign:
+/// 1. the signature, over method, path and the body's digest: 401;
+/// 2. the question: 400;
+/// 3. the check: 200; 503 while too many wait.
+///
+/// A signature lives for a minute, and a question that is replayed within it is answered again. That
+/// gives nothing away: who has it has the password in it, the answer is the same, and every check counts
+/// against the person's ceiling.
+async fn password(State(control): State<Control>, request: Request) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, QUESTION_BYTES).await.map_err(|_| Refusal::unsigned())?;
+    let digest = content_digest(&body);
+    let message = Message {
+        method: Method::POST.as_str(),
+        authority: &control.settings.http.authority,
+        path: PATH,
+        query: "",
+        content_digest: Some(&digest),
+        headers: &[],
+    };
+    let asked_so = parts.method == Method::POST && parts.uri.query().is_none();
+    if !asked_so || !signed::holds(&control, Tag::Password, &message, &parts.headers) {
+        return Err(Refusal::unsigned().into());
+    }
+    let question: PasswordIn =
+        serde_json::from_slice(&body).map_err(|error| Refusal::json_parse(&error.to_string()))?;
+    let matched = foreign::check(&control, &question).await?;
+    Ok(ok(&PasswordOut { matched }))
+}
+
+async fn fresh(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,89 @@
+//! What a tenant still has of the service that it came from: the platform's to set.
+
+use chrono::{DateTime, Utc};
+use shared::claims::UserIdForm;
+use shared::legacy::Legacy;
+use shared::tenant::Foreign;
+
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+use crate::failure::Failure;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OldService {
+    /// How `user_id` is written in tokens.
+    pub user_id: UserIdForm,
+    /// Its tokens that are still accepted.
+    pub legacy: Option<Legacy>,
+    /// Whether somebody's password is still as it hashed it.
+    pub foreign_left: bool,
+    /// From when such passwords are not checked any more; without it they are until none is left.
+    pub foreign_until: Option<DateTime<Utc>>,
+    /// When its people first came.
+    pub imported_at: Option<DateTime<Utc>>,
+}
+
+impl OldService {
+    /// What the edge has to know of foreign passwords.
+    #[must_use]
+    pub fn foreign(&self) -> Option<Foreign> {
+        let until = self.foreign_until.map(|until| u64::try_from(until.timestamp()).unwrap_or(0));
+        self.foreign_left.then_some(Foreign { until })
+    }
+}
+
+/// Locks whether foreign hashes are left, so that who brings one and who takes the last one away do not
+/// pass each other. Rows of people are locked before this one, never after it.
+async fn lock_foreign_left(tx: &mut TenantTx) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let left = sqlx::query_scalar!(
+        "select foreign_left from platform.tenants where id = $1 for no key update",
+        tenant.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(left)
+}
+
+async fn set_foreign_left(tx: &mut TenantTx, left: bool) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!("update platform.tenants set foreign_left = $2 where id = $1", tenant.uuid(), left)
+        .execute(&mut **tx)
+        .await?;
+    tx.changes().document(tenant, Haste::InTurn);
+    Ok(())
+}
+
+/// Foreign hashes came in this transaction: refusals must look alike from now on.
+///
+/// # Errors
+/// The database's.
+pub async fn foreign_came(tx: &mut TenantTx) -> Result<(), Failure> {
+    if lock_foreign_left(tx).await? { Ok(()) } else { set_foreign_left(tx, true).await }
+}
+
+/// A foreign hash may have gone in this transaction: with the last one the flag falls.
+///
+/// # Errors
+/// The database's.
+pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let flagged =
+        sqlx::query_scalar!("select foreign_left from platform.tenants where id = $1", tenant.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
+    if !flagged || !lock_foreign_left(tx).await? {
+        return Ok(());
+    }
+    // A statement of its own, so that it sees what was committed while the lock was waited for.
+    let left = sqlx::query_scalar!(
+        r#"select exists (
+            select from users where tenant_id = $1 and foreign_hash is not null
+        ) as "left!""#,
+        tenant.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    if left { Ok(()) } else { set_foreign_left(tx, false).await }
+}

@@ -1,0 +1,334 @@
+//! Passwords as another service hashed them: checked when the edge asks, and hashed anew by the first
+//! sign-in that knows one.
+//!
+//! Who is asked about shows in nothing: not in the answer, not in the statements that run, and not in
+//! the hashing, which is the same work for everybody by construction ([`foreign::plan`]).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use foreign::{Hash, Params};
+use shared::foreign::PasswordIn;
+use shared::ids::{TenantId, UserId};
+use shared::limits::{FOREIGN_TRIES, FOREIGN_TRIES_SECS};
+use shared::passwords::{Password, Verifier};
+use shared::person::PersonStatus;
+use shared::tenant::Status;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::create::wrap;
+use crate::at_rest::Column;
+use crate::audit::{self, Action, Actor};
+use crate::control::{Control, Inner};
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+use crate::failure::{Failure, chain};
+use crate::tenants::old::foreign_went;
+use crate::tenants::{self, TenantError};
+use crate::world::random;
+
+/// Rows that stand in for people when nobody is asked about; several, so that refusals do not queue
+/// behind one another.
+const NOBODIES: u8 = 64;
+
+/// What is known of a question before the work.
+struct Asked {
+    person: Option<Person>,
+    formats: Vec<Params>,
+}
+
+/// The person in question, if their password may be checked at all.
+struct Person {
+    user: UserId,
+    active: bool,
+    foreign: Option<Foreign>,
+    /// A password that is ours already: it was taken over, and the edge does not know yet.
+    verifier: Option<Verifier>,
+}
+
+/// A foreign hash, and as it rests.
+struct Foreign {
+    wrapped: Vec<u8>,
+    hash: Hash,
+}
+
+/// Whether this is the password of a person who may sign in, whose hash is foreign as far as the edge
+/// knows:
+/// 1. the check is counted, and beyond the ceiling there is nobody to check;
+/// 2. the work, the same for every question at this tenant;
+/// 3. on a match of an active person, Argon2id takes the foreign hash's place.
+///
+/// # Errors
+/// [`Failure::Busy`], or the database's.
+pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Failure> {
+    let sound = Password::parse(&question.password);
+    let Asked { person, formats } = ask(control, question, sound.is_ok()).await?;
+    let password = sound.unwrap_or_else(|_| Password::placeholder());
+    let person = person.unwrap_or_else(Person::nobody);
+    let typed = Zeroizing::new(question.password.clone());
+    let hash = person.foreign.as_ref().map(|foreign| foreign.hash.clone());
+    let foreign_matched = control.foreign.check(typed, hash, foreign::dearest(formats)).await?;
+    let verifier = match person.verifier {
+        Some(verifier) => verifier,
+        None => Verifier::dummy(random()?, random()?),
+    };
+    let own_matched = control.hasher.verify(password.clone(), verifier).await?;
+    match person.foreign {
+        Some(foreign) if foreign_matched && person.active => {
+            take_over(control, question.tenant, person.user, &foreign, password).await
+        }
+        _ => Ok(own_matched && person.active),
+    }
+}
+
+impl Person {
+    fn nobody() -> Self {
+        Self { user: UserId::from(Uuid::nil()), active: false, foreign: None, verifier: None }
+    }
+}
+
+/// Counts and reads, by the same statements whoever is asked about. `sound`: the password can be one.
+async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<Asked, Failure> {
+    let now = control.clock.now();
+    let subject = match question.user {
+        Some(user) => user.uuid(),
+        None => Uuid::from_u128(u128::from(random::<1>()?[0] % NOBODIES)),
+    };
+    let mut tx = match control.db.tenant_tx(question.tenant).await {
+        Err(Failure::Database(sqlx::Error::RowNotFound)) => {
+            return Ok(Asked { person: None, formats: Vec::new() });
+        }
+        other => other?,
+    };
+    let served = is_served(&mut tx, now).await?;
+    let within = count(&mut tx, subject, now).await?;
+    let mut formats = formats(&mut tx).await?;
+    let person = find(control, &mut tx, subject).await?;
+    tx.commit().await?;
+    // Somebody may have come or gone between two statements: the work covers what will be checked.
+    formats.extend(person.iter().filter_map(|person| Some(person.foreign.as_ref()?.hash.params())));
+    Ok(Asked { person: person.filter(|_| served && within && sound), formats })
+}
+
+/// Whether foreign passwords are good at this tenant now.
+async fn is_served(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<bool, Failure> {
+    let id = tx.tenant();
+    match tenants::find(tx, id).await {
+        Ok(tenant) => {
+            Ok(tenant.status == Status::Active && tenant.old.foreign_until.is_none_or(|until| now < until))
+        }
+        Err(TenantError::Failure(failure)) => Err(failure),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Counts a check of `subject` and says whether it is within the ceiling: one statement that writes in
+/// either case and decides by the row it leaves.
+async fn count(tx: &mut TenantTx, subject: Uuid, now: DateTime<Utc>) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let within = sqlx::query_scalar!(
+        r#"insert into foreign_tries as t (tenant_id, subject, began_at, tries)
+        values ($1, $2, $3, 1)
+        on conflict (tenant_id, subject) do update
+        set tries = case when t.began_at > $4 then least(t.tries, $5) + 1 else 1 end,
+            began_at = case when t.began_at > $4 then t.began_at else excluded.began_at end
+        returning tries <= $5 as "within!""#,
+        tenant.uuid(),
+        subject,
+        now,
+        now - TimeDelta::seconds(FOREIGN_TRIES_SECS),
+        FOREIGN_TRIES,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(within)
+}
+
+/// The algorithms and parameters that the tenant still has: one step through the index for each.
+async fn formats(tx: &mut TenantTx) -> Result<Vec<Params>, Failure> {
+    let tenant = tx.tenant();
+    let formats = sqlx::query_scalar!(
+        r#"with recursive formats as (
+            (
+                select foreign_format
+                from users
+                where tenant_id = $1 and foreign_hash is not null
+                order by foreign_format
+                limit 1
+            )
+            union all
+            select (
+                select u.foreign_format
+                from users u
+                where u.tenant_id = $1 and u.foreign_hash is not null and u.foreign_format > f.foreign_format
+                order by u.foreign_format
+                limit 1
+            )
+            from formats f
+            where f.foreign_format is not null
+        )
+        select foreign_format as "format!" from formats where foreign_format is not null"#,
+        tenant.uuid(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let parsed = formats.iter().map(|format| Params::parse(format));
+    parsed.collect::<Result<_, _>>().map_err(|_| Failure::Unreadable("foreign format"))
+}
+
+/// The person of an id. What cannot be read is not there: the refusal must not differ.
+async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Option<Person>, Failure> {
+    let tenant = tx.tenant();
+    let row = sqlx::query!(
+        "select foreign_hash, wrapped_verifier, status from users where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        subject,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let user = UserId::from(subject);
+    let foreign = row.foreign_hash.and_then(|wrapped| {
+        let hash = readable(user, open_foreign(control, tenant, user, &wrapped))?;
+        Some(Foreign { wrapped, hash })
+    });
+    let verifier = row.wrapped_verifier;
+    let verifier = verifier.and_then(|it| readable(user, open_verifier(control, tenant, user, &it)));
+    Ok(Some(Person { user, active: row.status == PersonStatus::Active.as_str(), foreign, verifier }))
+}
+
+fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
+    if let Err(failure) = &opened {
+        tracing::error!(%user, error = %chain(failure), "a password cannot be read");
+    }
+    opened.ok()
+}
+
+fn open_foreign(control: &Inner, tenant: TenantId, user: UserId, wrapped: &[u8]) -> Result<Hash, Failure> {
+    let encoded = control.rest.open(tenant, Column::ForeignHash, &user.to_string(), wrapped)?;
+    let encoded = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
+    Hash::parse(encoded).map_err(|_| Failure::Unreadable("foreign password"))
+}
+
+fn open_verifier(
+    control: &Inner,
+    tenant: TenantId,
+    user: UserId,
+    wrapped: &[u8],
+) -> Result<Verifier, Failure> {
+    let phc = control.rest.open(tenant, Column::Verifier, &user.to_string(), wrapped)?;
+    let phc = std::str::from_utf8(&phc).map_err(|_| Failure::Unreadable("verifier"))?;
+    Verifier::parse(phc).map_err(|_| Failure::Unreadable("verifier"))
+}
+
+/// Puts Argon2id of the normalised password in the place of the hash that was checked, and says whether
+/// the person may go on. A password that was set meanwhile wins. It is not a change of the password, so
+/// no epoch is raised and nobody is signed out.
+async fn take_over(
+    control: &Control,
+    tenant: TenantId,
+    user: UserId,
+    foreign: &Foreign,
+    password: Password,
+) -> Result<bool, Failure> {
+    let verifier = control.hasher.hash(password.clone()).await?;
+    let wrapped = wrap(control, tenant, user, &verifier)?;
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let replaced = sqlx::query!(
+        "update users
+         set wrapped_verifier = $4, foreign_hash = null, foreign_format = null
+         where tenant_id = $1 and id = $2 and foreign_hash = $3 and status = 'active'",
+        tenant.uuid(),
+        user.uuid(),
+        foreign.wrapped,
+        wrapped,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if replaced.rows_affected() == 0 {
+        return was_taken_over(control, tx, user, password).await;
+    }
+    foreign_went(&mut tx).await?;
+    tx.changes().user(tenant, user, Haste::InTurn);
+    let target = Some(user.to_string());
+    let (actor, now) = (Actor::control(), control.clock.now());
+    audit::record(&mut tx, &actor, now, Action::UserPasswordTakenOver, target, serde_json::json!({})).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Somebody was quicker: another sign-in with this password, or who set another one.
+async fn was_taken_over(
+    control: &Control,
+    mut tx: TenantTx,
+    user: UserId,
+    password: Password,
+) -> Result<bool, Failure> {
+    let person = find(control, &mut tx, user.uuid()).await?;
+    drop(tx);
+    match person.filter(|person| person.active).and_then(|person| person.verifier) {
+        Some(verifier) => control.hasher.verify(password, verifier).await,
+        None => Ok(false),
+    }
+}
+
+/// Wraps a hash of another service for its person, with the text of its parameters.
+///
+/// # Errors
+/// Without randomness. `None` for what is no hash.
+pub fn wrap_foreign(
+    control: &Inner,
+    tenant: TenantId,
+    user: UserId,
+    encoded: &str,
+) -> Result<Option<(Vec<u8>, String)>, Failure> {
+    let Ok(hash) = Hash::parse(encoded) else { return Ok(None) };
+    let wrapped = control.rest.wrap(tenant, Column::ForeignHash, &user.to_string(), encoded.as_bytes())?;
+    Ok(Some((wrapped, hash.params().to_string())))
+}
+
+/// Takes away the foreign hashes of tenants whose date has come (the rest need a reset), and counters
+/// whose hour is over.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(control: &Control) -> Result<(), Failure> {
+    let now = control.clock.now();
+    let over = sqlx::query_scalar!(
+        "select id from platform.tenants where foreign_left and status <> 'provisioning'"
+    )
+    .fetch_all(control.db.relay())
+    .await?;
+    for tenant in over {
+        let mut tx = control.db.tenant_tx(TenantId::from(tenant)).await?;
+        sqlx::query!(
+            "delete from foreign_tries where tenant_id = $1 and began_at <= $2",
+            tenant,
+            now - TimeDelta::seconds(FOREIGN_TRIES_SECS),
+        )
+        .execute(&mut *tx)
+        .await?;
+        forget_overdue(&mut tx, now).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn forget_overdue(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let forgotten = sqlx::query_scalar!(
+        "update users u
+         set foreign_hash = null, foreign_format = null
+         from platform.tenants t
+         where u.tenant_id = $1 and u.foreign_hash is not null
+             and t.id = u.tenant_id and t.foreign_until <= $2
+         returning u.id",
+        tenant.uuid(),
+        now,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for user in &forgotten {
+        tx.changes().user(tenant, UserId::from(*user), Haste::InTurn);
+    }
+    if forgotten.is_empty() { Ok(()) } else { foreign_went(tx).await }
+}
