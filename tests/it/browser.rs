@@ -1,10 +1,21 @@
-//! What a browser lets pages do with our answers.
+//! A person in a browser: signed in by cookie on a page of a listed origin, and staying so.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 use wardgate_tests::actors::Tenant;
-use wardgate_tests::clients::Browser;
-use wardgate_tests::seed;
+use wardgate_tests::clients::{Browser, Site, Tab};
+use wardgate_tests::database::Held;
 use wardgate_tests::stack::Stack;
+use wardgate_tests::verifier::open;
+use wardgate_tests::{seed, wait};
+
+const ACCESS: &str = "__Host-access_token";
+const REFRESH: &str = "__Host-refresh_token";
+/// The shortest life that an access token can have, and a little less of it.
+const ACCESS_SECS: u64 = 60;
+const ALMOST: Duration = Duration::from_secs(58);
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn any_page_may_read_the_keys() {
@@ -13,7 +24,132 @@ async fn any_page_may_read_the_keys() {
     let mut browser = Browser::start("keys");
     let strange = browser.origin(&format!("{}.localhost", seed::unique()));
     let page = browser.open(&strange);
-    let read = "return (await fetch(arg)).json()";
-    let keys = browser.run(page, read, json!(acme.jwks_url()));
+    let keys = browser.run(page, "return (await fetch(arg)).json()", json!(acme.jwks_url()));
     assert_eq!(keys, acme.http.get("/.well-known/jwks.json").await.expect(200).json());
+}
+
+#[tokio::test]
+async fn a_page_of_a_listed_origin_signs_in_by_cookie_and_out() {
+    let stack = Stack::shared().await;
+    let (acme, mut site) = Site::create(stack, "signs", &json!({})).await;
+    let ada = acme.user("ada").await;
+    let page = site.open_application();
+    assert_eq!(me(&mut site, page)["status"], 401);
+
+    site.sign_in(page, &ada);
+
+    assert_eq!(me(&mut site, page)["body"]["username"], "ada");
+    let kept = site.cookies();
+    let names: Vec<_> = kept.iter().map(|cookie| (&cookie["name"], &cookie["httpOnly"])).collect();
+    let (hidden, readable) = (&json!(true), &json!(false));
+    assert_eq!(names, [(&json!(ACCESS), hidden), (&json!(REFRESH), hidden), (&json!("csrftoken"), readable)]);
+    for cookie in &kept {
+        let flags = (&cookie["secure"], &cookie["sameSite"], &cookie["path"]);
+        assert_eq!(flags, (&json!(true), &json!("Lax"), &json!("/")), "{cookie}");
+        assert!(
+            site.api.contains(&format!("//{}:", cookie["domain"].as_str().unwrap_or_default())),
+            "{cookie}"
+        );
+    }
+    // The session is the browser's: closing a tab or opening another changes nothing.
+    let other = site.open_application();
+    assert_eq!(me(&mut site, other)["body"]["username"], "ada");
+
+    let stolen = site.cookie(REFRESH).expect("a cookie")["value"].clone();
+    assert_eq!(site.call(page, "POST", "/api/logout/", Value::Null)["status"], 204);
+    assert_eq!(site.cookies(), [] as [Value; 0]);
+    for tab in [page, other] {
+        assert_eq!(me(&mut site, tab)["status"], 401);
+    }
+    let _ = acme.http.post("/api/token/refresh/", &json!({"refresh": stolen})).await.expect(401);
+}
+
+#[tokio::test]
+async fn the_cookies_of_a_session_that_was_ended_elsewhere_go_away() {
+    let stack = Stack::shared().await;
+    let (acme, mut site) = Site::create(stack, "ended", &json!({})).await;
+    let ada = acme.user("ada").await;
+    let page = site.open_application();
+    site.sign_in(page, &ada);
+
+    let sessions = format!("{}sessions/", ada.path());
+    let _ = acme.admin.delete(&sessions).await.expect(204);
+
+    // Control knows at once, the edge a moment later, and it is the edge that takes them away.
+    wait::until("the cookies to go", LIMIT, async || {
+        let refused = me(&mut site, page)["status"] == 401;
+        (refused && site.cookies().is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expiry_passes_unseen() {
+    let stack = Stack::own("browser").await;
+    let (acme, mut site) = Site::create(&stack, "expiry", &json!({"access_ttl_secs": ACCESS_SECS})).await;
+    let ada = acme.user_with("ada", json!({"roles": ["root-admin"]})).await;
+    let (one, two) = (site.open_application(), site.open_application());
+    site.sign_in(one, &ada);
+    let (access, refresh) = (site.cookie(ACCESS), site.cookie(REFRESH));
+
+    // A slow request sets out in time and is answered after its token has expired.
+    let mut held = stack.database.hold_people(acme.id).await;
+    let grace = json!({"username": "grace", "email": "grace@acme.test", "roles": ["client"]});
+    start(&mut site, one, "POST", grace);
+    waits(&mut held, 1).await;
+    expire(&stack, &access).await;
+    // Another sets out after it and is given up: whatever came with its answer is lost.
+    start(&mut site, two, "GET", Value::Null);
+    waits(&mut held, 2).await;
+    site.browser.go(two, &site.sibling("app"));
+    held.release().await;
+    let slow = site.browser.run(one, "return window.started", Value::Null);
+    assert_eq!((&slow["status"], &slow["body"]["username"]), (&json!(201), &json!("grace")), "{slow}");
+
+    // Two tabs ask for ten things at once, as if nothing had happened.
+    let two = site.open_application();
+    let ask = "return Promise.all(Array.from({length: 5}, () => call('GET', '/api/user/me/')))";
+    let answers = site.browser.run_at_once(&[(one, ask, Value::Null), (two, ask, Value::Null)]);
+    let answers: Vec<_> = answers.iter().filter_map(Value::as_array).flatten().collect();
+    assert_eq!(answers.len(), 10);
+    assert!(answers.iter().all(|said| said["status"] == 200), "{answers:?}");
+    // A renewal makes an access token and never rotates.
+    assert_ne!(site.cookie(ACCESS), access);
+    assert_eq!(site.cookie(REFRESH), refresh);
+
+    // Both tabs refresh at once: neither takes the other's session away.
+    let ask = "return call('POST', '/api/token/refresh/', {})";
+    let answers = site.browser.run_at_once(&[(one, ask, Value::Null), (two, ask, Value::Null)]);
+    assert!(answers.iter().all(|said| said["status"] == 200), "{answers:?}");
+    assert_eq!(answers[0]["body"]["refresh"], answers[1]["body"]["refresh"]);
+    assert_ne!(site.cookie(REFRESH), refresh);
+    for tab in [one, two] {
+        assert_eq!(me(&mut site, tab)["status"], 200);
+    }
+}
+
+fn me(site: &mut Site, tab: Tab) -> Value {
+    site.call(tab, "GET", "/api/user/me/", Value::Null)
+}
+
+/// Has a page ask control for people, without waiting for the answer.
+fn start(site: &mut Site, tab: Tab, method: &str, body: Value) {
+    let script = "window.started = call(...arg)";
+    site.browser.run(tab, script, json!([method, "/api/user/users/", body]));
+}
+
+async fn waits(held: &mut Held, count: i64) {
+    wait::until("control to wait", LIMIT, async || (held.waiting().await == count).then_some(())).await;
+}
+
+/// Lets the time of an access token pass. Control's clock stays, and takes no token that is made more
+/// than a minute ahead of it, so the last of the time passes by itself.
+async fn expire(stack: &Stack, access: &Option<Value>) {
+    let token = access.as_ref().and_then(|cookie| cookie["value"].as_str()).expect("an access cookie");
+    let expires_at = open(token).claims["exp"].as_u64().expect("a time");
+    stack.pass(ALMOST).await;
+    wait::until("the token to expire", LIMIT, async || {
+        (stack.edge_now_secs().await > expires_at).then_some(())
+    })
+    .await;
 }

@@ -64,3 +64,47 @@ impl Database {
         row.is_some_and(|row| row.get("caught_up"))
     }
 }
+
+/// A lock on the people of a tenant's cell: whoever asks control about one of them waits.
+pub struct Held {
+    connection: PgConnection,
+    users: String,
+}
+
+impl Database {
+    /// Takes the lock.
+    ///
+    /// # Panics
+    /// Where the database does not answer, or has no such tenant.
+    pub async fn hold_people(&self, tenant: TenantId) -> Held {
+        let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the stack's database");
+        let cell = "select cell from platform.tenants where id = $1::text::uuid";
+        let row = sqlx::query(cell).bind(tenant.to_string()).fetch_one(&mut connection).await;
+        let users = format!("{}.users", row.expect("a tenant").get::<String, _>("cell"));
+        let lock = AssertSqlSafe(format!("begin; lock table {users} in access exclusive mode"));
+        sqlx::raw_sql(lock).execute(&mut connection).await.expect("the lock");
+        Held { connection, users }
+    }
+}
+
+impl Held {
+    /// How many wait.
+    ///
+    /// # Panics
+    /// Where the database does not answer.
+    pub async fn waiting(&mut self) -> i64 {
+        let waiting =
+            "select count(*) as waiting from pg_locks where relation = $1::regclass and not granted";
+        let row = sqlx::query(waiting).bind(&self.users).fetch_one(&mut self.connection).await;
+        row.expect("the locks").get("waiting")
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Panics
+    /// Where the database does not answer.
+    pub async fn release(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut self.connection).await.expect("the end of the lock");
+        let _ = self.connection.close().await;
+    }
+}

@@ -5,9 +5,11 @@
 mod browser;
 mod judge;
 mod resource_server;
+mod site;
 mod tokens;
 
 pub use browser::{Browser, Tab};
 pub use judge::{Judge, Key, Verdict};
 pub use resource_server::{ResourceServer, Trust};
+pub use site::Site;
 pub use tokens::bad as bad_tokens;
