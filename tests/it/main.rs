@@ -8,6 +8,7 @@ mod attempts;
 mod bad_requests;
 mod browser;
 mod contract;
+mod cookies;
 mod development;
 mod drain;
 mod forwarding;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
@@ -120,6 +120,20 @@ impl Reply {
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Name, value and attributes of each cookie that the answer sets.
+    ///
+    /// # Panics
+    /// Where a header is no cookie.
+    #[must_use]
+    pub fn cookies(&self) -> Vec<(String, String, String)> {
+        let parse = |line: &HeaderValue| {
+            let (pair, attributes) = line.to_str().ok()?.split_once("; ")?;
+            let (name, value) = pair.split_once('=')?;
+            Some((name.to_owned(), value.to_owned(), attributes.to_owned()))
+        };
+        self.headers.get_all("set-cookie").iter().map(|line| parse(line).expect("a cookie")).collect()
     }
 
     /// The same answer, if its status is this one.
