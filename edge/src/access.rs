@@ -1,5 +1,7 @@
 //! Access tokens: made after a sign-in or refresh, and judged wherever one is presented.
 
+use std::rc::Rc;
+
 use shared::claims::{AccessClaims, Audience, Expected, UserIdClaim};
 use shared::ids::{SessionId, UserId};
 use shared::jws::Jws;
@@ -7,10 +9,10 @@ use shared::limits::UNKNOWN_KID_MS;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::{access_signing_input, join_signature};
 
-use crate::App;
 use crate::platform::Platform;
 use crate::tenants::{Found, Known, Named, find_fresh, read_feed};
 use crate::verified::Access;
+use crate::{App, legacy};
 
 /// Of whom an access token speaks.
 #[derive(Clone, Debug)]
@@ -81,7 +83,8 @@ pub fn judge_now<P: Platform>(
     let verified = app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
-    if !current {
+    let now = now_secs(now_ms);
+    if !current || (access.known_until <= now && now < access.exp) {
         return None;
     }
     judge(app, access, now_ms).map(|judged| judged.map(|()| access.clone()))
@@ -134,8 +137,9 @@ impl Refused {
 ///
 /// 1. Known from before: expiry and denials alone.
 /// 2. A refresh token of this tenant: wrong type.
-/// 3. The key that its header names; an unknown one costs one read of the feed, now and then.
-/// 4. The signature, the claims, then the denials.
+/// 3. Without a key id: the legacy key, and one read of the person.
+/// 4. The key that its header names; an unknown one costs one read of the feed, now and then.
+/// 5. The signature, the claims, then the denials.
 ///
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
@@ -153,15 +157,12 @@ pub async fn authenticate<P: Platform>(
         return Err(fault.into());
     }
     let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
-    let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
-    let mut known = found.known.clone();
-    if known.tenant.verifying_key(&kid).is_none() {
-        let asks = app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, now_ms, UNKNOWN_KID_MS);
-        if asks && read_feed(app).await.is_ok() {
-            known = find_fresh(app, named, now_ms).await?.known;
-        }
-    }
-    let access = verify(app, &known, jws, &kid, now_ms).await?;
+    let access = if jws.is_legacy() {
+        let token = legacy::verify(app, &found.known, jws, now_ms).await?;
+        legacy::access(app, &found.known, &token, now_ms).await?
+    } else {
+        verify_ours(app, found, named, jws, now_ms).await?
+    };
     app.verified.borrow_mut().insert(unverified_token, access.clone());
     let judged = match judge(app, &access, now_ms) {
         Some(judged) => judged,
@@ -175,6 +176,38 @@ pub async fn authenticate<P: Platform>(
     Ok(access)
 }
 
+async fn verify_ours<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    named: &Named,
+    jws: Jws<'_>,
+    now_ms: u64,
+) -> Result<Access, Refused> {
+    let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
+    let mut known = found.known.clone();
+    if known.tenant.verifying_key(&kid).is_none() {
+        known = look_again(app, known, named, now_ms).await?;
+    }
+    verify(app, &known, jws, &kid, now_ms).await
+}
+
+/// The tenant after one more read of the feed, for a key that is not known: at most one in five seconds.
+///
+/// # Errors
+/// 404 if the tenant is gone, 503 where nothing can be known.
+pub async fn look_again<P: Platform>(
+    app: &App<P>,
+    known: Rc<Known>,
+    named: &Named,
+    now_ms: u64,
+) -> Result<Rc<Known>, Refusal> {
+    let asks = app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, now_ms, UNKNOWN_KID_MS);
+    if asks && read_feed(app).await.is_ok() {
+        return Ok(find_fresh(app, named, now_ms).await?.known);
+    }
+    Ok(known)
+}
+
 async fn verify<P: Platform>(
     app: &App<P>,
     known: &Known,
@@ -185,7 +218,7 @@ async fn verify<P: Platform>(
     let tenant = &known.tenant;
     let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    match app.platform.verify(key, jws.signed.as_bytes(), &signature).await {
+    match app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await {
         Ok(true) => {}
         Ok(false) => return Err(TokenFault::Invalid.into()),
         Err(_) => return Err(Refusal::unavailable().into()),
@@ -203,6 +236,8 @@ async fn verify<P: Platform>(
         epoch: claims.epoch,
         roles: claims.roles,
         exp: claims.exp,
+        known_until: claims.exp,
+        legacy: None,
     })
 }
 

@@ -7,13 +7,16 @@ use shared::derive::csrf_value;
 use shared::ids::SessionId;
 use shared::jws::Jws;
 use shared::limits::TOKEN_BYTES;
+use shared::refusal::Refusal;
 use shared::settings::Cookies;
-use shared::token::Refresh;
 
+use crate::access::Refused;
 use crate::http::Response;
 use crate::issued::Issued;
-use crate::millis;
+use crate::platform::Platform;
+use crate::refresh::{Proven, presented};
 use crate::tenants::Known;
+use crate::{App, millis};
 
 /// What a tenant's cookies are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub struct Presented {
     /// The access token, not verified, but its claims name this session.
     pub unverified_access: Option<String>,
     /// The refresh token: as it was sent, and what it says, its signature verified.
-    pub refresh: Option<(String, Refresh)>,
+    pub refresh: Option<(String, Proven)>,
 }
 
 #[derive(Deserialize)]
@@ -84,21 +87,32 @@ fn claimed_sid(unverified_token: &str) -> Option<SessionId> {
 
 impl Presented {
     /// Reads a `Cookie` header; `None` where it names no session.
-    #[must_use]
-    pub fn read(known: &Known, header: &str) -> Option<Self> {
-        let names = Names::of(known)?;
-        let refresh = read(header, names.refresh).and_then(|token| {
-            let refresh = known.refresh_keys.iter().find_map(|key| key.verify(&token).ok())?;
-            Some((token, refresh))
-        });
+    ///
+    /// # Errors
+    /// 503 where the cryptography fails.
+    pub async fn read<P: Platform>(
+        app: &App<P>,
+        known: &Known,
+        header: &str,
+        now_ms: u64,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(names) = Names::of(known) else { return Ok(None) };
+        let refresh = match read(header, names.refresh) {
+            Some(token) => match presented(app, known, &token, now_ms).await {
+                Ok(proven) => Some((token, proven)),
+                Err(Refused::Token(_)) => None,
+                Err(Refused::Other(refusal)) => return Err(refusal),
+            },
+            None => None,
+        };
         let access = read(header, names.access).and_then(|token| Some((claimed_sid(&token)?, token)));
         let sid = match (&refresh, &access) {
             (Some((_, refresh)), _) => refresh.sid,
             (None, Some((claimed, _))) => *claimed,
-            (None, None) => return None,
+            (None, None) => return Ok(None),
         };
         let unverified_access = access.filter(|(claimed, _)| *claimed == sid).map(|(_, token)| token);
-        Some(Self { sid, unverified_access, refresh })
+        Ok(Some(Self { sid, unverified_access, refresh }))
     }
 }
 
@@ -120,6 +134,11 @@ impl<S> Response<S> {
     pub fn set_session(&mut self, names: Names, issued: &Issued, now_ms: u64) {
         self.set_access(names, issued, now_ms);
         self.set_cookie(names.refresh, &issued.refresh, issued.lasts_secs(now_ms), false);
+        self.set_csrf(issued, now_ms);
+    }
+
+    /// Sets the readable cookie alone.
+    pub fn set_csrf(&mut self, issued: &Issued, now_ms: u64) {
         if let Some(value) = csrf_token(&issued.known, issued.sid) {
             self.set_cookie(CSRF, &value, issued.lasts_secs(now_ms), true);
         }

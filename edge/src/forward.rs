@@ -80,9 +80,12 @@ pub async fn forward<P: Platform>(
     let sent = send(app, target, route, &found.known, &caller, request).await;
     let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
     match &caller {
-        Caller::Renewed(issued) => {
+        Caller::Renewed { issued, legacy } => {
             if let Some(names) = Names::of(&issued.known) {
                 response.set_access(names, issued, now_ms);
+                if *legacy {
+                    response.set_csrf(issued, now_ms);
+                }
             }
         }
         Caller::Nobody { ended: true } => {
@@ -127,7 +130,7 @@ async fn send<P: Platform>(
 ) -> Result<Response<P::Stream>, Refusal> {
     let name = match caller {
         Caller::Known(user, _) => user.to_string(),
-        Caller::Renewed(issued) => issued.user.to_string(),
+        Caller::Renewed { issued, .. } => issued.user.to_string(),
         Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),
         Caller::Nobody { .. } => {
             if !app.platform.admits(Limit::Network, &format!("open/{}", target.named.network)).await {

@@ -31,6 +31,7 @@ pub mod health;
 pub mod http;
 pub mod issued;
 pub mod keys;
+pub mod legacy;
 pub mod login;
 pub mod logout;
 pub mod network;

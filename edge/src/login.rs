@@ -242,14 +242,7 @@ fn family_statements(
     let evicted = evicted.to_string();
     let most = i64::from(FAMILIES);
     let evict = |statement: sql::Sql| {
-        statement.bind([
-            evicted.as_str().into(),
-            id.into(),
-            user_id.into(),
-            now.into(),
-            sid.into(),
-            most.into(),
-        ])
+        statement.bind([evicted.as_str().into(), id.into(), now.into(), sid.into(), most.into()])
     };
     vec![
         sql::INSERT_FAMILY.bind([

@@ -9,9 +9,11 @@ use crate::access::{Refused, authenticate};
 use crate::body::Fields;
 use crate::cookies::Presented;
 use crate::http::Answer;
+use crate::legacy::Trail;
 use crate::platform::{Platform, read};
 use crate::refresh::presented;
 use crate::session::{self, FamilyRow};
+use crate::sql::Statement;
 use crate::tenants::{Found, Known, Named, find_fresh};
 use crate::{App, millis, secs_as_ms, sql};
 
@@ -44,35 +46,43 @@ pub async fn logout<P: Platform>(
     if found.known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
-    let (user, sid) = match by {
+    let (user, sid, legacy) = match by {
         By::Bearer(token) => {
             let judged = authenticate(app, &found, named, token, now_ms).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
-            (access.sub, access.sid)
+            (access.sub, access.sid, access.legacy)
         }
-        By::Cookies(presented) => left_by(app, &found, named, presented, everywhere, now_ms).await?,
+        By::Cookies(Presented { refresh: Some((_, proven)), .. }) if !everywhere => {
+            // Good by its signature alone, it may end its own session, which is what its browser wants.
+            end_one(app, &found.known, proven.sid, proven.legacy.as_ref(), now_ms).await?;
+            return Ok(Answer::no_content());
+        }
+        By::Cookies(presented) => {
+            let (user, sid) = left_by(app, &found, named, presented, now_ms).await?;
+            (user, sid, None)
+        }
         By::Body if fields.has("refresh") => {
             let token = fields.token("refresh")?;
-            end_presented(app, &found.known, &token, now_ms).await?
+            let (user, sid) = end_presented(app, &found.known, &token, now_ms).await?;
+            (user, sid, None)
         }
         By::Body => return Err(Refusal::no_credentials()),
     };
     if everywhere {
-        end_everywhere(app, &found, user, sid, now_ms).await?;
+        end_everywhere(app, &found.known, user, sid, legacy.as_ref(), now_ms).await?;
     } else {
-        end_one(app, &found.known, sid, now_ms).await?;
+        end_one(app, &found.known, sid, legacy.as_ref(), now_ms).await?;
     }
     Ok(Answer::no_content())
 }
 
-/// Whose session the cookies are of. A refresh cookie that is good by its signature alone may end its
-/// own session, which is what its browser wants; to end the others it has to be good altogether.
+/// Whose session the cookies are of: to end others than its own, a refresh cookie has to be good
+/// altogether.
 async fn left_by<P: Platform>(
     app: &App<P>,
     found: &Found,
     named: &Named,
     presented: &Presented,
-    everywhere: bool,
     now_ms: u64,
 ) -> Result<(UserId, SessionId), Refusal> {
     let mut fault = TokenFault::Invalid;
@@ -84,8 +94,7 @@ async fn left_by<P: Platform>(
         }
     }
     match &presented.refresh {
-        Some((token, _)) if everywhere => end_presented(app, &found.known, token, now_ms).await,
-        Some((_, refresh)) => Ok((refresh.user, refresh.sid)),
+        Some((token, _)) => end_presented(app, &found.known, token, now_ms).await,
         None => Err(fault.as_bearer()),
     }
 }
@@ -118,66 +127,73 @@ async fn end_presented<P: Platform>(
     unverified_token: &str,
     now_ms: u64,
 ) -> Result<(UserId, SessionId), Refusal> {
-    let token = presented(app, known, unverified_token, now_ms).await.map_err(TokenFault::at_verify)?;
-    let (sid, tenant) = (token.sid.to_string(), known.tenant.id.to_string());
-    let event = app.event_id(now_ms).to_string();
-    let now = millis(now_ms);
-    let statements = vec![
-        sql::FAMILY.bind([sid.as_str().into(), tenant.as_str().into()]),
+    let token = presented(app, known, unverified_token, now_ms).await;
+    let token = token.map_err(|refused| refused.with(TokenFault::at_verify))?;
+    let (sid, tenant, now) = (token.sid.to_string(), known.tenant.id.to_string(), millis(now_ms));
+    // A legacy token gets its family only to have it ended: so it can never be exchanged.
+    let mut batch = token.legacy.as_ref().map_or_else(Vec::new, |trail| {
+        vec![trail.family_to_end(known, app.event_id(now_ms), now_ms), trail.person(known)]
+    });
+    let at = batch.len();
+    batch.push(sql::FAMILY.bind([sid.as_str().into(), tenant.as_str().into()]));
+    batch.extend(ending(app, known, token.sid, now_ms));
+    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+    let Some(row_before) = read::<P, FamilyRow>(&rows, at)?.pop() else {
+        let fault = token.without_row::<P>(&rows, at, now_ms)?;
+        return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_verify));
+    };
+    let window = secs_as_ms(known.tenant.settings.retry_window_secs);
+    session::verify(&row_before, token.generation, now, window).map_err(TokenFault::at_verify)?;
+    Ok((row_before.user, token.sid))
+}
+
+/// Ends a session by its owner, and records it.
+fn ending<P: Platform>(app: &App<P>, known: &Known, sid: SessionId, now_ms: u64) -> [Statement; 2] {
+    let (text, event, now) = (sid.to_string(), app.event_id(now_ms).to_string(), millis(now_ms));
+    [
         sql::END_FAMILY.bind([
-            sid.as_str().into(),
-            tenant.as_str().into(),
+            text.as_str().into(),
+            known.tenant.id.to_string().into(),
             now.into(),
             event.as_str().into(),
             "signed_out".into(),
         ]),
-        sql::RECORD_END.bind([event.as_str().into(), now.into(), sid.as_str().into()]),
-    ];
-    let rows = app.platform.batch(token.sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
-    let row_before = read::<P, FamilyRow>(&rows, 0)?.pop();
-    let window = secs_as_ms(known.tenant.settings.retry_window_secs);
-    session::verify(row_before.as_ref(), token.generation, now, window, token.expires_at)
-        .map_err(TokenFault::at_verify)?;
-    Ok((token.user, token.sid))
+        sql::RECORD_END.bind([event.as_str().into(), now.into(), text.as_str().into()]),
+    ]
 }
 
 async fn end_one<P: Platform>(
     app: &App<P>,
     known: &Known,
     sid: SessionId,
+    legacy: Option<&Trail>,
     now_ms: u64,
 ) -> Result<(), Refusal> {
-    let (text, tenant) = (sid.to_string(), known.tenant.id.to_string());
-    let event = app.event_id(now_ms).to_string();
-    let now = millis(now_ms);
-    let statements = vec![
-        sql::END_FAMILY.bind([
-            text.as_str().into(),
-            tenant.as_str().into(),
-            now.into(),
-            event.as_str().into(),
-            "signed_out".into(),
-        ]),
-        sql::RECORD_END.bind([event.as_str().into(), now.into(), text.as_str().into()]),
-    ];
-    app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    // A legacy access token has no session; one is made and ended, and denies it from then on.
+    let made = legacy.map(|trail| trail.family_to_end(known, app.event_id(now_ms), now_ms));
+    let batch = made.into_iter().chain(ending(app, known, sid, now_ms)).collect();
+    app.platform.batch(sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     app.knowledge.borrow_mut().end(known.tenant.id, sid);
     Ok(())
 }
 
 async fn end_everywhere<P: Platform>(
     app: &App<P>,
-    found: &Found,
+    known: &Known,
     user: UserId,
     sid: SessionId,
+    legacy: Option<&Trail>,
     now_ms: u64,
 ) -> Result<(), Refusal> {
-    let tenant = found.known.tenant.id;
+    let tenant = known.tenant.id;
     let (tenant_text, user_text) = (tenant.to_string(), user.to_string());
     let event = app.event_id(now_ms).to_string();
     let now = millis(now_ms);
-    let statements = vec![
+    let made = legacy.map(|trail| trail.family_to_end(known, app.event_id(now_ms), now_ms));
+    let mut batch: Vec<_> = made.into_iter().collect();
+    let at = batch.len();
+    batch.extend([
         sql::END_FAMILIES.bind([
             tenant_text.as_str().into(),
             user_text.as_str().into(),
@@ -191,14 +207,11 @@ async fn end_everywhere<P: Platform>(
             user_text.as_str().into(),
             sid.to_string().into(),
         ]),
-    ];
-    let rows = app
-        .platform
-        .batch(found.known.tenant.shard(), statements)
-        .await
-        .map_err(|_| Refusal::unavailable())?;
+        sql::END_LEGACY.bind([tenant_text.as_str().into(), user_text.as_str().into()]),
+    ]);
+    let rows = app.platform.batch(known.tenant.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let mut knowledge = app.knowledge.borrow_mut();
-    for ended in read::<P, EndedRow>(&rows, 0)? {
+    for ended in read::<P, EndedRow>(&rows, at)? {
         knowledge.end(tenant, ended.id);
     }
     Ok(())

@@ -60,7 +60,7 @@ pub async fn by_cookie<P: Platform>(
 ) -> Result<Option<Presented>, Refusal> {
     let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
     let known = find_known(app, &target.named, now_ms).await?;
-    let Some(presented) = Presented::read(&known, &header) else { return Ok(None) };
+    let Some(presented) = Presented::read(app, &known, &header, now_ms).await? else { return Ok(None) };
     if is_unsafe(&request.method()) {
         judge(&known, request, presented.sid)?;
     }

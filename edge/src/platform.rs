@@ -8,6 +8,7 @@ use std::future::Future;
 
 use serde::de::DeserializeOwned;
 use shared::ids::TenantId;
+use shared::jwk::PublicKey;
 use shared::refusal::Refusal;
 use shared::tenant::SigningKey;
 
@@ -77,7 +78,7 @@ pub trait Copies {
 #[error("a cryptographic operation failed")]
 pub struct CryptoError;
 
-/// RS256 with keys that never are in our memory in clear.
+/// RS256 with private keys that never are in our memory in clear.
 pub trait Rs256 {
     /// Signs `input` with the sealed private key of `tenant`.
     fn sign(
@@ -89,7 +90,7 @@ pub trait Rs256 {
     /// Whether `signature` is the one of `input` under `key`.
     fn verify(
         &self,
-        key: &SigningKey,
+        key: &PublicKey,
         input: &[u8],
         signature: &[u8],
     ) -> impl Future<Output = Result<bool, CryptoError>>;

@@ -1,41 +1,110 @@
 //! Refresh: one batch rotates the family or says why not, then the answer is made from the row.
 
-use shared::ids::EventId;
+use std::rc::Rc;
+
+use shared::ids::{EventId, SessionId};
+use shared::jws::Jws;
+use shared::legacy::LegacyKind;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
-use crate::access::access_token_fault;
+use crate::access::{Refused, access_token_fault, look_again};
 use crate::issued::{Issued, tokens};
+use crate::legacy::{self, PersonRow, Trail};
 use crate::platform::{Platform, read};
 use crate::session::{FamilyRow, Presented, outcome};
 use crate::sql::Statement;
 use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
 use crate::{App, millis, secs_as_ms, sql};
 
-/// The refresh token of a body, verified against the tenant's keys before storage is read.
+/// A refresh token whose own signature held. What it is good for, its family's row says.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The family.
+    pub sid: SessionId,
+    /// The generation: 0 of a legacy token, which is the one before any of ours.
+    pub generation: i64,
+    /// Its own `exp`, Unix seconds, which counts only where there is no row.
+    pub expires_at: i64,
+    /// Where it leads, of a legacy token.
+    pub legacy: Option<Trail>,
+}
+
+/// A refresh token, verified against the tenant's keys before storage is read.
 ///
 /// # Errors
-/// Invalid, or the wrong type (or expired) for an access token of this tenant.
+/// Invalid, or the wrong type (or expired) for an access token of this tenant. 503 where the
+/// cryptography fails.
 pub async fn presented<P: Platform>(
     app: &App<P>,
     known: &Known,
     unverified_token: &str,
     now_ms: u64,
-) -> Result<Refresh, TokenFault> {
+) -> Result<Proven, Refused> {
     for key in &known.refresh_keys {
         if key.wrote_header_of(unverified_token) {
-            return key.verify(unverified_token);
+            let Refresh { sid, generation, expires_at, .. } = key.verify(unverified_token)?;
+            return Ok(Proven { sid, generation, expires_at, legacy: None });
         }
     }
-    Err(access_token_fault(app, known, unverified_token, now_ms).await)
+    match Jws::split(unverified_token).filter(Jws::is_legacy) {
+        Some(jws) => presented_legacy(app, known, jws, now_ms).await,
+        None => Err(access_token_fault(app, known, unverified_token, now_ms).await.into()),
+    }
+}
+
+async fn presented_legacy<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    jws: Jws<'_>,
+    now_ms: u64,
+) -> Result<Proven, Refused> {
+    let token = legacy::verify(app, known, jws, now_ms).await?;
+    if token.kind == LegacyKind::Access {
+        return Err(TokenFault::WrongType.into());
+    }
+    let trail = Trail::of(known, &token);
+    let (sid, expires_at) = (trail.sid, token.expires_at);
+    Ok(Proven { sid, generation: 0, expires_at, legacy: Some(trail) })
+}
+
+impl Proven {
+    /// What goes first in the batch that uses the token: nothing, or what makes the family of a legacy
+    /// one unless it is there. The last of these statements is for [`Proven::without_row`].
+    #[must_use]
+    pub fn opening<P: Platform>(&self, app: &App<P>, known: &Known, now_ms: u64) -> Vec<Statement> {
+        let events = || [app.event_id(now_ms), app.event_id(now_ms)];
+        self.legacy.as_ref().map_or_else(Vec::new, |trail| trail.exchange(known, events(), now_ms))
+    }
+
+    /// What is wrong with a token that has no family, after a batch whose first `opening` statements were
+    /// the opening or ended with the read of its person. `None` for a legacy token that could have one.
+    ///
+    /// # Errors
+    /// 503 where the database answered something else.
+    pub fn without_row<P: Platform>(
+        &self,
+        rows: &[P::Rows],
+        opening: usize,
+        now_ms: u64,
+    ) -> Result<Option<TokenFault>, Refusal> {
+        let Some(trail) = &self.legacy else {
+            let expired = self.expires_at <= millis(now_ms) / 1000;
+            return Ok(Some(if expired { TokenFault::Expired } else { TokenFault::Invalid }));
+        };
+        let person = read::<P, PersonRow>(rows, opening.saturating_sub(1))?.pop();
+        Ok(trail.fault(person.as_ref()))
+    }
 }
 
 /// Refreshes.
 ///
 /// 1. The token's own signature: 401 before storage is read.
-/// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read.
-/// 3. The row is worded: the successor, or 401.
-/// 4. The tokens of the row's generation: a retry gets the same refresh token.
+/// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read. For a
+///    legacy token, its family is made first, unless it is there.
+/// 3. A newer document is read, and a legacy token tried under it again: its key may be gone.
+/// 4. The row is worded: the successor, or 401.
+/// 5. The tokens of the row's generation: a retry gets the same refresh token.
 ///
 /// # Errors
 /// 401 as above, 403 at a suspended tenant, 503 out of reach.
@@ -45,15 +114,18 @@ pub async fn refresh<P: Platform>(
     unverified_token: &str,
     now_ms: u64,
 ) -> Result<Issued, Refusal> {
-    let mut known = find_known(app, named, now_ms).await?;
-    let token = presented(app, &known, unverified_token, now_ms).await.map_err(TokenFault::at_refresh)?;
-    let event = app.event_id(now_ms);
-    let statements = statements(named, &known, &token, event, now_ms);
-    let rows = app.platform.batch(token.sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let state = read::<P, StateRow>(&rows, 4)?;
-    match StateRow::compare(state.first(), &known) {
-        State::Current => {}
-        State::Newer => known = renew(app, known.tenant.id).await?,
+    let at_refresh = |refused: Refused| refused.with(TokenFault::at_refresh);
+    let (mut known, mut proven) = prove(app, named, unverified_token, now_ms).await.map_err(at_refresh)?;
+    let mut turned = turn(app, named, &known, &proven, now_ms).await?;
+    if turned.state == State::Newer {
+        known = renew(app, known.tenant.id).await?;
+        if proven.legacy.is_some() {
+            proven = presented(app, &known, unverified_token, now_ms).await.map_err(at_refresh)?;
+            turned = turn(app, named, &known, &proven, now_ms).await?;
+        }
+    }
+    match turned.state {
+        State::Current | State::Newer => {}
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
         // The name is another tenant's now, and there this token is garbage. If it rotated, a retry
@@ -63,28 +135,73 @@ pub async fn refresh<P: Platform>(
             return Err(TokenFault::Invalid.at_refresh());
         }
     }
-    let row = read::<P, FamilyRow>(&rows, 3)?.pop();
-    let rotated = !read::<P, serde::de::IgnoredAny>(&rows, 1)?.is_empty();
-    let ended_by_us = |row: &FamilyRow| row.ended_by.as_deref() == Some(event.to_string().as_str());
-    let presented = Presented {
-        generation: token.generation,
-        rotated,
-        ended: row.as_ref().is_some_and(ended_by_us),
-        now: millis(now_ms),
-        window: secs_as_ms(known.tenant.settings.retry_window_secs),
-    };
-    let outcome = outcome(row.as_ref(), presented);
-    if presented.ended {
-        app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
-    }
-    let expired = token.expires_at <= millis(now_ms) / 1000;
-    match (outcome.fault(expired), row) {
-        (None, Some(row)) => tokens(app, &known, token.sid, &row, now_ms).await,
-        (fault, _) => Err(fault.unwrap_or(TokenFault::Invalid).at_refresh()),
-    }
+    let row = turned.judged?;
+    tokens(app, &known, proven.sid, &row, now_ms).await
 }
 
-fn statements(named: &Named, known: &Known, token: &Refresh, event: EventId, now_ms: u64) -> Vec<Statement> {
+/// What a token is of, by what is known of the tenant at any age, since the batch asks for its state. Of
+/// a legacy token that is not enough: an isolate that slept may not know that the tenant has such a key.
+async fn prove<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    unverified_token: &str,
+    now_ms: u64,
+) -> Result<(Rc<Known>, Proven), Refused> {
+    let known = find_known(app, named, now_ms).await?;
+    let judged = presented(app, &known, unverified_token, now_ms).await;
+    let invalid = matches!(judged, Err(Refused::Token(TokenFault::Invalid)));
+    if !(invalid && Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())) {
+        return Ok((known, judged?));
+    }
+    let fresh = look_again(app, known, named, now_ms).await?;
+    let proven = presented(app, &fresh, unverified_token, now_ms).await?;
+    Ok((fresh, proven))
+}
+
+/// What one batch made of a token.
+struct Turned {
+    state: State,
+    /// The row whose generation is the answer, or the refusal.
+    judged: Result<FamilyRow, Refusal>,
+}
+
+async fn turn<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    known: &Known,
+    proven: &Proven,
+    now_ms: u64,
+) -> Result<Turned, Refusal> {
+    let event = app.event_id(now_ms);
+    let mut batch = proven.opening(app, known, now_ms);
+    let at = batch.len();
+    batch.extend(statements(named, known, proven, event, now_ms));
+    let rows = app.platform.batch(proven.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let state = StateRow::compare(read::<P, StateRow>(&rows, at + 4)?.first(), known);
+    let rotated = !read::<P, serde::de::IgnoredAny>(&rows, at + 1)?.is_empty();
+    let judged = match read::<P, FamilyRow>(&rows, at + 3)?.pop() {
+        // A legacy token that could have a family and got none: its document is outdated.
+        None => Err(proven
+            .without_row::<P>(&rows, at, now_ms)?
+            .map_or_else(Refusal::unavailable, TokenFault::at_refresh)),
+        Some(row) => {
+            let presented = Presented {
+                generation: proven.generation,
+                rotated,
+                ended: row.ended_by.as_deref() == Some(event.to_string().as_str()),
+                now: millis(now_ms),
+                window: secs_as_ms(known.tenant.settings.retry_window_secs),
+            };
+            if presented.ended {
+                app.knowledge.borrow_mut().end(known.tenant.id, proven.sid);
+            }
+            outcome(&row, presented).fault().map_or(Ok(row), |fault| Err(fault.at_refresh()))
+        }
+    };
+    Ok(Turned { state, judged })
+}
+
+fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_ms: u64) -> Vec<Statement> {
     let (sid, tenant, event) = (token.sid.to_string(), known.tenant.id.to_string(), event.to_string());
     let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), event.as_str());
     let (now, settings) = (millis(now_ms), &known.tenant.settings);

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use shared::ids::{EventId, UserId};
 use shared::limits::RENEWAL_SECS;
 use shared::refusal::{Refusal, TokenFault};
-use shared::token::Refresh;
 
 use crate::access::{Refused, authenticate};
 use crate::cookies::Presented;
 use crate::issued::{Issued, tokens};
 use crate::platform::{Platform, read};
+use crate::refresh::Proven;
 use crate::session::{self, FamilyRow};
 use crate::sql::Statement;
 use crate::tenants::{Found, Known, Named, State, StateRow, renew};
@@ -30,7 +30,12 @@ pub enum Caller {
     /// A person, by a good access token, which is here if it came as a cookie.
     Known(UserId, Option<String>),
     /// A person, by a new access token, which goes with the answer.
-    Renewed(Issued),
+    Renewed {
+        /// The token.
+        issued: Issued,
+        /// Whether the refresh cookie is still the old service's: that gave no CSRF value of ours.
+        legacy: bool,
+    },
 }
 
 impl Caller {
@@ -40,7 +45,7 @@ impl Caller {
         match self {
             Self::Nobody { .. } | Self::Known(_, None) => None,
             Self::Known(_, Some(access)) => Some(access),
-            Self::Renewed(issued) => Some(&issued.access),
+            Self::Renewed { issued, .. } => Some(&issued.access),
         }
     }
 }
@@ -79,15 +84,19 @@ async fn by_refresh<P: Platform>(
     app: &App<P>,
     known: &Rc<Known>,
     named: &Named,
-    token: &Refresh,
+    token: &Proven,
     now_ms: u64,
 ) -> Result<Caller, Refusal> {
     let event = app.event_id(now_ms);
-    let statements = statements(named, known, token, event, now_ms);
-    let rows = app.platform.batch(token.sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let state = read::<P, StateRow>(&rows, 4)?;
+    let mut batch = token.opening(app, known, now_ms);
+    let at = batch.len();
+    batch.extend(statements(named, known, token, event, now_ms));
+    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let state = read::<P, StateRow>(&rows, at + 4)?;
     let known = match StateRow::compare(state.first(), known) {
         State::Current => known.clone(),
+        // Perhaps the document that vouched for a legacy token does not any more: it is tried again.
+        State::Newer if token.legacy.is_some() => return Err(Refusal::unavailable()),
         State::Newer => renew(app, known.tenant.id).await?,
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
@@ -96,19 +105,23 @@ async fn by_refresh<P: Platform>(
             return Err(Refusal::unavailable());
         }
     };
-    let row = read::<P, FamilyRow>(&rows, 3)?.pop();
+    let row = read::<P, FamilyRow>(&rows, at + 3)?.pop();
     if row.as_ref().is_some_and(|row| row.ended_by.as_deref() == Some(event.to_string().as_str())) {
         app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
     }
     let (now, window) = (millis(now_ms), secs_as_ms(known.tenant.settings.retry_window_secs));
-    match (session::verify(row.as_ref(), token.generation, now, window, token.expires_at), row) {
-        (Ok(()), Some(row)) => tokens(app, &known, token.sid, &row, now_ms).await.map(Caller::Renewed),
+    let Some(row) = row else { return Ok(Caller::Nobody { ended: true }) };
+    match session::verify(&row, token.generation, now, window) {
+        Ok(()) => {
+            let issued = tokens(app, &known, token.sid, &row, now_ms).await?;
+            Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })
+        }
         // Behind, but the session lives: a tab that was slow. The browser has newer cookies by now.
-        (_, row) => Ok(Caller::Nobody { ended: row.is_none_or(|row| row.is_over(now)) }),
+        Err(_) => Ok(Caller::Nobody { ended: row.is_over(now) }),
     }
 }
 
-fn statements(named: &Named, known: &Known, token: &Refresh, event: EventId, now_ms: u64) -> Vec<Statement> {
+fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_ms: u64) -> Vec<Statement> {
     let (sid, tenant, event) = (token.sid.to_string(), known.tenant.id.to_string(), event.to_string());
     let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), event.as_str());
     let (now, settings) = (millis(now_ms), &known.tenant.settings);

@@ -78,8 +78,6 @@ pub enum Outcome {
     Ended,
     /// The person is not active, or gone.
     Inactive,
-    /// There is no such family.
-    Unknown,
 }
 
 impl FamilyRow {
@@ -110,10 +108,7 @@ impl FamilyRow {
     /// The person's id as the tenant's `user_id` claim has it.
     #[must_use]
     pub fn user_id(&self, form: UserIdForm) -> UserIdClaim {
-        match &self.legacy_id {
-            Some(id) if form != UserIdForm::Uuid => UserIdClaim::written(id, form),
-            _ => UserIdClaim::Text(self.user.to_string()),
-        }
+        UserIdClaim::of(self.user, self.legacy_id.as_deref(), form)
     }
 
     /// What the refresh token of the current generation says.
@@ -132,8 +127,7 @@ impl FamilyRow {
 
 /// Words the row that a refresh left.
 #[must_use]
-pub fn outcome(row_after: Option<&FamilyRow>, presented: Presented) -> Outcome {
-    let Some(row) = row_after else { return Outcome::Unknown };
+pub fn outcome(row: &FamilyRow, presented: Presented) -> Outcome {
     if presented.rotated {
         return Outcome::Successor;
     }
@@ -155,14 +149,11 @@ pub fn outcome(row_after: Option<&FamilyRow>, presented: Presented) -> Outcome {
 }
 
 impl Outcome {
-    /// The refusal of an outcome; `None` for a successor. `token_expired` is the token's own `exp`,
-    /// which counts only where there is no row.
+    /// The refusal of an outcome; `None` for a successor.
     #[must_use]
-    pub fn fault(self, token_expired: bool) -> Option<TokenFault> {
+    pub fn fault(self) -> Option<TokenFault> {
         match self {
             Self::Successor => None,
-            Self::Unknown if token_expired => Some(TokenFault::Expired),
-            Self::Unknown => Some(TokenFault::Invalid),
             Self::Expired => Some(TokenFault::Expired),
             Self::Inactive => Some(TokenFault::UserInactive),
             Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended => Some(TokenFault::Blacklisted),
@@ -175,16 +166,7 @@ impl Outcome {
 ///
 /// # Errors
 /// Why it is not good.
-pub fn verify(
-    row: Option<&FamilyRow>,
-    generation: i64,
-    now: i64,
-    window: i64,
-    exp: i64,
-) -> Result<(), TokenFault> {
-    let Some(row) = row else {
-        return Err(if exp <= now.div_euclid(1000) { TokenFault::Expired } else { TokenFault::Invalid });
-    };
+pub fn verify(row: &FamilyRow, generation: i64, now: i64, window: i64) -> Result<(), TokenFault> {
     let behind = row.generation.saturating_sub(generation);
     let within = window > 0 && row.elapsed(now) <= window;
     if row.expired(now) {

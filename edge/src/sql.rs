@@ -155,37 +155,35 @@ statements! {
           and u.status = 'active'
           and u.session_epoch = ?7";
 
-    /// The fact that the next statement ends one: (event, tenant, user, now, sid, limit).
+    /// The fact that the next statement ends one: (event, tenant, now, sid, limit).
     RECORD_EVICTION = "
         insert into outbox (id, tenant, at, kind, user, sid)
-        select ?1, tenant, ?4, 'session_evicted', user, id
+        select ?1, tenant, ?3, 'session_evicted', user, id
         from families
         where tenant = ?2
-          and user = ?3
+          and user = (select user from families where id = ?4)
           and ended_at is null
-          and absolute_deadline > ?4
-          and idle_deadline > ?4
-          and exists (select 1 from families where id = ?5)
-        order by id = ?5 desc, rotated_at desc, id
-        limit 1 offset ?6";
+          and absolute_deadline > ?3
+          and idle_deadline > ?3
+        order by id = ?4 desc, rotated_at desc, id
+        limit 1 offset ?5";
 
-    /// Ends the least recently rotated living families above the limit:
-    /// (event, tenant, user, now, sid, limit).
+    /// Ends the least recently rotated living families of a new family's person, above the limit:
+    /// (event, tenant, now, sid, limit).
     EVICT_FAMILIES = "
         update families
-        set ended_at = ?4, ended_for = 'evicted', ended_by = ?1
+        set ended_at = ?3, ended_for = 'evicted', ended_by = ?1
         where id in (
             select id
             from families
             where tenant = ?2
-              and user = ?3
+              and user = (select user from families where id = ?4)
               and ended_at is null
-              and absolute_deadline > ?4
-              and idle_deadline > ?4
-            order by id = ?5 desc, rotated_at desc, id
-            limit -1 offset ?6
-          )
-          and exists (select 1 from families where id = ?5)";
+              and absolute_deadline > ?3
+              and idle_deadline > ?3
+            order by id = ?4 desc, rotated_at desc, id
+            limit -1 offset ?5
+          )";
 
     /// A right password gives its own try back: (tenant, name hash, window, sid).
     RETURN_ATTEMPT = "
@@ -324,6 +322,57 @@ statements! {
           and user = ?4
           and ended_by = ?1
         having count(*) > 0";
+
+    // ---- Legacy tokens -------------------------------------------------------------------------
+
+    /// The person of a legacy token, whether the token is on the list (if only that can tell), and when
+    /// its session ended: (tenant, user hash, token hash or null, sid).
+    LEGACY_PERSON = "
+        select u.id, u.status, u.access_epoch, u.session_epoch, u.password_epoch, u.roles, u.legacy_id,
+               u.legacy_over,
+               ?3 is null or exists (
+                 select 1 from identifiers l where l.tenant = ?1 and l.hash = ?3 and l.user = u.id
+               ) as listed,
+               (select f.ended_at from families f where f.id = ?4 and f.tenant = ?1) as ended_at
+        from identifiers i
+        join users u on u.tenant = i.tenant and u.id = i.user
+        where i.tenant = ?1 and i.hash = ?2";
+
+    /// The family of a legacy token at generation 0, unless it has one, if its person is as they were
+    /// imported and the document that vouches for the token is not outdated. Whoever presents it next
+    /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
+    /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
+    /// history, rev).
+    INSERT_LEGACY_FAMILY = "
+        insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
+                              absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
+        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, '[\"pwd\"]', 0, ?8, ?9
+        from identifiers i
+        join users u on u.tenant = i.tenant and u.id = i.user
+        join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)
+        where i.tenant = ?2
+          and i.hash = ?3
+          and u.status = 'active'
+          and u.session_epoch = 0
+          and u.legacy_over = 0
+          and (?4 is null or exists (
+            select 1 from identifiers l where l.tenant = ?2 and l.hash = ?4 and l.user = u.id
+          ))
+        on conflict (id) do nothing";
+
+    /// The fact that this call made a family of a legacy token: (event, now, sid).
+    RECORD_EXCHANGE = "
+        insert into outbox (id, tenant, at, kind, user, sid)
+        select ?1, tenant, ?2, 'legacy_exchanged', user, id
+        from families
+        where id = ?3
+          and made_by = ?1";
+
+    /// A person signs out everywhere: no legacy token of theirs is good any more: (tenant, user).
+    END_LEGACY = "
+        update users
+        set legacy_over = 1
+        where tenant = ?1 and id = ?2 and legacy_over = 0";
 
     /// The living families of a person: (tenant, user, now).
     LIVING_FAMILIES = "
@@ -581,13 +630,18 @@ statements! {
     /// Families that ended long ago: (before, most).
     CLEAN_ENDED = "
         delete from families
-        where id in (select id from families where ended_at < ?1 limit ?2)
+        where id in (
+            select id
+            from families
+            where ended_at is not null and max(ended_at, kept_until) < ?1
+            limit ?2
+          )
         returning 1 as swept";
 
     /// Families past their absolute deadline: (before, most).
     CLEAN_FINISHED = "
         delete from families
-        where id in (select id from families where absolute_deadline < ?1 limit ?2)
+        where id in (select id from families where max(absolute_deadline, kept_until) < ?1 limit ?2)
         returning 1 as swept";
 
     /// Families past their idle deadline, which no index knows: those of the next stretch of the
@@ -597,13 +651,13 @@ statements! {
         where id in (
             select id
             from (
-                select id, idle_deadline
+                select id, max(idle_deadline, kept_until) as over_at
                 from families
                 where id > (select clean_cursor from shard)
                 order by id
                 limit ?2
               )
-            where idle_deadline < ?1
+            where over_at < ?1
           )";
 
     /// The stretch after that one, from the start again at the end: (most).

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId};
+use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
@@ -14,6 +15,7 @@ use crate::access::{Refused, authenticate, judge_now};
 use crate::body::Fields;
 use crate::http::Answer;
 use crate::platform::{Platform, read};
+use crate::refresh::{Proven, presented};
 use crate::session::{self, FamilyRow};
 use crate::tenants::{Found, Known, Named, find_fresh, find_now};
 use crate::verified::Access;
@@ -131,12 +133,11 @@ pub async fn verify<P: Platform>(
 ) -> Result<Answer, Refusal> {
     let unverified_token = fields.token("token")?;
     let found = find_fresh(app, named, now_ms).await?;
-    if found.known.tenant.status == Status::Active {
-        let keys = &found.known.refresh_keys;
-        if let Some(key) = keys.iter().find(|key| key.wrote_header_of(&unverified_token)) {
-            let token = key.verify(&unverified_token).map_err(TokenFault::at_verify)?;
-            verify_refresh(app, &found, &token, now_ms).await?;
-            return Ok(Answer::json(200, &json!({})));
+    if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
+        match presented(app, &found.known, &unverified_token, now_ms).await {
+            Ok(token) => return verify_refresh(app, &found, &token, now_ms).await,
+            Err(Refused::Token(TokenFault::WrongType)) => {}
+            Err(refused) => return Err(refused.with(TokenFault::at_verify)),
         }
     }
     match judge_access(app, &found, named, &unverified_token, now_ms).await {
@@ -145,18 +146,28 @@ pub async fn verify<P: Platform>(
     }
 }
 
+/// Whether only the signature can tell what it is: a refresh token of ours by its header, or one of the
+/// service that the tenant came from.
+fn may_be_refresh(known: &Known, unverified_token: &str) -> bool {
+    known.refresh_keys.iter().any(|key| key.wrote_header_of(unverified_token))
+        || Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())
+}
+
 async fn verify_refresh<P: Platform>(
     app: &App<P>,
     found: &Found,
-    token: &shared::token::Refresh,
+    token: &Proven,
     now_ms: u64,
-) -> Result<(), Refusal> {
+) -> Result<Answer, Refusal> {
     let tenant = &found.known.tenant;
-    let statement = sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]);
-    let rows =
-        app.platform.batch(token.sid.shard(), vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let row = read::<P, FamilyRow>(&rows, 0)?.pop();
+    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.person(&found.known)).collect();
+    let at = batch.len();
+    batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
+    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let window = secs_as_ms(tenant.settings.retry_window_secs);
-    session::verify(row.as_ref(), token.generation, millis(now_ms), window, token.expires_at)
-        .map_err(TokenFault::at_verify)
+    let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
+        Some(row) => session::verify(&row, token.generation, millis(now_ms), window),
+        None => token.without_row::<P>(&rows, at, now_ms)?.map_or(Ok(()), Err),
+    };
+    judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
 }

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId, UserId};
 
+use crate::legacy::Trail;
+
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;
 /// Characters of the signature that make the key; the whole token is compared besides.
@@ -30,6 +32,11 @@ pub struct Access {
     pub roles: Vec<String>,
     /// Unix seconds.
     pub exp: i64,
+    /// Unix seconds until which this is all there is to know, but for denials.
+    pub known_until: i64,
+    /// Where it leads, of a token of the service that the tenant came from. Such a one satisfies no
+    /// administrative permission and no recent sign-in.
+    pub legacy: Option<Trail>,
 }
 
 type Key = [u8; KEY];
@@ -78,6 +85,8 @@ mod tests {
             epoch: 0,
             roles: vec![],
             exp,
+            known_until: exp,
+            legacy: None,
         }
     }
 

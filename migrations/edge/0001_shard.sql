@@ -95,6 +95,9 @@ create table users (
   foreign_hash integer not null default 0,
   -- The id that the old service gave.
   legacy_id text,
+  -- Whether they have signed out everywhere, the old service's tokens included. Decided here: a push
+  -- leaves it alone.
+  legacy_over integer not null default 0,
   changed_at integer not null,
   stamp text,
   primary key (tenant, id)
@@ -112,7 +115,8 @@ when (new.status, new.access_epoch, new.session_epoch, new.password_epoch)
   values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 end;
 
--- Keyed hashes of user names and addresses. The key is the uniqueness, so a move is one upsert.
+-- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
+-- still out. The key is the uniqueness, so a move is one upsert.
 -- A row without a person is a tombstone.
 create table identifiers (
   tenant text not null,
@@ -141,11 +145,15 @@ create table families (
   auth_time integer not null,
   ended_at integer,
   ended_for text,
-  ended_by text
+  ended_by text,
+  -- Of a family that a legacy token became: the event of the call that made it, and when that token
+  -- expires. Until then the row stays, ended or not, or the token could be exchanged again.
+  made_by text,
+  kept_until integer not null default 0
 ) without rowid;
 create index families_user on families (tenant, user);
-create index families_finished on families (absolute_deadline);
-create index families_ended on families (ended_at) where ended_at is not null;
+create index families_finished on families (max(absolute_deadline, kept_until));
+create index families_ended on families (max(ended_at, kept_until)) where ended_at is not null;
 create trigger families_end after update of ended_at on families
 when new.ended_at is not null and old.ended_at is null begin
   insert into feed (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);

@@ -62,6 +62,15 @@ pub enum UserIdClaim {
 }
 
 impl UserIdClaim {
+    /// What a tenant's tokens say of a person, whom an old service may have called `legacy_id`.
+    #[must_use]
+    pub fn of(user: UserId, legacy_id: Option<&str>, form: UserIdForm) -> Self {
+        match legacy_id {
+            Some(id) if form != UserIdForm::Uuid => Self::written(id, form),
+            _ => Self::Text(user.to_string()),
+        }
+    }
+
     /// Writes `id` in the form that a tenant has chosen.
     #[must_use]
     pub fn written(id: &str, form: UserIdForm) -> Self {

@@ -124,7 +124,18 @@ pub fn legacy_token_hash(identifier_key: &Secret, tenant: TenantId, jti: &str) -
 /// name, not a secret, so it needs no key and outlives every root.
 #[must_use]
 pub fn legacy_family(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
-    let digest = Sha256::digest(fields::encode("legacy-family/v1", &[tenant.as_bytes(), jti.as_bytes()]));
+    legacy_name("legacy-family/v1", tenant, shard, jti)
+}
+
+/// The session that a legacy access token is said to be of. No family has this name until somebody signs
+/// out with the token: then one is born, ended, and so denies it.
+#[must_use]
+pub fn legacy_session(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
+    legacy_name("legacy-session/v1", tenant, shard, jti)
+}
+
+fn legacy_name(label: &str, tenant: TenantId, shard: u8, jti: &str) -> SessionId {
+    let digest = Sha256::digest(fields::encode(label, &[tenant.as_bytes(), jti.as_bytes()]));
     let mut name = [0; 16];
     for (to, from) in name.iter_mut().zip(digest) {
         *to = from;
@@ -181,6 +192,18 @@ mod tests {
         assert_eq!(sid.to_string(), vectors["sid"].as_str().unwrap());
         assert_eq!(csrf_value(&csrf, tenant, sid), vectors["csrf_value"].as_str().unwrap());
         assert_eq!(hex(&identifier_hash(&key, tenant, &ada)), vectors["identifier_hash"].as_str().unwrap());
+        assert_eq!(hex(&legacy_user_hash(&key, tenant, "17")), vectors["legacy_user_hash"].as_str().unwrap());
+        let jti = "ca3d3b2f4f9c4d3a8f0f6f8f2b1c0d9e";
+        assert_eq!(
+            hex(&legacy_token_hash(&key, tenant, jti)),
+            vectors["legacy_token_hash"].as_str().unwrap()
+        );
+        for (sid, name) in [
+            (legacy_family(tenant, 3, jti), "legacy_family"),
+            (legacy_session(tenant, 3, jti), "legacy_session"),
+        ] {
+            assert_eq!(sid.to_string(), vectors[name].as_str().unwrap(), "{name}");
+        }
     }
 
     #[test]

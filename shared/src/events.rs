@@ -12,6 +12,8 @@ use crate::ids::{EventId, SessionId, TenantId, UserId};
 pub enum FactKind {
     /// A family was born.
     SignedIn,
+    /// A family was born of a refresh token of the service that the tenant came from.
+    LegacyExchanged,
     /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
     SignInRefused,
     /// A family ended by its owner.
@@ -34,6 +36,7 @@ impl FactKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SignedIn => "signed_in",
+            Self::LegacyExchanged => "legacy_exchanged",
             Self::SignInRefused => "sign_in_refused",
             Self::SignedOut => "signed_out",
             Self::SignedOutEverywhere => "signed_out_everywhere",

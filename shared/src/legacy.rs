@@ -80,7 +80,8 @@ impl Legacy {
     ///
     /// # Errors
     /// Invalid: past the date, not these claims, another value of the marker than the tenant's, an
-    /// access token where there is no marker, from the future. Expired, after all of these.
+    /// access token where there is no marker, from the future. Expired, after all of these, and only of
+    /// a token with the marker: of another the tenant does not even say that there was such a one.
     pub fn check(&self, payload: &[u8], now_secs: i64) -> Result<LegacyToken, TokenFault> {
         let claims: Claims<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
         let kind = match &*claims.token_type {
@@ -101,7 +102,7 @@ impl Legacy {
             return Err(TokenFault::Invalid);
         }
         if claims.exp <= now_secs {
-            return Err(TokenFault::Expired);
+            return Err(if marked { TokenFault::Expired } else { TokenFault::Invalid });
         }
         Ok(LegacyToken {
             kind,
@@ -179,6 +180,7 @@ mod tests {
         let unmarked = legacy(None);
         assert_eq!(check(&unmarked, &claims("access"), 1000), Err(TokenFault::Invalid));
         assert!(!check(&unmarked, &claims("refresh"), 1000).unwrap().marked);
+        assert_eq!(check(&unmarked, &claims("refresh"), 1500), Err(TokenFault::Invalid));
     }
 
     #[test]

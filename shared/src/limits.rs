@@ -59,6 +59,9 @@ pub const FRESH_MS: u64 = 1000;
 pub const STALE_MS: u64 = 3000;
 /// How often an unknown `kid` may cost a read, per tenant and isolate, in milliseconds.
 pub const UNKNOWN_KID_MS: u64 = 5000;
+/// How long a legacy access token is believed before its person is looked up again, in seconds. It may
+/// outlive the feed's rows, and signing out everywhere is not in the feed.
+pub const LEGACY_RECHECK_SECS: i64 = 60;
 /// `max-age` of the JWKS, in seconds.
 pub const JWKS_MAX_AGE_SECS: u64 = 300;
 /// `stale-while-revalidate` of the JWKS, in seconds.

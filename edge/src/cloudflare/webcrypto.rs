@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use shared::ids::{KeyId, TenantId};
+use shared::jwk::PublicKey;
 use shared::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::tenant::SigningKey;
 use worker::js_sys::futures::JsFuture;
@@ -31,7 +32,8 @@ pub struct Keys {
     edge_id: String,
     edge_keys: Vec<EdgeKey>,
     signing: Kept<(TenantId, KeyId)>,
-    /// By modulus: a public key is the same to everybody.
+    /// By modulus: a public key is the same to everybody, and which one a token is tried under was
+    /// decided before.
     verifying: Kept<String>,
 }
 
@@ -66,12 +68,12 @@ impl Rs256 for Cloudflare {
         signed.await.map_err(|error| failed("signing", &error))
     }
 
-    async fn verify(&self, key: &SigningKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
-        let known = self.keys.verifying.borrow().get(key.public.n()).cloned();
+    async fn verify(&self, key: &PublicKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+        let known = self.keys.verifying.borrow().get(key.n()).cloned();
         let verified = async {
             let imported = match known {
                 Some(imported) => imported,
-                None => keep(&self.keys.verifying, key.public.n().to_owned(), import(key).await?),
+                None => keep(&self.keys.verifying, key.n().to_owned(), import(key).await?),
             };
             let (signature, input) = (Uint8Array::from(signature), Uint8Array::from(input));
             let promise = subtle()?
@@ -130,8 +132,8 @@ async fn unwrapping_key(key: &EdgeKey) -> Result<CryptoKey, JsValue> {
     imported(subtle()?.import_key_with_str("raw", &secret, "AES-GCM", false, &usages("unwrapKey"))?).await
 }
 
-async fn import(key: &SigningKey) -> Result<CryptoKey, JsValue> {
-    let jwk = object(&[("kty", "RSA".into()), ("n", key.public.n().into()), ("e", key.public.e().into())])?;
+async fn import(key: &PublicKey) -> Result<CryptoKey, JsValue> {
+    let jwk = object(&[("kty", "RSA".into()), ("n", key.n().into()), ("e", key.e().into())])?;
     imported(subtle()?.import_key_with_object("jwk", &jwk, &rs256()?, false, &usages("verify"))?).await
 }
 

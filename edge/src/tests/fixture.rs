@@ -16,11 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::claims::UserIdForm;
-use shared::derive::{Purpose, Secret, derive, identifier_hash};
+use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
 use shared::foreign::{PasswordIn, PasswordOut};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
 use shared::jwk::PublicKey;
+use shared::legacy::{Legacy, Marker};
 use shared::passwords::{Password, Verifier, Workspace};
 use shared::person::PersonStatus;
 use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
@@ -185,6 +186,8 @@ pub struct Memory {
     pub asked: RefCell<Vec<PasswordIn>>,
     /// Runs in the middle of a batch's round trip: what commits while a request waits.
     pub meanwhile: RefCell<Option<Meanwhile>>,
+    /// Every batch lets others go first, as a round trip does.
+    pub yields: Cell<bool>,
     /// Runs while a signature is checked: what other requests of the isolate do meanwhile.
     pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
     entropy: Cell<u64>,
@@ -211,6 +214,7 @@ impl Memory {
             control_says: RefCell::default(),
             asked: RefCell::default(),
             meanwhile: RefCell::new(None),
+            yields: Cell::new(false),
             while_verifying: RefCell::new(None),
             entropy: Cell::new(1),
         }
@@ -259,10 +263,22 @@ impl Rows for MemoryRows {
     }
 }
 
+async fn let_others_go_first() {
+    let mut gone = false;
+    let once = |context: &mut std::task::Context<'_>| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut gone, true) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    };
+    std::future::poll_fn(once).await;
+}
+
 impl Store for Memory {
     type Rows = MemoryRows;
     async fn batch(&self, _: u8, statements: Vec<Statement>) -> Result<Vec<MemoryRows>, StoreError> {
         self.batches.set(self.batches.get() + 1);
+        if self.yields.get() {
+            let_others_go_first().await;
+        }
         if self.store_down.get() {
             return Err(StoreError::Unreachable);
         }
@@ -338,11 +354,11 @@ impl Rs256 for Memory {
         pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature).map_err(|_| CryptoError)?;
         Ok(signature)
     }
-    async fn verify(&self, key: &SigningKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+    async fn verify(&self, key: &PublicKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
         if let Some(meanwhile) = self.while_verifying.take() {
             meanwhile();
         }
-        let components = PublicKeyComponents { n: key.public.modulus(), e: &[1, 0, 1][..] };
+        let components = PublicKeyComponents { n: key.modulus(), e: &[1, 0, 1][..] };
         Ok(components.verify(&RSA_PKCS1_2048_8192_SHA256, input, signature).is_ok())
     }
 }
@@ -646,9 +662,41 @@ impl Actor {
         }
     }
 
+    /// The tenant came from another service, whose key is the third, until `until` (Unix seconds).
+    pub fn came_from(&self, marker: Option<Marker>, until: u64) {
+        let key = rsa(OLD_KEY).1.clone();
+        self.edit(|tenant| {
+            tenant.legacy = Some(Legacy { key, until, marker });
+            tenant.user_id = UserIdForm::Integer;
+        });
+    }
+
+    fn identifier_key(&self) -> Secret {
+        derive(&lookup_root(self.id()), self.id(), Purpose::Identifier)
+    }
+
+    fn hashed(&self, hash: [u8; 32], user: Option<UserId>) {
+        let rows =
+            vec![IdentifierRow { hash: IdentifierRow::encode_hash(&hash), rev: self.next_rev(), user }];
+        self.world.push(&Push { identifiers: rows, ..message(self.id()) }).expect(200);
+    }
+
+    /// Makes a person with the id that the old service gave.
+    pub fn old_user(&self, name: &str, legacy_id: &str) -> UserId {
+        let id = self.user(name);
+        self.change(name, |row| row.legacy_id = Some(legacy_id.into()));
+        self.hashed(legacy_user_hash(&self.identifier_key(), self.id(), legacy_id), Some(id));
+        id
+    }
+
+    /// Puts a refresh token of the old service on the list of those that are out.
+    pub fn outstanding(&self, jti: &str, user: UserId) {
+        self.hashed(legacy_token_hash(&self.identifier_key(), self.id(), jti), Some(user));
+    }
+
     pub fn identifier_row(&self, name: &str, user: Option<UserId>) -> IdentifierRow {
-        let key = derive(&lookup_root(self.id()), self.id(), Purpose::Identifier);
-        let hash = identifier_hash(&key, self.id(), &Identifier::parse(name).ok().unwrap());
+        let identifier = Identifier::parse(name).ok().unwrap();
+        let hash = identifier_hash(&self.identifier_key(), self.id(), &identifier);
         IdentifierRow { hash: IdentifierRow::encode_hash(&hash), rev: self.rev.get(), user }
     }
 
@@ -716,14 +764,28 @@ pub fn claims(token: &str) -> Value {
 }
 
 /// Signs claims with the tenant's key, as only its owner could.
-pub fn forge(tenant: &Tenant, at: usize, claims: &Value) -> String {
-    let (der, public) = rsa(at);
-    let header =
-        URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{}"}}"#, public.key_id()));
-    let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
-    let key = signing_key(tenant.id, at, KeyState::Active, None);
-    let memory = Memory::new();
-    let signature = block_on(memory.sign(tenant.id, &key, input.as_bytes())).unwrap();
-    let _ = der;
+pub fn forge(at: usize, claims: &Value) -> String {
+    forge_as(&json!({"alg": "RS256", "typ": "JWT", "kid": rsa(at).1.key_id()}), at, claims)
+}
+
+/// Which key the old service has.
+pub const OLD_KEY: usize = 2;
+
+/// Signs claims as the old service does.
+pub fn old_token(claims: &Value) -> String {
+    forge_as(&json!({"alg": "RS256", "typ": "JWT"}), OLD_KEY, claims)
+}
+
+/// Signs claims under any header.
+pub fn forge_as(header: &Value, at: usize, claims: &Value) -> String {
+    let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let (input, pair) = (format!("{header}.{claims}"), RsaKeyPair::from_pkcs8(&rsa(at).0).unwrap());
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature).unwrap();
     shared::token::join_signature(input, &signature)
+}
+
+/// The old service's key, as it is published.
+pub fn old_pem() -> String {
+    rsa(OLD_KEY).1.to_pem().unwrap()
 }

@@ -8,6 +8,7 @@ mod cookies;
 mod faults;
 mod foreign;
 mod forwarding;
+mod legacy;
 mod origins;
 mod renewal;
 mod requests;

@@ -266,7 +266,7 @@ fn statement_outcome(
     let rows = world.memory().run(&sql::FAMILY.bind([sid.into(), tenant.into()]));
     let row: FamilyRow = serde_json::from_value(rows[0].clone()).unwrap();
     let ended = row.ended_by.as_deref() == Some("event");
-    outcome(Some(&row), Presented { generation: presented, rotated, ended, now, window })
+    outcome(&row, Presented { generation: presented, rotated, ended, now, window })
 }
 
 /// The one table of `architecture.md`, written a second time, in words.

@@ -110,6 +110,63 @@ fn every_conditional_statement_wins_once() {
 }
 
 #[test]
+fn a_legacy_token_gets_one_family_if_its_person_is_as_they_were_imported() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    let user = acme.user("ada").to_string();
+    let text = |value: &str| Param::from(value);
+    let (tenant, sid) = (acme.id().to_string(), SessionId::new(0, [7; 16]).to_string());
+    let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
+    for hash in ["person", "token"] {
+        run(&format!("insert into identifiers values ('{tenant}', '{hash}', '{user}', 1, 1, 1, null)"));
+    }
+    let insert = |listed: Option<&str>, rev: i64| {
+        sql::INSERT_LEGACY_FAMILY.bind([
+            text(&sid),
+            text(&tenant),
+            text("person"),
+            listed.into(),
+            1000.into(),
+            9000.into(),
+            9000.into(),
+            50_000.into(),
+            text("made"),
+            1.into(),
+            rev.into(),
+        ])
+    };
+    let refused = |why: &str| assert_eq!(changed(&world, &insert(None, 1)), 0, "{why}");
+    assert_eq!(changed(&world, &insert(Some("another"), 1)), 0, "not on the list");
+    assert_eq!(changed(&world, &insert(None, 0)), 0, "an outdated document");
+    run("update users set status = 'suspended'");
+    refused("suspended");
+    run("update users set status = 'active', session_epoch = 1");
+    refused("sessions ended");
+    run("update users set session_epoch = 0");
+    run("update tenants set status = 'suspended'");
+    refused("suspended tenant");
+    run("update tenants set status = 'active'");
+    let over = sql::END_LEGACY.bind([text(&tenant), text(&user)]);
+    assert_eq!((changed(&world, &over), changed(&world, &over)), (1, 0));
+    refused("signed out everywhere");
+    run("update users set legacy_over = 0");
+    assert_eq!((changed(&world, &insert(Some("token"), 1)), changed(&world, &insert(None, 9))), (1, 0));
+    let record = |event: &str| sql::RECORD_EXCHANGE.bind([text(event), 1000.into(), text(&sid)]);
+    assert_eq!((changed(&world, &record("another")), changed(&world, &record("made"))), (0, 1));
+    run("update families set ended_at = 2000");
+    assert_eq!(changed(&world, &insert(None, 1)), 0, "ended is not gone");
+    let clean = |statement: sql::Sql, before: i64| statement.bind([before.into(), 1000.into()]);
+    for statement in [sql::CLEAN_ENDED, sql::CLEAN_FINISHED, sql::CLEAN_IDLE] {
+        assert_eq!(changed(&world, &clean(statement, 50_000)), 0, "the token may come again");
+    }
+    for statement in [sql::CLEAN_ENDED, sql::CLEAN_FINISHED, sql::CLEAN_IDLE] {
+        run("savepoint before");
+        assert_eq!(changed(&world, &clean(statement, 50_001)), 1);
+        run("rollback to before; release before");
+    }
+}
+
+#[test]
 fn what_ends_or_changes_is_in_the_feed_by_trigger() {
     let world = World::new();
     let acme = world.tenant("acme");

@@ -1,0 +1,244 @@
+//! Tokens of the service that a tenant came from: tried under its key alone, and what they mean here.
+//!
+//! A legacy access token is believed for what it says of its person, as they were imported: whatever
+//! has raised their access epoch since then refuses it. A legacy refresh token *is* generation 0 of the
+//! family whose name its `jti` gives, so that all rules of [`crate::refresh`] hold for it as they stand.
+
+use serde::Deserialize;
+use shared::claims::UserIdClaim;
+use shared::derive::{legacy_family, legacy_session, legacy_token_hash, legacy_user_hash};
+use shared::ids::{EventId, SessionId, UserId};
+use shared::jws::Jws;
+use shared::legacy::{LegacyKind, LegacyToken};
+use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
+use shared::push::IdentifierRow;
+use shared::refusal::{Refusal, TokenFault};
+
+use crate::access::Refused;
+use crate::platform::{Platform, read};
+use crate::sql::Statement;
+use crate::tenants::Known;
+use crate::verified::Access;
+use crate::{App, millis, secs_as_ms, sql};
+
+/// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
+const NEVER_SECS: i64 = 253_402_300_799;
+/// No document has a later history or revision (2^53 - 1, the last whole number of D1's).
+const NEWEST: i64 = 9_007_199_254_740_991;
+
+/// Verifies a token without a key id under the tenant's legacy key, and reads it.
+///
+/// # Errors
+/// Invalid at a tenant without such a key and for a signature of another; then as
+/// [`shared::legacy::Legacy::check`]. 503 where the cryptography fails.
+pub async fn verify<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    jws: Jws<'_>,
+    now_ms: u64,
+) -> Result<LegacyToken, Refused> {
+    let legacy = known.tenant.legacy.as_ref().filter(|_| jws.is_legacy()).ok_or(TokenFault::Invalid)?;
+    let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
+    match app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await {
+        Ok(true) => {}
+        Ok(false) => return Err(TokenFault::Invalid.into()),
+        Err(_) => return Err(Refusal::unavailable().into()),
+    }
+    let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
+    Ok(legacy.check(&payload, millis(now_ms) / 1000)?)
+}
+
+/// Where a verified legacy token leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// The name of its session. An access token's is no family's, until somebody signs out with it.
+    pub sid: SessionId,
+    /// Keyed hash of its person's id.
+    person: String,
+    /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
+    listed: Option<String>,
+    /// Unix seconds.
+    expires_at: i64,
+    /// (`history`, `doc_rev`) of the document whose key verified it.
+    vouched: (i64, i64),
+}
+
+impl Trail {
+    /// The trail of a token.
+    #[must_use]
+    pub fn of(known: &Known, token: &LegacyToken) -> Self {
+        let (tenant, shard, key) = (known.tenant.id, known.tenant.shard(), &known.identifier_key);
+        let name = match token.kind {
+            LegacyKind::Access => legacy_session,
+            LegacyKind::Refresh => legacy_family,
+        };
+        let listed = (!token.marked).then(|| legacy_token_hash(key, tenant, &token.jti));
+        Self {
+            sid: name(tenant, shard, &token.jti),
+            person: IdentifierRow::encode_hash(&legacy_user_hash(key, tenant, &token.user.to_string())),
+            listed: listed.map(|hash| IdentifierRow::encode_hash(&hash)),
+            expires_at: token.expires_at,
+            vouched: known.tenant.revision(),
+        }
+    }
+
+    /// Reads the person: a [`PersonRow`].
+    #[must_use]
+    pub fn person(&self, known: &Known) -> Statement {
+        sql::LEGACY_PERSON.bind([
+            known.tenant.id.to_string().into(),
+            self.person.as_str().into(),
+            self.listed.as_deref().into(),
+            self.sid.to_string().into(),
+        ])
+    }
+
+    /// Makes the token's family to be ended in the same batch. Which document vouched for a token does not
+    /// matter to its end.
+    #[must_use]
+    pub fn family_to_end(&self, known: &Known, event: EventId, now_ms: u64) -> Statement {
+        self.family(known, event, (NEWEST, NEWEST), now_ms)
+    }
+
+    /// Makes the token's family at generation 0, unless it has one. It lives as one of a sign-in does, but
+    /// nobody has signed in: its `auth_time` is 0, which is recent to nobody.
+    fn family(&self, known: &Known, event: EventId, vouched: (i64, i64), now_ms: u64) -> Statement {
+        let (now, settings) = (millis(now_ms), &known.tenant.settings);
+        let absolute = now.saturating_add(secs_as_ms(settings.absolute_secs));
+        let idle = now.saturating_add(secs_as_ms(settings.idle_secs)).min(absolute);
+        sql::INSERT_LEGACY_FAMILY.bind([
+            self.sid.to_string().into(),
+            known.tenant.id.to_string().into(),
+            self.person.as_str().into(),
+            self.listed.as_deref().into(),
+            now.into(),
+            idle.into(),
+            absolute.into(),
+            self.expires_at.min(NEVER_SECS).saturating_mul(1000).into(),
+            event.to_string().into(),
+            vouched.0.into(),
+            vouched.1.into(),
+        ])
+    }
+
+    /// What a batch does before it looks at the family: makes it, records that, and ends the 101st of its
+    /// person. The last statement reads the person.
+    #[must_use]
+    pub fn exchange(&self, known: &Known, [made, evicted]: [EventId; 2], now_ms: u64) -> Vec<Statement> {
+        let (tenant, sid, now) = (known.tenant.id.to_string(), self.sid.to_string(), millis(now_ms));
+        let evicted = evicted.to_string();
+        let evict = |statement: sql::Sql| {
+            statement.bind([
+                evicted.as_str().into(),
+                tenant.as_str().into(),
+                now.into(),
+                sid.as_str().into(),
+                i64::from(FAMILIES).into(),
+            ])
+        };
+        vec![
+            self.family(known, made, self.vouched, now_ms),
+            sql::RECORD_EXCHANGE.bind([made.to_string().into(), now.into(), sid.as_str().into()]),
+            evict(sql::RECORD_EVICTION),
+            evict(sql::EVICT_FAMILIES),
+            self.person(known),
+        ]
+    }
+
+    /// What is wrong with a refresh token that has no family: `None` if it could have one.
+    #[must_use]
+    pub fn fault(&self, person: Option<&PersonRow>) -> Option<TokenFault> {
+        match person {
+            Some(person) => person.refresh_fault(),
+            // Without the marker it need not be this tenant's at all.
+            None if self.listed.is_some() => Some(TokenFault::Invalid),
+            None => Some(TokenFault::UserNotFound),
+        }
+    }
+}
+
+/// The person of a legacy token, as [`sql::LEGACY_PERSON`] selects them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PersonRow {
+    id: UserId,
+    status: String,
+    access_epoch: i64,
+    session_epoch: i64,
+    password_epoch: i64,
+    roles: String,
+    legacy_id: Option<String>,
+    legacy_over: i64,
+    listed: i64,
+    ended_at: Option<i64>,
+}
+
+impl PersonRow {
+    /// Not of this tenant, deleted, not active: in the contract's order.
+    fn absence(&self) -> Option<TokenFault> {
+        if self.listed == 0 {
+            return Some(TokenFault::Invalid);
+        }
+        match self.status.as_str() {
+            "active" => None,
+            "deleted" => Some(TokenFault::UserNotFound),
+            _ => Some(TokenFault::UserInactive),
+        }
+    }
+
+    /// A legacy token counts with epoch 0: what the import gave.
+    fn access_fault(&self) -> Option<TokenFault> {
+        let ended = self.access_epoch > 0 || self.legacy_over != 0 || self.ended_at.is_some();
+        self.absence()
+            .or((self.password_epoch > 0).then_some(TokenFault::PasswordChanged))
+            .or(ended.then_some(TokenFault::Blacklisted))
+    }
+
+    fn refresh_fault(&self) -> Option<TokenFault> {
+        let ended = self.session_epoch > 0 || self.legacy_over != 0;
+        self.absence().or(ended.then_some(TokenFault::Blacklisted))
+    }
+}
+
+/// What a verified legacy access token says, with its person as they are now.
+///
+/// One read, repeated every minute that the token is used: it may outlive the feed's rows.
+///
+/// # Errors
+/// The wrong type; the person's state, in the contract's order; 503.
+pub async fn access<P: Platform>(
+    app: &App<P>,
+    known: &Known,
+    token: &LegacyToken,
+    now_ms: u64,
+) -> Result<Access, Refused> {
+    let (tenant, trail) = (&known.tenant, Trail::of(known, token));
+    if token.kind == LegacyKind::Refresh && token.marked {
+        return Err(TokenFault::WrongType.into());
+    }
+    let statements = vec![trail.person(known)];
+    let rows = app.platform.batch(tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let person = read::<P, PersonRow>(&rows, 0)?.pop();
+    if token.kind == LegacyKind::Refresh {
+        // On no list it need not be this tenant's, and so it is none.
+        let listed = person.is_some_and(|person| person.listed != 0);
+        return Err(if listed { TokenFault::WrongType } else { TokenFault::Invalid }.into());
+    }
+    let person = person.ok_or(TokenFault::UserNotFound)?;
+    if let Some(fault) = person.access_fault() {
+        return Err(fault.into());
+    }
+    let until = tenant.legacy.as_ref().map_or(0, |legacy| millis(legacy.until));
+    let recheck = (millis(now_ms) / 1000).saturating_add(LEGACY_RECHECK_SECS);
+    Ok(Access {
+        tenant: tenant.id,
+        revision: tenant.revision(),
+        sub: person.id,
+        user_id: UserIdClaim::of(person.id, person.legacy_id.as_deref(), tenant.user_id),
+        sid: trail.sid,
+        epoch: 0,
+        roles: serde_json::from_str(&person.roles).unwrap_or_default(),
+        exp: token.expires_at,
+        known_until: token.expires_at.min(until).min(recheck),
+        legacy: Some(trail),
+    })
+}
