@@ -92,64 +92,31 @@ fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
     tasks.spawn(listen::run(control.clone(), edges.clone(), cells.clone(), stop.clone()));
     tasks.spawn(pusher::run(control.clone(), edges.clone(), stop.clone()));
     tasks.spawn(drain::run(control.clone(), edges, stop.clone()));
-    let control = control.clone();
-    let every = |name, wait, wake, job| repeat(name, wait, wake, stop.clone(), job);
-    let (a, b, c, d) = (control.clone(), control.clone(), control.clone(), control.clone());
-    tasks.spawn(every(
-        "cells",
-        5,
-        Some(cells),
-        boxed(move || {
-            let a = a.clone();
-            async move { provision::run_due(&a).await }
-        }),
-    ));
-    tasks.spawn(every(
-        "keys",
-        1,
-        None,
-        boxed(move || {
-            let b = b.clone();
-            async move { keys::due::advance_all(&b).await }
-        }),
-    ));
-    tasks.spawn(every(
-        "tombstones",
+    let every = |name, secs, wake, job| {
+        tasks.spawn(repeat(name, secs, wake, stop.clone(), job));
+    };
+    every("cells", 5, Some(cells), job(control, |it| async move { provision::run_due(&it).await }));
+    every("keys", 1, None, job(control, |it| async move { keys::due::advance_all(&it).await }));
+    every("tombstones", 60, None, job(control, |it| async move { sweep::tombstones(&it).await.map(drop) }));
+    every(
+        "idempotency keys",
         60,
         None,
-        boxed(move || {
-            let c = c.clone();
-            async move { sweep::tombstones(&c).await.map(drop) }
-        }),
-    ));
-    tasks.spawn(every(
-        "lag",
-        5,
-        None,
-        boxed(move || {
-            let d = d.clone();
-            async move { status::measure(&d).await }
-        }),
-    ));
-    tasks.spawn(every(
-        "foreign passwords",
-        60,
-        None,
-        boxed(move || {
-            let control = control.clone();
-            async move { foreign::sweep(&control).await }
-        }),
-    ));
+        job(control, |it| async move { http::once::sweep(&it).await.map(drop) }),
+    );
+    every("lag", 5, None, job(control, |it| async move { status::measure(&it).await }));
+    every("foreign passwords", 60, None, job(control, |it| async move { foreign::sweep(&it).await }));
 }
 
 type Job = Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
-fn boxed<F, R>(job: F) -> Job
+fn job<F, R>(control: &Control, work: F) -> Job
 where
-    F: Fn() -> R + Send + Sync + 'static,
+    F: Fn(Control) -> R + Send + Sync + 'static,
     R: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    Box::new(move || Box::pin(job()))
+    let control = control.clone();
+    Box::new(move || Box::pin(work(control.clone())))
 }
 
 /// Does a job again and again, when woken and every `secs` seconds. A failure is logged and waited out.

@@ -167,6 +167,21 @@ create table drains (
     last_error   text
 );
 
+-- Creations that asked to happen once. Kept is what tells a repeat from another request, never the
+-- answer; person, route and key are one keyed hash.
+create table idempotency_keys (
+    tenant_id  uuid not null references tenants (id),
+    claim      bytea not null,
+    -- A keyed hash of what was asked for.
+    body       bytea not null,
+    status     smallint not null,
+    object     uuid not null,
+    created_at timestamptz not null,
+    primary key (tenant_id, claim)
+);
+
+create index idempotency_keys_by_age on idempotency_keys (created_at);
+
 -- `wardgate bootstrap` prints a token once; only its digest is kept.
 create table setup_tokens (
     digest     bytea primary key,

@@ -13,6 +13,7 @@ grant select, insert on platform.roots to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
 grant select, insert, update on platform.setup_tokens to {app};
+grant select, insert, update on platform.idempotency_keys to {app};
 
 -- The relay finds what is due and remembers how far it came. It reads no person and no key.
 grant select on platform.tenants to {relay};
@@ -21,4 +22,5 @@ grant select, update, delete on platform.edge_rows to {relay};
 grant select, insert, update on platform.edge_lanes to {relay};
 grant select, insert, update on platform.drains to {relay};
 grant select on platform.cell_jobs to {relay};
+grant select, delete on platform.idempotency_keys to {relay};
 grant select on platform.edge_lanes to {app};

@@ -75,6 +75,11 @@ pub const TOMBSTONE_SECS: u64 = 86_400;
 /// Failure facts that may wait undrained on a shard; above it failures are counted, not kept.
 pub const OUTBOX_FAILURES: u32 = 10_000;
 
+/// How long an `Idempotency-Key` is remembered, in seconds.
+pub const IDEMPOTENCY_SECS: u64 = 86_400;
+/// Longest `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
 /// Objects on a page, unless `page_size` says otherwise.
 pub const PAGE_SIZE: u32 = 20;
 /// Largest `page_size`.

@@ -37,6 +37,10 @@ pub enum Code {
     SignatureInvalid,
     /// The object is not in a state that allows this.
     Conflict,
+    /// The object has been changed since it was read.
+    PreconditionFailed,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
 }
 
 impl Code {
@@ -58,6 +62,8 @@ impl Code {
             Self::StaleHistory => "stale_history",
             Self::SignatureInvalid => "signature_invalid",
             Self::Conflict => "conflict",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
         }
     }
 }

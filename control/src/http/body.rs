@@ -67,14 +67,26 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let (parts, body) = request.into_parts();
-        let bytes = to_bytes(body, BODY_BYTES).await.map_err(|_| Refusal::too_large())?;
-        let mut fields = Fields::new(object(&parts.headers, &bytes)?);
+        Ok(Self::of(read_object(request).await?)?)
+    }
+}
+
+impl<T: FromFields> Json<T> {
+    /// Reads the type from an object.
+    pub(super) fn of(object: Map<String, Value>) -> Result<Self, Refusal> {
+        let mut fields = Fields::new(object);
         match T::read(&mut fields) {
             Some(value) if fields.faults().is_empty() => Ok(Self(value)),
-            _ => Err(Refusal::fields(fields.into_faults()).into()),
+            _ => Err(Refusal::fields(fields.into_faults())),
         }
     }
+}
+
+/// The object that the body of a request is.
+pub(super) async fn read_object(request: Request) -> Result<Map<String, Value>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES).await.map_err(|_| Refusal::too_large())?;
+    object(&parts.headers, &bytes)
 }
 
 /// The object that a body is.

@@ -12,10 +12,12 @@ pub mod health;
 mod inside;
 pub mod list;
 pub mod metrics;
+pub mod once;
 pub mod page;
 mod signed;
 pub mod time;
 mod trace;
+pub mod validators;
 
 use std::net::SocketAddr;
 

@@ -17,4 +17,4 @@ pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use old::OldService;
 pub use out::TenantOut;
 pub use platform::ensure_platform;
-pub use store::{count, find, find_by_slug, list};
+pub use store::{count, find, find_by_slug, list, lock};

@@ -15,10 +15,12 @@ use shared::tenant::Status;
 use super::{Edit, Isolation, NewTenant, Tenant, TenantOut};
 use crate::control::Control;
 use crate::http::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
-use crate::http::answer::{Refused, created, no_content, ok};
+use crate::http::answer::{Refused, no_content};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::http::list::{Asked, Unfiltered};
+use crate::http::once::{Found, Once};
+use crate::http::validators::{Conditions, changed, made};
 use crate::users::{self, Profile, UserError};
 
 /// Tenants by pages: all for the platform's administrators, one's own for others.
@@ -41,14 +43,13 @@ pub struct Creation {
     admin: Option<(Profile, String)>,
 }
 
-/// Makes a tenant: 201 in state `provisioning`; 400 for names that are taken or make no sense.
+/// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
 pub async fn create(
     State(control): State<Control>,
     platform: Platform<PlatformTenantsWrite>,
-    Json(creation): Json<Creation>,
+    Once { what: Creation { mut new, admin }, key }: Once<Creation>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant: own, .. } = platform.by;
-    let Creation { mut new, admin } = creation;
+    let Authenticated { mut tx, actor, tenant: own, user: by } = platform.by;
     if let Some((profile, password)) = admin {
         let least = new.settings.min_password_length;
         let prepare = users::prepare_first_admin(&control, &profile, &password, least);
@@ -63,9 +64,19 @@ pub async fn create(
             stands => stands?,
         }
     }
+    let claim = match key {
+        None => None,
+        Some(key) => match key.claim(&control, &mut tx, by.id).await? {
+            Found::Done(id) => return made(&out(&control, super::find(&mut tx, id.into()).await?)),
+            Found::New(claim) => Some(claim),
+        },
+    };
     let tenant = super::create(&control, &mut tx, &actor, new).await?;
+    if let Some(claim) = claim {
+        claim.keep(&control, &mut tx, tenant.id.uuid()).await?;
+    }
     tx.commit().await?;
-    Ok(created(&out(&control, tenant)))
+    made(&out(&control, tenant))
 }
 
 /// Faults of the first administrator are faults of the field `admin`.
@@ -78,8 +89,12 @@ fn said_of_admin(error: UserError) -> Refused {
 }
 
 /// One tenant.
-pub async fn read(State(control): State<Control>, on: OnTenant<TenantRead, PlatformTenantsRead>) -> Response {
-    ok(&out(&control, on.tenant))
+pub async fn read(
+    State(control): State<Control>,
+    on: OnTenant<TenantRead, PlatformTenantsRead>,
+    conditions: Conditions,
+) -> Result<Response, Refused> {
+    conditions.answer(&out(&control, on.tenant))
 }
 
 /// What a PATCH asks for.
@@ -92,10 +107,11 @@ pub struct Patch {
 }
 
 /// Changes a tenant; what is absent stays, also within `settings`. Its own administrators may set
-/// name and settings, the platform everything: 403.
+/// name and settings, the platform everything: 403. Changed since it was read: 412.
 pub async fn update(
     State(control): State<Control>,
     on: OnTenant<TenantWrite, PlatformTenantsWrite>,
+    conditions: Conditions,
     Json(patch): Json<Patch>,
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, mut tenant, actor, for_platform, .. } = on;
@@ -103,6 +119,9 @@ pub async fn update(
         let permission = Permission::PlatformTenantsWrite;
         return Err(outranked(&control, tenant.id, &actor, &tenant.id.to_string(), permission).await);
     }
+    // What is laid over the settings is laid over those that no other edit is changing.
+    tenant = super::lock(&mut tx, tenant.id).await?;
+    conditions.check(&out(&control, tenant.clone()))?;
     let mut edit = patch.edit;
     if let Some(changes) = patch.settings {
         let settings = laid_over(&tenant.settings, changes);
@@ -115,15 +134,18 @@ pub async fn update(
         None => tenant,
     };
     tx.commit().await?;
-    Ok(ok(&out(&control, tenant)))
+    changed(&out(&control, tenant))
 }
 
 /// Deletes a tenant for good: 204. Nobody deletes their own.
 pub async fn delete(
     State(control): State<Control>,
     on: OnTenant<PlatformTenantsDelete, PlatformTenantsDelete>,
+    conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let OnTenant { mut tx, tenant, actor, .. } = on;
+    let OnTenant { mut tx, mut tenant, actor, .. } = on;
+    tenant = super::lock(&mut tx, tenant.id).await?;
+    conditions.check(&out(&control, tenant.clone()))?;
     if tenant.status == Status::Provisioning {
         return Err(super::TenantError::WrongState.into());
     }

@@ -76,7 +76,10 @@ pub async fn find(connection: &mut PgConnection, id: TenantId) -> Result<Tenant,
 }
 
 /// The tenant of an id, locked against other edits until the transaction ends.
-pub(super) async fn lock(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
+///
+/// # Errors
+/// [`TenantError::NotFound`], or the database's.
+pub async fn lock(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
     select(connection, Some(id), None, true).await
 }
 

@@ -11,11 +11,14 @@ use super::filters::{self, Filters, Matching};
 use super::{Change, NewUser, Profile, UserError, UserOut};
 use crate::audit::Actor;
 use crate::control::Control;
+use crate::db::TenantTx;
 use crate::http::access::{Allowed, Authenticated, Me, outranked};
-use crate::http::answer::{Refused, created, no_content, ok};
+use crate::http::answer::{Refused, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::http::list::Asked;
+use crate::http::once::{Found, Once};
+use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
 use shared::ids::TenantId;
 
@@ -33,26 +36,49 @@ pub async fn list(
     span.answer(count, people, filters::position, UserOut::from)
 }
 
-/// Makes a person: 201; 400 with all faults at once; 403 for a role at or above one's own rank.
+/// Makes a person, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
+/// or above one's own rank.
 pub async fn create(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
-    Json(Typed { what, password }): Json<Typed<NewUser>>,
+    Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { tx, actor, tenant, user: by } = allowed.by;
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
+    let claim = match key {
+        None => None,
+        Some(key) => match key.claim(&control, &mut tx, by.id).await? {
+            Found::Done(id) => return made(&UserOut::from(super::find(&mut tx, id.into()).await?)),
+            Found::New(claim) => Some(claim),
+        },
+    };
     let new = NewUser { password, ..what };
     let user = super::create(&control, &mut tx, &actor, new).await;
     let user = ranked(&control, tenant.id, &actor, "new", UsersWrite::PERMISSION, user).await?;
+    if let Some(claim) = claim {
+        claim.keep(&control, &mut tx, user.id.uuid()).await?;
+    }
     tx.commit().await?;
-    Ok(created(&UserOut::from(user)))
+    made(&UserOut::from(user))
 }
 
 /// One person: 404 for an id that does not parse as for one that does not exist.
-pub async fn read(allowed: Allowed<UsersRead>, Path(id): Path<String>) -> Result<Response, Refused> {
+pub async fn read(
+    allowed: Allowed<UsersRead>,
+    Path(id): Path<String>,
+    conditions: Conditions,
+) -> Result<Response, Refused> {
     let Authenticated { mut tx, .. } = allowed.by;
     let user = super::find(&mut tx, parse(&id)?).await?;
-    Ok(ok(&UserOut::from(user)))
+    conditions.answer(&UserOut::from(user))
+}
+
+/// Locks a person whom the request changes only as they were read: 412.
+async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Result<(), Refused> {
+    if conditions.demand_unchanged() {
+        conditions.check(&UserOut::from(super::store::lock(tx, id).await?))?;
+    }
+    Ok(())
 }
 
 /// Changes a person; what is absent stays.
@@ -60,9 +86,10 @@ pub async fn update(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
     Path(id): Path<String>,
+    conditions: Conditions,
     Json(change): Json<Typed<Change>>,
 ) -> Result<Response, Refused> {
-    apply(&control, allowed, &id, change).await
+    apply(&control, allowed, &id, &conditions, change).await
 }
 
 /// Changes a person; the user name must be given.
@@ -70,24 +97,28 @@ pub async fn replace(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
     Path(id): Path<String>,
+    conditions: Conditions,
     Json(Replacement(change)): Json<Replacement>,
 ) -> Result<Response, Refused> {
-    apply(&control, allowed, &id, change).await
+    apply(&control, allowed, &id, &conditions, change).await
 }
 
 async fn apply(
     control: &Control,
     allowed: Allowed<UsersWrite>,
     id: &str,
+    conditions: &Conditions,
     Typed { what, password }: Typed<Change>,
 ) -> Result<Response, Refused> {
     let Authenticated { tx, actor, tenant, .. } = allowed.by;
     let (password, mut tx) = Hashed::between(control, tx, password).await?;
+    let user_id = parse(id)?;
+    unchanged(&mut tx, user_id, conditions).await?;
     let change = Change { password, ..what };
-    let changed = super::change(control, &mut tx, &actor, parse(id)?, change).await;
-    let user = ranked(control, tenant.id, &actor, id, UsersWrite::PERMISSION, changed).await?;
+    let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
+    let user = ranked(control, tenant.id, &actor, id, UsersWrite::PERMISSION, outcome).await?;
     tx.commit().await?;
-    Ok(ok(&UserOut::from(user)))
+    changed(&UserOut::from(user))
 }
 
 /// Deletes a person: 204; 409 for the last active root-admin.
@@ -95,9 +126,12 @@ pub async fn delete(
     State(control): State<Control>,
     allowed: Allowed<UsersDelete>,
     Path(id): Path<String>,
+    conditions: Conditions,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
-    let deleted = super::delete(&control, &mut tx, &actor, parse(&id)?).await;
+    let user_id = parse(&id)?;
+    unchanged(&mut tx, user_id, &conditions).await?;
+    let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
     ranked(&control, tenant.id, &actor, &id, UsersDelete::PERMISSION, deleted).await?;
     tx.commit().await?;
     Ok(no_content())

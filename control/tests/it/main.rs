@@ -13,6 +13,7 @@ mod keys;
 mod lists;
 mod migrations;
 mod pusher;
+mod repeats;
 mod revisions;
 mod scene;
 mod setup;

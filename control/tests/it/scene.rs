@@ -327,6 +327,26 @@ impl Person {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// With these headers besides.
+    pub async fn with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = reqwest::Client::new()
+            .request(method, format!("http://{}{path}", self.api))
+            .bearer_auth(&self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         call(self.api, method, path, Some(&format!("Bearer {}", self.token)), body).await
     }

@@ -1,0 +1,179 @@
+//! `Idempotency-Key`: a creation that is sent twice happens once.
+//!
+//! A key is bound to tenant, person and route, and remembered for a day with the status, the object's id
+//! and a keyed hash of what was asked for: never the answer, which is made anew from the object. It is
+//! claimed in the object's transaction, so there is no object without its claim and no claim without its
+//! object; who finds the claim held by a transaction that is still going on is told so.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use chrono::TimeDelta;
+use shared::derive::{Purpose, mac};
+use shared::ids::UserId;
+use shared::limits::{IDEMPOTENCY_KEY_BYTES, IDEMPOTENCY_SECS};
+use shared::refusal::{Code, Refusal};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::answer::Refused;
+use super::body::{FromFields, Json, read_object};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::keys::store::looked_up_by;
+
+const HEADER: &str = "idempotency-key";
+/// How many forgotten keys leave at once.
+const CHUNK: i64 = 1000;
+
+/// A body whose creation may be asked to happen once.
+pub struct Once<T> {
+    /// What is asked for.
+    pub what: T,
+    /// The key, if one was given.
+    pub key: Option<Key>,
+}
+
+/// A key with the content that it stands for.
+pub struct Key {
+    text: String,
+    route: String,
+    content: Zeroizing<Vec<u8>>,
+}
+
+/// What became of a request with a key.
+pub enum Found {
+    /// It is the first: the claim is to be kept with the object.
+    New(Claim),
+    /// It has been answered before, by this object.
+    Done(Uuid),
+}
+
+/// A key that this transaction alone may use.
+pub struct Claim {
+    claim: [u8; 32],
+    body: [u8; 32],
+}
+
+impl<T: FromFields, S: Send + Sync> FromRequest<S> for Once<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let Some(text) = key(request.headers())? else {
+            let Json(what) = Json::from_request(request, state).await?;
+            return Ok(Self { what, key: None });
+        };
+        let route = request.uri().path().to_owned();
+        let object = read_object(request).await?;
+        // Members are in the order of their names, so another order of writing is no other request.
+        let content = Zeroizing::new(serde_json::to_vec(&object).map_err(|_| Refusal::internal())?);
+        Ok(Self { what: Json::of(object)?.0, key: Some(Key { text, route, content }) })
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let good = (1..=IDEMPOTENCY_KEY_BYTES).contains(&text.len()) && values.next().is_none();
+    if good {
+        Ok(Some(text.to_owned()))
+    } else {
+        let message = format!("Give one key of 1 to {IDEMPOTENCY_KEY_BYTES} ASCII characters.");
+        Err(Refusal::field("Idempotency-Key", &message))
+    }
+}
+
+impl Key {
+    /// Claims the key for this transaction and says whether it is the first with it.
+    ///
+    /// # Errors
+    /// 409 while another one is going on, 422 for another request with the same key.
+    pub async fn claim(&self, control: &Control, tx: &mut TenantTx, by: UserId) -> Result<Found, Refused> {
+        let secret = looked_up_by(control, tx, Purpose::Idempotency).await?;
+        let tenant = tx.tenant();
+        let bound = [tenant.as_bytes(), by.as_bytes(), self.route.as_bytes(), self.text.as_bytes()];
+        let claim = mac(&secret, "idempotency-key/v1", &bound);
+        let body = mac(&secret, "idempotency-body/v1", &[&claim, &self.content]);
+        let [a, b, c, d, e, f, g, h, ..] = claim;
+        // Held until this transaction ends, and not waited for.
+        let free = sqlx::query_scalar!(
+            r#"select pg_try_advisory_xact_lock($1) as "free!""#,
+            i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        )
+        .fetch_one(&mut **tx)
+        .await?;
+        if !free {
+            let detail = "A request with this Idempotency-Key is still running.";
+            let refusal = Refusal::new(409, detail, Code::Conflict);
+            return Err(Refusal { retry_after_secs: Some(1), ..refusal }.into());
+        }
+        let kept = sqlx::query!(
+            "select body, object from platform.idempotency_keys
+            where tenant_id = $1 and claim = $2 and created_at > $3",
+            tenant.uuid(),
+            &claim,
+            control.clock.now() - remembered(),
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        match kept {
+            None => Ok(Found::New(Claim { claim, body })),
+            Some(kept) if kept.body == body => Ok(Found::Done(kept.object)),
+            Some(_) => {
+                let detail = "This Idempotency-Key was used for another request.";
+                Err(Refusal::new(422, detail, Code::IdempotencyKeyReused).into())
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// Remembers what the key stands for, if the transaction commits.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn keep(self, control: &Control, tx: &mut TenantTx, object: Uuid) -> Result<(), Failure> {
+        let tenant = tx.tenant();
+        sqlx::query!(
+            "insert into platform.idempotency_keys (tenant_id, claim, body, status, object, created_at)
+            values ($1, $2, $3, 201, $4, $5)
+            on conflict (tenant_id, claim) do update
+            set body = excluded.body, status = excluded.status, object = excluded.object,
+                created_at = excluded.created_at",
+            tenant.uuid(),
+            &self.claim,
+            &self.body,
+            object,
+            control.clock.now(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+}
+
+fn remembered() -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(IDEMPOTENCY_SECS).unwrap_or(86_400))
+}
+
+/// Forgets keys whose day is over.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(control: &Control) -> Result<u64, Failure> {
+    let swept = sqlx::query!(
+        "delete from platform.idempotency_keys k
+        using (
+            select tenant_id, claim from platform.idempotency_keys
+            where created_at <= $1
+            limit $2
+        ) old
+        where k.tenant_id = old.tenant_id and k.claim = old.claim",
+        control.clock.now() - remembered(),
+        CHUNK,
+    )
+    .execute(control.db.relay())
+    .await?;
+    Ok(swept.rows_affected())
+}

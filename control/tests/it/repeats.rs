@@ -1,0 +1,231 @@
+//! What is sent twice, and what was read before it is changed: `Idempotency-Key`, `ETag`, `If-Match`.
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use control::http::once;
+use control::tenants::Isolation;
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::scene::{Answer, PASSWORD, Person, Scene, new_tenant};
+
+const USERS: &str = "/api/user/users/";
+const TENANTS: &str = "/api/tenant/tenants/";
+
+async fn once(who: &Person, path: &str, key: &str, body: &Value) -> Answer {
+    who.with(Method::POST, path, &[("idempotency-key", key)], Some(body.clone())).await
+}
+
+#[tokio::test]
+async fn a_creation_that_is_sent_twice_happens_once() {
+    let scene = Scene::new().await;
+    let (ada, bob) = (scene.person("ada", "root-admin").await, scene.person("bob", "root-admin").await);
+    let body = json!({"username": "cyd", "password": PASSWORD, "first_name": "C"});
+    let first = once(&ada, USERS, "k1", &body).await.expect(201);
+    let path = format!("{USERS}{}/", first.id());
+    assert_eq!(once(&ada, USERS, "k1", &body).await.expect(201).body, first.body);
+    // What is answered is the object, not what was answered once.
+    ada.patch(&path, json!({"first_name": "Cyd"})).await.expect(200);
+    let again = once(&ada, USERS, "k1", &body).await.expect(201);
+    assert_eq!((again.id(), &again.body["first_name"]), (first.id(), &json!("Cyd")));
+    let made = scene.logged().await.iter().filter(|action| *action == "user.created").count();
+    assert_eq!(made, 3, "ada, bob and cyd");
+
+    for other in [json!({"username": "dan"}), json!({"username": "cyd", "password": PASSWORD})] {
+        let refused = once(&ada, USERS, "k1", &other).await.expect(422);
+        assert_eq!(refused.body["code"], "idempotency_key_reused");
+    }
+    // The key is this person's: to anybody else it is a new one, and cyd exists.
+    once(&bob, USERS, "k1", &body).await.expect(400);
+    // What failed was not done, so it is not remembered.
+    once(&ada, USERS, "k2", &json!({"username": "d d"})).await.expect(400);
+    let dan = once(&ada, USERS, "k2", &json!({"username": "dan"})).await.expect(201);
+    ada.delete(&format!("{USERS}{}/", dan.id())).await.expect(204);
+    once(&ada, USERS, "k2", &json!({"username": "dan"})).await.expect(404);
+    for bad in ["", "ä", &"x".repeat(256)] {
+        let refused = once(&ada, USERS, bad, &json!({"username": "eve"})).await.expect(400);
+        assert!(refused.body["Idempotency-Key"].is_array(), "{}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_after_a_day() {
+    let scene = Scene::alone().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let body = json!({"username": "cyd"});
+    let first = once(&ada, USERS, "k", &body).await.expect(201);
+    scene.control.clock.advance(TimeDelta::hours(23));
+    let ada = scene.acting_as(&scene.user(ada.id).await).await;
+    assert_eq!(once(&ada, USERS, "k", &body).await.expect(201).id(), first.id());
+    let kept = || async {
+        let mut admin = scene.database.admin().await;
+        let count = "select count(*) from platform.idempotency_keys where tenant_id = $1";
+        sqlx::query_scalar::<_, i64>(count).bind(scene.tenant.id.uuid()).fetch_one(&mut admin).await.unwrap()
+    };
+    once::sweep(&scene.control).await.unwrap();
+    assert_eq!(kept().await, 1);
+    scene.control.clock.advance(TimeDelta::hours(2));
+    let ada = scene.acting_as(&scene.user(ada.id).await).await;
+    once(&ada, USERS, "k", &body).await.expect(400);
+    // Before it is swept it can be used again.
+    once(&ada, USERS, "k", &json!({"username": "dan"})).await.expect(201);
+    assert_eq!(kept().await, 1);
+    scene.control.clock.advance(TimeDelta::hours(25));
+    once::sweep(&scene.control).await.unwrap();
+    assert_eq!(kept().await, 0);
+}
+
+#[tokio::test]
+async fn of_sixteen_at_once_with_one_key_one_is_made() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    for round in 0..5 {
+        let (key, body) = (format!("k{round}"), json!({"username": format!("u{round}")}));
+        let answers = join_all((0..16).map(|_| once(&ada, USERS, &key, &body))).await;
+        let mut ids = HashSet::new();
+        for answer in answers {
+            match answer.status {
+                201 => {
+                    ids.insert(answer.id());
+                }
+                409 => assert_eq!(answer.header("retry-after"), "1"),
+                other => panic!("round {round}: {other} {}", answer.body),
+            }
+        }
+        assert_eq!(ids.len(), 1, "round {round}");
+        let last = once(&ada, USERS, &key, &body).await.expect(201);
+        assert!(ids.contains(&last.id()));
+    }
+    assert_eq!(ada.get(USERS).await.expect(200).body["count"], 6);
+}
+
+#[tokio::test]
+async fn who_asks_while_the_first_is_still_running_is_told_so() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let body = json!({"username": "cyd"});
+    // Nobody gets a name while the table is locked, so the first request stays where it is.
+    let mut admin = scene.database.admin().await;
+    let mut held = admin.begin().await.unwrap();
+    let lock = format!("lock table {}.identifiers in exclusive mode", scene.tenant.cell);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *held).await.unwrap();
+    let first = tokio::spawn({
+        let (ada, body) = (ada.clone(), body.clone());
+        async move { once(&ada, USERS, "k", &body).await }
+    });
+    let mut observer = scene.database.admin().await;
+    let waits = "select exists (
+        select from pg_locks where not granted and relation = to_regclass($1)
+    )";
+    let table = format!("{}.identifiers", scene.tenant.cell);
+    while !sqlx::query_scalar::<_, bool>(waits).bind(&table).fetch_one(&mut observer).await.unwrap() {
+        assert!(!first.is_finished(), "it did not wait");
+        tokio::task::yield_now().await;
+    }
+    let refused = once(&ada, USERS, "k", &body).await.expect(409);
+    assert_eq!((&refused.body["code"], refused.header("retry-after")), (&json!("conflict"), "1"));
+    held.rollback().await.unwrap();
+    let first = first.await.unwrap().expect(201);
+    assert_eq!(once(&ada, USERS, "k", &body).await.expect(201).id(), first.id());
+}
+
+#[tokio::test]
+async fn a_tenant_is_made_once_too() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    let admin = json!({"username": "ada", "password": PASSWORD});
+    let body = json!({"slug": "beta", "name": "Beta", "isolation": "shared", "admin": admin});
+    let first = once(&root, TENANTS, "k", &body).await.expect(201);
+    assert_eq!(once(&root, TENANTS, "k", &body).await.expect(201).body, first.body);
+    once(&root, TENANTS, "k", &json!({"slug": "gamma", "name": "Gamma"})).await.expect(422);
+    // The same key at another route is another one.
+    once(&root, USERS, "k", &json!({"username": "gus"})).await.expect(201);
+    assert_eq!(root.get(TENANTS).await.expect(200).body["count"], 3, "platform, stage, beta");
+    // A key of one tenant says nothing at another.
+    let other = new_tenant(&scene.control, Isolation::Schema).await;
+    let eve = Scene { tenant: other, ..scene.platform().await }.person("eve", "root-admin").await;
+    once(&eve, USERS, "k", &json!({"username": "hal"})).await.expect(201);
+}
+
+/// What holds of every object that is read and edited at `path`.
+async fn guarded(who: &Person, path: &str, field: &str) {
+    let with = |method, name, value: String, body| async move {
+        who.with(method, path, &[(name, value.as_str())], body).await
+    };
+    let read = who.get(path).await.expect(200);
+    let old = read.header("etag").to_owned();
+    assert!(old.starts_with('"') && old.len() > 20, "{old}");
+    let same = with(Method::GET, "if-none-match", format!("\"x\", {old}"), None).await.expect(304);
+    assert_eq!((same.header("etag"), &same.body), (old.as_str(), &Value::Null));
+    let body = |text: &str| Some(json!({field: text}));
+    let changed = with(Method::PATCH, "if-match", old.clone(), body("one")).await.expect(200);
+    let new = changed.header("etag").to_owned();
+    assert_ne!(new, old);
+    // Somebody read it before that change, and would undo it unseen.
+    let lost = with(Method::PATCH, "if-match", old.clone(), body("two")).await.expect(412);
+    assert_eq!(lost.body["code"], "precondition_failed");
+    with(Method::DELETE, "if-match", old.clone(), None).await.expect(412);
+    let read = with(Method::GET, "if-none-match", old, None).await.expect(200);
+    assert_eq!((read.header("etag"), &read.body[field]), (new.as_str(), &json!("one")));
+    with(Method::PATCH, "if-match", "*".into(), body("three")).await.expect(200);
+    // Weak tags do not match strongly.
+    let now = who.get(path).await.expect(200).header("etag").to_owned();
+    with(Method::PATCH, "if-match", format!("W/{now}"), body("four")).await.expect(412);
+
+    let edits = (0..16).map(|n| with(Method::PATCH, "if-match", now.clone(), body(&format!("n{n}"))));
+    let statuses: Vec<_> = join_all(edits).await.into_iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 15, "{statuses:?}");
+    // Who does not say what they read changes what there is.
+    who.patch(path, json!({field: "five"})).await.expect(200);
+}
+
+#[tokio::test]
+async fn no_change_of_a_person_is_lost_unseen() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let bob = scene.person("bob", "client").await;
+    let path = format!("{USERS}{}/", bob.id);
+    guarded(&ada, &path, "first_name").await;
+    let put = |tag: String| {
+        let (ada, path) = (ada.clone(), path.clone());
+        async move {
+            let body = json!({"username": "bob", "phone": "1"});
+            ada.with(Method::PUT, &path, &[("if-match", &tag)], Some(body)).await
+        }
+    };
+    let tag = ada.get(&path).await.expect(200).header("etag").to_owned();
+    put(tag.clone()).await.expect(200);
+    put(tag).await.expect(412);
+    let tag = ada.get(&path).await.expect(200).header("etag").to_owned();
+    ada.with(Method::DELETE, &path, &[("if-match", &tag)], None).await.expect(204);
+}
+
+#[tokio::test]
+async fn no_change_of_a_tenant_is_lost_unseen() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.person("root", "root-admin").await;
+    guarded(&root, &format!("{TENANTS}{}/", scene.tenant.id), "name").await;
+}
+
+#[tokio::test]
+async fn settings_that_are_changed_at_once_are_all_kept() {
+    let scene = Scene::new().await;
+    let ada = scene.person("ada", "root-admin").await;
+    let path = format!("{TENANTS}{}/", scene.tenant.id);
+    for round in 1..=5 {
+        let wanted =
+            [("idle_secs", 3600 + round), ("retry_window_secs", round), ("access_ttl_secs", 300 + round)];
+        let edits = wanted.map(|(name, value)| ada.patch(&path, json!({"settings": {name: value}})));
+        for answer in join_all(edits).await {
+            answer.expect(200);
+        }
+        let settings = ada.get(&path).await.expect(200).body["settings"].clone();
+        for (name, value) in wanted {
+            assert_eq!(settings[name], value, "round {round}: {name}");
+        }
+    }
+}
