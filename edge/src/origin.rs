@@ -15,7 +15,7 @@ use crate::cookies::{Names, Presented};
 use crate::http::Incoming;
 use crate::platform::Platform;
 use crate::target::Target;
-use crate::tenants::{Known, find_known};
+use crate::tenants::{Known, find_fresh};
 
 /// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.
 #[must_use]
@@ -59,7 +59,8 @@ pub async fn by_cookie<P: Platform>(
     now_ms: u64,
 ) -> Result<Option<Presented>, Refusal> {
     let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
-    let known = find_known(app, &target.named, now_ms).await?;
+    // Knowledge that is at most three seconds old: an origin that was taken off the list acts no more.
+    let known = find_fresh(app, &target.named, now_ms).await?.known;
     let Some(presented) = Presented::read(app, &known, &header, now_ms).await? else { return Ok(None) };
     if is_unsafe(&request.method()) {
         judge(&known, request, presented.sid)?;

@@ -85,6 +85,19 @@ fn an_expired_or_missing_access_cookie_is_renewed_and_nothing_rotates() {
 }
 
 #[test]
+fn no_cache_keeps_a_new_cookie() {
+    let (world, acme) = acme();
+    *world.memory().control_adds.borrow_mut() = vec![("Cache-Control", "public, max-age=600")];
+    let mut browser = expired(&world, &acme);
+    let caching = |answer: &Answered| {
+        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("cache-control");
+        answer.headers.iter().filter(named).map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(caching(&browser.send(me(&browser)).expect(200)), ["no-store"]);
+    assert_eq!(caching(&browser.send(me(&browser)).expect(200)), ["public, max-age=600"]);
+}
+
+#[test]
 fn csrf_is_judged_before_anything() {
     let (world, acme) = acme();
     let browser = expired(&world, &acme);
