@@ -65,25 +65,6 @@ async fn a_page_of_a_listed_origin_signs_in_by_cookie_and_out() {
 }
 
 #[tokio::test]
-async fn the_cookies_of_a_session_that_was_ended_elsewhere_go_away() {
-    let stack = Stack::shared().await;
-    let (acme, mut site) = Site::create(stack, "ended", &json!({})).await;
-    let ada = acme.user("ada").await;
-    let page = site.open_application();
-    site.sign_in(page, &ada);
-
-    let sessions = format!("{}sessions/", ada.path());
-    let _ = acme.admin.delete(&sessions).await.expect(204);
-
-    // Control knows at once, the edge a moment later, and it is the edge that takes them away.
-    wait::until("the cookies to go", LIMIT, async || {
-        let refused = me(&mut site, page)["status"] == 401;
-        (refused && site.cookies().is_empty()).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn an_expiry_passes_unseen() {
     let stack = Stack::own("browser").await;
     let (acme, mut site) = Site::create(&stack, "expiry", &json!({"access_ttl_secs": ACCESS_SECS})).await;

@@ -9,6 +9,7 @@ mod bad_requests;
 mod browser;
 mod contract;
 mod cookies;
+mod cross_site;
 mod development;
 mod drain;
 mod forwarding;
