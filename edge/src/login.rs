@@ -172,9 +172,10 @@ fn reserved<P: Platform>(
 ) -> Result<Reserved, Refusal> {
     let Some(counted) = read::<P, WindowRow>(rows, 0)?.pop() else {
         let window = read::<P, WindowRow>(rows, 1)?.pop();
-        let ends =
-            window.map_or(0, |window| window.window_start).saturating_add(secs_as_ms(ATTEMPT_WINDOW_SECS));
-        let wait_ms = ends.saturating_sub(millis(now_ms)).max(1);
+        let lasts = secs_as_ms(ATTEMPT_WINDOW_SECS);
+        let ends = window.map_or(0, |window| window.window_start).saturating_add(lasts);
+        // A try that arrived a moment later may have begun the window.
+        let wait_ms = ends.saturating_sub(millis(now_ms)).clamp(1, lasts);
         return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
     };
     let user = read::<P, UserRow>(rows, 2)?.pop();
