@@ -134,3 +134,29 @@ async fn expire(stack: &Stack, access: &Option<Value>) {
     })
     .await;
 }
+
+/// The page of docs/browsers.md, as an integrator would copy it.
+#[tokio::test]
+async fn the_page_of_the_documentation_works() {
+    let stack = Stack::shared().await;
+    let (acme, mut site) = Site::create(stack, "documented", &json!({})).await;
+    let ada = acme.user_with("ada", json!({"roles": ["root-admin"]})).await;
+    let page = site.open_application();
+    let documented = include_str!("../../docs/browsers.md");
+    let code = documented.split_once("```js\n").and_then(|(_, rest)| rest.split_once("```"));
+    let code = code.expect("a page").0.replace("https://id.acme.example", &site.api);
+    let script = format!(
+        "{code}
+         const status = async (call) => (await call).status;
+         const user = await signIn(...arg);
+         const read = await status(call('GET', '/api/user/me/'));
+         const person = {{ username: 'eve', email: 'eve@acme.test', roles: ['client'] }};
+         const written = await status(call('POST', '/api/user/users/', person));
+         await signOut();
+         const over = await status(call('GET', '/api/user/me/'));
+         return [user.id, read, written, over];"
+    );
+    let said = site.browser.run(page, &script, json!([ada.username, ada.password]));
+    assert_eq!(said, json!([ada.id, 200, 201, 401]));
+    assert_eq!(site.cookies(), [] as [Value; 0]);
+}

@@ -329,7 +329,7 @@ fn keys_are_for_every_page_whatever_the_list_says() {
 }
 
 #[test]
-fn what_control_adds_of_it_is_dropped_and_what_it_varies_by_is_kept() {
+fn what_control_says_of_it_is_dropped_and_what_it_varies_by_is_kept() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
     *world.memory().control_adds.borrow_mut() = vec![
