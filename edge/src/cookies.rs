@@ -152,6 +152,11 @@ impl<S> Response<S> {
         self.set_cookie(names.access, &issued.access, issued.lasts_secs(now_ms), false);
     }
 
+    /// Takes the access cookie away alone.
+    pub fn clear_access(&mut self, names: Names) {
+        self.set_cookie(names.access, "", 0, false);
+    }
+
     /// Takes all three away.
     pub fn clear_session(&mut self, names: Names) {
         for (name, readable) in [(names.access, false), (names.refresh, false), (CSRF, true)] {

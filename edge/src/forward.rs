@@ -93,6 +93,11 @@ pub async fn forward<P: Platform>(
                 response.clear_session(names);
             }
         }
+        Caller::Bad(_) => {
+            if let Some(names) = Names::of(&found.known) {
+                response.clear_access(names);
+            }
+        }
         Caller::Nobody { ended: false } | Caller::Known(..) => {}
     }
     Ok(response)
@@ -131,6 +136,7 @@ async fn send<P: Platform>(
     let name = match caller {
         Caller::Known(user, _) => user.to_string(),
         Caller::Renewed { issued, .. } => issued.user.to_string(),
+        Caller::Bad(refusal) => return Err(refusal.clone()),
         Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),
         Caller::Nobody { .. } => {
             if !app.platform.admits(Limit::Network, &format!("open/{}", target.named.network)).await {

@@ -27,6 +27,9 @@ pub enum Caller {
         /// Whether the cookies are to be taken away.
         ended: bool,
     },
+    /// An access cookie that is not good, without a refresh cookie to ask: it is refused as Bearer would be,
+    /// and taken away, or else a browser would be refused at open routes, too, for as long as it keeps it.
+    Bad(Refusal),
     /// A person, by a good access token, which is here if it came as a cookie.
     Known(UserId, Option<String>),
     /// A person, by a new access token, which goes with the answer.
@@ -43,7 +46,7 @@ impl Caller {
     #[must_use]
     pub fn access(&self) -> Option<&str> {
         match self {
-            Self::Nobody { .. } | Self::Known(_, None) => None,
+            Self::Nobody { .. } | Self::Bad(_) | Self::Known(_, None) => None,
             Self::Known(_, Some(access)) => Some(access),
             Self::Renewed { issued, .. } => Some(&issued.access),
         }
@@ -56,7 +59,7 @@ impl Caller {
 /// 2. Else, whatever is wrong with it, the refresh cookie: a new access token, or nobody.
 ///
 /// # Errors
-/// 401 for an access cookie that is not good where there is no refresh cookie; 503 out of reach.
+/// 403 at a suspended tenant, 503 out of reach.
 pub async fn by_cookies<P: Platform>(
     app: &App<P>,
     found: &Found,
@@ -74,7 +77,7 @@ pub async fn by_cookies<P: Platform>(
     }
     match presented.refresh {
         Some((_, refresh)) => by_refresh(app, &found.known, named, &refresh, now_ms).await,
-        None => Err(fault.as_bearer()),
+        None => Ok(Caller::Bad(fault.as_bearer())),
     }
 }
 
