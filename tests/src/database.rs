@@ -88,13 +88,14 @@ impl Database {
 }
 
 impl Held {
-    /// How many wait.
+    /// How many wait to read. What only writes, as the drain that notes a sign-in, is no request.
     ///
     /// # Panics
     /// Where the database does not answer.
     pub async fn waiting(&mut self) -> i64 {
-        let waiting =
-            "select count(*) as waiting from pg_locks where relation = $1::regclass and not granted";
+        let waiting = "select count(*) as waiting
+                       from pg_locks
+                       where relation = $1::regclass and mode = 'AccessShareLock' and not granted";
         let row = sqlx::query(waiting).bind(&self.users).fetch_one(&mut self.connection).await;
         row.expect("the locks").get("waiting")
     }
