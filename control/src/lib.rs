@@ -12,6 +12,7 @@ pub mod db;
 pub mod edges;
 pub mod failure;
 pub mod http;
+pub mod import;
 pub mod keys;
 pub mod passwords;
 pub mod personal;

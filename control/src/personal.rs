@@ -7,7 +7,7 @@
 use serde::{Serialize, Serializer};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
 
 /// A personal text.
@@ -40,6 +40,12 @@ impl Type<Postgres> for Personal {
     }
     fn compatible(info: &PgTypeInfo) -> bool {
         <String as Type<Postgres>>::compatible(info)
+    }
+}
+
+impl PgHasArrayType for Personal {
+    fn array_type_info() -> PgTypeInfo {
+        <String as PgHasArrayType>::array_type_info()
     }
 }
 

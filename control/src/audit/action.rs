@@ -27,6 +27,8 @@ actions! {
     TenantSuspended = "tenant.suspended",
     /// A suspended tenant is in use again.
     TenantResumed = "tenant.resumed",
+    /// People came from another service: how many, and what became of the others.
+    TenantImported = "tenant.imported",
     /// A tenant is gone for good.
     TenantDeleted = "tenant.deleted",
     /// A person was made.
@@ -39,6 +41,8 @@ actions! {
     UserRolesChanged = "user.roles_changed",
     /// A person's password was set by somebody else.
     UserPasswordSet = "user.password_set",
+    /// A person came from another service.
+    UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
     /// A person is gone.

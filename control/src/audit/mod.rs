@@ -11,4 +11,4 @@ mod store;
 
 pub use action::Action;
 pub use actor::{Actor, Who};
-pub use store::{EntryOut, Fact, count, page, record, record_fact, refuse};
+pub use store::{EntryOut, Fact, count, page, record, record_each, record_fact, refuse};

@@ -77,6 +77,36 @@ async fn insert(
     Ok(())
 }
 
+/// Writes that `actor` did `action` to each of `targets`.
+///
+/// # Errors
+/// The database's.
+pub async fn record_each(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    action: Action,
+    targets: &[String],
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let ids = targets.iter().map(|_| entry_id(now)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query!(
+        "insert into audit_entries (tenant_id, id, at, actor_kind, actor, action, outcome, target)
+         select $1, id, $2, $3, $4, $5, 'done', target
+         from unnest($6::uuid[], $7::text[]) as each (id, target)",
+        tenant.uuid(),
+        now,
+        actor.kind(),
+        actor.id(),
+        action.as_str(),
+        &ids,
+        targets,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 fn entry_id(now: DateTime<Utc>) -> Result<Uuid, Failure> {
     Ok(uuid::Builder::from_unix_timestamp_millis(unix_ms(now), &random()?).into_uuid())
 }

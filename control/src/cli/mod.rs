@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod edges;
+mod import;
 mod keys;
 mod outcome;
 mod secrets;
@@ -88,6 +89,11 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
+    /// Bring people of another service here.
+    Import {
+        #[command(subcommand)]
+        command: import::Command,
+    },
     /// What the edge has and what it is missing.
     Edges {
         #[command(subcommand)]
@@ -129,6 +135,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Tenant { command } => tenant::run(&control, show, command).await?,
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
+        Command::Import { command } => import::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
     }
     Ok(())

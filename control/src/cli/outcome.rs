@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::edges::backlog::LaneError;
 use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
+use crate::import;
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::settings::SettingsError;
@@ -66,6 +67,16 @@ impl From<LaneError> for CliError {
 impl From<ImportError> for CliError {
     fn from(error: ImportError) -> Self {
         Self::Refused(error.to_string())
+    }
+}
+
+impl From<import::ImportError> for CliError {
+    fn from(error: import::ImportError) -> Self {
+        match error {
+            import::ImportError::Failure(failure) => failure.into(),
+            import::ImportError::Source(_) => Self::Failed(error.to_string()),
+            import::ImportError::Refused(_) => Self::Refused(error.to_string()),
+        }
     }
 }
 

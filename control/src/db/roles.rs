@@ -98,6 +98,8 @@ pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl)
          revoke create, temporary on database {database} from public;
          grant connect on database {database} to {migrate}, {app}, {relay};
          grant create on database {database} to {owner};
+         -- An import is laid out in a temporary table before anything is written.
+         grant temporary on database {database} to {migrate};
          alter role {app} set statement_timeout = '30s';
          alter role {app} set idle_in_transaction_session_timeout = '30s';
          alter role {relay} set statement_timeout = '30s';

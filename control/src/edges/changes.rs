@@ -4,6 +4,8 @@
 //! a row that every writer of the tenant locks: held from the last statement on, its order is the
 //! order of commits.
 
+use std::collections::HashMap;
+
 use shared::ids::{TenantId, UserId};
 use sqlx::PgConnection;
 
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 pub const CHANNEL: &str = "wardgate_edges";
 
 /// The kind of a row that the edge holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKind {
     /// The tenant's document.
     Document,
@@ -47,24 +49,33 @@ pub enum Haste {
     Revokes,
 }
 
-#[derive(Clone, Debug)]
-struct Noted {
+/// Which row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Row {
     tenant: TenantId,
     kind: RowKind,
     subject: String,
+}
+
+#[derive(Clone, Debug)]
+struct Noted {
+    row: Row,
     urgent: bool,
     deleted: bool,
 }
 
-/// The changes that one transaction noted.
+/// The changes that one transaction noted, in the order in which their rows were first noted.
 #[derive(Debug, Default)]
-pub struct Changes(Vec<Noted>);
+pub struct Changes {
+    noted: Vec<Noted>,
+    places: HashMap<Row, usize>,
+}
 
 impl Changes {
     /// Whether the edge has nothing to learn.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.noted.is_empty()
     }
 
     /// The tenant's document changed.
@@ -105,14 +116,16 @@ impl Changes {
     /// The last word on a row counts, and a change that revokes stays one whatever follows it.
     fn note(&mut self, tenant: TenantId, kind: RowKind, subject: String, haste: Haste, deleted: bool) {
         let urgent = haste == Haste::Revokes;
-        let same =
-            |noted: &&mut Noted| noted.tenant == tenant && noted.kind == kind && noted.subject == subject;
-        match self.0.iter_mut().find(same) {
+        let row = Row { tenant, kind, subject };
+        match self.places.get(&row).and_then(|place| self.noted.get_mut(*place)) {
             Some(noted) => {
                 noted.urgent |= urgent;
                 noted.deleted = deleted;
             }
-            None => self.0.push(Noted { tenant, kind, subject, urgent, deleted }),
+            None => {
+                self.places.insert(row.clone(), self.noted.len());
+                self.noted.push(Noted { row, urgent, deleted });
+            }
         }
     }
 }
@@ -125,11 +138,12 @@ impl Changes {
 /// # Errors
 /// [`Failure::Halted`] if one of the tenants is halted or unknown.
 pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
-    let tenants: Vec<_> = changes.0.iter().map(|noted| noted.tenant.uuid()).collect();
-    let kinds: Vec<_> = changes.0.iter().map(|noted| noted.kind.as_str().to_owned()).collect();
-    let subjects: Vec<_> = changes.0.iter().map(|noted| noted.subject.clone()).collect();
-    let urgent: Vec<_> = changes.0.iter().map(|noted| noted.urgent).collect();
-    let deleted: Vec<_> = changes.0.iter().map(|noted| noted.deleted).collect();
+    let noted = &changes.noted;
+    let tenants: Vec<_> = noted.iter().map(|noted| noted.row.tenant.uuid()).collect();
+    let kinds: Vec<_> = noted.iter().map(|noted| noted.row.kind.as_str().to_owned()).collect();
+    let subjects: Vec<_> = noted.iter().map(|noted| noted.row.subject.clone()).collect();
+    let urgent: Vec<_> = noted.iter().map(|noted| noted.urgent).collect();
+    let deleted: Vec<_> = noted.iter().map(|noted| noted.deleted).collect();
     let stamped = sqlx::query_scalar!(
         r#"
         with noted as (
@@ -177,5 +191,5 @@ pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(
     )
     .fetch_one(connection)
     .await?;
-    if usize::try_from(stamped) == Ok(changes.0.len()) { Ok(()) } else { Err(Failure::Halted) }
+    if usize::try_from(stamped) == Ok(noted.len()) { Ok(()) } else { Err(Failure::Halted) }
 }

@@ -87,3 +87,24 @@ pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
     .await?;
     if left { Ok(()) } else { set_foreign_left(tx, false).await }
 }
+
+/// People of another service have come, whose ids are written so.
+///
+/// # Errors
+/// The database's.
+pub async fn imported(tx: &mut TenantTx, user_id: UserIdForm, at: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let form = serde_json::to_value(user_id).map_err(|_| Failure::Unreadable("form of user ids"))?;
+    sqlx::query!(
+        "update platform.tenants
+         set user_id_form = $2, imported_at = coalesce(imported_at, $3)
+         where id = $1",
+        tenant.uuid(),
+        form.as_str().unwrap_or("uuid"),
+        at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    tx.changes().document(tenant, Haste::InTurn);
+    Ok(())
+}

@@ -3,6 +3,7 @@
 //! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
 //! the edge ahead of any backlog.
 
+pub mod bring;
 mod change;
 mod create;
 mod epochs;

@@ -7,6 +7,7 @@ use shared::person::PersonStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::bring::next_legacy_id;
 use super::create::NewUser;
 use super::epochs::Epochs;
 use super::model::{User, UserError, parse_status};
@@ -133,11 +134,12 @@ pub(super) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), UserError> {
     let (tenant, profile) = (tx.tenant(), &new.profile);
+    let legacy_id = next_legacy_id(tx).await?;
     sqlx::query!(
         "insert into users
             (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
-             wrapped_verifier, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+             wrapped_verifier, created_at, updated_at, legacy_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         tenant.uuid(),
         id.uuid(),
         Personal::new(&profile.username) as Personal,
@@ -149,6 +151,7 @@ pub(super) async fn insert(
         new.email_verified,
         wrapped_verifier,
         now,
+        legacy_id,
     )
     .execute(&mut **tx)
     .await?;

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::scene::{Database, PASSWORD};
 
-struct Cli {
-    variables: HashMap<&'static str, String>,
+pub struct Cli {
+    pub variables: HashMap<&'static str, String>,
 }
 
-struct Outcome {
-    code: i32,
-    json: Value,
-    stderr: String,
+pub struct Outcome {
+    pub code: i32,
+    pub json: Value,
+    pub stderr: String,
 }
 
 impl Cli {
@@ -27,7 +27,7 @@ impl Cli {
     }
 
     /// Runs `wardgate ... --json` in this environment alone.
-    fn run(&self, arguments: &[&str], stdin: &str) -> Outcome {
+    pub fn run(&self, arguments: &[&str], stdin: &str) -> Outcome {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
             .args(arguments)
             .arg("--json")
@@ -51,7 +51,7 @@ impl Cli {
 
 impl Outcome {
     #[track_caller]
-    fn expect(self, code: i32) -> Self {
+    pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{} {}", self.json, self.stderr);
         self
     }

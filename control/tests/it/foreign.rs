@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use control::passwords::Hashed;
+use control::tenants::old::{foreign_came, foreign_went};
 use control::users::foreign::{sweep, wrap_foreign};
 use control::users::{self, Change};
 use futures::future::join_all;
@@ -86,7 +87,7 @@ impl<'a> Ask<'a> {
 
 impl Scene {
     /// Whether control says that it is the password.
-    async fn knows(&self, user: impl Into<Option<UserId>>, password: &str) -> bool {
+    pub async fn knows(&self, user: impl Into<Option<UserId>>, password: &str) -> bool {
         let answer = Ask::new(self, user.into(), password).send().await.expect(200);
         assert_eq!(answer.body, json!({"matched": answer.body["matched"]}));
         answer.body["matched"].as_bool().unwrap()
@@ -105,7 +106,7 @@ impl Scene {
             .execute(&mut *tx)
             .await
             .unwrap();
-        control::tenants::old::foreign_came(&mut tx).await.unwrap();
+        foreign_came(&mut tx).await.unwrap();
         let tenant = self.tenant.id;
         tx.changes().user(tenant, person.id, control::edges::changes::Haste::InTurn);
         tx.commit().await.unwrap();
@@ -339,6 +340,44 @@ async fn the_flag_falls_with_the_last_one_however_it_goes() {
         assert_eq!(scene.foreign_at_edge(new).await, (true, true), "round {round}");
         scene.set_password(new, PASSWORD).await;
     }
+}
+
+#[tokio::test]
+async fn two_last_ones_wait_for_each_other() {
+    let scene = Scene::alone().await;
+    let (encoded, _) = cheap();
+    let (ada, bob) = (scene.foreigner("ada", &encoded).await, scene.foreigner("bob", &encoded).await);
+    let going = async |user: UserId| {
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        sqlx::query("update users set foreign_hash = null, foreign_format = null where id = $1")
+            .bind(user.uuid())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx
+    };
+    let (mut first, mut second) = (going(ada).await, going(bob).await);
+    foreign_went(&mut first).await.unwrap();
+    // The second looks while the first has gone, but not yet for others to see.
+    let looked = async {
+        foreign_went(&mut second).await.unwrap();
+        second.commit().await.unwrap();
+    };
+    let seen = async {
+        let mut admin = scene.database.admin().await;
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%no key update%'";
+        for _ in 0..500 {
+            if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() > 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        first.commit().await.unwrap();
+    };
+    tokio::join!(looked, seen);
+    scene.push().await;
+    assert!(scene.edge.state().documents[&scene.tenant.id].foreign.is_none());
 }
 
 #[tokio::test]

@@ -1,0 +1,249 @@
+//! `wardgate import`: people of another service come here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use shared::claims::UserIdForm;
+use shared::person::PersonStatus;
+use zeroize::Zeroizing;
+
+use super::made_tenant;
+use super::outcome::CliError;
+use super::show::Show;
+use crate::control::Control;
+use crate::import::dump::Dump;
+use crate::import::found::{COLUMNS, Columns};
+use crate::import::postgres::Postgres;
+use crate::import::{self, Mapping, Options, Report, Source};
+
+const EXAMPLES: &str = "\
+Nothing is written with --check; begin with that. An import can be repeated: who came is not touched
+again, unless they changed there since and nobody changed them here. One that was killed is repeated.
+
+Old passwords come as they are and are checked by control until their owners have signed in once. Who
+has a second factor (django-otp) comes as `pending`, which cannot sign in: there are no second factors
+here yet. --totp-people active lets them in by password alone. Their devices are kept, encrypted.
+
+The first import sets the tenant's cookies to `plain`, its shortest password to 8 characters, and how
+tokens write `user_id` (SimpleJWT wrote numbers before 5.5 and texts since: see --user-id).
+
+Examples:
+  wardgate import django --tenant acme --database-url postgres://... --check
+  wardgate import django --tenant acme --database-url postgres://... --role editors=staff --role beta=
+  wardgate import django --tenant acme --dump people.json.  (manage.py dumpdata auth otp_totp > people.json)
+  wardgate import django --database-url postgres://... --map-schema acme=acme --map-schema initech=initech
+  wardgate import django --tenant acme --database-url postgres://... --user-table accounts_person \\
+    --column username=login --column email=mail --role-column kind --role boss=root-admin --role guest=client
+
+Exit codes: 0 everybody comes, 5 somebody does not (their ids and reasons are listed; the others have come,
+unless --check) or groups are not mapped (then nobody has).";
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Import people of a Django service: from its database, or from what dumpdata wrote.
+    #[command(after_help = EXAMPLES)]
+    Django(Box<Django>),
+}
+
+#[derive(Args)]
+pub(super) struct Django {
+    /// The tenant's slug or id.
+    #[arg(long, env = "WARDGATE_TENANT", required_unless_present = "map_schema")]
+    tenant: Option<String>,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// A schema of the database and the tenant that its people come to; may be repeated.
+    #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump", "tenant"])]
+    map_schema: Vec<String>,
+    /// The table of users.
+    #[arg(long, default_value = "auth_user")]
+    user_table: String,
+    /// The model of users in a dump.
+    #[arg(long, default_value = "auth.user")]
+    user_model: String,
+    /// What a column of ours is called there; empty: there is none. Ours are id, username, password, email,
+    /// first_name, last_name, phone, is_active, is_staff, is_superuser, date_joined, last_login.
+    #[arg(long = "column", value_name = "OURS=THEIRS")]
+    columns: Vec<String>,
+    /// A column with a role, in place of groups.
+    #[arg(long)]
+    role_column: Option<String>,
+    /// The role of a group, or of a value of the role column; empty: it brings none. May be repeated.
+    #[arg(long = "role", value_name = "GROUP=ROLE")]
+    roles: Vec<String>,
+    /// Role of superusers; empty: none.
+    #[arg(long, default_value = "root-admin")]
+    superusers: String,
+    /// Role of staff who are not superusers; empty: none.
+    #[arg(long, default_value = "staff")]
+    staff: String,
+    /// Role of whoever gets no other; empty: none.
+    #[arg(long, default_value = "client")]
+    others: String,
+    /// Status of active people who have a second factor there.
+    #[arg(long, value_enum, default_value_t = TotpPeople::Pending)]
+    totp_people: TotpPeople,
+    /// How tokens write `user_id`: default `integer` where all ids are numbers, else `string`.
+    #[arg(long, value_enum)]
+    user_id: Option<UserId>,
+    /// Write nothing; say what would come and what would not.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Where people are read from.
+#[derive(Args)]
+pub(super) struct SourceArgs {
+    /// The old service's database. Better in the environment: arguments are in `ps`.
+    #[arg(
+        long,
+        env = "WARDGATE_IMPORT_DATABASE_URL",
+        hide_env_values = true,
+        required_unless_present = "dump"
+    )]
+    pub database_url: Option<String>,
+    /// Its schema.
+    #[arg(long)]
+    pub schema: Option<String>,
+    /// What dumpdata wrote, as JSON or JSON lines; `-` reads standard input.
+    #[arg(long, conflicts_with_all = ["database_url", "schema"])]
+    pub dump: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TotpPeople {
+    /// They cannot sign in until somebody makes them active.
+    Pending,
+    /// They sign in by password alone.
+    Active,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum UserId {
+    /// The person's id here.
+    Uuid,
+    /// The old id as a number.
+    Integer,
+    /// The old id as a text.
+    String,
+}
+
+pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
+    let Command::Django(args) = command;
+    let columns = columns(&args.columns)?;
+    let targets: Vec<(Option<String>, String)> = match &args.tenant {
+        Some(tenant) => vec![(args.source.schema.clone(), tenant.clone())],
+        None => pairs(&args.map_schema)?.into_iter().map(|(schema, slug)| (Some(schema), slug)).collect(),
+    };
+    let mapping = mapping(&args)?;
+    let mut refused = 0;
+    for (schema, tenant) in targets {
+        let tenant = made_tenant(control, &tenant).await?;
+        let slug = tenant.slug.to_string();
+        let source = source(&args, schema, &columns);
+        let options = Options {
+            tenant,
+            mapping: mapping.clone(),
+            user_id: args.user_id.map(|form| match form {
+                UserId::Uuid => UserIdForm::Uuid,
+                UserId::Integer => UserIdForm::Integer,
+                UserId::String => UserIdForm::String,
+            }),
+            check: args.check,
+        };
+        let report = import::run(control, source, &options).await?;
+        print(show, &slug, &report);
+        refused += report.refused.len() + report.unmapped.len();
+    }
+    if refused == 0 { Ok(()) } else { Err(CliError::Refused(String::from("not everybody comes: see above"))) }
+}
+
+fn source(args: &Django, schema: Option<String>, columns: &Columns) -> Source {
+    match &args.source.dump {
+        Some(file) => Source::Dump(Dump {
+            file: file.clone(),
+            user_model: args.user_model.clone(),
+            columns: columns.clone(),
+            role_column: args.role_column.clone(),
+        }),
+        None => Source::Postgres(Postgres {
+            url: Zeroizing::new(args.source.database_url.clone().unwrap_or_default()),
+            schema,
+            user_table: args.user_table.clone(),
+            columns: columns.clone(),
+            role_column: args.role_column.clone(),
+        }),
+    }
+}
+
+fn mapping(args: &Django) -> Result<Mapping, CliError> {
+    let role = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let roles: BTreeMap<_, _> =
+        pairs(&args.roles)?.into_iter().map(|(group, name)| (group, role(&name))).collect();
+    Ok(Mapping {
+        roles,
+        superusers: role(&args.superusers),
+        staff: role(&args.staff),
+        others: role(&args.others),
+        with_totp: match args.totp_people {
+            TotpPeople::Pending => PersonStatus::Pending,
+            TotpPeople::Active => PersonStatus::Active,
+        },
+    })
+}
+
+fn columns(texts: &[String]) -> Result<Columns, CliError> {
+    let pairs = pairs(texts)?;
+    match pairs.iter().find(|(ours, _)| !COLUMNS.iter().any(|(name, _)| name == ours)) {
+        Some((unknown, _)) => {
+            let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+            Err(CliError::Refused(format!("no column is called `{unknown}` here: {}", names.join(", "))))
+        }
+        None => Ok(Columns(pairs)),
+    }
+}
+
+fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, CliError> {
+    let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let found: Option<Vec<_>> = texts.iter().map(pair).collect();
+    found.ok_or_else(|| CliError::Refused("--column, --role and --map-schema are NAME=VALUE".into()))
+}
+
+fn print(show: Show, slug: &str, report: &Report) {
+    let mut lines = Vec::new();
+    for why in &report.refused {
+        lines.push(format!("does not come: {}, {}: {}", why.id, why.column, why.reason));
+    }
+    for (group, people) in &report.unmapped {
+        lines.push(format!(
+            "not mapped: `{group}` ({people} people): say --role '{group}=ROLE', or '{group}=' for none"
+        ));
+    }
+    let counted = |title: &str, counts: &BTreeMap<String, u64>| {
+        counts.iter().map(|(name, count)| format!("{title} {name}: {count}")).collect::<Vec<_>>()
+    };
+    lines.extend(counted("role", &report.roles));
+    lines.extend(counted("password", &report.passwords));
+    lines.extend(counted("no password here,", &report.without_password));
+    if report.with_totp > 0 {
+        lines.push(format!(
+            "{} people have a second factor there. There are none here yet: their devices are kept, and they come as `{}`{}",
+            report.with_totp,
+            report.totp_people,
+            if report.totp_people == "active" { ", by password alone" } else { ", which cannot sign in" },
+        ));
+    }
+    let would = if report.check { "would come" } else { "came" };
+    lines.push(format!(
+        "{slug}: {} read; {} {would} new, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",
+        report.read,
+        report.new,
+        report.changed,
+        report.unchanged,
+        report.kept,
+        report.refused.len(),
+        report.user_id,
+    ));
+    show.one(&serde_json::json!({ "tenant": slug, "report": report }), &lines.join("\n"));
+}

@@ -1,0 +1,265 @@
+//! What `manage.py dumpdata` wrote: a JSON array, or JSON lines (`--format jsonl`), read as a stream.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::Deserialize;
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::Sender;
+use zeroize::Zeroizing;
+
+use super::ImportError;
+use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
+
+/// Where and what to read.
+#[derive(Clone)]
+pub struct Dump {
+    /// The file; `-` is standard input.
+    pub file: PathBuf,
+    /// The model of users, as the dump names it.
+    pub user_model: String,
+    /// Its fields.
+    pub columns: Columns,
+    /// A field with a role, in place of groups.
+    pub role_column: Option<String>,
+}
+
+/// One object of a dump.
+#[derive(Deserialize)]
+struct Object {
+    model: String,
+    #[serde(default)]
+    pk: Value,
+    fields: Map<String, Value>,
+}
+
+impl Dump {
+    /// Sends everything there is; blocks.
+    ///
+    /// # Errors
+    /// [`ImportError::Source`], with the line and column.
+    pub fn read(&self, items: &Sender<Item>) -> Result<(), ImportError> {
+        self.each(|object| {
+            if let Some(item) = self.item(object)? {
+                // Whoever takes them is gone only after an error of its own.
+                let _ = items.blocking_send(item);
+            }
+            Ok(())
+        })
+    }
+
+    /// Outstanding refresh tokens that are neither blacklisted nor expired, as in
+    /// [`super::postgres::outstanding_tokens`]. All of them are held: a token is needed only once.
+    ///
+    /// # Errors
+    /// [`ImportError::Source`].
+    pub fn outstanding_tokens(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(String, String, DateTime<Utc>)>, ImportError> {
+        let (mut tokens, mut blacklisted) = (Vec::new(), std::collections::HashSet::new());
+        self.each(|object| {
+            let field = |name: &str| object.fields.get(name).map(text).unwrap_or_default();
+            match object.model.as_str() {
+                "token_blacklist.outstandingtoken" => {
+                    let end = time(object.fields.get("expires_at"))?;
+                    let (jti, user) = (field("jti"), field("user"));
+                    if let Some(end) = end.filter(|end| *end > now && !user.is_empty()) {
+                        tokens.push((text(&object.pk), (jti, user, end)));
+                    }
+                }
+                "token_blacklist.blacklistedtoken" => {
+                    blacklisted.insert(field("token"));
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let left = tokens.into_iter().filter(|(key, _)| !blacklisted.contains(key));
+        Ok(left.map(|(_, token)| token).collect())
+    }
+
+    fn each(&self, mut take: impl FnMut(Object) -> Result<(), ImportError>) -> Result<(), ImportError> {
+        let name = self.file.display().to_string();
+        let said = |error: &dyn fmt::Display| ImportError::Source(format!("{name}: {error}"));
+        let input: Box<dyn Read> = match name.as_str() {
+            "-" => Box::new(std::io::stdin()),
+            _ => Box::new(File::open(&self.file).map_err(|error| said(&error))?),
+        };
+        let mut input = BufReader::new(input);
+        let is_array = first(&mut input).map_err(|error| said(&error))? == Some(b'[');
+        let mut failure = None;
+        let mut take = |object| match take(object) {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        };
+        let mut reader = serde_json::Deserializer::from_reader(input);
+        let read = if is_array {
+            reader.deserialize_seq(Objects(&mut take)).and_then(|()| reader.end())
+        } else {
+            each_line(reader, &mut take)
+        };
+        match (failure, read) {
+            (Some(failure), _) => Err(failure),
+            (None, Err(error)) => Err(said(&error)),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    fn item(&self, object: Object) -> Result<Option<Item>, ImportError> {
+        let Object { model, pk, fields } = object;
+        Ok(match model.as_str() {
+            "auth.group" => {
+                let name = fields.get("name").map(text).unwrap_or_default();
+                Some(Item::Group { key: text(&pk), name })
+            }
+            "otp_totp.totpdevice" if fields.get("confirmed") != Some(&Value::Bool(false)) => {
+                Some(Item::Device(device(&pk, &fields)?))
+            }
+            model if model.eq_ignore_ascii_case(&self.user_model) => {
+                Some(Item::Person(Box::new(self.person(&pk, &fields)?)))
+            }
+            _ => None,
+        })
+    }
+
+    fn person(&self, pk: &Value, fields: &Map<String, Value>) -> Result<Found, ImportError> {
+        for (ours, needed) in COLUMNS {
+            let there = self.columns.there(ours).unwrap_or(ours);
+            if needed && ours != "id" && !fields.contains_key(there) {
+                let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+                return Err(ImportError::Source(format!(
+                    "`{}` has no field `{there}`: say --column {ours}=NAME, of {}",
+                    self.user_model,
+                    names.join(", "),
+                )));
+            }
+        }
+        let field = |ours| self.columns.there(ours).and_then(|there| fields.get(there));
+        let word = |ours| field(ours).map(text).unwrap_or_default();
+        let truth = |ours, otherwise| field(ours).and_then(Value::as_bool).unwrap_or(otherwise);
+        // The key is in no field, unless another one than the key was asked for.
+        let id = field("id").map(text).or_else(|| (!pk.is_null()).then(|| text(pk)));
+        let groups = match (&self.role_column, fields.get("groups")) {
+            (None, Some(Value::Array(groups))) => groups.iter().map(group).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Found {
+            id,
+            username: word("username"),
+            email: word("email"),
+            first_name: word("first_name"),
+            last_name: word("last_name"),
+            phone: word("phone"),
+            password: Zeroizing::new(word("password")),
+            is_active: truth("is_active", true),
+            is_staff: truth("is_staff", false),
+            is_superuser: truth("is_superuser", false),
+            date_joined: time(field("date_joined"))?,
+            last_login: time(field("last_login"))?,
+            groups,
+            role: self.role_column.as_ref().and_then(|name| fields.get(name)).map(text),
+        })
+    }
+}
+
+/// The first byte that is no blank, which stays where it is; a byte order mark is passed over.
+fn first(input: &mut impl BufRead) -> std::io::Result<Option<u8>> {
+    loop {
+        let buffer = input.fill_buf()?;
+        let Some(byte) = buffer.first().copied() else { return Ok(None) };
+        if !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf) {
+            return Ok(Some(byte));
+        }
+        input.consume(1);
+    }
+}
+
+fn each_line<R: Read>(
+    reader: serde_json::Deserializer<serde_json::de::IoRead<R>>,
+    take: &mut dyn FnMut(Object) -> bool,
+) -> Result<(), serde_json::Error> {
+    for object in reader.into_iter::<Object>() {
+        if !take(object?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hands on the objects of an array one by one.
+struct Objects<'a>(&'a mut dyn FnMut(Object) -> bool);
+
+impl<'de> Visitor<'de> for Objects<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects, as dumpdata writes it")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut objects: A) -> Result<(), A::Error> {
+        while let Some(object) = objects.next_element()? {
+            if !(self.0)(object) {
+                return Err(serde::de::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Texts as they are, numbers as written, nothing as nothing; a natural key by its first part.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Array(parts) => parts.first().map(text).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+/// By key, or by name where the dump was made with natural keys.
+fn group(value: &Value) -> Group {
+    match value {
+        Value::Array(_) => Group::Name(text(value)),
+        other => Group::Key(text(other)),
+    }
+}
+
+fn time(value: Option<&Value>) -> Result<Option<DateTime<Utc>>, ImportError> {
+    let Some(text) = value.and_then(Value::as_str) else { return Ok(None) };
+    let zoned = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&Utc));
+    // Without time zones (USE_TZ = False) Django writes none.
+    let plain = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.and_utc());
+    let at = zoned.or_else(|_| plain()).map_err(|_| ImportError::Source(format!("`{text}` is no time")))?;
+    Ok(Some(at))
+}
+
+fn device(pk: &Value, fields: &Map<String, Value>) -> Result<Device, ImportError> {
+    let user = fields.get("user").ok_or_else(|| ImportError::Source("a device has no user".into()))?;
+    if user.is_array() {
+        return Err(ImportError::Source(
+            "devices name their users by natural keys: dump without --natural-foreign".into(),
+        ));
+    }
+    let word = |name: &str| fields.get(name).map(text).unwrap_or_default();
+    let number = |name: &str, otherwise| fields.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
+    Ok(Device {
+        id: text(pk),
+        user: text(user),
+        name: word("name"),
+        key: Zeroizing::new(word("key")),
+        step: number("step", 30),
+        t0: number("t0", 0),
+        digits: number("digits", 6),
+        tolerance: number("tolerance", 1),
+        drift: number("drift", 0),
+        last_t: number("last_t", -1),
+    })
+}

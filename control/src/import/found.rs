@@ -1,0 +1,117 @@
+//! What sources find: people, groups, second factors, as the old service has them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// A thing in the order in which the source has it.
+pub enum Item {
+    /// A person.
+    Person(Box<Found>),
+    /// A group; people may name it by its key before it comes.
+    Group {
+        /// Its key.
+        key: String,
+        /// Its name.
+        name: String,
+    },
+    /// A confirmed device of a person.
+    Device(Device),
+}
+
+/// How a person's group is named.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Group {
+    /// By its name.
+    Name(String),
+    /// By its key.
+    Key(String),
+}
+
+/// A person there. No `Debug`.
+#[derive(Serialize, Deserialize)]
+pub struct Found {
+    /// Their id; a source may fail to say it.
+    pub id: Option<String>,
+    /// User name.
+    pub username: String,
+    /// Address, or empty.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Telephone number.
+    pub phone: String,
+    /// The stored hash.
+    pub password: Zeroizing<String>,
+    /// Whether they may sign in.
+    pub is_active: bool,
+    /// Whether they may use the administration.
+    pub is_staff: bool,
+    /// Whether they may do everything.
+    pub is_superuser: bool,
+    /// When they were made.
+    pub date_joined: Option<DateTime<Utc>>,
+    /// When they last signed in.
+    pub last_login: Option<DateTime<Utc>>,
+    /// Their groups.
+    pub groups: Vec<Group>,
+    /// The value of the role column, where there is one.
+    pub role: Option<String>,
+}
+
+/// A second factor there (django-otp's TOTP device). No `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Device {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// The shared secret in hexadecimal.
+    pub key: Zeroizing<String>,
+    /// Seconds of a step.
+    pub step: i64,
+    /// Where steps are counted from, in Unix seconds.
+    pub t0: i64,
+    /// Digits of a code.
+    pub digits: i64,
+    /// Steps before and after that are accepted.
+    pub tolerance: i64,
+    /// Steps that the device's clock is known to be off.
+    pub drift: i64,
+    /// The last step that was used.
+    pub last_t: i64,
+}
+
+/// Which column is which: names of the old service by ours. Absent: the same name. Empty: there is none.
+#[derive(Clone, Default)]
+pub struct Columns(pub Vec<(String, String)>);
+
+/// Our names of the columns that are read, and whether a person cannot come without.
+pub const COLUMNS: [(&str, bool); 12] = [
+    ("id", true),
+    ("username", true),
+    ("password", true),
+    ("email", false),
+    ("first_name", false),
+    ("last_name", false),
+    ("phone", false),
+    ("is_active", false),
+    ("is_staff", false),
+    ("is_superuser", false),
+    ("date_joined", false),
+    ("last_login", false),
+];
+
+impl Columns {
+    /// What the source calls a column; `None` where it has none.
+    #[must_use]
+    pub fn there<'a>(&'a self, ours: &'a str) -> Option<&'a str> {
+        let named = self.0.iter().find(|(name, _)| name == ours);
+        let there = named.map_or(ours, |(_, there)| there.as_str());
+        (!there.is_empty()).then_some(there)
+    }
+}

@@ -1,0 +1,44 @@
+//! People of another service come here: `wardgate import`.
+//!
+//! 1. A source ([`postgres`], [`dump`]) is read as a stream of [`found::Item`]s.
+//! 2. They are laid out, wrapped, in temporary tables ([`stage`]), where those whose names collide find
+//!    one another. Nothing is held in memory.
+//! 3. Page by page each is judged ([`judge`]): new, changed there since, changed here since, or why not
+//!    to come. `--check` ends here.
+//! 4. Page by page they are written ([`run`]), each page in one transaction, like everything else:
+//!    revisions, audit entries and the flag of foreign passwords included. A run that was killed is
+//!    repeated; who has come is found unchanged.
+
+pub mod dump;
+pub mod found;
+mod judge;
+pub mod postgres;
+mod report;
+mod run;
+mod stage;
+
+pub use judge::Mapping;
+pub use report::{Report, Why};
+pub use run::{Options, Source, run};
+
+use crate::failure::Failure;
+
+/// Why an import did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The source cannot be read; says where.
+    #[error("{0}")]
+    Source(String),
+    /// What was asked for does not hold.
+    #[error("{0}")]
+    Refused(String),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<sqlx::Error> for ImportError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failure(error.into())
+    }
+}

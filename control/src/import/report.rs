@@ -1,0 +1,55 @@
+//! What an import found and did: numbers, and who does not come, by id and column, never by name.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Why a person does not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Their id at the old service, or where they stand if they have none.
+    pub id: String,
+    /// The column that is to blame.
+    pub column: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether nothing was to be written.
+    pub check: bool,
+    /// People that the source has.
+    pub read: u64,
+    /// Came, or would come, for the first time.
+    pub new: u64,
+    /// Changed there since the last import.
+    pub changed: u64,
+    /// As they were at the last import.
+    pub unchanged: u64,
+    /// Changed there and here since: kept as they are here.
+    pub kept: u64,
+    /// Who does not come.
+    pub refused: Vec<Why>,
+    /// People by the algorithm and parameters of their passwords.
+    pub passwords: BTreeMap<String, u64>,
+    /// People without a password here, by the reason.
+    pub without_password: BTreeMap<String, u64>,
+    /// People by role.
+    pub roles: BTreeMap<String, u64>,
+    /// Groups, or values of the role column, that were mapped to nothing, and how many have them.
+    pub unmapped: BTreeMap<String, u64>,
+    /// People with a second factor there.
+    pub with_totp: u64,
+    /// Their status here.
+    pub totp_people: String,
+    /// How `user_id` is written here.
+    pub user_id: String,
+}
+
+impl Report {
+    pub(super) fn count(map: &mut BTreeMap<String, u64>, name: impl Into<String>) {
+        *map.entry(name.into()).or_default() += 1;
+    }
+}

@@ -1,0 +1,533 @@
+//! The import itself: read, lay out, judge, write.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shared::claims::UserIdForm;
+use shared::ids::{TenantId, UserId};
+use shared::settings::Cookies;
+use tokio::sync::mpsc;
+
+use super::ImportError;
+use super::dump::Dump;
+use super::found::{Found, Item};
+use super::judge::{Judged, Mapping, id_fault, judge, profile};
+use super::postgres::Postgres;
+use super::report::{Report, Why};
+use super::stage::{OnPage, Staged, Staging};
+use crate::at_rest::Column;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::tenants::{self, Tenant, TenantError};
+use crate::users::bring::{self, Arrival, Hashing, Known};
+use crate::users::foreign::wrap_foreign;
+use crate::users::{self, Change, UserError};
+use crate::world::{random, unix_ms};
+
+/// People of one transaction.
+const PAGE: i64 = 500;
+/// Things that wait between reader and writer.
+const QUEUE: usize = 1000;
+/// How often a page is begun again because a name was taken meanwhile.
+const TRIES: usize = 5;
+
+/// Where people come from.
+pub enum Source {
+    /// A database of the old service.
+    Postgres(Postgres),
+    /// What `manage.py dumpdata` wrote.
+    Dump(Dump),
+}
+
+/// What is asked for.
+pub struct Options {
+    /// Where they go.
+    pub tenant: Tenant,
+    /// What they may do here.
+    pub mapping: Mapping,
+    /// How `user_id` shall be written; absent: as the ids are.
+    pub user_id: Option<UserIdForm>,
+    /// Write nothing.
+    pub check: bool,
+}
+
+/// One import.
+struct Import<'a> {
+    control: &'a Control,
+    options: &'a Options,
+    hashing: Hashing,
+    staging: Staging,
+    /// Names of groups by their keys.
+    groups: HashMap<String, String>,
+    report: Report,
+    /// The greatest id, while all are numbers.
+    greatest: Option<i64>,
+    refused: HashSet<String>,
+}
+
+/// What is to be done about a person.
+enum Verdict {
+    New(Box<Judged>),
+    Changed(Box<Judged>, UserId, bool),
+    Unchanged(UserId),
+    Kept(UserId),
+}
+
+/// Imports from `source`, or checks whether it could.
+///
+/// # Errors
+/// See [`ImportError`]. People who do not come are in the report.
+pub async fn run(control: &Control, source: Source, options: &Options) -> Result<Report, ImportError> {
+    let tenant = options.tenant.id;
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    roles_exist(&mut tx, &options.mapping).await?;
+    let hashing = Hashing::of(control, &mut tx).await?;
+    drop(tx);
+    let staging = Staging::open(control, tenant).await?;
+    let report = Report {
+        check: options.check,
+        totp_people: options.mapping.with_totp.as_str().to_owned(),
+        ..Report::default()
+    };
+    let mut import = Import {
+        control,
+        options,
+        hashing,
+        staging,
+        groups: HashMap::new(),
+        report,
+        greatest: None,
+        refused: HashSet::new(),
+    };
+    import.read(source).await?;
+    import.staging.find_collisions().await?;
+    import.judge_all().await?;
+    import.report.user_id = form_word(import.user_id());
+    if !options.check && import.report.unmapped.is_empty() {
+        import.prepare().await?;
+        import.write_all().await?;
+        import.conclude().await?;
+    }
+    Ok(import.report)
+}
+
+/// The roles that people may get must be there before anybody comes.
+async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportError> {
+    let wanted = mapping.roles.values().chain([&mapping.superusers, &mapping.staff, &mapping.others]);
+    let wanted: Vec<String> = wanted.flatten().cloned().collect();
+    let tenant = tx.tenant();
+    let there = sqlx::query_scalar!("select name from roles where tenant_id = $1", tenant.uuid())
+        .fetch_all(&mut **tx)
+        .await?;
+    match wanted.iter().find(|role| !there.contains(role)) {
+        Some(role) => Err(ImportError::Refused(format!("the tenant has no role `{role}`"))),
+        None => Ok(()),
+    }
+}
+
+/// A bar on the terminal; none where standard error is no terminal.
+fn bar(total: Option<u64>, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let template = match total {
+        Some(_) => "{msg:10} {bar:30} {human_pos}/{human_len} {per_sec} {eta} left",
+        None => "{msg:10} {spinner} {human_pos} {per_sec}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
+
+fn form_word(form: UserIdForm) -> String {
+    serde_json::to_value(form).ok().and_then(|it| Some(it.as_str()?.to_owned())).unwrap_or_default()
+}
+
+impl Import<'_> {
+    /// Lays out everything that the source has.
+    async fn read(&mut self, source: Source) -> Result<(), ImportError> {
+        let (sender, mut items) = mpsc::channel(QUEUE);
+        let reader = match source {
+            Source::Postgres(source) => tokio::spawn(async move { source.read(sender).await }),
+            Source::Dump(source) => tokio::task::spawn_blocking(move || source.read(&sender)),
+        };
+        let progress = bar(None, "reading");
+        let mut waiting: Vec<Staged> = Vec::new();
+        let mut numbers = true;
+        while let Some(item) = items.recv().await {
+            match item {
+                Item::Group { key, name } => {
+                    self.groups.insert(key, name);
+                }
+                Item::Device(device) => self.staging.put_device(&device).await?,
+                Item::Person(found) => {
+                    self.report.read += 1;
+                    progress.inc(1);
+                    let Some(staged) = self.staged(found) else { continue };
+                    let number = staged.id.parse::<i64>().ok().filter(|id| id.to_string() == staged.id);
+                    numbers &= number.is_some();
+                    self.greatest = self.greatest.max(number);
+                    waiting.push(staged);
+                }
+            }
+            if waiting.len() >= QUEUE {
+                self.staging.put_people(std::mem::take(&mut waiting)).await?;
+            }
+        }
+        self.staging.put_people(waiting).await?;
+        progress.finish_and_clear();
+        if !numbers {
+            self.greatest = None;
+        }
+        reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))?
+    }
+
+    /// A person with the hashes of their names; without an id, a reason.
+    fn staged(&mut self, found: Box<Found>) -> Option<Staged> {
+        let id = found.id.clone().unwrap_or_default();
+        if let Some(reason) = id_fault(&id) {
+            let place = format!("(number {} of the source)", self.report.read);
+            self.report.refused.push(Why { id: place, column: "id".into(), reason: reason.into() });
+            return None;
+        }
+        let names = self.hashing.names(&profile(&found)).ok();
+        Some(Staged { id, found, names })
+    }
+
+    /// Judges everybody and counts.
+    async fn judge_all(&mut self) -> Result<(), ImportError> {
+        let progress = bar(Some(self.staging.count().await?), "checking");
+        let mut after = 0;
+        loop {
+            let page = self.staging.page(after, PAGE).await?;
+            if page.people.is_empty() {
+                progress.finish_and_clear();
+                return Ok(());
+            }
+            after = page.last;
+            progress.inc(u64::try_from(page.people.len()).unwrap_or(0));
+            let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
+            let judged = self.judge_page(&mut tx, &page.people).await?;
+            drop(tx);
+            for (person, verdict) in page.people.iter().zip(judged) {
+                self.count(person, verdict);
+            }
+        }
+    }
+
+    fn count(&mut self, person: &OnPage, judged: Result<(Verdict, Facts), Vec<Why>>) {
+        let report = &mut self.report;
+        let (verdict, facts) = match judged {
+            Ok(judged) => judged,
+            Err(why) => {
+                self.refused.insert(person.id.clone());
+                report.refused.extend(why);
+                return;
+            }
+        };
+        report.with_totp += u64::from(person.has_totp);
+        for role in facts.roles {
+            Report::count(&mut report.roles, role);
+        }
+        for group in facts.unmapped {
+            Report::count(&mut report.unmapped, group);
+        }
+        match facts.password {
+            Ok(format) => Report::count(&mut report.passwords, format),
+            Err(reason) => Report::count(&mut report.without_password, reason),
+        }
+        match verdict {
+            Verdict::New(_) => report.new += 1,
+            Verdict::Changed(..) => report.changed += 1,
+            Verdict::Unchanged(_) => report.unchanged += 1,
+            Verdict::Kept(_) => report.kept += 1,
+        }
+    }
+
+    /// Judges the people of a page as they are here now.
+    async fn judge_page(
+        &self,
+        tx: &mut TenantTx,
+        people: &[OnPage],
+    ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
+        let ids: Vec<String> = people.iter().map(|person| person.id.clone()).collect();
+        let known = bring::known(tx, &ids).await?;
+        let judged: Vec<Result<Judged, Vec<Why>>> = people
+            .iter()
+            .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
+            .collect();
+        let names = judged
+            .iter()
+            .flatten()
+            .flat_map(|it| std::iter::once(it.names.username.clone()).chain(it.names.email.clone()));
+        let owners = bring::owners(tx, &names.collect::<Vec<_>>()).await?;
+        let decide = |(person, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
+            let judged = judged?;
+            decide(person, judged, known.get(&person.id), &owners)
+        };
+        Ok(people.iter().zip(judged).map(decide).collect())
+    }
+
+    /// How `user_id` is written from now on.
+    fn user_id(&self) -> UserIdForm {
+        let by_ids = if self.greatest.is_some() { UserIdForm::Integer } else { UserIdForm::String };
+        self.options.user_id.unwrap_or(match self.options.tenant.old.imported_at {
+            Some(_) => self.options.tenant.old.user_id,
+            None => by_ids,
+        })
+    }
+
+    /// The tenant as it has to be before its people come.
+    async fn prepare(&mut self) -> Result<(), ImportError> {
+        let (control, id) = (self.control, self.options.tenant.id);
+        let mut tx = control.db.tenant_tx(id).await?;
+        if let Some(greatest) = self.greatest {
+            bring::count_on_from(&mut tx, greatest).await?;
+        }
+        if self.options.tenant.old.imported_at.is_none() {
+            let mut settings = self.options.tenant.settings.clone();
+            settings.cookies = Cookies::Plain;
+            settings.min_password_length = settings.min_password_length.min(8);
+            let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
+            tenants::edit(control, &mut tx, &Actor::operator(), id, edit).await.map_err(of_tenant)?;
+        }
+        tenants::old::imported(&mut tx, self.user_id(), control.clock.now()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn write_all(&mut self) -> Result<(), ImportError> {
+        let progress = bar(Some(self.staging.count().await?), "importing");
+        let mut after = 0;
+        loop {
+            let page = self.staging.page(after, PAGE).await?;
+            if page.people.is_empty() {
+                progress.finish_and_clear();
+                return Ok(());
+            }
+            after = page.last;
+            self.write_page(&page.people).await?;
+            progress.inc(u64::try_from(page.people.len()).unwrap_or(0));
+        }
+    }
+
+    /// Writes who is new in one transaction, and begins again where a name was taken meanwhile; then who
+    /// changed, each in their own, because a change may be refused half way.
+    async fn write_page(&mut self, people: &[OnPage]) -> Result<(), ImportError> {
+        for _ in 0..TRIES {
+            let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
+            let judged = self.judge_page(&mut tx, people).await?;
+            let now = self.control.clock.now();
+            let (mut arrivals, mut changed) = (Vec::new(), Vec::new());
+            let (mut here, mut signed_in) = (HashMap::new(), Vec::new());
+            for (person, judged) in people.iter().zip(judged) {
+                let id = match judged {
+                    Err(why) => {
+                        self.refuse(person, why);
+                        continue;
+                    }
+                    Ok((Verdict::New(judged), _)) => {
+                        let arrival = self.arrival(person, *judged, now)?;
+                        let id = arrival.id;
+                        arrivals.push(arrival);
+                        id
+                    }
+                    Ok((Verdict::Changed(judged, id, password), _)) => {
+                        changed.push((person, judged, id, password));
+                        id
+                    }
+                    Ok((Verdict::Unchanged(id) | Verdict::Kept(id), _)) => id,
+                };
+                here.insert(person.id.clone(), id);
+                signed_in.extend(person.found.last_login.map(|at| (id, at)));
+            }
+            if !bring::insert(&mut tx, &self.hashing, &arrivals, now).await? {
+                continue;
+            }
+            bring::signed_in_there(&mut tx, &signed_in).await?;
+            self.keep_devices(&mut tx, people, &here).await?;
+            tx.commit().await?;
+            for (person, judged, id, password) in changed {
+                self.change(person, *judged, id, password).await?;
+            }
+            return Ok(());
+        }
+        Err(ImportError::Refused("names were taken faster than people could come: try again".into()))
+    }
+
+    /// Somebody who could have come a moment ago.
+    fn refuse(&mut self, person: &OnPage, why: Vec<Why>) {
+        if self.refused.insert(person.id.clone()) {
+            self.report.refused.extend(why);
+        }
+    }
+
+    fn arrival(&self, person: &OnPage, judged: Judged, now: DateTime<Utc>) -> Result<Arrival, ImportError> {
+        let (control, tenant) = (self.control, self.options.tenant.id);
+        let id = UserId::new(unix_ms(now), random()?);
+        Ok(Arrival {
+            id,
+            legacy_id: person.id.clone(),
+            foreign: wrap_foreign(control, tenant, id, &person.found.password)?,
+            profile: judged.profile,
+            status: judged.status,
+            roles: judged.roles,
+            created_at: person.found.date_joined,
+            last_login: person.found.last_login,
+            names: judged.names,
+            digests: judged.digests,
+        })
+    }
+
+    async fn keep_devices(
+        &mut self,
+        tx: &mut TenantTx,
+        people: &[OnPage],
+        here: &HashMap<String, UserId>,
+    ) -> Result<(), ImportError> {
+        let owners = people.iter().filter(|it| it.has_totp && here.contains_key(&it.id));
+        let owners: Vec<String> = owners.map(|person| person.id.clone()).collect();
+        if owners.is_empty() {
+            return Ok(());
+        }
+        for device in self.staging.devices(&owners).await? {
+            let Some(user) = here.get(&device.user) else { continue };
+            let plain = serde_json::to_vec(&device).map_err(|_| Failure::Unreadable("second factor"))?;
+            let plain = zeroize::Zeroizing::new(plain);
+            let row = format!("{user}/{}", device.id);
+            let tenant = self.options.tenant.id;
+            let wrapped = self.control.rest.wrap(tenant, Column::ImportedTotp, &row, &plain)?;
+            bring::keep_totp(tx, *user, &device.id, wrapped).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes a person as anybody would, and gives them their new old password.
+    async fn change(
+        &mut self,
+        person: &OnPage,
+        judged: Judged,
+        id: UserId,
+        password: bool,
+    ) -> Result<(), ImportError> {
+        let (control, tenant) = (self.control, self.options.tenant.id);
+        let digests = judged.digests.clone();
+        let mut tx = control.db.tenant_tx(tenant).await?;
+        let outcome = async {
+            users::change(control, &mut tx, &Actor::operator(), id, wanted(judged)).await?;
+            if password {
+                let foreign = wrap_foreign(control, tenant, id, &person.found.password)?;
+                bring::change_password(control, &mut tx, id, foreign).await?;
+            }
+            let left_at = users::find(&mut tx, id).await?.updated_at;
+            bring::note_imports(&mut tx, &[(id, &digests)], left_at).await?;
+            tx.commit().await.map_err(UserError::from)
+        };
+        let why = |column: &str, reason: String| Why { id: person.id.clone(), column: column.into(), reason };
+        match outcome.await {
+            Ok(()) => Ok(()),
+            Err(UserError::Failure(failure)) => Err(failure.into()),
+            Err(UserError::Fields(faults)) => {
+                let whys = faults.0.into_iter().map(|(field, said)| why(field, said.join(" ")));
+                self.refuse(person, whys.collect());
+                Ok(())
+            }
+            Err(error @ (UserError::NotFound | UserError::Rank | UserError::LastRootAdmin)) => {
+                self.refuse(person, vec![why("id", error.to_string())]);
+                Ok(())
+            }
+        }
+    }
+
+    /// One entry about the whole.
+    async fn conclude(&mut self) -> Result<(), ImportError> {
+        let tenant: TenantId = self.options.tenant.id;
+        let report = &self.report;
+        let details = serde_json::json!({
+            "read": report.read,
+            "new": report.new,
+            "changed": report.changed,
+            "unchanged": report.unchanged,
+            "kept": report.kept,
+            "refused": report.refused.len(),
+        });
+        let mut tx = self.control.db.tenant_tx(tenant).await?;
+        let (actor, now) = (Actor::operator(), self.control.clock.now());
+        let target = Some(tenant.to_string());
+        audit::record(&mut tx, &actor, now, Action::TenantImported, target, details).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// What is counted of a person whatever becomes of them.
+struct Facts {
+    roles: Vec<String>,
+    unmapped: Vec<String>,
+    password: Result<String, &'static str>,
+}
+
+/// What is to be done about a person who holds by themselves.
+fn decide(
+    person: &OnPage,
+    judged: Judged,
+    known: Option<&Known>,
+    owners: &HashMap<String, UserId>,
+) -> Result<(Verdict, Facts), Vec<Why>> {
+    let why =
+        |column: &str, reason: String| vec![Why { id: person.id.clone(), column: column.into(), reason }];
+    if let Some((column, other, other_column)) = &person.collision {
+        return Err(why(column, format!("is also the {other_column} of {other}: neither comes")));
+    }
+    let names = [("username", Some(&judged.names.username)), ("email", judged.names.email.as_ref())];
+    for (column, hash) in names {
+        let owner = hash.and_then(|hash| owners.get(hash));
+        if let Some(owner) = owner.filter(|owner| known.is_none_or(|known| known.id != **owner)) {
+            return Err(why(column, format!("belongs to the person {owner} here")));
+        }
+    }
+    let facts = Facts {
+        roles: judged.roles.clone(),
+        unmapped: judged.unmapped.clone(),
+        password: judged.password.clone(),
+    };
+    let verdict = match known {
+        None => Verdict::New(Box::new(judged)),
+        Some(Known { id, digests: None, .. }) => {
+            return Err(why("id", format!("was given to the person {id} here")));
+        }
+        Some(Known { id, digests: Some(digests), .. }) if *digests == judged.digests => {
+            Verdict::Unchanged(*id)
+        }
+        Some(Known { id, changed_here: true, .. }) => Verdict::Kept(*id),
+        Some(Known { id, digests: Some(digests), .. }) => {
+            let password = digests.password != judged.digests.password;
+            Verdict::Changed(Box::new(judged), *id, password)
+        }
+    };
+    Ok((verdict, facts))
+}
+
+fn wanted(judged: Judged) -> Change {
+    Change {
+        username: Some(judged.profile.username),
+        email: Some(judged.profile.email),
+        first_name: Some(judged.profile.first_name),
+        last_name: Some(judged.profile.last_name),
+        phone: Some(judged.profile.phone),
+        status: Some(judged.status),
+        roles: Some(judged.roles),
+        password: None,
+        email_verified: None,
+    }
+}
+
+fn of_tenant(error: TenantError) -> ImportError {
+    match error {
+        TenantError::Failure(failure) => failure.into(),
+        other => ImportError::Refused(other.to_string()),
+    }
+}

@@ -1,0 +1,237 @@
+//! Temporary tables in which a source is laid out. They belong to one connection of the role that
+//! migrates and end with it, so whatever happens to an import, nothing of it stays behind. What is
+//! personal in them is wrapped.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::ids::TenantId;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use super::ImportError;
+use super::found::{Device, Found};
+use crate::at_rest::{Column, RestKey};
+use crate::control::Control;
+use crate::db::connect_options;
+use crate::failure::Failure;
+use crate::users::bring::Names;
+
+/// How long the connection of an import that was killed may take to be noticed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// See the module.
+pub(super) struct Staging {
+    connection: PgConnection,
+    tenant: TenantId,
+    rest: RestKey,
+}
+
+/// A person on the way.
+pub(super) struct Staged {
+    pub id: String,
+    pub found: Box<Found>,
+    /// `None`: they do not hold, which is said later.
+    pub names: Option<Names>,
+}
+
+/// A page of people, in the order in which they were read.
+pub(super) struct Page {
+    pub last: i64,
+    pub people: Vec<OnPage>,
+}
+
+/// A person on a page.
+pub(super) struct OnPage {
+    pub id: String,
+    pub found: Found,
+    /// Column, and the row and column of the person who has the same name there.
+    pub collision: Option<(String, String, String)>,
+    pub has_totp: bool,
+}
+
+impl Staging {
+    /// Makes the tables; waits for another import of this tenant to end, but not for long.
+    pub async fn open(control: &Control, tenant: TenantId) -> Result<Self, ImportError> {
+        let options = connect_options(&control.settings.database.migrate_url)?;
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let locked = sqlx::query("select pg_advisory_lock(hashtextextended('wardgate/import/' || $1, 0))")
+            .bind(tenant.to_string());
+        let locked = tokio::time::timeout(PATIENCE, locked.execute(&mut connection)).await;
+        let Ok(locked) = locked else {
+            return Err(ImportError::Refused("another import of this tenant is under way".into()));
+        };
+        locked?;
+        sqlx::raw_sql(
+            "create temporary table staged_people (
+                place bigint generated always as identity primary key,
+                id text not null unique,
+                username_hash text,
+                email_hash text,
+                wrapped bytea not null,
+                collision text[]
+            );
+            create temporary table staged_devices (
+                person text not null,
+                id text not null,
+                wrapped bytea not null,
+                primary key (person, id)
+            )",
+        )
+        .execute(&mut connection)
+        .await
+        .map_err(not_allowed)?;
+        Ok(Self { connection, tenant, rest: control.rest.clone() })
+    }
+
+    /// Lays out people; one who comes twice is one, as they came last.
+    pub async fn put_people(&mut self, people: Vec<Staged>) -> Result<(), ImportError> {
+        let mut last: HashMap<String, usize> = HashMap::new();
+        for (place, person) in people.iter().enumerate() {
+            last.insert(person.id.clone(), place);
+        }
+        let (mut ids, mut usernames, mut emails, mut wrapped) = (vec![], vec![], vec![], vec![]);
+        for (place, person) in people.into_iter().enumerate() {
+            if last.get(&person.id) != Some(&place) {
+                continue;
+            }
+            let plain = zeroize::Zeroizing::new(
+                serde_json::to_vec(&person.found).map_err(|_| Failure::Unreadable("person"))?,
+            );
+            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &person.id, &plain)?);
+            ids.push(person.id);
+            usernames.push(person.names.as_ref().map(|names| names.username.clone()));
+            emails.push(person.names.and_then(|names| names.email));
+        }
+        sqlx::query(
+            "insert into staged_people (id, username_hash, email_hash, wrapped)
+             select id, username_hash, email_hash, wrapped
+             from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
+                 as p (id, username_hash, email_hash, wrapped, place)
+             order by place
+             on conflict (id) do update
+             set username_hash = excluded.username_hash,
+                 email_hash = excluded.email_hash,
+                 wrapped = excluded.wrapped",
+        )
+        .bind(ids)
+        .bind(usernames)
+        .bind(emails)
+        .bind(wrapped)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Lays out a second factor.
+    pub async fn put_device(&mut self, device: &Device) -> Result<(), ImportError> {
+        let plain = serde_json::to_vec(device).map_err(|_| Failure::Unreadable("second factor"))?;
+        let plain = zeroize::Zeroizing::new(plain);
+        let row = device_row(&device.user, &device.id);
+        let wrapped = self.rest.wrap(self.tenant, Column::Staged, &row, &plain)?;
+        sqlx::query(
+            "insert into staged_devices (person, id, wrapped) values ($1, $2, $3)
+             on conflict (person, id) do update
+             set wrapped = excluded.wrapped",
+        )
+        .bind(&device.user)
+        .bind(&device.id)
+        .bind(wrapped)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets those find one another who have the same name: each of them has one other.
+    pub async fn find_collisions(&mut self) -> Result<(), ImportError> {
+        sqlx::raw_sql(
+            "create temporary table staged_names as
+                select username_hash as hash, 'username' as kind, id from staged_people where username_hash is not null
+                union all
+                select email_hash, 'email', id from staged_people where email_hash is not null;
+            create index on staged_names (hash);
+            analyze staged_names;
+            update staged_people p
+            set collision = c.collision
+            from (
+                select distinct on (a.id) a.id, array[a.kind, b.id, b.kind] as collision
+                from staged_names a
+                join staged_names b on b.hash = a.hash and b.id <> a.id
+                order by a.id, a.kind desc, b.id
+            ) c
+            where p.id = c.id;
+            drop table staged_names;
+            analyze staged_people",
+        )
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// How many people were laid out.
+    pub async fn count(&mut self) -> Result<u64, ImportError> {
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from staged_people").fetch_one(&mut self.connection).await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// The next people after a place.
+    pub async fn page(&mut self, after: i64, limit: i64) -> Result<Page, ImportError> {
+        let rows = sqlx::query(
+            "select p.place, p.id, p.wrapped, p.collision,
+                 exists (select from staged_devices d where d.person = p.id) as has_totp
+             from staged_people p
+             where p.place > $1
+             order by p.place
+             limit $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut self.connection)
+        .await?;
+        let mut page = Page { last: after, people: Vec::with_capacity(rows.len()) };
+        for row in rows {
+            page.last = row.try_get("place")?;
+            let id: String = row.try_get("id")?;
+            let wrapped: Vec<u8> = row.try_get("wrapped")?;
+            let plain = self.rest.open(self.tenant, Column::Staged, &id, &wrapped)?;
+            let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged person"))?;
+            let collision: Option<Vec<String>> = row.try_get("collision")?;
+            let collision =
+                collision.and_then(|it| <[String; 3]>::try_from(it).ok()).map(|[a, b, c]| (a, b, c));
+            page.people.push(OnPage { id, found, collision, has_totp: row.try_get("has_totp")? });
+        }
+        Ok(page)
+    }
+
+    /// The second factors of these people.
+    pub async fn devices(&mut self, people: &[String]) -> Result<Vec<Device>, ImportError> {
+        let rows = sqlx::query("select person, id, wrapped from staged_devices where person = any ($1)")
+            .bind(people)
+            .fetch_all(&mut self.connection)
+            .await?;
+        let mut devices = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (person, id): (String, String) = (row.try_get("person")?, row.try_get("id")?);
+            let wrapped: Vec<u8> = row.try_get("wrapped")?;
+            let plain = self.rest.open(self.tenant, Column::Staged, &device_row(&person, &id), &wrapped)?;
+            devices.push(
+                serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged second factor"))?,
+            );
+        }
+        Ok(devices)
+    }
+}
+
+fn device_row(person: &str, id: &str) -> String {
+    format!("{person}/{id}")
+}
+
+/// The role that migrates got this right with the import; an older database has to be told.
+fn not_allowed(error: sqlx::Error) -> ImportError {
+    match &error {
+        sqlx::Error::Database(inner) if inner.code().as_deref() == Some("42501") => ImportError::Refused(
+            "the role that migrates may not make temporary tables here: run `wardgate migrate` once with WARDGATE_DATABASE_ADMIN_URL".into(),
+        ),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,466 @@
+//! People who come from another service, many at once: their rows, names, roles and old passwords.
+//!
+//! Who is new is written here by one statement a table. Who came before and has changed there since is
+//! changed as any person is ([`super::change`]), with a new old password if there is one.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use shared::derive::{identifier_hash, legacy_user_hash, mac};
+use shared::ids::UserId;
+use shared::person::PersonStatus;
+use shared::push::IdentifierRow;
+use uuid::Uuid;
+
+use super::epochs::{Causes, Epochs};
+use super::fields::{Faults, Profile};
+use super::model::UserError;
+use super::{identifiers, store};
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+use crate::failure::Failure;
+use crate::personal::Personal;
+use crate::tenants::old::{foreign_came, foreign_went};
+
+/// A person as they shall be here.
+pub struct Arrival {
+    /// Their id here.
+    pub id: UserId,
+    /// Their id there.
+    pub legacy_id: String,
+    /// Names and address.
+    pub profile: Profile,
+    /// Their status.
+    pub status: PersonStatus,
+    /// Their roles by name.
+    pub roles: Vec<String>,
+    /// Their wrapped hash and its format, where they have a password.
+    pub foreign: Option<(Vec<u8>, String)>,
+    /// When they were made there.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When they last signed in there.
+    pub last_login: Option<DateTime<Utc>>,
+    /// Keyed hashes of their names.
+    pub names: Names,
+    /// What was read, so that a second import knows what changed.
+    pub digests: Digests,
+}
+
+/// Keyed hashes of user name and address, as `identifiers` has them.
+#[derive(Clone)]
+pub struct Names {
+    /// Of the user name.
+    pub username: String,
+    /// Of the address.
+    pub email: Option<String>,
+}
+
+/// Keyed digests of what an import read of a person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// Of everything but password and last sign-in.
+    pub row: Vec<u8>,
+    /// Of the password's hash.
+    pub password: Vec<u8>,
+}
+
+/// Makes the keyed hashes of one tenant.
+pub struct Hashing {
+    key: shared::derive::Secret,
+    tenant: shared::ids::TenantId,
+}
+
+impl Hashing {
+    /// With the tenant's key.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of(control: &Control, tx: &mut TenantTx) -> Result<Self, Failure> {
+        Ok(Self { key: identifiers::key(control, tx).await?, tenant: tx.tenant() })
+    }
+
+    /// The hashes of a profile's names.
+    ///
+    /// # Errors
+    /// What does not hold, by field.
+    pub fn names(&self, profile: &Profile) -> Result<Names, Faults> {
+        let mut faults = Faults::default();
+        match profile.check(&mut faults) {
+            Some(canonical) if faults.is_empty() => {
+                let hash = |it| IdentifierRow::encode_hash(&identifier_hash(&self.key, self.tenant, it));
+                Ok(Names { username: hash(&canonical.username), email: canonical.email.as_ref().map(hash) })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// The hash by which an old service's token finds its person.
+    #[must_use]
+    pub fn legacy_user(&self, legacy_id: &str) -> String {
+        IdentifierRow::encode_hash(&legacy_user_hash(&self.key, self.tenant, legacy_id))
+    }
+
+    /// The hash by which an outstanding token of an old service finds its person.
+    #[must_use]
+    pub fn legacy_token(&self, jti: &str) -> String {
+        IdentifierRow::encode_hash(&shared::derive::legacy_token_hash(&self.key, self.tenant, jti))
+    }
+
+    /// A digest of fields as they were read.
+    #[must_use]
+    pub fn digest(&self, fields: &[&[u8]]) -> Vec<u8> {
+        let fields: Vec<&[u8]> =
+            [self.tenant.as_bytes().as_slice()].into_iter().chain(fields.iter().copied()).collect();
+        mac(&self.key, "import/v1", &fields).to_vec()
+    }
+}
+
+/// A person who came before.
+pub struct Known {
+    /// Their id here.
+    pub id: UserId,
+    /// What was read then; `None` for who was made here and only has the number.
+    pub digests: Option<Digests>,
+    /// Whether somebody changed them here since.
+    pub changed_here: bool,
+}
+
+/// Who of these came before, by their ids there.
+///
+/// # Errors
+/// The database's.
+pub async fn known(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashMap<String, Known>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        r#"select u.legacy_id as "legacy_id!", u.id, i.row_digest as "row_digest?",
+            i.password_digest as "password_digest?", i.left_at is distinct from u.updated_at as "changed_here!"
+        from users u
+        left join imports i on i.tenant_id = u.tenant_id and i.user_id = u.id
+        where u.tenant_id = $1 and u.legacy_id = any ($2)"#,
+        tenant.uuid(),
+        legacy_ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let known = rows.into_iter().map(|row| {
+        let digests = row.row_digest.zip(row.password_digest);
+        let digests = digests.map(|(row, password)| Digests { row, password });
+        (row.legacy_id, Known { id: row.id.into(), digests, changed_here: row.changed_here })
+    });
+    Ok(known.collect())
+}
+
+/// Whose these names are here.
+///
+/// # Errors
+/// The database's.
+pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<String, UserId>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query!(
+        "select hash, user_id from identifiers where tenant_id = $1 and hash = any ($2)",
+        tenant.uuid(),
+        hashes,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.hash, row.user_id.into())).collect())
+}
+
+/// Writes new people. Says whether all of their names were free: if not, nothing of this transaction may
+/// be committed.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(
+    tx: &mut TenantTx,
+    hashing: &Hashing,
+    people: &[Arrival],
+    now: DateTime<Utc>,
+) -> Result<bool, Failure> {
+    if people.is_empty() {
+        return Ok(true);
+    }
+    insert_rows(tx, people, now).await?;
+    if !insert_identifiers(tx, hashing, people).await? {
+        return Ok(false);
+    }
+    insert_roles(tx, people).await?;
+    let tenant = tx.tenant();
+    let noted: Vec<_> = people.iter().map(|person| (person.id, &person.digests)).collect();
+    note_imports(tx, &noted, now).await?;
+    for person in people {
+        tx.changes().user(tenant, person.id, Haste::InTurn);
+    }
+    if people.iter().any(|person| person.foreign.is_some()) {
+        foreign_came(tx).await?;
+    }
+    let targets: Vec<String> = people.iter().map(|person| person.id.to_string()).collect();
+    audit::record_each(tx, &Actor::operator(), now, Action::UserImported, &targets).await?;
+    Ok(true)
+}
+
+async fn insert_rows(tx: &mut TenantTx, people: &[Arrival], now: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let ids: Vec<Uuid> = people.iter().map(|person| person.id.uuid()).collect();
+    let legacy_ids: Vec<String> = people.iter().map(|person| person.legacy_id.clone()).collect();
+    let texts = |text: fn(&Profile) -> &str| -> Vec<Personal> {
+        people.iter().map(|person| Personal::new(text(&person.profile))).collect()
+    };
+    let usernames = texts(|profile| &profile.username);
+    let first_names = texts(|profile| &profile.first_name);
+    let last_names = texts(|profile| &profile.last_name);
+    let phones = texts(|profile| &profile.phone);
+    let emails: Vec<Option<Personal>> =
+        people.iter().map(|person| person.profile.email.as_ref().map(Personal::new)).collect();
+    let statuses: Vec<String> = people.iter().map(|person| person.status.as_str().to_owned()).collect();
+    let hashes: Vec<Option<Vec<u8>>> =
+        people.iter().map(|person| person.foreign.as_ref().map(|(hash, _)| hash.clone())).collect();
+    let formats: Vec<Option<String>> =
+        people.iter().map(|person| person.foreign.as_ref().map(|(_, format)| format.clone())).collect();
+    let created: Vec<Option<DateTime<Utc>>> = people.iter().map(|person| person.created_at).collect();
+    let logins: Vec<Option<DateTime<Utc>>> = people.iter().map(|person| person.last_login).collect();
+    sqlx::query!(
+        "insert into users
+            (tenant_id, id, legacy_id, username, email, first_name, last_name, phone, status,
+             foreign_hash, foreign_format, created_at, last_login, updated_at)
+         select $1, id, legacy_id, username, email, first_name, last_name, phone, status,
+             hash, format, coalesce(created, $2), login, $2
+         from unnest(
+             $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[]
+         ) as p (id, legacy_id, username, email, first_name, last_name, phone,
+             status, hash, format, created, login)",
+        tenant.uuid(),
+        now,
+        &ids,
+        &legacy_ids,
+        &usernames[..] as &[Personal],
+        &emails[..] as &[Option<Personal>],
+        &first_names[..] as &[Personal],
+        &last_names[..] as &[Personal],
+        &phones[..] as &[Personal],
+        &statuses,
+        &hashes[..] as &[Option<Vec<u8>>],
+        &formats[..] as &[Option<String>],
+        &created[..] as &[Option<DateTime<Utc>>],
+        &logins[..] as &[Option<DateTime<Utc>>],
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// In the order of the hashes, like every other writer of names, so that nobody waits in a circle.
+async fn insert_identifiers(
+    tx: &mut TenantTx,
+    hashing: &Hashing,
+    people: &[Arrival],
+) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let mut rows: Vec<(String, UserId, &str)> = Vec::with_capacity(people.len() * 3);
+    for person in people {
+        rows.push((person.names.username.clone(), person.id, "name"));
+        // A user name that is the address is one row.
+        let email = person.names.email.clone().filter(|email| *email != person.names.username);
+        rows.extend(email.map(|email| (email, person.id, "name")));
+        rows.push((hashing.legacy_user(&person.legacy_id), person.id, "legacy_user"));
+    }
+    rows.sort_unstable();
+    let hashes: Vec<String> = rows.iter().map(|(hash, ..)| hash.clone()).collect();
+    let users: Vec<Uuid> = rows.iter().map(|(_, user, _)| user.uuid()).collect();
+    let kinds: Vec<String> = rows.iter().map(|(.., kind)| (*kind).to_owned()).collect();
+    let inserted = sqlx::query!(
+        "insert into identifiers (tenant_id, hash, user_id, kind)
+         select $1, hash, user_id, kind
+         from unnest($2::text[], $3::uuid[], $4::text[]) with ordinality as i (hash, user_id, kind, place)
+         order by place
+         on conflict do nothing",
+        tenant.uuid(),
+        &hashes,
+        &users,
+        &kinds,
+    )
+    .execute(&mut **tx)
+    .await?;
+    for hash in &hashes {
+        tx.changes().identifier(tenant, hash);
+    }
+    Ok(usize::try_from(inserted.rows_affected()) == Ok(rows.len()))
+}
+
+async fn insert_roles(tx: &mut TenantTx, people: &[Arrival]) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let granted = || people.iter().flat_map(|person| person.roles.iter().map(move |role| (person.id, role)));
+    let users: Vec<Uuid> = granted().map(|(user, _)| user.uuid()).collect();
+    let roles: Vec<String> = granted().map(|(_, role)| role.clone()).collect();
+    sqlx::query!(
+        "insert into user_roles (tenant_id, user_id, role)
+         select $1, user_id, role from unnest($2::uuid[], $3::text[]) as r (user_id, role)",
+        tenant.uuid(),
+        &users,
+        &roles,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes what was read of people, and that nobody has changed them here since `left_at`.
+///
+/// # Errors
+/// The database's.
+pub async fn note_imports(
+    tx: &mut TenantTx,
+    people: &[(UserId, &Digests)],
+    left_at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let ids: Vec<Uuid> = people.iter().map(|(id, _)| id.uuid()).collect();
+    let rows: Vec<Vec<u8>> = people.iter().map(|(_, digests)| digests.row.clone()).collect();
+    let passwords: Vec<Vec<u8>> = people.iter().map(|(_, digests)| digests.password.clone()).collect();
+    sqlx::query!(
+        "insert into imports (tenant_id, user_id, row_digest, password_digest, left_at)
+         select $1, id, row_digest, password_digest, $5
+         from unnest($2::uuid[], $3::bytea[], $4::bytea[]) as i (id, row_digest, password_digest)
+         on conflict (tenant_id, user_id) do update
+         set row_digest = excluded.row_digest,
+             password_digest = excluded.password_digest,
+             left_at = excluded.left_at",
+        tenant.uuid(),
+        &ids,
+        &rows,
+        &passwords,
+        left_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives a person the password that they have got at the old service since: a change of password like any
+/// other, which ends their sessions.
+///
+/// # Errors
+/// The database's.
+pub async fn change_password(
+    control: &Control,
+    tx: &mut TenantTx,
+    id: UserId,
+    foreign: Option<(Vec<u8>, String)>,
+) -> Result<(), UserError> {
+    let user = store::lock(tx, id).await?;
+    let before =
+        Epochs { access: user.access_epoch, session: user.session_epoch, password: user.password_epoch };
+    let after = before.after(Causes { password: true, ..Causes::default() });
+    let (tenant, now, has_one) = (tx.tenant(), control.clock.now(), foreign.is_some());
+    let (hash, format) = foreign.unzip();
+    sqlx::query!(
+        "update users
+         set wrapped_verifier = null, foreign_hash = $3, foreign_format = $4,
+             access_epoch = $5, session_epoch = $6, password_epoch = $7, updated_at = $8
+         where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        hash,
+        format,
+        after.access,
+        after.session,
+        after.password,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    if has_one {
+        foreign_came(tx).await?
+    } else {
+        foreign_went(tx).await?
+    }
+    tx.changes().user(tenant, id, Haste::Revokes);
+    let target = Some(id.to_string());
+    audit::record(tx, &Actor::operator(), now, Action::UserPasswordSet, target, serde_json::json!({}))
+        .await?;
+    Ok(())
+}
+
+/// Takes over when people last signed in at the old service.
+///
+/// # Errors
+/// The database's.
+pub async fn signed_in_there(tx: &mut TenantTx, people: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let ids: Vec<Uuid> = people.iter().map(|(id, _)| id.uuid()).collect();
+    let at: Vec<DateTime<Utc>> = people.iter().map(|(_, at)| *at).collect();
+    sqlx::query!(
+        "update users u
+         set last_login = p.at
+         from unnest($2::uuid[], $3::timestamptz[]) as p (id, at)
+         where u.tenant_id = $1 and u.id = p.id and coalesce(u.last_login < p.at, true)",
+        tenant.uuid(),
+        &ids,
+        &at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets the numbers of the old service go on above `greatest` for people who are made here later.
+///
+/// # Errors
+/// The database's.
+pub async fn count_on_from(tx: &mut TenantTx, greatest: i64) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "insert into legacy_ids as l (tenant_id, next) values ($1, $2)
+         on conflict (tenant_id) do update
+         set next = greatest(l.next, excluded.next)",
+        tenant.uuid(),
+        greatest.saturating_add(1),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The next number of the old service's, where it had numbers. Whoever takes one holds the counter until
+/// the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn next_legacy_id(tx: &mut TenantTx) -> Result<Option<String>, Failure> {
+    let tenant = tx.tenant();
+    let next = sqlx::query_scalar!(
+        r#"update legacy_ids set next = next + 1 where tenant_id = $1 returning next - 1 as "id!""#,
+        tenant.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(next.map(|id| id.to_string()))
+}
+
+/// Keeps a second factor of the old service for the day when there are second factors here.
+///
+/// # Errors
+/// The database's.
+pub async fn keep_totp(
+    tx: &mut TenantTx,
+    user: UserId,
+    device: &str,
+    wrapped: Vec<u8>,
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "insert into imported_totp (tenant_id, user_id, device, wrapped) values ($1, $2, $3, $4)
+         on conflict (tenant_id, user_id, device) do update
+         set wrapped = excluded.wrapped",
+        tenant.uuid(),
+        user.uuid(),
+        device,
+        wrapped,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
