@@ -5,6 +5,7 @@ pub mod fixture;
 
 mod browser;
 mod cookies;
+mod cors;
 mod faults;
 mod foreign;
 mod forwarding;
