@@ -14,6 +14,7 @@ pub mod failure;
 pub mod http;
 pub mod import;
 pub mod keys;
+pub mod openapi;
 pub mod passwords;
 pub mod personal;
 pub mod roles;

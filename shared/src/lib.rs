@@ -30,6 +30,8 @@ pub mod jwk;
 pub mod jws;
 pub mod legacy;
 pub mod limits;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod origin;
 pub mod passwords;
 pub mod permissions;

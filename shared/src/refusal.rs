@@ -6,66 +6,64 @@
 
 use serde_json::{Map, Value, json};
 
-/// Machine-readable codes, as published with the documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// A token that is not, or no longer, good.
-    TokenNotValid,
-    /// `Authorization` has not two parts.
-    BadAuthorizationHeader,
-    /// The person is not active.
-    UserInactive,
-    /// The person is gone.
-    UserNotFound,
-    /// The password has been changed since.
-    PasswordChanged,
-    /// The tenant is suspended.
-    TenantSuspended,
-    /// By cookie, without a listed `Origin` and the session's `X-CSRFToken`.
-    CsrfFailed,
-    /// The body is too large.
-    TooLarge,
-    /// Something that is needed cannot be reached.
-    Unavailable,
-    /// A fault of ours.
-    Internal,
-    /// A push that does not follow the mark.
-    RevisionGap,
-    /// A push of a history that is over.
-    StaleHistory,
-    /// A service signature is missing or does not hold.
-    SignatureInvalid,
-    /// The object is not in a state that allows this.
-    Conflict,
-    /// The object has been changed since it was read.
-    PreconditionFailed,
-    /// The `Idempotency-Key` was used for another request.
-    IdempotencyKeyReused,
+macro_rules! codes {
+    ($(#[doc = $meaning:literal] $name:ident = $text:literal,)*) => {
+        /// Machine-readable codes, as published with the documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $meaning] $name,)* }
+
+        impl Code {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands in a body.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it means, for the documentation.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning.trim_ascii(),)* }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// The code as it stands in a body.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TokenNotValid => "token_not_valid",
-            Self::BadAuthorizationHeader => "bad_authorization_header",
-            Self::UserInactive => "user_inactive",
-            Self::UserNotFound => "user_not_found",
-            Self::PasswordChanged => "password_changed",
-            Self::TenantSuspended => "tenant_suspended",
-            Self::CsrfFailed => "csrf_failed",
-            Self::TooLarge => "too_large",
-            Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
-            Self::RevisionGap => "revision_gap",
-            Self::StaleHistory => "stale_history",
-            Self::SignatureInvalid => "signature_invalid",
-            Self::Conflict => "conflict",
-            Self::PreconditionFailed => "precondition_failed",
-            Self::IdempotencyKeyReused => "idempotency_key_reused",
-        }
-    }
+codes! {
+    /// A token that is not, or no longer, good.
+    TokenNotValid = "token_not_valid",
+    /// `Authorization` has not two parts.
+    BadAuthorizationHeader = "bad_authorization_header",
+    /// The person is not active.
+    UserInactive = "user_inactive",
+    /// The person is gone.
+    UserNotFound = "user_not_found",
+    /// The password has been changed since.
+    PasswordChanged = "password_changed",
+    /// The tenant is suspended.
+    TenantSuspended = "tenant_suspended",
+    /// By cookie, without a listed `Origin` and the session's `X-CSRFToken`.
+    CsrfFailed = "csrf_failed",
+    /// The body is too large.
+    TooLarge = "too_large",
+    /// Something that is needed cannot be reached.
+    Unavailable = "unavailable",
+    /// A fault of ours.
+    Internal = "internal",
+    /// A push that does not follow the mark.
+    RevisionGap = "revision_gap",
+    /// A push of a history that is over.
+    StaleHistory = "stale_history",
+    /// A service signature is missing or does not hold.
+    SignatureInvalid = "signature_invalid",
+    /// The object is not in a state that allows this.
+    Conflict = "conflict",
+    /// The object has been changed since it was read.
+    PreconditionFailed = "precondition_failed",
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused",
 }
 
 /// An answer that says no.

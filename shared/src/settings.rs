@@ -10,6 +10,7 @@ use crate::origin::Origin;
 /// Whether a tenant's own hosts know cookies, and what they are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Cookies {
     /// None is read or set.
     Off,
@@ -23,6 +24,7 @@ pub enum Cookies {
 /// A tenant's choices. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {
     /// Lifetime of an access token.
     pub access_ttl_secs: u64,
@@ -39,6 +41,7 @@ pub struct Settings {
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub origins: Vec<Origin>,
     /// Cookies on the tenant's own hosts.
     pub cookies: Cookies,

@@ -22,6 +22,7 @@ mod refresh;
 mod resource_servers;
 mod revocation;
 mod rotation;
+mod schema;
 mod sessions;
 mod silence;
 mod uniform;

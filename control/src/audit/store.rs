@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::ids::UserId;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::routes::At;
@@ -154,19 +155,28 @@ pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure
     Ok(done.rows_affected() == 1)
 }
 
-/// An entry in an answer.
-#[derive(Debug, Serialize)]
+/// An entry of the log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct EntryOut {
     id: Uuid,
     #[serde(serialize_with = "crate::http::time::micros")]
     at: DateTime<Utc>,
+    /// `person`, `platform`, `operator`, `edge` or `control`.
     actor_kind: String,
+    #[schema(required)]
     actor: Option<String>,
     action: String,
+    /// `done` or `refused`.
     outcome: String,
+    #[schema(required)]
     target: Option<String>,
+    #[schema(required)]
     request_id: Option<String>,
+    /// The client's address.
+    #[schema(required)]
     client: Option<String>,
+    /// Names of fields and states, never values of personal data.
     details: Value,
 }
 

@@ -22,7 +22,7 @@ use shared::ids::{Slug, TenantId};
 use crate::control::{self, Control};
 use crate::db::migrate;
 use crate::tenants::{self, Tenant};
-use crate::{serve, settings};
+use crate::{openapi, serve, settings};
 use outcome::CliError;
 use show::Show;
 
@@ -70,6 +70,11 @@ enum Command {
         #[arg(long, default_value = "1")]
         name: String,
     },
+    /// Print the document of the API: OpenAPI 3.1, as GET /api/schema/ serves it.
+    #[command(
+        after_help = "Needs neither settings nor a database.\n\nExample:\n  wardgate openapi > wardgate.openapi.json"
+    )]
+    Openapi,
     /// Create, show and change tenants.
     Tenant {
         #[command(subcommand)]
@@ -125,10 +130,15 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
     if let Command::Secrets { name } = &cli.command {
         return secrets::run(show, name);
     }
+    if let Command::Openapi = &cli.command {
+        // There is no table of it.
+        Show { json: true }.one(openapi::document(), "");
+        return Ok(());
+    }
     let settings = settings::load()?;
     let control = control::new(settings)?;
     match cli.command {
-        Command::Secrets { .. } => {}
+        Command::Secrets { .. } | Command::Openapi => {}
         Command::Serve => serve::run(control).await?,
         Command::Migrate => migrate_all(&control, show).await?,
         Command::Bootstrap => bootstrap::run(&control, show).await?,

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod bearer;
 pub mod body;
 pub mod cursor;
+pub mod described;
 pub mod direct;
 pub mod fields;
 pub mod gate;
@@ -34,8 +35,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::control::Control;
 use crate::failure::chain;
-use crate::{audit, keys, roles, setup, tenants, users};
-use access::{Allowed, AnyoneAtPlatform, Me, OnTenant, Platform};
+use crate::{audit, keys, openapi, roles, setup, tenants, users};
+use access::{Allowed, Anyone, AnyoneAtPlatform, Me, OnTenant, Platform};
 use answer::wrong_method;
 
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
@@ -99,7 +100,10 @@ pub fn router(control: &Control) -> Router {
         );
 
     let anyone = Router::new()
-        .route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<AnyoneAtPlatform>));
+        .route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<AnyoneAtPlatform>))
+        .route("/api/schema", get(openapi::routes::document).fallback(wrong_method::<Anyone>))
+        .route("/docs", get(openapi::routes::reader).fallback(wrong_method::<Anyone>))
+        .route("/docs/{file}", get(openapi::routes::asset).fallback(wrong_method::<Anyone>));
 
     let api = people.merge(tenants).merge(anyone).with_state(control.clone());
     layered(control, api).merge(inside(control)).merge(health::router(control))

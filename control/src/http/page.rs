@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use shared::limits::{PAGE_SIZE, PAGE_SIZE_MAX};
 use shared::refusal::Refusal;
+use utoipa::ToSchema;
 
 use super::answer::{Refused, ok};
 
@@ -30,12 +31,19 @@ pub(super) struct Links {
     pub others: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
-pub(super) struct ListOut<T> {
-    pub count: i64,
-    pub next: Option<String>,
-    pub previous: Option<String>,
-    pub results: Vec<T>,
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Page)]
+pub struct ListOut<T> {
+    /// How many there are in all.
+    pub(super) count: i64,
+    /// Where the next part is.
+    #[schema(required)]
+    pub(super) next: Option<String>,
+    /// Where the part before is.
+    #[schema(required)]
+    pub(super) previous: Option<String>,
+    pub(super) results: Vec<T>,
 }
 
 fn invalid_page() -> Refusal {

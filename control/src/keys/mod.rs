@@ -21,7 +21,7 @@ use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::Failure;
 use crate::tenants::Tenant;
-pub use out::KeyOut;
+pub use out::{KeyOut, KeysOut};
 
 use model::KeyRefusal;
 use rsa::Private;

@@ -3,24 +3,37 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::ids::KeyId;
+use utoipa::ToSchema;
 
 use super::model::Key;
 
-/// The contract's form.
-#[derive(Debug, Serialize)]
+/// A signing key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub struct KeyOut {
     /// RFC 7638 thumbprint.
+    #[schema(value_type = String)]
     pub kid: KeyId,
-    /// Its state.
+    /// `next`, `active`, `retired`, `revoked` or `removed`.
     pub state: &'static str,
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
     /// From when it signs.
+    #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub sign_from: Option<DateTime<Utc>>,
     /// When it leaves the published set.
+    #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub remove_at: Option<DateTime<Utc>>,
+}
+
+/// All keys of a tenant.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Keys)]
+pub struct KeysOut {
+    /// Oldest first.
+    pub keys: Vec<KeyOut>,
 }
 
 impl From<Key> for KeyOut {

@@ -3,25 +3,37 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use shared::ids::{KeyId, TenantId};
+use shared::openapi as described;
 use shared::permissions::marker::{
     KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead, PlatformTenantsWrite,
 };
 use shared::tenant::Status;
+use utoipa::ToSchema;
 
 use super::rsa::{self, ImportError, Private, PrivateJwk};
-use super::{KeyError, KeyOut, store};
+use super::{KeyError, KeyOut, KeysOut, store};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::http::access::{OnTenant, Platform};
 use crate::http::answer::{Refused, created, no_tenant, ok};
 use crate::http::body::{FromFields, Json};
+use crate::http::described::Paging;
 use crate::http::fields::Fields;
 use crate::http::list::{Asked, Unfiltered};
+use crate::http::page::ListOut;
 use crate::keys::model::KeyRefusal;
 use crate::tenants::{self, Tenant};
 
 /// The tenant's keys by pages, oldest first, with their states.
+#[utoipa::path(
+    get, path = "/api/tenant/tenants/{id}/keys/", tag = "Signing keys", operation_id = "keys_list", summary = "List signing keys",
+    description = "Needs `keys.read` for one's own tenant, `platform.tenants_read` for others.",
+    params(("id" = Uuid, Path), Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<KeyOut>, example = json!({
+        "count": 1, "next": null, "previous": null, "results": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}],
+    })))
+)]
 pub async fn list(
     on: OnTenant<KeysRead, PlatformTenantsRead>,
     Asked { part, .. }: Asked<Unfiltered>,
@@ -41,6 +53,15 @@ async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused>
 
 /// Plans the switch to the next key: 200 with the keys; 409 while one is planned, or while the edge
 /// has not confirmed the next key.
+#[utoipa::path(
+    post, path = "/api/tenant/tenants/{id}/keys/rotate/", tag = "Signing keys", operation_id = "keys_rotate", summary = "Plan the switch to the next key",
+    description = "Needs `keys.rotate` for one's own tenant, `platform.tenants_write` for others.",
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Planned", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}]})),
+        (status = 409, description = "A rotation is under way, or the edge has not confirmed the next key", body = described::Refused),
+    )
+)]
 pub async fn rotate(
     State(control): State<Control>,
     on: OnTenant<KeysRotate, PlatformTenantsWrite>,
@@ -49,10 +70,19 @@ pub async fn rotate(
     super::rotate(&control, &mut tx, &actor, &tenant).await?;
     let keys = all(&mut tx, &tenant).await?;
     tx.commit().await?;
-    Ok(ok(&serde_json::json!({ "keys": keys })))
+    Ok(ok(&KeysOut { keys }))
 }
 
 /// Ends a key at once: 200 with the keys; 404, 409 if it has ended already.
+#[utoipa::path(
+    post, path = "/api/tenant/tenants/{id}/keys/{kid}/revoke/", tag = "Signing keys", operation_id = "keys_revoke", summary = "End a key at once",
+    description = "Needs `keys.revoke` for one's own tenant, `platform.tenants_write` for others. Its tokens are refused from now on.",
+    params(("id" = Uuid, Path), ("kid" = String, Path)),
+    responses(
+        (status = 200, description = "Revoked", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}]})),
+        (status = 409, description = "It has ended already", body = described::Refused),
+    )
+)]
 pub async fn revoke(
     State(control): State<Control>,
     on: OnTenant<KeysRevoke, PlatformTenantsWrite>,
@@ -63,7 +93,19 @@ pub async fn revoke(
     super::revoke(&control, &mut tx, &actor, &tenant, &kid).await?;
     let keys = all(&mut tx, &tenant).await?;
     tx.commit().await?;
-    Ok(ok(&serde_json::json!({ "keys": keys })))
+    Ok(ok(&KeysOut { keys }))
+}
+
+/// A private key, in either form.
+#[derive(ToSchema)]
+#[schema(as = ImportedKey)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ImportedKeyIn {
+    /// PEM.
+    pkcs8: Option<String>,
+    /// RFC 7517.
+    #[schema(value_type = Option<Object>)]
+    jwk: Option<serde_json::Value>,
 }
 
 /// A private key in a body.
@@ -89,6 +131,16 @@ impl FromFields for ImportedKey {
 
 /// Takes a private key as the tenant's next one: 201 with the key; 400 for one that is weak or
 /// malformed; 409 for the platform tenant, a key that is there already, or a rotation under way.
+#[utoipa::path(
+    post, path = "/api/tenant/tenants/{id}/keys/import/", tag = "Signing keys", operation_id = "keys_import", summary = "Take a private key as the next one",
+    description = "Needs `platform.keys_import`.",
+    params(("id" = Uuid, Path)),
+    request_body(content = ImportedKeyIn, example = json!({"pkcs8": "-----BEGIN PRIVATE KEY-----..."})),
+    responses(
+        (status = 201, description = "Imported", body = KeyOut, example = json!({"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null})),
+        (status = 409, description = "The platform tenant, a key that is there already, or a rotation under way", body = described::Refused),
+    )
+)]
 pub async fn import(
     State(control): State<Control>,
     platform: Platform<PlatformKeysImport>,

@@ -4,21 +4,43 @@ use axum::response::Response;
 use serde::Serialize;
 use shared::permissions::marker::RolesRead;
 use shared::permissions::{Permission, ROLES};
+use utoipa::ToSchema;
 
 use crate::http::access::{Allowed, Authenticated};
 use crate::http::answer::{Refused, ok};
+use crate::http::described::Paging;
 use crate::http::list::{Asked, Unfiltered};
+use crate::http::page::ListOut;
 
-#[derive(Serialize)]
-struct RoleOut {
+/// A role.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Role)]
+pub struct RoleOut {
     id: &'static str,
     name: &'static str,
+    /// Nobody acts on a rank at or above their own, save root-admins on root-admins.
     rank: i32,
     predefined: bool,
     permissions: Vec<&'static str>,
 }
 
+/// All permissions there are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Permissions)]
+pub struct PermissionsOut {
+    permissions: Vec<&'static str>,
+}
+
 /// The tenant's roles by pages, mightiest first.
+#[utoipa::path(
+    get, path = "/api/user/roles/", tag = "Roles", operation_id = "roles_list", summary = "List roles",
+    description = "Needs `roles.read`. Mightiest first.",
+    params(Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<RoleOut>, example = json!({
+        "count": 1, "next": null, "previous": null,
+        "results": [{"id": "staff", "name": "staff", "rank": 40, "predefined": true, "permissions": ["users.read"]}],
+    })))
+)]
 pub async fn list(
     allowed: Allowed<RolesRead>,
     Asked { part, .. }: Asked<Unfiltered>,
@@ -45,8 +67,13 @@ pub async fn list(
 }
 
 /// Every permission that a role of this tenant could have.
+#[utoipa::path(
+    get, path = "/api/user/permissions/", tag = "Roles", operation_id = "permissions", summary = "List permissions",
+    description = "Needs `roles.read`.",
+    responses((status = 200, description = "All of them", body = PermissionsOut, example = json!({"permissions": ["users.read"]})))
+)]
 pub async fn permissions(allowed: Allowed<RolesRead>) -> Response {
     let Authenticated { tenant, .. } = allowed.by;
     let here = Permission::ALL.iter().filter(|permission| tenant.is_platform || !permission.is_platform());
-    ok(&serde_json::json!({ "permissions": here.map(|permission| permission.as_str()).collect::<Vec<_>>() }))
+    ok(&PermissionsOut { permissions: here.map(|permission| permission.as_str()).collect() })
 }

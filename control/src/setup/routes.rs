@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use shared::refusal::Refusal;
+use utoipa::ToSchema;
 
 use super::{SetupError, is_good, redeem};
 use crate::audit::{Actor, Who};
@@ -13,6 +14,19 @@ use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::passwords::Hashed;
 use crate::users::{Profile, UserOut};
+
+/// The platform's first administrator.
+#[derive(ToSchema)]
+#[schema(as = Setup)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct SetupIn {
+    /// As `wardgate bootstrap` printed it.
+    token: String,
+    username: String,
+    email: String,
+    #[schema(format = "password")]
+    password: String,
+}
 
 /// What is asked for.
 pub struct Setup {
@@ -39,6 +53,15 @@ impl FromFields for Setup {
 /// 1. the token is unknown, used or expired: 400;
 /// 2. the password is hashed, and the token used up: 400 if somebody was quicker;
 /// 3. the administrator is made: 201; 400 with all faults, and then the token is still good.
+#[utoipa::path(
+    post, path = "/api/user/setup/", tag = "People", operation_id = "setup", summary = "Make the platform's first administrator",
+    description = "At the platform tenant alone, with the token that `wardgate bootstrap` prints; once.",
+    request_body(content = SetupIn, example = json!({
+        "token": "wgs_AGhlbGxvLCB3b3JsZCEhISE", "username": "ada", "email": "ada@platform.example",
+        "password": "correct horse battery staple",
+    })),
+    responses((status = 201, description = "Made", body = UserOut))
+)]
 pub async fn create(
     State(control): State<Control>,
     AnyoneAtPlatform(anyone): AnyoneAtPlatform,

@@ -3,6 +3,7 @@
 mod create;
 pub mod document;
 mod edit;
+mod input;
 mod model;
 pub mod old;
 mod out;

@@ -11,7 +11,7 @@ use crate::db::CellName;
 use crate::failure::Failure;
 
 /// Where a tenant's people live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// In a schema of their own.

@@ -2,28 +2,37 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Map, Value};
-use shared::ids::{HostName, Slug};
+use shared::openapi as described;
 use shared::permissions::marker::{
     PlatformTenantsDelete, PlatformTenantsRead, PlatformTenantsWrite, TenantRead, TenantWrite,
 };
 use shared::permissions::{Permission, Permitted as _};
 use shared::refusal::Refusal;
-use shared::settings::Settings;
 use shared::tenant::Status;
 
-use super::{Edit, Isolation, NewTenant, Tenant, TenantOut};
+use super::input::{Creation, NewTenantIn, Patch, TenantIn, laid_over};
+use super::out::example;
+use super::{Tenant, TenantOut};
 use crate::control::Control;
 use crate::http::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
 use crate::http::answer::{Refused, no_content};
-use crate::http::body::{FromFields, Json};
-use crate::http::fields::Fields;
+use crate::http::body::Json;
+use crate::http::described::{IdempotencyKey, IfMatch, IfNoneMatch, Paging};
 use crate::http::list::{Asked, Unfiltered};
 use crate::http::once::{Found, Once};
+use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
-use crate::users::{self, Profile, UserError};
+use crate::users::{self, UserError};
 
 /// Tenants by pages: all for the platform's administrators, one's own for others.
+#[utoipa::path(
+    get, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_list", summary = "List tenants",
+    description = "Needs `tenant.read`: one's own tenant, or all of them for who holds `platform.tenants_read`.",
+    params(Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<TenantOut>, example = json!({
+        "count": 1, "next": null, "previous": null, "results": [example()],
+    })))
+)]
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<TenantRead>,
@@ -37,13 +46,21 @@ pub async fn list(
     part.page.answer(count, tenants.into_iter().map(|tenant| out(&control, tenant)).collect())
 }
 
-/// A new tenant and its first administrator, as asked for.
-pub struct Creation {
-    new: NewTenant,
-    admin: Option<(Profile, String)>,
-}
-
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
+#[utoipa::path(
+    post, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_create", summary = "Make a tenant",
+    description = "Needs `platform.tenants_write`. It is `provisioning` until it can be used.",
+    params(IdempotencyKey),
+    request_body(content = NewTenantIn, example = json!({
+        "slug": "acme", "name": "Acme", "hosts": ["acme.example"],
+        "admin": {"username": "ada", "email": "ada@acme.example", "password": "correct horse battery staple"},
+    })),
+    responses(
+        (status = 201, description = "Made", body = TenantOut, example = json!(example())),
+        (status = 409, description = "A request with this `Idempotency-Key` is still running", body = described::Refused),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
+    )
+)]
 pub async fn create(
     State(control): State<Control>,
     platform: Platform<PlatformTenantsWrite>,
@@ -89,6 +106,15 @@ fn said_of_admin(error: UserError) -> Refused {
 }
 
 /// One tenant.
+#[utoipa::path(
+    get, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_read", summary = "Read a tenant",
+    description = "Needs `tenant.read` for one's own, `platform.tenants_read` for others.",
+    params(("id" = Uuid, Path), IfNoneMatch),
+    responses(
+        (status = 200, description = "The tenant, with an `ETag`", body = TenantOut, example = json!(example())),
+        (status = 304, description = "The copy that the client has is still good"),
+    )
+)]
 pub async fn read(
     State(control): State<Control>,
     on: OnTenant<TenantRead, PlatformTenantsRead>,
@@ -97,17 +123,19 @@ pub async fn read(
     conditions.answer(&out(&control, on.tenant))
 }
 
-/// What a PATCH asks for.
-pub struct Patch {
-    edit: Edit,
-    settings: Option<Map<String, Value>>,
-    suspended: Option<bool>,
-    /// Whether anything is asked for that is the platform's to set.
-    of_platform: bool,
-}
-
 /// Changes a tenant; what is absent stays, also within `settings`. Its own administrators may set
 /// name and settings, the platform everything: 403. Changed since it was read: 412.
+#[utoipa::path(
+    patch, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_update", summary = "Change a tenant",
+    description = "Needs `tenant.write` for one's own, `platform.tenants_write` for others and for what is the platform's to set. What is absent stays, also within `settings`.",
+    params(("id" = Uuid, Path), IfMatch),
+    request_body(content = TenantIn, example = json!({"settings": {"access_ttl_secs": 600}})),
+    responses(
+        (status = 200, description = "Changed", body = TenantOut, example = json!(example())),
+        (status = 409, description = "Its state does not allow this", body = described::Refused),
+        (status = 412, description = "Changed since it was read", body = described::Refused),
+    )
+)]
 pub async fn update(
     State(control): State<Control>,
     on: OnTenant<TenantWrite, PlatformTenantsWrite>,
@@ -138,6 +166,16 @@ pub async fn update(
 }
 
 /// Deletes a tenant for good: 204. Nobody deletes their own.
+#[utoipa::path(
+    delete, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_delete", summary = "Delete a tenant for good",
+    description = "Needs `platform.tenants_delete`. Its slug, hosts and ids are never given again.",
+    params(("id" = Uuid, Path), IfMatch),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 409, description = "Its state does not allow this", body = described::Refused),
+        (status = 412, description = "Changed since it was read", body = described::Refused),
+    )
+)]
 pub async fn delete(
     State(control): State<Control>,
     on: OnTenant<PlatformTenantsDelete, PlatformTenantsDelete>,
@@ -156,97 +194,4 @@ pub async fn delete(
 
 fn out(control: &Control, tenant: Tenant) -> TenantOut {
     TenantOut::new(tenant, &control.settings.http.shared_origin)
-}
-
-/// The settings with these changes. Bounds are judged when the whole tenant is.
-fn laid_over(before: &Settings, changes: Map<String, Value>) -> Result<Settings, (&'static str, String)> {
-    let mut settings = before.clone();
-    for (name, value) in changes {
-        settings.set(&name, &value)?;
-    }
-    Ok(settings)
-}
-
-fn hosts(fields: &mut Fields) -> Option<Vec<HostName>> {
-    let texts = fields.texts("hosts")?;
-    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| HostName::parse(text)).collect();
-    if parsed.is_err() {
-        fields.fault("hosts", "Enter lower-case A-labels without port or final dot.");
-    }
-    parsed.ok()
-}
-
-impl FromFields for Creation {
-    fn read(fields: &mut Fields) -> Option<Self> {
-        let slug = fields.required_text("slug");
-        let slug = slug.and_then(|text| {
-            let parsed = Slug::parse(&text).ok();
-            if parsed.is_none() {
-                fields.fault("slug", "Enter 1 to 40 of [a-z0-9-], not beginning or ending with a hyphen.");
-            }
-            parsed
-        });
-        let name = fields.required_text("name");
-        let hosts = hosts(fields).unwrap_or_default();
-        let issuer = fields.clearable_text("issuer").flatten();
-        let audience = fields.clearable_text("audience").flatten();
-        let isolation =
-            fields.choice("isolation", &[("schema", Isolation::Schema), ("shared", Isolation::Shared)]);
-        let changes = fields.object("settings").unwrap_or_default();
-        let settings = laid_over(&Settings::default(), changes);
-        if let Err((field, message)) = &settings {
-            fields.fault(field, message);
-        }
-        let admin = if fields.has("admin") { read_admin(fields) } else { None };
-        let new = NewTenant {
-            slug: slug?,
-            name: name?,
-            hosts,
-            issuer,
-            audience,
-            isolation: isolation.unwrap_or_default(),
-            settings: settings.ok()?,
-            admin: None,
-        };
-        Some(Self { new, admin })
-    }
-}
-
-/// The first administrator; what is wrong within is said of `admin`.
-fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
-    let mut inner = Fields::new(fields.object("admin")?);
-    let username = inner.required_text("username");
-    let email = inner.clearable_text("email").flatten();
-    let password = inner.untrimmed("password");
-    if password.is_none() && !inner.has("password") {
-        inner.fault("password", "This field is required.");
-    }
-    for (name, messages) in inner.faults() {
-        for message in messages {
-            fields.fault("admin", format!("{name}: {message}"));
-        }
-    }
-    Some((Profile { username: username?, email, ..Profile::default() }, password?))
-}
-
-impl FromFields for Patch {
-    fn read(fields: &mut Fields) -> Option<Self> {
-        let of_platform = ["hosts", "issuer", "audience", "status"].iter().any(|name| fields.has(name));
-        for fixed in ["slug", "isolation"] {
-            if fields.has(fixed) {
-                fields.fault(fixed, "This field cannot be changed.");
-            }
-        }
-        let name = if fields.has("name") { fields.required_text("name") } else { None };
-        let edit = Edit {
-            name,
-            hosts: hosts(fields),
-            issuer: fields.clearable_text("issuer"),
-            audience: fields.clearable_text("audience"),
-            settings: None,
-        };
-        let settings = fields.object("settings");
-        let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
-        Some(Self { edit, settings, suspended, of_platform })
-    }
 }

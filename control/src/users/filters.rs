@@ -1,15 +1,17 @@
 //! What can be asked of the list of people, and how that becomes SQL.
 //!
-//! A search reads every name of the tenant, all else is found by index: docs/decisions/0006.
+//! A search reads every name of the tenant, all else is found by index: docs/decisions/0007.
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
 use shared::person::PersonStatus;
 use sqlx::PgConnection;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::input::STATUSES;
 use super::model::{User, UserError};
-use super::routes::STATUSES;
+use super::out::StatusWord;
 use super::store::{find_by_name, select};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -21,9 +23,11 @@ use crate::http::list::{List, Order, Rows};
 use crate::http::time::text;
 
 /// The filters of the list of people; what is absent narrows nothing.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filters {
     /// Their status.
+    #[param(value_type = Option<StatusWord>)]
     pub status: Option<PersonStatus>,
     /// Whether that is `active`.
     pub is_active: Option<bool>,
@@ -37,11 +41,12 @@ pub struct Filters {
     pub email: Option<String>,
     /// Whether the address was verified.
     pub email_verified: Option<bool>,
-    /// Made then or later.
+    /// Made then or later; a date alone is its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Made then or earlier.
+    /// Made then or earlier; a date alone is its last moment.
     pub created_before: Option<DateTime<Utc>>,
     /// Words, each of which is a part of their user name, address, first or last name.
+    #[param(value_type = Option<String>)]
     pub search: Vec<String>,
 }
 

@@ -11,6 +11,7 @@ mod fields;
 pub mod filters;
 pub mod foreign;
 pub mod identifiers;
+mod input;
 mod model;
 mod out;
 mod ranks;

@@ -2,29 +2,60 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use shared::ids::UserId;
 use shared::person::PersonStatus;
+use utoipa::ToSchema;
 
 use super::User;
 use crate::personal::Personal;
 
-/// The contract's form.
-#[derive(Serialize)]
+/// The statuses of a person who is there.
+#[derive(ToSchema)]
+#[schema(as = UserStatus)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "described; `PersonStatus` is what is written")]
+pub enum StatusWord {
+    /// May sign in.
+    Active,
+    /// Stopped by an administrator.
+    Suspended,
+    /// The same, as the old service had it.
+    Inactive,
+    /// Not ready yet.
+    Pending,
+}
+
+/// A person.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub struct UserOut {
     /// Their id.
+    #[schema(value_type = Uuid)]
     pub id: UserId,
+    #[schema(value_type = String)]
     username: Personal,
+    #[schema(value_type = Option<String>, required)]
     email: Option<Personal>,
+    #[schema(value_type = String)]
     first_name: Personal,
+    #[schema(value_type = String)]
     last_name: Personal,
+    #[schema(value_type = String)]
     phone: Personal,
+    #[schema(value_type = StatusWord)]
     status: PersonStatus,
+    /// Whether the status is `active`.
     is_active: bool,
+    /// By name, mightiest first.
     roles: Vec<String>,
+    #[schema(required)]
     branch: Option<String>,
     email_verified: bool,
     mfa_enabled: bool,
+    /// Percent.
     profile_completion: u8,
+    #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     last_login: Option<DateTime<Utc>>,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -55,6 +86,17 @@ impl From<User> for UserOut {
             updated_at: user.updated_at,
         }
     }
+}
+
+/// A person as the documentation shows one.
+pub(super) fn example() -> Value {
+    json!({
+        "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
+        "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "status": "active",
+        "is_active": true, "roles": ["staff"], "branch": null, "email_verified": true, "mfa_enabled": false,
+        "profile_completion": 0, "last_login": null, "date_joined": "2026-01-02T03:04:05.678901Z",
+        "updated_at": "2026-01-02T03:04:05.678901Z",
+    })
 }
 
 impl UserOut {

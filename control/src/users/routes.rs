@@ -3,26 +3,37 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use shared::ids::UserId;
+use shared::openapi as described;
 use shared::permissions::marker::{SessionsEnd, UsersDelete, UsersRead, UsersWrite};
 use shared::permissions::{Permission, Permitted as _};
-use shared::person::PersonStatus;
 
 use super::filters::{self, Filters, Matching};
-use super::{Change, NewUser, Profile, UserError, UserOut};
+use super::input::{NewUserIn, Replacement, Typed, UserIn};
+use super::out::example;
+use super::{Change, NewUser, UserError, UserOut};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::http::access::{Allowed, Authenticated, Me, outranked};
 use crate::http::answer::{Refused, no_content, ok};
-use crate::http::body::{FromFields, Json};
-use crate::http::fields::Fields;
+use crate::http::body::Json;
+use crate::http::described::{Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
 use crate::http::list::Asked;
 use crate::http::once::{Found, Once};
+use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
 use shared::ids::TenantId;
 
 /// People, by what [`Filters`] can ask for.
+#[utoipa::path(
+    get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
+    description = "Needs `users.read`.",
+    params(Filters, Ordering, Paging, Cursor),
+    responses((status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
+        "count": 1, "next": null, "previous": null, "results": [example()],
+    })))
+)]
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<UsersRead>,
@@ -38,6 +49,20 @@ pub async fn list(
 
 /// Makes a person, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
 /// or above one's own rank.
+#[utoipa::path(
+    post, path = "/api/user/users/", tag = "People", operation_id = "users_create", summary = "Make a person",
+    description = "Needs `users.write`. Roles must be below one's own rank; without any, the person is a `client`. All that is wrong is said at once.",
+    params(IdempotencyKey),
+    request_body(content = NewUserIn, example = json!({
+        "username": "grace", "email": "grace@acme.example", "password": "correct horse battery staple",
+        "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "roles": ["staff"],
+    })),
+    responses(
+        (status = 201, description = "Made", body = UserOut, example = json!(example())),
+        (status = 409, description = "A request with this `Idempotency-Key` is still running", body = described::Refused),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
+    )
+)]
 pub async fn create(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
@@ -63,6 +88,15 @@ pub async fn create(
 }
 
 /// One person: 404 for an id that does not parse as for one that does not exist.
+#[utoipa::path(
+    get, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_read", summary = "Read a person",
+    description = "Needs `users.read`.",
+    params(("id" = Uuid, Path), IfNoneMatch),
+    responses(
+        (status = 200, description = "The person, with an `ETag`", body = UserOut, example = json!(example())),
+        (status = 304, description = "The copy that the client has is still good"),
+    )
+)]
 pub async fn read(
     allowed: Allowed<UsersRead>,
     Path(id): Path<String>,
@@ -82,6 +116,17 @@ async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Re
 }
 
 /// Changes a person; what is absent stays.
+#[utoipa::path(
+    patch, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_update", summary = "Change a person",
+    description = "Needs `users.write` and a rank above theirs. What is absent stays. Access tokens end with a change of status, roles or password.",
+    params(("id" = Uuid, Path), IfMatch),
+    request_body(content = UserIn, example = json!({"first_name": "Grace", "status": "suspended"})),
+    responses(
+        (status = 200, description = "Changed", body = UserOut, example = json!(example())),
+        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
+        (status = 412, description = "Changed since it was read", body = described::Refused),
+    )
+)]
 pub async fn update(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
@@ -93,6 +138,17 @@ pub async fn update(
 }
 
 /// Changes a person; the user name must be given.
+#[utoipa::path(
+    put, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_replace", summary = "Change a person, whose user name must be given",
+    description = "As PATCH; clients of the old service send all they know.",
+    params(("id" = Uuid, Path), IfMatch),
+    request_body(content = NewUserIn, example = json!({"username": "grace", "phone": "+1 555 0100"})),
+    responses(
+        (status = 200, description = "Changed", body = UserOut, example = json!(example())),
+        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
+        (status = 412, description = "Changed since it was read", body = described::Refused),
+    )
+)]
 pub async fn replace(
     State(control): State<Control>,
     allowed: Allowed<UsersWrite>,
@@ -122,6 +178,16 @@ async fn apply(
 }
 
 /// Deletes a person: 204; 409 for the last active root-admin.
+#[utoipa::path(
+    delete, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_delete", summary = "Delete a person",
+    description = "Needs `users.delete` and a rank above theirs. Their sessions end.",
+    params(("id" = Uuid, Path), IfMatch),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
+        (status = 412, description = "Changed since it was read", body = described::Refused),
+    )
+)]
 pub async fn delete(
     State(control): State<Control>,
     allowed: Allowed<UsersDelete>,
@@ -138,6 +204,12 @@ pub async fn delete(
 }
 
 /// Ends all sessions of a person: 204.
+#[utoipa::path(
+    delete, path = "/api/user/users/{id}/sessions/", tag = "People", operation_id = "users_end_sessions", summary = "End all sessions of a person",
+    description = "Needs `sessions.end`, and a rank above theirs unless they are one's own.",
+    params(("id" = Uuid, Path)),
+    responses((status = 204, description = "Ended"))
+)]
 pub async fn end_sessions(
     State(control): State<Control>,
     allowed: Allowed<SessionsEnd>,
@@ -151,6 +223,11 @@ pub async fn end_sessions(
 }
 
 /// One's own account.
+#[utoipa::path(
+    get, path = "/api/user/me/", tag = "People", operation_id = "me", summary = "Read one's own account",
+    description = "Anybody's.",
+    responses((status = 200, description = "The caller", body = UserOut, example = json!(example())))
+)]
 pub async fn me(me: Me) -> Response {
     ok(&UserOut::from(me.by.user))
 }
@@ -171,74 +248,5 @@ async fn ranked<T>(
     match outcome {
         Err(UserError::Rank) => Err(outranked(control, tenant, actor, target, permission).await),
         other => other.map_err(Refused::from),
-    }
-}
-
-/// The words for a status.
-pub(super) const STATUSES: [(&str, PersonStatus); 4] = [
-    ("active", PersonStatus::Active),
-    ("suspended", PersonStatus::Suspended),
-    ("inactive", PersonStatus::Inactive),
-    ("pending", PersonStatus::Pending),
-];
-
-fn status(fields: &mut Fields) -> Option<PersonStatus> {
-    let by_name = fields.choice("status", &STATUSES);
-    let by_flag = fields
-        .boolean("is_active")
-        .map(|active| if active { PersonStatus::Active } else { PersonStatus::Inactive });
-    by_name.or(by_flag)
-}
-
-/// What is asked for, with the password as it was typed.
-pub struct Typed<T> {
-    what: T,
-    password: Option<String>,
-}
-
-impl FromFields for Typed<NewUser> {
-    fn read(fields: &mut Fields) -> Option<Self> {
-        // Every field is read before the first one is missed, so that all faults are said at once.
-        let username = fields.required_text("username");
-        let email = fields.clearable_text("email").flatten();
-        let [first_name, last_name, phone] =
-            ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
-        let status = status(fields).unwrap_or(PersonStatus::Active);
-        let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
-        let password = fields.untrimmed("password");
-        let email_verified = fields.boolean("email_verified").unwrap_or(true);
-        let profile = Profile { username: username?, email, first_name, last_name, phone };
-        let what = NewUser { profile, status, roles, password: None, email_verified };
-        Some(Self { what, password })
-    }
-}
-
-impl FromFields for Typed<Change> {
-    fn read(fields: &mut Fields) -> Option<Self> {
-        let username = if fields.has("username") { fields.required_text("username") } else { None };
-        let what = Change {
-            username,
-            email: fields.clearable_text("email"),
-            first_name: fields.text("first_name"),
-            last_name: fields.text("last_name"),
-            phone: fields.text("phone"),
-            status: status(fields),
-            roles: fields.texts("roles"),
-            password: None,
-            email_verified: fields.boolean("email_verified"),
-        };
-        Some(Self { what, password: fields.untrimmed("password") })
-    }
-}
-
-/// A change by PUT.
-pub struct Replacement(Typed<Change>);
-
-impl FromFields for Replacement {
-    fn read(fields: &mut Fields) -> Option<Self> {
-        if !fields.has("username") {
-            fields.fault("username", "This field is required.");
-        }
-        Typed::read(fields).map(Self)
     }
 }

@@ -19,6 +19,7 @@ mod pusher;
 mod repeats;
 mod revisions;
 mod scene;
+mod schema;
 mod setup;
 mod tenants;
 mod users;

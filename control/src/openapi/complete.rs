@@ -1,0 +1,143 @@
+//! What follows from the table of routes: credentials, and the refusals that routes have in common.
+
+use serde_json::{Map, Value, json};
+use shared::routes::{self, Door};
+
+use crate::audit;
+use crate::http::list::List;
+use crate::users::Filters;
+
+/// Names of the refusals that routes have in common, by status.
+const COMMON: [(&str, &str); 9] = [
+    ("400", "Invalid"),
+    ("401", "Unauthenticated"),
+    ("403", "Forbidden"),
+    ("404", "NotFound"),
+    ("413", "TooLarge"),
+    ("415", "UnsupportedMediaType"),
+    ("429", "Throttled"),
+    ("500", "Internal"),
+    ("503", "Unavailable"),
+];
+
+/// Completes the document.
+pub(super) fn complete(document: &mut Value) {
+    let components = &mut document["components"];
+    components["securitySchemes"] = security_schemes();
+    components["responses"] = refusals();
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        let door = routes::find(path).map(|route| route.door);
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let (Some(door), Some(operation)) = (door, operation.as_object_mut()) else { continue };
+            secure(operation, door, method == "get");
+            refuse(operation, door, path);
+            also_as_form(operation);
+        }
+    }
+    orderings::<Filters>(&mut document["paths"]["/api/user/users/"]);
+    orderings::<audit::routes::Filters>(&mut document["paths"]["/api/audit/"]);
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "cookie": {
+            "type": "apiKey", "in": "cookie", "name": "__Host-access_token",
+            "description": "On a tenant's own hosts; `access_token` where the tenant chose plain names.",
+        },
+        "csrf": {
+            "type": "apiKey", "in": "header", "name": "X-CSRFToken",
+            "description": "Beside the cookie, on every method but GET, from a listed `Origin`: the value of the cookie `csrftoken`.",
+        },
+    })
+}
+
+/// Bearer wins where both are sent. The edge's own routes say themselves what they take.
+fn secure(operation: &mut Map<String, Value>, door: Door, is_safe: bool) {
+    let security = match door {
+        Door::Edge | Door::EdgeBare | Door::Open => json!([]),
+        Door::Protected if is_safe => json!([{"bearer": []}, {"cookie": []}]),
+        Door::Protected => json!([{"bearer": []}, {"cookie": [], "csrf": []}]),
+    };
+    operation.entry("security").or_insert(security);
+}
+
+fn refuse(operation: &mut Map<String, Value>, door: Door, path: &str) {
+    let reads_query = operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
+        parameters.iter().any(|parameter| matches!(parameter["in"].as_str(), Some("query" | "header")))
+    });
+    let has_body = operation.contains_key("requestBody");
+    let statuses = [
+        (has_body || reads_query, "400"),
+        (door == Door::Protected, "401"),
+        (matches!(door, Door::Protected | Door::Open) || door == Door::Edge, "403"),
+        (path.contains('{') || reads_query, "404"),
+        (has_body, "413"),
+        (has_body, "415"),
+        (door == Door::Open || matches!(path, "/api/token/" | "/api/login/"), "429"),
+        (true, "500"),
+        (true, "503"),
+    ];
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for (status, name) in COMMON {
+        if statuses.contains(&(true, status)) {
+            let reference = json!({"$ref": format!("#/components/responses/{name}")});
+            responses.entry(status).or_insert(reference);
+        }
+    }
+}
+
+/// A body whose members are texts and flags may come as a form.
+fn also_as_form(operation: &mut Map<String, Value>) {
+    let flat =
+        operation.get("tags").is_some_and(|tags| tags == &json!(["Tokens"]) || tags == &json!(["People"]));
+    let Some(content) = operation.get_mut("requestBody").map(|body| &mut body["content"]) else { return };
+    if flat {
+        content["application/x-www-form-urlencoded"] =
+            json!({"schema": content["application/json"]["schema"]});
+    }
+}
+
+/// The words of `ordering`, from the list's own description.
+fn orderings<L: List>(item: &mut Value) {
+    let words = L::ORDERINGS.iter().flat_map(|(name, _)| [json!(name), json!(format!("-{name}"))]);
+    let words: Vec<_> = words.collect();
+    let parameters = item["get"]["parameters"].as_array_mut().into_iter().flatten();
+    for parameter in parameters.filter(|parameter| parameter["name"] == "ordering") {
+        parameter["schema"] = json!({"type": "string", "enum": words});
+    }
+}
+
+/// Each with the recorded words.
+fn refusals() -> Value {
+    let of = |description: &str, example: Value| {
+        json!({
+            "description": description,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}, "example": example}},
+        })
+    };
+    let mut refusals = json!({
+        "Invalid": {
+            "description": "What was sent does not hold; everything that is wrong is said at once",
+            "content": {"application/json": {
+                "schema": {"anyOf": [{"$ref": "#/components/schemas/FieldErrors"}, {"$ref": "#/components/schemas/Refused"}]},
+                "example": {"username": ["This field is required."]},
+            }},
+        },
+        "Unauthenticated": of("No good credential", json!({"detail": "Authentication credentials were not provided."})),
+        "Forbidden": of("Not allowed", json!({"detail": "You do not have permission to perform this action."})),
+        "NotFound": of("Not there", json!({"detail": "Not found."})),
+        "TooLarge": of("More than a mebibyte", json!({"detail": "Request body is too large.", "code": "too_large"})),
+        "UnsupportedMediaType": of("Neither JSON nor a form", json!({"detail": "Unsupported media type \"text/plain\" in request."})),
+        "Throttled": of("Too often", json!({"detail": "Request was throttled. Expected available in 60 seconds."})),
+        "Internal": of("A fault of ours", json!({"detail": "Internal error.", "code": "internal"})),
+        "Unavailable": of("Something that is needed cannot be reached now", json!({"detail": "Service temporarily unavailable.", "code": "unavailable"})),
+    });
+    let header = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    refusals["Unauthenticated"]["headers"] = json!({"WWW-Authenticate": header("`Bearer realm=\"api\"`")});
+    for name in ["Throttled", "Unavailable"] {
+        refusals[name]["headers"] = json!({"Retry-After": header("Seconds")});
+    }
+    refusals
+}

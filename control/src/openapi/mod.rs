@@ -1,0 +1,163 @@
+//! The document of the API: OpenAPI 3.1 of edge and control, made from the code that serves it.
+//!
+//! Each handler is described where it stands, the edge's routes beside the shared table of routes.
+//! [`complete`] adds what follows from that table alone, so that no handler says it: who may call, and
+//! how everybody is refused.
+
+mod complete;
+pub mod routes;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use shared::openapi::Edge;
+use utoipa::OpenApi;
+
+use crate::{audit, keys, roles, setup, tenants, users};
+
+/// What control serves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Wardgate",
+        description = "Identity at the edge, administered from the centre. A tenant is meant by its host, or on shared \
+            hosts by the header `X-Tenant` or the path prefix `/t/<slug>`. Bodies are JSON or forms; a path is served \
+            with and without its final slash. Every answer has an `X-Request-Id`, every listed path answers `OPTIONS`.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    paths(
+        users::routes::list,
+        users::routes::create,
+        users::routes::read,
+        users::routes::replace,
+        users::routes::update,
+        users::routes::delete,
+        users::routes::end_sessions,
+        users::routes::me,
+        roles::routes::list,
+        roles::routes::permissions,
+        setup::routes::create,
+        tenants::routes::list,
+        tenants::routes::create,
+        tenants::routes::read,
+        tenants::routes::update,
+        tenants::routes::delete,
+        keys::routes::list,
+        keys::routes::rotate,
+        keys::routes::revoke,
+        keys::routes::import,
+        audit::routes::list,
+        routes::document,
+        routes::reader,
+        routes::asset,
+    ),
+    tags(
+        (name = "People", description = "The accounts of a tenant."),
+        (name = "Roles", description = "What people may do."),
+        (name = "Tenants", description = "A tenant's own administrators see theirs; the platform's see all."),
+        (name = "Signing keys", description = "What signs a tenant's access tokens."),
+        (name = "Audit", description = "What was done, and refused."),
+        (name = "Documentation", description = "This."),
+    )
+)]
+struct Control;
+
+/// The document, made once.
+pub fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        let (mut api, mut edge) = (Control::openapi(), Edge::openapi());
+        // Signing in comes first.
+        let tags = edge.tags.take().into_iter().chain(api.tags.take()).flatten().collect();
+        api.merge(edge);
+        api.tags = Some(tags);
+        let mut document = serde_json::to_value(api).unwrap_or_default();
+        complete::complete(&mut document);
+        document
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shared::refusal::Code;
+    use shared::routes::ROUTES;
+
+    use super::*;
+
+    /// Method and path of everything in the document, paths as the table has them.
+    fn described() -> BTreeSet<(String, String)> {
+        let mut described = BTreeSet::new();
+        for (path, item) in document()["paths"].as_object().unwrap() {
+            let segments = path.trim_matches('/').split('/');
+            let path = segments.map(|segment| if segment.starts_with('{') { "*" } else { segment });
+            let path = path.collect::<Vec<_>>().join("/");
+            for method in item.as_object().unwrap().keys() {
+                described.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+        described
+    }
+
+    #[test]
+    fn document_and_table_of_routes_are_one() {
+        let table: BTreeSet<_> = ROUTES
+            .iter()
+            .flat_map(|route| {
+                let methods = route.allow.split(", ").filter(|method| !matches!(*method, "HEAD" | "OPTIONS"));
+                methods.map(|method| (method.to_owned(), route.path.to_owned()))
+            })
+            .collect();
+        assert_eq!(described(), table);
+    }
+
+    #[test]
+    fn every_code_is_in_the_document_with_its_meaning() {
+        let schema = &document()["components"]["schemas"]["Code"];
+        let listed: Vec<_> =
+            schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+        assert_eq!(listed, Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>());
+        for code in Code::ALL {
+            let line = format!("- `{}`: {}", code.as_str(), code.meaning());
+            assert!(schema["description"].as_str().unwrap().contains(&line), "{line}");
+            assert!(!code.meaning().is_empty());
+        }
+    }
+
+    /// Every `$ref` of the document.
+    fn references(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(object) => {
+                into.extend(object.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+                object.values().for_each(|value| references(value, into));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_is_whole() {
+        let document = document();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let mut found = BTreeSet::new();
+        references(document, &mut found);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("a reference within the document");
+            assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
+        let mut ids = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(ids.insert(id.to_owned()), "{id} twice");
+                assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{method} {path}");
+                assert!(operation["security"].is_array(), "{method} {path}");
+                let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+                let named = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+                assert_eq!(named, path.matches('{').count(), "{method} {path}");
+            }
+        }
+    }
+}

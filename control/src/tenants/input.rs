@@ -1,0 +1,172 @@
+//! What is asked for of a tenant: how it is read, and how it is described.
+
+use serde_json::{Map, Value};
+use shared::ids::{HostName, Slug};
+use shared::settings::Settings;
+use utoipa::ToSchema;
+
+use super::{Edit, Isolation, NewTenant};
+use crate::http::body::FromFields;
+use crate::http::fields::Fields;
+use crate::users::Profile;
+
+/// A tenant to be made.
+#[derive(ToSchema)]
+#[schema(as = NewTenant)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct NewTenantIn {
+    /// 1 to 40 of `[a-z0-9-]`; never changed and never given again.
+    slug: String,
+    name: String,
+    /// Lower-case A-labels without port.
+    hosts: Option<Vec<String>>,
+    /// `https://<first host>` if absent.
+    issuer: Option<String>,
+    /// What tokens are for: `aud`.
+    audience: Option<String>,
+    isolation: Option<Isolation>,
+    /// What is absent is as it is by default.
+    settings: Option<Settings>,
+    admin: Option<FirstAdminIn>,
+}
+
+/// The first root-admin of a new tenant.
+#[derive(ToSchema)]
+#[schema(as = FirstAdmin)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+struct FirstAdminIn {
+    username: String,
+    email: Option<String>,
+    #[schema(format = "password")]
+    password: String,
+}
+
+/// A change of a tenant. Hosts, issuer, audience and status are the platform's to set.
+#[derive(ToSchema)]
+#[schema(as = TenantChange)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct TenantIn {
+    name: Option<String>,
+    hosts: Option<Vec<String>>,
+    /// Null for the derived one.
+    issuer: Option<String>,
+    /// Null for none.
+    audience: Option<String>,
+    /// `suspended` or `active`.
+    status: Option<String>,
+    /// What is absent stays.
+    settings: Option<Settings>,
+}
+
+/// A new tenant and its first administrator, as asked for.
+pub struct Creation {
+    /// All but the administrator.
+    pub(super) new: NewTenant,
+    /// Their names, and the password as it was typed.
+    pub(super) admin: Option<(Profile, String)>,
+}
+
+/// What a PATCH asks for.
+pub struct Patch {
+    pub(super) edit: Edit,
+    pub(super) settings: Option<Map<String, Value>>,
+    pub(super) suspended: Option<bool>,
+    /// Whether anything is asked for that is the platform's to set.
+    pub(super) of_platform: bool,
+}
+
+/// The settings with these changes. Bounds are judged when the whole tenant is.
+pub(super) fn laid_over(
+    before: &Settings,
+    changes: Map<String, Value>,
+) -> Result<Settings, (&'static str, String)> {
+    let mut settings = before.clone();
+    for (name, value) in changes {
+        settings.set(&name, &value)?;
+    }
+    Ok(settings)
+}
+
+fn hosts(fields: &mut Fields) -> Option<Vec<HostName>> {
+    let texts = fields.texts("hosts")?;
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| HostName::parse(text)).collect();
+    if parsed.is_err() {
+        fields.fault("hosts", "Enter lower-case A-labels without port or final dot.");
+    }
+    parsed.ok()
+}
+
+impl FromFields for Creation {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let slug = fields.required_text("slug");
+        let slug = slug.and_then(|text| {
+            let parsed = Slug::parse(&text).ok();
+            if parsed.is_none() {
+                fields.fault("slug", "Enter 1 to 40 of [a-z0-9-], not beginning or ending with a hyphen.");
+            }
+            parsed
+        });
+        let name = fields.required_text("name");
+        let hosts = hosts(fields).unwrap_or_default();
+        let issuer = fields.clearable_text("issuer").flatten();
+        let audience = fields.clearable_text("audience").flatten();
+        let isolation =
+            fields.choice("isolation", &[("schema", Isolation::Schema), ("shared", Isolation::Shared)]);
+        let changes = fields.object("settings").unwrap_or_default();
+        let settings = laid_over(&Settings::default(), changes);
+        if let Err((field, message)) = &settings {
+            fields.fault(field, message);
+        }
+        let admin = if fields.has("admin") { read_admin(fields) } else { None };
+        let new = NewTenant {
+            slug: slug?,
+            name: name?,
+            hosts,
+            issuer,
+            audience,
+            isolation: isolation.unwrap_or_default(),
+            settings: settings.ok()?,
+            admin: None,
+        };
+        Some(Self { new, admin })
+    }
+}
+
+/// The first administrator; what is wrong within is said of `admin`.
+fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
+    let mut inner = Fields::new(fields.object("admin")?);
+    let username = inner.required_text("username");
+    let email = inner.clearable_text("email").flatten();
+    let password = inner.untrimmed("password");
+    if password.is_none() && !inner.has("password") {
+        inner.fault("password", "This field is required.");
+    }
+    for (name, messages) in inner.faults() {
+        for message in messages {
+            fields.fault("admin", format!("{name}: {message}"));
+        }
+    }
+    Some((Profile { username: username?, email, ..Profile::default() }, password?))
+}
+
+impl FromFields for Patch {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let of_platform = ["hosts", "issuer", "audience", "status"].iter().any(|name| fields.has(name));
+        for fixed in ["slug", "isolation"] {
+            if fields.has(fixed) {
+                fields.fault(fixed, "This field cannot be changed.");
+            }
+        }
+        let name = if fields.has("name") { fields.required_text("name") } else { None };
+        let edit = Edit {
+            name,
+            hosts: hosts(fields),
+            issuer: fields.clearable_text("issuer"),
+            audience: fields.clearable_text("audience"),
+            settings: None,
+        };
+        let settings = fields.object("settings");
+        let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
+        Some(Self { edit, settings, suspended, of_platform })
+    }
+}

@@ -1,0 +1,126 @@
+//! What is asked for of a person: how it is read, and how it is described.
+
+use shared::person::PersonStatus;
+use utoipa::ToSchema;
+
+use super::out::StatusWord;
+use super::{Change, NewUser, Profile};
+use crate::http::body::FromFields;
+use crate::http::fields::Fields;
+
+/// A person to be made. Fields that are computed are passed over.
+#[derive(ToSchema)]
+#[schema(as = NewUser)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct NewUserIn {
+    /// At most 150 characters; user names and addresses share one namespace.
+    username: String,
+    /// Null and blank for none.
+    email: Option<String>,
+    /// Without one they cannot sign in yet.
+    #[schema(format = "password")]
+    password: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    phone: Option<String>,
+    /// `active` if absent.
+    status: Option<StatusWord>,
+    /// In place of `status`: false is `inactive`.
+    is_active: Option<bool>,
+    /// By name.
+    roles: Option<Vec<String>>,
+    /// True if absent: an administrator says so.
+    email_verified: Option<bool>,
+}
+
+/// A change of a person.
+#[derive(ToSchema)]
+#[schema(as = UserChange)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct UserIn {
+    username: Option<String>,
+    /// Null takes it away.
+    email: Option<String>,
+    #[schema(format = "password")]
+    password: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    phone: Option<String>,
+    status: Option<StatusWord>,
+    /// In place of `status`: false is `inactive`.
+    is_active: Option<bool>,
+    /// All of them, by name.
+    roles: Option<Vec<String>>,
+    email_verified: Option<bool>,
+}
+
+/// The words for a status.
+pub(super) const STATUSES: [(&str, PersonStatus); 4] = [
+    ("active", PersonStatus::Active),
+    ("suspended", PersonStatus::Suspended),
+    ("inactive", PersonStatus::Inactive),
+    ("pending", PersonStatus::Pending),
+];
+
+fn status(fields: &mut Fields) -> Option<PersonStatus> {
+    let by_name = fields.choice("status", &STATUSES);
+    let by_flag = fields
+        .boolean("is_active")
+        .map(|active| if active { PersonStatus::Active } else { PersonStatus::Inactive });
+    by_name.or(by_flag)
+}
+
+/// What is asked for, with the password as it was typed.
+pub struct Typed<T> {
+    /// All but the password.
+    pub(super) what: T,
+    /// As it was typed.
+    pub(super) password: Option<String>,
+}
+
+impl FromFields for Typed<NewUser> {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        // Every field is read before the first one is missed, so that all faults are said at once.
+        let username = fields.required_text("username");
+        let email = fields.clearable_text("email").flatten();
+        let [first_name, last_name, phone] =
+            ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
+        let status = status(fields).unwrap_or(PersonStatus::Active);
+        let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
+        let password = fields.untrimmed("password");
+        let email_verified = fields.boolean("email_verified").unwrap_or(true);
+        let profile = Profile { username: username?, email, first_name, last_name, phone };
+        let what = NewUser { profile, status, roles, password: None, email_verified };
+        Some(Self { what, password })
+    }
+}
+
+impl FromFields for Typed<Change> {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let username = if fields.has("username") { fields.required_text("username") } else { None };
+        let what = Change {
+            username,
+            email: fields.clearable_text("email"),
+            first_name: fields.text("first_name"),
+            last_name: fields.text("last_name"),
+            phone: fields.text("phone"),
+            status: status(fields),
+            roles: fields.texts("roles"),
+            password: None,
+            email_verified: fields.boolean("email_verified"),
+        };
+        Some(Self { what, password: fields.untrimmed("password") })
+    }
+}
+
+/// A change by PUT.
+pub struct Replacement(pub(super) Typed<Change>);
+
+impl FromFields for Replacement {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        if !fields.has("username") {
+            fields.fault("username", "This field is required.");
+        }
+        Typed::read(fields).map(Self)
+    }
+}

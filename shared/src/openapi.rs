@@ -1,0 +1,361 @@
+//! The edge's own routes and the errors of both sides, described for the published document.
+//!
+//! Control serves the document (`GET /api/schema/`); what is here stands beside the table of routes and
+//! the codes that it describes. The types say what is on the wire and are never made: the edge reads
+//! bodies field by field and writes its answers in place. A test below holds these descriptions to
+//! [`crate::routes`], and one over the running parts holds every example to what is answered.
+
+#![allow(dead_code, reason = "what is described is never made")]
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use uuid::Uuid;
+
+use crate::refusal::Code;
+
+/// The edge's own routes.
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        token, login, refresh, validate, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
+        readyz
+    ),
+    components(schemas(Refused, FieldErrors, Code)),
+    tags(
+        (name = "Tokens", description = "Signing in and out; served at the edge, whatever else is down."),
+        (name = "Keys", description = "The keys that verify access tokens."),
+        (name = "Health", description = "For whoever supervises the edge."),
+    )
+)]
+pub struct Edge;
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let meanings = Self::ALL.iter().map(|code| format!("- `{}`: {}", code.as_str(), code.meaning()));
+        let meanings = meanings.collect::<Vec<_>>().join("\n");
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .description(Some(format!("What went wrong, for programs.\n\n{meanings}")))
+            .into()
+    }
+}
+
+impl ToSchema for Code {}
+
+/// Why a request was refused.
+#[derive(ToSchema)]
+pub struct Refused {
+    /// For people, in the words of the service that Wardgate replaces.
+    detail: String,
+    /// Absent where that service had none.
+    code: Option<Code>,
+    /// About the token, where one was presented as Bearer.
+    messages: Option<Vec<TokenMessage>>,
+}
+
+/// What is wrong with a token.
+#[derive(ToSchema)]
+struct TokenMessage {
+    token_class: String,
+    token_type: String,
+    message: String,
+}
+
+/// What is wrong with a body or a query: messages by field; `non_field_errors` are about all of it.
+#[derive(ToSchema)]
+pub struct FieldErrors(BTreeMap<String, Vec<String>>);
+
+/// Who signs in; `username` and `email` are looked up alike, and one of them is enough.
+#[derive(ToSchema)]
+struct Credentials {
+    /// User name or address.
+    username: Option<String>,
+    /// The same.
+    email: Option<String>,
+    #[schema(format = "password")]
+    password: String,
+}
+
+#[derive(ToSchema)]
+struct Tokens {
+    /// JWT, RS256.
+    access: String,
+    /// JWT that the service alone can verify; good once.
+    refresh: String,
+}
+
+#[derive(ToSchema)]
+struct SignedIn {
+    access: String,
+    refresh: String,
+    user: SignedInUser,
+    /// To be sent as `X-CSRFToken`; where cookies were set.
+    csrf_token: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct SignedInUser {
+    id: Uuid,
+    roles: Vec<String>,
+    /// The tenant's id.
+    tenant: Uuid,
+}
+
+#[derive(ToSchema)]
+struct RefreshToken {
+    /// Not needed where it comes as a cookie.
+    refresh: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct AccessToken {
+    /// Not needed where it comes as Bearer or as a cookie.
+    token: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct AnyToken {
+    /// Access or refresh.
+    token: String,
+}
+
+#[derive(ToSchema)]
+struct Logout {
+    /// In place of Bearer and cookie.
+    refresh: Option<String>,
+    /// Ends all sessions of the person.
+    everywhere: Option<bool>,
+}
+
+#[derive(ToSchema)]
+struct Valid {
+    valid: bool,
+    /// As in the token: a UUID, or what the old service called the person.
+    user_id: UserId,
+    tenant: Uuid,
+    /// The session.
+    sid: String,
+    roles: Vec<String>,
+    token_type: String,
+    /// Unix seconds.
+    exp: i64,
+}
+
+/// What tokens call a person.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum UserId {
+    Text(String),
+    Integer(i64),
+}
+
+#[derive(ToSchema)]
+struct NotValid {
+    valid: bool,
+    detail: String,
+    code: Code,
+}
+
+#[derive(ToSchema)]
+struct Nothing {}
+
+#[derive(ToSchema)]
+struct PublicKey {
+    /// PEM.
+    public_key: String,
+    alg: String,
+    kid: String,
+}
+
+#[derive(ToSchema)]
+struct KeySet {
+    keys: Vec<Jwk>,
+}
+
+/// RFC 7517, of an RSA public key.
+#[derive(ToSchema)]
+struct Jwk {
+    kty: String,
+    #[serde(rename = "use")]
+    use_: String,
+    alg: String,
+    kid: String,
+    n: String,
+    e: String,
+}
+
+#[derive(ToSchema)]
+struct Health {
+    status: String,
+}
+
+#[derive(ToSchema)]
+struct Readiness {
+    status: String,
+    /// Age of what is known of the shard.
+    state_age_secs: Option<f64>,
+}
+
+#[utoipa::path(
+    post, path = "/api/token/", tag = "Tokens", operation_id = "token", summary = "Sign in for tokens",
+    description = "Sets no cookie. Every reason to refuse is answered alike.",
+    request_body(content = Credentials, example = json!({"username": "ada", "password": "correct horse battery staple"})),
+    responses(
+        (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
+        (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+    )
+)]
+fn token() {}
+
+#[utoipa::path(
+    post, path = "/api/login/", tag = "Tokens", operation_id = "login", summary = "Sign in",
+    description = "Sets cookies where the tenant uses them and the request is JSON on a host of its own, from a listed origin.",
+    request_body(content = Credentials, example = json!({"email": "ada@acme.example", "password": "correct horse battery staple"})),
+    responses(
+        (status = 200, description = "Signed in", body = SignedIn, example = json!({
+            "access": "eyJ0eXAi...",
+            "refresh": "eyJ0eXAi...",
+            "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
+        })),
+        (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+    )
+)]
+fn login() {}
+
+#[utoipa::path(
+    post, path = "/api/token/refresh/", tag = "Tokens", operation_id = "refresh", summary = "Get new tokens",
+    description = "A refresh token is good once. The one before, presented again within the tenant's retry window, gets the same successor; anything older ends the session.",
+    request_body(content = RefreshToken, example = json!({"refresh": "eyJ0eXAi..."})),
+    responses(
+        (status = 200, description = "Refreshed", body = Tokens, example = json!({"access": "eyJ0eXAi...", "refresh": "eyJ0eXAi..."})),
+        (status = 401, description = "Not refreshed", body = Refused, example = json!({"detail": "Token is blacklisted", "code": "token_not_valid"})),
+    )
+)]
+fn refresh() {}
+
+#[utoipa::path(
+    post, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate", summary = "Ask whether an access token is good now",
+    description = "`Wardgate-State-Age` says, in seconds, how old the knowledge is that this was decided by.",
+    request_body(content = AccessToken, example = json!({"token": "eyJ0eXAi..."})),
+    responses(
+        (status = 200, description = "Good", body = Valid, example = json!({
+            "valid": true,
+            "user_id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f",
+            "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a",
+            "sid": "AGhlbGxvLCB3b3JsZCEhISE",
+            "roles": ["client"],
+            "token_type": "access",
+            "exp": 1_767_225_900,
+        })),
+        (status = 401, description = "Not good", body = NotValid, example = json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"})),
+    )
+)]
+fn validate() {}
+
+#[utoipa::path(
+    post, path = "/api/token/verify/", tag = "Tokens", operation_id = "verify", summary = "Ask whether a token of either kind is good",
+    request_body(content = AnyToken, example = json!({"token": "eyJ0eXAi..."})),
+    responses(
+        (status = 200, description = "Good", body = Nothing, example = json!({})),
+        (status = 401, description = "Not good", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
+    )
+)]
+fn verify() {}
+
+#[utoipa::path(
+    post, path = "/api/token/blacklist/", tag = "Tokens", operation_id = "blacklist", summary = "End the session of a refresh token",
+    request_body(content = RefreshToken, example = json!({"refresh": "eyJ0eXAi..."})),
+    responses(
+        (status = 200, description = "Ended", body = Nothing, example = json!({})),
+        (status = 401, description = "Not good", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
+    )
+)]
+fn blacklist() {}
+
+#[utoipa::path(
+    post, path = "/api/logout/", tag = "Tokens", operation_id = "logout", summary = "Sign out",
+    description = "Ends the session of the Bearer token, of `refresh` or of the cookies, which are cleared.",
+    request_body(content = Logout, example = json!({"everywhere": true})),
+    responses(
+        (status = 204, description = "Signed out"),
+    ),
+    security(("bearer" = []), ("cookie" = [], "csrf" = []))
+)]
+fn logout() {}
+
+#[utoipa::path(
+    get, path = "/api/public-key/", tag = "Keys", operation_id = "public_key", summary = "The key that signs now",
+    description = "The PEM alone for `Accept: application/x-pem-file` or `text/plain`.",
+    responses((status = 200, description = "The key", content(
+        (PublicKey = "application/json", example = json!({
+            "public_key": "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkq...\n-----END PUBLIC KEY-----\n",
+            "alg": "RS256",
+            "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        })),
+        (String = "application/x-pem-file"),
+    )))
+)]
+fn public_key() {}
+
+#[utoipa::path(
+    get, path = "/api/.well-known/jwks.json", tag = "Keys", operation_id = "jwks", summary = "The key set (RFC 7517)",
+    responses((status = 200, description = "Next, active and retired keys", body = KeySet, example = json!({"keys": [{
+        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
+    }]})))
+)]
+fn jwks() {}
+
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "Keys", operation_id = "root_jwks", summary = "The key set (RFC 7517)",
+    responses((status = 200, description = "Next, active and retired keys", body = KeySet, example = json!({"keys": [{
+        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
+    }]})))
+)]
+fn root_jwks() {}
+
+#[utoipa::path(
+    get, path = "/healthz", tag = "Health", operation_id = "healthz", summary = "Is the Worker alive",
+    responses((status = 200, description = "It is", body = Health, example = json!({"status": "ok"})))
+)]
+fn healthz() {}
+
+#[utoipa::path(
+    get, path = "/readyz", tag = "Health", operation_id = "readyz", summary = "Can the Worker serve",
+    responses(
+        (status = 200, description = "It can", body = Readiness, example = json!({"status": "ready", "state_age_secs": 0.4})),
+        (status = 503, description = "It cannot", body = Readiness, example = json!({"status": "storage unreachable", "state_age_secs": 7.0})),
+    )
+)]
+fn readyz() {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::routes::{Door, ROUTES};
+
+    #[test]
+    fn every_route_of_the_edge_is_described_and_nothing_else() {
+        let table: BTreeSet<_> = ROUTES
+            .iter()
+            .filter(|route| matches!(route.door, Door::Edge | Door::EdgeBare))
+            .flat_map(|route| {
+                let methods = route.allow.split(", ").filter(|method| !matches!(*method, "HEAD" | "OPTIONS"));
+                methods.map(|method| (method.to_lowercase(), route.path.to_owned()))
+            })
+            .collect();
+        let document = serde_json::to_value(Edge::openapi()).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys() {
+                described.insert((method.clone(), path.trim_matches('/').to_owned()));
+            }
+        }
+        assert_eq!(described, table);
+    }
+}
