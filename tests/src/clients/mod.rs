@@ -4,12 +4,14 @@
 
 mod browser;
 mod judge;
+mod old_service;
 mod resource_server;
 mod site;
 mod tokens;
 
 pub use browser::{Browser, Tab};
 pub use judge::{Judge, Key, Verdict};
+pub use old_service::{OldPerson, OldService, OldTokens};
 pub use resource_server::{ResourceServer, Trust};
 pub use site::Site;
 pub use tokens::bad as bad_tokens;

@@ -1,0 +1,141 @@
+//! Tokens that SimpleJWT made for a tenant's people before they came here: whose they are, and that each
+//! refresh token becomes one session, once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use wardgate_tests::actors::{Session, Tenant};
+use wardgate_tests::clients::{OldPerson, OldService, OldTokens};
+use wardgate_tests::http::Reply;
+use wardgate_tests::stack::Stack;
+use wardgate_tests::verifier::open;
+use wardgate_tests::wait::until;
+
+/// Django's form of a password that nobody has.
+fn unusable() -> String {
+    format!("!{}", "x".repeat(40))
+}
+
+/// A tenant that came from `old`, with ada (1) and bob (2).
+async fn came<'s>(stack: &'s Stack, old: &mut OldService, more: Value) -> Tenant<'s> {
+    let tenant = Tenant::create_with(stack, more).await;
+    let person = |pk, username| OldPerson { pk, username, stored: unusable() };
+    tenant.import(&[person(1, "ada"), person(2, "bob")]).await;
+    tenant.accept_tokens_of(old).await;
+    tenant
+}
+
+async fn try_refresh(tenant: &Tenant<'_>, token: &str) -> Reply {
+    tenant.http.post("/api/token/refresh/", &json!({"refresh": token})).await
+}
+
+/// What each door says of a token.
+async fn doors(tenant: &Tenant<'_>, token: &str) -> Vec<(u16, String)> {
+    let http = &tenant.http;
+    let bearer = http.request(reqwest::Method::GET, "/api/user/me/").bearer_auth(token);
+    let replies = [
+        http.post_as(token, "/api/token/validate/").await,
+        http.post("/api/token/verify/", &json!({"token": token})).await,
+        Reply::to(bearer).await,
+        try_refresh(tenant, token).await,
+        http.post("/api/token/blacklist/", &json!({"refresh": token})).await,
+    ];
+    replies.into_iter().map(|reply| (reply.status, reply.text)).collect()
+}
+
+#[tokio::test]
+async fn an_old_access_token_is_good_and_an_old_refresh_token_becomes_a_session() {
+    let mut old = OldService::start();
+    let acme = came(Stack::shared().await, &mut old, json!({})).await;
+    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let valid = acme.http.post_as(&access, "/api/token/validate/").await.expect(200).json();
+    assert_eq!((&valid["user_id"], &valid["tenant"]), (&json!(1), &json!(acme.id)));
+    let _ = acme.http.post("/api/token/verify/", &json!({"token": refresh})).await.expect(200);
+
+    let session = Session::of(&acme.http, &try_refresh(&acme, &refresh).await.expect(200));
+    let claims = session.claims();
+    assert_eq!((&claims["user_id"], &claims["auth_time"]), (&json!(1), &json!(0)));
+    assert_ne!(claims["sub"], json!("1"));
+    assert_eq!(open(&session.refresh).claims["sub"], claims["sub"]);
+    let _ = session.validate().await.expect(200);
+    let again = Session::of(&acme.http, &try_refresh(&acme, &refresh).await.expect(200));
+    assert_eq!(again.refresh, session.refresh, "two tabs get the same session");
+    let next = session.refreshed().await;
+    assert_eq!(next.generation(), 2);
+}
+
+#[tokio::test]
+async fn user_1_of_one_tenant_is_never_user_1_of_another() {
+    let stack = Stack::shared().await;
+    let mut old = OldService::start();
+    let acme = came(stack, &mut old, json!({})).await;
+    let beta = came(stack, &mut old, json!({})).await;
+    let (ours, theirs) = (old.sign_in(1, &acme.slug), old.sign_in(1, &beta.slug));
+    for (tenant, tokens) in [(&acme, &theirs), (&beta, &ours)] {
+        let garbage = doors(tenant, "garbage").await;
+        for token in [&tokens.access, &tokens.refresh] {
+            assert_eq!(doors(tenant, token).await, garbage);
+        }
+    }
+    let sub = |reply: Reply| open(&reply.text_at("access")).claims["sub"].clone();
+    let at_acme = sub(try_refresh(&acme, &ours.refresh).await.expect(200));
+    let at_beta = sub(try_refresh(&beta, &theirs.refresh).await.expect(200));
+    assert_ne!(at_acme, at_beta);
+}
+
+#[tokio::test]
+async fn sixteen_exchanges_at_once_make_one_session() {
+    let stack = Stack::shared().await;
+    let mut old = OldService::start();
+    let acme = came(stack, &mut old, json!({})).await;
+    for round in 1..=20 {
+        let refresh = old.sign_in(1, &acme.slug).refresh;
+        let replies = join_all((0..16).map(|_| try_refresh(&acme, &refresh))).await;
+        let successors: HashSet<_> =
+            replies.into_iter().map(|reply| reply.expect(200).text_at("refresh")).collect();
+        assert_eq!(successors.len(), 1, "round {round}: everybody gets the same bytes");
+    }
+}
+
+#[tokio::test]
+async fn without_a_retry_window_one_of_sixteen_exchanges_wins_and_nothing_ends() {
+    let stack = Stack::shared().await;
+    let mut old = OldService::start();
+    let acme = came(stack, &mut old, json!({"settings": {"retry_window_secs": 0}})).await;
+    for round in 1..=20 {
+        let refresh = old.sign_in(1, &acme.slug).refresh;
+        let replies = join_all((0..16).map(|_| try_refresh(&acme, &refresh))).await;
+        let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
+        assert_eq!((won.len(), lost.len()), (1, 15), "round {round}");
+        for reply in lost {
+            assert_eq!(reply.expect(401).text_at("detail"), "Token is blacklisted");
+        }
+        let session = Session::of(&acme.http, &won[0]);
+        assert_eq!(session.generation(), 1);
+        let _ = session.refreshed().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_blacklisted_or_whose_person_was_suspended_is_never_exchanged() {
+    let stack = Stack::shared().await;
+    let mut old = OldService::start();
+    let acme = came(stack, &mut old, json!({})).await;
+    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let _ = acme.http.post("/api/token/blacklist/", &json!({"refresh": refresh})).await.expect(200);
+    assert_eq!(try_refresh(&acme, &refresh).await.expect(401).text_at("detail"), "Token is blacklisted");
+
+    let bobs = old.sign_in(2, &acme.slug);
+    let _ = acme.http.post_as(&bobs.access, "/api/token/validate/").await.expect(200);
+    let bob = acme.admin.get("/api/user/users/?search=bob").await.expect(200).json();
+    let path = format!("/api/user/users/{}/", bob["results"][0]["id"].as_str().expect("bob"));
+    let _ = acme.admin.patch(&path, &json!({"status": "suspended"})).await.expect(200);
+    acme.settle().await;
+    let refused = try_refresh(&acme, &bobs.refresh).await.expect(401);
+    assert_eq!(refused.text_at("detail"), "No active account found for the given token.");
+    let refused = async || acme.http.post_as(&bobs.access, "/api/token/validate/").await.status == 401;
+    until("bob's access token to end", Duration::from_secs(10), async || refused().await.then_some(())).await;
+    let _ = acme.http.post_as(&access, "/api/token/validate/").await.expect(200);
+}

@@ -1,0 +1,105 @@
+//! The service that a tenant came from: Django's password hashes and SimpleJWT's tokens, made by them.
+//! One key signs for all of its tenants, and each of them counts its people from 1.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::actors::Tenant;
+use crate::process::{Process, Talk};
+use crate::{environment, wait};
+
+/// How long Python may take to start, or Django over one of its dearer hashes.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long a change may take to be in force everywhere.
+const PROPAGATION: Duration = Duration::from_secs(30);
+
+/// The running service.
+pub struct OldService {
+    process: Process,
+    /// Its public key, `n` and `e`.
+    pub key: Value,
+}
+
+/// One of its people, as `dumpdata` writes them.
+pub struct OldPerson {
+    /// Their number.
+    pub pk: u32,
+    /// Their user name.
+    pub username: &'static str,
+    /// What their password is stored as.
+    pub stored: String,
+}
+
+/// What it gave to a client.
+#[derive(Clone)]
+pub struct OldTokens {
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+impl OldService {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let command = environment::python("issuer.py");
+        let mut process = Process::start("old-service", command, Talk::Json);
+        let said = process.said(LIMIT);
+        Self { process, key: json!({"n": said["n"], "e": said["e"]}) }
+    }
+
+    /// A password as it stores it, by one of Django's hashers.
+    ///
+    /// # Panics
+    /// Where there is no such hasher.
+    pub fn hash(&mut self, password: &str, hasher: &str) -> String {
+        let said = self.process.ask(&json!({"hash": password, "by": hasher}), LIMIT);
+        said["hash"].as_str().expect("a hash").to_owned()
+    }
+
+    /// Signs somebody in: the tokens of user `pk` of the tenant that `realm` names.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn sign_in(&mut self, pk: u32, realm: &str) -> OldTokens {
+        let said = self.process.ask(&json!({"sign": pk, "claims": {"realm": realm}}), LIMIT);
+        let token = |name: &str| said[name].as_str().expect(name).to_owned();
+        OldTokens { access: token("access"), refresh: token("refresh") }
+    }
+}
+
+impl Tenant<'_> {
+    /// Brings people of an old service here, known to the edge.
+    pub async fn import(&self, people: &[OldPerson]) {
+        let object = |person: &OldPerson| {
+            json!({"model": "auth.user", "pk": person.pk, "fields": {
+                "username": person.username, "password": person.stored, "email": "", "first_name": "",
+                "last_name": "", "is_active": true, "is_staff": false, "is_superuser": false, "groups": [],
+                "user_permissions": [], "last_login": null, "date_joined": "2024-02-29T12:00:00Z"}})
+        };
+        let dump = Value::from_iter(people.iter().map(object));
+        let arguments = ["import", "django", "--tenant", self.slug.as_str(), "--dump", "-"];
+        let _ = self.stack().command(&arguments, &dump.to_string());
+        self.settle().await;
+    }
+
+    /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. Person 1 has to be
+    /// somebody here.
+    pub async fn accept_tokens_of(&self, old: &mut OldService) {
+        let until = self.stack().edge_now_secs().await + 86_400;
+        let marker = json!({"claim": "realm", "value": self.slug});
+        let legacy = json!({"key": old.key, "until": until, "marker": marker});
+        self.stack().database.set_legacy(self.id, &legacy).await;
+        self.change(&json!({"name": "Came from elsewhere"})).await;
+        self.settle().await;
+        // What has reached the edge's database is known to every isolate a moment later.
+        let OldTokens { access, .. } = old.sign_in(1, &self.slug);
+        let good = async || self.http.post_as(&access, "/api/token/validate/").await.status == 200;
+        wait::until("the old key to be known", PROPAGATION, async || good().await.then_some(())).await;
+    }
+}
