@@ -2,6 +2,7 @@
 //! control that is away costs nobody of ours their sign-in.
 
 use serde_json::json;
+use tokio::time::{Duration, timeout};
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::clients::{OldPerson, OldService};
 use wardgate_tests::http::Reply;
@@ -47,6 +48,13 @@ async fn who_came_from_django_signs_in_and_nobody_can_tell_who_did() {
     let _ = try_sign_in(&acme, "bob", TYPED).await.expect(200);
     // The hash was replaced, and the edge knows it.
     acme.settle().await;
+
+    // A control that thinks for too long is one that is away. Only then: people of ours do not wait.
+    let held = stack.database.hold_people(acme.id).await;
+    let given_up = timeout(Duration::from_secs(20), try_sign_in(&acme, "carol", "carol's password")).await;
+    assert_eq!(given_up.expect("an answer in time").expect(503).text_at("code"), "unavailable");
+    let _ = ada.sign_in().await;
+    held.release().await;
 
     stack.kill_control().await;
     let _ = ada.sign_in().await;
