@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::control::Control;
 use crate::edges::{drain, pusher, status, sweep};
 use crate::failure::{Failure, chain};
-use crate::tenants::provision;
+use crate::tenants::{legacy, provision};
 use crate::users::foreign;
 use crate::{db, http, keys};
 
@@ -106,6 +106,7 @@ fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
     );
     every("lag", 5, None, job(control, |it| async move { status::measure(&it).await }));
     every("foreign passwords", 60, None, job(control, |it| async move { foreign::sweep(&it).await }));
+    every("legacy tokens", 60, None, job(control, |it| async move { legacy::sweep(&it).await }));
 }
 
 type Job = Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;

@@ -60,6 +60,7 @@ create table identifiers (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
+create index identifiers_legacy_tokens on identifiers (tenant_id) where kind = 'legacy_token';
 create index identifiers_by_user on identifiers (tenant_id, user_id);
 
 create table user_roles (

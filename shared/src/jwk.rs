@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pkcs1::der::asn1::{BitStringRef, Null, UintRef};
 use pkcs1::der::pem::LineEnding;
-use pkcs1::der::{Encode as _, EncodePem as _};
+use pkcs1::der::{Decode as _, DecodePem as _, Encode as _, EncodePem as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoOwned};
 
 use crate::Invalid;
 use crate::ids::KeyId;
@@ -67,6 +67,21 @@ impl PublicKey {
     /// As [`PublicKey::parse`].
     pub fn from_bytes(n: &[u8], e: &[u8]) -> Result<Self, Invalid> {
         Self::parse(&URL_SAFE_NO_PAD.encode(n), &URL_SAFE_NO_PAD.encode(e))
+    }
+
+    /// Takes SubjectPublicKeyInfo in PEM, as `openssl pkey -pubout` writes it.
+    ///
+    /// # Errors
+    /// Anything else, and as [`PublicKey::parse`].
+    pub fn from_pem(pem: &str) -> Result<Self, Invalid> {
+        let invalid = Invalid("RSA public key in PEM");
+        let spki = SubjectPublicKeyInfoOwned::from_pem(pem.trim()).map_err(|_| invalid)?;
+        if spki.algorithm.oid != pkcs1::ALGORITHM_OID {
+            return Err(invalid);
+        }
+        let der = spki.subject_public_key.as_bytes().ok_or(invalid)?;
+        let key = pkcs1::RsaPublicKey::<UintRef<'_>>::from_der(der).map_err(|_| invalid)?;
+        Self::from_bytes(key.modulus.as_bytes(), key.public_exponent.as_bytes())
     }
 
     /// `n` in base64url.
@@ -165,6 +180,19 @@ mod tests {
         assert_eq!(key.bits(), 2048);
         // Made by `openssl pkey -pubin` from the same key.
         assert_eq!(key.to_pem().unwrap(), include_str!("../vectors/rfc7638_public.pem"));
+        assert_eq!(PublicKey::from_pem(include_str!("../vectors/rfc7638_public.pem")), Ok(key));
+    }
+
+    #[test]
+    fn what_is_no_public_key_in_pem_is_refused() {
+        let pem = include_str!("../vectors/rfc7638_public.pem");
+        for other in [
+            "",
+            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+            &pem.replace("PUBLIC", "PRIVATE"),
+        ] {
+            assert!(PublicKey::from_pem(other).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub const ORIGINS: usize = 100;
 pub const PREFLIGHT_SECS: u64 = 600;
 /// How often silent renewal moves a session's idle deadline at most, in seconds.
 pub const RENEWAL_SECS: u64 = 3600;
+/// Longest time for which an old service's tokens may be accepted, in seconds.
+pub const LEGACY_SECS: i64 = 30 * 86_400;
 /// Checks of one person's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
 pub const FOREIGN_TRIES: i32 = 20;
 /// The window of [`FOREIGN_TRIES`], from its first check, in seconds.

@@ -29,6 +29,10 @@ actions! {
     TenantResumed = "tenant.resumed",
     /// People came from another service: how many, and what became of the others.
     TenantImported = "tenant.imported",
+    /// Refresh tokens of an old service that are still out were put on the tenant's list.
+    LegacyTokensListed = "legacy.tokens_listed",
+    /// The date came from which an old service's tokens are not accepted.
+    LegacyEnded = "legacy.ended",
     /// A tenant is gone for good.
     TenantDeleted = "tenant.deleted",
     /// A person was made.

@@ -119,14 +119,25 @@ enum TotpPeople {
     Active,
 }
 
+/// How tokens write `user_id`.
 #[derive(Clone, Copy, ValueEnum)]
-enum UserId {
+pub(super) enum UserId {
     /// The person's id here.
     Uuid,
     /// The old id as a number.
     Integer,
     /// The old id as a text.
     String,
+}
+
+impl UserId {
+    pub fn form(self) -> UserIdForm {
+        match self {
+            Self::Uuid => UserIdForm::Uuid,
+            Self::Integer => UserIdForm::Integer,
+            Self::String => UserIdForm::String,
+        }
+    }
 }
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
@@ -145,11 +156,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         let options = Options {
             tenant,
             mapping: mapping.clone(),
-            user_id: args.user_id.map(|form| match form {
-                UserId::Uuid => UserIdForm::Uuid,
-                UserId::Integer => UserIdForm::Integer,
-                UserId::String => UserIdForm::String,
-            }),
+            user_id: args.user_id.map(UserId::form),
             check: args.check,
         };
         let report = import::run(control, source, &options).await?;

@@ -7,6 +7,7 @@ mod bootstrap;
 mod edges;
 mod import;
 mod keys;
+mod legacy;
 mod outcome;
 mod secrets;
 mod sessions;

@@ -5,12 +5,13 @@ use serde_json::Value;
 use shared::ids::{HostName, Slug};
 use shared::settings::Settings;
 
+use super::import::UserId;
 use super::outcome::CliError;
 use super::show::Show;
-use super::{made_tenant, tenant_named};
+use super::{legacy, made_tenant, tenant_named};
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::tenants::{self, Edit, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};
+use crate::tenants::{self, Edit, EditOld, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -31,6 +32,11 @@ pub(super) enum Command {
   wardgate tenant edit acme --set access_ttl_secs=600
   wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example")]
     Edit(EditArgs),
+    /// Tokens of the service that a tenant came from.
+    Legacy {
+        #[command(subcommand)]
+        command: legacy::Command,
+    },
     /// Stop a tenant: the edge serves its keys, nothing else.
     Suspend {
         /// Slug or id.
@@ -94,6 +100,13 @@ pub(super) struct EditArgs {
     /// A setting as `name=value`; may be repeated.
     #[arg(long = "set")]
     settings: Vec<String>,
+    /// How tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
+    #[arg(long, value_enum)]
+    user_id: Option<UserId>,
+    /// From when passwords that another service hashed are not checked any more, so that the rest need a
+    /// reset; empty: they are until none is left.
+    #[arg(long, value_name = "TIME")]
+    foreign_until: Option<String>,
 }
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
@@ -106,6 +119,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             Ok(())
         }
         Command::Edit(args) => edit(control, show, args).await,
+        Command::Legacy { command } => legacy::run(control, show, command).await,
         Command::Suspend { tenant } => set_status(control, show, &tenant, true).await,
         Command::Resume { tenant } => set_status(control, show, &tenant, false).await,
         Command::Delete { tenant, yes: true } => delete(control, show, &tenant).await,
@@ -170,6 +184,15 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
         issuer: args.issuer.map(filled),
         audience: args.audience.map(filled),
         settings: Some(settings(tenant.settings.clone(), &args.settings)?),
+        old: EditOld {
+            user_id: args.user_id.map(UserId::form),
+            foreign_until: match args.foreign_until.as_deref() {
+                None => None,
+                Some("") => Some(None),
+                Some(text) => Some(Some(legacy::moment(text)?)),
+            },
+            legacy: None,
+        },
     };
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;

@@ -33,6 +33,8 @@ pub struct Authenticated {
     pub tenant: Tenant,
     /// The person as an actor.
     pub actor: Actor,
+    /// Whether they came with a token of the service that the tenant came from, which holds no permission.
+    legacy: bool,
 }
 
 /// A person who holds the permission `P`.
@@ -105,13 +107,13 @@ async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Or
 async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
     let token = bearer::presented(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
     let (mut tx, tenant, origin) = begin(control, parts).await?;
-    let user = bearer::person(control, &mut tx, &tenant, &token).await?;
+    let bearer::Presented { user, legacy } = bearer::person(control, &mut tx, &tenant, &token).await?;
     let actor = Actor {
         who: Who::Person { id: user.id, rank: user.rank },
         request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         client: origin.client,
     };
-    Ok(Authenticated { tx, user, tenant, actor })
+    Ok(Authenticated { tx, user, tenant, actor, legacy })
 }
 
 impl Authenticated {
@@ -121,7 +123,8 @@ impl Authenticated {
         let granted = |role: &String| {
             ROLES.iter().any(|known| known.name == role && known.permissions.contains(&permission))
         };
-        (self.tenant.is_platform || !permission.is_platform()) && self.user.roles.iter().any(granted)
+        let exists = self.tenant.is_platform || !permission.is_platform();
+        exists && !self.legacy && self.user.roles.iter().any(granted)
     }
 
     /// Writes the refusal into the audit log and words it.

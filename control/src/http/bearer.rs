@@ -3,7 +3,9 @@
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use shared::claims::{AccessClaims, Expected};
+use shared::ids::UserId;
 use shared::jws::Jws;
+use shared::legacy::{LegacyKind, LegacyToken};
 use shared::person::PersonStatus;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::RefreshKey;
@@ -13,7 +15,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::keys::rsa;
 use crate::keys::store::{RootKind, roots, verifying};
-use crate::tenants::Tenant;
+use crate::tenants::{Tenant, legacy};
 use crate::users::{self, User, UserError};
 
 /// The token of `Authorization: Bearer`, if there is one. Another scheme is no credential of ours.
@@ -32,8 +34,16 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
+/// Whose token it is.
+pub struct Presented {
+    /// The person, by their current row.
+    pub user: User,
+    /// Whether the token is one of the service that the tenant came from: good for oneself alone.
+    pub legacy: bool,
+}
+
 /// The person of a token, by their current row:
-/// 1. signature, tenant, times, kind;
+/// 1. signature, tenant, times, kind; without a key id, under the legacy key alone;
 /// 2. deleted, not active, password changed, any other raised epoch.
 ///
 /// Families that ended are the edge's to know, and it has looked.
@@ -45,8 +55,16 @@ pub async fn person(
     tx: &mut TenantTx,
     tenant: &Tenant,
     unverified_token: &str,
-) -> Result<User, Refused> {
+) -> Result<Presented, Refused> {
     let now_secs = control.clock.now().timestamp();
+    if let Some(token) = legacy(tenant, unverified_token, now_secs)? {
+        let epoch = 0;
+        let user = match legacy::person_of(control, tx, &token.user.to_string()).await? {
+            Some(id) => standing(tx, id, epoch).await?,
+            None => return Err(TokenFault::UserNotFound.into()),
+        };
+        return Ok(Presented { user, legacy: true });
+    }
     let payload = match signed_payload(tx, unverified_token).await? {
         Some(payload) => payload,
         None => return Err(of_another_kind(control, tx, unverified_token, now_secs).await?.into()),
@@ -54,7 +72,12 @@ pub async fn person(
     let issuer = tenant.issuer(&control.settings.http.shared_origin);
     let expected = Expected { tenant: tenant.id, issuer: &issuer, audience: tenant.audience.as_deref() };
     let claims = AccessClaims::check(&payload, expected, now_secs)?;
-    let user = match users::find(tx, claims.sub).await {
+    Ok(Presented { user: standing(tx, claims.sub, claims.epoch).await?, legacy: false })
+}
+
+/// The person, if what a token of this epoch says of them is still so.
+async fn standing(tx: &mut TenantTx, id: UserId, epoch: i64) -> Result<User, Refused> {
+    let user = match users::find(tx, id).await {
         Ok(user) => user,
         Err(UserError::NotFound) => return Err(TokenFault::UserNotFound.into()),
         Err(other) => return Err(other.into()),
@@ -62,13 +85,32 @@ pub async fn person(
     if user.status != PersonStatus::Active {
         return Err(TokenFault::UserInactive.into());
     }
-    if claims.epoch < user.password_epoch {
+    if epoch < user.password_epoch {
         return Err(TokenFault::PasswordChanged.into());
     }
-    if claims.epoch < user.access_epoch {
+    if epoch < user.access_epoch {
         return Err(TokenFault::Blacklisted.into());
     }
     Ok(user)
+}
+
+/// A token without a key id is tried under the tenant's legacy key alone, and that key on these alone. It
+/// counts with epoch 0, what the import gave. `None`: it has a key id or another header.
+fn legacy(tenant: &Tenant, unverified_token: &str, now_secs: i64) -> Result<Option<LegacyToken>, TokenFault> {
+    let Some(jws) = Jws::split(unverified_token).filter(Jws::is_legacy) else { return Ok(None) };
+    let legacy = tenant.old.legacy.as_ref().ok_or(TokenFault::Invalid)?;
+    let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
+    if !rsa::verifies(&legacy.key, jws.signed.as_bytes(), &signature) {
+        return Err(TokenFault::Invalid);
+    }
+    let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
+    let token = legacy.check(&payload, now_secs)?;
+    match token.kind {
+        LegacyKind::Access => Ok(Some(token)),
+        // The edge has looked at its list; here nothing depends on which refusal it is.
+        LegacyKind::Refresh if token.marked => Err(TokenFault::WrongType),
+        LegacyKind::Refresh => Err(TokenFault::Invalid),
+    }
 }
 
 /// The payload, if one of the tenant's keys signed it.

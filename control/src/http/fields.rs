@@ -49,6 +49,12 @@ impl Fields {
         self.object.contains_key(name)
     }
 
+    /// Whether a field is there and null.
+    #[must_use]
+    pub fn is_null(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(Value::is_null)
+    }
+
     /// Whether anybody has asked for a field of this name, there or not.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! What `manage.py dumpdata` wrote: a JSON array, or JSON lines (`--format jsonl`), read as a stream.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::ImportError;
 use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
+use crate::tenants::legacy::Outstanding;
 
 /// Where and what to read.
 #[derive(Clone)]
@@ -52,35 +54,39 @@ impl Dump {
         })
     }
 
-    /// Outstanding refresh tokens that are neither blacklisted nor expired, as in
-    /// [`super::postgres::outstanding_tokens`]. All of them are held: a token is needed only once.
+    /// Sends the refresh tokens that are neither blacklisted nor expired; blocks. They are held until the
+    /// end, because the blacklist comes last.
     ///
     /// # Errors
     /// [`ImportError::Source`].
     pub fn outstanding_tokens(
         &self,
         now: DateTime<Utc>,
-    ) -> Result<Vec<(String, String, DateTime<Utc>)>, ImportError> {
-        let (mut tokens, mut blacklisted) = (Vec::new(), std::collections::HashSet::new());
+        sender: &Sender<Outstanding>,
+    ) -> Result<(), ImportError> {
+        let (mut tokens, mut blacklisted) = (HashMap::new(), Vec::new());
         self.each(|object| {
             let field = |name: &str| object.fields.get(name).map(text).unwrap_or_default();
             match object.model.as_str() {
                 "token_blacklist.outstandingtoken" => {
-                    let end = time(object.fields.get("expires_at"))?;
-                    let (jti, user) = (field("jti"), field("user"));
-                    if let Some(end) = end.filter(|end| *end > now && !user.is_empty()) {
-                        tokens.push((text(&object.pk), (jti, user, end)));
+                    let living = time(object.fields.get("expires_at"))?.is_some_and(|end| end > now);
+                    let (jti, legacy_id) = (field("jti"), field("user"));
+                    if living && !legacy_id.is_empty() {
+                        tokens.insert(text(&object.pk), Outstanding { jti, legacy_id });
                     }
                 }
-                "token_blacklist.blacklistedtoken" => {
-                    blacklisted.insert(field("token"));
-                }
+                "token_blacklist.blacklistedtoken" => blacklisted.push(field("token")),
                 _ => {}
             }
             Ok(())
         })?;
-        let left = tokens.into_iter().filter(|(key, _)| !blacklisted.contains(key));
-        Ok(left.map(|(_, token)| token).collect())
+        for key in blacklisted {
+            tokens.remove(&key);
+        }
+        for token in tokens.into_values() {
+            let _ = sender.blocking_send(token);
+        }
+        Ok(())
     }
 
     fn each(&self, mut take: impl FnMut(Object) -> Result<(), ImportError>) -> Result<(), ImportError> {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::ImportError;
 use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
+use crate::tenants::legacy::Outstanding;
 
 /// Where and what to read.
 #[derive(Clone)]
@@ -198,29 +199,33 @@ impl Postgres {
     }
 }
 
-/// Outstanding refresh tokens of `rest_framework_simplejwt.token_blacklist` that are neither blacklisted
-/// nor expired: id, person, Unix seconds of the end.
+/// Sends the refresh tokens of `rest_framework_simplejwt.token_blacklist` that are neither blacklisted nor
+/// expired.
 ///
 /// # Errors
 /// [`ImportError::Source`].
 pub async fn outstanding_tokens(
-    source: &Postgres,
+    source: Postgres,
     now: DateTime<Utc>,
-) -> Result<Vec<(String, String, DateTime<Utc>)>, ImportError> {
+    tokens: Sender<Outstanding>,
+) -> Result<(), ImportError> {
     let mut connection = source.connect().await?;
-    let rows = sqlx::query(
-        "select o.jti::text, o.user_id::text, o.expires_at::timestamptz
+    let mut rows = sqlx::query(
+        "select o.jti::text, o.user_id::text
          from token_blacklist_outstandingtoken o
          left join token_blacklist_blacklistedtoken b on b.token_id = o.id
-         where b.id is null and o.user_id is not null and o.expires_at > $1
-         order by o.id",
+         where b.id is null and o.user_id is not null and o.expires_at::timestamptz > $1",
     )
     .bind(now)
-    .fetch_all(&mut connection)
-    .await
-    .map_err(said)?;
-    let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(said)
+    .fetch(&mut connection);
+    while let Some(row) = rows.try_next().await.map_err(said)? {
+        let token =
+            Outstanding { jti: row.try_get(0).map_err(said)?, legacy_id: row.try_get(1).map_err(said)? };
+        if tokens.send(token).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 async fn columns_of(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, ImportError> {

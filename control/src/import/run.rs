@@ -105,7 +105,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.read(source).await?;
     import.staging.find_collisions().await?;
     import.judge_all().await?;
-    import.report.user_id = form_word(import.user_id());
+    import.report.user_id = tenants::old::form_text(import.user_id()).to_owned();
     if !options.check && import.report.unmapped.is_empty() {
         import.prepare().await?;
         import.write_all().await?;
@@ -140,10 +140,6 @@ fn bar(total: Option<u64>, what: &'static str) -> ProgressBar {
     }
     bar.set_message(what);
     bar
-}
-
-fn form_word(form: UserIdForm) -> String {
-    serde_json::to_value(form).ok().and_then(|it| Some(it.as_str()?.to_owned())).unwrap_or_default()
 }
 
 impl Import<'_> {

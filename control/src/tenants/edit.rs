@@ -1,6 +1,9 @@
 //! Editing, suspending, resuming and deleting a tenant. Every change is a new document.
 
+use chrono::{DateTime, Utc};
+use shared::claims::UserIdForm;
 use shared::ids::HostName;
+use shared::legacy::Legacy;
 use shared::settings::Settings;
 use shared::tenant::Status;
 
@@ -26,6 +29,19 @@ pub struct Edit {
     pub audience: Option<Option<String>>,
     /// Its choices, all of them.
     pub settings: Option<Settings>,
+    /// What it still has of the service that it came from. The platform's to set.
+    pub old: EditOld,
+}
+
+/// See [`super::OldService`].
+#[derive(Default)]
+pub struct EditOld {
+    /// How `user_id` is written.
+    pub user_id: Option<UserIdForm>,
+    /// The tokens that are still accepted; `Some(None)`: none.
+    pub legacy: Option<Option<Legacy>>,
+    /// When passwords that it hashed are not checked any more.
+    pub foreign_until: Option<Option<DateTime<Utc>>>,
 }
 
 /// Edits the tenant `id`; `tx` is inside it.
@@ -70,10 +86,26 @@ pub async fn edit(
         set("settings", settings != tenant.settings);
         tenant.settings = settings;
     }
+    let EditOld { user_id, legacy, foreign_until } = edit.old;
+    if let Some(form) = user_id {
+        set("user_id", form != tenant.old.user_id);
+        tenant.old.user_id = form;
+    }
+    if let Some(until) = foreign_until {
+        set("foreign_until", until != tenant.old.foreign_until);
+        tenant.old.foreign_until = until;
+    }
+    if let Some(legacy) = legacy {
+        set("legacy", legacy != tenant.old.legacy);
+        tenant.old.legacy = legacy;
+    }
     if fields.is_empty() {
         return Ok(before);
     }
     check(control, &tenant)?;
+    if let Some(legacy) = tenant.old.legacy.as_ref().filter(|it| before.old.legacy.as_ref() != Some(*it)) {
+        super::legacy::check(control, tx, legacy).await?;
+    }
     tenant.updated_at = control.clock.now();
     if tenant.hosts != before.hosts {
         move_hosts(control, tx, &before, &tenant).await?;

@@ -1,13 +1,18 @@
 //! What is asked for of a tenant: how it is read, and how it is described.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use shared::claims::UserIdForm;
 use shared::ids::{HostName, Slug};
+use shared::legacy::Legacy;
 use shared::settings::Settings;
 use utoipa::ToSchema;
 
-use super::{Edit, Isolation, NewTenant};
+use super::legacy::legacy;
+use super::old::form_text;
+use super::{Edit, EditOld, Isolation, NewTenant};
 use crate::http::body::FromFields;
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, OfDay};
 use crate::users::Profile;
 
 /// A tenant to be made.
@@ -41,7 +46,8 @@ struct FirstAdminIn {
     password: String,
 }
 
-/// A change of a tenant. Hosts, issuer, audience and status are the platform's to set.
+/// A change of a tenant. Hosts, issuer, audience, status, `user_id`, `legacy` and
+/// `foreign_until` are the platform's to set.
 #[derive(ToSchema)]
 #[schema(as = TenantChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -56,6 +62,27 @@ pub struct TenantIn {
     status: Option<String>,
     /// What is absent stays.
     settings: Option<Settings>,
+    /// How tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
+    user_id: Option<String>,
+    /// Null for none.
+    legacy: Option<LegacyIn>,
+    /// From when passwords that another service hashed are not checked any more; null: while there are any.
+    foreign_until: Option<DateTime<Utc>>,
+}
+
+/// Which tokens of the service that a tenant came from are accepted, until when.
+#[derive(ToSchema)]
+#[schema(as = LegacyTokens)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+struct LegacyIn {
+    /// RSA in PEM; never a key that signs here.
+    public_key: String,
+    /// At most 30 days on.
+    until: DateTime<Utc>,
+    /// The claim that tells this tenant's tokens from its neighbours'.
+    claim: Option<String>,
+    /// Its value: a text, a whole number, or true or false.
+    value: Option<Value>,
 }
 
 /// A new tenant and its first administrator, as asked for.
@@ -149,9 +176,52 @@ fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
     Some((Profile { username: username?, email, ..Profile::default() }, password?))
 }
 
+/// What a tenant still has of the service that it came from.
+fn read_old(fields: &mut Fields) -> EditOld {
+    let forms = [UserIdForm::Uuid, UserIdForm::Integer, UserIdForm::String].map(|it| (form_text(it), it));
+    let user_id = fields.choice("user_id", &forms);
+    let foreign_until = match fields.clearable_text("foreign_until") {
+        Some(Some(_)) => fields.moment("foreign_until", OfDay::Begin).map(Some),
+        other => other.map(|_| None),
+    };
+    let legacy = match fields.has("legacy") {
+        true if fields.is_null("legacy") => Some(None),
+        true => read_legacy(fields).map(Some),
+        false => None,
+    };
+    EditOld { user_id, legacy, foreign_until }
+}
+
+/// Key, date and marker; what is wrong within is said of `legacy`.
+fn read_legacy(fields: &mut Fields) -> Option<Legacy> {
+    let mut object = fields.object("legacy")?;
+    let value = object.remove("value");
+    let mut inner = Fields::new(object);
+    let pem = inner.required_text("public_key");
+    let until = match inner.required_text("until") {
+        Some(_) => inner.moment("until", OfDay::Begin),
+        None => None,
+    };
+    let claim = inner.clearable_text("claim").flatten();
+    for (name, messages) in inner.faults() {
+        for message in messages {
+            fields.fault("legacy", format!("{name}: {message}"));
+        }
+    }
+    match legacy(&pem?, until?, claim, value) {
+        Ok(legacy) => Some(legacy),
+        Err(message) => {
+            fields.fault("legacy", message);
+            None
+        }
+    }
+}
+
 impl FromFields for Patch {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let of_platform = ["hosts", "issuer", "audience", "status"].iter().any(|name| fields.has(name));
+        let of_platform = ["hosts", "issuer", "audience", "status", "user_id", "legacy", "foreign_until"]
+            .iter()
+            .any(|name| fields.has(name));
         for fixed in ["slug", "isolation"] {
             if fields.has(fixed) {
                 fields.fault(fixed, "This field cannot be changed.");
@@ -164,6 +234,7 @@ impl FromFields for Patch {
             issuer: fields.clearable_text("issuer"),
             audience: fields.clearable_text("audience"),
             settings: None,
+            old: read_old(fields),
         };
         let settings = fields.object("settings");
         let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);

@@ -4,6 +4,7 @@ mod create;
 pub mod document;
 mod edit;
 mod input;
+pub mod legacy;
 mod model;
 pub mod old;
 mod out;
@@ -13,7 +14,7 @@ pub mod routes;
 mod store;
 
 pub use create::{NewTenant, create};
-pub use edit::{Edit, delete, edit, resume, suspend};
+pub use edit::{Edit, EditOld, delete, edit, resume, suspend};
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use old::OldService;
 pub use out::TenantOut;

@@ -31,6 +31,12 @@ impl OldService {
         let until = self.foreign_until.map(|until| u64::try_from(until.timestamp()).unwrap_or(0));
         self.foreign_left.then_some(Foreign { until })
     }
+
+    /// The form of `user_id` as it is stored.
+    #[must_use]
+    pub fn user_id_text(&self) -> &'static str {
+        form_text(self.user_id)
+    }
 }
 
 /// Locks whether foreign hashes are left, so that who brings one and who takes the last one away do not
@@ -94,17 +100,26 @@ pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
 /// The database's.
 pub async fn imported(tx: &mut TenantTx, user_id: UserIdForm, at: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let form = serde_json::to_value(user_id).map_err(|_| Failure::Unreadable("form of user ids"))?;
     sqlx::query!(
         "update platform.tenants
          set user_id_form = $2, imported_at = coalesce(imported_at, $3)
          where id = $1",
         tenant.uuid(),
-        form.as_str().unwrap_or("uuid"),
+        form_text(user_id),
         at,
     )
     .execute(&mut **tx)
     .await?;
     tx.changes().document(tenant, Haste::InTurn);
     Ok(())
+}
+
+/// As stored, asked for and answered.
+#[must_use]
+pub fn form_text(form: UserIdForm) -> &'static str {
+    match form {
+        UserIdForm::Uuid => "uuid",
+        UserIdForm::Integer => "integer",
+        UserIdForm::String => "string",
+    }
 }

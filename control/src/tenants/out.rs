@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::ids::{HostName, Slug, TenantId};
+use shared::ids::{HostName, KeyId, Slug, TenantId};
+use shared::legacy::Legacy;
 use shared::settings::Settings;
 use utoipa::ToSchema;
 
 use super::Tenant;
 use super::model::{Isolation, status_text};
+use super::old::form_text;
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,10 +34,49 @@ pub struct TenantOut {
     pub status: &'static str,
     isolation: Isolation,
     settings: Settings,
+    /// How its tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
+    user_id: &'static str,
+    #[schema(required)]
+    legacy: Option<LegacyOut>,
+    foreign: ForeignOut,
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
+}
+
+/// Tokens of the service that a tenant came from, while they are accepted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcceptedLegacyTokens)]
+struct LegacyOut {
+    /// The key, by its thumbprint.
+    #[schema(value_type = String)]
+    kid: KeyId,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    until: DateTime<Utc>,
+    #[schema(required)]
+    claim: Option<String>,
+    #[schema(required)]
+    value: Option<Value>,
+}
+
+/// Passwords as another service hashed them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ForeignPasswords)]
+struct ForeignOut {
+    /// Whether there are any.
+    left: bool,
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    #[schema(required)]
+    until: Option<DateTime<Utc>>,
+}
+
+impl From<Legacy> for LegacyOut {
+    fn from(legacy: Legacy) -> Self {
+        let until = i64::try_from(legacy.until).ok().and_then(|secs| DateTime::from_timestamp(secs, 0));
+        let (claim, value) = legacy.marker.map(|marker| (marker.claim, marker.value)).unzip();
+        Self { kid: legacy.key.key_id(), until: until.unwrap_or_default(), claim, value }
+    }
 }
 
 /// A tenant as the documentation shows one.
@@ -43,7 +84,8 @@ pub(super) fn example() -> Value {
     json!({
         "id": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a", "slug": "acme", "name": "Acme", "hosts": ["acme.example"],
         "issuer": "https://acme.example", "audience": null, "status": "active", "isolation": "schema",
-        "settings": Settings::default(), "created_at": "2026-01-02T03:04:05.678901Z",
+        "settings": Settings::default(), "user_id": "uuid", "legacy": null,
+        "foreign": {"left": false, "until": null}, "created_at": "2026-01-02T03:04:05.678901Z",
         "updated_at": "2026-01-02T03:04:05.678901Z",
     })
 }
@@ -62,6 +104,9 @@ impl TenantOut {
             status: status_text(tenant.status),
             isolation: tenant.isolation,
             settings: tenant.settings,
+            user_id: form_text(tenant.old.user_id),
+            foreign: ForeignOut { left: tenant.old.foreign_left, until: tenant.old.foreign_until },
+            legacy: tenant.old.legacy.map(LegacyOut::from),
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
         }

@@ -66,7 +66,7 @@ pub async fn create(
     platform: Platform<PlatformTenantsWrite>,
     Once { what: Creation { mut new, admin }, key }: Once<Creation>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant: own, user: by } = platform.by;
+    let Authenticated { mut tx, actor, tenant: own, user: by, .. } = platform.by;
     if let Some((profile, password)) = admin {
         let least = new.settings.min_password_length;
         let prepare = users::prepare_first_admin(&control, &profile, &password, least);

@@ -213,9 +213,12 @@ pub(super) async fn replace_hosts(
 /// Writes what an edit may change.
 pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
     let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
+    let legacy = tenant.old.legacy.as_ref().map(serde_json::to_value).transpose();
+    let legacy = legacy.map_err(|_| Failure::Unreadable("legacy key"))?;
     sqlx::query!(
         "update platform.tenants
          set name = $2, issuer = $3, audience = $4, settings = $5, updated_at = $6::timestamptz, status = $7::text,
+             user_id_form = $8, legacy = $9, foreign_until = $10,
              deleted_at = case when $7::text = 'deleted' then $6::timestamptz end
          where id = $1",
         tenant.id.uuid(),
@@ -225,6 +228,9 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         settings,
         tenant.updated_at,
         super::model::status_text(tenant.status),
+        tenant.old.user_id_text(),
+        legacy,
+        tenant.old.foreign_until,
     )
     .execute(connection)
     .await?;

@@ -68,7 +68,7 @@ pub async fn create(
     allowed: Allowed<UsersWrite>,
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, tenant, user: by } = allowed.by;
+    let Authenticated { tx, actor, tenant, user: by, .. } = allowed.by;
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
     let claim = match key {
         None => None,

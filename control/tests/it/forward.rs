@@ -1,5 +1,6 @@
 //! Only what the edge signed for this control, now, is served as forwarded.
 
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use shared::refusal::Refusal;
 use shared::signature::{Message, ServiceKey, Tag};
@@ -13,6 +14,7 @@ pub fn edge_key() -> ServiceKey {
 
 /// A forwarded request, with everything that a forger might change.
 struct Forward<'a> {
+    method: Method,
     key: ServiceKey,
     tag: Tag,
     authority: &'a str,
@@ -27,6 +29,7 @@ struct Forward<'a> {
 impl<'a> Forward<'a> {
     fn new(scene: &Scene, path: &'a str, bearer: &str) -> Self {
         Self {
+            method: Method::GET,
             key: edge_key(),
             tag: Tag::Forward,
             authority: "control.test",
@@ -48,7 +51,7 @@ impl<'a> Forward<'a> {
         let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
         let covered: Vec<_> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let message = Message {
-            method: "GET",
+            method: self.method.as_str(),
             authority: self.authority,
             path,
             query,
@@ -63,8 +66,16 @@ impl<'a> Forward<'a> {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
         }
         let url = format!("http://{}{}", scene.api, self.path);
-        Answer::of(reqwest::Client::new().get(url).headers(headers).send().await.unwrap()).await
+        Answer::of(
+            reqwest::Client::new().request(self.method.clone(), url).headers(headers).send().await.unwrap(),
+        )
+        .await
     }
+}
+
+/// A request with this token as the edge forwards it.
+pub async fn forwarded(scene: &Scene, method: Method, path: &str, bearer: &str) -> Answer {
+    Forward { method, ..Forward::new(scene, path, bearer) }.send(scene).await
 }
 
 #[tokio::test]

@@ -20,18 +20,18 @@ impl Scene {
     }
 
     /// `wardgate import django` into this tenant.
-    fn import(&self, arguments: &[&str]) -> Outcome {
+    pub fn import(&self, arguments: &[&str]) -> Outcome {
         let slug = self.tenant.slug.to_string();
         let all = ["import", "django", "--tenant", &slug];
         self.cli().run(&[&all, arguments].concat(), "")
     }
 
-    fn import_from(&self, old: &OldService, arguments: &[&str]) -> Outcome {
+    pub fn import_from(&self, old: &OldService, arguments: &[&str]) -> Outcome {
         self.import(&[&["--database-url", &old.url()], arguments].concat())
     }
 
     /// Everybody by their user name, as the API shows them, with the old service's id.
-    async fn everybody(&self) -> HashMap<String, Value> {
+    pub async fn everybody(&self) -> HashMap<String, Value> {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let rows: Vec<(Value,)> = sqlx::query_as(
             r#"select jsonb_build_object(

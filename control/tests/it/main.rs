@@ -12,6 +12,7 @@ mod import;
 mod isolation;
 mod keys;
 mod killed;
+mod legacy;
 mod lists;
 mod migrations;
 mod old_service;

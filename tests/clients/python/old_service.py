@@ -76,10 +76,12 @@ def load(people):
     from django.contrib.auth.models import Group, User
     from django.utils.dateparse import parse_datetime
     from django_otp.plugins.otp_totp.models import TOTPDevice
+    from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
     for person in people:
         groups = person.pop("groups", [])
         devices = person.pop("devices", [])
+        tokens = person.pop("tokens", [])
         hasher = person.pop("hasher", "default")
         password = person.pop("password", None)
         encoded = person.pop("encoded", None) or hashers.make_password(password, hasher=hasher)
@@ -91,6 +93,12 @@ def load(people):
         user.groups.set([Group.objects.get_or_create(name=name)[0] for name in groups])
         for confirmed in devices:
             TOTPDevice.objects.create(user=user, name="phone", confirmed=confirmed)
+        for token in tokens:
+            out = OutstandingToken.objects.create(
+                user=user, jti=token["jti"], token="x", expires_at=parse_datetime(token["expires_at"])
+            )
+            if token.get("blacklisted"):
+                BlacklistedToken.objects.create(token=out)
 
 
 def main(arguments):

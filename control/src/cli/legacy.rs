@@ -1,0 +1,172 @@
+//! `wardgate tenant legacy`: which tokens of the service that a tenant came from are accepted.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::Subcommand;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::import::SourceArgs;
+use super::made_tenant;
+use super::outcome::CliError;
+use super::show::Show;
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::http::time;
+use crate::import::ImportError;
+use crate::import::dump::Dump;
+use crate::import::found::Columns;
+use crate::import::postgres::{Postgres, outstanding_tokens};
+use crate::tenants::legacy::{self, Listed, Outstanding};
+use crate::tenants::{self, Edit, EditOld, TenantOut};
+
+const SET: &str = "\
+The old service signed for all of its tenants with one key. --claim and --value name what only this
+tenant's tokens say; without them its access tokens are refused, and of its refresh tokens only those
+are accepted that `tenant legacy tokens` has listed. A value is read as JSON where it is a number, true
+or false; a text that looks like one is written with quotes: --value '\"7\"'.
+
+Example:
+  wardgate tenant legacy set acme --public-key old.pem --until 2026-12-20 --claim tenant --value acme";
+
+const TOKENS: &str = "\
+Reads SimpleJWT's token_blacklist: outstanding tokens that are neither blacklisted nor expired. It can be
+repeated: what is on the list stays. The list goes when the date is over.
+
+Example:
+  wardgate tenant legacy tokens acme --database-url postgres://...
+  wardgate tenant legacy tokens acme --dump tokens.json     (manage.py dumpdata token_blacklist > tokens.json)";
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Accept tokens under the old service's public key until a date, at most 30 days on.
+    #[command(after_help = SET)]
+    Set {
+        /// Slug or id.
+        tenant: String,
+        /// A file with the public key, as `openssl pkey -pubout` writes it.
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+        /// The date, or the moment, from which nothing is accepted any more (UTC).
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// The claim that tells this tenant's tokens.
+        #[arg(long, requires = "value")]
+        claim: Option<String>,
+        /// Its value in this tenant's tokens.
+        #[arg(long, requires = "claim")]
+        value: Option<String>,
+    },
+    /// List the refresh tokens of the old service that are still out.
+    #[command(after_help = TOKENS)]
+    Tokens {
+        /// Slug or id.
+        tenant: String,
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Accept nothing of the old service any more.
+    #[command(after_help = "Example:\n  wardgate tenant legacy clear acme")]
+    Clear {
+        /// Slug or id.
+        tenant: String,
+    },
+}
+
+/// Tokens of one transaction.
+const CHUNK: usize = 1000;
+
+pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Set { tenant, public_key, until, claim, value } => {
+            let pem = std::fs::read_to_string(&public_key)
+                .map_err(|error| CliError::Refused(format!("{}: {error}", public_key.display())))?;
+            let value = value.map(|text| match serde_json::from_str::<Value>(&text) {
+                Ok(value) if !value.is_object() && !value.is_array() && !value.is_null() => value,
+                _ => text.into(),
+            });
+            let wanted = legacy::legacy(&pem, moment(&until)?, claim, value);
+            let wanted = wanted.map_err(|fault| CliError::Refused(fault.to_owned()))?;
+            let what = format!("accepts tokens of its old service until {until}");
+            edit(control, show, &tenant, Some(wanted), &what).await
+        }
+        Command::Clear { tenant } => {
+            edit(control, show, &tenant, None, "accepts no token of its old service any more").await
+        }
+        Command::Tokens { tenant, source } => tokens(control, show, &tenant, source).await,
+    }
+}
+
+async fn edit(
+    control: &Control,
+    show: Show,
+    tenant: &str,
+    legacy: Option<shared::legacy::Legacy>,
+    what: &str,
+) -> Result<(), CliError> {
+    let tenant = made_tenant(control, tenant).await?;
+    let wanted = Edit { old: EditOld { legacy: Some(legacy), ..EditOld::default() }, ..Edit::default() };
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;
+    tx.commit().await?;
+    let line = format!("{} {what}", tenant.slug);
+    show.one(&TenantOut::new(tenant, &control.settings.http.shared_origin), &line);
+    Ok(())
+}
+
+/// Reads the list as a stream and writes it in chunks.
+async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs) -> Result<(), CliError> {
+    let tenant = made_tenant(control, tenant).await?;
+    if tenant.old.legacy.is_none() {
+        return Err(CliError::Refused(
+            "no token of an old service is accepted: `tenant legacy set` first".into(),
+        ));
+    }
+    let now = control.clock.now();
+    let (sender, mut receiver) = mpsc::channel::<Outstanding>(CHUNK);
+    let reader = match source.dump {
+        Some(file) => {
+            let columns = Columns::default();
+            let dump = Dump { file, user_model: String::new(), columns, role_column: None };
+            tokio::task::spawn_blocking(move || dump.outstanding_tokens(now, &sender))
+        }
+        None => {
+            let source = Postgres {
+                url: Zeroizing::new(source.database_url.unwrap_or_default()),
+                schema: source.schema,
+                user_table: String::new(),
+                columns: Columns::default(),
+                role_column: None,
+            };
+            tokio::spawn(outstanding_tokens(source, now, sender))
+        }
+    };
+    let (mut listed, mut chunk) = (Listed::default(), Vec::with_capacity(CHUNK));
+    while receiver.recv_many(&mut chunk, CHUNK).await > 0 {
+        listed += legacy::list(control, tenant.id, &chunk).await?;
+        chunk.clear();
+    }
+    reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;
+    let line = format!(
+        "{}: {} tokens are on the list now, {} were; {} are of people who are not here",
+        tenant.slug, listed.new, listed.known, listed.of_nobody
+    );
+    let out = serde_json::json!({
+        "tenant": tenant.id, "new": listed.new, "known": listed.known, "of_nobody": listed.of_nobody,
+    });
+    show.one(&out, &line);
+    Ok(())
+}
+
+/// A moment in ISO 8601, or the first of a day, in UTC.
+pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, CliError> {
+    let day =
+        || NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let moment = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&Utc)).or_else(|_| day());
+    moment.map_err(|_| {
+        let example = time::text(DateTime::UNIX_EPOCH);
+        CliError::Refused(format!("`{text}` is neither a date like 2026-12-20 nor a time like {example}"))
+    })
+}

@@ -1,0 +1,243 @@
+//! Tokens of a service that a tenant came from: which are accepted, until when, and those refresh tokens
+//! of it that are still out.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use shared::ids::{TenantId, UserId};
+use shared::jwk::PublicKey;
+use shared::legacy::{Legacy, Marker};
+use shared::limits::LEGACY_SECS;
+use uuid::Uuid;
+
+use super::model::TenantError;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::edges::changes::Haste;
+use crate::failure::Failure;
+use crate::users::bring::Hashing;
+
+/// Tokens of one transaction, and rows that a sweep takes away at once.
+const CHUNK: i64 = 1000;
+
+/// What is asked for, from its parts. Without a claim there is no marker.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn legacy(
+    pem: &str,
+    until: DateTime<Utc>,
+    claim: Option<String>,
+    value: Option<Value>,
+) -> Result<Legacy, &'static str> {
+    let key = PublicKey::from_pem(pem);
+    let key = key
+        .map_err(|_| "public_key: Expected an RSA public key in PEM, of 2048 to 4096 bits with e = 65537.")?;
+    let marker = match (claim, value) {
+        (None, None) => None,
+        (Some(claim), Some(value)) => Some(Marker { claim, value }),
+        _ => return Err("claim and value belong together."),
+    };
+    if marker.as_ref().is_some_and(|marker| !marker.tells()) {
+        return Err(
+            "claim: Expected a claim that is this tenant's own, with a text, a whole number, or true or false.",
+        );
+    }
+    Ok(Legacy { key, until: u64::try_from(until.timestamp()).unwrap_or(0), marker })
+}
+
+/// What no type says: the date lies within 30 days, and the key is none of ours. One that signs for us
+/// would let a token of ours, its key id cut off, pass for one of the old service.
+pub(super) async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<(), TenantError> {
+    let now = control.clock.now();
+    let latest = now + TimeDelta::seconds(LEGACY_SECS);
+    let until = i64::try_from(legacy.until).ok().and_then(|secs| DateTime::from_timestamp(secs, 0));
+    if !until.is_some_and(|until| now < until && until <= latest) {
+        return Err(TenantError::field("legacy", "until: Expected a time within the next 30 days."));
+    }
+    if is_ours(control, tx, legacy).await? {
+        return Err(TenantError::field("legacy", "public_key: This key signs here."));
+    }
+    Ok(())
+}
+
+/// Whether any tenant has this key, in whatever state. Keys are under the row security of their tenants,
+/// so each is asked.
+async fn is_ours(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<bool, Failure> {
+    let (kid, own) = (legacy.key.key_id(), tx.tenant());
+    let tenants = sqlx::query_scalar!("select id from platform.tenants where status <> 'provisioning'")
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut ours = false;
+    for tenant in tenants {
+        tx.enter(&control.db, TenantId::from(tenant)).await?;
+        let known = sqlx::query_scalar!(
+            r#"select exists (select from platform.signing_keys where tenant_id = $1 and kid = $2) as "known!""#,
+            tenant,
+            kid.as_str(),
+        )
+        .fetch_one(&mut **tx)
+        .await?;
+        ours |= known;
+    }
+    tx.enter(&control.db, own).await?;
+    Ok(ours)
+}
+
+/// A refresh token of the old service that is still out.
+pub struct Outstanding {
+    /// Its id.
+    pub jti: String,
+    /// Whose it is, there.
+    pub legacy_id: String,
+}
+
+/// What became of a list of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed {
+    /// On the tenant's list now, and were not before.
+    pub new: u64,
+    /// Were on it.
+    pub known: u64,
+    /// Of people who are not here.
+    pub of_nobody: u64,
+}
+
+impl std::ops::AddAssign for Listed {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.known += other.known;
+        self.of_nobody += other.of_nobody;
+    }
+}
+
+/// Puts tokens on the tenant's list, in a transaction.
+///
+/// # Errors
+/// The database's.
+pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -> Result<Listed, Failure> {
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let hashing = Hashing::of(control, &mut tx).await?;
+    let hashes: Vec<String> = tokens.iter().map(|token| hashing.legacy_token(&token.jti)).collect();
+    let owners: Vec<String> = tokens.iter().map(|token| token.legacy_id.clone()).collect();
+    let of_somebody = sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+        from unnest($2::text[]) as t (legacy_id)
+        join users u on u.tenant_id = $1 and u.legacy_id = t.legacy_id"#,
+        tenant.uuid(),
+        &owners,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let inserted = sqlx::query_scalar!(
+        "insert into identifiers (tenant_id, hash, user_id, kind)
+         select $1, t.hash, u.id, 'legacy_token'
+         from unnest($2::text[], $3::text[]) as t (hash, legacy_id)
+         join users u on u.tenant_id = $1 and u.legacy_id = t.legacy_id
+         order by t.hash
+         on conflict do nothing
+         returning hash",
+        tenant.uuid(),
+        &hashes,
+        &owners,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for hash in &inserted {
+        tx.changes().identifier(tenant, hash);
+    }
+    let (actor, now) = (Actor::operator(), control.clock.now());
+    let details = serde_json::json!({ "new": inserted.len() });
+    audit::record(&mut tx, &actor, now, Action::LegacyTokensListed, Some(tenant.to_string()), details)
+        .await?;
+    tx.commit().await?;
+    let (all, new) = (u64::try_from(tokens.len()).unwrap_or(0), u64::try_from(inserted.len()).unwrap_or(0));
+    let of_somebody = u64::try_from(of_somebody).unwrap_or(0);
+    Ok(Listed { new, known: of_somebody.saturating_sub(new), of_nobody: all.saturating_sub(of_somebody) })
+}
+
+/// The person whom a legacy token speaks of.
+///
+/// # Errors
+/// The database's.
+pub async fn person_of(
+    control: &Control,
+    tx: &mut TenantTx,
+    legacy_id: &str,
+) -> Result<Option<UserId>, Failure> {
+    let hashing = Hashing::of(control, tx).await?;
+    let tenant = tx.tenant();
+    let user: Option<Uuid> = sqlx::query_scalar!(
+        "select user_id from identifiers where tenant_id = $1 and hash = $2 and kind = 'legacy_user'",
+        tenant.uuid(),
+        hashing.legacy_user(legacy_id),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(user.map(UserId::from))
+}
+
+/// Ends what is past its date, and takes the lists away of which nothing is accepted any more.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(control: &Control) -> Result<(), Failure> {
+    let now = control.clock.now();
+    let imported = sqlx::query!("select id, legacy from platform.tenants where imported_at is not null")
+        .fetch_all(control.db.relay())
+        .await?;
+    for row in imported {
+        let legacy: Option<Legacy> = row.legacy.and_then(|legacy| serde_json::from_value(legacy).ok());
+        let over =
+            legacy.as_ref().is_none_or(|it| i64::try_from(it.until).is_ok_and(|it| it <= now.timestamp()));
+        if over {
+            let mut tx = control.db.tenant_tx(row.id.into()).await?;
+            if legacy.is_some() {
+                end(&mut tx, now).await?;
+            }
+            forget_list(&mut tx).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The statement looks at the date again: somebody may have set another one meanwhile.
+async fn end(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let ended = sqlx::query!(
+        "update platform.tenants set legacy = null where id = $1 and (legacy ->> 'until')::bigint <= $2",
+        tenant.uuid(),
+        now.timestamp(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    if ended.rows_affected() == 1 {
+        tx.changes().document(tenant, Haste::InTurn);
+        let target = Some(tenant.to_string());
+        let details = serde_json::json!({});
+        audit::record(tx, &Actor::control(), now, Action::LegacyEnded, target, details).await?;
+    }
+    Ok(())
+}
+
+async fn forget_list(tx: &mut TenantTx) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    let gone = sqlx::query_scalar!(
+        "delete from identifiers i
+         where i.tenant_id = $1
+             and i.hash in (
+                 select l.hash from identifiers l where l.tenant_id = $1 and l.kind = 'legacy_token' limit $2
+             )
+             and not exists (select from platform.tenants t where t.id = $1 and t.legacy is not null)
+         returning i.hash",
+        tenant.uuid(),
+        CHUNK,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for hash in &gone {
+        tx.changes().identifier_gone(tenant, hash);
+    }
+    Ok(())
+}
