@@ -24,6 +24,7 @@ async fn who_came_from_django_signs_in_and_nobody_can_tell_who_did() {
         pk,
         username,
         stored: old.hash(password, "pbkdf2_sha256"),
+        is_staff: false,
     });
     acme.import(&people).await;
     let ada = acme.user("ada").await;

@@ -21,7 +21,7 @@ fn unusable() -> String {
 /// A tenant that came from `old`, with ada (1) and bob (2).
 async fn came<'s>(stack: &'s Stack, old: &mut OldService, more: Value) -> Tenant<'s> {
     let tenant = Tenant::create_with(stack, more).await;
-    let person = |pk, username| OldPerson { pk, username, stored: unusable() };
+    let person = |pk, username| OldPerson { pk, username, stored: unusable(), is_staff: pk == 1 };
     tenant.import(&[person(1, "ada"), person(2, "bob")]).await;
     tenant.accept_tokens_of(old).await;
     tenant
@@ -83,6 +83,39 @@ async fn user_1_of_one_tenant_is_never_user_1_of_another() {
     let at_acme = sub(try_refresh(&acme, &ours.refresh).await.expect(200));
     let at_beta = sub(try_refresh(&beta, &theirs.refresh).await.expect(200));
     assert_ne!(at_acme, at_beta);
+}
+
+#[tokio::test]
+async fn without_a_marker_only_what_is_on_the_list_is_exchanged() {
+    let mut old = OldService::start();
+    let acme = Tenant::create(Stack::shared().await).await;
+    let person = |pk, username| OldPerson { pk, username, stored: unusable(), is_staff: pk == 1 };
+    acme.import(&[person(1, "ada"), person(2, "bob")]).await;
+    let (listed, other) = (old.sign_in(1, "any"), old.sign_in(1, "any"));
+    acme.accept_listed(&old, 1, &[&listed.refresh]).await;
+    let garbage = doors(&acme, "garbage").await;
+    for token in [&other.refresh, &other.access, &listed.access] {
+        assert_eq!(doors(&acme, token).await, garbage);
+    }
+    let session = Session::of(&acme.http, &try_refresh(&acme, &listed.refresh).await.expect(200));
+    assert_eq!(session.claims()["user_id"], 1);
+}
+
+#[tokio::test]
+async fn an_old_access_token_is_good_for_oneself_and_for_no_permission() {
+    let mut old = OldService::start();
+    let acme = came(Stack::shared().await, &mut old, json!({})).await;
+    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let get = async |path: &str, token: &str| {
+        Reply::to(acme.http.request(reqwest::Method::GET, path).bearer_auth(token)).await
+    };
+    let me = get("/api/user/me/", &access).await.expect(200);
+    assert_eq!(me.text_at("username"), "ada");
+    let _ = get("/api/user/users/", &access).await.expect(403);
+    // It is the token that may not: by a session of ours, the same person may.
+    let session = Session::of(&acme.http, &try_refresh(&acme, &refresh).await.expect(200));
+    assert_eq!(session.claims()["roles"], json!(["staff"]));
+    let _ = get("/api/user/users/", &session.access).await.expect(200);
 }
 
 #[tokio::test]

@@ -63,18 +63,6 @@ impl Database {
         let _ = connection.close().await;
         row.is_some_and(|row| row.get("caught_up"))
     }
-
-    /// Writes what a tenant accepts of its old service, which the edge learns with the next change.
-    ///
-    /// # Panics
-    /// Where the database does not answer.
-    pub async fn set_legacy(&self, tenant: TenantId, legacy: &serde_json::Value) {
-        let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the stack's database");
-        let set = "update platform.tenants set legacy = $2::text::jsonb where id = $1::text::uuid";
-        let set = sqlx::query(set).bind(tenant.to_string()).bind(legacy.to_string());
-        set.execute(&mut connection).await.expect("the tenant's row");
-        let _ = connection.close().await;
-    }
 }
 
 /// A lock on the people of a tenant's cell: whoever asks control about one of them waits.

@@ -1,7 +1,7 @@
 """The service that a tenant came from, as far as clients hold something of it: Django's password hashes and
 SimpleJWT's tokens, all signed with one key.
 
-Says {"public_key": PEM, "n", "e": in base64url}; then reads one JSON object a line and answers each with one:
+Says {"public_key": PEM}; then reads one JSON object a line and answers each with one:
 {"hash": password, "by": hasher} with {"hash"}, {"sign": user id, "claims": {...}} with {"access", "refresh"}.
 Ends with its standard input.
 """
@@ -12,7 +12,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import django
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
@@ -48,9 +47,7 @@ django.setup()
 from django.contrib.auth.hashers import make_password  # noqa: E402, settings come first
 from rest_framework_simplejwt.tokens import RefreshToken  # noqa: E402
 
-numbers = key.public_key().public_numbers()
-n, e = jwt.utils.to_base64url_uint(numbers.n).decode(), jwt.utils.to_base64url_uint(numbers.e).decode()
-print(json.dumps({"public_key": public, "n": n, "e": e}), flush=True)
+print(json.dumps({"public_key": public}), flush=True)
 
 for line in sys.stdin:
     ask = json.loads(line)

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::actors::Tenant;
 use crate::process::{Process, Talk};
-use crate::{environment, wait};
+use crate::verifier::open;
+use crate::{clock, environment, wait};
 
 /// How long Python may take to start, or Django over one of its dearer hashes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -17,8 +19,8 @@ const PROPAGATION: Duration = Duration::from_secs(30);
 /// The running service.
 pub struct OldService {
     process: Process,
-    /// Its public key, `n` and `e`.
-    pub key: Value,
+    /// Its public key in PEM.
+    pub public_key: String,
 }
 
 /// One of its people, as `dumpdata` writes them.
@@ -29,6 +31,8 @@ pub struct OldPerson {
     pub username: &'static str,
     /// What their password is stored as.
     pub stored: String,
+    /// Whether they are staff there, and so here.
+    pub is_staff: bool,
 }
 
 /// What it gave to a client.
@@ -49,8 +53,8 @@ impl OldService {
     pub fn start() -> Self {
         let command = environment::python("issuer.py");
         let mut process = Process::start("old-service", command, Talk::Json);
-        let said = process.said(LIMIT);
-        Self { process, key: json!({"n": said["n"], "e": said["e"]}) }
+        let public_key = process.said(LIMIT)["public_key"].as_str().expect("a key").to_owned();
+        Self { process, public_key }
     }
 
     /// A password as it stores it, by one of Django's hashers.
@@ -79,7 +83,7 @@ impl Tenant<'_> {
         let object = |person: &OldPerson| {
             json!({"model": "auth.user", "pk": person.pk, "fields": {
                 "username": person.username, "password": person.stored, "email": "", "first_name": "",
-                "last_name": "", "is_active": true, "is_staff": false, "is_superuser": false, "groups": [],
+                "last_name": "", "is_active": true, "is_staff": person.is_staff, "is_superuser": false, "groups": [],
                 "user_permissions": [], "last_login": null, "date_joined": "2024-02-29T12:00:00Z"}})
         };
         let dump = Value::from_iter(people.iter().map(object));
@@ -91,15 +95,41 @@ impl Tenant<'_> {
     /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. Person 1 has to be
     /// somebody here.
     pub async fn accept_tokens_of(&self, old: &mut OldService) {
-        let until = self.stack().edge_now_secs().await + 86_400;
-        let marker = json!({"claim": "realm", "value": self.slug});
-        let legacy = json!({"key": old.key, "until": until, "marker": marker});
-        self.stack().database.set_legacy(self.id, &legacy).await;
-        self.change(&json!({"name": "Came from elsewhere"})).await;
-        self.settle().await;
+        self.accept(json!({"public_key": old.public_key, "claim": "realm", "value": self.slug})).await;
         // What has reached the edge's database is known to every isolate a moment later.
         let OldTokens { access, .. } = old.sign_in(1, &self.slug);
         let good = async || self.http.post_as(&access, "/api/token/validate/").await.status == 200;
         wait::until("the old key to be known", PROPAGATION, async || good().await.then_some(())).await;
     }
+
+    /// Accepts an old service's refresh tokens for a day: these, which are of the person `pk`.
+    pub async fn accept_listed(&self, old: &OldService, pk: u32, refresh: &[&str]) {
+        self.accept(json!({"public_key": old.public_key})).await;
+        let object = |(at, token): (usize, &&str)| {
+            json!({"model": "token_blacklist.outstandingtoken", "pk": at, "fields": {"user": pk, "token": token,
+                "jti": open(token).claims["jti"], "expires_at": "2099-12-31T00:00:00Z"}})
+        };
+        let dump = Value::from_iter(refresh.iter().enumerate().map(object));
+        let arguments = ["tenant", "legacy", "tokens", self.slug.as_str(), "--dump", "-"];
+        let _ = self.stack().command(&arguments, &dump.to_string());
+        self.settle().await;
+        let good = async |token: &str| {
+            self.http.post("/api/token/verify/", &json!({"token": token})).await.status == 200
+        };
+        for token in refresh {
+            wait::until("the list to be known", PROPAGATION, async || good(token).await.then_some(())).await;
+        }
+    }
+
+    async fn accept(&self, mut legacy: Value) {
+        legacy["until"] = tomorrow().to_rfc3339().into();
+        self.change(&json!({"legacy": legacy})).await;
+        self.settle().await;
+    }
+}
+
+fn tomorrow() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+        + TimeDelta::seconds(i64::try_from(clock::now_secs()).expect("a time"))
+        + TimeDelta::days(1)
 }
