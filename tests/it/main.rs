@@ -12,6 +12,7 @@ mod cookies;
 mod cross_site;
 mod development;
 mod drain;
+mod edits;
 mod foreign;
 mod forwarding;
 mod inside;
