@@ -61,6 +61,12 @@ impl Fields {
         self.asked.iter().any(|asked| asked == name)
     }
 
+    /// The names that were asked for.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> std::collections::BTreeSet<String> {
+        self.asked.iter().cloned().collect()
+    }
+
     fn get(&mut self, name: &str) -> Option<&Value> {
         self.asked.push(name.to_owned());
         self.object.get(name)

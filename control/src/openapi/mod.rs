@@ -85,6 +85,12 @@ mod tests {
     use shared::routes::ROUTES;
 
     use super::*;
+    use crate::http::body::FromFields;
+    use crate::http::fields::Fields;
+    use crate::setup::routes::Setup;
+    use crate::tenants::input::{Creation, Patch};
+    use crate::users::input::{Replacement, Typed};
+    use crate::users::{Change, NewUser};
 
     /// Method and path of everything in the document, paths as the table has them.
     fn described() -> BTreeSet<(String, String)> {
@@ -123,6 +129,45 @@ mod tests {
             assert!(schema["description"].as_str().unwrap().contains(&line), "{line}");
             assert!(!code.meaning().is_empty());
         }
+    }
+
+    /// What a type reads of a body or a query that has all of `names`.
+    fn read_by<T: FromFields>(names: &BTreeSet<String>) -> BTreeSet<String> {
+        let object = names.iter().map(|name| (name.clone(), Value::from("x"))).collect();
+        let mut fields = Fields::new(object);
+        let _ = T::read(&mut fields);
+        fields.asked()
+    }
+
+    #[test]
+    fn what_is_described_of_a_body_is_what_is_read() {
+        let schemas = &document()["components"]["schemas"];
+        let held = |schema: &str, read: fn(&BTreeSet<String>) -> BTreeSet<String>| {
+            let properties = schemas[schema]["properties"].as_object().expect(schema);
+            let names: BTreeSet<String> = properties.keys().cloned().collect();
+            assert_eq!(read(&names), names, "{schema}");
+        };
+        held("NewUser", read_by::<Typed<NewUser>>);
+        held("NewUser", read_by::<Replacement>);
+        held("UserChange", read_by::<Typed<Change>>);
+        held("NewTenant", read_by::<Creation>);
+        held("TenantChange", read_by::<Patch>);
+        held("Setup", read_by::<Setup>);
+    }
+
+    #[test]
+    fn what_is_described_of_a_list_is_what_it_can_be_asked_for() {
+        let held = |path: &str, read: fn(&BTreeSet<String>) -> BTreeSet<String>| {
+            let parameters = document()["paths"][path]["get"]["parameters"].as_array().expect(path);
+            let names: BTreeSet<_> =
+                parameters.iter().map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
+            let common = ["page", "page_size", "ordering", "cursor"].map(ToOwned::to_owned);
+            assert!(common.iter().all(|name| names.contains(name)), "{path}");
+            let filters = names.into_iter().filter(|name| !common.contains(name)).collect();
+            assert_eq!(read(&filters), filters, "{path}");
+        };
+        held("/api/user/users/", read_by::<users::Filters>);
+        held("/api/audit/", read_by::<audit::routes::Filters>);
     }
 
     /// Every `$ref` of the document.

@@ -3,7 +3,7 @@
 mod create;
 pub mod document;
 mod edit;
-mod input;
+pub(crate) mod input;
 pub mod legacy;
 mod model;
 pub mod old;

@@ -77,9 +77,20 @@ impl FromFields for Filters {
             email_verified: fields.boolean("email_verified"),
             created_after: fields.moment("created_after", OfDay::Begin),
             created_before: fields.moment("created_before", OfDay::End),
-            search: words(&fields.text("search").unwrap_or_default()),
+            search: search(fields),
         })
     }
+}
+
+/// Each word costs a pass over every name.
+const WORDS: usize = 16;
+
+fn search(fields: &mut Fields) -> Vec<String> {
+    let words = words(&fields.text("search").unwrap_or_default());
+    if words.len() > WORDS {
+        fields.fault("search", format!("Enter no more than {WORDS} words."));
+    }
+    words
 }
 
 /// Divided at blanks and commas, as the old service did.

@@ -11,7 +11,7 @@ mod fields;
 pub mod filters;
 pub mod foreign;
 pub mod identifiers;
-mod input;
+pub(crate) mod input;
 mod model;
 mod out;
 mod ranks;

@@ -95,6 +95,9 @@ async fn what_cannot_be_asked_for_is_said_at_once() {
         let missing = ada.get(&format!("{USERS}?{query}")).await.expect(404);
         assert_eq!(missing.body, json!({"detail": "Invalid page."}), "{query}");
     }
+    let words = vec!["a"; 17].join("+");
+    let refused = ada.get(&format!("{USERS}?search={words}")).await.expect(400);
+    assert_eq!(refused.body, json!({"search": ["Enter no more than 16 words."]}));
     // Who may not read people is not told what could be asked for.
     let client = scene.person("client", "client").await;
     client.get(&format!("{USERS}?shoe_size=43")).await.expect(403);
