@@ -1,6 +1,6 @@
 //! What can be asked of the list of people, and how that becomes SQL.
 //!
-//! A search reads every name of the tenant, all else is found by index: docs/decisions/0007.
+//! A search reads every name of the tenant, all else is found by index: docs/decisions/0008.
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
