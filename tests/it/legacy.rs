@@ -123,13 +123,27 @@ async fn sixteen_exchanges_at_once_make_one_session() {
     let stack = Stack::shared().await;
     let mut old = OldService::start();
     let acme = came(stack, &mut old, json!({})).await;
+    let mut sids = Vec::new();
     for round in 1..=20 {
         let refresh = old.sign_in(1, &acme.slug).refresh;
         let replies = join_all((0..16).map(|_| try_refresh(&acme, &refresh))).await;
         let successors: HashSet<_> =
             replies.into_iter().map(|reply| reply.expect(200).text_at("refresh")).collect();
         assert_eq!(successors.len(), 1, "round {round}: everybody gets the same bytes");
+        sids.extend(successors.iter().map(|token| open(token).claims["sid"].clone()));
     }
+    let exchanged = async || {
+        let entries = acme.admin.audit().await;
+        let exchanged = entries.iter().filter(|entry| entry["action"] == "edge.legacy_exchanged");
+        exchanged.map(|entry| entry["details"]["sid"].clone()).collect::<Vec<_>>()
+    };
+    let (told, _) = until("every exchange to be in the audit log", Duration::from_secs(20), async || {
+        let told = exchanged().await;
+        (told.len() >= sids.len()).then_some(told)
+    })
+    .await;
+    assert_eq!(told.len(), sids.len(), "each once");
+    assert!(sids.iter().all(|sid| told.contains(sid)));
 }
 
 #[tokio::test]
