@@ -252,7 +252,8 @@ fn refresh() {}
             "exp": 1_767_225_900,
         })),
         (status = 401, description = "Not good", body = NotValid, example = json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"})),
-    )
+    ),
+    security((), ("bearer" = []), ("cookie" = []))
 )]
 fn validate() {}
 

@@ -2,7 +2,8 @@
 //!
 //! A cursor names the row at which a page ended, by the value that the list is ordered by and by its
 //! id. Rows that come and go meanwhile therefore neither repeat nor hide others. It is bound to the
-//! tenant and to everything else that was asked for.
+//! tenant and to everything else that was asked for. It is signed and not sealed: it holds nothing that
+//! the page did not show.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;

@@ -1,18 +1,8 @@
 //! What can be asked of a list: filters, one ordering, and a place in it, by page or by cursor.
 //!
-//! A list is described once, by the type of its filters; the handler gets an [`Asked`] of it:
-//!
-//! ```ignore
-//! pub struct Filters { action: Option<String> }
-//! impl FromFields for Filters {
-//!     fn read(fields: &mut Fields) -> Option<Self> { Some(Self { action: fields.text("action") }) }
-//! }
-//! impl List for Filters {
-//!     type Key = Key;
-//!     const ORDERINGS: &'static [(&'static str, Key)] = &[("at", Key::At)];
-//!     const DEFAULT: Order<Key> = Order { by: Key::At, descending: true };
-//! }
-//! ```
+//! A list is described once, by the type of its filters, which implements [`List`]; the handler gets an
+//! [`Asked`] of it, finds the [`Part`] and answers by its [`Span`]. `crate::audit::routes` is the shortest
+//! list that grows, `crate::users::filters` one with everything; whatever needs no filter is [`Unfiltered`].
 //!
 //! What the type does not read is no filter of the list, and a 400: a filter that is silently passed
 //! over shows more than was asked for. How rows are ordered in SQL is the slice's: [`Rows`] says which.

@@ -48,7 +48,7 @@ fn security_schemes() -> Value {
         },
         "csrf": {
             "type": "apiKey", "in": "header", "name": "X-CSRFToken",
-            "description": "Beside the cookie, on every method but GET, from a listed `Origin`: the value of the cookie `csrftoken`.",
+            "description": "Beside the cookie, on unsafe methods, from a listed `Origin`: the value of the cookie `csrftoken`.",
         },
     })
 }
