@@ -5,7 +5,7 @@
 //!    one another. Nothing is held in memory.
 //! 3. Page by page each is judged ([`judge`]): new, changed there since, changed here since, or why not
 //!    to come. `--check` ends here.
-//! 4. Page by page they are written ([`run`]), each page in one transaction, like everything else:
+//! 4. Page by page they are written ([`run()`]), each page in one transaction, like everything else:
 //!    revisions, audit entries and the flag of foreign passwords included. A run that was killed is
 //!    repeated; who has come is found unchanged.
 

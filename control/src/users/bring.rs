@@ -1,7 +1,7 @@
 //! People who come from another service, many at once: their rows, names, roles and old passwords.
 //!
 //! Who is new is written here by one statement a table. Who came before and has changed there since is
-//! changed as any person is ([`super::change`]), with a new old password if there is one.
+//! changed as any person is ([`super::change()`]), with a new old password if there is one.
 
 use std::collections::HashMap;
 
