@@ -98,8 +98,12 @@ async fn by_refresh<P: Platform>(
     let state = read::<P, StateRow>(&rows, at + 4)?;
     let known = match StateRow::compare(state.first(), known) {
         State::Current => known.clone(),
-        // Perhaps the document that vouched for a legacy token does not any more: it is tried again.
-        State::Newer if token.legacy.is_some() => return Err(Refusal::unavailable()),
+        // Perhaps the document that vouched for a legacy token does not any more: the next request tries
+        // it under this one.
+        State::Newer if token.legacy.is_some() => {
+            renew(app, known.tenant.id).await?;
+            return Err(Refusal::unavailable());
+        }
         State::Newer => renew(app, known.tenant.id).await?,
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),

@@ -78,3 +78,19 @@ fn cookies_of_what_cannot_be_exchanged_any_more_are_cleared() {
     bobs.jar.insert("refresh_token".into(), with("refresh", "user_id", json!(2)));
     assert_eq!(cleared(&bobs.get("/api/user/me/").expect(401)).len(), 3);
 }
+
+#[test]
+fn a_document_that_changes_in_the_moment_of_a_renewal_puts_it_off_once() {
+    let (world, acme) = acme();
+    let mut browser = old_browser(&acme);
+    world.advance(3001);
+    browser.get("/api/public-key/").expect(200);
+    acme.edit(|tenant| tenant.settings.access_ttl_secs = 60);
+    assert_eq!(browser.get("/api/user/me/").expect(503).text("code"), "unavailable");
+    assert_eq!((families(&world), browser.jar.len()), (0, 3));
+    browser.get("/api/user/me/").expect(200);
+    acme.edit(|tenant| tenant.legacy = None);
+    browser.jar.remove("access_token");
+    browser.get("/api/user/me/").expect(503);
+    browser.get("/api/user/me/").expect(401);
+}
