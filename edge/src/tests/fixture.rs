@@ -550,11 +550,13 @@ impl World {
         Answered::from(handled.response)
     }
 
-    /// Batches that a request awaits before its answer.
+    /// Round trips that a request awaits before its answer: batches, and questions to control.
     pub fn counted(&self, request: Request) -> (Answered, u32) {
-        let before = self.memory().batches.get();
+        let questions = || u32::try_from(self.memory().asked.borrow().len()).unwrap();
+        let trips = || self.memory().batches.get() + questions();
+        let before = trips();
         let handled = block_on(handle(&self.app, request));
-        (Answered::from(handled.response), self.memory().batches.get() - before)
+        (Answered::from(handled.response), trips() - before)
     }
 
     pub fn signed(&self, path: &str, tag: Tag, body: &impl Serialize) -> Answered {
