@@ -14,6 +14,7 @@ pub mod database;
 pub mod environment;
 pub mod http;
 pub mod process;
+pub mod ranks;
 pub mod secrets;
 pub mod seed;
 pub mod settings;

@@ -3,6 +3,7 @@
 //! Their programs and pins are in `tests/clients`; `./wardgate test` installs what they need.
 
 mod browser;
+mod django;
 mod judge;
 mod old_service;
 mod resource_server;
@@ -10,6 +11,7 @@ mod site;
 mod tokens;
 
 pub use browser::{Browser, Tab};
+pub use django::Django;
 pub use judge::{Judge, Key, Verdict};
 pub use old_service::{OldPerson, OldService, OldTokens};
 pub use resource_server::{ResourceServer, Trust};
