@@ -83,8 +83,10 @@ pub fn judge_now<P: Platform>(
     let verified = app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
+    // The feed does not say what became of a person's legacy tokens, only that something became of them.
+    let told = access.legacy.is_some() && app.knowledge.borrow().told_of(access.tenant, access.sub);
     let now = now_secs(now_ms);
-    if !current || (access.known_until <= now && now < access.exp) {
+    if !current || told || (access.known_until <= now && now < access.exp) {
         return None;
     }
     judge(app, access, now_ms).map(|judged| judged.map(|()| access.clone()))

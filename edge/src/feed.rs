@@ -283,6 +283,13 @@ impl Knowledge {
         self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
     }
 
+    /// Whether the feed has told of this person: of what counts against a legacy token of theirs, only their
+    /// row knows.
+    #[must_use]
+    pub fn told_of(&self, tenant: TenantId, user: UserId) -> bool {
+        self.met.get(&tenant).is_some_and(|met| met.people.contains_key(&user))
+    }
+
     /// A session that this isolate itself has ended, ahead of the feed.
     pub fn end(&mut self, tenant: TenantId, sid: SessionId) {
         if let Some(met) = self.met.get_mut(&tenant) {

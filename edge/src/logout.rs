@@ -207,7 +207,7 @@ async fn end_everywhere<P: Platform>(
             user_text.as_str().into(),
             sid.to_string().into(),
         ]),
-        sql::END_LEGACY.bind([tenant_text.as_str().into(), user_text.as_str().into()]),
+        sql::END_LEGACY.bind([tenant_text.as_str().into(), user_text.as_str().into(), now.into()]),
     ]);
     let rows = app.platform.batch(known.tenant.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let mut knowledge = app.knowledge.borrow_mut();

@@ -368,10 +368,10 @@ statements! {
         where id = ?3
           and made_by = ?1";
 
-    /// A person signs out everywhere: no legacy token of theirs is good any more: (tenant, user).
+    /// A person signs out everywhere: no legacy token of theirs is good any more: (tenant, user, now).
     END_LEGACY = "
         update users
-        set legacy_over = 1
+        set legacy_over = 1, changed_at = ?3
         where tenant = ?1 and id = ?2 and legacy_over = 0";
 
     /// The living families of a person: (tenant, user, now).

@@ -108,9 +108,10 @@ when new.status <> 'active' or new.access_epoch > 0 begin
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 end;
-create trigger users_updated after update of status, access_epoch, session_epoch, password_epoch on users
-when (new.status, new.access_epoch, new.session_epoch, new.password_epoch)
-  is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch) begin
+create trigger users_updated
+after update of status, access_epoch, session_epoch, password_epoch, legacy_over on users
+when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.legacy_over)
+  is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) begin
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 end;
