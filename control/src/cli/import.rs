@@ -31,7 +31,7 @@ tokens write `user_id` (SimpleJWT wrote numbers before 5.5 and texts since: see 
 Examples:
   wardgate import django --tenant acme --database-url postgres://... --check
   wardgate import django --tenant acme --database-url postgres://... --role editors=staff --role beta=
-  wardgate import django --tenant acme --dump people.json.  (manage.py dumpdata auth otp_totp > people.json)
+  wardgate import django --tenant acme --dump people.json   (manage.py dumpdata auth otp_totp > people.json)
   wardgate import django --database-url postgres://... --map-schema acme=acme --map-schema initech=initech
   wardgate import django --tenant acme --database-url postgres://... --user-table accounts_person \\
     --column username=login --column email=mail --role-column kind --role boss=root-admin --role guest=client
