@@ -53,8 +53,9 @@ pub(super) struct Django {
     tenant: Option<String>,
     #[command(flatten)]
     source: SourceArgs,
-    /// A schema of the database and the tenant that its people come to; may be repeated.
-    #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump", "tenant"])]
+    /// A schema of the database and the tenant that its people come to, in place of --tenant; may be repeated.
+    // No conflict with `tenant`: to clap one of the environment is as good as one that was typed.
+    #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump"])]
     map_schema: Vec<String>,
     /// The table of users.
     #[arg(long, default_value = "auth_user")]
@@ -106,8 +107,9 @@ pub(super) struct SourceArgs {
     /// Its schema.
     #[arg(long)]
     pub schema: Option<String>,
-    /// What dumpdata wrote, as JSON or JSON lines; `-` reads standard input.
-    #[arg(long, conflicts_with_all = ["database_url", "schema"])]
+    /// What dumpdata wrote, as JSON or JSON lines, in place of the database; `-` reads standard input.
+    // No conflict with `database_url`, for the same reason as that of `map_schema`.
+    #[arg(long, conflicts_with = "schema")]
     pub dump: Option<PathBuf>,
 }
 
@@ -144,11 +146,11 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
     let Command::Django(args) = command;
     let columns = columns(&args.columns)?;
     let targets: Vec<(Option<String>, String)> = match &args.tenant {
-        Some(tenant) => vec![(args.source.schema.clone(), tenant.clone())],
-        None => pairs(&args.map_schema)?.into_iter().map(|(schema, slug)| (Some(schema), slug)).collect(),
+        Some(tenant) if args.map_schema.is_empty() => vec![(args.source.schema.clone(), tenant.clone())],
+        _ => pairs(&args.map_schema)?.into_iter().map(|(schema, slug)| (Some(schema), slug)).collect(),
     };
     let mapping = mapping(&args)?;
-    let mut refused = 0;
+    let mut everybody = true;
     for (schema, tenant) in targets {
         let tenant = made_tenant(control, &tenant).await?;
         let slug = tenant.slug.to_string();
@@ -160,10 +162,10 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             check: args.check,
         };
         let report = import::run(control, source, &options).await?;
-        print(show, &slug, &report);
-        refused += report.refused.len() + report.unmapped.len();
+        show.one(&serde_json::json!({ "tenant": slug, "report": report }), &text(&slug, &report));
+        everybody &= report.refused.is_empty() && report.unmapped.is_empty();
     }
-    if refused == 0 { Ok(()) } else { Err(CliError::Refused(String::from("not everybody comes: see above"))) }
+    if everybody { Ok(()) } else { Err(CliError::Refused(String::from("not everybody comes: see above"))) }
 }
 
 fn source(args: &Django, schema: Option<String>, columns: &Columns) -> Source {
@@ -217,7 +219,8 @@ fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, CliError> {
     found.ok_or_else(|| CliError::Refused("--column, --role and --map-schema are NAME=VALUE".into()))
 }
 
-fn print(show: Show, slug: &str, report: &Report) {
+/// A report for people.
+fn text(slug: &str, report: &Report) -> String {
     let mut lines = Vec::new();
     for why in &report.refused {
         lines.push(format!("does not come: {}, {}: {}", why.id, why.column, why.reason));
@@ -241,7 +244,7 @@ fn print(show: Show, slug: &str, report: &Report) {
             if report.totp_people == "active" { ", by password alone" } else { ", which cannot sign in" },
         ));
     }
-    let would = if report.check { "would come" } else { "came" };
+    let would = if report.check || !report.unmapped.is_empty() { "would come" } else { "came" };
     lines.push(format!(
         "{slug}: {} read; {} {would} new, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",
         report.read,
@@ -249,8 +252,37 @@ fn print(show: Show, slug: &str, report: &Report) {
         report.changed,
         report.unchanged,
         report.kept,
-        report.refused.len(),
+        report.refused_people(),
         report.user_id,
     ));
-    show.one(&serde_json::json!({ "tenant": slug, "report": report }), &lines.join("\n"));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::Why;
+
+    fn last_line(report: &Report) -> String {
+        text("acme", report).lines().last().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn who_is_refused_for_two_reasons_is_one_person() {
+        let why = |column: &str| Why { id: "31".into(), column: column.into(), reason: "no".into() };
+        let refused = vec![why("username"), why("email")];
+        let report = Report { read: 3, new: 2, refused, user_id: "integer".into(), ..Report::default() };
+        let expected = "acme: 3 read; 2 came new, 0 changed, 0 unchanged, 0 kept as they are here, 1 refused; \
+                        user_id is integer";
+        assert_eq!(last_line(&report), expected);
+    }
+
+    #[test]
+    fn nobody_is_said_to_have_come_who_did_not() {
+        let unmapped = BTreeMap::from([("editors".to_owned(), 1)]);
+        for report in [Report { unmapped, ..Report::default() }, Report { check: true, ..Report::default() }]
+        {
+            assert!(last_line(&report).contains("0 would come new"), "{}", last_line(&report));
+        }
+    }
 }

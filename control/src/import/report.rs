@@ -1,6 +1,6 @@
 //! What an import found and did: numbers, and who does not come, by id and column, never by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub struct Report {
     pub unchanged: u64,
     /// Changed there and here since: kept as they are here.
     pub kept: u64,
-    /// Who does not come.
+    /// Who does not come: each reason, so that a person may be in it more than once.
     pub refused: Vec<Why>,
     /// People by the algorithm and parameters of their passwords.
     pub passwords: BTreeMap<String, u64>,
@@ -49,6 +49,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// How many do not come.
+    #[must_use]
+    pub fn refused_people(&self) -> usize {
+        self.refused.iter().map(|why| &why.id).collect::<HashSet<_>>().len()
+    }
+
     pub(super) fn count(map: &mut BTreeMap<String, u64>, name: impl Into<String>) {
         *map.entry(name.into()).or_default() += 1;
     }

@@ -448,7 +448,7 @@ impl Import<'_> {
             "changed": report.changed,
             "unchanged": report.unchanged,
             "kept": report.kept,
-            "refused": report.refused.len(),
+            "refused": report.refused_people(),
         });
         let mut tx = self.control.db.tenant_tx(tenant).await?;
         let (actor, now) = (Actor::operator(), self.control.clock.now());
