@@ -103,8 +103,8 @@ pub(super) struct EditArgs {
     /// How tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
     #[arg(long, value_enum)]
     user_id: Option<UserId>,
-    /// From when passwords that another service hashed are not checked any more, so that the rest need a
-    /// reset; empty: they are until none is left.
+    /// From when passwords that another service hashed are not checked any more but forgotten, so that the
+    /// rest need a reset; empty: they are until none is left.
     #[arg(long, value_name = "TIME")]
     foreign_until: Option<String>,
 }

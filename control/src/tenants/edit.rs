@@ -103,6 +103,11 @@ pub async fn edit(
         return Ok(before);
     }
     check(control, &tenant)?;
+    // What is left when that moment comes is forgotten for good: a slip must not bring it about.
+    let until = tenant.old.foreign_until.filter(|it| before.old.foreign_until != Some(*it));
+    if until.is_some_and(|until| until <= control.clock.now()) {
+        return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
+    }
     if let Some(legacy) = tenant.old.legacy.as_ref().filter(|it| before.old.legacy.as_ref() != Some(*it)) {
         super::legacy::check(control, tx, legacy).await?;
     }

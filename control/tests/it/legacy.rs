@@ -172,6 +172,11 @@ async fn only_the_platform_sets_it_over_the_api() {
     }
     let cleared = operator.patch(&path, json!({"legacy": null})).await.expect(200);
     assert_eq!(cleared.body["legacy"], json!(null));
+    // From that moment on what is left is forgotten, so that it is never one that has passed.
+    let past = operator.patch(&path, json!({"foreign_until": scene.in_days(-1)})).await.expect(400);
+    assert_eq!(past.body["foreign_until"][0], "Expected a time that is to come.");
+    let ahead = operator.patch(&path, json!({"foreign_until": scene.in_days(40)})).await.expect(200);
+    assert_ne!(ahead.body["foreign"]["until"], json!(null));
 }
 
 #[tokio::test]
