@@ -138,8 +138,9 @@ impl Dump {
 
     fn person(&self, pk: &Value, fields: &Map<String, Value>) -> Result<Found, ImportError> {
         for (ours, needed) in COLUMNS {
+            let asked = self.columns.0.iter().any(|(name, there)| name == ours && !there.is_empty());
             let there = self.columns.there(ours).unwrap_or(ours);
-            if needed && ours != "id" && !fields.contains_key(there) {
+            if (needed || asked) && ours != "id" && !fields.contains_key(there) {
                 let names: Vec<&str> = fields.keys().map(String::as_str).collect();
                 return Err(ImportError::Source(format!(
                     "`{}` has no field `{there}`: say --column {ours}=NAME, of {}",
@@ -150,7 +151,7 @@ impl Dump {
         }
         let field = |ours| self.columns.there(ours).and_then(|there| fields.get(there));
         let word = |ours| field(ours).map(text).unwrap_or_default();
-        let truth = |ours, otherwise| field(ours).and_then(Value::as_bool).unwrap_or(otherwise);
+        let truth = |ours, otherwise| field(ours).map_or(otherwise, is_true);
         // The key is in no field, unless another one than the key was asked for.
         let id = field("id").map(text).or_else(|| (!pk.is_null()).then(|| text(pk)));
         let groups = match (&self.role_column, fields.get("groups")) {
@@ -230,6 +231,12 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// Also of fields that are numbers or words, as in a database: what does not say so is not true. Of
+/// somebody who may not sign in, nothing else may be read.
+fn is_true(value: &Value) -> bool {
+    ["true", "t", "1", "yes", "y"].contains(&text(value).to_lowercase().as_str())
+}
+
 /// By key, or by name where the dump was made with natural keys.
 fn group(value: &Value) -> Group {
     match value {
@@ -268,4 +275,47 @@ fn device(pk: &Value, fields: &Map<String, Value>) -> Result<Device, ImportError
         drift: number("drift", 0),
         last_t: number("last_t", -1),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn person(columns: &[(&str, &str)], field: &str, value: Value) -> Result<Found, ImportError> {
+        let columns = columns.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned()));
+        let dump = Dump {
+            file: PathBuf::new(),
+            user_model: String::from("auth.user"),
+            columns: Columns(columns.collect()),
+            role_column: None,
+        };
+        let fields = json!({"username": "ada", "password": "!", field: value});
+        dump.person(&json!(1), fields.as_object().unwrap())
+    }
+
+    #[test]
+    fn nobody_becomes_active_by_the_way_in_which_their_field_is_written() {
+        for (value, active) in [
+            (json!(true), true),
+            (json!(1), true),
+            (json!("True"), true),
+            (json!(false), false),
+            (json!(null), false),
+            (json!(0), false),
+            (json!("0"), false),
+            (json!("false"), false),
+            (json!(""), false),
+        ] {
+            for (columns, field) in [(&[][..], "is_active"), (&[("is_active", "enabled")], "enabled")] {
+                let found = person(columns, field, value.clone()).ok().unwrap();
+                assert_eq!(found.is_active, active, "{field} {value}");
+            }
+        }
+        assert!(person(&[], "other", json!(1)).ok().unwrap().is_active, "a model without that field");
+        assert!(person(&[("is_active", "")], "is_active", json!(false)).ok().unwrap().is_active);
+        // A field that was named and is not there says nothing about anybody.
+        assert!(person(&[("is_active", "enabeld")], "enabled", json!(false)).is_err());
+    }
 }
