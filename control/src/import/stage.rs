@@ -148,14 +148,20 @@ impl Staging {
                 select username_hash as hash, 'username' as kind, id from staged_people where username_hash is not null
                 union all
                 select email_hash, 'email', id from staged_people where email_hash is not null;
-            create index on staged_names (hash);
+            create index on staged_names (hash, id);
             analyze staged_names;
             update staged_people p
             set collision = c.collision
             from (
                 select distinct on (a.id) a.id, array[a.kind, b.id, b.kind] as collision
                 from staged_names a
-                join staged_names b on b.hash = a.hash and b.id <> a.id
+                -- One each: of an address that thousands share, not all of them with all.
+                cross join lateral (
+                    select o.id, o.kind from staged_names o
+                    where o.hash = a.hash and o.id <> a.id
+                    order by o.id
+                    limit 1
+                ) b
                 order by a.id, a.kind desc, b.id
             ) c
             where p.id = c.id;
