@@ -9,6 +9,9 @@ use crate::control::Control;
 
 /// Added to both epochs of every person: more than anybody can have used since the backup.
 const EPOCH_LEAP: i64 = 1 << 20;
+/// Added to the next number for people, which may have been given to somebody since the backup: whoever
+/// keeps something under it must not find somebody else.
+const NUMBER_LEAP: i64 = 1 << 20;
 
 /// Raises the tenant's history above the edge's, ends all sessions and lets writing go on. The
 /// next push is a snapshot, because the edge's mark is of another history.
@@ -43,6 +46,10 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
     .execute(&mut *tx)
     .await
     .map_err(crate::failure::Failure::from)?;
+    sqlx::query!("update legacy_ids set next = next + $2 where tenant_id = $1", tenant.uuid(), NUMBER_LEAP)
+        .execute(&mut *tx)
+        .await
+        .map_err(crate::failure::Failure::from)?;
     let details = serde_json::json!({ "history": history });
     audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details).await?;
     tx.commit().await?;

@@ -195,6 +195,9 @@ async fn a_restored_control_halts_until_a_reseed() {
     let scene = Scene::new().await;
     let bob = scene.person("bob", "client").await;
     scene.push().await;
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    users::bring::count_on_from(&mut tx, 41).await.unwrap();
+    tx.commit().await.unwrap();
     // The edge has seen more than this database: it was restored from a backup.
     let ahead = Mark { history: 1, rev: 1_000 };
     scene.edge.state().marks.insert(scene.tenant.id, ahead);
@@ -215,6 +218,11 @@ async fn a_restored_control_halts_until_a_reseed() {
     let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
     assert!(row.session_epoch >= 1 << 20 && row.access_epoch >= 1 << 20);
     assert_eq!(scene.edge.mark(scene.tenant.id).history, 2);
+    // A number that somebody got since the backup is nobody else's now.
+    let late = scene.person("late", "client").await;
+    scene.push().await;
+    let number = scene.edge.user(scene.tenant.id, late.id).unwrap().legacy_id.unwrap();
+    assert!(number.parse::<i64>().unwrap() >= 1 << 20, "{number}");
     change(&scene, bob.id, Change { status: Some(PersonStatus::Active), ..Change::default() }).await;
     scene.push().await;
     assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, PersonStatus::Active);
