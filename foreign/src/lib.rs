@@ -12,7 +12,7 @@ mod work;
 
 pub use hash::Hash;
 pub use params::{Argon2Kind, Family, Params};
-pub use work::{Step, check, dearest, plan};
+pub use work::{FAMILIES, Step, check, dearest, plan};
 
 /// Not a hash that can be checked here: unusable, unsupported, malformed, or beyond a bound. Whoever has
 /// one has no password.

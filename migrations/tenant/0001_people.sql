@@ -93,6 +93,13 @@ create table legacy_ids (
     primary key (tenant_id)
 );
 
+-- Ids of the old service whose people were deleted here: a repeated import must not bring them back.
+create table departed (
+    tenant_id uuid not null,
+    legacy_id text not null,
+    primary key (tenant_id, legacy_id)
+);
+
 -- What an import read last of a person: keyed digests, so that a second one brings only what changed.
 create table imports (
     tenant_id       uuid not null,
@@ -182,4 +189,9 @@ create policy tenant_rows on imports
 alter table imported_totp enable row level security;
 alter table imported_totp force row level security;
 create policy tenant_rows on imported_totp
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table departed enable row level security;
+alter table departed force row level security;
+create policy tenant_rows on departed
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);

@@ -11,5 +11,6 @@ grant select, insert, delete on {cell}.user_roles to {app};
 grant select, insert on {cell}.audit_entries to {app};
 grant select, insert, update, delete on {cell}.foreign_tries to {app};
 grant select, insert, update on {cell}.legacy_ids to {app};
+grant select, insert on {cell}.departed to {app};
 grant select, insert, update on {cell}.imports to {app};
 grant select, insert, update, delete on {cell}.imported_totp to {app};

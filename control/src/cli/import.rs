@@ -19,7 +19,8 @@ use crate::import::{self, Mapping, Options, Report, Source};
 
 const EXAMPLES: &str = "\
 Nothing is written with --check; begin with that. An import can be repeated: who came is not touched
-again, unless they changed there since and nobody changed them here. One that was killed is repeated.
+again, unless they changed there since and nobody changed them here; who was deleted here does not come
+again. One that was killed is repeated.
 
 Old passwords come as they are and are checked by control until their owners have signed in once. Who
 has a second factor (django-otp) comes as `pending`, which cannot sign in: there are no second factors

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use foreign::{FAMILIES, Family, Params};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::claims::UserIdForm;
 use shared::ids::{TenantId, UserId};
@@ -33,6 +34,11 @@ const PAGE: i64 = 500;
 const QUEUE: usize = 1000;
 /// How often a page is begun again because a name was taken meanwhile.
 const TRIES: usize = 5;
+/// Sets of parameters that passwords may have: Django has written some twenty, one with each release.
+const FORMATS: usize = 64;
+/// Beyond, ids do not count as numbers: clients of JavaScript know those below 2^53 alone, and those made
+/// here go on above the greatest.
+const NUMBERS: std::ops::RangeInclusive<i64> = 0..=(1 << 53) - (1 << 32);
 
 /// Where people come from.
 pub enum Source {
@@ -105,6 +111,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.read(source).await?;
     import.staging.find_collisions().await?;
     import.judge_all().await?;
+    formats_fit(&import.report)?;
     import.report.user_id = tenants::old::form_text(import.user_id()).to_owned();
     if !options.check && import.report.unmapped.is_empty() {
         import.prepare().await?;
@@ -126,6 +133,20 @@ async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportE
         Some(role) => Err(ImportError::Refused(format!("the tenant has no role `{role}`"))),
         None => Ok(()),
     }
+}
+
+/// Whoever is refused costs a check of every kind of password that the tenant has.
+fn formats_fit(report: &Report) -> Result<(), ImportError> {
+    let formats = report.passwords.keys().filter_map(|format| Params::parse(format).ok());
+    let families: HashSet<Family> = formats.map(Params::family).collect();
+    if report.passwords.len() <= FORMATS && families.len() <= FAMILIES {
+        return Ok(());
+    }
+    Err(ImportError::Refused(format!(
+        "the passwords have {} sets of parameters of {} kinds: more than {FORMATS} or {FAMILIES} cannot be checked",
+        report.passwords.len(),
+        families.len(),
+    )))
 }
 
 /// A bar on the terminal; none where standard error is no terminal.
@@ -163,7 +184,8 @@ impl Import<'_> {
                     self.report.read += 1;
                     progress.inc(1);
                     let Some(staged) = self.staged(found) else { continue };
-                    let number = staged.id.parse::<i64>().ok().filter(|id| id.to_string() == staged.id);
+                    let number = staged.id.parse().ok().filter(|id: &i64| id.to_string() == staged.id);
+                    let number = number.filter(|id| NUMBERS.contains(id));
                     numbers &= number.is_some();
                     self.greatest = self.greatest.max(number);
                     waiting.push(staged);
@@ -251,6 +273,7 @@ impl Import<'_> {
     ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
         let ids: Vec<String> = people.iter().map(|person| person.id.clone()).collect();
         let known = bring::known(tx, &ids).await?;
+        let departed = bring::departed(tx, &ids).await?;
         let judged: Vec<Result<Judged, Vec<Why>>> = people
             .iter()
             .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
@@ -262,6 +285,10 @@ impl Import<'_> {
         let owners = bring::owners(tx, &names.collect::<Vec<_>>()).await?;
         let decide = |(person, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
             let judged = judged?;
+            if departed.contains(&person.id) {
+                let reason = String::from("was deleted here");
+                return Err(vec![Why { id: person.id.clone(), column: "id".into(), reason }]);
+            }
             decide(person, judged, known.get(&person.id), &owners)
         };
         Ok(people.iter().zip(judged).map(decide).collect())

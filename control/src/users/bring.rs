@@ -3,7 +3,7 @@
 //! Who is new is written here by one statement a table. Who came before and has changed there since is
 //! changed as any person is ([`super::change()`]), with a new old password if there is one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared::derive::{identifier_hash, legacy_user_hash, mac};
@@ -150,6 +150,22 @@ pub async fn known(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashMap<S
         (row.legacy_id, Known { id: row.id.into(), digests, changed_here: row.changed_here })
     });
     Ok(known.collect())
+}
+
+/// Which of these were here and were deleted.
+///
+/// # Errors
+/// The database's.
+pub async fn departed(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashSet<String>, Failure> {
+    let tenant = tx.tenant();
+    let departed = sqlx::query_scalar!(
+        "select legacy_id from departed where tenant_id = $1 and legacy_id = any ($2)",
+        tenant.uuid(),
+        legacy_ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(departed.into_iter().collect())
 }
 
 /// Whose these names are here.

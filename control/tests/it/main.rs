@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod cli;
 mod drain;
+mod dumps;
 mod edge;
 mod foreign;
 mod forward;
