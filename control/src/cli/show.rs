@@ -1,6 +1,9 @@
 //! Output: a table or lines for people, JSON for programs, always on standard output; errors on
 //! standard error.
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
+
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
@@ -25,12 +28,25 @@ pub(super) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line prints")]
+/// A line on standard output. Whoever reads it may have enough before its end, as `head` has.
+#[allow(clippy::print_stderr, reason = "the command line prints")]
+fn say(text: impl Display) {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            eprintln!("wardgate: standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the command line prints")]
 impl Show {
     /// A list.
     pub fn table<T: Serialize>(self, head: &[&str], rows: &[T], line: impl Fn(&T) -> Vec<String>) {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(rows).unwrap_or_default());
+            say(serde_json::to_string_pretty(rows).unwrap_or_default());
             return;
         }
         let mut table = Table::new();
@@ -38,15 +54,15 @@ impl Show {
         for row in rows {
             table.add_row(line(row));
         }
-        println!("{table}");
+        say(table);
     }
 
     /// One thing: all of it as JSON, or a line for people.
     pub fn one<T: Serialize>(self, thing: &T, line: &str) {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(thing).unwrap_or_default());
+            say(serde_json::to_string_pretty(thing).unwrap_or_default());
         } else {
-            println!("{line}");
+            say(line);
         }
     }
 

@@ -99,6 +99,21 @@ async fn from_nothing_to_a_person_who_can_sign_in() {
     assert_eq!(lag.as_array().unwrap().len(), 2, "nobody pushed yet");
 }
 
+#[test]
+fn whoever_reads_may_stop() {
+    // More than a pipe holds, so that writing it fails.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
+        .arg("openapi")
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(0), String::new()));
+}
+
 #[tokio::test]
 async fn each_outcome_has_its_exit_code() {
     let mut cli = Cli::migrated().await;
