@@ -66,7 +66,8 @@ pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Fai
     let person = person.unwrap_or_else(Person::nobody);
     let typed = Zeroizing::new(question.password.clone());
     let hash = person.foreign.as_ref().map(|foreign| foreign.hash.clone());
-    let foreign_matched = control.foreign.check(typed, hash, foreign::dearest(formats)).await?;
+    let foreign_matched =
+        control.foreign.check(question.tenant, typed, hash, foreign::dearest(formats)).await?;
     let verifier = match person.verifier {
         Some(verifier) => verifier,
         None => Verifier::dummy(random()?, random()?),
