@@ -72,7 +72,7 @@ impl Trail {
             LegacyKind::Access => legacy_session,
             LegacyKind::Refresh => legacy_family,
         };
-        let listed = (!token.marked).then(|| legacy_token_hash(key, tenant, &token.jti));
+        let listed = token.by_list.then(|| legacy_token_hash(key, tenant, &token.jti));
         Self {
             sid: name(tenant, shard, &token.jti),
             person: IdentifierRow::encode_hash(&legacy_user_hash(key, tenant, &token.user.to_string())),

@@ -24,6 +24,10 @@ pub struct Legacy {
     /// What tells this tenant's tokens from its neighbours'. Without one no access token is accepted,
     /// and a refresh token only if it is on the tenant's list of outstanding ones.
     pub marker: Option<Marker>,
+    /// Whether a refresh token must be on the list beside its marker, so that one which the old service
+    /// had blacklisted, at a sign-out or a rotation, does not come back.
+    #[serde(default)]
+    pub listed: bool,
 }
 
 /// A claim and its value.
@@ -57,8 +61,10 @@ pub struct LegacyToken {
     pub jti: String,
     /// Unix seconds.
     pub expires_at: i64,
-    /// Whether the tenant's marker was there. If not, only the list of outstanding tokens can tell.
+    /// Whether the tenant's marker was there.
     pub marked: bool,
+    /// Whether the list of outstanding tokens decides, too.
+    pub by_list: bool,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +116,7 @@ impl Legacy {
             jti: claims.jti.into_owned(),
             expires_at: claims.exp,
             marked,
+            by_list: kind == LegacyKind::Refresh && (self.listed || !marked),
         })
     }
 }
@@ -150,6 +157,7 @@ mod tests {
             key: PublicKey::parse(&URL_SAFE_NO_PAD.encode([0x81; 256]), "AQAB").unwrap(),
             until: 2000,
             marker: marker.map(|value| Marker { claim: "tenant".into(), value }),
+            listed: false,
         }
     }
 
@@ -179,8 +187,21 @@ mod tests {
     fn without_a_marker_only_a_refresh_token_is_left_to_the_list() {
         let unmarked = legacy(None);
         assert_eq!(check(&unmarked, &claims("access"), 1000), Err(TokenFault::Invalid));
-        assert!(!check(&unmarked, &claims("refresh"), 1000).unwrap().marked);
+        let token = check(&unmarked, &claims("refresh"), 1000).unwrap();
+        assert_eq!((token.marked, token.by_list), (false, true));
         assert_eq!(check(&unmarked, &claims("refresh"), 1500), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn a_list_may_be_asked_for_beside_the_marker() {
+        let mut acme = legacy(Some(json!("acme")));
+        assert!(!check(&acme, &claims("refresh"), 1000).unwrap().by_list);
+        acme.listed = true;
+        assert!(check(&acme, &claims("refresh"), 1000).unwrap().by_list);
+        assert!(!check(&acme, &claims("access"), 1000).unwrap().by_list);
+        let mut other = claims("refresh");
+        other["tenant"] = json!("other");
+        assert_eq!(check(&acme, &other, 1000), Err(TokenFault::Invalid));
     }
 
     #[test]

@@ -26,7 +26,8 @@ const SET: &str = "\
 The old service signed for all of its tenants with one key. --claim and --value name what only this
 tenant's tokens say; without them its access tokens are refused, and of its refresh tokens only those
 are accepted that `tenant legacy tokens` has listed. A value is read as JSON where it is a number, true
-or false; a text that looks like one is written with quotes: --value '\"7\"'.
+or false; a text that looks like one is written with quotes: --value '\"7\"'. With --listed a refresh token
+needs both, so that none which was blacklisted there, at a sign-out or a rotation, comes back.
 
 Example:
   wardgate tenant legacy set acme --public-key old.pem --until 2026-12-20 --claim tenant --value acme";
@@ -58,6 +59,9 @@ pub(super) enum Command {
         /// Its value in this tenant's tokens.
         #[arg(long, requires = "claim")]
         value: Option<String>,
+        /// Accept a refresh token only if it is listed, beside the claim.
+        #[arg(long)]
+        listed: bool,
     },
     /// List the refresh tokens of the old service that are still out.
     #[command(after_help = TOKENS)]
@@ -80,14 +84,14 @@ const CHUNK: usize = 1000;
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Set { tenant, public_key, until, claim, value } => {
+        Command::Set { tenant, public_key, until, claim, value, listed } => {
             let pem = std::fs::read_to_string(&public_key)
                 .map_err(|error| CliError::Refused(format!("{}: {error}", public_key.display())))?;
             let value = value.map(|text| match serde_json::from_str::<Value>(&text) {
                 Ok(value) if !value.is_object() && !value.is_array() && !value.is_null() => value,
                 _ => text.into(),
             });
-            let wanted = legacy::legacy(&pem, moment(&until)?, claim, value);
+            let wanted = legacy::legacy(&pem, moment(&until)?, claim, value, listed);
             let wanted = wanted.map_err(|fault| CliError::Refused(fault.to_owned()))?;
             let what = format!("accepts tokens of its old service until {until}");
             edit(control, show, &tenant, Some(wanted), &what).await

@@ -83,6 +83,8 @@ struct LegacyIn {
     claim: Option<String>,
     /// Its value: a text, a whole number, or true or false.
     value: Option<Value>,
+    /// Whether refresh tokens must be on the list of outstanding ones, too; default: only without a claim.
+    listed: Option<bool>,
 }
 
 /// A new tenant and its first administrator, as asked for.
@@ -203,12 +205,13 @@ fn read_legacy(fields: &mut Fields) -> Option<Legacy> {
         None => None,
     };
     let claim = inner.clearable_text("claim").flatten();
+    let listed = inner.boolean("listed").unwrap_or(false);
     for (name, messages) in inner.faults() {
         for message in messages {
             fields.fault("legacy", format!("{name}: {message}"));
         }
     }
-    match legacy(&pem?, until?, claim, value) {
+    match legacy(&pem?, until?, claim, value, listed) {
         Ok(legacy) => Some(legacy),
         Err(message) => {
             fields.fault("legacy", message);

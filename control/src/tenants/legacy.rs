@@ -20,7 +20,7 @@ use crate::users::bring::Hashing;
 /// Tokens of one transaction, and rows that a sweep takes away at once.
 const CHUNK: i64 = 1000;
 
-/// What is asked for, from its parts. Without a claim there is no marker.
+/// What is asked for, from its parts. Without a claim there is no marker, and the list decides in any case.
 ///
 /// # Errors
 /// What is wrong, in words.
@@ -29,6 +29,7 @@ pub fn legacy(
     until: DateTime<Utc>,
     claim: Option<String>,
     value: Option<Value>,
+    listed: bool,
 ) -> Result<Legacy, &'static str> {
     let key = PublicKey::from_pem(pem);
     let key = key
@@ -43,7 +44,7 @@ pub fn legacy(
             "claim: Expected a claim that is this tenant's own, with a text, a whole number, or true or false.",
         );
     }
-    Ok(Legacy { key, until: u64::try_from(until.timestamp()).unwrap_or(0), marker })
+    Ok(Legacy { key, until: u64::try_from(until.timestamp()).unwrap_or(0), marker, listed })
 }
 
 /// What no type says: the date lies within 30 days, and the key is none of ours. One that signs for us

@@ -58,6 +58,8 @@ struct LegacyOut {
     claim: Option<String>,
     #[schema(required)]
     value: Option<Value>,
+    /// Whether refresh tokens must be on the list of outstanding ones, too.
+    listed: bool,
 }
 
 /// Passwords as another service hashed them.
@@ -75,7 +77,13 @@ impl From<Legacy> for LegacyOut {
     fn from(legacy: Legacy) -> Self {
         let until = i64::try_from(legacy.until).ok().and_then(|secs| DateTime::from_timestamp(secs, 0));
         let (claim, value) = legacy.marker.map(|marker| (marker.claim, marker.value)).unzip();
-        Self { kid: legacy.key.key_id(), until: until.unwrap_or_default(), claim, value }
+        Self {
+            kid: legacy.key.key_id(),
+            until: until.unwrap_or_default(),
+            claim,
+            value,
+            listed: legacy.listed,
+        }
     }
 }
 

@@ -668,7 +668,7 @@ impl Actor {
     pub fn came_from(&self, marker: Option<Marker>, until: u64) {
         let key = rsa(OLD_KEY).1.clone();
         self.edit(|tenant| {
-            tenant.legacy = Some(Legacy { key, until, marker });
+            tenant.legacy = Some(Legacy { key, until, marker, listed: false });
             tenant.user_id = UserIdForm::Integer;
         });
     }

@@ -147,6 +147,18 @@ fn without_a_marker_only_the_list_tells() {
 }
 
 #[test]
+fn beside_a_marker_a_list_may_be_asked_for() {
+    let (world, acme) = acme();
+    acme.edit(|tenant| tenant.legacy.as_mut().unwrap().listed = true);
+    world.advance(4000);
+    acme.validate(&old_access()).expect(200);
+    assert_eq!(detail(acme.refresh(&old_refresh())), "Token is invalid");
+    assert_eq!(families(&world), 0);
+    acme.outstanding(JTI, acme.user_id("acme-ada"));
+    acme.refreshed(&old_refresh());
+}
+
+#[test]
 fn a_blacklisted_token_can_never_be_exchanged() {
     type End = fn(&Actor);
     let ends: [End; 3] = [
