@@ -109,6 +109,12 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
         refused: HashSet::new(),
     };
     import.read(source).await?;
+    if import.report.read == 0 {
+        // The first import settles how the tenant's tokens write `user_id`: nobody cannot say.
+        return Err(ImportError::Refused(
+            "the source has nobody: is the table or model of users another one?".into(),
+        ));
+    }
     import.staging.find_collisions().await?;
     import.judge_all().await?;
     formats_fit(&import.report)?;

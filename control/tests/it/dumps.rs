@@ -43,6 +43,17 @@ async fn who_was_deleted_here_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_source_without_people_settles_nothing() {
+    let scene = Scene::alone().await;
+    let other = json!({"model": "accounts.person", "pk": 1, "fields": {"username": "ada"}});
+    let refused = scene.import_dump(&[other]).expect(5);
+    assert!(refused.stderr.contains("the source has nobody"), "{}", refused.stderr);
+    scene.import_dump(&[person(&json!(1), "ada", &hash())]).expect(0);
+    let tenant = scene.cli().run(&["tenant", "show", scene.tenant.slug.as_str()], "").expect(0).json;
+    assert_eq!(tenant["user_id"], "integer");
+}
+
+#[tokio::test]
 async fn an_id_beyond_all_numbers_leaves_room_for_others() {
     let scene = Scene::alone().await;
     let greatest = [person(&json!(1), "ada", &hash()), person(&json!(i64::MAX), "bob", &hash())];
