@@ -17,8 +17,8 @@ pub fn now() -> String {
 pub fn print(dev: &DevJson, time: &str) {
     let DevJson { edge, control, postgres, tenant, admin, platform_admin, .. } = dev;
     let own_host = tenant.hosts.first().map_or(String::new(), |host| format!(", or the host {host}"));
-    println!("\nWardgate runs, after {time}. Ctrl-C stops it.\n");
-    println!("  edge        {}", edge.url);
+    println!("\nWardgate runs, after {time}. `./wardgate stop` ends it.\n");
+    println!("  edge        {}   every route, to read and to try: {}/docs", edge.url, edge.url);
     println!("  control     {}   metrics {}", control.url, control.metrics_url);
     println!("  PostgreSQL  {}", postgres.owner_url);
     println!("  state       {}   (dev.json, logs/)", dev.state_dir.display());
