@@ -23,13 +23,13 @@ pub enum Column {
     SigningKey,
     /// A root; row: kind and version.
     Root,
-    /// A password verifier; row: the person's id.
+    /// A password verifier; row: the user's id.
     Verifier,
-    /// A password's hash as another service made it; row: the person's id.
+    /// A password's hash as another service made it; row: the user's id.
     ForeignHash,
-    /// A person of another service on the way here; row: their id there.
+    /// A user of another service on the way here; row: their id there.
     Staged,
-    /// A second factor of another service; row: the person's id and the device's there.
+    /// A second factor of another service; row: the user's id and the device's there.
     ImportedTotp,
     /// The first administrator of a tenant that has no cell yet; row: empty.
     FirstAdmin,

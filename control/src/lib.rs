@@ -1,4 +1,4 @@
-//! Wardgate's control plane: owns tenants, people, roles and keys over PostgreSQL, and feeds the edge.
+//! Wardgate's control plane: owns tenants, users, roles and keys over PostgreSQL, and feeds the edge.
 //!
 //! Sliced by noun. Each slice has its model (pure), its store (SQL) and its routes; [`http`] lists
 //! every path, [`edges`] is how the edge learns, [`db::TenantTx`] the transaction everything

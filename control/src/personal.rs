@@ -1,7 +1,7 @@
 //! Personal data on its way between PostgreSQL and an answer.
 //!
 //! Every personal column is read and written through [`Personal`]. Today the column holds the text;
-//! when fields are encrypted under a person's own key, this type is where that happens, and no
+//! when fields are encrypted under a user's own key, this type is where that happens, and no
 //! slice changes. It has no `Debug` and no `Display`, so it cannot reach a log by accident.
 
 use serde::{Serialize, Serializer};

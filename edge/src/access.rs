@@ -17,19 +17,19 @@ use crate::{App, legacy};
 /// Of whom an access token speaks.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// The person.
+    /// The user.
     pub user: UserId,
-    /// The person's id as `user_id` has it.
+    /// The user's id as `user_id` has it.
     pub user_id: UserIdClaim,
     /// The session.
     pub sid: SessionId,
-    /// The person's access epoch.
+    /// The user's access epoch.
     pub epoch: i64,
     /// Role names.
     pub roles: Vec<String>,
-    /// How the person signed in.
+    /// How the user signed in.
     pub amr: Vec<String>,
-    /// When the person signed in, Unix seconds.
+    /// When the user signed in, Unix seconds.
     pub auth_time: i64,
 }
 
@@ -83,7 +83,7 @@ pub fn judge_now<P: Platform>(
     let verified = app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
-    // The feed does not say what became of a person's legacy tokens, only that something became of them.
+    // The feed does not say what became of a user's legacy tokens, only that something became of them.
     let told = access.legacy.is_some() && app.knowledge.borrow().told_of(access.tenant, access.sub);
     let now = now_secs(now_ms);
     if !current || told || (access.known_until <= now && now < access.exp) {
@@ -139,7 +139,7 @@ impl Refused {
 ///
 /// 1. Known from before: expiry and denials alone.
 /// 2. A refresh token of this tenant: wrong type.
-/// 3. Without a key id: the legacy key, and one read of the person.
+/// 3. Without a key id: the legacy key, and one read of the user.
 /// 4. The key that its header names; an unknown one costs one read of the feed, now and then.
 /// 5. The signature, the claims, then the denials.
 ///

@@ -136,7 +136,7 @@ impl<S> Response<S> {
         let hidden = if readable { "" } else { "; HttpOnly" };
         let attributes = format!("Path=/; Max-Age={max_age_secs}; Secure{hidden}; SameSite=Lax");
         self.set("Set-Cookie", format!("{name}={value}; {attributes}"));
-        // It is one person's, whatever control says of an answer that it knows without the cookie.
+        // It is one user's, whatever control says of an answer that it knows without the cookie.
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
         self.set("Cache-Control", String::from("no-store"));
     }

@@ -4,7 +4,7 @@
 //! life that it came from. A lost or repeated call, or a dropped acknowledgement, loses nothing.
 
 use serde::Deserialize;
-use shared::events::{DrainIn, DrainOut, Fact, FactKind};
+use shared::facts::{DrainIn, DrainOut, Fact, FactKind};
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::limits::DRAIN_FACTS;
 use shared::refusal::Refusal;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use serde::Deserialize;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::limits::{FEED_SECS, FRESH_MS, STALE_MS};
-use shared::person::PersonStatus;
 use shared::refusal::TokenFault;
+use shared::user::UserStatus;
 
 use crate::tenants::Known;
 
@@ -32,17 +32,17 @@ pub struct FeedRow {
     pub kind: Kind,
     /// The tenant, empty for the tombstone of a name.
     pub tenant: String,
-    /// Which one: a name, a person, a family, the tenant.
+    /// Which one: a name, a user, a family, the tenant.
     pub subject: String,
     /// Of a document.
     pub history: Option<i64>,
     /// Of a document.
     pub rev: Option<i64>,
-    /// Of a person.
+    /// Of a user.
     pub status: Option<String>,
-    /// Of a person.
+    /// Of a user.
     pub access_epoch: Option<i64>,
-    /// Of a person.
+    /// Of a user.
     pub password_epoch: Option<i64>,
 }
 
@@ -54,8 +54,8 @@ pub enum Kind {
     Document,
     /// A host or slug names another tenant, or none.
     Name,
-    /// A person's status or epochs changed.
-    Person,
+    /// A user's status or epochs changed.
+    User,
     /// A session ended.
     Family,
 }
@@ -71,10 +71,10 @@ pub struct ShardRow {
     pub oldest: Option<i64>,
 }
 
-/// What is denied of a person's tokens.
+/// What is denied of a user's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Denial {
-    status: PersonStatus,
+    status: UserStatus,
     access_epoch: i64,
     password_epoch: i64,
 }
@@ -84,7 +84,7 @@ struct Met {
     known: Rc<Known>,
     /// The newest revision of the document that the feed has told of.
     revision: (i64, i64),
-    people: HashMap<UserId, Denial>,
+    users: HashMap<UserId, Denial>,
     ended: HashSet<SessionId>,
     used_at: u64,
     unknown_kid_at: u64,
@@ -206,7 +206,7 @@ impl Knowledge {
         let mut met = Met {
             known,
             revision,
-            people: HashMap::new(),
+            users: HashMap::new(),
             ended: HashSet::new(),
             used_at: read_at,
             unknown_kid_at: 0,
@@ -270,7 +270,7 @@ impl Knowledge {
         }
     }
 
-    /// What the feed says of a token of this person, session and epoch. `None` while the tenant is not
+    /// What the feed says of a token of this user, session and epoch. `None` while the tenant is not
     /// met: a request that found it may have waited while it was forgotten, and then nothing is known.
     #[must_use]
     pub fn judge(
@@ -283,11 +283,11 @@ impl Knowledge {
         self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
     }
 
-    /// Whether the feed has told of this person: of what counts against a legacy token of theirs, only their
+    /// Whether the feed has told of this user: of what counts against a legacy token of theirs, only their
     /// row knows.
     #[must_use]
     pub fn told_of(&self, tenant: TenantId, user: UserId) -> bool {
-        self.met.get(&tenant).is_some_and(|met| met.people.contains_key(&user))
+        self.met.get(&tenant).is_some_and(|met| met.users.contains_key(&user))
     }
 
     /// A session that this isolate itself has ended, ahead of the feed.
@@ -312,7 +312,7 @@ impl Knowledge {
     fn prune(&mut self, now_ms: u64) {
         if now_ms.saturating_sub(self.pruned_at) > FEED_SECS * 1000 {
             if self.pruned_at > 0 {
-                self.met.retain(|_, met| met.people.is_empty() && met.ended.is_empty());
+                self.met.retain(|_, met| met.users.is_empty() && met.ended.is_empty());
             }
             self.pruned_at = now_ms;
         }
@@ -321,7 +321,7 @@ impl Knowledge {
 
 impl Met {
     fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
-        if let Some(denial) = self.people.get(&user) {
+        if let Some(denial) = self.users.get(&user) {
             denial.judge(epoch)?;
         }
         if self.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
@@ -338,9 +338,9 @@ impl Met {
                     self.ended.insert(sid);
                 }
             }
-            Kind::Person => {
+            Kind::User => {
                 if let (Ok(user), Some(denial)) = (UserId::parse(&row.subject), Denial::of(row)) {
-                    self.people.insert(user, denial);
+                    self.users.insert(user, denial);
                 }
             }
         }
@@ -350,10 +350,10 @@ impl Met {
 impl Denial {
     fn of(row: &FeedRow) -> Option<Self> {
         let status = match row.status.as_deref()? {
-            "active" => PersonStatus::Active,
-            "deleted" => PersonStatus::Deleted,
+            "active" => UserStatus::Active,
+            "deleted" => UserStatus::Deleted,
             // Whatever a later version may add, it is not active.
-            _ => PersonStatus::Suspended,
+            _ => UserStatus::Suspended,
         };
         Some(Self { status, access_epoch: row.access_epoch?, password_epoch: row.password_epoch? })
     }
@@ -362,17 +362,17 @@ impl Denial {
         // Whatever is told here raised the epoch, and only somebody active is given a token: one with a
         // later epoch was issued after it, by what has not reached this isolate yet. A deletion is for
         // good, and its tombstone has no epochs.
-        if epoch > self.access_epoch && self.status != PersonStatus::Deleted {
+        if epoch > self.access_epoch && self.status != UserStatus::Deleted {
             return Ok(());
         }
         match self.status {
-            PersonStatus::Deleted => Err(TokenFault::UserNotFound),
-            PersonStatus::Suspended | PersonStatus::Inactive | PersonStatus::Pending => {
+            UserStatus::Deleted => Err(TokenFault::UserNotFound),
+            UserStatus::Suspended | UserStatus::Inactive | UserStatus::Pending => {
                 Err(TokenFault::UserInactive)
             }
-            PersonStatus::Active if epoch < self.password_epoch => Err(TokenFault::PasswordChanged),
-            PersonStatus::Active if epoch < self.access_epoch => Err(TokenFault::Blacklisted),
-            PersonStatus::Active => Ok(()),
+            UserStatus::Active if epoch < self.password_epoch => Err(TokenFault::PasswordChanged),
+            UserStatus::Active if epoch < self.access_epoch => Err(TokenFault::Blacklisted),
+            UserStatus::Active => Ok(()),
         }
     }
 }
@@ -386,10 +386,10 @@ mod tests {
         ShardRow { incarnation: incarnation.into(), head, oldest }
     }
 
-    fn person(seq: i64, known: &Known, user: UserId, status: &str, access: i64, password: i64) -> FeedRow {
+    fn user_row(seq: i64, known: &Known, user: UserId, status: &str, access: i64, password: i64) -> FeedRow {
         FeedRow {
             seq,
-            kind: Kind::Person,
+            kind: Kind::User,
             tenant: known.tenant.id.to_string(),
             subject: user.to_string(),
             history: None,
@@ -427,7 +427,7 @@ mod tests {
             knowledge.apply(
                 10_500,
                 &shard("a", 6, Some(1)),
-                &[person(6, &known, user, status, access, password)],
+                &[user_row(6, &known, user, status, access, password)],
                 100,
             );
             knowledge.cursor = 5;
@@ -467,7 +467,7 @@ mod tests {
         let (mut knowledge, known) = met();
         let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
         let (first, second) =
-            (person(6, &known, user, "active", 1, 0), person(7, &known, user, "active", 2, 0));
+            (user_row(6, &known, user, "active", 1, 0), user_row(7, &known, user, "active", 2, 0));
         knowledge.apply(10_600, &shard("a", 7, Some(1)), &[first.clone(), second], 100);
         for read_at in [10_500, 10_600] {
             knowledge.apply(read_at, &shard("a", 6, Some(1)), std::slice::from_ref(&first), 100);
@@ -487,7 +487,7 @@ mod tests {
     #[test]
     fn a_feed_longer_than_a_read_forgets_everything() {
         let (mut knowledge, known) = met();
-        let row = person(6, &known, UserId::new(1, [1; 10]), "active", 1, 0);
+        let row = user_row(6, &known, UserId::new(1, [1; 10]), "active", 1, 0);
         knowledge.apply(10_500, &shard("a", 8, Some(1)), &[row], 1);
         assert!(knowledge.known(known.tenant.id, 0).is_none());
     }
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn a_newer_document_is_told_and_an_older_one_is_left() {
         let (mut knowledge, known) = met();
-        let mut row = person(6, &known, UserId::new(1, [1; 10]), "active", 0, 0);
+        let mut row = user_row(6, &known, UserId::new(1, [1; 10]), "active", 0, 0);
         (row.kind, row.history, row.rev) =
             (Kind::Document, Some(known.tenant.history), Some(known.tenant.doc_rev + 1));
         knowledge.apply(10_500, &shard("a", 6, Some(1)), &[row], 100);

@@ -20,9 +20,9 @@ pub struct Issued {
     pub access: String,
     /// The refresh token of the family's current generation.
     pub refresh: String,
-    /// The person's role names.
+    /// The user's role names.
     pub roles: Vec<String>,
-    /// The person.
+    /// The user.
     pub user: UserId,
     /// The session.
     pub sid: SessionId,

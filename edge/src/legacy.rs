@@ -1,6 +1,6 @@
 //! Tokens of the service that a tenant came from: tried under its key alone, and what they mean here.
 //!
-//! A legacy access token is believed for what it says of its person, as they were imported: whatever
+//! A legacy access token is believed for what it says of its user, as they were imported: whatever
 //! has raised their access epoch since then refuses it. A legacy refresh token *is* generation 0 of the
 //! family whose name its `jti` gives, so that all rules of [`crate::refresh`] hold for it as they stand.
 
@@ -53,8 +53,8 @@ pub async fn verify<P: Platform>(
 pub struct Trail {
     /// The name of its session. An access token's is no family's, until somebody signs out with it.
     pub sid: SessionId,
-    /// Keyed hash of its person's id.
-    person: String,
+    /// Keyed hash of its user's id.
+    user: String,
     /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
     listed: Option<String>,
     /// Unix seconds.
@@ -75,19 +75,19 @@ impl Trail {
         let listed = token.by_list.then(|| legacy_token_hash(key, tenant, &token.jti));
         Self {
             sid: name(tenant, shard, &token.jti),
-            person: IdentifierRow::encode_hash(&legacy_user_hash(key, tenant, &token.user.to_string())),
+            user: IdentifierRow::encode_hash(&legacy_user_hash(key, tenant, &token.user.to_string())),
             listed: listed.map(|hash| IdentifierRow::encode_hash(&hash)),
             expires_at: token.expires_at,
             vouched: known.tenant.revision(),
         }
     }
 
-    /// Reads the person: a [`PersonRow`].
+    /// Reads the user: a [`UserRow`].
     #[must_use]
-    pub fn person(&self, known: &Known) -> Statement {
-        sql::LEGACY_PERSON.bind([
+    pub fn user(&self, known: &Known) -> Statement {
+        sql::LEGACY_USER.bind([
             known.tenant.id.to_string().into(),
-            self.person.as_str().into(),
+            self.user.as_str().into(),
             self.listed.as_deref().into(),
             self.sid.to_string().into(),
         ])
@@ -109,7 +109,7 @@ impl Trail {
         sql::INSERT_LEGACY_FAMILY.bind([
             self.sid.to_string().into(),
             known.tenant.id.to_string().into(),
-            self.person.as_str().into(),
+            self.user.as_str().into(),
             self.listed.as_deref().into(),
             now.into(),
             idle.into(),
@@ -122,7 +122,7 @@ impl Trail {
     }
 
     /// What a batch does before it looks at the family: makes it, records that, and ends the 101st of its
-    /// person. The last statement reads the person.
+    /// user. The last statement reads the user.
     #[must_use]
     pub fn exchange(&self, known: &Known, [made, evicted]: [EventId; 2], now_ms: u64) -> Vec<Statement> {
         let (tenant, sid, now) = (known.tenant.id.to_string(), self.sid.to_string(), millis(now_ms));
@@ -141,15 +141,15 @@ impl Trail {
             sql::RECORD_EXCHANGE.bind([made.to_string().into(), now.into(), sid.as_str().into()]),
             evict(sql::RECORD_EVICTION),
             evict(sql::EVICT_FAMILIES),
-            self.person(known),
+            self.user(known),
         ]
     }
 
     /// What is wrong with a refresh token that has no family: `None` if it could have one.
     #[must_use]
-    pub fn fault(&self, person: Option<&PersonRow>) -> Option<TokenFault> {
-        match person {
-            Some(person) => person.refresh_fault(),
+    pub fn fault(&self, user: Option<&UserRow>) -> Option<TokenFault> {
+        match user {
+            Some(user) => user.refresh_fault(),
             // Without the marker it need not be this tenant's at all.
             None if self.listed.is_some() => Some(TokenFault::Invalid),
             None => Some(TokenFault::UserNotFound),
@@ -157,9 +157,9 @@ impl Trail {
     }
 }
 
-/// The person of a legacy token, as [`sql::LEGACY_PERSON`] selects them.
+/// The user of a legacy token, as [`sql::LEGACY_USER`] selects them.
 #[derive(Clone, Debug, Deserialize)]
-pub struct PersonRow {
+pub struct UserRow {
     id: UserId,
     status: String,
     access_epoch: i64,
@@ -172,7 +172,7 @@ pub struct PersonRow {
     ended_at: Option<i64>,
 }
 
-impl PersonRow {
+impl UserRow {
     /// Not of this tenant, deleted, not active: in the contract's order.
     fn absence(&self) -> Option<TokenFault> {
         if self.listed == 0 {
@@ -199,12 +199,12 @@ impl PersonRow {
     }
 }
 
-/// What a verified legacy access token says, with its person as they are now.
+/// What a verified legacy access token says, with its user as they are now.
 ///
 /// One read, repeated every minute that the token is used: it may outlive the feed's rows.
 ///
 /// # Errors
-/// The wrong type; the person's state, in the contract's order; 503.
+/// The wrong type; the user's state, in the contract's order; 503.
 pub async fn access<P: Platform>(
     app: &App<P>,
     known: &Known,
@@ -215,16 +215,16 @@ pub async fn access<P: Platform>(
     if token.kind == LegacyKind::Refresh && token.marked {
         return Err(TokenFault::WrongType.into());
     }
-    let statements = vec![trail.person(known)];
+    let statements = vec![trail.user(known)];
     let rows = app.platform.batch(tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let person = read::<P, PersonRow>(&rows, 0)?.pop();
+    let user = read::<P, UserRow>(&rows, 0)?.pop();
     if token.kind == LegacyKind::Refresh {
         // On no list it need not be this tenant's, and so it is none.
-        let listed = person.is_some_and(|person| person.listed != 0);
+        let listed = user.is_some_and(|user| user.listed != 0);
         return Err(if listed { TokenFault::WrongType } else { TokenFault::Invalid }.into());
     }
-    let person = person.ok_or(TokenFault::UserNotFound)?;
-    if let Some(fault) = person.access_fault() {
+    let user = user.ok_or(TokenFault::UserNotFound)?;
+    if let Some(fault) = user.access_fault() {
         return Err(fault.into());
     }
     let until = tenant.legacy.as_ref().map_or(0, |legacy| millis(legacy.until));
@@ -232,11 +232,11 @@ pub async fn access<P: Platform>(
     Ok(Access {
         tenant: tenant.id,
         revision: tenant.revision(),
-        sub: person.id,
-        user_id: UserIdClaim::of(person.id, person.legacy_id.as_deref(), tenant.user_id),
+        sub: user.id,
+        user_id: UserIdClaim::of(user.id, user.legacy_id.as_deref(), tenant.user_id),
         sid: trail.sid,
         epoch: 0,
-        roles: serde_json::from_str(&person.roles).unwrap_or_default(),
+        roles: serde_json::from_str(&user.roles).unwrap_or_default(),
         exp: token.expires_at,
         known_until: token.expires_at.min(until).min(recheck),
         legacy: Some(trail),

@@ -1,4 +1,4 @@
-//! The edge: signs people in, issues, validates and refreshes tokens, serves the public keys, and
+//! The edge: signs users in, issues, validates and refreshes tokens, serves the public keys, and
 //! forwards everything else to control.
 //!
 //! Start at [`route`], which lists every path, and [`serve`], which answers. Each verb has a file. What may happen once is

@@ -19,7 +19,7 @@ use crate::sql::Statement;
 use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
 use crate::{App, millis, network, secs_as_ms, sql};
 
-/// Names under which a try is counted and a person is looked up. A name without a canonical form is
+/// Names under which a try is counted and a user is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.
 struct Hashes {
     attempt: String,
@@ -52,15 +52,15 @@ struct Reserved {
     user: Option<UserRow>,
 }
 
-/// Signs a person in.
+/// Signs a user in.
 ///
 /// 1. Name and password: 400 where one is missing.
 /// 2. The limits by network and by name, before storage and any hash: 429.
-/// 3. One batch: the try is counted (429 over the limit), the person looked up, the tenant's state
+/// 3. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
 ///    read (a newer document is read and the batch done again).
 /// 4. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
 ///    right one of our own are asked about at control besides: 503 where it does not answer.
-/// 5. One batch: the family, if person and tenant are still as before the hash; else 401, the same
+/// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
 ///    for every reason.
 /// 6. The tokens.
 ///

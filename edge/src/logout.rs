@@ -132,7 +132,7 @@ async fn end_presented<P: Platform>(
     let (sid, tenant, now) = (token.sid.to_string(), known.tenant.id.to_string(), millis(now_ms));
     // A legacy token gets its family only to have it ended: so it can never be exchanged.
     let mut batch = token.legacy.as_ref().map_or_else(Vec::new, |trail| {
-        vec![trail.family_to_end(known, app.event_id(now_ms), now_ms), trail.person(known)]
+        vec![trail.family_to_end(known, app.event_id(now_ms), now_ms), trail.user(known)]
     });
     let at = batch.len();
     batch.push(sql::FAMILY.bind([sid.as_str().into(), tenant.as_str().into()]));

@@ -1,4 +1,4 @@
-//! Whether a typed password is a person's: one hash here whatever happens, and, where a tenant came from
+//! Whether a typed password is a user's: one hash here whatever happens, and, where a tenant came from
 //! another service, control's word about passwords that were hashed there.
 //!
 //! This is the one place where a sign-in calls control. A right password of our own never does; every
@@ -18,7 +18,7 @@ use crate::http::Outgoing;
 use crate::platform::Platform;
 use crate::tenants::Known;
 
-/// The person behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
+/// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
 #[derive(Deserialize)]
 pub struct UserRow {
     /// Their id.
@@ -39,9 +39,9 @@ impl UserRow {
 
 /// Whether `typed` is the password of `user`, who is active.
 ///
-/// 1. One hash, against the person's verifier or the tenant's dummy.
+/// 1. One hash, against the user's verifier or the tenant's dummy.
 /// 2. Right: yes. Else, where the tenant still has foreign hashes: control's answer, about nobody
-///    unless the person's hash is one.
+///    unless the user's hash is one.
 ///
 /// # Errors
 /// 503 where a verifier does not open, and where control had to be asked and gave no answer.

@@ -10,7 +10,7 @@ use shared::token::Refresh;
 
 use crate::access::{Refused, access_token_fault, look_again};
 use crate::issued::{Issued, tokens};
-use crate::legacy::{self, PersonRow, Trail};
+use crate::legacy::{self, Trail, UserRow};
 use crate::platform::{Platform, read};
 use crate::session::{FamilyRow, Presented, outcome};
 use crate::sql::Statement;
@@ -78,7 +78,7 @@ impl Proven {
     }
 
     /// What is wrong with a token that has no family, after a batch whose first `opening` statements were
-    /// the opening or ended with the read of its person. `None` for a legacy token that could have one.
+    /// the opening or ended with the read of its user. `None` for a legacy token that could have one.
     ///
     /// # Errors
     /// 503 where the database answered something else.
@@ -92,8 +92,8 @@ impl Proven {
             let expired = self.expires_at <= millis(now_ms) / 1000;
             return Ok(Some(if expired { TokenFault::Expired } else { TokenFault::Invalid }));
         };
-        let person = read::<P, PersonRow>(rows, opening.saturating_sub(1))?.pop();
-        Ok(trail.fault(person.as_ref()))
+        let user = read::<P, UserRow>(rows, opening.saturating_sub(1))?.pop();
+        Ok(trail.fault(user.as_ref()))
     }
 }
 

@@ -30,9 +30,9 @@ pub enum Caller {
     /// An access cookie that is not good, without a refresh cookie to ask: it is refused as Bearer would be,
     /// and taken away, or else a browser would be refused at open routes, too, for as long as it keeps it.
     Bad(Refusal),
-    /// A person, by a good access token, which is here if it came as a cookie.
+    /// A user, by a good access token, which is here if it came as a cookie.
     Known(UserId, Option<String>),
-    /// A person, by a new access token, which goes with the answer.
+    /// A user, by a new access token, which goes with the answer.
     Renewed {
         /// The token.
         issued: Issued,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use shared::events::DrainIn;
+use shared::facts::DrainIn;
 use shared::push::{Command, Push};
 use shared::refusal::Refusal;
 use shared::routes::{self, Door, Route};

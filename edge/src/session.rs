@@ -9,10 +9,10 @@ use shared::ids::{SessionId, UserId};
 use shared::refusal::TokenFault;
 use shared::token::Refresh;
 
-/// A family with its person, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
+/// A family with its user, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FamilyRow {
-    /// The person.
+    /// The user.
     pub user: UserId,
     /// The current generation.
     pub generation: i64,
@@ -24,25 +24,25 @@ pub struct FamilyRow {
     pub absolute_deadline: i64,
     /// The session epoch it was born under.
     pub session_epoch: i64,
-    /// How the person signed in, as JSON.
+    /// How the user signed in, as JSON.
     pub amr: String,
-    /// When the person signed in.
+    /// When the user signed in.
     pub auth_time: i64,
     /// When it ended.
     pub ended_at: Option<i64>,
     /// The event of the call that ended it.
     pub ended_by: Option<String>,
-    /// The person's status; `None` if there is no such person.
+    /// The user's status; `None` if there is no such user.
     pub status: Option<String>,
-    /// The person's access epoch.
+    /// The user's access epoch.
     pub access_epoch: Option<i64>,
-    /// The person's session epoch.
+    /// The user's session epoch.
     pub user_session_epoch: Option<i64>,
-    /// The access epoch of the person's last password change.
+    /// The access epoch of the user's last password change.
     pub password_epoch: Option<i64>,
-    /// The person's role names, as JSON.
+    /// The user's role names, as JSON.
     pub roles: Option<String>,
-    /// The id that the old service gave the person.
+    /// The id that the old service gave the user.
     pub legacy_id: Option<String>,
 }
 
@@ -74,9 +74,9 @@ pub enum Outcome {
     RolledBack,
     /// Past a deadline.
     Expired,
-    /// The family ended, or its person's sessions did.
+    /// The family ended, or its user's sessions did.
     Ended,
-    /// The person is not active, or gone.
+    /// The user is not active, or gone.
     Inactive,
 }
 
@@ -89,7 +89,7 @@ impl FamilyRow {
         self.status.as_deref() == Some("active")
     }
 
-    /// Whether the family still is one of the person's sessions.
+    /// Whether the family still is one of the user's sessions.
     fn living(&self) -> bool {
         self.ended_at.is_none() && self.user_session_epoch == Some(self.session_epoch)
     }
@@ -105,7 +105,7 @@ impl FamilyRow {
         now.saturating_sub(self.rotated_at).max(0)
     }
 
-    /// The person's id as the tenant's `user_id` claim has it.
+    /// The user's id as the tenant's `user_id` claim has it.
     #[must_use]
     pub fn user_id(&self, form: UserIdForm) -> UserIdClaim {
         UserIdClaim::of(self.user, self.legacy_id.as_deref(), form)

@@ -99,7 +99,7 @@ statements! {
         from names n
         join feed f on f.tenant = n.tenant
         where n.name = ?1
-          and f.kind in ('person', 'family')
+          and f.kind in ('user', 'family')
         order by f.seq";
 
     /// A document: (tenant).
@@ -135,14 +135,14 @@ statements! {
         from attempts
         where tenant = ?1 and name_hash = ?2";
 
-    /// The person behind an identifier: (tenant, hash).
+    /// The user behind an identifier: (tenant, hash).
     USER_BY_IDENTIFIER = "
         select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash
         from identifiers i
         join users u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash = ?2";
 
-    /// A family, if the person is still as before the hash and the tenant is active:
+    /// A family, if the user is still as before the hash and the tenant is active:
     /// (sid, tenant, user, now, idle deadline, absolute deadline, session epoch, amr).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
@@ -168,7 +168,7 @@ statements! {
         order by id = ?4 desc, rotated_at desc, id
         limit 1 offset ?5";
 
-    /// Ends the least recently rotated living families of a new family's person, above the limit:
+    /// Ends the least recently rotated living families of a new family's user, above the limit:
     /// (event, tenant, now, sid, limit).
     EVICT_FAMILIES = "
         update families
@@ -213,7 +213,7 @@ statements! {
 
     // ---- Sessions ------------------------------------------------------------------------------
 
-    /// A family with its person: (sid, tenant).
+    /// A family with its user: (sid, tenant).
     FAMILY = "
         select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
                f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
@@ -239,7 +239,7 @@ statements! {
                or (generation - ?3 = 2 and (?5 = 0 or ?4 - rotated_at > ?5))
                or (generation - ?3 = 1 and ?5 > 0 and ?4 - rotated_at > ?5))";
 
-    /// Rotates the current generation, if deadlines, person and tenant stand:
+    /// Rotates the current generation, if deadlines, user and tenant stand:
     /// (sid, tenant, generation, now, idle).
     ROTATE = "
         update families
@@ -263,7 +263,7 @@ statements! {
           )
         returning generation";
 
-    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and person
+    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and user
     /// and tenant stand: (sid, tenant, generation, now, idle, how often).
     KEEP_ALIVE = "
         update families
@@ -304,7 +304,7 @@ statements! {
           and ended_at is null
         returning id";
 
-    /// Ends every living family of a person: (tenant, user, now, event).
+    /// Ends every living family of a user: (tenant, user, now, event).
     END_FAMILIES = "
         update families
         set ended_at = ?3, ended_for = 'signed_out_everywhere', ended_by = ?4
@@ -325,9 +325,9 @@ statements! {
 
     // ---- Legacy tokens -------------------------------------------------------------------------
 
-    /// The person of a legacy token, whether the token is on the list (if only that can tell), and when
+    /// The user of a legacy token, whether the token is on the list (if only that can tell), and when
     /// its session ended: (tenant, user hash, token hash or null, sid).
-    LEGACY_PERSON = "
+    LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_epoch, u.roles, u.legacy_id,
                u.legacy_over,
                ?3 is null or exists (
@@ -338,7 +338,7 @@ statements! {
         join users u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash = ?2";
 
-    /// The family of a legacy token at generation 0, unless it has one, if its person is as they were
+    /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
     /// imported and the document that vouches for the token is not outdated. Whoever presents it next
     /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
@@ -368,13 +368,13 @@ statements! {
         where id = ?3
           and made_by = ?1";
 
-    /// A person signs out everywhere: no legacy token of theirs is good any more: (tenant, user, now).
+    /// A user signs out everywhere: no legacy token of theirs is good any more: (tenant, user, now).
     END_LEGACY = "
         update users
         set legacy_over = 1, changed_at = ?3
         where tenant = ?1 and id = ?2 and legacy_over = 0";
 
-    /// The living families of a person: (tenant, user, now).
+    /// The living families of a user: (tenant, user, now).
     LIVING_FAMILIES = "
         select id, created_at, rotated_at, min(idle_deadline, absolute_deadline) as expires_at
         from families
@@ -669,7 +669,7 @@ statements! {
               from (select id from families where id > clean_cursor order by id limit ?1)
             ), '')";
 
-    /// Tombstones of people: (before, most).
+    /// Tombstones of users: (before, most).
     CLEAN_USERS = "
         delete from users
         where (tenant, id) in (

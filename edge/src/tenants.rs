@@ -73,7 +73,7 @@ impl Known {
         })
     }
 
-    /// Opens the verifier of a person, or the dummy for nobody: the same work.
+    /// Opens the verifier of a user, or the dummy for nobody: the same work.
     ///
     /// # Errors
     /// A value that does not open here.

@@ -160,7 +160,7 @@ async fn verify_refresh<P: Platform>(
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let tenant = &found.known.tenant;
-    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.person(&found.known)).collect();
+    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.user(&found.known)).collect();
     let at = batch.len();
     batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
     let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;

@@ -20,9 +20,9 @@ pub struct Access {
     pub tenant: TenantId,
     /// The revision of the document that its signature was verified under.
     pub revision: (i64, i64),
-    /// The person.
+    /// The user.
     pub sub: UserId,
-    /// The person's id as clients of the old service read it.
+    /// The user's id as clients of the old service read it.
     pub user_id: UserIdClaim,
     /// The session.
     pub sid: SessionId,

@@ -1,7 +1,7 @@
 //! A check that costs the same whoever is asked about, by construction and not by a clock.
 //!
 //! Every call costs, for each family of algorithm that a tenant still has, one check at the tenant's
-//! dearest parameters of that family. A person's own check counts as theirs and is topped up where it
+//! dearest parameters of that family. A user's own check counts as theirs and is topped up where it
 //! is cheaper, as Django's `harden_runtime` does it.
 
 use subtle::ConstantTimeEq as _;
@@ -19,7 +19,7 @@ pub const FAMILIES: usize = 8;
 /// One part of a check's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The person's own hash is computed and compared.
+    /// The user's own hash is computed and compared.
     Verify(Params),
     /// The same work for nothing.
     Burn(Params),

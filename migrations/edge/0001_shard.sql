@@ -16,7 +16,7 @@ insert into shard (id, incarnation) values (1, lower(hex(randomblob(16))));
 create table feed (
   seq integer primary key autoincrement,
   at integer not null,
-  kind text not null check (kind in ('document', 'name', 'person', 'family')),
+  kind text not null check (kind in ('document', 'name', 'user', 'family')),
   tenant text not null,
   subject text not null,
   history integer,
@@ -106,19 +106,19 @@ create index users_tombstones on users (changed_at) where status = 'deleted';
 create trigger users_inserted after insert on users
 when new.status <> 'active' or new.access_epoch > 0 begin
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
-  values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
+  values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 end;
 create trigger users_updated
 after update of status, access_epoch, session_epoch, password_epoch, legacy_over on users
 when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.legacy_over)
   is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) begin
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
-  values (new.changed_at, 'person', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
+  values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 end;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
 -- still out. The key is the uniqueness, so a move is one upsert.
--- A row without a person is a tombstone.
+-- A row without a user is a tombstone.
 create table identifiers (
   tenant text not null,
   hash text not null,

@@ -2,7 +2,7 @@
 -- Run with `search_path = platform` as the owner. Privileges are in grants.sql, because the roles'
 -- names depend on a setting.
 
--- A cell is a schema that holds the people of one tenant, or of many.
+-- A cell is a schema that holds the users of one tenant, or of many.
 create table cells (
     name        text primary key check (name ~ '^t_[a-z0-9_]{1,38}$'),
     kind        text not null check (kind in ('schema', 'shared')),
@@ -33,7 +33,7 @@ create table tenants (
     -- checked; null: until none is left.
     foreign_left boolean not null default false,
     foreign_until timestamptz,
-    -- When people of another service first came.
+    -- When users of another service first came.
     imported_at timestamptz,
     -- When the next planned change of a signing key is due; null when nothing is planned.
     keys_due_at timestamptz,
@@ -168,7 +168,7 @@ create table drains (
 );
 
 -- Creations that asked to happen once. Kept is what tells a repeat from another request, never the
--- answer; person, route and key are one keyed hash.
+-- answer; user, route and key are one keyed hash.
 create table idempotency_keys (
     tenant_id  uuid not null references tenants (id),
     claim      bytea not null,

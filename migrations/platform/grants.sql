@@ -15,7 +15,7 @@ grant select, insert, update on platform.edge_rows to {app};
 grant select, insert, update on platform.setup_tokens to {app};
 grant select, insert, update on platform.idempotency_keys to {app};
 
--- The relay finds what is due and remembers how far it came. It reads no person and no key.
+-- The relay finds what is due and remembers how far it came. It reads no user and no key.
 grant select on platform.tenants to {relay};
 grant select, update on platform.revisions to {relay};
 grant select, update, delete on platform.edge_rows to {relay};

@@ -23,9 +23,9 @@ pub struct AccessClaims<'a> {
     /// 32 hex digits.
     #[serde(borrow)]
     pub jti: Cow<'a, str>,
-    /// The person's id as clients of the old service read it.
+    /// The user's id as clients of the old service read it.
     pub user_id: UserIdClaim,
-    /// The person.
+    /// The user.
     pub sub: UserId,
     /// The tenant's issuer.
     #[serde(borrow)]
@@ -34,13 +34,13 @@ pub struct AccessClaims<'a> {
     pub tenant: TenantId,
     /// The refresh family.
     pub sid: SessionId,
-    /// The person's access epoch when the token was issued.
+    /// The user's access epoch when the token was issued.
     pub epoch: i64,
     /// Role names, for outsiders: Wardgate itself decides by the current row.
     pub roles: Vec<String>,
-    /// How the person signed in (RFC 8176).
+    /// How the user signed in (RFC 8176).
     pub amr: Vec<String>,
-    /// When the person signed in.
+    /// When the user signed in.
     pub auth_time: i64,
     /// The tenant's audience, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,8 +50,8 @@ pub struct AccessClaims<'a> {
     pub nbf: Option<i64>,
 }
 
-/// A person's id as clients read it in `user_id`: the id itself, or the one that the old service gave,
-/// written as it wrote it. Whole numbers and texts; `1` and `"1"` are the same person in two spellings.
+/// A user's id as clients read it in `user_id`: the id itself, or the one that the old service gave,
+/// written as it wrote it. Whole numbers and texts; `1` and `"1"` are the same user in two spellings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum UserIdClaim {
@@ -62,7 +62,7 @@ pub enum UserIdClaim {
 }
 
 impl UserIdClaim {
-    /// What a tenant's tokens say of a person, whom an old service may have called `legacy_id`.
+    /// What a tenant's tokens say of a user, whom an old service may have called `legacy_id`.
     #[must_use]
     pub fn of(user: UserId, legacy_id: Option<&str>, form: UserIdForm) -> Self {
         match legacy_id {
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for UserIdClaim {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserIdForm {
-    /// The person's id: the same as `sub`.
+    /// The user's id: the same as `sub`.
     #[default]
     Uuid,
     /// The old service's id as a number where it is one.

@@ -94,7 +94,7 @@ pub fn mac(key: &Secret, label: &str, list: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// The keyed hash by which both sides find a person: the same for a user name and an address.
+/// The keyed hash by which both sides find a user: the same for a user name and an address.
 #[must_use]
 pub fn identifier_hash(identifier_key: &Secret, tenant: TenantId, identifier: &Identifier) -> [u8; 32] {
     mac(identifier_key, "identifier/v1", &[tenant.as_bytes(), identifier.as_str().as_bytes()])
@@ -107,14 +107,14 @@ pub fn attempt_hash(attempt_key: &Secret, tenant: TenantId, name: &str) -> [u8; 
     mac(attempt_key, "attempt/v1", &[tenant.as_bytes(), name.as_bytes()])
 }
 
-/// The keyed hash by which a legacy token's `user_id` leads to a person: the number and its text are
+/// The keyed hash by which a legacy token's `user_id` leads to a user: the number and its text are
 /// one id.
 #[must_use]
 pub fn legacy_user_hash(identifier_key: &Secret, tenant: TenantId, id: &str) -> [u8; 32] {
     mac(identifier_key, "legacy-user/v1", &[tenant.as_bytes(), id.as_bytes()])
 }
 
-/// The keyed hash by which an outstanding legacy refresh token leads to a person.
+/// The keyed hash by which an outstanding legacy refresh token leads to a user.
 #[must_use]
 pub fn legacy_token_hash(identifier_key: &Secret, tenant: TenantId, jti: &str) -> [u8; 32] {
     mac(identifier_key, "legacy-token/v1", &[tenant.as_bytes(), jti.as_bytes()])

@@ -2,7 +2,7 @@
 //! computes?
 //!
 //! The edge has counted the try before it asks. Control answers with the same work whoever was asked
-//! about, so that neither the answer nor its time tells whether there is such a person.
+//! about, so that neither the answer nor its time tells whether there is such a user.
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -19,7 +19,7 @@ pub struct PasswordIn {
     /// The tenant.
     #[zeroize(skip)]
     pub tenant: TenantId,
-    /// The person whose hash is foreign; absent for everybody else, about whom nothing is to be found
+    /// The user whose hash is foreign; absent for everybody else, about whom nothing is to be found
     /// out but the time it takes.
     #[zeroize(skip)]
     pub user: Option<UserId>,
@@ -30,6 +30,6 @@ pub struct PasswordIn {
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordOut {
-    /// Whether it is the password of a person who may sign in.
+    /// Whether it is the password of a user who may sign in.
     pub matched: bool,
 }

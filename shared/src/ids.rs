@@ -1,4 +1,4 @@
-//! Identifiers of things: tenants, people, sessions, facts, and the names tenants are found by.
+//! Identifiers of things: tenants, users, sessions, facts, and the names tenants are found by.
 //!
 //! Each is a type of its own with one `parse`; past the door everything is valid by type.
 
@@ -78,7 +78,7 @@ uuid_id!(
     "tenant id"
 );
 uuid_id!(
-    /// A person within one tenant; `sub` of every token.
+    /// A user within one tenant; `sub` of every token.
     UserId,
     "user id"
 );

@@ -20,7 +20,7 @@
 
 pub mod claims;
 pub mod derive;
-pub mod events;
+pub mod facts;
 pub mod fields;
 pub mod foreign;
 pub mod identifiers;
@@ -35,7 +35,6 @@ pub mod openapi;
 pub mod origin;
 pub mod passwords;
 pub mod permissions;
-pub mod person;
 pub mod push;
 pub mod refusal;
 pub mod routes;
@@ -44,6 +43,7 @@ pub mod settings;
 pub mod signature;
 pub mod tenant;
 pub mod token;
+pub mod user;
 
 /// Text that does not parse as what it should be. It says what was expected, never what arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -28,7 +28,7 @@ pub const PREFLIGHT_SECS: u64 = 600;
 pub const RENEWAL_SECS: u64 = 3600;
 /// Longest time for which an old service's tokens may be accepted, in seconds.
 pub const LEGACY_SECS: i64 = 30 * 86_400;
-/// Checks of one person's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
+/// Checks of one user's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
 pub const FOREIGN_TRIES: i32 = 20;
 /// The window of [`FOREIGN_TRIES`], from its first check, in seconds.
 pub const FOREIGN_TRIES_SECS: i64 = 3600;
@@ -52,7 +52,7 @@ pub const NETWORK_PER_MINUTE: u32 = 1000;
 /// Sign-ins a minute for one name, before any hash.
 pub const NAME_PER_MINUTE: u32 = 120;
 
-/// Living families of one person; the next sign-in ends the least recently rotated one.
+/// Living families of one user; the next sign-in ends the least recently rotated one.
 pub const FAMILIES: u32 = 100;
 
 /// Knowledge of a shard up to this age serves without asking, in milliseconds.
@@ -61,7 +61,7 @@ pub const FRESH_MS: u64 = 1000;
 pub const STALE_MS: u64 = 3000;
 /// How often an unknown `kid` may cost a read, per tenant and isolate, in milliseconds.
 pub const UNKNOWN_KID_MS: u64 = 5000;
-/// How long a legacy access token is believed before its person is looked up again, in seconds. It may
+/// How long a legacy access token is believed before its user is looked up again, in seconds. It may
 /// outlive the feed's rows, and signing out everywhere is not in the feed.
 pub const LEGACY_RECHECK_SECS: i64 = 60;
 /// `max-age` of the JWKS, in seconds.

@@ -34,13 +34,13 @@ macro_rules! permissions {
 }
 
 permissions! {
-    /// Read the tenant's people.
+    /// Read the tenant's users.
     UsersRead = "users.read",
-    /// Create and edit people below one's rank, their status, roles and password.
+    /// Create and edit users below one's rank, their status, roles and password.
     UsersWrite = "users.write",
-    /// Delete people below one's rank.
+    /// Delete users below one's rank.
     UsersDelete = "users.delete",
-    /// End people's sessions.
+    /// End users's sessions.
     SessionsEnd = "sessions.end",
     /// Read roles and permissions.
     RolesRead = "roles.read",

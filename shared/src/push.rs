@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 use crate::ids::{SessionId, TenantId, UserId};
-use crate::person::PersonStatus;
 use crate::tenant::Tenant;
+use crate::user::UserStatus;
 
 /// `POST /internal/v1/push`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Push {
     /// Names that changed; at the platform tenant alone.
     #[serde(default)]
     pub names: Vec<NameRow>,
-    /// People that changed.
+    /// Users that changed.
     #[serde(default)]
     pub users: Vec<UserRow>,
     /// Identifiers that changed.
@@ -75,7 +75,7 @@ pub struct Snapshot {
 pub enum SnapshotStep {
     /// Rows of the snapshot.
     Page,
-    /// Tombstones for people and identifiers that no page named; repeated while the answer says
+    /// Tombstones for users and identifiers that no page named; repeated while the answer says
     /// `remaining`.
     Sweep,
     /// Likewise for names; sent in the platform tenant's snapshot alone.
@@ -106,16 +106,16 @@ pub struct NameRow {
     pub shard: u8,
 }
 
-/// A person as a sign-in needs them: no name, no address, no password.
+/// A user as a sign-in needs them: no name, no address, no password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserRow {
-    /// The person.
+    /// The user.
     pub id: UserId,
     /// Revision of the change.
     pub rev: i64,
     /// Their status; `deleted` makes the row a tombstone.
-    pub status: PersonStatus,
+    pub status: UserStatus,
     /// Raised by every change that ends access tokens.
     pub access_epoch: i64,
     /// Raised by every change that ends sessions.
@@ -124,9 +124,9 @@ pub struct UserRow {
     pub password_epoch: i64,
     /// Role names.
     pub roles: Vec<String>,
-    /// The sealed verifier; absent for a person without a password.
+    /// The sealed verifier; absent for a user without a password.
     pub verifier: Option<String>,
-    /// Whether the person's password is stored as another service hashed it: control checks it.
+    /// Whether the user's password is stored as another service hashed it: control checks it.
     #[serde(default)]
     pub foreign: bool,
     /// The id that the old service gave, where the tenant came from one.
@@ -134,7 +134,7 @@ pub struct UserRow {
     pub legacy_id: Option<String>,
 }
 
-/// A keyed hash by which a person is found, or its tombstone.
+/// A keyed hash by which a user is found, or its tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentifierRow {
@@ -144,7 +144,7 @@ pub struct IdentifierRow {
     pub hash: String,
     /// Revision of the change.
     pub rev: i64,
-    /// The person; absent in a tombstone.
+    /// The user; absent in a tombstone.
     pub user: Option<UserId>,
 }
 
@@ -224,11 +224,11 @@ pub enum Command {
         /// The tenants.
         tenants: Vec<TenantId>,
     },
-    /// The living sessions of a person.
+    /// The living sessions of a user.
     Sessions {
         /// The tenant.
         tenant: TenantId,
-        /// The person.
+        /// The user.
         user: UserId,
     },
     /// Ends one session.
@@ -278,7 +278,7 @@ pub struct SessionsOut {
 pub struct SessionOut {
     /// Its id.
     pub sid: SessionId,
-    /// When the person signed in, Unix milliseconds.
+    /// When the user signed in, Unix milliseconds.
     pub created_at: u64,
     /// When it was last refreshed, Unix milliseconds.
     pub rotated_at: u64,

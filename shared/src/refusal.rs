@@ -231,7 +231,7 @@ pub enum TokenFault {
     /// A good token of another kind.
     #[error("token of another kind")]
     WrongType,
-    /// The person is deleted.
+    /// The user is deleted.
     #[error("person deleted")]
     UserNotFound,
     /// The person is not active.
@@ -278,7 +278,7 @@ impl TokenFault {
         }
     }
 
-    /// At refresh, where only the person's status has words of its own.
+    /// At refresh, where only the user's status has words of its own.
     #[must_use]
     pub fn at_refresh(self) -> Refusal {
         match self {

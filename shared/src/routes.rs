@@ -46,7 +46,7 @@ pub const ROUTES: &[Route] = &[
     route(".well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("healthz", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("readyz", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    // Served by control: people.
+    // Served by control: users.
     route("api/user/users", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*/sessions", "DELETE, OPTIONS", Door::Protected),

@@ -1,7 +1,7 @@
 //! Sealed values: secrets that control hands to one edge and nobody else can open.
 //!
 //! AES-256-GCM with a random 96-bit nonce. The associated data names the edge, the key, the tenant,
-//! the kind and the subject, so a value that is moved to another person, tenant, kind or edge does
+//! the kind and the subject, so a value that is moved to another user, tenant, kind or edge does
 //! not open. As text: `v1.<key id>.<nonce>.<ciphertext>`, both in unpadded base64url.
 
 use std::fmt;
@@ -29,7 +29,7 @@ pub enum Kind {
     SessionRoot,
     /// A `lookup` root; subject: its version in decimal.
     LookupRoot,
-    /// A password verifier as PHC string; subject: the person's id.
+    /// A password verifier as PHC string; subject: the user's id.
     Verifier,
     /// A verifier that no password satisfies; subject: empty.
     Dummy,

@@ -81,7 +81,7 @@ pub struct Tenant {
     pub audience: Option<String>,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
-    /// The D1 shards that hold its people.
+    /// The D1 shards that hold its users.
     pub shards: Vec<u8>,
     /// Its choices.
     pub settings: Settings,
@@ -141,7 +141,7 @@ impl Tenant {
         (self.history, self.doc_rev)
     }
 
-    /// The shard of the tenant's people. A list of one today.
+    /// The shard of the tenant's users. A list of one today.
     #[must_use]
     pub fn shard(&self) -> u8 {
         self.shards.first().copied().unwrap_or(0)

@@ -45,9 +45,9 @@ pub struct Refresh {
     pub sid: SessionId,
     /// The generation, counted from 1.
     pub generation: i64,
-    /// The person.
+    /// The user.
     pub user: UserId,
-    /// The person's id as clients of the old service read it; written, never believed.
+    /// The user's id as clients of the old service read it; written, never believed.
     pub user_id: UserIdClaim,
     /// When this generation was made, Unix seconds: the row's `rotated_at`.
     pub issued_at: i64,

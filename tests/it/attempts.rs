@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use wardgate_tests::actors::{Person, Tenant};
+use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 
@@ -22,8 +22,8 @@ fn assert_throttled(reply: &Reply) {
     assert_eq!(reply.json(), json!({"detail": detail}));
 }
 
-async fn volley(person: &Person<'_>) -> Vec<Reply> {
-    join_all((0..16).map(async |at| person.try_sign_in_with(&format!("wrong guess {at}")).await)).await
+async fn volley(user: &User<'_>) -> Vec<Reply> {
+    join_all((0..16).map(async |at| user.try_sign_in_with(&format!("wrong guess {at}")).await)).await
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn sixteen_wrong_guesses_at_once_are_at_most_ten_verified_ones() {
         replies.iter().filter(|reply| reply.status == 429).for_each(assert_throttled);
     }
     assert_eq!(verified, LIMIT);
-    // The right password tells nothing either, and other people are not bothered.
+    // The right password tells nothing either, and other users are not bothered.
     assert_throttled(&ada.try_sign_in().await);
     let _ = acme.user("grace").await.sign_in().await;
 }

@@ -220,8 +220,8 @@ async fn fields_of_the_wrong_shape() {
     for (path, body, expected) in cases {
         assert_eq!(acme.http.post(path, &body).await.expect(400).json(), expected, "{path}");
     }
-    let person = json!({"username": [], "roles": ["client"], "status": "gone"});
-    let faults = acme.admin.post("/api/user/users/", &person).await.expect(400).json();
+    let user = json!({"username": [], "roles": ["client"], "status": "gone"});
+    let faults = acme.admin.post("/api/user/users/", &user).await.expect(400).json();
     assert_eq!(faults["username"], json!(["Not a valid string."]));
     assert_eq!(faults["status"], json!(["\"gone\" is not a valid choice."]));
 }

@@ -1,4 +1,4 @@
-//! A person in a browser: signed in by cookie on a page of a listed origin, and staying so.
+//! A user in a browser: signed in by cookie on a page of a listed origin, and staying so.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn an_expiry_passes_unseen() {
     let (access, refresh) = (site.cookie(ACCESS), site.cookie(REFRESH));
 
     // A slow request sets out in time and is answered after its token has expired.
-    let mut held = stack.database.hold_people(acme.id).await;
+    let mut held = stack.database.hold_users(acme.id).await;
     let grace = json!({"username": "grace", "email": "grace@acme.test", "roles": ["client"]});
     start(&mut site, one, "POST", grace);
     waits(&mut held, 1).await;
@@ -113,7 +113,7 @@ fn me(site: &mut Site, tab: Tab) -> Value {
     site.call(tab, "GET", "/api/user/me/", Value::Null)
 }
 
-/// Has a page ask control for people, without waiting for the answer.
+/// Has a page ask control for users, without waiting for the answer.
 fn start(site: &mut Site, tab: Tab, method: &str, body: Value) {
     let script = "window.started = call(...arg)";
     site.browser.run(tab, script, json!([method, "/api/user/users/", body]));

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::ids::UserId;
-use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::clock;
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
@@ -22,7 +22,7 @@ use wardgate_tests::wait;
 const RECORDED: &str = include_str!("../contract/simplejwt.jsonl");
 const PASSWORD: &str = "Corr3ct-horse";
 
-/// People besides alice and bob, as the recording has them.
+/// Users besides alice and bob, as the recording has them.
 const OTHERS: usize = 45;
 
 /// What we answer otherwise than the old service, by the name of the line.
@@ -116,7 +116,7 @@ async fn filled(text: &str, acme: &Tenant<'_>, cast: &Cast<'_>) -> String {
 
 /// Whom the recording knows, and the tokens that cannot be had by signing in.
 struct Cast<'t> {
-    alice: Person<'t>,
+    alice: User<'t>,
     alices: String,
     bob: UserId,
     u0s: String,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::clients::{Site, Tab};
 use wardgate_tests::stack::Stack;
 use wardgate_tests::{seed, wait};
@@ -31,7 +31,7 @@ struct Hostile {
 }
 
 impl Hostile {
-    fn visited(site: &mut Site, origin: &str, mallory: &Person<'_>, victim: &Person<'_>) -> Self {
+    fn visited(site: &mut Site, origin: &str, mallory: &User<'_>, victim: &User<'_>) -> Self {
         let credentials = json!({"username": mallory.username, "password": mallory.password});
         let arg = json!({"api": site.api, "mallory": credentials, "victim": victim.id, "tries": TRIES});
         Self { tab: site.open(origin), arg }
@@ -49,7 +49,7 @@ impl Hostile {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_can_do_nothing_with_a_persons_cookies() {
+async fn pages_of_other_origins_can_do_nothing_with_a_users_cookies() {
     let stack = Stack::shared().await;
     let (acme, mut site) = Site::create(stack, "victim", &json!({})).await;
     let ada = acme.user_with("ada", json!({"roles": ["root-admin"]})).await;
@@ -103,7 +103,7 @@ fn nothing_read(whose: &str, tries: &Map<String, Value>) {
     }
 }
 
-/// How many people a hostile page has made.
+/// How many users a hostile page has made.
 async fn planted(acme: &Tenant<'_>) -> u64 {
     let found = acme.admin.get("/api/user/users/?search=planted").await.expect(200).json();
     found["count"].as_u64().expect("a count")

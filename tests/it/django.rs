@@ -1,4 +1,4 @@
-//! A Django service moves here: its people sign in as they did, and soon without anybody's help.
+//! A Django service moves here: its users sign in as they did, and soon without anybody's help.
 
 use serde_json::{Value, json};
 use wardgate_tests::actors::Tenant;
@@ -18,22 +18,22 @@ async fn sign_in(tenant: &Tenant<'_>, username: &str, password: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn people_of_every_hasher_sign_in_and_then_control_is_not_needed() {
+async fn users_of_every_hasher_sign_in_and_then_control_is_not_needed() {
     let stack = Stack::own("django").await;
     let acme = Tenant::create(&stack).await;
-    let person = |at: usize, hasher: &str, password: &str| {
+    let user = |at: usize, hasher: &str, password: &str| {
         json!({"id": at + 1, "username": format!("{hasher}-{at}"), "email": format!("P{at}@Acme.test"),
             "password": password, "hasher": hasher})
     };
-    let mut people: Vec<Value> =
-        HASHERS.iter().enumerate().map(|(at, hasher)| person(at, hasher, PASSWORD)).collect();
-    people.push(person(6, "scrypt", DECOMPOSED));
-    people.push(person(7, "argon2", "  spaces stay  "));
-    let django = Django::of(&json!(people)).await;
+    let mut users: Vec<Value> =
+        HASHERS.iter().enumerate().map(|(at, hasher)| user(at, hasher, PASSWORD)).collect();
+    users.push(user(6, "scrypt", DECOMPOSED));
+    users.push(user(7, "argon2", "  spaces stay  "));
+    let django = Django::of(&json!(users)).await;
     let said = acme.import_from(&django).await;
     assert_eq!(said["report"]["new"], 8, "{said}");
 
-    let names: Vec<String> = people.iter().map(|it| it["username"].as_str().unwrap().to_owned()).collect();
+    let names: Vec<String> = users.iter().map(|it| it["username"].as_str().unwrap().to_owned()).collect();
     let typed = [&[PASSWORD; 6][..], &[DECOMPOSED, "  spaces stay  "]].concat();
     // The old hash takes what was typed then, byte by byte.
     let _ = sign_in(&acme, &names[6], COMPOSED).await.expect(401);

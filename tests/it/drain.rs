@@ -9,7 +9,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use shared::limits::FAMILIES;
 use tokio::time::sleep;
-use wardgate_tests::actors::{Person, Tenant};
+use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::seed;
 use wardgate_tests::signed::edge_status;
 use wardgate_tests::stack::Stack;
@@ -60,7 +60,7 @@ async fn every_fact_arrives_once_whatever_is_lost() {
     assert!(lost.requests + lost.answers + lost.repeated > 0, "nothing went wrong, so nothing was shown");
 }
 
-async fn sign_ins(ada: &Person<'_>) -> Vec<String> {
+async fn sign_ins(ada: &User<'_>) -> Vec<String> {
     let sessions = join_all((0..SIGN_INS).map(|_| ada.sign_in())).await;
     sessions.iter().map(|session| session.claim("sid")).collect()
 }

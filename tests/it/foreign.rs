@@ -4,7 +4,7 @@
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 use wardgate_tests::actors::Tenant;
-use wardgate_tests::clients::{OldPerson, OldService};
+use wardgate_tests::clients::{OldService, OldUser};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 
@@ -19,14 +19,14 @@ async fn who_came_from_django_signs_in_and_nobody_can_tell_who_did() {
     let stack = Stack::own("foreign").await;
     let mut old = OldService::start();
     let acme = Tenant::create(&stack).await;
-    let people = [("bob", 1, TYPED), ("carol", 2, "carol's password"), ("eve", 3, "eve's password")];
-    let people = people.map(|(username, pk, password)| OldPerson {
+    let users = [("bob", 1, TYPED), ("carol", 2, "carol's password"), ("eve", 3, "eve's password")];
+    let users = users.map(|(username, pk, password)| OldUser {
         pk,
         username,
         stored: old.hash(password, "pbkdf2_sha256"),
         is_staff: false,
     });
-    acme.import(&people).await;
+    acme.import(&users).await;
     let ada = acme.user("ada").await;
     let pat = acme.user("pat").await;
     pat.suspend().await;
@@ -50,8 +50,8 @@ async fn who_came_from_django_signs_in_and_nobody_can_tell_who_did() {
     // The hash was replaced, and the edge knows it.
     acme.settle().await;
 
-    // A control that thinks for too long is one that is away. Only then: people of ours do not wait.
-    let held = stack.database.hold_people(acme.id).await;
+    // A control that thinks for too long is one that is away. Only then: users of ours do not wait.
+    let held = stack.database.hold_users(acme.id).await;
     let given_up = timeout(Duration::from_secs(20), try_sign_in(&acme, "carol", "carol's password")).await;
     assert_eq!(given_up.expect("an answer in time").expect(503).text_at("code"), "unavailable");
     let _ = ada.sign_in().await;

@@ -2,18 +2,18 @@
 //! changes nothing. Each is shown beside the good call, which does change something.
 
 use reqwest::Method;
-use shared::events::{Acknowledge, DrainIn};
+use shared::facts::{Acknowledge, DrainIn};
 use shared::ids::SessionId;
-use shared::person::PersonStatus;
 use shared::push::Command;
 use shared::signature::Tag;
+use shared::user::UserStatus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wardgate_tests::actors::{Person, Tenant};
+use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::clock;
 use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::secrets::named_key;
-use wardgate_tests::signed::{EdgeCall, edge_status, person_push};
+use wardgate_tests::signed::{EdgeCall, edge_status, user_push};
 use wardgate_tests::stack::Stack;
 
 /// A revision far above what control will give, so that nothing but the signature keeps it out.
@@ -87,7 +87,7 @@ async fn cut_off(stack: &Stack, good: &EdgeCall) {
     assert!(!String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 200"));
 }
 
-async fn still_active(ada: &Person<'_>) {
+async fn still_active(ada: &User<'_>) {
     let _ = ada.sign_in().await.refreshed().await.validate().await.expect(200);
 }
 
@@ -96,7 +96,7 @@ async fn a_push_that_is_not_controls_own_changes_nothing() {
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;
     let ada = acme.user("ada").await;
-    let push = person_push(acme.id, ada.id, PersonStatus::Suspended, FAR);
+    let push = user_push(acme.id, ada.id, UserStatus::Suspended, FAR);
     let before = edge_status(stack, acme.id).await.marks;
 
     refuse_all(stack, &EdgeCall::good(stack, Tag::Push, &push)).await;
@@ -113,11 +113,11 @@ async fn a_replayed_push_undoes_nothing_that_came_after_it() {
     let acme = Tenant::create(stack).await;
     let ada = acme.user("ada").await;
     let session = ada.sign_in().await;
-    let letting_in = person_push(acme.id, ada.id, PersonStatus::Active, FAR);
+    let letting_in = user_push(acme.id, ada.id, UserStatus::Active, FAR);
     let replayed = EdgeCall::good(stack, Tag::Push, &letting_in);
     let (headers, body) = (replayed.headers(), replayed.body.clone());
     let _ = replayed.send_with(stack, &headers, body.clone()).await.expect(200);
-    let shutting_out = person_push(acme.id, ada.id, PersonStatus::Suspended, FAR + 1);
+    let shutting_out = user_push(acme.id, ada.id, UserStatus::Suspended, FAR + 1);
     let _ = EdgeCall::good(stack, Tag::Push, &shutting_out).send(stack).await.expect(200);
 
     for _ in 0..3 {

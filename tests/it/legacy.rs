@@ -1,4 +1,4 @@
-//! Tokens that SimpleJWT made for a tenant's people before they came here: whose they are, and that each
+//! Tokens that SimpleJWT made for a tenant's users before they came here: whose they are, and that each
 //! refresh token becomes one session, once.
 
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Session, Tenant};
-use wardgate_tests::clients::{OldPerson, OldService, OldTokens};
+use wardgate_tests::clients::{OldService, OldTokens, OldUser};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::verifier::open;
@@ -21,8 +21,8 @@ fn unusable() -> String {
 /// A tenant that came from `old`, with ada (1) and bob (2).
 async fn came<'s>(stack: &'s Stack, old: &mut OldService, more: Value) -> Tenant<'s> {
     let tenant = Tenant::create_with(stack, more).await;
-    let person = |pk, username| OldPerson { pk, username, stored: unusable(), is_staff: pk == 1 };
-    tenant.import(&[person(1, "ada"), person(2, "bob")]).await;
+    let user = |pk, username| OldUser { pk, username, stored: unusable(), is_staff: pk == 1 };
+    tenant.import(&[user(1, "ada"), user(2, "bob")]).await;
     tenant.accept_tokens_of(old).await;
     tenant
 }
@@ -89,8 +89,8 @@ async fn user_1_of_one_tenant_is_never_user_1_of_another() {
 async fn without_a_marker_only_what_is_on_the_list_is_exchanged() {
     let mut old = OldService::start();
     let acme = Tenant::create(Stack::shared().await).await;
-    let person = |pk, username| OldPerson { pk, username, stored: unusable(), is_staff: pk == 1 };
-    acme.import(&[person(1, "ada"), person(2, "bob")]).await;
+    let user = |pk, username| OldUser { pk, username, stored: unusable(), is_staff: pk == 1 };
+    acme.import(&[user(1, "ada"), user(2, "bob")]).await;
     let (listed, other) = (old.sign_in(1, "any"), old.sign_in(1, "any"));
     acme.accept_listed(&old, 1, &[&listed.refresh]).await;
     let garbage = doors(&acme, "garbage").await;
@@ -112,7 +112,7 @@ async fn an_old_access_token_is_good_for_oneself_and_for_no_permission() {
     let me = get("/api/user/me/", &access).await.expect(200);
     assert_eq!(me.text_at("username"), "ada");
     let _ = get("/api/user/users/", &access).await.expect(403);
-    // It is the token that may not: by a session of ours, the same person may.
+    // It is the token that may not: by a session of ours, the same user may.
     let session = Session::of(&acme.http, &try_refresh(&acme, &refresh).await.expect(200));
     assert_eq!(session.claims()["roles"], json!(["staff"]));
     let _ = get("/api/user/users/", &session.access).await.expect(200);
@@ -166,7 +166,7 @@ async fn without_a_retry_window_one_of_sixteen_exchanges_wins_and_nothing_ends()
 }
 
 #[tokio::test]
-async fn what_was_blacklisted_or_whose_person_was_suspended_is_never_exchanged() {
+async fn what_was_blacklisted_or_whose_user_was_suspended_is_never_exchanged() {
     let stack = Stack::shared().await;
     let mut old = OldService::start();
     let acme = came(stack, &mut old, json!({})).await;

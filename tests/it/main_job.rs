@@ -1,4 +1,4 @@
-//! The main job: a person signs in at the edge, uses a protected route, and a stranger who has
+//! The main job: a user signs in at the edge, uses a protected route, and a stranger who has
 //! nothing but the published keys can tell that the token is good.
 
 use reqwest::Method;
@@ -10,7 +10,7 @@ use wardgate_tests::stack::Stack;
 use wardgate_tests::{clock, verifier};
 
 #[tokio::test]
-async fn a_person_signs_in_and_uses_a_protected_route() {
+async fn a_user_signs_in_and_uses_a_protected_route() {
     let acme = Tenant::create(Stack::shared().await).await;
     let ada = acme.user("ada").await;
 
@@ -62,7 +62,7 @@ async fn an_independent_library_verifies_the_token_by_jwks_and_by_pem() {
 }
 
 #[tokio::test]
-async fn login_answers_with_the_person_and_sets_no_cookie() {
+async fn login_answers_with_the_user_and_sets_no_cookie() {
     let acme = Tenant::create(Stack::shared().await).await;
     let ada = acme.user("ada").await;
     let by_address = json!({"email": format!("ADA@{}.test", acme.slug), "password": ada.password});

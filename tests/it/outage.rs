@@ -67,8 +67,8 @@ async fn the_edge_works_on_without_control_and_postgresql() {
     let mut server = Server::start(&state, port);
     let stack = Stack::over("outage", Database::create_on(&server.url).await).await;
     let acme = Tenant::create(&stack).await;
-    let people = acme.users(4).await;
-    let (ada, eve) = (&people[0], &people[1]);
+    let users = acme.users(4).await;
+    let (ada, eve) = (&users[0], &users[1]);
     let before = ada.sign_in().await;
     let mut facts = Facts::new();
     expect(&mut facts, "signed_in", &before);
@@ -92,7 +92,7 @@ async fn the_edge_works_on_without_control_and_postgresql() {
     let _ = stolen.try_refresh().await.expect(401);
     expect(&mut facts, "reuse_detected", &stolen);
     for guess in 0..3 {
-        let _ = people[2].try_sign_in_with(&format!("wrong guess {guess}")).await.expect(401);
+        let _ = users[2].try_sign_in_with(&format!("wrong guess {guess}")).await.expect(401);
     }
     // Longer than what is known stays young, and long enough to close the minute of the guesses.
     stack.pass(Duration::from_secs(120)).await;

@@ -13,7 +13,7 @@ use wardgate_tests::stack::Stack;
 async fn a_panic_is_a_json_500_and_harms_no_neighbour() {
     let stack = Stack::own("panic").await;
     let acme = Tenant::create(&stack).await;
-    let people = acme.users(8).await;
+    let users = acme.users(8).await;
     let edge = Http::new(stack.edge_url());
     let pid = stack.workerd_pid();
     // The shift of the clock lives in the memory that an abort would have thrown away.
@@ -21,7 +21,7 @@ async fn a_panic_is_a_json_500_and_harms_no_neighbour() {
     let shifted = stack.edge_now_secs().await;
 
     let panics = join_all((0..20).map(|_| edge.get("/test/panic")));
-    let neighbours = join_all(people.iter().map(|person| person.sign_in()));
+    let neighbours = join_all(users.iter().map(|user| user.sign_in()));
     let (panics, sessions) = tokio::join!(panics, neighbours);
 
     for reply in panics {

@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use rand::Rng as _;
 use serde_json::json;
-use shared::person::PersonStatus;
 use shared::signature::Tag;
+use shared::user::UserStatus;
 use tokio::time::{Duration, sleep};
-use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::seed;
-use wardgate_tests::signed::{EdgeCall, person_push};
+use wardgate_tests::signed::{EdgeCall, user_push};
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait::until;
 
@@ -84,21 +84,21 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
     const TIMES: usize = 50;
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;
-    let people = acme.users(TIMES).await;
+    let users = acme.users(TIMES).await;
     let mut rng = seed::rng("suspension during a sign-in");
     let (mut survivors, mut lag_us) = (Vec::new(), 0_i64);
-    for person in &people {
+    for user in &users {
         // An isolate does nothing else while it hashes, so the suspension has to reach it within the few
         // milliseconds of the sign-in's first batch: whoever came first starts later the next time. The
         // in-process tests hit the hash itself every time.
-        let push = StatusPush::of(&acme, person, PersonStatus::Suspended, FAR);
+        let push = StatusPush::of(&acme, user, UserStatus::Suspended, FAR);
         let suspension = async {
             sleep(Duration::from_micros(lag_us.max(0).unsigned_abs())).await;
             push.send(&acme).await;
         };
         let sign_in = async {
             sleep(Duration::from_micros(lag_us.min(0).unsigned_abs())).await;
-            person.try_sign_in().await
+            user.try_sign_in().await
         };
         let (reply, ()) = tokio::join!(sign_in, suspension);
         let step = rng.random_range(100..1500);
@@ -109,7 +109,7 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
             _ => panic!("{reply:?}"),
         }
         // Being active again revives nothing that was born before or during the suspension.
-        StatusPush::of(&acme, person, PersonStatus::Active, FAR + 1).send(&acme).await;
+        StatusPush::of(&acme, user, UserStatus::Active, FAR + 1).send(&acme).await;
     }
     for session in &survivors {
         assert_eq!(session.try_refresh().await.expect(401).text_at("detail"), "Token is blacklisted");
@@ -123,15 +123,15 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
 /// A revision above what control gives.
 const FAR: i64 = 1 << 40;
 
-/// What control pushes of a person who was suspended once, signed beforehand, so that it can be timed.
+/// What control pushes of a user who was suspended once, signed beforehand, so that it can be timed.
 struct StatusPush {
     call: EdgeCall,
     headers: [(&'static str, String); 3],
 }
 
 impl StatusPush {
-    fn of(acme: &Tenant<'_>, person: &Person<'_>, status: PersonStatus, rev: i64) -> Self {
-        let call = EdgeCall::good(acme.stack(), Tag::Push, &person_push(acme.id, person.id, status, rev));
+    fn of(acme: &Tenant<'_>, user: &User<'_>, status: UserStatus, rev: i64) -> Self {
+        let call = EdgeCall::good(acme.stack(), Tag::Push, &user_push(acme.id, user.id, status, rev));
         Self { headers: call.headers(), call }
     }
 

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, stream};
 use rand::Rng as _;
 use serde_json::json;
 use tokio::time::sleep;
-use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait::{slowest, until};
 use wardgate_tests::{secrets, seed};
@@ -28,14 +28,14 @@ async fn refused(session: &Session) -> Duration {
 /// Trials at the same time: enough that they meet, few enough that two cores do not make them wait.
 const AT_ONCE: usize = 5;
 
-/// One trial for each person, each after a pause of its own.
+/// One trial for each user, each after a pause of its own.
 async fn trials<'p>(
     test: &str,
-    people: &'p [Person<'p>],
-    trial: impl AsyncFn(&'p Person<'p>, Duration) -> Duration,
+    users: &'p [User<'p>],
+    trial: impl AsyncFn(&'p User<'p>, Duration) -> Duration,
 ) {
     let offsets = offsets(test);
-    let trials = people.iter().zip(offsets).map(|(person, offset)| trial(person, offset));
+    let trials = users.iter().zip(offsets).map(|(user, offset)| trial(user, offset));
     let times: Vec<_> = stream::iter(trials).buffered(AT_ONCE).collect().await;
     report(test, &times);
 }
@@ -52,19 +52,19 @@ fn report(what: &str, times: &[Duration]) {
 }
 
 #[tokio::test]
-async fn a_suspended_person_is_refused() {
+async fn a_suspended_user_is_refused() {
     let acme = Tenant::create(Stack::shared().await).await;
-    let people = acme.users(TIMES).await;
-    trials("suspend a person", &people, async |person, offset| {
-        let session = person.sign_in().await;
+    let users = acme.users(TIMES).await;
+    trials("suspend a person", &users, async |user, offset| {
+        let session = user.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
-        person.suspend().await;
+        user.suspend().await;
         let time = refused(&session).await;
         assert_eq!(session.me().await.expect(401).text_at("code"), "user_inactive");
         let refresh = session.try_refresh().await.expect(401);
         assert_eq!(refresh.text_at("detail"), "No active account found for the given token.");
-        let _ = person.try_sign_in().await.expect(401);
+        let _ = user.try_sign_in().await.expect(401);
         time
     })
     .await;
@@ -73,12 +73,12 @@ async fn a_suspended_person_is_refused() {
 #[tokio::test]
 async fn a_role_that_was_taken_is_in_no_token_any_more() {
     let acme = Tenant::create(Stack::shared().await).await;
-    let people = acme.users(TIMES).await;
-    trials("take a role", &people, async |person, offset| {
-        let session = person.sign_in().await;
+    let users = acme.users(TIMES).await;
+    trials("take a role", &users, async |user, offset| {
+        let session = user.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
-        person.change(&json!({"roles": ["staff"]})).await;
+        user.change(&json!({"roles": ["staff"]})).await;
         let time = refused(&session).await;
         // The session lives on: the refresh brings the roles of now.
         let renewed = session.refreshed().await;
@@ -92,18 +92,18 @@ async fn a_role_that_was_taken_is_in_no_token_any_more() {
 #[tokio::test]
 async fn a_changed_password_ends_every_session() {
     let acme = Tenant::create(Stack::shared().await).await;
-    let people = acme.users(TIMES).await;
-    trials("change a password", &people, async |person, offset| {
-        let session = person.sign_in().await;
+    let users = acme.users(TIMES).await;
+    trials("change a password", &users, async |user, offset| {
+        let session = user.sign_in().await;
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
         let password = secrets::password();
-        person.change(&json!({"password": password})).await;
+        user.change(&json!({"password": password})).await;
         let time = refused(&session).await;
         assert_eq!(session.me().await.expect(401).text_at("code"), "password_changed");
         assert_eq!(session.try_refresh().await.expect(401).text_at("detail"), "Token is blacklisted");
-        let _ = person.try_sign_in().await.expect(401);
-        let _ = person.try_sign_in_with(&password).await.expect(200);
+        let _ = user.try_sign_in().await.expect(401);
+        let _ = user.try_sign_in_with(&password).await.expect(200);
         time
     })
     .await;
@@ -112,9 +112,9 @@ async fn a_changed_password_ends_every_session() {
 #[tokio::test]
 async fn a_session_that_was_signed_out_is_refused_and_its_neighbour_lives() {
     let acme = Tenant::create(Stack::shared().await).await;
-    let people = acme.users(TIMES).await;
-    trials("log out", &people, async |person, offset| {
-        let (session, neighbour) = (person.sign_in().await, person.sign_in().await);
+    let users = acme.users(TIMES).await;
+    trials("log out", &users, async |user, offset| {
+        let (session, neighbour) = (user.sign_in().await, user.sign_in().await);
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
         let _ = session.log_out().await.expect(204);
@@ -131,18 +131,18 @@ async fn a_session_that_was_signed_out_is_refused_and_its_neighbour_lives() {
 #[tokio::test]
 async fn sessions_that_an_administrator_ended_are_refused() {
     let acme = Tenant::create(Stack::shared().await).await;
-    let people = acme.users(TIMES).await;
-    trials("end sessions", &people, async |person, offset| {
-        let (session, other) = (person.sign_in().await, person.sign_in().await);
+    let users = acme.users(TIMES).await;
+    trials("end sessions", &users, async |user, offset| {
+        let (session, other) = (user.sign_in().await, user.sign_in().await);
         sleep(offset).await;
         let _ = session.validate().await.expect(200);
-        let _ = acme.admin.delete(&format!("{}sessions/", person.path())).await.expect(204);
+        let _ = acme.admin.delete(&format!("{}sessions/", user.path())).await.expect(204);
         let time = refused(&session).await;
         for ended in [session, other] {
             assert_eq!(ended.try_refresh().await.expect(401).text_at("detail"), "Token is blacklisted");
         }
-        // The person themselves is as welcome as before.
-        let _ = person.sign_in().await.validate().await.expect(200);
+        // The user themselves is as welcome as before.
+        let _ = user.sign_in().await.validate().await.expect(200);
         time
     })
     .await;

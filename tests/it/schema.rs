@@ -1,17 +1,17 @@
 //! The published document against the running parts: every example of the edge's routes and of the
-//! people's is sent, and what is answered has the shape that the document says.
+//! users's is sent, and what is answered has the shape that the document says.
 
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use wardgate_tests::actors::{Person, Tenant};
+use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::clients::Browser;
 use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait;
 
-/// The person and the password of the examples.
+/// The user and the password of the examples.
 const ADA: (&str, &str) = ("ada", "correct horse battery staple");
 /// Only the platform tenant has it, once, with a token from a terminal.
 const ELSEWHERE: [&str; 1] = ["setup"];
@@ -96,8 +96,8 @@ fn difference(at: &str, example: &Value, said: &Value) -> Option<String> {
 /// What the examples cannot know.
 struct Cast<'t> {
     acme: &'t Tenant<'t>,
-    ada: Person<'t>,
-    /// The person of the example that makes one.
+    ada: User<'t>,
+    /// The user of the example that makes one.
     made: Option<String>,
 }
 

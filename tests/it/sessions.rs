@@ -1,11 +1,11 @@
-//! A person's living sessions exist at the edge alone; control lists and ends them by a signed call.
+//! A user's living sessions exist at the edge alone; control lists and ends them by a signed call.
 
 use serde_json::Value;
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::stack::Stack;
 
 #[tokio::test]
-async fn the_command_line_lists_a_persons_sessions_and_ends_one() {
+async fn the_command_line_lists_a_users_sessions_and_ends_one() {
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;
     let (ada, bob) = (acme.user("ada").await, acme.user("bob").await);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wardgate_tests::actors::{Person, Session, Tenant};
+use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::secrets;
 use wardgate_tests::stack::Stack;
 
@@ -20,8 +20,8 @@ async fn refused_after_silence(acme: &Tenant<'_>, session: &Session) {
     assert!(age < 3.0, "it answered by what it knew {age} s ago");
 }
 
-async fn good_session(person: &Person<'_>) -> Session {
-    let session = person.sign_in().await;
+async fn good_session(user: &User<'_>) -> Session {
+    let session = user.sign_in().await;
     let _ = session.validate().await.expect(200);
     session
 }
@@ -30,26 +30,26 @@ async fn good_session(person: &Person<'_>) -> Session {
 async fn the_first_request_after_a_minute_of_silence_knows_what_was_revoked() {
     let stack = Stack::own("silence").await;
     let acme = Tenant::create(&stack).await;
-    let people = acme.users(TIMES).await;
+    let users = acme.users(TIMES).await;
     // Keys are revoked elsewhere: the administrator's own token would go with them, and where the clock
     // has moved there is no signing in anew that control would believe.
     let other = Tenant::create(&stack).await;
     let eve = other.user("eve").await;
     acme.administer_by_hand();
     other.administer_by_hand();
-    for person in &people {
-        let session = good_session(person).await;
-        person.change(&json!({"roles": ["staff"]})).await;
+    for user in &users {
+        let session = good_session(user).await;
+        user.change(&json!({"roles": ["staff"]})).await;
         refused_after_silence(&acme, &session).await;
         assert_eq!(session.refreshed().await.claims()["roles"], json!(["staff"]));
 
-        let session = good_session(person).await;
-        person.suspend().await;
+        let session = good_session(user).await;
+        user.suspend().await;
         refused_after_silence(&acme, &session).await;
-        person.resume().await;
+        user.resume().await;
         acme.settle().await;
 
-        let session = good_session(person).await;
+        let session = good_session(user).await;
         acme.suspend().await;
         refused_after_silence(&acme, &session).await;
         acme.resume().await;
@@ -60,13 +60,13 @@ async fn the_first_request_after_a_minute_of_silence_knows_what_was_revoked() {
         other.revoke_key(kid.as_str().expect("a key id")).await;
         refused_after_silence(&other, &session).await;
 
-        let session = good_session(person).await;
+        let session = good_session(user).await;
         let _ = session.log_out().await.expect(204);
         refused_after_silence(&acme, &session).await;
 
-        let session = good_session(person).await;
-        person.change(&json!({"password": secrets::password()})).await;
+        let session = good_session(user).await;
+        user.change(&json!({"password": secrets::password()})).await;
         refused_after_silence(&acme, &session).await;
-        let _ = person.try_sign_in().await.expect(401);
+        let _ = user.try_sign_in().await.expect(401);
     }
 }

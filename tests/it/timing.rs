@@ -40,9 +40,9 @@ fn password(kind: &str) -> &'static str {
     if kind == "suspended" { PASSWORD } else { "Corr3ct-horsf" }
 }
 
-/// People of every kind but the unknown. Who is native has signed in once; half of the suspended have, too.
-async fn people(acme: &Tenant<'_>) {
-    let people: Vec<Value> = KINDS[1..]
+/// Users of every kind but the unknown. Who is native has signed in once; half of the suspended have, too.
+async fn users(acme: &Tenant<'_>) {
+    let users: Vec<Value> = KINDS[1..]
         .iter()
         .flat_map(|kind| (0..NAMES).map(move |at| (kind, at)))
         .map(|(kind, at)| {
@@ -50,7 +50,7 @@ async fn people(acme: &Tenant<'_>) {
             json!({"username": format!("{kind}{at}"), "password": password})
         })
         .collect();
-    let django = Django::of(&json!(people)).await;
+    let django = Django::of(&json!(users)).await;
     acme.import_from(&django).await;
     for at in 0..NAMES {
         let _ = try_sign_in(acme, &format!("native{at}"), PASSWORD).await.expect(200);
@@ -59,7 +59,7 @@ async fn people(acme: &Tenant<'_>) {
         }
         let found =
             acme.admin.get(&format!("/api/user/users/?username=suspended{at}")).await.expect(200).json();
-        let id = found["results"][0]["id"].as_str().expect("a person");
+        let id = found["results"][0]["id"].as_str().expect("a user");
         let change = json!({"status": "suspended"});
         let _ = acme.admin.patch(&format!("/api/user/users/{id}/"), &change).await.expect(200);
     }
@@ -112,7 +112,7 @@ fn judge(what: &str, taken: &[Vec<f64>; 5]) {
 async fn how_long_a_refusal_takes_tells_nothing() {
     let stack = Stack::own("timing").await;
     let acme = Tenant::create(&stack).await;
-    people(&acme).await;
+    users(&acme).await;
     let with_control = measure(&acme, 401).await;
     judge("with control", &with_control);
     // Wrong tries are forgotten, and nobody is left to ask.

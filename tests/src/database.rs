@@ -65,7 +65,7 @@ impl Database {
     }
 }
 
-/// A lock on the people of a tenant's cell: whoever asks control about one of them waits.
+/// A lock on the users of a tenant's cell: whoever asks control about one of them waits.
 pub struct Held {
     connection: PgConnection,
     users: String,
@@ -76,7 +76,7 @@ impl Database {
     ///
     /// # Panics
     /// Where the database does not answer, or has no such tenant.
-    pub async fn hold_people(&self, tenant: TenantId) -> Held {
+    pub async fn hold_users(&self, tenant: TenantId) -> Held {
         let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the stack's database");
         let cell = "select cell from platform.tenants where id = $1::text::uuid";
         let row = sqlx::query(cell).bind(tenant.to_string()).fetch_one(&mut connection).await;

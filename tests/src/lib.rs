@@ -1,7 +1,7 @@
 //! The stage of the end-to-end tests: the real parts, the actors, and an independent look at tokens.
 //!
 //! Nothing is simulated here but the passing of time. [`stack::Stack`] runs PostgreSQL's database,
-//! control and the Worker on workerd; [`actors`] are the people who use them; [`verifier`] judges
+//! control and the Worker on workerd; [`actors`] are the users who use them; [`verifier`] judges
 //! tokens with a library that neither side uses for it. The tests themselves are in `it/`.
 //!
 //! `./wardgate test` starts what this needs and says where it is; `./wardgate test --only NAME`

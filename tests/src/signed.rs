@@ -4,9 +4,9 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 use shared::ids::{TenantId, UserId};
-use shared::person::PersonStatus;
 use shared::push::{Command, Push, StatusOut, UserRow};
 use shared::signature::{Message, Tag, content_digest, covered_headers};
+use shared::user::UserStatus;
 
 use crate::actors::Session;
 use crate::clock;
@@ -100,11 +100,11 @@ impl EdgeCall {
     }
 }
 
-/// What control pushes, ahead of any backlog, of a person whose sessions were ended once.
+/// What control pushes, ahead of any backlog, of a user whose sessions were ended once.
 #[must_use]
-pub fn person_push(tenant: TenantId, person: UserId, status: PersonStatus, rev: i64) -> Push {
+pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -> Push {
     let row = UserRow {
-        id: person,
+        id: user,
         rev,
         status,
         access_epoch: rev,

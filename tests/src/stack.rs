@@ -98,7 +98,7 @@ impl Stack {
         stack
     }
 
-    /// The platform's people can sign in when its document and they have reached the edge.
+    /// The platform's users can sign in when its document and they have reached the edge.
     async fn await_platform(&self) {
         let http = Http::new(self.edge_url.clone());
         let known = async || {

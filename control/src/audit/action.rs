@@ -27,7 +27,7 @@ actions! {
     TenantSuspended = "tenant.suspended",
     /// A suspended tenant is in use again.
     TenantResumed = "tenant.resumed",
-    /// People came from another service: how many, and what became of the others.
+    /// Users came from another service: how many, and what became of the others.
     TenantImported = "tenant.imported",
     /// Refresh tokens of an old service that are still out were put on the tenant's list.
     LegacyTokensListed = "legacy.tokens_listed",
@@ -35,23 +35,23 @@ actions! {
     LegacyEnded = "legacy.ended",
     /// A tenant is gone for good.
     TenantDeleted = "tenant.deleted",
-    /// A person was made.
+    /// A user was made.
     UserCreated = "user.created",
-    /// A person's fields were edited.
+    /// A user's fields were edited.
     UserEdited = "user.edited",
-    /// A person's status changed.
+    /// A user's status changed.
     UserStatusChanged = "user.status_changed",
-    /// A person's roles changed.
+    /// A user's roles changed.
     UserRolesChanged = "user.roles_changed",
-    /// A person's password was set by somebody else.
+    /// A user's password was set by somebody else.
     UserPasswordSet = "user.password_set",
-    /// A person came from another service.
+    /// A user came from another service.
     UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
-    /// A person is gone.
+    /// A user is gone.
     UserDeleted = "user.deleted",
-    /// All sessions of a person were ended.
+    /// All sessions of a user were ended.
     SessionsEnded = "sessions.ended",
     /// A key was made or promoted by plan.
     KeysAdvanced = "keys.advanced",

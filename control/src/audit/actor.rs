@@ -6,14 +6,14 @@ use shared::permissions::ROOT_RANK;
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// A person of the tenant.
-    Person {
+    /// A user of the tenant.
+    User {
         /// Their id.
         id: UserId,
         /// The highest rank among their roles.
         rank: i32,
     },
-    /// A person of the platform tenant who acts on another tenant, where ranks are not theirs.
+    /// A user of the platform tenant who acts on another tenant, where ranks are not theirs.
     Platform {
         /// Their id in the platform tenant.
         id: UserId,
@@ -50,7 +50,7 @@ impl Actor {
 
     pub(super) fn kind(&self) -> &'static str {
         match self.who {
-            Who::Person { .. } => "person",
+            Who::User { .. } => "person",
             Who::Platform { .. } => "platform",
             Who::Operator => "operator",
             Who::Control => "control",
@@ -59,15 +59,15 @@ impl Actor {
 
     pub(super) fn id(&self) -> Option<String> {
         match self.who {
-            Who::Person { id, .. } | Who::Platform { id } => Some(id.to_string()),
+            Who::User { id, .. } | Who::Platform { id } => Some(id.to_string()),
             Who::Operator | Who::Control => None,
         }
     }
 
-    /// Whether this is the person `id`.
+    /// Whether this is the user `id`.
     #[must_use]
     pub fn is(&self, id: UserId) -> bool {
-        matches!(self.who, Who::Person { id: own, .. } if own == id)
+        matches!(self.who, Who::User { id: own, .. } if own == id)
     }
 
     /// Whether the actor may act on, grant or take a role of `rank`: only what is below their own,
@@ -75,7 +75,7 @@ impl Actor {
     #[must_use]
     pub fn outranks(&self, rank: i32) -> bool {
         match self.who {
-            Who::Person { rank: own, .. } => own > rank || own == ROOT_RANK && rank == ROOT_RANK,
+            Who::User { rank: own, .. } => own > rank || own == ROOT_RANK && rank == ROOT_RANK,
             Who::Platform { .. } | Who::Operator | Who::Control => true,
         }
     }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn nobody_acts_at_or_above_their_own_rank_but_root_admins_on_root_admins() {
-        let of = |rank| Actor { who: Who::Person { id: UserId::new(1, [1; 10]), rank }, ..Actor::control() };
+        let of = |rank| Actor { who: Who::User { id: UserId::new(1, [1; 10]), rank }, ..Actor::control() };
         // own rank, the other's, may
         for (own, other, may) in [
             (100, 100, true),

@@ -121,7 +121,7 @@ pub struct Fact {
     pub at: DateTime<Utc>,
     /// What happened.
     pub action: String,
-    /// The person, where one is known.
+    /// The user, where one is known.
     pub user: Option<UserId>,
     /// The network it came from.
     pub network: Option<String>,

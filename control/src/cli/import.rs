@@ -1,11 +1,11 @@
-//! `wardgate import`: people of another service come here.
+//! `wardgate import`: users of another service come here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use shared::claims::UserIdForm;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
 use super::made_tenant;
@@ -42,7 +42,7 @@ unless --check) or groups are not mapped (then nobody has).";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Import people of a Django service: from its database, or from what dumpdata wrote.
+    /// Import users of a Django service: from its database, or from what dumpdata wrote.
     #[command(after_help = EXAMPLES)]
     Django(Box<Django>),
 }
@@ -54,7 +54,7 @@ pub(super) struct Django {
     tenant: Option<String>,
     #[command(flatten)]
     source: SourceArgs,
-    /// A schema of the database and the tenant that its people come to, in place of --tenant; may be repeated.
+    /// A schema of the database and the tenant that its users come to, in place of --tenant; may be repeated.
     // No conflict with `tenant`: to clap one of the environment is as good as one that was typed.
     #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump"])]
     map_schema: Vec<String>,
@@ -83,7 +83,7 @@ pub(super) struct Django {
     /// Role of whoever gets no other; empty: none.
     #[arg(long, default_value = "client")]
     others: String,
-    /// Status of active people who have a second factor there.
+    /// Status of active users who have a second factor there.
     #[arg(long, value_enum, default_value_t = TotpPeople::Pending)]
     totp_people: TotpPeople,
     /// How tokens write `user_id`: default `integer` where all ids are numbers, else `string`.
@@ -94,7 +94,7 @@ pub(super) struct Django {
     check: bool,
 }
 
-/// Where people are read from.
+/// Where users are read from.
 #[derive(Args)]
 pub(super) struct SourceArgs {
     /// The old service's database. Better in the environment: arguments are in `ps`.
@@ -125,7 +125,7 @@ enum TotpPeople {
 /// How tokens write `user_id`.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum UserId {
-    /// The person's id here.
+    /// The user's id here.
     Uuid,
     /// The old id as a number.
     Integer,
@@ -197,8 +197,8 @@ fn mapping(args: &Django) -> Result<Mapping, CliError> {
         staff: role(&args.staff),
         others: role(&args.others),
         with_totp: match args.totp_people {
-            TotpPeople::Pending => PersonStatus::Pending,
-            TotpPeople::Active => PersonStatus::Active,
+            TotpPeople::Pending => UserStatus::Pending,
+            TotpPeople::Active => UserStatus::Active,
         },
     })
 }
@@ -226,9 +226,9 @@ fn text(slug: &str, report: &Report) -> String {
     for why in &report.refused {
         lines.push(format!("does not come: {}, {}: {}", why.id, why.column, why.reason));
     }
-    for (group, people) in &report.unmapped {
+    for (group, users) in &report.unmapped {
         lines.push(format!(
-            "not mapped: `{group}` ({people} people): say --role '{group}=ROLE', or '{group}=' for none"
+            "not mapped: `{group}` ({users} people): say --role '{group}=ROLE', or '{group}=' for none"
         ));
     }
     let counted = |title: &str, counts: &BTreeMap<String, u64>| {
@@ -253,7 +253,7 @@ fn text(slug: &str, report: &Report) -> String {
         report.changed,
         report.unchanged,
         report.kept,
-        report.refused_people(),
+        report.refused_users(),
         report.user_id,
     ));
     lines.join("\n")
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_for_two_reasons_is_one_person() {
+    fn who_is_refused_for_two_reasons_is_one_user() {
         let why = |column: &str| Why { id: "31".into(), column: column.into(), reason: "no".into() };
         let refused = vec![why("username"), why("email")];
         let report = Report { read: 3, new: 2, refused, user_id: "integer".into(), ..Report::default() };

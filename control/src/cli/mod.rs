@@ -41,7 +41,7 @@ wardgate.sample.toml lists them all.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings refused, 4 no such thing, 5 refused.";
 
-/// Wardgate's control plane: tenants, people, keys, and what the edge knows of them.
+/// Wardgate's control plane: tenants, users, keys, and what the edge knows of them.
 #[derive(Parser)]
 #[command(name = "wardgate", version, after_help = EXAMPLES)]
 struct Cli {
@@ -81,7 +81,7 @@ enum Command {
         #[command(subcommand)]
         command: tenant::Command,
     },
-    /// Create, show and change people of a tenant.
+    /// Create, show and change users of a tenant.
     User {
         #[command(flatten)]
         of: OfTenant,
@@ -95,7 +95,7 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
-    /// Bring people of another service here.
+    /// Bring users of another service here.
     Import {
         #[command(subcommand)]
         command: import::Command,
@@ -173,7 +173,7 @@ async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
     if broken == 0 { Ok(()) } else { Err(CliError::Failed(format!("{broken} cells were not migrated"))) }
 }
 
-/// A tenant that has a cell, where its people and keys are.
+/// A tenant that has a cell, where its users and keys are.
 async fn made_tenant(control: &Control, name: &str) -> Result<Tenant, CliError> {
     let tenant = tenant_named(control, name).await?;
     if tenant.status == shared::tenant::Status::Provisioning {

@@ -1,4 +1,4 @@
-//! `wardgate user sessions`: a person's living sessions. They exist at the edge alone, so this asks the
+//! `wardgate user sessions`: a user's living sessions. They exist at the edge alone, so this asks the
 //! edge by a signed call, and needs it to be reachable.
 
 use chrono::DateTime;
@@ -62,7 +62,7 @@ pub(super) async fn run(
         });
         return Ok(());
     };
-    // Only a session of this person: the id of somebody else's names nothing here.
+    // Only a session of this user: the id of somebody else's names nothing here.
     let session = listed.sessions.iter().find(|session| session.sid.to_string() == end);
     let sid = session.ok_or_else(|| CliError::NotFound(format!("no living session `{end}`")))?.sid;
     let ended: EndSessionOut = control.edge.command(&Command::EndSession { tenant, sid }, now).await?;

@@ -1,10 +1,10 @@
-//! `wardgate user`: people of a tenant, by somebody who stands above every rank.
+//! `wardgate user`: users of a tenant, by somebody who stands above every rank.
 
 use std::io::Read as _;
 
 use clap::Subcommand;
 use shared::ids::{TenantId, UserId};
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
 use super::made_tenant;
@@ -18,34 +18,34 @@ use crate::users::{self, Change, Matching, NewUser, Profile, User, UserError, Us
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make a person.
+    /// Make a user.
     #[command(
         after_help = "Example:\n  echo 'correct horse battery' | wardgate user create ada --tenant acme --email ada@acme.example --role staff --password-stdin"
     )]
     Create(Create),
-    /// List people.
+    /// List users.
     #[command(after_help = "Example:\n  wardgate user list --tenant acme --json")]
     List {
         /// Which hundred, from 1.
         #[arg(long, default_value_t = 1)]
         page: i64,
     },
-    /// Show one person; exit code 4 if there is none.
+    /// Show one user; exit code 4 if there is none.
     Show {
         /// User name, address or id.
         user: String,
     },
-    /// Stop a person: sessions end, sign-in is refused.
+    /// Stop a user: sessions end, sign-in is refused.
     Suspend {
         /// User name, address or id.
         user: String,
     },
-    /// Let a suspended person sign in again.
+    /// Let a suspended user sign in again.
     Resume {
         /// User name, address or id.
         user: String,
     },
-    /// Set a person's password from standard input; their sessions end.
+    /// Set a user's password from standard input; their sessions end.
     #[command(
         after_help = "Example:\n  echo 'a new passphrase for her' | wardgate user set-password ada --tenant acme"
     )]
@@ -53,7 +53,7 @@ pub(super) enum Command {
         /// User name, address or id.
         user: String,
     },
-    /// Give a person exactly these roles.
+    /// Give a user exactly these roles.
     #[command(after_help = "Example:\n  wardgate user set-roles ada staff client --tenant acme")]
     SetRoles {
         /// User name, address or id.
@@ -61,7 +61,7 @@ pub(super) enum Command {
         /// All of their roles.
         roles: Vec<String>,
     },
-    /// List a person's living sessions, as the edge has them; with --end, end one.
+    /// List a user's living sessions, as the edge has them; with --end, end one.
     #[command(after_help = super::sessions::EXAMPLES)]
     Sessions {
         /// User name, address or id.
@@ -70,12 +70,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "SESSION")]
         end: Option<String>,
     },
-    /// End all sessions of a person.
+    /// End all sessions of a user.
     EndSessions {
         /// User name, address or id.
         user: String,
     },
-    /// Delete a person.
+    /// Delete a user.
     Delete {
         /// User name, address or id.
         user: String,
@@ -98,7 +98,7 @@ pub(super) struct Create {
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
-    /// Read the password from standard input; without it the person cannot sign in yet.
+    /// Read the password from standard input; without it the user cannot sign in yet.
     #[arg(long)]
     password_stdin: bool,
 }
@@ -120,11 +120,11 @@ pub(super) async fn run(
             Ok(())
         }
         Command::Suspend { user } => {
-            let change = Change { status: Some(PersonStatus::Suspended), ..Change::default() };
+            let change = Change { status: Some(UserStatus::Suspended), ..Change::default() };
             apply(control, show, tenant, &user, change).await
         }
         Command::Resume { user } => {
-            let change = Change { status: Some(PersonStatus::Active), ..Change::default() };
+            let change = Change { status: Some(UserStatus::Active), ..Change::default() };
             apply(control, show, tenant, &user, change).await
         }
         Command::SetPassword { user } => {
@@ -170,7 +170,7 @@ async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -
             last_name: args.last_name,
             phone: String::new(),
         },
-        status: PersonStatus::Active,
+        status: UserStatus::Active,
         roles: args.roles,
         password,
         email_verified: true,
@@ -185,8 +185,8 @@ async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -
 async fn list(control: &Control, show: Show, tenant: TenantId, page: i64) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant).await?;
     let rows = users::filters::in_order(100, 100 * (page.max(1) - 1));
-    let people = users::list(&mut tx, &Matching::default(), &rows).await?;
-    let rows: Vec<_> = people.into_iter().map(UserOut::from).collect();
+    let users = users::list(&mut tx, &Matching::default(), &rows).await?;
+    let rows: Vec<_> = users.into_iter().map(UserOut::from).collect();
     show.table(&["username", "email", "status", "roles", "id"], &rows, UserOut::line);
     Ok(())
 }

@@ -21,7 +21,7 @@ pub enum RowKind {
     Document,
     /// A host or slug. It belongs to the platform tenant's revisions.
     Name,
-    /// A person.
+    /// A user.
     User,
     /// The keyed hash of a user name or address.
     Identifier,
@@ -83,12 +83,12 @@ impl Changes {
         self.note(tenant, RowKind::Document, tenant.to_string(), haste, false);
     }
 
-    /// A person changed.
+    /// A user changed.
     pub fn user(&mut self, tenant: TenantId, user: UserId, haste: Haste) {
         self.note(tenant, RowKind::User, user.to_string(), haste, false);
     }
 
-    /// A person is gone.
+    /// A user is gone.
     pub fn user_gone(&mut self, tenant: TenantId, user: UserId) {
         self.note(tenant, RowKind::User, user.to_string(), Haste::Revokes, true);
     }

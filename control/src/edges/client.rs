@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shared::events::{DrainIn, DrainOut};
+use shared::facts::{DrainIn, DrainOut};
 use shared::push::{Command, Mark, Push, Pushed};
 use shared::signature::{Message, Tag, content_digest};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::events::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
+use shared::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use shared::ids::TenantId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

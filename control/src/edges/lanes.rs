@@ -33,7 +33,7 @@ impl Lane {
     fn longest_delay_ms(self) -> i64 {
         match self {
             Self::Backlog => 30_000,
-            // A revocation that waits is a person who still gets in.
+            // A revocation that waits is a user who still gets in.
             Self::Urgent => 4_000,
         }
     }

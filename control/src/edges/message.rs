@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use shared::ids::{TenantId, UserId};
-use shared::person::PersonStatus;
 use shared::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::seal::Kind;
+use shared::user::UserStatus;
 use uuid::Uuid;
 
 use super::changes::RowKind;
@@ -182,7 +182,7 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
     UserRow {
         id,
         rev,
-        status: PersonStatus::Deleted,
+        status: UserStatus::Deleted,
         access_epoch: 0,
         session_epoch: 0,
         password_epoch: 0,

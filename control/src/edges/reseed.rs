@@ -7,9 +7,9 @@ use super::backlog::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 
-/// Added to both epochs of every person: more than anybody can have used since the backup.
+/// Added to both epochs of every user: more than anybody can have used since the backup.
 const EPOCH_LEAP: i64 = 1 << 20;
-/// Added to the next number for people, which may have been given to somebody since the backup: whoever
+/// Added to the next number for users, which may have been given to somebody since the backup: whoever
 /// keeps something under it must not find somebody else.
 const NUMBER_LEAP: i64 = 1 << 20;
 

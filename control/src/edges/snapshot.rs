@@ -4,7 +4,7 @@
 //! Pages stamp their rows with the snapshot's id. A row that changes while pages are sent moves to
 //! the end and is met there, so when a page comes short every living row was stamped; what is left
 //! unstamped became a tombstone here and does so there. Then the mark is set. There is no second
-//! copy: each person is right at every moment.
+//! copy: each user is right at every moment.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,6 +1,6 @@
 //! Who may call: extractors that a handler names in its signature.
 //!
-//! Each opens the request's transaction, finds the person by their current row in it and hands both
+//! Each opens the request's transaction, finds the user by their current row in it and hands both
 //! over; the handler commits. A refusal of permission writes its audit entry in that transaction,
 //! before anything else can have happened in it.
 
@@ -23,37 +23,37 @@ use crate::db::TenantTx;
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users::User;
 
-/// A request whose person is known, in its transaction.
+/// A request whose user is known, in its transaction.
 pub struct Authenticated {
-    /// The request's transaction, inside the person's tenant.
+    /// The request's transaction, inside the user's tenant.
     pub tx: TenantTx,
-    /// The person.
+    /// The user.
     pub user: User,
     /// Their tenant.
     pub tenant: Tenant,
-    /// The person as an actor.
+    /// The user as an actor.
     pub actor: Actor,
     /// Whether they came with a token of the service that the tenant came from, which holds no permission.
     legacy: bool,
 }
 
-/// A person who holds the permission `P`.
+/// A user who holds the permission `P`.
 pub struct Allowed<P> {
-    /// Person, tenant and transaction.
+    /// User, tenant and transaction.
     pub by: Authenticated,
     permission: PhantomData<P>,
 }
 
-/// A person of the platform tenant who holds the platform permission `P`.
+/// A user of the platform tenant who holds the platform permission `P`.
 pub struct Platform<P> {
-    /// Person, tenant and transaction.
+    /// User, tenant and transaction.
     pub by: Authenticated,
     permission: PhantomData<P>,
 }
 
-/// Any person, about themselves.
+/// Any user, about themselves.
 pub struct Me {
-    /// Person, tenant and transaction.
+    /// User, tenant and transaction.
     pub by: Authenticated,
 }
 
@@ -72,7 +72,7 @@ pub struct Anyone {
 /// Anybody, at the platform tenant; at every other one there is no such path.
 pub struct AnyoneAtPlatform(pub Anyone);
 
-/// A person who may do `Own` to their own tenant, or a platform administrator who may do `Plat` to
+/// A user who may do `Own` to their own tenant, or a platform administrator who may do `Plat` to
 /// any. The tenant is the one in the path.
 pub struct OnTenant<Own, Plat> {
     /// The transaction, inside the tenant in question once that has a cell.
@@ -107,9 +107,9 @@ async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Or
 async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
     let token = bearer::presented(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
     let (mut tx, tenant, origin) = begin(control, parts).await?;
-    let bearer::Presented { user, legacy } = bearer::person(control, &mut tx, &tenant, &token).await?;
+    let bearer::Presented { user, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
     let actor = Actor {
-        who: Who::Person { id: user.id, rank: user.rank },
+        who: Who::User { id: user.id, rank: user.rank },
         request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         client: origin.client,
     };
@@ -117,7 +117,7 @@ async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated,
 }
 
 impl Authenticated {
-    /// Whether the person's current roles have `permission` in their tenant.
+    /// Whether the user's current roles have `permission` in their tenant.
     #[must_use]
     pub fn holds(&self, permission: Permission) -> bool {
         let granted = |role: &String| {
@@ -186,7 +186,7 @@ impl FromRequestParts<Control> for Anyone {
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
         let (mut tx, tenant, origin) = begin(control, parts).await?;
         if let Some(token) = bearer::presented(&parts.headers)? {
-            bearer::person(control, &mut tx, &tenant, &token).await?;
+            bearer::user(control, &mut tx, &tenant, &token).await?;
         }
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Self { tenant, tx, request_id, client: origin.client })
@@ -205,7 +205,7 @@ impl FromRequestParts<Control> for AnyoneAtPlatform {
 impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> for OnTenant<Own, Plat> {
     type Rejection = Refused;
 
-    /// 1. The person: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403; and a
+    /// 1. The user: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403; and a
     ///    tenant that is not theirs does not exist for whoever is not of the platform: 404.
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
         let by = authenticate(control, parts).await?;

@@ -6,9 +6,9 @@ use shared::claims::{AccessClaims, Expected};
 use shared::ids::UserId;
 use shared::jws::Jws;
 use shared::legacy::{LegacyKind, LegacyToken};
-use shared::person::PersonStatus;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::RefreshKey;
+use shared::user::UserStatus;
 
 use super::answer::Refused;
 use crate::control::Control;
@@ -36,13 +36,13 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 /// Whose token it is.
 pub struct Presented {
-    /// The person, by their current row.
+    /// The user, by their current row.
     pub user: User,
     /// Whether the token is one of the service that the tenant came from: good for oneself alone.
     pub legacy: bool,
 }
 
-/// The person of a token, by their current row:
+/// The user of a token, by their current row:
 /// 1. signature, tenant, times, kind; without a key id, under the legacy key alone;
 /// 2. deleted, not active, password changed, any other raised epoch.
 ///
@@ -50,7 +50,7 @@ pub struct Presented {
 ///
 /// # Errors
 /// The contract's words for each, in this order.
-pub async fn person(
+pub async fn user(
     control: &Control,
     tx: &mut TenantTx,
     tenant: &Tenant,
@@ -59,7 +59,7 @@ pub async fn person(
     let now_secs = control.clock.now().timestamp();
     if let Some(token) = legacy(tenant, unverified_token, now_secs)? {
         let epoch = 0;
-        let user = match legacy::person_of(control, tx, &token.user.to_string()).await? {
+        let user = match legacy::user_of(control, tx, &token.user.to_string()).await? {
             Some(id) => standing(tx, id, epoch).await?,
             None => return Err(TokenFault::UserNotFound.into()),
         };
@@ -75,14 +75,14 @@ pub async fn person(
     Ok(Presented { user: standing(tx, claims.sub, claims.epoch).await?, legacy: false })
 }
 
-/// The person, if what a token of this epoch says of them is still so.
+/// The user, if what a token of this epoch says of them is still so.
 async fn standing(tx: &mut TenantTx, id: UserId, epoch: i64) -> Result<User, Refused> {
     let user = match users::find(tx, id).await {
         Ok(user) => user,
         Err(UserError::NotFound) => return Err(TokenFault::UserNotFound.into()),
         Err(other) => return Err(other.into()),
     };
-    if user.status != PersonStatus::Active {
+    if user.status != UserStatus::Active {
         return Err(TokenFault::UserInactive.into());
     }
     if epoch < user.password_epoch {

@@ -24,14 +24,14 @@ pub(super) fn router(control: &Control) -> Router {
     Router::new().route(PATH, any(password)).layer(from_fn(fresh)).with_state(control.clone())
 }
 
-/// Answers whether a password is the one of a person whose hash is foreign:
+/// Answers whether a password is the one of a user whose hash is foreign:
 /// 1. the signature, over method, path and the body's digest: 401;
 /// 2. the question: 400;
 /// 3. the check: 200; 503 while too many wait.
 ///
 /// A signature lives for a minute, and a question that is replayed within it is answered again. That
 /// gives nothing away: who has it has the password in it, the answer is the same, and every check counts
-/// against the person's ceiling.
+/// against the user's ceiling.
 async fn password(State(control): State<Control>, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, QUESTION_BYTES).await.map_err(|_| Refusal::unsigned())?;

@@ -42,7 +42,7 @@ use answer::wrong_method;
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
 /// signature; the fallback of each path says who is told that a method is not allowed.
 pub fn router(control: &Control) -> Router {
-    let people = Router::new()
+    let users = Router::new()
         .route(
             "/api/user/users",
             get(users::routes::list).post(users::routes::create).fallback(wrong_method::<Allowed<UsersRead>>),
@@ -105,7 +105,7 @@ pub fn router(control: &Control) -> Router {
         .route("/docs", get(openapi::routes::reader).fallback(wrong_method::<Anyone>))
         .route("/docs/{file}", get(openapi::routes::asset).fallback(wrong_method::<Anyone>));
 
-    let api = people.merge(tenants).merge(anyone).with_state(control.clone());
+    let api = users.merge(tenants).merge(anyone).with_state(control.clone());
     layered(control, api).merge(inside(control)).merge(health::router(control))
 }
 

@@ -130,13 +130,13 @@ impl Dump {
                 Some(Item::Device(device(&pk, &fields)?))
             }
             model if model.eq_ignore_ascii_case(&self.user_model) => {
-                Some(Item::Person(Box::new(self.person(&pk, &fields)?)))
+                Some(Item::User(Box::new(self.user(&pk, &fields)?)))
             }
             _ => None,
         })
     }
 
-    fn person(&self, pk: &Value, fields: &Map<String, Value>) -> Result<Found, ImportError> {
+    fn user(&self, pk: &Value, fields: &Map<String, Value>) -> Result<Found, ImportError> {
         for (ours, needed) in COLUMNS {
             let asked = self.columns.0.iter().any(|(name, there)| name == ours && !there.is_empty());
             let there = self.columns.there(ours).unwrap_or(ours);
@@ -283,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    fn person(columns: &[(&str, &str)], field: &str, value: Value) -> Result<Found, ImportError> {
+    fn user(columns: &[(&str, &str)], field: &str, value: Value) -> Result<Found, ImportError> {
         let columns = columns.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned()));
         let dump = Dump {
             file: PathBuf::new(),
@@ -292,7 +292,7 @@ mod tests {
             role_column: None,
         };
         let fields = json!({"username": "ada", "password": "!", field: value});
-        dump.person(&json!(1), fields.as_object().unwrap())
+        dump.user(&json!(1), fields.as_object().unwrap())
     }
 
     #[test]
@@ -309,13 +309,13 @@ mod tests {
             (json!(""), false),
         ] {
             for (columns, field) in [(&[][..], "is_active"), (&[("is_active", "enabled")], "enabled")] {
-                let found = person(columns, field, value.clone()).ok().unwrap();
+                let found = user(columns, field, value.clone()).ok().unwrap();
                 assert_eq!(found.is_active, active, "{field} {value}");
             }
         }
-        assert!(person(&[], "other", json!(1)).ok().unwrap().is_active, "a model without that field");
-        assert!(person(&[("is_active", "")], "is_active", json!(false)).ok().unwrap().is_active);
+        assert!(user(&[], "other", json!(1)).ok().unwrap().is_active, "a model without that field");
+        assert!(user(&[("is_active", "")], "is_active", json!(false)).ok().unwrap().is_active);
         // A field that was named and is not there says nothing about anybody.
-        assert!(person(&[("is_active", "enabeld")], "enabled", json!(false)).is_err());
+        assert!(user(&[("is_active", "enabeld")], "enabled", json!(false)).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What sources find: people, groups, second factors, as the old service has them.
+//! What sources find: users, groups, second factors, as the old service has them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,20 +6,20 @@ use zeroize::Zeroizing;
 
 /// A thing in the order in which the source has it.
 pub enum Item {
-    /// A person.
-    Person(Box<Found>),
-    /// A group; people may name it by its key before it comes.
+    /// A user.
+    User(Box<Found>),
+    /// A group; users may name it by its key before it comes.
     Group {
         /// Its key.
         key: String,
         /// Its name.
         name: String,
     },
-    /// A confirmed device of a person.
+    /// A confirmed device of a user.
     Device(Device),
 }
 
-/// How a person's group is named.
+/// How a user's group is named.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Group {
     /// By its name.
@@ -28,7 +28,7 @@ pub enum Group {
     Key(String),
 }
 
-/// A person there. No `Debug`.
+/// A user there. No `Debug`.
 #[derive(Serialize, Deserialize)]
 pub struct Found {
     /// Their id; a source may fail to say it.
@@ -90,7 +90,7 @@ pub struct Device {
 #[derive(Clone, Default)]
 pub struct Columns(pub Vec<(String, String)>);
 
-/// Our names of the columns that are read, and whether a person cannot come without.
+/// Our names of the columns that are read, and whether a user cannot come without.
 pub const COLUMNS: [(&str, bool); 12] = [
     ("id", true),
     ("username", true),

@@ -1,9 +1,9 @@
-//! What becomes of a person: their roles and status here, and what an import has to do about them.
+//! What becomes of a user: their roles and status here, and what an import has to do about them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use foreign::Hash;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::found::{Found, Group};
 use super::report::Why;
@@ -13,7 +13,7 @@ use crate::users::bring::{Digests, Hashing, Names};
 /// Longest id of an old service: a UUID has 36.
 const ID_CHARS: usize = 64;
 
-/// Which roles people get.
+/// Which roles users get.
 #[derive(Clone)]
 pub struct Mapping {
     /// By group, or by value of the role column; `None` brings no role.
@@ -24,14 +24,14 @@ pub struct Mapping {
     pub staff: Option<String>,
     /// Of whoever gets no other.
     pub others: Option<String>,
-    /// Status of active people with a second factor there.
-    pub with_totp: PersonStatus,
+    /// Status of active users with a second factor there.
+    pub with_totp: UserStatus,
 }
 
-/// A person as they shall be here.
+/// A user as they shall be here.
 pub(super) struct Judged {
     pub profile: Profile,
-    pub status: PersonStatus,
+    pub status: UserStatus,
     pub roles: Vec<String>,
     pub names: Names,
     pub digests: Digests,
@@ -49,7 +49,7 @@ pub(super) fn id_fault(id: &str) -> Option<&'static str> {
     None
 }
 
-/// The profile of a person as it was found.
+/// The profile of a user as it was found.
 pub(super) fn profile(found: &Found) -> Profile {
     let email = found.email.trim();
     Profile {
@@ -61,7 +61,7 @@ pub(super) fn profile(found: &Found) -> Profile {
     }
 }
 
-/// Judges a person by themselves; who else has their names is looked up elsewhere.
+/// Judges a user by themselves; who else has their names is looked up elsewhere.
 pub(super) fn judge(
     found: &Found,
     has_totp: bool,
@@ -78,9 +78,9 @@ pub(super) fn judge(
     })?;
     let (roles, unmapped) = roles(found, mapping, groups).map_err(|reason| vec![why("groups", reason)])?;
     let status = match (found.is_active, has_totp) {
-        (false, _) => PersonStatus::Inactive,
+        (false, _) => UserStatus::Inactive,
         (true, true) => mapping.with_totp,
-        (true, false) => PersonStatus::Active,
+        (true, false) => UserStatus::Active,
     };
     let digests = Digests {
         row: hashing.digest(&[

@@ -1,4 +1,4 @@
-//! People of another service come here: `wardgate import`.
+//! Users of another service come here: `wardgate import`.
 //!
 //! 1. A source ([`postgres`], [`dump`]) is read as a stream of [`found::Item`]s.
 //! 2. They are laid out, wrapped, in temporary tables ([`stage`]), where those whose names collide find

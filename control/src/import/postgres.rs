@@ -43,12 +43,12 @@ impl Postgres {
     pub async fn read(self, items: Sender<Item>) -> Result<(), ImportError> {
         let mut connection = self.connect().await?;
         let selected = self.select(&mut connection).await?;
-        let sql = self.people_sql(&selected);
+        let sql = self.users_sql(&selected);
         let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection);
         while let Some(row) = rows.try_next().await.map_err(said)? {
-            let found = person(&row).map_err(said)?;
+            let found = user(&row).map_err(said)?;
             // Whoever takes them is gone only after an error of its own.
-            if items.send(Item::Person(Box::new(found))).await.is_err() {
+            if items.send(Item::User(Box::new(found))).await.is_err() {
                 return Ok(());
             }
         }
@@ -70,7 +70,7 @@ impl Postgres {
         Ok(connection)
     }
 
-    /// Finds out which columns and tables there are. Without a column that a person cannot do without, the
+    /// Finds out which columns and tables there are. Without a column that a user cannot do without, the
     /// error says what there is.
     async fn select(&self, connection: &mut PgConnection) -> Result<Selected, ImportError> {
         let there = columns_of(connection, &self.user_table).await?;
@@ -112,7 +112,7 @@ impl Postgres {
         Ok(Selected { columns, groups, role })
     }
 
-    /// Names of a person's groups, by the table that Django makes beside the one of users.
+    /// Names of a user's groups, by the table that Django makes beside the one of users.
     async fn groups_sql(
         &self,
         connection: &mut PgConnection,
@@ -138,7 +138,7 @@ impl Postgres {
         }
     }
 
-    fn people_sql(&self, selected: &Selected) -> String {
+    fn users_sql(&self, selected: &Selected) -> String {
         let text = |at: usize| match selected.columns.get(at).and_then(Option::as_ref) {
             Some(column) => format!("coalesce({column}::text, '')"),
             None => String::from("''"),
@@ -246,7 +246,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn person(row: &PgRow) -> Result<Found, sqlx::Error> {
+fn user(row: &PgRow) -> Result<Found, sqlx::Error> {
     let groups: Vec<String> = row.try_get(12)?;
     Ok(Found {
         id: Some(row.try_get(0)?),

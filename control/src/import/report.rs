@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-/// Why a person does not come.
+/// Why a user does not come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
     /// Their id at the old service, or where they stand if they have none.
@@ -20,7 +20,7 @@ pub struct Why {
 pub struct Report {
     /// Whether nothing was to be written.
     pub check: bool,
-    /// People that the source has.
+    /// Users that the source has.
     pub read: u64,
     /// Came, or would come, for the first time.
     pub new: u64,
@@ -30,17 +30,17 @@ pub struct Report {
     pub unchanged: u64,
     /// Changed there and here since: kept as they are here.
     pub kept: u64,
-    /// Who does not come: each reason, so that a person may be in it more than once.
+    /// Who does not come: each reason, so that a user may be in it more than once.
     pub refused: Vec<Why>,
-    /// People by the algorithm and parameters of their passwords.
+    /// Users by the algorithm and parameters of their passwords.
     pub passwords: BTreeMap<String, u64>,
-    /// People without a password here, by the reason.
+    /// Users without a password here, by the reason.
     pub without_password: BTreeMap<String, u64>,
-    /// People by role.
+    /// Users by role.
     pub roles: BTreeMap<String, u64>,
     /// Groups, or values of the role column, that were mapped to nothing, and how many have them.
     pub unmapped: BTreeMap<String, u64>,
-    /// People with a second factor there.
+    /// Users with a second factor there.
     pub with_totp: u64,
     /// Their status here.
     pub totp_people: String,
@@ -51,7 +51,7 @@ pub struct Report {
 impl Report {
     /// How many do not come.
     #[must_use]
-    pub fn refused_people(&self) -> usize {
+    pub fn refused_users(&self) -> usize {
         self.refused.iter().map(|why| &why.id).collect::<HashSet<_>>().len()
     }
 

@@ -28,7 +28,7 @@ use crate::users::foreign::wrap_foreign;
 use crate::users::{self, Change, UserError};
 use crate::world::{random, unix_ms};
 
-/// People of one transaction.
+/// Users of one transaction.
 const PAGE: i64 = 500;
 /// Things that wait between reader and writer.
 const QUEUE: usize = 1000;
@@ -40,7 +40,7 @@ const FORMATS: usize = 64;
 /// here go on above the greatest.
 const NUMBERS: std::ops::RangeInclusive<i64> = 0..=(1 << 53) - (1 << 32);
 
-/// Where people come from.
+/// Where users come from.
 pub enum Source {
     /// A database of the old service.
     Postgres(Postgres),
@@ -74,7 +74,7 @@ struct Import<'a> {
     refused: HashSet<String>,
 }
 
-/// What is to be done about a person.
+/// What is to be done about a user.
 enum Verdict {
     New(Box<Judged>),
     Changed(Box<Judged>, UserId, bool),
@@ -85,7 +85,7 @@ enum Verdict {
 /// Imports from `source`, or checks whether it could.
 ///
 /// # Errors
-/// See [`ImportError`]. People who do not come are in the report.
+/// See [`ImportError`]. Users who do not come are in the report.
 pub async fn run(control: &Control, source: Source, options: &Options) -> Result<Report, ImportError> {
     let tenant = options.tenant.id;
     let mut tx = control.db.tenant_tx(tenant).await?;
@@ -127,7 +127,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     Ok(import.report)
 }
 
-/// The roles that people may get must be there before anybody comes.
+/// The roles that users may get must be there before anybody comes.
 async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportError> {
     let wanted = mapping.roles.values().chain([&mapping.superusers, &mapping.staff, &mapping.others]);
     let wanted: Vec<String> = wanted.flatten().cloned().collect();
@@ -186,7 +186,7 @@ impl Import<'_> {
                     self.groups.insert(key, name);
                 }
                 Item::Device(device) => self.staging.put_device(&device).await?,
-                Item::Person(found) => {
+                Item::User(found) => {
                     self.report.read += 1;
                     progress.inc(1);
                     let Some(staged) = self.staged(found) else { continue };
@@ -198,10 +198,10 @@ impl Import<'_> {
                 }
             }
             if waiting.len() >= QUEUE {
-                self.staging.put_people(std::mem::take(&mut waiting)).await?;
+                self.staging.put_users(std::mem::take(&mut waiting)).await?;
             }
         }
-        self.staging.put_people(waiting).await?;
+        self.staging.put_users(waiting).await?;
         progress.finish_and_clear();
         if !numbers {
             self.greatest = None;
@@ -209,7 +209,7 @@ impl Import<'_> {
         reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))?
     }
 
-    /// A person with the hashes of their names; without an id, a reason.
+    /// A user with the hashes of their names; without an id, a reason.
     fn staged(&mut self, found: Box<Found>) -> Option<Staged> {
         let id = found.id.clone().unwrap_or_default();
         if let Some(reason) = id_fault(&id) {
@@ -227,32 +227,32 @@ impl Import<'_> {
         let mut after = 0;
         loop {
             let page = self.staging.page(after, PAGE).await?;
-            if page.people.is_empty() {
+            if page.users.is_empty() {
                 progress.finish_and_clear();
                 return Ok(());
             }
             after = page.last;
-            progress.inc(u64::try_from(page.people.len()).unwrap_or(0));
+            progress.inc(u64::try_from(page.users.len()).unwrap_or(0));
             let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
-            let judged = self.judge_page(&mut tx, &page.people).await?;
+            let judged = self.judge_page(&mut tx, &page.users).await?;
             drop(tx);
-            for (person, verdict) in page.people.iter().zip(judged) {
-                self.count(person, verdict);
+            for (user, verdict) in page.users.iter().zip(judged) {
+                self.count(user, verdict);
             }
         }
     }
 
-    fn count(&mut self, person: &OnPage, judged: Result<(Verdict, Facts), Vec<Why>>) {
+    fn count(&mut self, user: &OnPage, judged: Result<(Verdict, Facts), Vec<Why>>) {
         let report = &mut self.report;
         let (verdict, facts) = match judged {
             Ok(judged) => judged,
             Err(why) => {
-                self.refused.insert(person.id.clone());
+                self.refused.insert(user.id.clone());
                 report.refused.extend(why);
                 return;
             }
         };
-        report.with_totp += u64::from(person.has_totp);
+        report.with_totp += u64::from(user.has_totp);
         for role in facts.roles {
             Report::count(&mut report.roles, role);
         }
@@ -271,16 +271,16 @@ impl Import<'_> {
         }
     }
 
-    /// Judges the people of a page as they are here now.
+    /// Judges the users of a page as they are here now.
     async fn judge_page(
         &self,
         tx: &mut TenantTx,
-        people: &[OnPage],
+        users: &[OnPage],
     ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
-        let ids: Vec<String> = people.iter().map(|person| person.id.clone()).collect();
+        let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
         let known = bring::known(tx, &ids).await?;
         let departed = bring::departed(tx, &ids).await?;
-        let judged: Vec<Result<Judged, Vec<Why>>> = people
+        let judged: Vec<Result<Judged, Vec<Why>>> = users
             .iter()
             .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
             .collect();
@@ -289,15 +289,15 @@ impl Import<'_> {
             .flatten()
             .flat_map(|it| std::iter::once(it.names.username.clone()).chain(it.names.email.clone()));
         let owners = bring::owners(tx, &names.collect::<Vec<_>>()).await?;
-        let decide = |(person, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
+        let decide = |(user, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
             let judged = judged?;
-            if departed.contains(&person.id) {
+            if departed.contains(&user.id) {
                 let reason = String::from("was deleted here");
-                return Err(vec![Why { id: person.id.clone(), column: "id".into(), reason }]);
+                return Err(vec![Why { id: user.id.clone(), column: "id".into(), reason }]);
             }
-            decide(person, judged, known.get(&person.id), &owners)
+            decide(user, judged, known.get(&user.id), &owners)
         };
-        Ok(people.iter().zip(judged).map(decide).collect())
+        Ok(users.iter().zip(judged).map(decide).collect())
     }
 
     /// How `user_id` is written from now on.
@@ -309,7 +309,7 @@ impl Import<'_> {
         })
     }
 
-    /// The tenant as it has to be before its people come.
+    /// The tenant as it has to be before its users come.
     async fn prepare(&mut self) -> Result<(), ImportError> {
         let (control, id) = (self.control, self.options.tenant.id);
         let mut tx = control.db.tenant_tx(id).await?;
@@ -333,54 +333,54 @@ impl Import<'_> {
         let mut after = 0;
         loop {
             let page = self.staging.page(after, PAGE).await?;
-            if page.people.is_empty() {
+            if page.users.is_empty() {
                 progress.finish_and_clear();
                 return Ok(());
             }
             after = page.last;
-            self.write_page(&page.people).await?;
-            progress.inc(u64::try_from(page.people.len()).unwrap_or(0));
+            self.write_page(&page.users).await?;
+            progress.inc(u64::try_from(page.users.len()).unwrap_or(0));
         }
     }
 
     /// Writes who is new in one transaction, and begins again where a name was taken meanwhile; then who
     /// changed, each in their own, because a change may be refused half way.
-    async fn write_page(&mut self, people: &[OnPage]) -> Result<(), ImportError> {
+    async fn write_page(&mut self, users: &[OnPage]) -> Result<(), ImportError> {
         for _ in 0..TRIES {
             let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
-            let judged = self.judge_page(&mut tx, people).await?;
+            let judged = self.judge_page(&mut tx, users).await?;
             let now = self.control.clock.now();
             let (mut arrivals, mut changed) = (Vec::new(), Vec::new());
             let (mut here, mut signed_in) = (HashMap::new(), Vec::new());
-            for (person, judged) in people.iter().zip(judged) {
+            for (user, judged) in users.iter().zip(judged) {
                 let id = match judged {
                     Err(why) => {
-                        self.refuse(person, why);
+                        self.refuse(user, why);
                         continue;
                     }
                     Ok((Verdict::New(judged), _)) => {
-                        let arrival = self.arrival(person, *judged, now)?;
+                        let arrival = self.arrival(user, *judged, now)?;
                         let id = arrival.id;
                         arrivals.push(arrival);
                         id
                     }
                     Ok((Verdict::Changed(judged, id, password), _)) => {
-                        changed.push((person, judged, id, password));
+                        changed.push((user, judged, id, password));
                         id
                     }
                     Ok((Verdict::Unchanged(id) | Verdict::Kept(id), _)) => id,
                 };
-                here.insert(person.id.clone(), id);
-                signed_in.extend(person.found.last_login.map(|at| (id, at)));
+                here.insert(user.id.clone(), id);
+                signed_in.extend(user.found.last_login.map(|at| (id, at)));
             }
             if !bring::insert(&mut tx, &self.hashing, &arrivals, now).await? {
                 continue;
             }
             bring::signed_in_there(&mut tx, &signed_in).await?;
-            self.keep_devices(&mut tx, people, &here).await?;
+            self.keep_devices(&mut tx, users, &here).await?;
             tx.commit().await?;
-            for (person, judged, id, password) in changed {
-                self.change(person, *judged, id, password).await?;
+            for (user, judged, id, password) in changed {
+                self.change(user, *judged, id, password).await?;
             }
             return Ok(());
         }
@@ -388,24 +388,24 @@ impl Import<'_> {
     }
 
     /// Somebody who could have come a moment ago.
-    fn refuse(&mut self, person: &OnPage, why: Vec<Why>) {
-        if self.refused.insert(person.id.clone()) {
+    fn refuse(&mut self, user: &OnPage, why: Vec<Why>) {
+        if self.refused.insert(user.id.clone()) {
             self.report.refused.extend(why);
         }
     }
 
-    fn arrival(&self, person: &OnPage, judged: Judged, now: DateTime<Utc>) -> Result<Arrival, ImportError> {
+    fn arrival(&self, user: &OnPage, judged: Judged, now: DateTime<Utc>) -> Result<Arrival, ImportError> {
         let (control, tenant) = (self.control, self.options.tenant.id);
         let id = UserId::new(unix_ms(now), random()?);
         Ok(Arrival {
             id,
-            legacy_id: person.id.clone(),
-            foreign: wrap_foreign(control, tenant, id, &person.found.password)?,
+            legacy_id: user.id.clone(),
+            foreign: wrap_foreign(control, tenant, id, &user.found.password)?,
             profile: judged.profile,
             status: judged.status,
             roles: judged.roles,
-            created_at: person.found.date_joined,
-            last_login: person.found.last_login,
+            created_at: user.found.date_joined,
+            last_login: user.found.last_login,
             names: judged.names,
             digests: judged.digests,
         })
@@ -414,11 +414,11 @@ impl Import<'_> {
     async fn keep_devices(
         &mut self,
         tx: &mut TenantTx,
-        people: &[OnPage],
+        users: &[OnPage],
         here: &HashMap<String, UserId>,
     ) -> Result<(), ImportError> {
-        let owners = people.iter().filter(|it| it.has_totp && here.contains_key(&it.id));
-        let owners: Vec<String> = owners.map(|person| person.id.clone()).collect();
+        let owners = users.iter().filter(|it| it.has_totp && here.contains_key(&it.id));
+        let owners: Vec<String> = owners.map(|user| user.id.clone()).collect();
         if owners.is_empty() {
             return Ok(());
         }
@@ -434,10 +434,10 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Changes a person as anybody would, and gives them their new old password.
+    /// Changes a user as anybody would, and gives them their new old password.
     async fn change(
         &mut self,
-        person: &OnPage,
+        user: &OnPage,
         judged: Judged,
         id: UserId,
         password: bool,
@@ -448,24 +448,24 @@ impl Import<'_> {
         let outcome = async {
             users::change(control, &mut tx, &Actor::operator(), id, wanted(judged)).await?;
             if password {
-                let foreign = wrap_foreign(control, tenant, id, &person.found.password)?;
+                let foreign = wrap_foreign(control, tenant, id, &user.found.password)?;
                 bring::change_password(control, &mut tx, id, foreign).await?;
             }
             let left_at = users::find(&mut tx, id).await?.updated_at;
             bring::note_imports(&mut tx, &[(id, &digests)], left_at).await?;
             tx.commit().await.map_err(UserError::from)
         };
-        let why = |column: &str, reason: String| Why { id: person.id.clone(), column: column.into(), reason };
+        let why = |column: &str, reason: String| Why { id: user.id.clone(), column: column.into(), reason };
         match outcome.await {
             Ok(()) => Ok(()),
             Err(UserError::Failure(failure)) => Err(failure.into()),
             Err(UserError::Fields(faults)) => {
                 let whys = faults.0.into_iter().map(|(field, said)| why(field, said.join(" ")));
-                self.refuse(person, whys.collect());
+                self.refuse(user, whys.collect());
                 Ok(())
             }
             Err(error @ (UserError::NotFound | UserError::Rank | UserError::LastRootAdmin)) => {
-                self.refuse(person, vec![why("id", error.to_string())]);
+                self.refuse(user, vec![why("id", error.to_string())]);
                 Ok(())
             }
         }
@@ -481,7 +481,7 @@ impl Import<'_> {
             "changed": report.changed,
             "unchanged": report.unchanged,
             "kept": report.kept,
-            "refused": report.refused_people(),
+            "refused": report.refused_users(),
         });
         let mut tx = self.control.db.tenant_tx(tenant).await?;
         let (actor, now) = (Actor::operator(), self.control.clock.now());
@@ -492,23 +492,22 @@ impl Import<'_> {
     }
 }
 
-/// What is counted of a person whatever becomes of them.
+/// What is counted of a user whatever becomes of them.
 struct Facts {
     roles: Vec<String>,
     unmapped: Vec<String>,
     password: Result<String, &'static str>,
 }
 
-/// What is to be done about a person who holds by themselves.
+/// What is to be done about a user who holds by themselves.
 fn decide(
-    person: &OnPage,
+    user: &OnPage,
     judged: Judged,
     known: Option<&Known>,
     owners: &HashMap<String, UserId>,
 ) -> Result<(Verdict, Facts), Vec<Why>> {
-    let why =
-        |column: &str, reason: String| vec![Why { id: person.id.clone(), column: column.into(), reason }];
-    if let Some((column, other, other_column)) = &person.collision {
+    let why = |column: &str, reason: String| vec![Why { id: user.id.clone(), column: column.into(), reason }];
+    if let Some((column, other, other_column)) = &user.collision {
         return Err(why(column, format!("is also the {other_column} of {other}: neither comes")));
     }
     let names = [("username", Some(&judged.names.username)), ("email", judged.names.email.as_ref())];

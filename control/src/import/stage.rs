@@ -26,7 +26,7 @@ pub(super) struct Staging {
     rest: RestKey,
 }
 
-/// A person on the way.
+/// A user on the way.
 pub(super) struct Staged {
     pub id: String,
     pub found: Box<Found>,
@@ -34,17 +34,17 @@ pub(super) struct Staged {
     pub names: Option<Names>,
 }
 
-/// A page of people, in the order in which they were read.
+/// A page of users, in the order in which they were read.
 pub(super) struct Page {
     pub last: i64,
-    pub people: Vec<OnPage>,
+    pub users: Vec<OnPage>,
 }
 
-/// A person on a page.
+/// A user on a page.
 pub(super) struct OnPage {
     pub id: String,
     pub found: Found,
-    /// Column, and the row and column of the person who has the same name there.
+    /// Column, and the row and column of the user who has the same name there.
     pub collision: Option<(String, String, String)>,
     pub has_totp: bool,
 }
@@ -83,24 +83,24 @@ impl Staging {
         Ok(Self { connection, tenant, rest: control.rest.clone() })
     }
 
-    /// Lays out people; one who comes twice is one, as they came last.
-    pub async fn put_people(&mut self, people: Vec<Staged>) -> Result<(), ImportError> {
+    /// Lays out users; one who comes twice is one, as they came last.
+    pub async fn put_users(&mut self, users: Vec<Staged>) -> Result<(), ImportError> {
         let mut last: HashMap<String, usize> = HashMap::new();
-        for (place, person) in people.iter().enumerate() {
-            last.insert(person.id.clone(), place);
+        for (place, user) in users.iter().enumerate() {
+            last.insert(user.id.clone(), place);
         }
         let (mut ids, mut usernames, mut emails, mut wrapped) = (vec![], vec![], vec![], vec![]);
-        for (place, person) in people.into_iter().enumerate() {
-            if last.get(&person.id) != Some(&place) {
+        for (place, user) in users.into_iter().enumerate() {
+            if last.get(&user.id) != Some(&place) {
                 continue;
             }
             let plain = zeroize::Zeroizing::new(
-                serde_json::to_vec(&person.found).map_err(|_| Failure::Unreadable("person"))?,
+                serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("person"))?,
             );
-            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &person.id, &plain)?);
-            ids.push(person.id);
-            usernames.push(person.names.as_ref().map(|names| names.username.clone()));
-            emails.push(person.names.and_then(|names| names.email));
+            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &user.id, &plain)?);
+            ids.push(user.id);
+            usernames.push(user.names.as_ref().map(|names| names.username.clone()));
+            emails.push(user.names.and_then(|names| names.email));
         }
         sqlx::query(
             "insert into staged_people (id, username_hash, email_hash, wrapped)
@@ -173,14 +173,14 @@ impl Staging {
         Ok(())
     }
 
-    /// How many people were laid out.
+    /// How many users were laid out.
     pub async fn count(&mut self) -> Result<u64, ImportError> {
         let count: i64 =
             sqlx::query_scalar("select count(*) from staged_people").fetch_one(&mut self.connection).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// The next people after a place.
+    /// The next users after a place.
     pub async fn page(&mut self, after: i64, limit: i64) -> Result<Page, ImportError> {
         let rows = sqlx::query(
             "select p.place, p.id, p.wrapped, p.collision,
@@ -194,7 +194,7 @@ impl Staging {
         .bind(limit)
         .fetch_all(&mut self.connection)
         .await?;
-        let mut page = Page { last: after, people: Vec::with_capacity(rows.len()) };
+        let mut page = Page { last: after, users: Vec::with_capacity(rows.len()) };
         for row in rows {
             page.last = row.try_get("place")?;
             let id: String = row.try_get("id")?;
@@ -204,22 +204,22 @@ impl Staging {
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
                 collision.and_then(|it| <[String; 3]>::try_from(it).ok()).map(|[a, b, c]| (a, b, c));
-            page.people.push(OnPage { id, found, collision, has_totp: row.try_get("has_totp")? });
+            page.users.push(OnPage { id, found, collision, has_totp: row.try_get("has_totp")? });
         }
         Ok(page)
     }
 
-    /// The second factors of these people.
-    pub async fn devices(&mut self, people: &[String]) -> Result<Vec<Device>, ImportError> {
+    /// The second factors of these users.
+    pub async fn devices(&mut self, users: &[String]) -> Result<Vec<Device>, ImportError> {
         let rows = sqlx::query("select person, id, wrapped from staged_devices where person = any ($1)")
-            .bind(people)
+            .bind(users)
             .fetch_all(&mut self.connection)
             .await?;
         let mut devices = Vec::with_capacity(rows.len());
         for row in rows {
-            let (person, id): (String, String) = (row.try_get("person")?, row.try_get("id")?);
+            let (user, id): (String, String) = (row.try_get("person")?, row.try_get("id")?);
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = self.rest.open(self.tenant, Column::Staged, &device_row(&person, &id), &wrapped)?;
+            let plain = self.rest.open(self.tenant, Column::Staged, &device_row(&user, &id), &wrapped)?;
             devices.push(
                 serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged second factor"))?,
             );
@@ -228,8 +228,8 @@ impl Staging {
     }
 }
 
-fn device_row(person: &str, id: &str) -> String {
-    format!("{person}/{id}")
+fn device_row(user: &str, id: &str) -> String {
+    format!("{user}/{id}")
 }
 
 /// The role that migrates got this right with the import; an older database has to be told.

@@ -1,4 +1,4 @@
-//! `GET /api/schema/`, and `/docs`, where people read it. The reader is Swagger UI, embedded; it loads
+//! `GET /api/schema/`, and `/docs`, where users read it. The reader is Swagger UI, embedded; it loads
 //! nothing from elsewhere, and its page may not.
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 const PLACES: usize = 8;
 
 /// Checks foreign hashes, apart from our own: strangers cause these, and must not keep an administrator
-/// from setting a password, nor the people of another tenant from signing in.
+/// from setting a password, nor the users of another tenant from signing in.
 #[derive(Clone)]
 pub struct ForeignChecker {
     turns: Turns,

@@ -1,7 +1,7 @@
 //! What is refused as a password, in the words that clients of the old service know.
 //!
 //! No composition rules (NIST SP 800-63B, section 3.1.1.2): length, guessability, likeness to the
-//! person's own names. "Entirely numeric" is said of guessable ones alone.
+//! user's own names. "Entirely numeric" is said of guessable ones alone.
 
 use shared::passwords::Password;
 use zxcvbn::Score;

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::permissions::ROLES;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Action, Actor};
@@ -116,7 +116,7 @@ pub async fn redeem(
     let [root_admin, ..] = ROLES;
     let new = NewUser {
         profile,
-        status: PersonStatus::Active,
+        status: UserStatus::Active,
         roles: vec![root_admin.name.to_owned()],
         password: Some(password),
         email_verified: true,

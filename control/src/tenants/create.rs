@@ -22,7 +22,7 @@ const LONGEST_TEXT: usize = 255;
 pub struct NewTenant {
     /// Its short name.
     pub slug: Slug,
-    /// What people call it.
+    /// What users call it.
     pub name: String,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
@@ -30,7 +30,7 @@ pub struct NewTenant {
     pub issuer: Option<String>,
     /// Its audience, if it has one.
     pub audience: Option<String>,
-    /// Where its people live.
+    /// Where its users live.
     pub isolation: Isolation,
     /// Its choices.
     pub settings: Settings,

@@ -19,7 +19,7 @@ use shared::ids::TenantId;
 /// What an edit asks for; what is absent stays.
 #[derive(Default)]
 pub struct Edit {
-    /// What people call it.
+    /// What users call it.
     pub name: Option<String>,
     /// Its hosts, all of them. The platform's to set.
     pub hosts: Option<Vec<HostName>>,

@@ -100,7 +100,7 @@ pub struct Listed {
     pub new: u64,
     /// Were on it.
     pub known: u64,
-    /// Of people who are not here.
+    /// Of users who are not here.
     pub of_nobody: u64,
 }
 
@@ -157,11 +157,11 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
     Ok(Listed { new, known: of_somebody.saturating_sub(new), of_nobody: all.saturating_sub(of_somebody) })
 }
 
-/// The person whom a legacy token speaks of.
+/// The user whom a legacy token speaks of.
 ///
 /// # Errors
 /// The database's.
-pub async fn person_of(
+pub async fn user_of(
     control: &Control,
     tx: &mut TenantTx,
     legacy_id: &str,

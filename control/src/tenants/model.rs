@@ -45,7 +45,7 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its short name, never given again.
     pub slug: Slug,
-    /// What people call it.
+    /// What users call it.
     pub name: String,
     /// Its own hosts, the first of which is in its issuer.
     pub hosts: Vec<HostName>,
@@ -53,9 +53,9 @@ pub struct Tenant {
     pub status: Status,
     /// Whether it is the tenant of the platform's administrators.
     pub is_platform: bool,
-    /// Where its people live.
+    /// Where its users live.
     pub isolation: Isolation,
-    /// The schema of its people.
+    /// The schema of its users.
     pub cell: CellName,
     /// Its issuer, where one was set.
     pub own_issuer: Option<String>,

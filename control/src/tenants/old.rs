@@ -20,7 +20,7 @@ pub struct OldService {
     pub foreign_left: bool,
     /// From when such passwords are not checked any more; without it they are until none is left.
     pub foreign_until: Option<DateTime<Utc>>,
-    /// When its people first came.
+    /// When its users first came.
     pub imported_at: Option<DateTime<Utc>>,
 }
 
@@ -40,7 +40,7 @@ impl OldService {
 }
 
 /// Locks whether foreign hashes are left, so that who brings one and who takes the last one away do not
-/// pass each other. Rows of people are locked before this one, never after it.
+/// pass each other. Rows of users are locked before this one, never after it.
 async fn lock_foreign_left(tx: &mut TenantTx) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let left = sqlx::query_scalar!(
@@ -94,7 +94,7 @@ pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
     if left { Ok(()) } else { set_foreign_left(tx, false).await }
 }
 
-/// People of another service have come, whose ids are written so.
+/// Users of another service have come, whose ids are written so.
 ///
 /// # Errors
 /// The database's.

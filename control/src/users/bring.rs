@@ -1,15 +1,15 @@
-//! People who come from another service, many at once: their rows, names, roles and old passwords.
+//! Users who come from another service, many at once: their rows, names, roles and old passwords.
 //!
 //! Who is new is written here by one statement a table. Who came before and has changed there since is
-//! changed as any person is ([`super::change()`]), with a new old password if there is one.
+//! changed as any user is ([`super::change()`]), with a new old password if there is one.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared::derive::{identifier_hash, legacy_user_hash, mac};
 use shared::ids::UserId;
-use shared::person::PersonStatus;
 use shared::push::IdentifierRow;
+use shared::user::UserStatus;
 use uuid::Uuid;
 
 use super::epochs::{Causes, Epochs};
@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::personal::Personal;
 use crate::tenants::old::{foreign_came, foreign_went};
 
-/// A person as they shall be here.
+/// A user as they shall be here.
 pub struct Arrival {
     /// Their id here.
     pub id: UserId,
@@ -33,7 +33,7 @@ pub struct Arrival {
     /// Names and address.
     pub profile: Profile,
     /// Their status.
-    pub status: PersonStatus,
+    pub status: UserStatus,
     /// Their roles by name.
     pub roles: Vec<String>,
     /// Their wrapped hash and its format, where they have a password.
@@ -57,7 +57,7 @@ pub struct Names {
     pub email: Option<String>,
 }
 
-/// Keyed digests of what an import read of a person.
+/// Keyed digests of what an import read of a user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Digests {
     /// Of everything but password and last sign-in.
@@ -96,13 +96,13 @@ impl Hashing {
         }
     }
 
-    /// The hash by which an old service's token finds its person.
+    /// The hash by which an old service's token finds its user.
     #[must_use]
     pub fn legacy_user(&self, legacy_id: &str) -> String {
         IdentifierRow::encode_hash(&legacy_user_hash(&self.key, self.tenant, legacy_id))
     }
 
-    /// The hash by which an outstanding token of an old service finds its person.
+    /// The hash by which an outstanding token of an old service finds its user.
     #[must_use]
     pub fn legacy_token(&self, jti: &str) -> String {
         IdentifierRow::encode_hash(&shared::derive::legacy_token_hash(&self.key, self.tenant, jti))
@@ -117,7 +117,7 @@ impl Hashing {
     }
 }
 
-/// A person who came before.
+/// A user who came before.
 pub struct Known {
     /// Their id here.
     pub id: UserId,
@@ -184,7 +184,7 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
     Ok(rows.into_iter().map(|row| (row.hash, row.user_id.into())).collect())
 }
 
-/// Writes new people. Says whether all of their names were free: if not, nothing of this transaction may
+/// Writes new users. Says whether all of their names were free: if not, nothing of this transaction may
 /// be committed.
 ///
 /// # Errors
@@ -192,51 +192,51 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
 pub async fn insert(
     tx: &mut TenantTx,
     hashing: &Hashing,
-    people: &[Arrival],
+    users: &[Arrival],
     now: DateTime<Utc>,
 ) -> Result<bool, Failure> {
-    if people.is_empty() {
+    if users.is_empty() {
         return Ok(true);
     }
-    insert_rows(tx, people, now).await?;
-    if !insert_identifiers(tx, hashing, people).await? {
+    insert_rows(tx, users, now).await?;
+    if !insert_identifiers(tx, hashing, users).await? {
         return Ok(false);
     }
-    insert_roles(tx, people).await?;
+    insert_roles(tx, users).await?;
     let tenant = tx.tenant();
-    let noted: Vec<_> = people.iter().map(|person| (person.id, &person.digests)).collect();
+    let noted: Vec<_> = users.iter().map(|user| (user.id, &user.digests)).collect();
     note_imports(tx, &noted, now).await?;
-    for person in people {
-        tx.changes().user(tenant, person.id, Haste::InTurn);
+    for user in users {
+        tx.changes().user(tenant, user.id, Haste::InTurn);
     }
-    if people.iter().any(|person| person.foreign.is_some()) {
+    if users.iter().any(|user| user.foreign.is_some()) {
         foreign_came(tx).await?;
     }
-    let targets: Vec<String> = people.iter().map(|person| person.id.to_string()).collect();
+    let targets: Vec<String> = users.iter().map(|user| user.id.to_string()).collect();
     audit::record_each(tx, &Actor::operator(), now, Action::UserImported, &targets).await?;
     Ok(true)
 }
 
-async fn insert_rows(tx: &mut TenantTx, people: &[Arrival], now: DateTime<Utc>) -> Result<(), Failure> {
+async fn insert_rows(tx: &mut TenantTx, users: &[Arrival], now: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let ids: Vec<Uuid> = people.iter().map(|person| person.id.uuid()).collect();
-    let legacy_ids: Vec<String> = people.iter().map(|person| person.legacy_id.clone()).collect();
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
+    let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
     let texts = |text: fn(&Profile) -> &str| -> Vec<Personal> {
-        people.iter().map(|person| Personal::new(text(&person.profile))).collect()
+        users.iter().map(|user| Personal::new(text(&user.profile))).collect()
     };
     let usernames = texts(|profile| &profile.username);
     let first_names = texts(|profile| &profile.first_name);
     let last_names = texts(|profile| &profile.last_name);
     let phones = texts(|profile| &profile.phone);
     let emails: Vec<Option<Personal>> =
-        people.iter().map(|person| person.profile.email.as_ref().map(Personal::new)).collect();
-    let statuses: Vec<String> = people.iter().map(|person| person.status.as_str().to_owned()).collect();
+        users.iter().map(|user| user.profile.email.as_ref().map(Personal::new)).collect();
+    let statuses: Vec<String> = users.iter().map(|user| user.status.as_str().to_owned()).collect();
     let hashes: Vec<Option<Vec<u8>>> =
-        people.iter().map(|person| person.foreign.as_ref().map(|(hash, _)| hash.clone())).collect();
+        users.iter().map(|user| user.foreign.as_ref().map(|(hash, _)| hash.clone())).collect();
     let formats: Vec<Option<String>> =
-        people.iter().map(|person| person.foreign.as_ref().map(|(_, format)| format.clone())).collect();
-    let created: Vec<Option<DateTime<Utc>>> = people.iter().map(|person| person.created_at).collect();
-    let logins: Vec<Option<DateTime<Utc>>> = people.iter().map(|person| person.last_login).collect();
+        users.iter().map(|user| user.foreign.as_ref().map(|(_, format)| format.clone())).collect();
+    let created: Vec<Option<DateTime<Utc>>> = users.iter().map(|user| user.created_at).collect();
+    let logins: Vec<Option<DateTime<Utc>>> = users.iter().map(|user| user.last_login).collect();
     sqlx::query!(
         "insert into users
             (tenant_id, id, legacy_id, username, email, first_name, last_name, phone, status,
@@ -272,16 +272,16 @@ async fn insert_rows(tx: &mut TenantTx, people: &[Arrival], now: DateTime<Utc>) 
 async fn insert_identifiers(
     tx: &mut TenantTx,
     hashing: &Hashing,
-    people: &[Arrival],
+    users: &[Arrival],
 ) -> Result<bool, Failure> {
     let tenant = tx.tenant();
-    let mut rows: Vec<(String, UserId, &str)> = Vec::with_capacity(people.len() * 3);
-    for person in people {
-        rows.push((person.names.username.clone(), person.id, "name"));
+    let mut rows: Vec<(String, UserId, &str)> = Vec::with_capacity(users.len() * 3);
+    for user in users {
+        rows.push((user.names.username.clone(), user.id, "name"));
         // A user name that is the address is one row.
-        let email = person.names.email.clone().filter(|email| *email != person.names.username);
-        rows.extend(email.map(|email| (email, person.id, "name")));
-        rows.push((hashing.legacy_user(&person.legacy_id), person.id, "legacy_user"));
+        let email = user.names.email.clone().filter(|email| *email != user.names.username);
+        rows.extend(email.map(|email| (email, user.id, "name")));
+        rows.push((hashing.legacy_user(&user.legacy_id), user.id, "legacy_user"));
     }
     rows.sort_unstable();
     let hashes: Vec<String> = rows.iter().map(|(hash, ..)| hash.clone()).collect();
@@ -306,9 +306,9 @@ async fn insert_identifiers(
     Ok(usize::try_from(inserted.rows_affected()) == Ok(rows.len()))
 }
 
-async fn insert_roles(tx: &mut TenantTx, people: &[Arrival]) -> Result<(), Failure> {
+async fn insert_roles(tx: &mut TenantTx, users: &[Arrival]) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let granted = || people.iter().flat_map(|person| person.roles.iter().map(move |role| (person.id, role)));
+    let granted = || users.iter().flat_map(|user| user.roles.iter().map(move |role| (user.id, role)));
     let users: Vec<Uuid> = granted().map(|(user, _)| user.uuid()).collect();
     let roles: Vec<String> = granted().map(|(_, role)| role.clone()).collect();
     sqlx::query!(
@@ -323,19 +323,19 @@ async fn insert_roles(tx: &mut TenantTx, people: &[Arrival]) -> Result<(), Failu
     Ok(())
 }
 
-/// Notes what was read of people, and that nobody has changed them here since `left_at`.
+/// Notes what was read of users, and that nobody has changed them here since `left_at`.
 ///
 /// # Errors
 /// The database's.
 pub async fn note_imports(
     tx: &mut TenantTx,
-    people: &[(UserId, &Digests)],
+    users: &[(UserId, &Digests)],
     left_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let ids: Vec<Uuid> = people.iter().map(|(id, _)| id.uuid()).collect();
-    let rows: Vec<Vec<u8>> = people.iter().map(|(_, digests)| digests.row.clone()).collect();
-    let passwords: Vec<Vec<u8>> = people.iter().map(|(_, digests)| digests.password.clone()).collect();
+    let ids: Vec<Uuid> = users.iter().map(|(id, _)| id.uuid()).collect();
+    let rows: Vec<Vec<u8>> = users.iter().map(|(_, digests)| digests.row.clone()).collect();
+    let passwords: Vec<Vec<u8>> = users.iter().map(|(_, digests)| digests.password.clone()).collect();
     sqlx::query!(
         "insert into imports (tenant_id, user_id, row_digest, password_digest, left_at)
          select $1, id, row_digest, password_digest, $5
@@ -355,7 +355,7 @@ pub async fn note_imports(
     Ok(())
 }
 
-/// Gives a person the password that they have got at the old service since: a change of password like any
+/// Gives a user the password that they have got at the old service since: a change of password like any
 /// other, which ends their sessions.
 ///
 /// # Errors
@@ -400,14 +400,14 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Takes over when people last signed in at the old service.
+/// Takes over when users last signed in at the old service.
 ///
 /// # Errors
 /// The database's.
-pub async fn signed_in_there(tx: &mut TenantTx, people: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
+pub async fn signed_in_there(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let ids: Vec<Uuid> = people.iter().map(|(id, _)| id.uuid()).collect();
-    let at: Vec<DateTime<Utc>> = people.iter().map(|(_, at)| *at).collect();
+    let ids: Vec<Uuid> = users.iter().map(|(id, _)| id.uuid()).collect();
+    let at: Vec<DateTime<Utc>> = users.iter().map(|(_, at)| *at).collect();
     sqlx::query!(
         "update users u
          set last_login = p.at
@@ -422,7 +422,7 @@ pub async fn signed_in_there(tx: &mut TenantTx, people: &[(UserId, DateTime<Utc>
     Ok(())
 }
 
-/// Lets the numbers of the old service go on above `greatest` for people who are made here later.
+/// Lets the numbers of the old service go on above `greatest` for users who are made here later.
 ///
 /// # Errors
 /// The database's.

@@ -1,8 +1,8 @@
-//! Changing, deleting, and signing out a person.
+//! Changing, deleting, and signing out a user.
 
 use shared::ids::UserId;
 use shared::permissions::ROOT_RANK;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::create::{tenant_of, wrap};
 use super::epochs::{Causes, Epochs};
@@ -31,7 +31,7 @@ pub struct Change {
     /// Telephone number.
     pub phone: Option<String>,
     /// Status.
-    pub status: Option<PersonStatus>,
+    pub status: Option<UserStatus>,
     /// All roles by name.
     pub roles: Option<Vec<String>>,
     /// A new password.
@@ -40,7 +40,7 @@ pub struct Change {
     pub email_verified: Option<bool>,
 }
 
-/// Changes a person:
+/// Changes a user:
 /// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
 /// 2. fields and password are checked, all faults at once;
 /// 3. if an active root-admin stops being one, another must stay;
@@ -74,7 +74,7 @@ pub async fn change(
         password: verifier.is_some(),
         sessions: false,
     };
-    let stays_root = status == PersonStatus::Active && role_names.iter().any(|role| role == "root-admin");
+    let stays_root = status == UserStatus::Active && role_names.iter().any(|role| role == "root-admin");
     if is_active_root(&before) && !stays_root {
         ranks::keep_one_root_admin(tx, id).await?;
     }
@@ -102,7 +102,7 @@ pub async fn change(
     store::find(tx, id).await
 }
 
-/// Deletes a person; their sessions end and their names are free again.
+/// Deletes a user; their sessions end and their names are free again.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -129,7 +129,7 @@ pub async fn delete(
     Ok(())
 }
 
-/// Ends all sessions of a person, and the access tokens born of them.
+/// Ends all sessions of a user, and the access tokens born of them.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -167,7 +167,7 @@ fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
 }
 
 fn is_active_root(user: &User) -> bool {
-    user.status == PersonStatus::Active && user.rank == ROOT_RANK
+    user.status == UserStatus::Active && user.rank == ROOT_RANK
 }
 
 fn epochs_of(user: &User) -> Epochs {

@@ -1,8 +1,8 @@
-//! Making a person.
+//! Making a user.
 
 use shared::ids::{TenantId, UserId};
 use shared::passwords::Verifier;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::fields::{Canonical, Faults, Profile, check_password};
 use super::model::{User, UserError};
@@ -22,7 +22,7 @@ pub struct NewUser {
     /// Names and address.
     pub profile: Profile,
     /// Their status.
-    pub status: PersonStatus,
+    pub status: UserStatus,
     /// Their roles by name.
     pub roles: Vec<String>,
     /// Their password; without one they cannot sign in yet.
@@ -31,7 +31,7 @@ pub struct NewUser {
     pub email_verified: bool,
 }
 
-/// Makes a person; commits nothing itself. All faults are said at once.
+/// Makes a user; commits nothing itself. All faults are said at once.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -58,7 +58,7 @@ pub async fn create(
     store::find(tx, id).await
 }
 
-/// Writes the rows of a person. Where `faults` has something already, it goes on only so far as to
+/// Writes the rows of a user. Where `faults` has something already, it goes on only so far as to
 /// find what else is wrong: the caller's transaction is not committed then.
 async fn insert(
     control: &Control,
@@ -103,7 +103,7 @@ pub async fn insert_first_admin(
             email: admin.email.clone(),
             ..Profile::default()
         },
-        status: PersonStatus::Active,
+        status: UserStatus::Active,
         roles: vec![String::from("root-admin")],
         password: None,
         email_verified: true,

@@ -1,8 +1,8 @@
 //! Which change raises which epoch (architecture: Epochs). Pure.
 
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
-/// The three counters of a person.
+/// The three counters of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Epochs {
     /// Raised by what ends access tokens.
@@ -17,12 +17,12 @@ pub(super) struct Epochs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Causes {
     /// Status before and after, where it changed.
-    pub status: Option<(PersonStatus, PersonStatus)>,
+    pub status: Option<(UserStatus, UserStatus)>,
     /// The set of roles changed.
     pub roles: bool,
     /// The password changed.
     pub password: bool,
-    /// Somebody ended the person's sessions.
+    /// Somebody ended the user's sessions.
     pub sessions: bool,
 }
 
@@ -34,12 +34,12 @@ impl Causes {
 }
 
 impl Epochs {
-    /// The counters after a change. Access tokens end with every cause; sessions end when a person
+    /// The counters after a change. Access tokens end with every cause; sessions end when a user
     /// stops being active, with a new password, and when somebody ends them.
     pub fn after(self, causes: Causes) -> Self {
         let stopped = causes
             .status
-            .is_some_and(|(before, after)| before == PersonStatus::Active && after != PersonStatus::Active);
+            .is_some_and(|(before, after)| before == UserStatus::Active && after != UserStatus::Active);
         let access = self.access + i64::from(causes.revokes());
         Self {
             access,
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn each_cause_raises_what_it_must() {
-        use PersonStatus::{Active, Inactive, Pending, Suspended};
+        use UserStatus::{Active, Inactive, Pending, Suspended};
         let none = Causes::default();
         // cause, (access, session, password) from (5, 3, 2)
         for (causes, expected) in [

@@ -1,4 +1,4 @@
-//! What a person's fields must look like, in the words of the old service.
+//! What a user's fields must look like, in the words of the old service.
 
 use shared::identifiers::Identifier;
 use shared::passwords::Verifier;
@@ -25,7 +25,7 @@ impl Faults {
     }
 }
 
-/// The fields of a person that are text.
+/// The fields of a user that are text.
 #[derive(Clone, Default)]
 pub struct Profile {
     /// User name as typed.

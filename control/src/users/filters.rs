@@ -1,10 +1,10 @@
-//! What can be asked of the list of people, and how that becomes SQL.
+//! What can be asked of the list of users, and how that becomes SQL.
 //!
 //! A search reads every name of the tenant, all else is found by index: docs/decisions/0008.
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use sqlx::PgConnection;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -22,13 +22,13 @@ use crate::http::fields::{Fields, OfDay};
 use crate::http::list::{List, Order, Rows};
 use crate::http::time::text;
 
-/// The filters of the list of people; what is absent narrows nothing.
+/// The filters of the list of users; what is absent narrows nothing.
 #[derive(Clone, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
     /// Their status.
     #[param(value_type = Option<StatusWord>)]
-    pub status: Option<PersonStatus>,
+    pub status: Option<UserStatus>,
     /// Whether that is `active`.
     pub is_active: Option<bool>,
     /// A role that they have.
@@ -50,7 +50,7 @@ pub struct Filters {
     pub search: Vec<String>,
 }
 
-/// What people can be ordered by.
+/// What users can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// Their id.
@@ -111,7 +111,7 @@ impl List for Filters {
     const DEFAULT: Order<Key> = Order { by: Key::CreatedAt, descending: false };
 }
 
-/// The people whom filters mean, in terms of their rows.
+/// The users whom filters mean, in terms of their rows.
 #[derive(Clone, Default)]
 pub struct Matching {
     filters: Filters,
@@ -167,7 +167,7 @@ async fn named(
     Ok(if meant { vec![user.id.uuid()] } else { Vec::new() })
 }
 
-/// A statement over the people that match. Fields are joined by a line feed, which is in no word.
+/// A statement over the users that match. Fields are joined by a line feed, which is in no word.
 macro_rules! matching {
     ($tx:expr, $matching:expr, $select:literal, $($rest:literal)+ $(, $value:expr)*) => {
         sqlx::query_scalar!(
@@ -191,7 +191,7 @@ macro_rules! matching {
                 ))" $(+ $rest)+,
             $tx.tenant().uuid(),
             $matching.among.as_deref(),
-            $matching.filters.status.map(PersonStatus::as_str),
+            $matching.filters.status.map(UserStatus::as_str),
             $matching.filters.is_active,
             $matching.filters.role.as_deref(),
             $matching.filters.email_verified,
@@ -229,7 +229,7 @@ macro_rules! ordered {
     }};
 }
 
-/// How many people match.
+/// How many users match.
 ///
 /// # Errors
 /// The database's.
@@ -239,7 +239,7 @@ pub async fn count(tx: &mut TenantTx, matching: &Matching) -> Result<i64, Failur
     Ok(count.fetch_one(&mut **tx).await?)
 }
 
-/// Some of the people who match.
+/// Some of the users who match.
 ///
 /// # Errors
 /// The database's.
@@ -261,7 +261,7 @@ async fn plan_by_values(connection: &mut PgConnection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where a person stands in a list.
+/// Where a user stands in a list.
 #[must_use]
 pub fn position(user: &User, by: Key) -> Position {
     let key = match by {
@@ -274,7 +274,7 @@ pub fn position(user: &User, by: Key) -> Position {
     Position { key, id: user.id.uuid() }
 }
 
-/// The first people in the order in which they were made, for whoever pages by number.
+/// The first users in the order in which they were made, for whoever pages by number.
 #[must_use]
 pub fn in_order(limit: i64, offset: i64) -> Rows<Key> {
     Rows { order: Filters::DEFAULT, after: None, limit, offset }

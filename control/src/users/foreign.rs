@@ -10,8 +10,8 @@ use shared::foreign::PasswordIn;
 use shared::ids::{TenantId, UserId};
 use shared::limits::{FOREIGN_TRIES, FOREIGN_TRIES_SECS};
 use shared::passwords::{Password, Verifier};
-use shared::person::PersonStatus;
 use shared::tenant::Status;
+use shared::user::UserStatus;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -26,18 +26,18 @@ use crate::tenants::old::foreign_went;
 use crate::tenants::{self, TenantError};
 use crate::world::random;
 
-/// Rows that stand in for people when nobody is asked about; several, so that refusals do not queue
+/// Rows that stand in for users when nobody is asked about; several, so that refusals do not queue
 /// behind one another.
 const NOBODIES: u8 = 64;
 
 /// What is known of a question before the work.
 struct Asked {
-    person: Option<Person>,
+    user: Option<User>,
     formats: Vec<Params>,
 }
 
-/// The person in question, if their password may be checked at all.
-struct Person {
+/// The user in question, if their password may be checked at all.
+struct User {
     user: UserId,
     active: bool,
     foreign: Option<Foreign>,
@@ -51,37 +51,37 @@ struct Foreign {
     hash: Hash,
 }
 
-/// Whether this is the password of a person who may sign in, whose hash is foreign as far as the edge
+/// Whether this is the password of a user who may sign in, whose hash is foreign as far as the edge
 /// knows:
 /// 1. the check is counted, and beyond the ceiling there is nobody to check;
 /// 2. the work, the same for every question at this tenant;
-/// 3. on a match of an active person, Argon2id takes the foreign hash's place.
+/// 3. on a match of an active user, Argon2id takes the foreign hash's place.
 ///
 /// # Errors
 /// [`Failure::Busy`], or the database's.
 pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Failure> {
     let sound = Password::parse(&question.password);
-    let Asked { person, formats } = ask(control, question, sound.is_ok()).await?;
+    let Asked { user, formats } = ask(control, question, sound.is_ok()).await?;
     let password = sound.unwrap_or_else(|_| Password::placeholder());
-    let person = person.unwrap_or_else(Person::nobody);
+    let user = user.unwrap_or_else(User::nobody);
     let typed = Zeroizing::new(question.password.clone());
-    let hash = person.foreign.as_ref().map(|foreign| foreign.hash.clone());
+    let hash = user.foreign.as_ref().map(|foreign| foreign.hash.clone());
     let foreign_matched =
         control.foreign.check(question.tenant, typed, hash, foreign::dearest(formats)).await?;
-    let verifier = match person.verifier {
+    let verifier = match user.verifier {
         Some(verifier) => verifier,
         None => Verifier::dummy(random()?, random()?),
     };
     let own_matched = control.hasher.verify(password.clone(), verifier).await?;
-    match person.foreign {
-        Some(foreign) if foreign_matched && person.active => {
-            take_over(control, question.tenant, person.user, &foreign, password).await
+    match user.foreign {
+        Some(foreign) if foreign_matched && user.active => {
+            take_over(control, question.tenant, user.user, &foreign, password).await
         }
-        _ => Ok(own_matched && person.active),
+        _ => Ok(own_matched && user.active),
     }
 }
 
-impl Person {
+impl User {
     fn nobody() -> Self {
         Self { user: UserId::from(Uuid::nil()), active: false, foreign: None, verifier: None }
     }
@@ -96,18 +96,18 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     };
     let mut tx = match control.db.tenant_tx(question.tenant).await {
         Err(Failure::Database(sqlx::Error::RowNotFound)) => {
-            return Ok(Asked { person: None, formats: Vec::new() });
+            return Ok(Asked { user: None, formats: Vec::new() });
         }
         other => other?,
     };
     let served = is_served(&mut tx, now).await?;
     let within = count(&mut tx, subject, now).await?;
     let mut formats = formats(&mut tx).await?;
-    let person = find(control, &mut tx, subject).await?;
+    let user = find(control, &mut tx, subject).await?;
     tx.commit().await?;
     // Somebody may have come or gone between two statements: the work covers what will be checked.
-    formats.extend(person.iter().filter_map(|person| Some(person.foreign.as_ref()?.hash.params())));
-    Ok(Asked { person: person.filter(|_| served && within && sound), formats })
+    formats.extend(user.iter().filter_map(|user| Some(user.foreign.as_ref()?.hash.params())));
+    Ok(Asked { user: user.filter(|_| served && within && sound), formats })
 }
 
 /// Whether foreign passwords are good at this tenant now.
@@ -176,8 +176,8 @@ async fn formats(tx: &mut TenantTx) -> Result<Vec<Params>, Failure> {
     parsed.collect::<Result<_, _>>().map_err(|_| Failure::Unreadable("foreign format"))
 }
 
-/// The person of an id. What cannot be read is not there: the refusal must not differ.
-async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Option<Person>, Failure> {
+/// The user of an id. What cannot be read is not there: the refusal must not differ.
+async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Option<User>, Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
         "select foreign_hash, wrapped_verifier, status from users where tenant_id = $1 and id = $2",
@@ -194,7 +194,7 @@ async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Optio
     });
     let verifier = row.wrapped_verifier;
     let verifier = verifier.and_then(|it| readable(user, open_verifier(control, tenant, user, &it)));
-    Ok(Some(Person { user, active: row.status == PersonStatus::Active.as_str(), foreign, verifier }))
+    Ok(Some(User { user, active: row.status == UserStatus::Active.as_str(), foreign, verifier }))
 }
 
 fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
@@ -222,7 +222,7 @@ fn open_verifier(
 }
 
 /// Puts Argon2id of the normalised password in the place of the hash that was checked, and says whether
-/// the person may go on. A password that was set meanwhile wins. It is not a change of the password, so
+/// the user may go on. A password that was set meanwhile wins. It is not a change of the password, so
 /// no epoch is raised and nobody is signed out.
 async fn take_over(
     control: &Control,
@@ -264,15 +264,15 @@ async fn was_taken_over(
     user: UserId,
     password: Password,
 ) -> Result<bool, Failure> {
-    let person = find(control, &mut tx, user.uuid()).await?;
+    let user = find(control, &mut tx, user.uuid()).await?;
     drop(tx);
-    match person.filter(|person| person.active).and_then(|person| person.verifier) {
+    match user.filter(|user| user.active).and_then(|user| user.verifier) {
         Some(verifier) => control.hasher.verify(password, verifier).await,
         None => Ok(false),
     }
 }
 
-/// Wraps a hash of another service for its person, with the text of its parameters.
+/// Wraps a hash of another service for its user, with the text of its parameters.
 ///
 /// # Errors
 /// Without randomness. `None` for what is no hash.

@@ -1,4 +1,4 @@
-//! By what names a person is found: keyed hashes, one namespace for user names and addresses.
+//! By what names a user is found: keyed hashes, one namespace for user names and addresses.
 
 use shared::derive::{Purpose, Secret, identifier_hash};
 use shared::identifiers::Identifier;

@@ -1,6 +1,6 @@
-//! What is asked for of a person: how it is read, and how it is described.
+//! What is asked for of a user: how it is read, and how it is described.
 
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use utoipa::ToSchema;
 
 use super::out::StatusWord;
@@ -55,18 +55,18 @@ pub struct UserIn {
 }
 
 /// The words for a status.
-pub(super) const STATUSES: [(&str, PersonStatus); 4] = [
-    ("active", PersonStatus::Active),
-    ("suspended", PersonStatus::Suspended),
-    ("inactive", PersonStatus::Inactive),
-    ("pending", PersonStatus::Pending),
+pub(super) const STATUSES: [(&str, UserStatus); 4] = [
+    ("active", UserStatus::Active),
+    ("suspended", UserStatus::Suspended),
+    ("inactive", UserStatus::Inactive),
+    ("pending", UserStatus::Pending),
 ];
 
-fn status(fields: &mut Fields) -> Option<PersonStatus> {
+fn status(fields: &mut Fields) -> Option<UserStatus> {
     let by_name = fields.choice("status", &STATUSES);
     let by_flag = fields
         .boolean("is_active")
-        .map(|active| if active { PersonStatus::Active } else { PersonStatus::Inactive });
+        .map(|active| if active { UserStatus::Active } else { UserStatus::Inactive });
     by_name.or(by_flag)
 }
 
@@ -85,7 +85,7 @@ impl FromFields for Typed<NewUser> {
         let email = fields.clearable_text("email").flatten();
         let [first_name, last_name, phone] =
             ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
-        let status = status(fields).unwrap_or(PersonStatus::Active);
+        let status = status(fields).unwrap_or(UserStatus::Active);
         let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
         let password = fields.untrimmed("password");
         let email_verified = fields.boolean("email_verified").unwrap_or(true);

@@ -1,4 +1,4 @@
-//! People of a tenant: accounts, roles, status, passwords.
+//! Users of a tenant: accounts, roles, status, passwords.
 //!
 //! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
 //! the edge ahead of any backlog.

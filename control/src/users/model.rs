@@ -1,14 +1,14 @@
-//! A person as control knows them.
+//! A user as control knows them.
 
 use chrono::{DateTime, Utc};
 use shared::ids::UserId;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::fields::Faults;
 use crate::failure::Failure;
 use crate::personal::Personal;
 
-/// A person.
+/// A user.
 #[derive(Clone)]
 pub struct User {
     /// Their id.
@@ -23,8 +23,8 @@ pub struct User {
     pub last_name: Personal,
     /// Telephone number.
     pub phone: Personal,
-    /// Their status; never `deleted`, since a deleted person has no row.
-    pub status: PersonStatus,
+    /// Their status; never `deleted`, since a deleted user has no row.
+    pub status: UserStatus,
     /// Whether the address was verified.
     pub email_verified: bool,
     /// Their roles, mightiest first.
@@ -45,7 +45,7 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Why something about a person was not done.
+/// Why something about a user was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// There is none of that id or name.
@@ -72,8 +72,8 @@ impl From<sqlx::Error> for UserError {
 }
 
 /// Reads the stored form of a status.
-pub(super) fn parse_status(text: &str) -> Option<PersonStatus> {
-    [PersonStatus::Active, PersonStatus::Suspended, PersonStatus::Inactive, PersonStatus::Pending]
+pub(super) fn parse_status(text: &str) -> Option<UserStatus> {
+    [UserStatus::Active, UserStatus::Suspended, UserStatus::Inactive, UserStatus::Pending]
         .into_iter()
         .find(|status| status.as_str() == text)
 }
@@ -82,6 +82,6 @@ pub(super) fn parse_status(text: &str) -> Option<PersonStatus> {
 ///
 /// # Errors
 /// If it is none.
-pub fn status(text: &str) -> Result<PersonStatus, Failure> {
+pub fn status(text: &str) -> Result<UserStatus, Failure> {
     parse_status(text).ok_or(Failure::Unreadable("status"))
 }

@@ -1,10 +1,10 @@
-//! A person in an answer.
+//! A user in an answer.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::UserId;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use utoipa::ToSchema;
 
 use super::User;
@@ -14,7 +14,7 @@ use crate::personal::Personal;
 #[derive(ToSchema)]
 #[schema(as = UserStatus)]
 #[serde(rename_all = "lowercase")]
-#[allow(dead_code, reason = "described; `PersonStatus` is what is written")]
+#[allow(dead_code, reason = "described; `UserStatus` is what is written")]
 pub enum StatusWord {
     /// May sign in.
     Active,
@@ -44,7 +44,7 @@ pub struct UserOut {
     #[schema(value_type = String)]
     phone: Personal,
     #[schema(value_type = StatusWord)]
-    status: PersonStatus,
+    status: UserStatus,
     /// Whether the status is `active`.
     is_active: bool,
     /// By name, mightiest first.
@@ -74,7 +74,7 @@ impl From<User> for UserOut {
             last_name: user.last_name,
             phone: user.phone,
             status: user.status,
-            is_active: user.status == PersonStatus::Active,
+            is_active: user.status == UserStatus::Active,
             roles: user.roles,
             // Nobody has a branch, a second factor or a profile yet: what clients read is there.
             branch: None,
@@ -88,7 +88,7 @@ impl From<User> for UserOut {
     }
 }
 
-/// A person as the documentation shows one.
+/// A user as the documentation shows one.
 pub(super) fn example() -> Value {
     json!({
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",

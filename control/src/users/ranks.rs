@@ -2,7 +2,7 @@
 
 use shared::ids::UserId;
 use shared::permissions::ROOT_RANK;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::fields::Faults;
 use super::model::UserError;
@@ -17,9 +17,9 @@ use crate::failure::Failure;
 /// # Errors
 /// [`UserError::Rank`], or the database's.
 pub async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
-    let Who::Person { id, rank } = actor.who else { return Ok(()) };
+    let Who::User { id, rank } = actor.who else { return Ok(()) };
     match store::find(tx, id).await {
-        Ok(user) if user.status == PersonStatus::Active && user.rank >= rank => Ok(()),
+        Ok(user) if user.status == UserStatus::Active && user.rank >= rank => Ok(()),
         Ok(_) | Err(UserError::NotFound) => Err(UserError::Rank),
         Err(other) => Err(other),
     }

@@ -25,7 +25,7 @@ use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
 use shared::ids::TenantId;
 
-/// People, by what [`Filters`] can ask for.
+/// Users, by what [`Filters`] can ask for.
 #[utoipa::path(
     get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
     description = "Needs `users.read`.",
@@ -43,11 +43,11 @@ pub async fn list(
     let matching = Matching::of(&control, &mut tx, filters).await?;
     let count = filters::count(&mut tx, &matching).await?;
     let span = part.of(&control, &mut tx, count).await?;
-    let people = super::list(&mut tx, &matching, &span.rows).await?;
-    span.answer(count, people, filters::position, UserOut::from)
+    let users = super::list(&mut tx, &matching, &span.rows).await?;
+    span.answer(count, users, filters::position, UserOut::from)
 }
 
-/// Makes a person, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
+/// Makes a user, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
 /// or above one's own rank.
 #[utoipa::path(
     post, path = "/api/user/users/", tag = "People", operation_id = "users_create", summary = "Make a person",
@@ -87,7 +87,7 @@ pub async fn create(
     made(&UserOut::from(user))
 }
 
-/// One person: 404 for an id that does not parse as for one that does not exist.
+/// One user: 404 for an id that does not parse as for one that does not exist.
 #[utoipa::path(
     get, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_read", summary = "Read a person",
     description = "Needs `users.read`.",
@@ -107,7 +107,7 @@ pub async fn read(
     conditions.answer(&UserOut::from(user))
 }
 
-/// Locks a person whom the request changes only as they were read: 412.
+/// Locks a user whom the request changes only as they were read: 412.
 async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Result<(), Refused> {
     if conditions.demand_unchanged() {
         conditions.check(&UserOut::from(super::store::lock(tx, id).await?))?;
@@ -115,7 +115,7 @@ async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Re
     Ok(())
 }
 
-/// Changes a person; what is absent stays.
+/// Changes a user; what is absent stays.
 #[utoipa::path(
     patch, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_update", summary = "Change a person",
     description = "Needs `users.write` and a rank above theirs. What is absent stays. Access tokens end with a change of status, roles or password.",
@@ -137,7 +137,7 @@ pub async fn update(
     apply(&control, allowed, &id, &conditions, change).await
 }
 
-/// Changes a person; the user name must be given.
+/// Changes a user; the user name must be given.
 #[utoipa::path(
     put, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_replace", summary = "Change a person, whose user name must be given",
     description = "As PATCH; clients of the old service send all they know.",
@@ -177,7 +177,7 @@ async fn apply(
     changed(&UserOut::from(user))
 }
 
-/// Deletes a person: 204; 409 for the last active root-admin.
+/// Deletes a user: 204; 409 for the last active root-admin.
 #[utoipa::path(
     delete, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_delete", summary = "Delete a person",
     description = "Needs `users.delete` and a rank above theirs. Their sessions end.",
@@ -203,7 +203,7 @@ pub async fn delete(
     Ok(no_content())
 }
 
-/// Ends all sessions of a person: 204.
+/// Ends all sessions of a user: 204.
 #[utoipa::path(
     delete, path = "/api/user/users/{id}/sessions/", tag = "People", operation_id = "users_end_sessions", summary = "End all sessions of a person",
     description = "Needs `sessions.end`, and a rank above theirs unless they are one's own.",

@@ -1,9 +1,9 @@
-//! Rows of people.
+//! Rows of users.
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
 use shared::ids::UserId;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ impl TryFrom<Row> for User {
     }
 }
 
-/// The person of an id.
+/// The user of an id.
 ///
 /// # Errors
 /// [`UserError::NotFound`], or the database's.
@@ -83,7 +83,7 @@ pub(super) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserErro
     find(tx, id).await
 }
 
-/// The person of a user name or address.
+/// The user of a user name or address.
 ///
 /// # Errors
 /// [`UserError::NotFound`], or the database's.
@@ -97,7 +97,7 @@ pub async fn find_by_name(control: &Control, tx: &mut TenantTx, name: &str) -> R
     find(tx, UserId::from(id)).await
 }
 
-/// The people of these ids, in the order of the ids.
+/// The users of these ids, in the order of the ids.
 pub(crate) async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
     let rows = sqlx::query_as!(
         Row,
@@ -161,7 +161,7 @@ pub(super) async fn insert(
 /// What a change leaves in the row.
 pub(super) struct Changed<'a> {
     pub profile: &'a Profile,
-    pub status: PersonStatus,
+    pub status: UserStatus,
     pub email_verified: bool,
     pub epochs: Epochs,
     /// Written only where a new one was set.
@@ -223,7 +223,7 @@ pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>,
     Ok(hashes)
 }
 
-/// Takes over when the edge last saw a person sign in.
+/// Takes over when the edge last saw a user sign in.
 ///
 /// # Errors
 /// The database's.

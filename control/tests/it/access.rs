@@ -39,10 +39,10 @@ async fn credentials_in_the_recorded_words() {
 }
 
 #[tokio::test]
-async fn tokens_by_the_persons_current_row() {
+async fn tokens_by_the_users_current_row() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "root-admin").await;
     let path = format!("/api/user/users/{}/", bob.id);
     assert_eq!(with(&scene, Some(&format!("  bEARER   {}  ", ada.token))).await.status, 200);
 
@@ -68,8 +68,8 @@ async fn tokens_by_the_persons_current_row() {
 #[tokio::test]
 async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
     let (scene, other) = (Scene::new().await, Scene::new().await);
-    let ada = scene.person("ada", "root-admin").await;
-    // Signed by the right person of the wrong tenant: garbage.
+    let ada = scene.member("ada", "root-admin").await;
+    // Signed by the right user of the wrong tenant: garbage.
     let foreign = other.sign(&scene.claims(ada.id, 0)).await;
     assert_eq!(bearer(&scene, &foreign).await.expect(401).body, not_valid("Token is invalid"));
     let other_issuer =
@@ -92,7 +92,7 @@ async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
 #[tokio::test]
 async fn a_revoked_key_signs_nobody_in() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let keys = format!("/api/tenant/tenants/{}/keys/", scene.tenant.id);
     let active = ada.get(&keys).await.expect(200).body["results"][0]["kid"].as_str().unwrap().to_owned();
     ada.call(Method::POST, &format!("{keys}{active}/revoke/"), None).await.expect(200);
@@ -103,8 +103,8 @@ async fn a_revoked_key_signs_nobody_in() {
 #[tokio::test]
 async fn a_refusal_of_permission_precedes_405_and_is_written_down() {
     let scene = Scene::new().await;
-    let bob = scene.person("bob", "client").await;
-    let staff = scene.person("sue", "staff").await;
+    let bob = scene.member("bob", "client").await;
+    let staff = scene.member("sue", "staff").await;
     let put = |token| async move { call(scene.api, Method::PUT, "/api/user/users/", token, None).await };
     assert_eq!(put(None).await.status, 401);
     let by_bob = format!("Bearer {}", bob.token);
@@ -119,7 +119,7 @@ async fn a_refusal_of_permission_precedes_405_and_is_written_down() {
 #[tokio::test]
 async fn paths_options_and_final_slashes() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let options = scene.anonymous(Method::OPTIONS, "/api/user/users/", None).await.expect(200);
     assert_eq!(
         (options.body, options.headers["allow"].to_str().unwrap()),
@@ -139,7 +139,7 @@ async fn paths_options_and_final_slashes() {
 #[tokio::test]
 async fn bodies_of_the_wrong_kind_size_and_shape() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let send = |media: Option<&'static str>, body: Vec<u8>| {
         let mut request = reqwest::Client::new()
             .post(format!("http://{}/api/user/users/", scene.api))

@@ -19,8 +19,8 @@ async fn a_change_and_its_entry_commit_together_or_not_at_all() {
 #[tokio::test]
 async fn entries_say_who_from_where_and_name_no_values() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
     let change = json!({"first_name": "Robert", "email": "robert@acme.test", "password": "Corr3ct-horse"});
     ada.patch(&format!("/api/user/users/{}/", bob.id), change).await.expect(200);
     let log = ada.get("/api/audit/?page_size=100").await.expect(200);
@@ -41,5 +41,5 @@ async fn entries_say_who_from_where_and_name_no_values() {
         .find(|entry| entry["action"] == "user.edited")
         .unwrap();
     assert_eq!(edited["details"]["fields"], json!(["email", "first_name"]));
-    scene.person("sue", "staff").await.get("/api/audit/").await.expect(403);
+    scene.member("sue", "staff").await.get("/api/audit/").await.expect(403);
 }

@@ -58,7 +58,7 @@ impl Outcome {
 }
 
 #[tokio::test]
-async fn from_nothing_to_a_person_who_can_sign_in() {
+async fn from_nothing_to_a_user_who_can_sign_in() {
     let cli = Cli::migrated().await;
     cli.run(&["migrate"], "").expect(0);
     let tenant = [

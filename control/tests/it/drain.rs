@@ -2,7 +2,7 @@
 
 use control::edges::drain;
 use serde_json::json;
-use shared::events::{Fact, FactKind};
+use shared::facts::{Fact, FactKind};
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 
 use crate::scene::Scene;
@@ -26,8 +26,8 @@ fn fact(tenant: TenantId, seq: i64, kind: FactKind, user: Option<UserId>) -> Fac
 #[tokio::test]
 async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
     let scene = Scene::alone().await;
-    let bob = scene.person("bob", "client").await;
-    let ada = scene.person("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
     let facts: Vec<_> =
         (1..=3).map(|seq| fact(scene.tenant.id, seq, FactKind::SignedIn, Some(bob.id))).collect();
     scene.edge.state().outbox = facts;

@@ -13,15 +13,15 @@ fn hash() -> String {
     all.iter().find(|it| it["hasher"] == "pbkdf2_sha256").unwrap()["encoded"].as_str().unwrap().into()
 }
 
-fn person(id: &Value, username: &str, password: &str) -> Value {
+fn user(id: &Value, username: &str, password: &str) -> Value {
     json!({"model": "auth.user", "pk": id, "fields": {"username": username, "password": password}})
 }
 
 impl Scene {
-    fn import_dump(&self, people: &[Value]) -> Outcome {
+    fn import_dump(&self, users: &[Value]) -> Outcome {
         let random: [u8; 8] = control::world::random().unwrap();
         let file = std::env::temp_dir().join(format!("wardgate-{}.json", u64::from_le_bytes(random)));
-        std::fs::write(&file, Value::from(people).to_string()).unwrap();
+        std::fs::write(&file, Value::from(users).to_string()).unwrap();
         let outcome = self.import(&["--dump", file.to_str().unwrap()]);
         std::fs::remove_file(file).unwrap();
         outcome
@@ -31,8 +31,8 @@ impl Scene {
 #[tokio::test]
 async fn who_was_deleted_here_does_not_come_back() {
     let scene = Scene::alone().await;
-    let root = scene.person("root", "root-admin").await;
-    let dump = [person(&json!(1), "ada", &hash()), person(&json!(2), "bob", &hash())];
+    let root = scene.member("root", "root-admin").await;
+    let dump = [user(&json!(1), "ada", &hash()), user(&json!(2), "bob", &hash())];
     scene.import_dump(&dump).expect(0);
     let bob = scene.everybody().await["bob"]["id"].as_str().unwrap().to_owned();
     root.delete(&format!("/api/user/users/{bob}/")).await.expect(204);
@@ -43,12 +43,12 @@ async fn who_was_deleted_here_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_source_without_people_settles_nothing() {
+async fn a_source_without_users_settles_nothing() {
     let scene = Scene::alone().await;
     let other = json!({"model": "accounts.person", "pk": 1, "fields": {"username": "ada"}});
     let refused = scene.import_dump(&[other]).expect(5);
     assert!(refused.stderr.contains("the source has nobody"), "{}", refused.stderr);
-    scene.import_dump(&[person(&json!(1), "ada", &hash())]).expect(0);
+    scene.import_dump(&[user(&json!(1), "ada", &hash())]).expect(0);
     let tenant = scene.cli().run(&["tenant", "show", scene.tenant.slug.as_str()], "").expect(0).json;
     assert_eq!(tenant["user_id"], "integer");
 }
@@ -56,9 +56,9 @@ async fn a_source_without_people_settles_nothing() {
 #[tokio::test]
 async fn an_id_beyond_all_numbers_leaves_room_for_others() {
     let scene = Scene::alone().await;
-    let greatest = [person(&json!(1), "ada", &hash()), person(&json!(i64::MAX), "bob", &hash())];
+    let greatest = [user(&json!(1), "ada", &hash()), user(&json!(i64::MAX), "bob", &hash())];
     scene.import_dump(&greatest).expect(0);
-    scene.person("new", "client").await;
+    scene.member("new", "client").await;
     assert_eq!(scene.everybody().await["new"]["legacy_id"], Value::Null);
 }
 
@@ -69,11 +69,10 @@ async fn passwords_of_too_many_kinds_stop_everything() {
         let (salt, tag) = ("V2ZtZG9OenhaTHBiSlQyQWtLZkR4YQ", "bYuhlFBWYkA+4svntYc2/FsfasxgWBT/kbefGzre+gg");
         format!("argon2$argon2id$v=19$m={kib},t=1,p=1${salt}${tag}")
     };
-    let people: Vec<_> =
-        (0..9).map(|at| person(&json!(at + 1), &format!("p{at}"), &argon2(64 + at))).collect();
-    let stopped = scene.import_dump(&people).expect(5);
+    let users: Vec<_> = (0..9).map(|at| user(&json!(at + 1), &format!("p{at}"), &argon2(64 + at))).collect();
+    let stopped = scene.import_dump(&users).expect(5);
     assert!(stopped.stderr.contains("9 sets of parameters of 9 kinds"), "{}", stopped.stderr);
     assert_eq!(scene.everybody().await.len(), 0);
-    scene.import_dump(&people[..8]).expect(0);
+    scene.import_dump(&users[..8]).expect(0);
     assert_eq!(scene.everybody().await.len(), 8);
 }

@@ -13,14 +13,14 @@ use axum::routing::post;
 use control::world::Clock;
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::events::{DrainIn, DrainOut, Fact};
+use shared::facts::{DrainIn, DrainOut, Fact};
 use shared::ids::{TenantId, UserId};
-use shared::person::PersonStatus;
 use shared::push::{
     Command, IdentifierRow, Mark, NameRow, Push, Pushed, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
 use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use shared::tenant::Tenant;
+use shared::user::UserStatus;
 use tokio::net::TcpListener;
 
 use crate::scene::key;
@@ -81,23 +81,23 @@ impl Edge {
         self.state.lock().unwrap()
     }
 
-    /// A person as the edge has them; `None` for one it never saw or that is a tombstone.
+    /// A user as the edge has them; `None` for one it never saw or that is a tombstone.
     pub fn user(&self, tenant: TenantId, user: UserId) -> Option<UserRow> {
         let state = self.state();
         let row = state.users.get(&(tenant, user.to_string()))?.row.clone()?;
-        (row.status != PersonStatus::Deleted).then_some(row)
+        (row.status != UserStatus::Deleted).then_some(row)
     }
 
-    /// Living people and identifiers of a tenant.
+    /// Living users and identifiers of a tenant.
     pub fn counts(&self, tenant: TenantId) -> (usize, usize) {
         let state = self.state();
-        let people = state.users.iter().filter(|((of, _), kept)| {
-            *of == tenant && kept.row.as_ref().is_some_and(|row| row.status != PersonStatus::Deleted)
+        let users = state.users.iter().filter(|((of, _), kept)| {
+            *of == tenant && kept.row.as_ref().is_some_and(|row| row.status != UserStatus::Deleted)
         });
         let identifiers = state.identifiers.iter().filter(|((of, _), kept)| {
             *of == tenant && kept.row.as_ref().is_some_and(|row| row.user.is_some())
         });
-        (people.count(), identifiers.count())
+        (users.count(), identifiers.count())
     }
 
     /// Whom a name leads to.
@@ -228,9 +228,9 @@ impl Memory {
             match snapshot.step {
                 SnapshotStep::Page => false,
                 SnapshotStep::Sweep => {
-                    let people = sweep(&mut self.users, |(of, _)| *of == tenant, at, &snapshot.id, 3);
+                    let users = sweep(&mut self.users, |(of, _)| *of == tenant, at, &snapshot.id, 3);
                     let names = sweep(&mut self.identifiers, |(of, _)| *of == tenant, at, &snapshot.id, 3);
-                    people || names
+                    users || names
                 }
                 SnapshotStep::SweepNames => sweep(&mut self.names, |_| true, at, &snapshot.id, 3),
             }

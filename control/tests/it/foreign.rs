@@ -95,12 +95,12 @@ impl Scene {
 
     /// Somebody whose password another service hashed.
     async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
-        let person = self.person(username, "client").await;
-        let wrapped = wrap_foreign(&self.control, self.tenant.id, person.id, encoded).unwrap();
+        let user = self.member(username, "client").await;
+        let wrapped = wrap_foreign(&self.control, self.tenant.id, user.id, encoded).unwrap();
         let (wrapped, format) = wrapped.expect("a hash");
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         sqlx::query("update users set foreign_hash = $2, foreign_format = $3 where id = $1")
-            .bind(person.id.uuid())
+            .bind(user.id.uuid())
             .bind(wrapped)
             .bind(format)
             .execute(&mut *tx)
@@ -108,9 +108,9 @@ impl Scene {
             .unwrap();
         foreign_came(&mut tx).await.unwrap();
         let tenant = self.tenant.id;
-        tx.changes().user(tenant, person.id, control::edges::changes::Haste::InTurn);
+        tx.changes().user(tenant, user.id, control::edges::changes::Haste::InTurn);
         tx.commit().await.unwrap();
-        person.id
+        user.id
     }
 
     /// Whether the edge sees a foreign password there, and whether the tenant has any.
@@ -141,18 +141,18 @@ async fn every_format_signs_in_and_is_ours_afterwards() {
     let vectors: Vec<Value> = serde_json::from_str(STOCK).unwrap();
     let vectors: Vec<_> =
         vectors.iter().filter(|v| v["hasher"] != "md5" && v["hasher"] != "unusable").collect();
-    let mut people = Vec::new();
+    let mut users = Vec::new();
     for vector in &vectors {
         let name = vector["hasher"].as_str().unwrap();
-        people.push(scene.foreigner(name, vector["encoded"].as_str().unwrap()).await);
+        users.push(scene.foreigner(name, vector["encoded"].as_str().unwrap()).await);
     }
-    assert_eq!(people.len(), 6);
-    for (at, &user) in people.iter().enumerate() {
+    assert_eq!(users.len(), 6);
+    for (at, &user) in users.iter().enumerate() {
         assert_eq!(scene.foreign_at_edge(user).await, (true, true), "{}", vectors[at]["hasher"]);
         let before = scene.user(user).await;
         assert!(!scene.knows(user, "Corr3ct-horsf").await);
         assert!(scene.knows(user, "Corr3ct-horse").await, "{}", vectors[at]["hasher"]);
-        let last = at + 1 == people.len();
+        let last = at + 1 == users.len();
         assert_eq!(scene.foreign_at_edge(user).await, (false, !last));
         // Nobody is signed out by it.
         let after = scene.user(user).await;
@@ -163,13 +163,13 @@ async fn every_format_signs_in_and_is_ours_afterwards() {
         assert!(!scene.knows(user, "Corr3ct-horsf").await);
     }
     assert_eq!(scene.count_logged("user.password_taken_over").await, 6);
-    assert!(scene.edge.user(scene.tenant.id, people[0]).unwrap().verifier.is_some());
+    assert!(scene.edge.user(scene.tenant.id, users[0]).unwrap().verifier.is_some());
 }
 
 #[tokio::test]
 async fn what_is_no_hash_is_no_password() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "client").await;
+    let ada = scene.member("ada", "client").await;
     for encoded in ["", "!unusable", "md5$salt$21f3dcf1dd9b1ad35a3ac0710f01ebb9", "pbkdf2_sha256$9999999$s$x"]
     {
         assert!(wrap_foreign(&scene.control, scene.tenant.id, ada.id, encoded).unwrap().is_none());
@@ -259,7 +259,7 @@ async fn twenty_checks_an_hour_and_then_nobody_is_there() {
 #[tokio::test]
 async fn who_may_not_sign_in_keeps_the_old_hash() {
     let scene = Scene::new().await;
-    let root = scene.person("root", "root-admin").await;
+    let root = scene.member("root", "root-admin").await;
     let (encoded, password) = cheap();
     for status in ["suspended", "inactive"] {
         let user = scene.foreigner(status, &encoded).await;
@@ -310,9 +310,9 @@ async fn a_password_set_meanwhile_wins() {
 #[tokio::test]
 async fn the_flag_falls_with_the_last_one_however_it_goes() {
     let scene = Scene::alone().await;
-    let root = scene.person("root", "root-admin").await;
+    let root = scene.member("root", "root-admin").await;
     let (encoded, password) = cheap();
-    // A password set, a person deleted, a sign-in.
+    // A password set, a user deleted, a sign-in.
     for (round, way) in ["set", "deleted", "signed in"].into_iter().enumerate() {
         let user = scene.foreigner(&format!("u{round}"), &encoded).await;
         assert_eq!(scene.foreign_at_edge(user).await, (true, true), "{way}");
@@ -405,7 +405,7 @@ async fn after_the_date_the_rest_need_a_reset() {
 #[tokio::test]
 async fn editing_names_leaves_the_old_services_ids_alone() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "client").await;
+    let ada = scene.member("ada", "client").await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     for kind in ["legacy_user", "legacy_token"] {
         sqlx::query("insert into identifiers (tenant_id, hash, user_id, kind) values ($1, $2, $3, $4)")

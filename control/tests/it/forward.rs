@@ -81,9 +81,9 @@ pub async fn forwarded(scene: &Scene, method: Method, path: &str, bearer: &str) 
 #[tokio::test]
 async fn a_signed_forward_is_served_with_the_edges_base_and_id() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     for name in ["bob", "cyd"] {
-        scene.person(name, "client").await;
+        scene.member(name, "client").await;
     }
     let path = "/api/user/users/?page_size=2";
     let answer = Forward::new(&scene, path, &ada.token).send(&scene).await.expect(200);
@@ -97,7 +97,7 @@ async fn a_signed_forward_is_served_with_the_edges_base_and_id() {
 #[tokio::test]
 async fn what_is_unsigned_stale_or_meant_for_others_is_401() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let path = "/api/user/me/";
     let good = || Forward::new(&scene, path, &ada.token);
     good().send(&scene).await.expect(200);
@@ -140,7 +140,7 @@ async fn what_is_unsigned_stale_or_meant_for_others_is_401() {
 #[tokio::test]
 async fn without_direct_the_unsigned_are_refused_whatever_they_ask() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let mut settings = scene.control.settings.clone();
     settings.http.direct = false;
     let strict = control::control::new(settings).unwrap();
@@ -158,7 +158,7 @@ async fn without_direct_the_unsigned_are_refused_whatever_they_ask() {
 #[tokio::test]
 async fn the_forward_key_alone_impersonates_nobody() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let forward = Forward::new(&scene, "/api/user/me/", "garbage");
     let mut headers = forward.headers.clone();
     headers[2].1 = ada.id.to_string();

@@ -1,4 +1,4 @@
-//! People of a Django service come here: from a database that Django itself made, and from its dump.
+//! Users of a Django service come here: from a database that Django itself made, and from its dump.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -75,18 +75,18 @@ fn refused(outcome: &Outcome) -> Vec<(String, String)> {
     all
 }
 
-fn id(person: &Value) -> shared::ids::UserId {
-    shared::ids::UserId::parse(person["id"].as_str().unwrap()).unwrap()
+fn id(user: &Value) -> shared::ids::UserId {
+    shared::ids::UserId::parse(user["id"].as_str().unwrap()).unwrap()
 }
 
 /// Somebody of every kind.
-fn people() -> Value {
+fn users() -> Value {
     let hashers = ["pbkdf2_sha256", "pbkdf2_sha1", "argon2", "bcrypt_sha256", "bcrypt", "scrypt", "md5"];
-    let mut people: Vec<Value> = hashers
+    let mut users: Vec<Value> = hashers
         .iter()
         .map(|hasher| json!({"username": hasher, "password": PASSWORD, "hasher": hasher}))
         .collect();
-    people.extend([
+    users.extend([
         json!({"username": "Ada", "email": "Ada@Acme.test", "first_name": "Ada", "last_name": "Lovelace",
             "password": PASSWORD, "is_superuser": true, "is_staff": true,
             "date_joined": "2019-01-02T03:04:05.678000Z", "last_login": "2025-06-07T08:09:10Z"}),
@@ -96,15 +96,15 @@ fn people() -> Value {
         json!({"username": "eve", "password": PASSWORD, "devices": [true, false]}),
         json!({"username": "fay", "password": PASSWORD, "devices": [false]}),
     ]);
-    Value::Array(people)
+    Value::Array(users)
 }
 
 const ROLES: [&str; 4] = ["--role", "editors=co-admin", "--role", "beta="];
 
 #[tokio::test]
-async fn people_of_a_real_django_database_come() {
+async fn users_of_a_real_django_database_come() {
     let scene = Scene::alone().await;
-    let old = OldService::of(people()).await;
+    let old = OldService::of(users()).await;
     let came = scene.import_from(&old, &ROLES).expect(0);
     assert_eq!(counts(&came), [13, 13, 0, 0, 0, 0]);
     let said = report(&came);
@@ -133,8 +133,8 @@ async fn people_of_a_real_django_database_come() {
 
     // The edge has them, as ever by the pusher.
     scene.push().await;
-    let (people_there, identifiers) = scene.edge.counts(scene.tenant.id);
-    assert_eq!((people_there, identifiers), (13, 13 + 1 + 13));
+    let (users_there, identifiers) = scene.edge.counts(scene.tenant.id);
+    assert_eq!((users_there, identifiers), (13, 13 + 1 + 13));
     let row = scene.edge.user(scene.tenant.id, id(ada)).unwrap();
     assert_eq!(
         (row.foreign, row.legacy_id, row.verifier),
@@ -167,7 +167,7 @@ async fn people_of_a_real_django_database_come() {
 #[tokio::test]
 async fn the_same_twice_is_the_same_once_and_what_changed_there_follows() {
     let scene = Scene::alone().await;
-    let old = OldService::of(people()).await;
+    let old = OldService::of(users()).await;
     scene.import_from(&old, &ROLES).expect(0);
     let first = scene.everybody().await;
     let again = scene.import_from(&old, &ROLES).expect(0);
@@ -213,7 +213,7 @@ async fn the_same_twice_is_the_same_once_and_what_changed_there_follows() {
 #[tokio::test]
 async fn a_check_writes_nothing_and_names_who_would_not_come() {
     let scene = Scene::alone().await;
-    let taken = scene.person("taken", "client").await;
+    let taken = scene.member("taken", "client").await;
     let old = OldService::of(json!([
         {"id": 1, "username": "ada", "password": PASSWORD},
         {"id": 2, "username": "a b", "password": PASSWORD},
@@ -267,7 +267,7 @@ async fn a_check_writes_nothing_and_names_who_would_not_come() {
 #[tokio::test]
 async fn groups_that_nobody_mapped_stop_everything() {
     let scene = Scene::alone().await;
-    let old = OldService::of(people()).await;
+    let old = OldService::of(users()).await;
     for arguments in [&[][..], &["--check"], &["--role", "editors=staff"]] {
         let stopped = scene.import_from(&old, arguments).expect(5);
         assert_eq!(report(&stopped)["unmapped"]["beta"], 2, "{arguments:?}");
@@ -281,9 +281,9 @@ async fn groups_that_nobody_mapped_stop_everything() {
 }
 
 #[tokio::test]
-async fn a_dump_brings_the_same_people_as_the_database() {
+async fn a_dump_brings_the_same_users_as_the_database() {
     let (by_url, by_json, by_lines) = (Scene::alone().await, Scene::alone().await, Scene::alone().await);
-    let old = OldService::of(people()).await;
+    let old = OldService::of(users()).await;
     let file = |form: &str| -> PathBuf {
         let random: [u8; 8] = control::world::random().unwrap();
         std::env::temp_dir().join(format!("wardgate-{}.{form}", u64::from_le_bytes(random)))
@@ -303,8 +303,8 @@ async fn a_dump_brings_the_same_people_as_the_database() {
     assert_eq!(report(&from_url), report(&from_json));
     assert_eq!(report(&from_url), report(&from_lines));
     let plain = |mut all: HashMap<String, Value>| {
-        for person in all.values_mut() {
-            person["id"] = Value::Null;
+        for user in all.values_mut() {
+            user["id"] = Value::Null;
         }
         all
     };
@@ -368,7 +368,7 @@ async fn a_table_of_ones_own_and_a_role_column() {
     // Ids that are no numbers: texts, and whoever is made here has none.
     scene.push().await;
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].user_id, UserIdForm::String);
-    scene.person("new", "client").await;
+    scene.member("new", "client").await;
     assert_eq!(scene.everybody().await["new"]["legacy_id"], Value::Null);
 }
 
@@ -400,7 +400,7 @@ async fn numbers_go_on_above_the_greatest_that_came() {
     scene.import_from(&old, &[]).expect(0);
     let made = futures::future::join_all((0..8).map(|at| {
         let scene = &scene;
-        async move { scene.person(&format!("new{at}"), "client").await }
+        async move { scene.member(&format!("new{at}"), "client").await }
     }))
     .await;
     let here = scene.everybody().await;
@@ -415,6 +415,6 @@ async fn numbers_go_on_above_the_greatest_that_came() {
     old.load(&json!([{"id": 42, "username": "late", "password": PASSWORD}, {"id": 60, "username": "later", "password": PASSWORD}]));
     let late = scene.import_from(&old, &[]).expect(5);
     assert_eq!(refused(&late), [("42".to_owned(), "id".to_owned())]);
-    scene.person("last", "client").await;
+    scene.member("last", "client").await;
     assert_eq!(scene.everybody().await["last"]["legacy_id"], "61");
 }

@@ -32,7 +32,7 @@ async fn refusal(app: &mut PgConnection, sql: &str) -> String {
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 async fn may_only_serve(scene: &Scene) {
-    scene.person("ada", "root-admin").await;
+    scene.member("ada", "root-admin").await;
     let own = scene.tenant.id.to_string();
     let cell = scene.tenant.cell.as_str();
     let mut app = by_hand(scene, Some(own.clone())).await;
@@ -76,8 +76,8 @@ async fn the_serving_role_can_only_serve_in_the_shared_cell() {
 }
 
 async fn sees_nothing_of_others(scene: &Scene, neighbour: &Scene) {
-    scene.person("ada", "root-admin").await;
-    neighbour.person("bob", "root-admin").await;
+    scene.member("ada", "root-admin").await;
+    neighbour.member("bob", "root-admin").await;
     let tables = ["users", "roles", "identifiers", "user_roles", "audit_entries"];
     let everywhere = tables.iter().chain(&["platform.signing_keys", "platform.roots"]);
     for tenant in [None, Some(String::new()), Some("01890a5d-ac96-774b-bcce-b302099a8057".to_owned())] {
@@ -114,7 +114,7 @@ async fn a_wrong_or_absent_tenant_sees_nothing_in_the_shared_cell() {
 #[tokio::test]
 async fn the_setting_does_not_outlive_its_transaction() {
     let scene = Scene::new().await;
-    scene.person("ada", "root-admin").await;
+    scene.member("ada", "root-admin").await;
     // Dropped half way, as a cancelled request is.
     drop(scene.control.db.tenant_tx(scene.tenant.id).await.unwrap());
     for _ in 0..10 {
@@ -129,7 +129,7 @@ async fn the_setting_does_not_outlive_its_transaction() {
 }
 
 #[tokio::test]
-async fn the_relay_reads_no_person_and_no_key() {
+async fn the_relay_reads_no_user_and_no_key() {
     let scene = Scene::new().await;
     let mut relay = PgConnection::connect(&scene.database.role_url("relay")).await.unwrap();
     for sql in [

@@ -6,27 +6,27 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::seal::{Context, EdgeKey, Kind, Sealed};
 
-use crate::scene::{Person, Scene, key};
+use crate::scene::{Member, Scene, key};
 
 fn path(scene: &Scene) -> String {
     format!("/api/tenant/tenants/{}/keys/", scene.tenant.id)
 }
 
-async fn states(person: &Person, scene: &Scene) -> Vec<String> {
-    let keys = person.get(&path(scene)).await.expect(200);
+async fn states(user: &Member, scene: &Scene) -> Vec<String> {
+    let keys = user.get(&path(scene)).await.expect(200);
     let state = |key: &Value| key["state"].as_str().unwrap().to_owned();
     keys.body["results"].as_array().unwrap().iter().map(state).collect()
 }
 
-/// The same person with a token for the clock as it is now.
-async fn again(scene: &Scene, person: &Person) -> Person {
-    scene.acting_as(&scene.user(person.id).await).await
+/// The same user with a token for the clock as it is now.
+async fn again(scene: &Scene, user: &Member) -> Member {
+    scene.acting_as(&scene.user(user.id).await).await
 }
 
 #[tokio::test]
 async fn a_rotation_waits_switches_and_cleans_up() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let rotate = format!("{}rotate/", path(&scene));
     assert_eq!(states(&ada, &scene).await, ["active", "next"]);
     let early = ada.call(Method::POST, &rotate, None).await.expect(409);
@@ -82,7 +82,7 @@ async fn what_the_edge_gets_opens_there_alone() {
 #[tokio::test]
 async fn revoking_the_active_key_makes_the_next_sign_at_once() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let listed = ada.get(&path(&scene)).await.expect(200).body;
     let kid = |at: usize| listed["results"][at]["kid"].as_str().unwrap().to_owned();
     let revoke = |kid: String| format!("{}{kid}/revoke/", path(&scene));
@@ -101,8 +101,8 @@ async fn revoking_the_active_key_makes_the_next_sign_at_once() {
 #[tokio::test]
 async fn an_imported_key_is_the_next_one() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
-    let ada = scene.person("ada", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let import = format!("{}import/", path(&scene));
     let pem = include_str!("../keys/rsa2048.pem");
     ada.post(&import, json!({"pkcs8": pem})).await.expect(403);
@@ -132,7 +132,7 @@ async fn an_imported_key_is_the_next_one() {
 #[tokio::test]
 async fn nothing_at_rest_is_readable_without_the_key() {
     let scene = Scene::new().await;
-    scene.person("ada", "root-admin").await;
+    scene.member("ada", "root-admin").await;
     let mut settings = scene.control.settings.clone();
     let other = serde_json::from_value(json!(key("rest", 9))).unwrap();
     settings.encryption.kek = other;

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::old_service::OldService;
 use crate::scene::Scene;
 
-/// How many people the test of kills brings; control/README.md says how to bring more.
+/// How many users the test of kills brings; control/README.md says how to bring more.
 fn crowd() -> u64 {
     let text = std::env::var("WARDGATE_TEST_IMPORT_PEOPLE").unwrap_or_else(|_| "20000".into());
     text.parse().expect("WARDGATE_TEST_IMPORT_PEOPLE is a number")
 }
 
-/// The most memory that a run may take, in KiB, however many people come.
+/// The most memory that a run may take, in KiB, however many users come.
 const MOST_KIB: u64 = 160 * 1024;
 
 struct Run {
@@ -56,9 +56,9 @@ impl Run {
         (serde_json::from_slice(&output.stdout).unwrap(), secs, peak)
     }
 
-    /// Killed a moment after this many people have come.
-    async fn kill_at(mut self, scene: &Scene, people: i64, moment: std::time::Duration) -> u64 {
-        while scene.number("select count(*) from users").await < people && self.look().is_some() {
+    /// Killed a moment after this many users have come.
+    async fn kill_at(mut self, scene: &Scene, users: i64, moment: std::time::Duration) -> u64 {
+        while scene.number("select count(*) from users").await < users && self.look().is_some() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         tokio::time::sleep(moment).await;
@@ -73,7 +73,7 @@ impl Scene {
     /// Everything that an import leaves behind, with nothing of it by chance.
     async fn end(&self) -> Value {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
-        let people: (Value,) = sqlx::query_as(
+        let users: (Value,) = sqlx::query_as(
             "with roles_of as (
                 select user_id, string_agg(role, ',' order by role) as roles from user_roles group by user_id
             ), names_of as (
@@ -109,7 +109,7 @@ impl Scene {
         .fetch_one(&mut *tx)
         .await
         .unwrap();
-        json!({"here": people.0, "edge": edge.0})
+        json!({"here": users.0, "edge": edge.0})
     }
 }
 
@@ -117,8 +117,8 @@ impl Scene {
 async fn killed_ten_times_it_ends_as_if_it_never_was() {
     let seed = u64::from_le_bytes(control::world::random().unwrap());
     let seed = std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-    let people = crowd();
-    eprintln!("WARDGATE_TEST_SEED={seed}, {people} people");
+    let users = crowd();
+    eprintln!("WARDGATE_TEST_SEED={seed}, {users} people");
     let old = OldService::new().await;
     old.sql(&format!(
         "insert into auth_group (id, name) values (1, 'editors'), (2, 'beta');
@@ -128,17 +128,17 @@ async fn killed_ten_times_it_ends_as_if_it_never_was() {
              timestamptz '2026-01-01Z' + n * interval '1 second', n = 1, 'person' || n, 'First' || n, 'Last' || n,
              case when n % 5 = 0 then '' else 'person' || n || '@acme.test' end,
              n % 100 = 0, n % 50 <> 0, timestamptz '2020-01-01Z' + n * interval '1 minute'
-         from generate_series(1, {people}) n;
+         from generate_series(1, {users}) n;
          insert into auth_user_groups (user_id, group_id)
-         select n, 1 + n % 2 from generate_series(1, {people}, 7) n;
+         select n, 1 + n % 2 from generate_series(1, {users}, 7) n;
          insert into otp_totp_totpdevice (user_id, name, confirmed, key, step, t0, digits, tolerance, drift, last_t,
              throttling_failure_count)
-         select n, 'phone', true, md5(n::text), 30, 0, 6, 1, 0, -1, 0 from generate_series(1, {people}, 31) n"
+         select n, 'phone', true, md5(n::text), 30, 0, 6, 1, 0, -1, 0 from generate_series(1, {users}, 31) n"
     ))
     .await;
     let undisturbed = Scene::alone().await;
     let (said, secs, peak) = Run::start(&undisturbed, &old).finish().await;
-    assert_eq!(said["report"]["new"], people);
+    assert_eq!(said["report"]["new"], users);
     eprintln!("undisturbed: {secs:.1} s, at most {} MiB", peak / 1024);
     assert!(peak <= MOST_KIB, "{peak} KiB");
 
@@ -153,7 +153,7 @@ async fn killed_ten_times_it_ends_as_if_it_never_was() {
     for round in 0..10 {
         // Somewhere in each tenth of the way, and in whatever the run does then.
         #[allow(clippy::cast_possible_truncation, reason = "thousands of people")]
-        let at = (f64::from(u32::try_from(people).unwrap()) * (f64::from(round) + next()) / 10.0) as i64;
+        let at = (f64::from(u32::try_from(users).unwrap()) * (f64::from(round) + next()) / 10.0) as i64;
         let moment = std::time::Duration::from_secs_f64(next() / 2.0);
         most = most.max(Run::start(&killed, &old).kill_at(&killed, at, moment).await);
         let here = killed.number("select count(*) from users").await;
@@ -163,8 +163,8 @@ async fn killed_ten_times_it_ends_as_if_it_never_was() {
     eprintln!("to the end: {secs:.1} s, at most {} MiB", peak.max(most) / 1024);
     assert!(peak.max(most) <= MOST_KIB, "{peak} KiB");
     let report = &said["report"];
-    assert_eq!(report["new"].as_u64().unwrap() + report["unchanged"].as_u64().unwrap(), people);
+    assert_eq!(report["new"].as_u64().unwrap() + report["unchanged"].as_u64().unwrap(), users);
     assert_eq!(killed.end().await, undisturbed.end().await);
     let again = Run::start(&killed, &old).finish().await.0;
-    assert_eq!(again["report"]["unchanged"], people);
+    assert_eq!(again["report"]["unchanged"], users);
 }

@@ -87,9 +87,9 @@ impl Scene {
         crate::forward::forwarded(self, method, path, token).await
     }
 
-    async fn legacy_person(&self, id: UserId, change: Value) {
+    async fn legacy_user(&self, id: UserId, change: Value) {
         let unique = u64::from_le_bytes(control::world::random().unwrap());
-        let root = self.person(&format!("root-{unique}"), "root-admin").await;
+        let root = self.member(&format!("root-{unique}"), "root-admin").await;
         root.patch(&format!("/api/user/users/{id}/"), change).await.expect(200);
     }
 }
@@ -144,8 +144,8 @@ async fn what_may_be_accepted_is_checked_before_it_is() {
 #[tokio::test]
 async fn only_the_platform_sets_it_over_the_api() {
     let scene = Scene::alone().await;
-    let own = scene.person("ada", "root-admin").await;
-    let operator = scene.platform().await.person("operator", "root-admin").await;
+    let own = scene.member("ada", "root-admin").await;
+    let operator = scene.platform().await.member("operator", "root-admin").await;
     let key = OldKey::new();
     let path = format!("/api/tenant/tenants/{}/", scene.tenant.id);
     let wanted = json!({"public_key": key.private.public.to_pem().unwrap(), "until": scene.in_days(7)});
@@ -205,7 +205,7 @@ async fn outstanding_tokens_are_listed_until_the_date() {
     std::fs::remove_file(dump).unwrap();
     assert_eq!((&again["new"], &again["known"], &again["of_nobody"]), (&json!(0), &json!(3), &json!(1)));
 
-    // Names of two people, their ids there, and three tokens.
+    // Names of two users, their ids there, and three tokens.
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2 + 2 + 3));
     legacy::sweep(&scene.control).await.unwrap();
@@ -306,13 +306,13 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     let bob = users_id(&here["bob"]);
     let of_bob = key.sign(&scene.old_claims(json!(2)));
     me(of_bob.clone()).await.expect(200);
-    scene.legacy_person(bob, json!({"roles": ["staff"]})).await;
+    scene.legacy_user(bob, json!({"roles": ["staff"]})).await;
     let blacklisted = me(of_bob.clone()).await.expect(401);
     assert_eq!(blacklisted.body["messages"][0]["message"], "Token is blacklisted");
     let ada = users_id(&here["ada"]);
-    scene.legacy_person(ada, json!({"password": "An0ther-horse"})).await;
+    scene.legacy_user(ada, json!({"password": "An0ther-horse"})).await;
     assert_eq!(me(token.clone()).await.expect(401).body["code"], "password_changed");
-    scene.legacy_person(ada, json!({"status": "suspended"})).await;
+    scene.legacy_user(ada, json!({"status": "suspended"})).await;
     assert_eq!(me(token.clone()).await.expect(401).body["code"], "user_inactive");
 }
 
@@ -333,6 +333,6 @@ async fn after_the_date_nothing_of_it_is_accepted() {
     call(scene.api, Method::GET, "/api/user/me/", Some(&format!("Bearer {token}")), None).await.expect(401);
 }
 
-fn users_id(person: &Value) -> UserId {
-    UserId::parse(person["id"].as_str().unwrap()).unwrap()
+fn users_id(user: &Value) -> UserId {
+    UserId::parse(user["id"].as_str().unwrap()).unwrap()
 }

@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::ids::UserId;
 
-use crate::scene::{Answer, Person, Scene};
+use crate::scene::{Answer, Member, Scene};
 
 const USERS: &str = "/api/user/users/";
 
-async fn user(ada: &Person, body: Value) -> UserId {
+async fn user(ada: &Member, body: Value) -> UserId {
     ada.post(USERS, body).await.expect(201).id()
 }
 
@@ -19,7 +19,7 @@ fn names(answer: &Answer) -> Vec<String> {
     results.iter().map(|user| user["username"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn found(ada: &Person, query: &str) -> Vec<String> {
+async fn found(ada: &Member, query: &str) -> Vec<String> {
     let answer = ada.get(&format!("{USERS}?{query}")).await.expect(200);
     let found = names(&answer);
     assert_eq!(answer.body["count"], found.len(), "{query}");
@@ -29,7 +29,7 @@ async fn found(ada: &Person, query: &str) -> Vec<String> {
 #[tokio::test]
 async fn every_filter_narrows_to_what_it_says() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let before = scene.control.clock.now();
     user(&ada, json!({"username": "Bob", "email": "Bob@Acme.test", "roles": ["staff"]})).await;
     user(&ada, json!({"username": "bob@other.test", "email": "b@acme.test", "is_active": false})).await;
@@ -71,7 +71,7 @@ async fn every_filter_narrows_to_what_it_says() {
 #[tokio::test]
 async fn what_cannot_be_asked_for_is_said_at_once() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let query =
         "status=gone&is_active=zzz&branch=7&created_after=x&ordering=password&shoe_size=43&search=%00";
     let refused = ada.get(&format!("{USERS}?{query}")).await.expect(400);
@@ -98,15 +98,15 @@ async fn what_cannot_be_asked_for_is_said_at_once() {
     let words = vec!["a"; 17].join("+");
     let refused = ada.get(&format!("{USERS}?search={words}")).await.expect(400);
     assert_eq!(refused.body, json!({"search": ["Enter no more than 16 words."]}));
-    // Who may not read people is not told what could be asked for.
-    let client = scene.person("client", "client").await;
+    // Who may not read users is not told what could be asked for.
+    let client = scene.member("client", "client").await;
     client.get(&format!("{USERS}?shoe_size=43")).await.expect(403);
 }
 
 #[tokio::test]
 async fn a_search_takes_letters_for_letters() {
     let scene = Scene::new().await;
-    let ada = scene.person("root", "root-admin").await;
+    let ada = scene.member("root", "root-admin").await;
     for (username, first, last, email) in [
         ("a%b", "Ada", "Lovelace", Some("ada@acme.test")),
         ("a_b", "ÉMILIE", "du Châtelet", Some("e@acme.test")),
@@ -143,7 +143,7 @@ async fn a_search_takes_letters_for_letters() {
 }
 
 /// Names of all pages, by number or by cursor, in both directions.
-async fn walked(ada: &Person, query: &str) -> [Vec<String>; 3] {
+async fn walked(ada: &Member, query: &str) -> [Vec<String>; 3] {
     let base = format!("{USERS}?{query}&page_size=2");
     let pages = follow(ada, &base, "next").await;
     let by_cursor = follow(ada, &format!("{base}&cursor="), "next").await;
@@ -167,7 +167,7 @@ fn next_of(answer: &Answer, which: &str) -> Option<String> {
     Some(link[link.find("/api/").unwrap()..].to_owned())
 }
 
-async fn follow(ada: &Person, first: &str, which: &str) -> (Vec<String>, Answer) {
+async fn follow(ada: &Member, first: &str, which: &str) -> (Vec<String>, Answer) {
     let mut all = Vec::new();
     let mut answer = ada.get(first).await.expect(200);
     loop {
@@ -182,7 +182,7 @@ async fn follow(ada: &Person, first: &str, which: &str) -> (Vec<String>, Answer)
 #[tokio::test]
 async fn every_ordering_has_a_place_for_equals() {
     let scene = Scene::new().await;
-    let ada = scene.person("m", "root-admin").await;
+    let ada = scene.member("m", "root-admin").await;
     let mut ids = vec![(ada.id, "m")];
     for (username, email) in
         [("z", Some("a@x.test")), ("b", None), ("Ä", Some("c@x.test")), ("k", None), ("y", Some("b@x.test"))]
@@ -226,9 +226,9 @@ async fn every_ordering_has_a_place_for_equals() {
 }
 
 #[tokio::test]
-async fn a_cursor_keeps_its_place_while_people_come_and_go() {
+async fn a_cursor_keeps_its_place_while_users_come_and_go() {
     let scene = Scene::new().await;
-    let ada = scene.person("m", "root-admin").await;
+    let ada = scene.member("m", "root-admin").await;
     let mut made = HashSet::from(["m".to_owned()]);
     for n in 0..20 {
         user(&ada, json!({"username": format!("n{n:02}")})).await;
@@ -256,10 +256,10 @@ async fn a_cursor_keeps_its_place_while_people_come_and_go() {
 #[tokio::test]
 async fn a_cursor_is_good_for_its_own_list_alone() {
     let (scene, other) = (Scene::new().await, Scene::new().await);
-    let (ada, eve) = (scene.person("a", "root-admin").await, other.person("a", "root-admin").await);
+    let (ada, eve) = (scene.member("a", "root-admin").await, other.member("a", "root-admin").await);
     for (scene, of) in [(&scene, "ada"), (&other, "eve")] {
         for n in 0..3 {
-            scene.person(&format!("{of}{n}"), "client").await;
+            scene.member(&format!("{of}{n}"), "client").await;
         }
     }
     let query = "ordering=username&page_size=2";
@@ -286,7 +286,7 @@ async fn a_cursor_is_good_for_its_own_list_alone() {
 #[tokio::test]
 async fn the_log_is_read_by_cursor_too() {
     let scene = Scene::new().await;
-    let ada = scene.person("a", "root-admin").await;
+    let ada = scene.member("a", "root-admin").await;
     for n in 0..6 {
         user(&ada, json!({"username": format!("u{n}")})).await;
     }

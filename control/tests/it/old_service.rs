@@ -21,10 +21,10 @@ impl OldService {
         old
     }
 
-    /// With these people.
-    pub async fn of(people: Value) -> Self {
+    /// With these users.
+    pub async fn of(users: Value) -> Self {
         let old = Self::new().await;
-        old.load(&people);
+        old.load(&users);
         old
     }
 
@@ -32,16 +32,16 @@ impl OldService {
         self.database.admin_url()
     }
 
-    /// Makes people, or changes them, as Django does.
-    pub fn load(&self, people: &Value) {
-        self.python(&["load"], Some(people));
+    /// Makes users, or changes them, as Django does.
+    pub fn load(&self, users: &Value) {
+        self.python(&["load"], Some(users));
     }
 
     /// The same in a schema of their own.
-    pub async fn schema(&self, name: &str, people: &Value) {
+    pub async fn schema(&self, name: &str, users: &Value) {
         self.sql(&format!("create schema {name}")).await;
         self.python(&["migrate", name], None);
-        self.python(&["load", name], Some(people));
+        self.python(&["load", name], Some(users));
     }
 
     pub fn dump(&self, file: &Path, form: &str) {

@@ -9,8 +9,8 @@ use control::edges::{pusher, reseed, status, urgent};
 use control::failure::Failure;
 use control::users::{self, Change};
 use shared::ids::UserId;
-use shared::person::PersonStatus;
 use shared::push::Mark;
+use shared::user::UserStatus;
 use sqlx::AssertSqlSafe;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ async fn change(scene: &Scene, id: UserId, change: Change) {
 }
 
 fn suspended() -> Change {
-    Change { status: Some(PersonStatus::Suspended), ..Change::default() }
+    Change { status: Some(UserStatus::Suspended), ..Change::default() }
 }
 
 async fn delete(scene: &Scene, id: UserId) {
@@ -33,7 +33,7 @@ async fn delete(scene: &Scene, id: UserId) {
     tx.commit().await.unwrap();
 }
 
-/// Many people by SQL, each noted for the edge: a backlog.
+/// Many users by SQL, each noted for the edge: a backlog.
 async fn crowd(scene: &Scene, count: u16) {
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let tenant = scene.tenant.id;
@@ -60,19 +60,19 @@ async fn crowd(scene: &Scene, count: u16) {
 #[tokio::test]
 async fn what_is_committed_is_what_the_edge_has() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2));
     let row = scene.edge.user(scene.tenant.id, ada.id).unwrap();
     assert_eq!(
         (row.status, row.roles, row.verifier),
-        (PersonStatus::Active, vec!["root-admin".to_owned()], None)
+        (UserStatus::Active, vec!["root-admin".to_owned()], None)
     );
     change(&scene, bob.id, suspended()).await;
     scene.push().await;
     let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
-    assert_eq!((row.status, row.access_epoch, row.session_epoch), (PersonStatus::Suspended, 1, 1));
+    assert_eq!((row.status, row.access_epoch, row.session_epoch), (UserStatus::Suspended, 1, 1));
     let taken = scene.edge.state().taken.len();
     scene.push().await;
     assert_eq!(scene.edge.state().taken.len(), taken, "nothing is missing, so nothing is sent");
@@ -94,14 +94,14 @@ async fn pages_follow_the_mark() {
 #[tokio::test]
 async fn a_revocation_goes_past_a_backlog() {
     let scene = Scene::new().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     scene.push().await;
     scene.edge.state().refuse_ranges = true;
     crowd(&scene, 700).await;
     change(&scene, bob.id, suspended()).await;
     assert!(pusher::push_now(&scene.control, scene.tenant.id).await.is_err(), "the backlog is stuck");
     let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
-    assert_eq!((row.status, row.session_epoch), (PersonStatus::Suspended, 1));
+    assert_eq!((row.status, row.session_epoch), (UserStatus::Suspended, 1));
     let sent = scene.edge.state().taken.len();
     urgent::push(&scene.control, scene.tenant.id).await.unwrap();
     assert_eq!(scene.edge.state().taken.len(), sent, "once is enough");
@@ -113,25 +113,25 @@ async fn a_revocation_goes_past_a_backlog() {
 #[tokio::test]
 async fn an_edge_that_lost_its_mark_is_continued_from_where_it_is() {
     let scene = Scene::new().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     scene.push().await;
     let earlier = scene.edge.mark(scene.tenant.id);
-    scene.person("cyd", "client").await;
+    scene.member("cyd", "client").await;
     scene.push().await;
     // D1 was restored to the earlier mark; control believes it further on.
     scene.edge.state().marks.insert(scene.tenant.id, earlier);
     change(&scene, bob.id, suspended()).await;
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2));
-    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, PersonStatus::Suspended);
+    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, UserStatus::Suspended);
 }
 
 #[tokio::test]
 async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
     let scene = Scene::alone().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     for n in 0..10 {
-        scene.person(&format!("p{n}"), "client").await;
+        scene.member(&format!("p{n}"), "client").await;
     }
     scene.push().await;
     let with_bob = scene.edge.mark(scene.tenant.id);
@@ -165,7 +165,7 @@ async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
     assert_eq!(control::edges::sweep::tombstones(&scene.control).await.unwrap(), 12);
     assert_eq!(fresh[&scene.tenant.id], with_bob);
     assert!(with_bob.rev < rev);
-    scene.person("new", "client").await;
+    scene.member("new", "client").await;
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (6, 6));
     assert!(scene.edge.user(scene.tenant.id, bob.id).is_none());
@@ -193,7 +193,7 @@ async fn a_platform_snapshot_sweeps_names_too() {
 #[tokio::test]
 async fn a_restored_control_halts_until_a_reseed() {
     let scene = Scene::new().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     scene.push().await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     users::bring::count_on_from(&mut tx, 41).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_restored_control_halts_until_a_reseed() {
     let halted = pusher::push_now(&scene.control, scene.tenant.id).await;
     assert!(matches!(halted, Err(LaneError::Failure(Failure::Halted))), "{halted:?}");
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    let resume = Change { status: Some(PersonStatus::Active), ..Change::default() };
+    let resume = Change { status: Some(UserStatus::Active), ..Change::default() };
     users::change(&scene.control, &mut tx, &Actor::operator(), bob.id, resume).await.unwrap();
     assert!(matches!(tx.commit().await, Err(Failure::Halted)), "nothing is written");
     let shown = status::all(&scene.control, true).await.unwrap();
@@ -219,13 +219,13 @@ async fn a_restored_control_halts_until_a_reseed() {
     assert!(row.session_epoch >= 1 << 20 && row.access_epoch >= 1 << 20);
     assert_eq!(scene.edge.mark(scene.tenant.id).history, 2);
     // A number that somebody got since the backup is nobody else's now.
-    let late = scene.person("late", "client").await;
+    let late = scene.member("late", "client").await;
     scene.push().await;
     let number = scene.edge.user(scene.tenant.id, late.id).unwrap().legacy_id.unwrap();
     assert!(number.parse::<i64>().unwrap() >= 1 << 20, "{number}");
-    change(&scene, bob.id, Change { status: Some(PersonStatus::Active), ..Change::default() }).await;
+    change(&scene, bob.id, Change { status: Some(UserStatus::Active), ..Change::default() }).await;
     scene.push().await;
-    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, PersonStatus::Active);
+    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, UserStatus::Active);
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn a_later_history_at_the_edge_halts_too() {
     let scene = Scene::new().await;
     scene.push().await;
     scene.edge.state().marks.insert(scene.tenant.id, Mark { history: 5, rev: 1 });
-    scene.person("bob", "client").await;
+    scene.member("bob", "client").await;
     let halted = pusher::push_now(&scene.control, scene.tenant.id).await;
     assert!(matches!(halted, Err(LaneError::Failure(Failure::Halted))), "{halted:?}");
     assert_eq!(reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap(), 6);
@@ -244,7 +244,7 @@ async fn a_later_history_at_the_edge_halts_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     let scene = Scene::alone().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     // Two controls at once: a lease each, never a row too old.
     let other = scene.database.control(&scene.edge.url).await;
@@ -252,7 +252,7 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
         tokio::spawn(pusher::run(scene.control.clone(), wake.clone(), stop.clone())),
         tokio::spawn(pusher::run(other, wake.clone(), stop.clone())),
     ];
-    let reached = |status: PersonStatus| {
+    let reached = |status: UserStatus| {
         let (edge, tenant) = (scene.edge.clone(), scene.tenant.id);
         async move {
             for _ in 0..500 {
@@ -264,12 +264,12 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
             panic!("the edge never learned {status:?}");
         }
     };
-    reached(PersonStatus::Active).await;
+    reached(UserStatus::Active).await;
     scene.edge.state().faults.extend([503, 500, 503]);
     change(&scene, bob.id, suspended()).await;
-    reached(PersonStatus::Suspended).await;
-    change(&scene, bob.id, Change { status: Some(PersonStatus::Active), ..Change::default() }).await;
-    reached(PersonStatus::Active).await;
+    reached(UserStatus::Suspended).await;
+    change(&scene, bob.id, Change { status: Some(UserStatus::Active), ..Change::default() }).await;
+    reached(UserStatus::Active).await;
     // What revokes went ahead; the rest follows when its retry is due.
     let mut lagging = status::all(&scene.control, true).await.unwrap();
     for _ in 0..200 {
@@ -302,16 +302,16 @@ async fn any_trouble_ends_in_the_same_rows() {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (dice >> 33) % sides
     };
-    let mut people = vec![scene.person("root", "root-admin").await.id];
+    let mut users = vec![scene.member("root", "root-admin").await.id];
     let mut marks = vec![Mark::default()];
     for round in 0..60 {
-        let someone = people[usize::try_from(roll(people.len() as u64)).unwrap()];
+        let someone = users[usize::try_from(roll(users.len() as u64)).unwrap()];
         match roll(10) {
-            0..=2 => people.push(scene.person(&format!("p{round}"), "client").await.id),
-            3 if someone != people[0] => change(&scene, someone, suspended()).await,
-            4 if someone != people[0] => {
+            0..=2 => users.push(scene.member(&format!("p{round}"), "client").await.id),
+            3 if someone != users[0] => change(&scene, someone, suspended()).await,
+            4 if someone != users[0] => {
                 delete(&scene, someone).await;
-                people.retain(|id| *id != someone);
+                users.retain(|id| *id != someone);
             }
             5 => {
                 let renamed = Change { username: Some(format!("renamed{round}")), ..Change::default() };
@@ -345,10 +345,10 @@ async fn any_trouble_ends_in_the_same_rows() {
     }
     scene.edge.state().faults.clear();
     // The last change makes the tenant lag, whatever control believes of the edge.
-    people.push(scene.person("last", "client").await.id);
+    users.push(scene.member("last", "client").await.id);
     scene.push().await;
-    assert_eq!(scene.edge.counts(scene.tenant.id), (people.len(), people.len()), "seed {seed}");
-    for id in people {
+    assert_eq!(scene.edge.counts(scene.tenant.id), (users.len(), users.len()), "seed {seed}");
+    for id in users {
         let (here, there) = (scene.user(id).await, scene.edge.user(scene.tenant.id, id).unwrap());
         let there = (there.status, there.access_epoch, there.session_epoch, there.roles);
         assert_eq!((here.status, here.access_epoch, here.session_epoch, here.roles), there, "seed {seed}");

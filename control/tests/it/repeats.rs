@@ -10,19 +10,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::scene::{Answer, PASSWORD, Person, Scene, new_tenant};
+use crate::scene::{Answer, Member, PASSWORD, Scene, new_tenant};
 
 const USERS: &str = "/api/user/users/";
 const TENANTS: &str = "/api/tenant/tenants/";
 
-async fn once(who: &Person, path: &str, key: &str, body: &Value) -> Answer {
+async fn once(who: &Member, path: &str, key: &str, body: &Value) -> Answer {
     who.with(Method::POST, path, &[("idempotency-key", key)], Some(body.clone())).await
 }
 
 #[tokio::test]
 async fn a_creation_that_is_sent_twice_happens_once() {
     let scene = Scene::new().await;
-    let (ada, bob) = (scene.person("ada", "root-admin").await, scene.person("bob", "root-admin").await);
+    let (ada, bob) = (scene.member("ada", "root-admin").await, scene.member("bob", "root-admin").await);
     let body = json!({"username": "cyd", "password": PASSWORD, "first_name": "C"});
     let first = once(&ada, USERS, "k1", &body).await.expect(201);
     let path = format!("{USERS}{}/", first.id());
@@ -38,7 +38,7 @@ async fn a_creation_that_is_sent_twice_happens_once() {
         let refused = once(&ada, USERS, "k1", &other).await.expect(422);
         assert_eq!(refused.body["code"], "idempotency_key_reused");
     }
-    // The key is this person's: to anybody else it is a new one, and cyd exists.
+    // The key is this user's: to anybody else it is a new one, and cyd exists.
     once(&bob, USERS, "k1", &body).await.expect(400);
     // What failed was not done, so it is not remembered.
     once(&ada, USERS, "k2", &json!({"username": "d d"})).await.expect(400);
@@ -54,7 +54,7 @@ async fn a_creation_that_is_sent_twice_happens_once() {
 #[tokio::test]
 async fn a_key_is_forgotten_after_a_day() {
     let scene = Scene::alone().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let body = json!({"username": "cyd"});
     let first = once(&ada, USERS, "k", &body).await.expect(201);
     scene.control.clock.advance(TimeDelta::hours(23));
@@ -81,7 +81,7 @@ async fn a_key_is_forgotten_after_a_day() {
 #[tokio::test]
 async fn of_sixteen_at_once_with_one_key_one_is_made() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     for round in 0..5 {
         let (key, body) = (format!("k{round}"), json!({"username": format!("u{round}")}));
         let answers = join_all((0..16).map(|_| once(&ada, USERS, &key, &body))).await;
@@ -105,7 +105,7 @@ async fn of_sixteen_at_once_with_one_key_one_is_made() {
 #[tokio::test]
 async fn who_asks_while_the_first_is_still_running_is_told_so() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let body = json!({"username": "cyd"});
     // Nobody gets a name while the table is locked, so the first request stays where it is.
     let mut admin = scene.database.admin().await;
@@ -135,7 +135,7 @@ async fn who_asks_while_the_first_is_still_running_is_told_so() {
 #[tokio::test]
 async fn a_tenant_is_made_once_too() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     let admin = json!({"username": "ada", "password": PASSWORD});
     let body = json!({"slug": "beta", "name": "Beta", "isolation": "shared", "admin": admin});
     let first = once(&root, TENANTS, "k", &body).await.expect(201);
@@ -146,12 +146,12 @@ async fn a_tenant_is_made_once_too() {
     assert_eq!(root.get(TENANTS).await.expect(200).body["count"], 3, "platform, stage, beta");
     // A key of one tenant says nothing at another.
     let other = new_tenant(&scene.control, Isolation::Schema).await;
-    let eve = Scene { tenant: other, ..scene.platform().await }.person("eve", "root-admin").await;
+    let eve = Scene { tenant: other, ..scene.platform().await }.member("eve", "root-admin").await;
     once(&eve, USERS, "k", &json!({"username": "hal"})).await.expect(201);
 }
 
 /// What holds of every object that is read and edited at `path`.
-async fn guarded(who: &Person, path: &str, field: &str) {
+async fn guarded(who: &Member, path: &str, field: &str) {
     let with = |method, name, value: String, body| async move {
         who.with(method, path, &[(name, value.as_str())], body).await
     };
@@ -186,10 +186,10 @@ async fn guarded(who: &Person, path: &str, field: &str) {
 }
 
 #[tokio::test]
-async fn no_change_of_a_person_is_lost_unseen() {
+async fn no_change_of_a_user_is_lost_unseen() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
     let path = format!("{USERS}{}/", bob.id);
     guarded(&ada, &path, "first_name").await;
     let put = |tag: String| {
@@ -209,14 +209,14 @@ async fn no_change_of_a_person_is_lost_unseen() {
 #[tokio::test]
 async fn no_change_of_a_tenant_is_lost_unseen() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     guarded(&root, &format!("{TENANTS}{}/", scene.tenant.id), "name").await;
 }
 
 #[tokio::test]
 async fn settings_that_are_changed_at_once_are_all_kept() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let path = format!("{TENANTS}{}/", scene.tenant.id);
     for round in 1..=5 {
         let wanted =

@@ -32,7 +32,7 @@ async fn counter(scene: &Scene) -> i64 {
 #[tokio::test]
 async fn a_change_its_entry_and_its_edge_row_commit_together_or_not_at_all() {
     let scene = Scene::new().await;
-    let bob = scene.person("bob", "client").await;
+    let bob = scene.member("bob", "client").await;
     let before = (rows(&scene).await, counter(&scene).await, scene.logged().await);
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     users::end_sessions(&scene.control, &mut tx, &Actor::operator(), bob.id).await.unwrap();
@@ -60,19 +60,19 @@ async fn revision_order_is_commit_order_under_concurrency() {
     {
         println!("seed {seed}");
     }
-    let mut people = Vec::new();
+    let mut users = Vec::new();
     for n in 0..8 {
-        people.push(scene.person(&format!("p{n}"), "client").await.id);
+        users.push(scene.member(&format!("p{n}"), "client").await.id);
     }
     let writers = (0..8_u64).map(|writer| {
-        let (control, tenant, people) = (scene.control.clone(), scene.tenant.id, people.clone());
+        let (control, tenant, users) = (scene.control.clone(), scene.tenant.id, users.clone());
         tokio::spawn(async move {
             let mut dice = seed ^ writer;
             for _ in 0..20 {
                 dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let mut tx = control.db.tenant_tx(tenant).await.unwrap();
-                let person: UserId = people[usize::try_from(dice >> 60 & 7).unwrap()];
-                tx.changes().user(tenant, person, Haste::InTurn);
+                let user: UserId = users[usize::try_from(dice >> 60 & 7).unwrap()];
+                tx.changes().user(tenant, user, Haste::InTurn);
                 tx.changes().identifier(tenant, &format!("hash-{writer}-{}", dice >> 32 & 15));
                 tokio::time::sleep(std::time::Duration::from_millis(dice >> 40 & 3)).await;
                 tx.commit().await.unwrap();
@@ -111,7 +111,7 @@ async fn revision_order_is_commit_order_under_concurrency() {
 #[tokio::test]
 async fn a_row_moves_instead_of_multiplying_and_a_deletion_stays_as_a_tombstone() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let made =
         ada.post("/api/user/users/", json!({"username": "bob", "email": "bob@acme.test"})).await.expect(201);
     let path = format!("/api/user/users/{}/", made.id());
@@ -132,8 +132,8 @@ async fn a_row_moves_instead_of_multiplying_and_a_deletion_stays_as_a_tombstone(
 #[tokio::test]
 async fn tombstones_leave_a_day_after_they_were_confirmed() {
     let scene = Scene::alone().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
     ada.delete(&format!("/api/user/users/{}/", bob.id)).await.expect(204);
     let sweep = || control::edges::sweep::tombstones(&scene.control);
     scene.push().await;
@@ -141,7 +141,7 @@ async fn tombstones_leave_a_day_after_they_were_confirmed() {
     scene.control.clock.advance(chrono::TimeDelta::hours(25));
     assert_eq!(sweep().await.unwrap(), 2, "the person and the name");
     // One that the edge has not confirmed stays, however old.
-    let cyd = scene.person("cyd", "client").await;
+    let cyd = scene.member("cyd", "client").await;
     let ada = scene.acting_as(&scene.user(ada.id).await).await;
     ada.delete(&format!("/api/user/users/{}/", cyd.id)).await.expect(204);
     scene.control.clock.advance(chrono::TimeDelta::hours(25));

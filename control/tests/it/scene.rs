@@ -1,4 +1,4 @@
-//! The stage: a database for this run, a tenant for each test, people who call the API.
+//! The stage: a database for this run, a tenant for each test, users who call the API.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,9 +17,9 @@ use reqwest::Method;
 use serde_json::Value;
 use shared::claims::{AccessClaims, UserIdClaim};
 use shared::ids::{SessionId, Slug, UserId};
-use shared::person::PersonStatus;
 use shared::settings::Settings;
 use shared::token::{access_signing_input, join_signature};
+use shared::user::UserStatus;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -187,11 +187,11 @@ impl Scene {
         }
     }
 
-    /// A person with one role, by the command line's authority.
-    pub async fn person(&self, username: &str, role: &str) -> Person {
+    /// A user with one role, by the command line's authority.
+    pub async fn member(&self, username: &str, role: &str) -> Member {
         let new = NewUser {
             profile: Profile { username: username.into(), ..Profile::default() },
-            status: PersonStatus::Active,
+            status: UserStatus::Active,
             roles: vec![role.into()],
             password: None,
             email_verified: true,
@@ -203,12 +203,12 @@ impl Scene {
     }
 
     /// Somebody who calls the API with a token made for `user` as they are now.
-    pub async fn acting_as(&self, user: &User) -> Person {
+    pub async fn acting_as(&self, user: &User) -> Member {
         let claims = self.claims(user.id, user.access_epoch);
-        Person { id: user.id, token: self.sign(&claims).await, api: self.api }
+        Member { id: user.id, token: self.sign(&claims).await, api: self.api }
     }
 
-    /// Good claims of a person, five minutes long.
+    /// Good claims of a user, five minutes long.
     pub fn claims(&self, user: UserId, epoch: i64) -> AccessClaims<'static> {
         let now = self.control.clock.now().timestamp();
         AccessClaims {
@@ -244,7 +244,7 @@ impl Scene {
         join_signature(input, &signature)
     }
 
-    /// The row of a person now.
+    /// The row of a user now.
     pub async fn user(&self, id: UserId) -> User {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         users::find(&mut tx, id).await.unwrap()
@@ -304,13 +304,13 @@ pub async fn serve(control: &Control) -> SocketAddr {
 
 /// Somebody who calls the API.
 #[derive(Clone)]
-pub struct Person {
+pub struct Member {
     pub id: UserId,
     pub token: String,
     api: SocketAddr,
 }
 
-impl Person {
+impl Member {
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, None).await
     }

@@ -9,7 +9,7 @@ use crate::scene::{Scene, call};
 #[tokio::test]
 async fn every_method_of_the_table_has_a_handler() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     let bearer = format!("Bearer {}", root.token);
     for route in ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open)) {
         let path = format!("/{}/", route.path.replace('*', "nothing"));

@@ -28,7 +28,7 @@ async fn a_token_makes_one_root_admin() {
     scene.anonymous(Method::POST, PATH, body(&token, "bob")).await.expect(400);
     scene.anonymous(Method::GET, PATH, None).await.expect(405);
     // At any other tenant there is no such path, whatever is sent.
-    let bob = scene.person("bob", "root-admin").await;
+    let bob = scene.member("bob", "root-admin").await;
     bob.post(PATH, json!({})).await.expect(404);
     bob.get(PATH).await.expect(404);
 }

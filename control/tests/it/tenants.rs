@@ -17,7 +17,7 @@ fn path(id: TenantId) -> String {
 async fn the_platform_makes_a_tenant_with_its_first_administrator() {
     let scene = Scene::alone().await;
     let platform = scene.platform().await;
-    let root = platform.person("root", "root-admin").await;
+    let root = platform.member("root", "root-admin").await;
     let admin = json!({"username": "ada", "email": "ada@beta.test", "password": PASSWORD});
     let body = json!({"slug": "beta", "name": "Beta", "hosts": ["beta.test"], "admin": admin, "settings": {"idle_secs": 600}});
     let made = root.post(TENANTS, body).await.expect(201).body;
@@ -40,7 +40,7 @@ async fn the_platform_makes_a_tenant_with_its_first_administrator() {
 #[tokio::test]
 async fn an_administrator_that_cannot_be_is_said_before_anything_is_made() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     let admin = json!({"username": "ada", "password": "short"});
     let body = json!({"slug": "beta", "name": "Beta", "admin": admin});
     let refused = root.post(TENANTS, body).await.expect(400);
@@ -51,7 +51,7 @@ async fn an_administrator_that_cannot_be_is_said_before_anything_is_made() {
 #[tokio::test]
 async fn names_are_unique_and_never_given_again() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     let make =
         |slug: &str, host: &str| root.post(TENANTS, json!({"slug": slug, "name": slug, "hosts": [host]}));
     let beta = make("beta", "beta.test").await.expect(201);
@@ -77,7 +77,7 @@ async fn names_are_unique_and_never_given_again() {
 async fn a_host_moves_and_a_deletion_is_seen_at_the_edge() {
     let scene = Scene::alone().await;
     let platform = scene.platform().await;
-    let root = platform.person("root", "root-admin").await;
+    let root = platform.member("root", "root-admin").await;
     let (id, slug) = (scene.tenant.id, format!("slug:{}", scene.tenant.slug));
     root.patch(&path(id), json!({"hosts": ["one.test", "two.test"]})).await.expect(200);
     platform.push().await;
@@ -98,7 +98,7 @@ async fn a_host_moves_and_a_deletion_is_seen_at_the_edge() {
 #[tokio::test]
 async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     let (scene, other) = (Scene::new().await, Scene::new().await);
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let listed = ada.get(TENANTS).await.expect(200).body;
     assert_eq!((&listed["count"], &listed["results"][0]["id"]), (&json!(1), &json!(scene.tenant.id)));
     let own = path(scene.tenant.id);
@@ -150,7 +150,7 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
         ada.call(method, &path(other.tenant.id), Some(json!({}))).await.expect(404);
     }
     ada.get(&format!("{TENANTS}nonsense/")).await.expect(404);
-    let co = scene.person("co", "co-admin").await;
+    let co = scene.member("co", "co-admin").await;
     co.get(&own).await.expect(200);
     co.patch(&own, json!({"name": "x"})).await.expect(403);
 }
@@ -158,8 +158,8 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
 #[tokio::test]
 async fn a_suspended_tenant_is_403_until_it_is_resumed() {
     let scene = Scene::alone().await;
-    let root = scene.platform().await.person("root", "root-admin").await;
-    let ada = scene.person("ada", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let suspended = root.patch(&path(scene.tenant.id), json!({"status": "suspended"})).await.expect(200);
     assert_eq!(suspended.body["status"], "suspended");
     let refused = ada.get("/api/user/me/").await.expect(403);
@@ -174,14 +174,14 @@ async fn a_suspended_tenant_is_403_until_it_is_resumed() {
 async fn the_platform_tenant_is_there_to_stay() {
     let scene = Scene::alone().await;
     let platform = scene.platform().await;
-    let root = platform.person("root", "root-admin").await;
+    let root = platform.member("root", "root-admin").await;
     let own = path(platform.tenant.id);
     root.patch(&own, json!({"status": "suspended"})).await.expect(409);
     root.delete(&own).await.expect(409);
     let key = include_str!("../keys/rsa2048.pem");
     root.post(&format!("{own}keys/import/"), json!({"pkcs8": key})).await.expect(409);
     // Its staff and co-admins hold nothing over other tenants.
-    let co = platform.person("co", "co-admin").await;
+    let co = platform.member("co", "co-admin").await;
     co.get(&path(scene.tenant.id)).await.expect(403);
 }
 
@@ -192,7 +192,7 @@ async fn dedicated_cells_have_a_limit_that_says_what_to_do() {
     settings.database.max_dedicated_cells = 1;
     let full = control::control::new(settings).unwrap();
     let api = crate::scene::serve(&full).await;
-    let root = scene.platform().await.person("root", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
     let bearer = format!("Bearer {}", root.token);
     let make = |body| call(api, Method::POST, TENANTS, Some(&bearer), Some(body));
     let refused = make(json!({"slug": "beta", "name": "Beta"})).await.expect(400);

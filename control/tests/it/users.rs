@@ -1,4 +1,4 @@
-//! People: rank, the last root-admin, one namespace of names, the words for what does not hold.
+//! Users: rank, the last root-admin, one namespace of names, the words for what does not hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
 use shared::permissions::ROOT_RANK;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use crate::scene::{PASSWORD, Scene, new_tenant};
 
 #[tokio::test]
-async fn a_person_is_made_read_changed_and_deleted() {
+async fn a_user_is_made_read_changed_and_deleted() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let made = ada
         .post("/api/user/users/", json!({"username": "Newu", "email": "n@x.io", "password": "Corr3ct-horse"}))
         .await
@@ -44,7 +44,7 @@ async fn a_person_is_made_read_changed_and_deleted() {
 #[tokio::test]
 async fn every_fault_is_said_at_once_in_the_recorded_words() {
     let scene = Scene::new().await;
-    let alice = scene.person("alice", "root-admin").await;
+    let alice = scene.member("alice", "root-admin").await;
     let body = json!({"username": "alice", "email": "bad", "password": "123"});
     let refused = alice.post("/api/user/users/", body).await.expect(400);
     assert_eq!(
@@ -67,7 +67,7 @@ async fn every_fault_is_said_at_once_in_the_recorded_words() {
 #[tokio::test]
 async fn user_names_and_addresses_are_one_namespace() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let make = |body| ada.post("/api/user/users/", body);
     let first = make(json!({"username": "bob", "email": "Bob@Acme.test"})).await.expect(201);
     let taken = make(json!({"username": "ＢＯＢ"})).await.expect(400);
@@ -87,7 +87,7 @@ async fn user_names_and_addresses_are_one_namespace() {
 #[tokio::test]
 async fn one_name_wanted_by_many_at_once_goes_to_one() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     for round in 0..10 {
         let wanted = (0..4).map(|other| {
             let body = if other % 2 == 0 {
@@ -107,12 +107,12 @@ async fn one_name_wanted_by_many_at_once_goes_to_one() {
 #[tokio::test]
 async fn nobody_acts_at_or_above_their_own_rank() {
     let scene = Scene::new().await;
-    let root = scene.person("root", "root-admin").await;
-    let other_root = scene.person("root2", "root-admin").await;
-    let co = scene.person("co", "co-admin").await;
-    let other_co = scene.person("co2", "co-admin").await;
-    let staff = scene.person("staff", "staff").await;
-    let client = scene.person("client", "client").await;
+    let root = scene.member("root", "root-admin").await;
+    let other_root = scene.member("root2", "root-admin").await;
+    let co = scene.member("co", "co-admin").await;
+    let other_co = scene.member("co2", "co-admin").await;
+    let staff = scene.member("staff", "staff").await;
+    let client = scene.member("client", "client").await;
     let path = |id| format!("/api/user/users/{id}/");
 
     // A co-admin on those below, on equals, on those above, and on themselves.
@@ -149,13 +149,13 @@ async fn nobody_acts_at_or_above_their_own_rank() {
 #[tokio::test]
 async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
     let scene = Scene::new().await;
-    let root = scene.person("root", "root-admin").await;
-    let client = scene.person("client", "client").await;
+    let root = scene.member("root", "root-admin").await;
+    let client = scene.member("client", "client").await;
     let changes = [json!({"status": "suspended"}), json!({"roles": ["staff"]})];
     for (round, change) in changes.into_iter().enumerate() {
-        let mallory = scene.person(&format!("mallory{round}"), "root-admin").await;
+        let mallory = scene.member(&format!("mallory{round}"), "root-admin").await;
         // As their request found them when it began, before the change.
-        let actor = Actor { who: Who::Person { id: mallory.id, rank: ROOT_RANK }, ..Actor::control() };
+        let actor = Actor { who: Who::User { id: mallory.id, rank: ROOT_RANK }, ..Actor::control() };
         root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
         let promoted = Change { roles: Some(vec!["root-admin".into()]), ..Change::default() };
@@ -165,7 +165,7 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
         assert!(matches!(refused, Err(UserError::Rank)));
         let new = NewUser {
             profile: Profile { username: "accomplice".into(), ..Profile::default() },
-            status: PersonStatus::Active,
+            status: UserStatus::Active,
             roles: vec!["root-admin".into()],
             password: None,
             email_verified: true,
@@ -178,7 +178,7 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
 #[tokio::test]
 async fn the_last_root_admin_cannot_go() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let path = format!("/api/user/users/{}/", ada.id);
     for change in
         [json!({"status": "suspended"}), json!({"is_active": false}), json!({"roles": ["co-admin"]})]
@@ -188,7 +188,7 @@ async fn the_last_root_admin_cannot_go() {
     }
     ada.delete(&path).await.expect(409);
     // A suspended one does not count as staying.
-    let bob = scene.person("bob", "root-admin").await;
+    let bob = scene.member("bob", "root-admin").await;
     ada.patch(&format!("/api/user/users/{}/", bob.id), json!({"status": "suspended"})).await.expect(200);
     ada.delete(&path).await.expect(409);
 }
@@ -197,13 +197,13 @@ async fn the_last_root_admin_cannot_go() {
 async fn two_root_admins_cannot_both_go_at_once() {
     let scene = Scene::new().await;
     let (mut ada, mut bob) =
-        (scene.person("ada", "root-admin").await.id, scene.person("bob", "root-admin").await.id);
+        (scene.member("ada", "root-admin").await.id, scene.member("bob", "root-admin").await.id);
     let suspend = |id| {
         let control = scene.control.clone();
         let tenant = scene.tenant.id;
         async move {
             let mut tx = control.db.tenant_tx(tenant).await.unwrap();
-            let change = Change { status: Some(PersonStatus::Suspended), ..Change::default() };
+            let change = Change { status: Some(UserStatus::Suspended), ..Change::default() };
             users::change(&control, &mut tx, &Actor::operator(), id, change).await?;
             tx.commit().await.map_err(UserError::from)
         }
@@ -216,15 +216,15 @@ async fn two_root_admins_cannot_both_go_at_once() {
             assert!(matches!(outcome, Ok(()) | Err(UserError::LastRootAdmin)));
         }
         let gone = if went[0] { &mut ada } else { &mut bob };
-        *gone = scene.person(&format!("next{round}"), "root-admin").await.id;
+        *gone = scene.member(&format!("next{round}"), "root-admin").await.id;
     }
 }
 
 #[tokio::test]
 async fn each_cause_raises_its_epochs_in_its_own_transaction() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
-    let bob = scene.person("bob", "client").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
     let path = format!("/api/user/users/{}/", bob.id);
     let epochs = || async {
         let bob = scene.user(bob.id).await;
@@ -248,9 +248,9 @@ async fn each_cause_raises_its_epochs_in_its_own_transaction() {
 #[tokio::test]
 async fn lists_come_by_pages() {
     let scene = Scene::new().await;
-    let ada = scene.person("u0", "root-admin").await;
+    let ada = scene.member("u0", "root-admin").await;
     for n in 1..25 {
-        scene.person(&format!("u{n}"), "client").await;
+        scene.member(&format!("u{n}"), "client").await;
     }
     let base = format!("http://{}", scene.api);
     let first = ada.get("/api/user/users/").await.expect(200).body;
@@ -268,7 +268,7 @@ async fn lists_come_by_pages() {
 #[tokio::test]
 async fn roles_and_permissions_are_listed() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "staff").await;
+    let ada = scene.member("ada", "staff").await;
     let roles = ada.get("/api/user/roles/").await.expect(200).body;
     assert_eq!((&roles["count"], &roles["results"][0]["name"]), (&json!(4), &json!("root-admin")));
     let permissions = ada.get("/api/user/permissions/").await.expect(200).body;
@@ -280,7 +280,7 @@ async fn roles_and_permissions_are_listed() {
 #[tokio::test]
 async fn faults_of_shape_are_said_at_once_too() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let shapeless = json!({"username": [], "status": "gone", "roles": 5, "is_active": "maybe", "phone": {}});
     let expected = json!({
         "username": ["Not a valid string."],
@@ -302,7 +302,7 @@ async fn faults_of_shape_are_said_at_once_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_hashes_keep_no_neighbour_from_the_database() {
     let scene = Scene::new().await;
-    let ada = scene.person("ada", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
     let tenant = new_tenant(&scene.control, Isolation::Schema).await;
     let next_door = Scene {
         database: scene.database.clone(),
@@ -311,7 +311,7 @@ async fn fifty_hashes_keep_no_neighbour_from_the_database() {
         tenant,
         api: scene.api,
     };
-    let eve = next_door.person("eve", "staff").await;
+    let eve = next_door.member("eve", "staff").await;
     let done = Arc::new(AtomicUsize::new(0));
     let creations: Vec<_> = (0..50)
         .map(|n| {

@@ -22,7 +22,7 @@ use crate::platform::{Upstream, UpstreamError};
 /// How long control may think before its first byte. A stalled control must not hold its callers
 /// for as long as they hold on.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may take over a question, answer included: some person waits at a sign-in form.
+/// How long it may take over a question, answer included: some user waits at a sign-in form.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Upstream for Cloudflare {

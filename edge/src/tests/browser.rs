@@ -10,7 +10,7 @@ use super::fixture::{Actor, Answered, PASSWORD, Request};
 /// A page of the tenant's.
 pub const PAGE: &str = "https://app.acme.example";
 
-/// A tenant whose pages are listed, with one person.
+/// A tenant whose pages are listed, with one user.
 pub fn acme() -> (super::fixture::World, Actor) {
     let world = super::fixture::World::new();
     let acme = world.tenant("acme");

@@ -23,12 +23,12 @@ use shared::ids::{Slug, TenantId, UserId};
 use shared::jwk::PublicKey;
 use shared::legacy::{Legacy, Marker};
 use shared::passwords::{Password, Verifier, Workspace};
-use shared::person::PersonStatus;
 use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::settings::Settings as TenantSettings;
 use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
+use shared::user::UserStatus;
 
 use crate::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
@@ -653,7 +653,7 @@ impl Actor {
         UserRow {
             id,
             rev: self.next_rev(),
-            status: PersonStatus::Active,
+            status: UserStatus::Active,
             access_epoch: 0,
             session_epoch: 0,
             password_epoch: 0,
@@ -683,7 +683,7 @@ impl Actor {
         self.world.push(&Push { identifiers: rows, ..message(self.id()) }).expect(200);
     }
 
-    /// Makes a person with the id that the old service gave.
+    /// Makes a user with the id that the old service gave.
     pub fn old_user(&self, name: &str, legacy_id: &str) -> UserId {
         let id = self.user(name);
         self.change(name, |row| row.legacy_id = Some(legacy_id.into()));
@@ -702,7 +702,7 @@ impl Actor {
         IdentifierRow { hash: IdentifierRow::encode_hash(&hash), rev: self.rev.get(), user }
     }
 
-    /// Makes a person with the shared password.
+    /// Makes a user with the shared password.
     pub fn user(&self, name: &str) -> UserId {
         let row = self.user_row(name);
         let id = row.id;
@@ -711,7 +711,7 @@ impl Actor {
         id
     }
 
-    /// Changes a person and pushes the row, ahead of any backlog.
+    /// Changes a user and pushes the row, ahead of any backlog.
     pub fn change(&self, name: &str, change: impl FnOnce(&mut UserRow)) {
         let mut row = self.user_row(name);
         change(&mut row);

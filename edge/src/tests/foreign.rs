@@ -3,8 +3,8 @@
 
 use serde_json::json;
 use shared::limits::PASSWORD_BYTES;
-use shared::person::PersonStatus;
 use shared::tenant::Foreign;
+use shared::user::UserStatus;
 
 use super::fixture::{Actor, Answered, PASSWORD, START_MS, World, claims};
 
@@ -38,15 +38,15 @@ fn acme() -> (World, Actor) {
     for name in ["new", "old", "bare", "suspended", "suspended-old", "deleted"] {
         acme.user(name);
     }
-    let foreign = |name: &str, status: PersonStatus| {
+    let foreign = |name: &str, status: UserStatus| {
         acme.change(name, |row| (row.verifier, row.foreign, row.status) = (None, true, status));
         world.memory().foreign.borrow_mut().insert(acme.user_id(name), OLD.into());
     };
-    foreign("old", PersonStatus::Active);
-    foreign("suspended-old", PersonStatus::Suspended);
+    foreign("old", UserStatus::Active);
+    foreign("suspended-old", UserStatus::Suspended);
     acme.change("bare", |row| row.verifier = None);
-    acme.change("suspended", |row| row.status = PersonStatus::Suspended);
-    acme.change("deleted", |row| row.status = PersonStatus::Deleted);
+    acme.change("suspended", |row| row.status = UserStatus::Suspended);
+    acme.change("deleted", |row| row.status = UserStatus::Deleted);
     // The isolate has met the tenant before anything is counted.
     world.send(acme.request("GET", "/api/public-key/")).expect(200);
     (world, acme)

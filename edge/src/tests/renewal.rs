@@ -3,8 +3,8 @@
 use futures::executor::block_on;
 use futures::future::join_all;
 use serde_json::json;
-use shared::person::PersonStatus;
 use shared::tenant::Status;
+use shared::user::UserStatus;
 
 use super::browser::{Browser, PAGE, acme, cleared, own_request, set_cookies};
 use super::fixture::{Actor, Answered, Request, World, claims};
@@ -171,11 +171,11 @@ const ENDS: [End; 8] = [
     }),
     ("suspended", |_, acme, _| {
         acme.change("ada", |row| {
-            (row.status, row.access_epoch, row.session_epoch) = (PersonStatus::Suspended, 1, 1);
+            (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Suspended, 1, 1);
         });
     }),
-    ("inactive", |_, acme, _| acme.change("ada", |row| row.status = PersonStatus::Inactive)),
-    ("deleted", |_, acme, _| acme.change("ada", |row| row.status = PersonStatus::Deleted)),
+    ("inactive", |_, acme, _| acme.change("ada", |row| row.status = UserStatus::Inactive)),
+    ("deleted", |_, acme, _| acme.change("ada", |row| row.status = UserStatus::Deleted)),
     ("password changed", |_, acme, _| {
         acme.change("ada", |row| (row.access_epoch, row.session_epoch, row.password_epoch) = (1, 1, 1));
     }),

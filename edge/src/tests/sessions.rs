@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::ids::SessionId;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::fixture::{Actor, Request, World, claims};
 use crate::session::{FamilyRow, Outcome, Presented, outcome};
@@ -137,7 +137,7 @@ fn a_lost_answer_is_repeated_harmlessly() {
 }
 
 #[test]
-fn refresh_says_what_the_person_became() {
+fn refresh_says_what_the_user_became() {
     let (_, acme) = acme();
     let tokens = acme.sign_in("ada");
     acme.change("ada", |row| {
@@ -151,7 +151,7 @@ fn refresh_says_what_the_person_became() {
     assert_eq!(acme.refresh(&renewed.refresh).expect(401).text("detail"), "Token is blacklisted");
     let again = acme.sign_in("ada");
     acme.change("ada", |row| {
-        row.status = PersonStatus::Suspended;
+        row.status = UserStatus::Suspended;
         (row.access_epoch, row.session_epoch) = (3, 2);
     });
     let refused = acme.refresh(&again.refresh).expect(401);

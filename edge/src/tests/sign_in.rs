@@ -1,14 +1,14 @@
 //! Sign-in: one work and one answer whatever happens, counted tries, families.
 
 use serde_json::json;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::fixture::{PASSWORD, World, claims};
 use crate::platform::Limit;
 use crate::sql;
 
 #[test]
-fn a_person_signs_in_by_every_spelling_and_gets_the_claims_of_the_contract() {
+fn a_user_signs_in_by_every_spelling_and_gets_the_claims_of_the_contract() {
     let world = World::new();
     let acme = world.tenant("acme");
     let ada = acme.user("ada@bücher.example");
@@ -50,9 +50,9 @@ fn every_reason_looks_and_costs_the_same() {
     for name in ["wrong", "suspended", "bare", "pending", "deleted"] {
         acme.user(name);
     }
-    acme.change("suspended", |row| row.status = PersonStatus::Suspended);
-    acme.change("pending", |row| row.status = PersonStatus::Pending);
-    acme.change("deleted", |row| row.status = PersonStatus::Deleted);
+    acme.change("suspended", |row| row.status = UserStatus::Suspended);
+    acme.change("pending", |row| row.status = UserStatus::Pending);
+    acme.change("deleted", |row| row.status = UserStatus::Deleted);
     acme.change("bare", |row| row.verifier = None);
     acme.sign_in("wrong");
     let long = "x".repeat(2000);
@@ -195,7 +195,7 @@ fn what_changes_while_the_hash_runs_wins() {
             .borrow()
             .execute_batch("update users set status = 'active', verifier = verifier")
             .unwrap();
-        // The first batch reads the person as before; the change commits just before the second.
+        // The first batch reads the user as before; the change commits just before the second.
         let armed = world.clone();
         *world.memory().meanwhile.borrow_mut() = Some(Box::new(move |_| {
             *armed.memory().meanwhile.borrow_mut() =

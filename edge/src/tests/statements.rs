@@ -110,21 +110,21 @@ fn every_conditional_statement_wins_once() {
 }
 
 #[test]
-fn a_legacy_token_gets_one_family_if_its_person_is_as_they_were_imported() {
+fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
     let world = World::new();
     let acme = world.tenant("acme");
     let user = acme.user("ada").to_string();
     let text = |value: &str| Param::from(value);
     let (tenant, sid) = (acme.id().to_string(), SessionId::new(0, [7; 16]).to_string());
     let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
-    for hash in ["person", "token"] {
+    for hash in ["user", "token"] {
         run(&format!("insert into identifiers values ('{tenant}', '{hash}', '{user}', 1, 1, 1, null)"));
     }
     let insert = |listed: Option<&str>, rev: i64| {
         sql::INSERT_LEGACY_FAMILY.bind([
             text(&sid),
             text(&tenant),
-            text("person"),
+            text("user"),
             listed.into(),
             1000.into(),
             9000.into(),
@@ -147,7 +147,7 @@ fn a_legacy_token_gets_one_family_if_its_person_is_as_they_were_imported() {
     refused("suspended tenant");
     run("update tenants set status = 'active'");
     let over = sql::END_LEGACY.bind([text(&tenant), text(&user), 1000.into()]);
-    // The person, and the feed that tells of it.
+    // The user, and the feed that tells of it.
     assert_eq!((changed(&world, &over), changed(&world, &over)), (3, 0));
     refused("signed out everywhere");
     run("update users set legacy_over = 0");
@@ -177,12 +177,12 @@ fn what_ends_or_changes_is_in_the_feed_by_trigger() {
         let feed = world.memory().run(&sql::FEED_AFTER.bind([0.into(), 1000.into()]));
         feed.iter().filter(|row| row["kind"] == kind).count()
     };
-    assert_eq!((count("document"), count("name"), count("person"), count("family")), (1, 2, 0, 0));
+    assert_eq!((count("document"), count("name"), count("user"), count("family")), (1, 2, 0, 0));
     let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
     run("update users set status = 'suspended'");
     run("update users set status = 'suspended'");
     run("update users set access_epoch = 5");
-    assert_eq!(count("person"), 2);
+    assert_eq!(count("user"), 2);
     run("update families set rotated_at = 5");
     run("update families set ended_at = 5");
     run("update families set ended_at = 6");

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::events::{Acknowledge, DrainIn, DrainOut};
+use shared::facts::{Acknowledge, DrainIn, DrainOut};
 use shared::ids::TenantId;
 use shared::push::{Command, Complete, Push, Snapshot, SnapshotStep};
 use shared::signature::{ServiceKey, Tag};
@@ -284,7 +284,7 @@ fn pushes(acme: &Actor) -> Vec<Push> {
                 acme.identifier_row(if round % 2 == 0 { name } else { "shared-name" }, Some(id));
             identifier.rev = rev;
             if round == 3 {
-                (row.status, identifier.user) = (shared::person::PersonStatus::Deleted, None);
+                (row.status, identifier.user) = (shared::user::UserStatus::Deleted, None);
             }
             pushes.push(Push { users: vec![row], identifiers: vec![identifier], ..message(acme.id()) });
         }

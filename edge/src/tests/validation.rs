@@ -1,8 +1,8 @@
 //! Validation: what it costs, how old its knowledge may be, and what it refuses.
 
 use serde_json::json;
-use shared::person::PersonStatus;
 use shared::tenant::{KeyState, Status};
+use shared::user::UserStatus;
 
 use super::fixture::{Actor, Answered, Request, World, claims, forge, signing_key};
 use crate::http::Body;
@@ -120,7 +120,7 @@ fn revocations_are_in_force_after_silence_and_in_the_recorded_words() {
         let tokens = acme.sign_in("ada");
         acme.validate(&tokens.access).expect(200);
         acme.change("ada", |row| {
-            row.status = if change == "deleted" { PersonStatus::Deleted } else { PersonStatus::Suspended };
+            row.status = if change == "deleted" { UserStatus::Deleted } else { UserStatus::Suspended };
             (row.access_epoch, row.session_epoch) = (1, 1);
         });
         world.advance(60_000);
@@ -140,7 +140,7 @@ fn revocations_are_in_force_after_silence_and_in_the_recorded_words() {
 fn an_isolate_that_meets_a_tenant_asks_for_what_is_denied() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
-    acme.change("ada", |row| row.status = PersonStatus::Suspended);
+    acme.change("ada", |row| row.status = UserStatus::Suspended);
     world.new_isolate();
     let validate = acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
     let (answer, batches) = world.counted(validate);

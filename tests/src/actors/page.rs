@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::Person;
+use super::User;
 use crate::http::{Http, Reply};
 use crate::stack::Stack;
 
@@ -32,9 +32,9 @@ impl Page {
         Self { edge, host: host.to_owned(), origin: origin.to_owned(), jar: BTreeMap::new() }
     }
 
-    /// Signs a person in.
-    pub async fn sign_in(&mut self, person: &Person<'_>) -> Reply {
-        let body = json!({"username": person.username, "password": person.password});
+    /// Signs a user in.
+    pub async fn sign_in(&mut self, user: &User<'_>) -> Reply {
+        let body = json!({"username": user.username, "password": user.password});
         let request = self.request(Method::POST, "/api/login/").json(&body);
         self.send(request).await
     }

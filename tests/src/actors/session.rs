@@ -98,7 +98,7 @@ impl Session {
         self.http.post_as(&self.access, "/api/logout/").await
     }
 
-    /// Ends all sessions of the person.
+    /// Ends all sessions of the user.
     pub async fn log_out_everywhere(&self) -> Reply {
         let everywhere = json!({"everywhere": true});
         let request = self.http.request(Method::POST, "/api/logout/").bearer_auth(&self.access);

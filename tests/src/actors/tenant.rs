@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use shared::ids::TenantId;
 
-use super::{Admin, Person, Session, Way};
+use super::{Admin, Session, User, Way};
 use crate::http::Http;
 use crate::settings::SHARED_ORIGIN;
 use crate::stack::Stack;
@@ -17,7 +17,7 @@ use crate::{secrets, seed, wait};
 /// measured by the tests that are about it.
 const PROPAGATION: Duration = Duration::from_secs(30);
 
-/// People that are made at the same time.
+/// Users that are made at the same time.
 const AT_ONCE: usize = 4;
 
 /// A tenant, its administrator, and the platform's.
@@ -81,25 +81,25 @@ impl<'s> Tenant<'s> {
         format!("/api/tenant/tenants/{}/", self.id)
     }
 
-    /// A person with the role `client`, known to the edge.
-    pub async fn user(&self, username: &str) -> Person<'_> {
+    /// A user with the role `client`, known to the edge.
+    pub async fn user(&self, username: &str) -> User<'_> {
         self.user_with(username, json!({})).await
     }
 
-    /// A person with these members besides, known to the edge.
-    pub async fn user_with(&self, username: &str, more: Value) -> Person<'_> {
-        let person = Person::create(self, username, more).await;
+    /// A user with these members besides, known to the edge.
+    pub async fn user_with(&self, username: &str, more: Value) -> User<'_> {
+        let user = User::create(self, username, more).await;
         self.settle().await;
-        person
+        user
     }
 
-    /// Several people, known to the edge.
-    pub async fn users(&self, count: usize) -> Vec<Person<'_>> {
-        let create = async |at| Person::create(self, &format!("u{at}"), json!({})).await;
+    /// Several users, known to the edge.
+    pub async fn users(&self, count: usize) -> Vec<User<'_>> {
+        let create = async |at| User::create(self, &format!("u{at}"), json!({})).await;
         // A few at a time: each costs control a hash, and what is asked of it beyond its means it refuses.
-        let people = stream::iter(0..count).map(create).buffered(AT_ONCE).collect().await;
+        let users = stream::iter(0..count).map(create).buffered(AT_ONCE).collect().await;
         self.settle().await;
-        people
+        users
     }
 
     /// Waits until the edge has everything that control has committed for the tenant until now.

@@ -1,4 +1,4 @@
-//! A headless Chromium with one person's cookies, and the pages that it visits.
+//! A headless Chromium with one user's cookies, and the pages that it visits.
 
 use std::time::Duration;
 

@@ -15,14 +15,14 @@ pub struct Django {
 }
 
 impl Django {
-    /// One with these people: fields of `auth_user`, and `password` with the name of its `hasher`.
+    /// One with these users: fields of `auth_user`, and `password` with the name of its `hasher`.
     ///
     /// # Panics
     /// Where Django does not make it.
-    pub async fn of(people: &Value) -> Self {
+    pub async fn of(users: &Value) -> Self {
         let django = Self { database: Database::create().await };
         django.run("migrate", "");
-        django.run("load", &people.to_string());
+        django.run("load", &users.to_string());
         django
     }
 

@@ -13,7 +13,7 @@ mod tokens;
 pub use browser::{Browser, Tab};
 pub use django::Django;
 pub use judge::{Judge, Key, Verdict};
-pub use old_service::{OldPerson, OldService, OldTokens};
+pub use old_service::{OldService, OldTokens, OldUser};
 pub use resource_server::{ResourceServer, Trust};
 pub use site::Site;
 pub use tokens::bad as bad_tokens;

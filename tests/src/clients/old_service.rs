@@ -1,5 +1,5 @@
 //! The service that a tenant came from: Django's password hashes and SimpleJWT's tokens, made by them.
-//! One key signs for all of its tenants, and each of them counts its people from 1.
+//! One key signs for all of its tenants, and each of them counts its users from 1.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub struct OldService {
     pub public_key: String,
 }
 
-/// One of its people, as `dumpdata` writes them.
-pub struct OldPerson {
+/// One of its users, as `dumpdata` writes them.
+pub struct OldUser {
     /// Their number.
     pub pk: u32,
     /// Their user name.
@@ -78,21 +78,21 @@ impl OldService {
 }
 
 impl Tenant<'_> {
-    /// Brings people of an old service here, known to the edge.
-    pub async fn import(&self, people: &[OldPerson]) {
-        let object = |person: &OldPerson| {
-            json!({"model": "auth.user", "pk": person.pk, "fields": {
-                "username": person.username, "password": person.stored, "email": "", "first_name": "",
-                "last_name": "", "is_active": true, "is_staff": person.is_staff, "is_superuser": false, "groups": [],
+    /// Brings users of an old service here, known to the edge.
+    pub async fn import(&self, users: &[OldUser]) {
+        let object = |user: &OldUser| {
+            json!({"model": "auth.user", "pk": user.pk, "fields": {
+                "username": user.username, "password": user.stored, "email": "", "first_name": "",
+                "last_name": "", "is_active": true, "is_staff": user.is_staff, "is_superuser": false, "groups": [],
                 "user_permissions": [], "last_login": null, "date_joined": "2024-02-29T12:00:00Z"}})
         };
-        let dump = Value::from_iter(people.iter().map(object));
+        let dump = Value::from_iter(users.iter().map(object));
         let arguments = ["import", "django", "--tenant", self.slug.as_str(), "--dump", "-"];
         let _ = self.stack().command(&arguments, &dump.to_string());
         self.settle().await;
     }
 
-    /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. Person 1 has to be
+    /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. User 1 has to be
     /// somebody here.
     pub async fn accept_tokens_of(&self, old: &mut OldService) {
         self.accept(json!({"public_key": old.public_key, "claim": "realm", "value": self.slug})).await;
@@ -102,7 +102,7 @@ impl Tenant<'_> {
         wait::until("the old key to be known", PROPAGATION, async || good().await.then_some(())).await;
     }
 
-    /// Accepts an old service's refresh tokens for a day: these, which are of the person `pk`.
+    /// Accepts an old service's refresh tokens for a day: these, which are of the user `pk`.
     pub async fn accept_listed(&self, old: &OldService, pk: u32, refresh: &[&str]) {
         self.accept(json!({"public_key": old.public_key})).await;
         let object = |(at, token): (usize, &&str)| {

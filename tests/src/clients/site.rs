@@ -1,9 +1,9 @@
-//! An application's page beside a tenant's own host, and a person's browser that visits both.
+//! An application's page beside a tenant's own host, and a user's browser that visits both.
 
 use serde_json::{Value, json};
 
 use super::{Browser, Tab};
-use crate::actors::{Person, Tenant};
+use crate::actors::{Tenant, User};
 use crate::seed;
 use crate::stack::Stack;
 
@@ -60,12 +60,12 @@ impl Site {
         self.browser.run(tab, "return call(...arg)", json!([method, path, body]))
     }
 
-    /// Has a person sign in on the application's page.
+    /// Has a user sign in on the application's page.
     ///
     /// # Panics
     /// Where that is refused.
-    pub fn sign_in(&mut self, tab: Tab, person: &Person<'_>) {
-        let credentials = json!({"username": person.username, "password": person.password});
+    pub fn sign_in(&mut self, tab: Tab, user: &User<'_>) {
+        let credentials = json!({"username": user.username, "password": user.password});
         let said = self.call(tab, "POST", "/api/login/", credentials);
         assert_eq!(said["status"], 200, "{said}");
     }

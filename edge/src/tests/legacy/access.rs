@@ -3,7 +3,7 @@
 use futures::executor::block_on;
 use serde_json::json;
 use shared::ids::SessionId;
-use shared::person::PersonStatus;
+use shared::user::UserStatus;
 
 use super::{DAY, START, acme, bearer, detail, families, kinds, logout, old, old_access, verify, with};
 use crate::clean::clean;
@@ -11,7 +11,7 @@ use crate::sql;
 use crate::tests::fixture::old_token;
 
 #[test]
-fn an_access_token_is_good_for_its_person_as_they_are_now() {
+fn an_access_token_is_good_for_its_user_as_they_are_now() {
     let (world, acme) = acme();
     let token = old_access();
     let answer = acme.validate(&token).expect(200).json();
@@ -41,11 +41,11 @@ fn an_access_token_costs_one_read_and_another_every_minute() {
 }
 
 #[test]
-fn what_has_happened_to_the_person_since_the_import_refuses_it_within_seconds() {
+fn what_has_happened_to_the_user_since_the_import_refuses_it_within_seconds() {
     type Change = fn(&mut shared::push::UserRow);
     let changes: [(&str, Change); 5] = [
-        ("User is inactive", |row| (row.status, row.access_epoch) = (PersonStatus::Suspended, 1)),
-        ("User not found", |row| (row.status, row.access_epoch) = (PersonStatus::Deleted, 1)),
+        ("User is inactive", |row| (row.status, row.access_epoch) = (UserStatus::Suspended, 1)),
+        ("User not found", |row| (row.status, row.access_epoch) = (UserStatus::Deleted, 1)),
         ("The user's password has been changed.", |row| (row.access_epoch, row.password_epoch) = (1, 1)),
         ("Given token not valid for any token type", |row| row.access_epoch = 1),
         // Suspended, and let in again.
@@ -82,7 +82,7 @@ fn a_denial_outlives_the_feed() {
 }
 
 #[test]
-fn a_person_whom_nobody_imported_is_not_found() {
+fn a_user_whom_nobody_imported_is_not_found() {
     let (_, acme) = acme();
     let token = with("access", "user_id", json!(99));
     assert_eq!(bearer(&acme, &token).expect(401).text("code"), "user_not_found");
@@ -111,7 +111,7 @@ fn signing_out_with_an_access_token_ends_it() {
 }
 
 #[test]
-fn signing_out_everywhere_ends_every_legacy_token_of_the_person() {
+fn signing_out_everywhere_ends_every_legacy_token_of_the_user() {
     for by_refresh in [false, true] {
         let (world, acme) = acme();
         let exchanged = acme.refreshed(&old_token(&old("refresh", "r2")));

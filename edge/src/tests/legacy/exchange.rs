@@ -3,8 +3,8 @@
 use futures::executor::block_on;
 use futures::future::join_all;
 use serde_json::json;
-use shared::person::PersonStatus;
 use shared::tenant::Status;
+use shared::user::UserStatus;
 
 use super::{
     DAY, JTI, START, acme, bearer, blacklist, came, detail, doors, families, kinds, logout, marker, old,
@@ -105,8 +105,8 @@ fn who_was_suspended_or_has_a_new_password_meanwhile_does_not_exchange() {
     let inactive = "No active account found for the given token.";
     type Change = fn(&mut shared::push::UserRow);
     let changes: [(&str, Change); 4] = [
-        (inactive, |row| (row.status, row.session_epoch) = (PersonStatus::Suspended, 1)),
-        (inactive, |row| (row.status, row.session_epoch) = (PersonStatus::Deleted, 1)),
+        (inactive, |row| (row.status, row.session_epoch) = (UserStatus::Suspended, 1)),
+        (inactive, |row| (row.status, row.session_epoch) = (UserStatus::Deleted, 1)),
         ("Token is blacklisted", |row| (row.session_epoch, row.password_epoch, row.access_epoch) = (1, 1, 1)),
         // Suspended, and let in again.
         ("Token is blacklisted", |row| row.session_epoch = 2),

@@ -97,7 +97,7 @@ fn dates() {
     assert_eq!(detail(acme.refresh(&old_access())), "Token is expired");
     let (long, exchanged) = (with("access", "exp", json!(START + 90 * DAY)), acme.refreshed(&old_refresh()));
     acme.validate(&long).expect(200);
-    // Less than the minute for which the person is known; the tenant's date cuts it short.
+    // Less than the minute for which the user is known; the tenant's date cuts it short.
     world.advance((29 * DAY - 30) * 1000);
     acme.validate(&long).expect(200);
     world.advance(29_000);

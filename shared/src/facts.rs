@@ -18,7 +18,7 @@ pub enum FactKind {
     SignInRefused,
     /// A family ended by its owner.
     SignedOut,
-    /// All families of a person ended by their owner.
+    /// All families of a user ended by their owner.
     SignedOutEverywhere,
     /// A refresh token that is too far behind was presented; its family ended.
     ReuseDetected,
@@ -62,7 +62,7 @@ pub struct Fact {
     pub at_ms: i64,
     /// What.
     pub kind: FactKind,
-    /// The person, where one is known.
+    /// The user, where one is known.
     #[serde(default)]
     pub user: Option<UserId>,
     /// The session, where there is one.
@@ -71,7 +71,7 @@ pub struct Fact {
     /// The caller's network: an address, IPv6 by /64.
     #[serde(default)]
     pub network: Option<String>,
-    /// Keyed hash of the name that was tried, where no person is known.
+    /// Keyed hash of the name that was tried, where no user is known.
     #[serde(default)]
     pub name_hash: Option<String>,
     /// How many times within the minute; 1 but for [`FactKind::SignInRefused`].

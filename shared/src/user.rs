@@ -1,11 +1,11 @@
-//! What both sides say of a person besides ids: the state they are in.
+//! What both sides say of a user besides ids: the state they are in.
 
 use serde::{Deserialize, Serialize};
 
-/// State of a person, as both sides and the feed spell it.
+/// State of a user, as both sides and the feed spell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PersonStatus {
+pub enum UserStatus {
     /// May sign in.
     Active,
     /// Stopped by an administrator.
@@ -18,7 +18,7 @@ pub enum PersonStatus {
     Deleted,
 }
 
-impl PersonStatus {
+impl UserStatus {
     /// The word in bodies and columns.
     #[must_use]
     pub fn as_str(self) -> &'static str {

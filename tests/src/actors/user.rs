@@ -1,4 +1,4 @@
-//! A person of a tenant.
+//! A user of a tenant.
 
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -7,8 +7,8 @@ use super::{Session, Tenant};
 use crate::http::Reply;
 use crate::secrets;
 
-/// A person, with the password that they know.
-pub struct Person<'t> {
+/// A user, with the password that they know.
+pub struct User<'t> {
     tenant: &'t Tenant<'t>,
     /// Their id.
     pub id: UserId,
@@ -18,8 +18,8 @@ pub struct Person<'t> {
     pub password: String,
 }
 
-impl<'t> Person<'t> {
-    /// Makes a person by the tenant's administrator, without a password where `more` says null. The
+impl<'t> User<'t> {
+    /// Makes a user by the tenant's administrator, without a password where `more` says null. The
     /// edge learns of them a moment later.
     pub(super) async fn create(tenant: &'t Tenant<'t>, username: &str, more: Value) -> Self {
         let password = secrets::password();
@@ -36,7 +36,7 @@ impl<'t> Person<'t> {
             body.as_object_mut().expect("an object").remove("password");
         }
         let created = tenant.admin.post("/api/user/users/", &body).await.expect(201);
-        let id = UserId::parse(&created.text_at("id")).expect("a person's id");
+        let id = UserId::parse(&created.text_at("id")).expect("a user's id");
         let password = body["password"].as_str().unwrap_or_default().to_owned();
         Self { tenant, id, username: username.to_owned(), password }
     }

@@ -1,4 +1,4 @@
--- One cell: the people of a tenant and what is done to them. Unqualified, because the same text
+-- One cell: the users of a tenant and what is done to them. Unqualified, because the same text
 -- makes every cell; `tenant_id` first in every key, because a cell may hold many tenants.
 -- Row security is forced on every table, so a wrong search_path still shows nothing.
 
@@ -49,7 +49,7 @@ create index users_by_email on users (tenant_id, coalesce(email, ''), id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
--- kept, the same that the edge looks people up by. Ids and outstanding tokens of the old service are
+-- kept, the same that the edge looks users up by. Ids and outstanding tokens of the old service are
 -- hashed under labels of their own.
 create table identifiers (
     tenant_id uuid not null,
@@ -74,7 +74,7 @@ create table user_roles (
 
 create index user_roles_by_role on user_roles (tenant_id, role);
 
--- Checks of foreign passwords, counted by the hour. `subject` is a person or, for checks about
+-- Checks of foreign passwords, counted by the hour. `subject` is a user or, for checks about
 -- nobody, one of a few numbers: who is asked about must not show in the work.
 create table foreign_tries (
     tenant_id uuid not null,
@@ -93,20 +93,20 @@ create table legacy_ids (
     primary key (tenant_id)
 );
 
--- Ids of the old service whose people were deleted here: a repeated import must not bring them back.
+-- Ids of the old service whose users were deleted here: a repeated import must not bring them back.
 create table departed (
     tenant_id uuid not null,
     legacy_id text not null,
     primary key (tenant_id, legacy_id)
 );
 
--- What an import read last of a person: keyed digests, so that a second one brings only what changed.
+-- What an import read last of a user: keyed digests, so that a second one brings only what changed.
 create table imports (
     tenant_id       uuid not null,
     user_id         uuid not null,
     row_digest      bytea not null,
     password_digest bytea not null,
-    -- `users.updated_at` as the import left it: another one means that the person was changed here.
+    -- `users.updated_at` as the import left it: another one means that the user was changed here.
     left_at         timestamptz not null,
     primary key (tenant_id, user_id),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
