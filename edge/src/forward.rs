@@ -8,15 +8,15 @@ use shared::routes::{Door, Route};
 use shared::signature::{Message, Tag, covered_headers};
 use shared::tenant::Status;
 
-use crate::App;
-use crate::access::authenticate;
-use crate::cookies::Names;
+use crate::app::App;
+use crate::browser::cookies::Names;
+use crate::browser::origin::by_cookie;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
-use crate::origin::by_cookie;
 use crate::platform::{Limit, Platform};
-use crate::renew::{Caller, by_cookies};
-use crate::target::{Bearer, Target};
-use crate::tenants::{Found, Known, find_fresh};
+use crate::sessions::renew::{Caller, by_cookies};
+use crate::tenants::find::{Found, Known, find_fresh};
+use crate::tenants::target::{Bearer, Target};
+use crate::tokens::access::authenticate;
 
 /// The client's headers that pass.
 const PASSED: [&str; 12] = [
@@ -54,7 +54,7 @@ const DROPPED: [&str; 11] = [
 ///
 /// 1. The path's segments are plain: else 404.
 /// 2. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
-///    one that is not good any more is renewed ([`crate::renew`]). None on a protected route: 401; none on
+///    one that is not good any more is renewed ([`crate::sessions::renew`]). None on a protected route: 401; none on
 ///    an open one: within the network's limit, since control has a database to lose: 429.
 /// 3. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
 /// 4. A new request with the listed headers, the caller as we know them, and our signature.

@@ -3,10 +3,10 @@
 use serde_json::json;
 use shared::limits::FRESH_MS;
 
-use crate::App;
+use crate::app::App;
 use crate::http::Answer;
 use crate::platform::Platform;
-use crate::tenants::read_feed;
+use crate::tenants::find::read_feed;
 
 /// Liveness: no storage, no settings.
 #[must_use]

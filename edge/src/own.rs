@@ -3,19 +3,25 @@
 
 use shared::refusal::{Refusal, TokenFault};
 
+use crate::app::App;
+use crate::body;
 use crate::body::Fields;
-use crate::cookies::{Names, csrf_token};
+use crate::browser::cookies::{Names, csrf_token};
+use crate::browser::origin::{by_cookie, may_set};
 use crate::http::{Answer, Incoming};
-use crate::issued::Issued;
-use crate::keys::Cached;
-use crate::logout::By;
-use crate::origin::{by_cookie, may_set};
 use crate::platform::Platform;
 use crate::route::Endpoint;
 use crate::serve::After;
-use crate::target::{Bearer, Target};
-use crate::tenants::{Found, find_fresh, find_known};
-use crate::{App, body, keys, login, logout, refresh, validate};
+use crate::sessions::issued::Issued;
+use crate::sessions::logout;
+use crate::sessions::logout::By;
+use crate::sessions::refresh;
+use crate::sign_in::flow;
+use crate::tenants::find::{Found, find_fresh, find_known};
+use crate::tenants::target::{Bearer, Target};
+use crate::tokens::keys;
+use crate::tokens::keys::Cached;
+use crate::tokens::validate;
 
 /// The edge's own public routes, their method judged already.
 pub(crate) async fn edge<P: Platform>(
@@ -48,11 +54,11 @@ async fn with_body<P: Platform>(
     let (named, now_ms) = (&target.named, arrived(app));
     match endpoint {
         Endpoint::Token => {
-            let issued = login::sign_in(app, named, &fields, &request.client(), now_ms).await?;
+            let issued = flow::sign_in(app, named, &fields, &request.client(), now_ms).await?;
             Ok(issued.at_token())
         }
         Endpoint::Login => {
-            let issued = login::sign_in(app, named, &fields, &request.client(), now_ms).await?;
+            let issued = flow::sign_in(app, named, &fields, &request.client(), now_ms).await?;
             let names = may_set(&issued.known, target, request, &fields);
             let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
             Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, now_ms))

@@ -8,14 +8,20 @@ use shared::refusal::Refusal;
 use shared::routes::{self, Door, Route};
 use shared::signature::Tag;
 
-use crate::cors::{self, Cors};
+use crate::app::App;
+use crate::browser::cors::{self, Cors};
+use crate::forward;
+use crate::health;
 use crate::http::{Answer, Body, Incoming, Response};
+use crate::inside::drain;
+use crate::inside::push;
+use crate::inside::signed;
 use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
 use crate::route::{Endpoint, endpoint};
-use crate::target::{Bearer, Target, place, request_id, target};
-use crate::tenants::{find_fresh, find_now};
-use crate::{App, drain, forward, health, signed, sync, validate};
+use crate::tenants::find::{find_fresh, find_now};
+use crate::tenants::target::{Bearer, Target, place, request_id, target};
+use crate::tokens::validate;
 
 /// What is due after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +74,8 @@ pub async fn after<P: Platform>(app: &App<P>, due: After) {
     // What fails here is done again: the feed by the next request, copies by the cron.
     match due {
         After::Nothing => {}
-        After::ReadFeed => drop(crate::tenants::read_feed(app).await),
-        After::PutCopies => drop(sync::put_copies(app).await),
+        After::ReadFeed => drop(crate::tenants::find::read_feed(app).await),
+        After::PutCopies => drop(push::put_copies(app).await),
     }
 }
 
@@ -136,7 +142,7 @@ async fn inside<P: Platform>(
     match endpoint {
         Endpoint::Push => {
             let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
-            let answer = sync::push(app, &push, now_ms).await?;
+            let answer = push::push(app, &push, now_ms).await?;
             if push.document.is_some() {
                 *after = After::PutCopies;
             }
@@ -144,7 +150,7 @@ async fn inside<P: Platform>(
         }
         Endpoint::Command => {
             let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
-            sync::command(app, &command, now_ms).await
+            push::command(app, &command, now_ms).await
         }
         _ => {
             let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;

@@ -6,7 +6,8 @@ use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worke
 
 use super::request::ClientRequest;
 use super::{app, log, response};
-use crate::{clean, serve};
+use crate::inside::sweep;
+use crate::serve;
 
 /// Answers one request.
 #[event(fetch)]
@@ -38,7 +39,7 @@ pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> O
 /// The clock's call, every minute.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    if let Err(error) = clean::clean(&app(&env)).await {
+    if let Err(error) = sweep::clean(&app(&env)).await {
         log::error("the sweep was cut off", &error.to_string());
     }
 }

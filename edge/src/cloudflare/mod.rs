@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use worker::{D1Database, Env, KvStore, RateLimiter};
 
-use crate::App;
+use crate::app::App;
 use crate::settings::Settings;
 
 /// What the bindings of this Worker and the globals of the runtime give.

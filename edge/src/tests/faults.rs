@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::tenant::Status;
 
 use super::fixture::{Actor, PASSWORD, World};
-use crate::clean::clean;
+use crate::inside::sweep::clean;
 
 fn acme() -> (World, Actor) {
     let world = World::new();

@@ -30,7 +30,7 @@ use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verif
 use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
 use shared::user::UserStatus;
 
-use crate::App;
+use crate::app::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
 use crate::platform::{
     Clock, Copies, CryptoError, Entropy, Limit, Limiter, Rows, Rs256, Store, StoreError, Upstream,

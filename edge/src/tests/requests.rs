@@ -157,7 +157,7 @@ fn a_worker_without_its_settings_says_which_one_and_nothing_else() {
     let memory = World::new();
     let fault = crate::settings::SettingFault("EDGE_KEK_A");
     let platform = std::rc::Rc::try_unwrap(memory.app).ok().unwrap().platform;
-    let world = World { app: std::rc::Rc::new(crate::App::new(platform, Err(fault))) };
+    let world = World { app: std::rc::Rc::new(crate::app::App::new(platform, Err(fault))) };
     let ready = world.send(Request::new("GET", "https://auth.example/readyz")).expect(503);
     assert_eq!(ready.json(), json!({"status": "misconfigured", "setting": "EDGE_KEK_A"}));
     world.send(Request::new("GET", "https://auth.example/healthz")).expect(200);

@@ -6,7 +6,7 @@ use shared::ids::SessionId;
 use shared::user::UserStatus;
 
 use super::fixture::{Actor, Request, World, claims};
-use crate::session::{FamilyRow, Outcome, Presented, outcome};
+use crate::sessions::family::{FamilyRow, Outcome, Presented, outcome};
 use crate::sql;
 
 fn acme() -> (World, Actor) {

@@ -124,9 +124,9 @@ fn a_try_that_holds_its_body_back_counts_when_it_arrives() {
     });
     world.send(held).expect(401);
     // The window began with the try, not with the connection, so that the cron cannot sweep it early.
-    futures::executor::block_on(crate::clean::clean(&world.app)).unwrap();
+    futures::executor::block_on(crate::inside::sweep::clean(&world.app)).unwrap();
     world.advance(1);
-    futures::executor::block_on(crate::clean::clean(&world.app)).unwrap();
+    futures::executor::block_on(crate::inside::sweep::clean(&world.app)).unwrap();
     for _ in 0..9 {
         acme.try_sign_in("ada", "wrong").expect(401);
     }

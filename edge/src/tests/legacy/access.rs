@@ -6,7 +6,7 @@ use shared::ids::SessionId;
 use shared::user::UserStatus;
 
 use super::{DAY, START, acme, bearer, detail, families, kinds, logout, old, old_access, verify, with};
-use crate::clean::clean;
+use crate::inside::sweep::clean;
 use crate::sql;
 use crate::tests::fixture::old_token;
 

@@ -10,10 +10,10 @@ use super::{
     DAY, JTI, START, acme, bearer, blacklist, came, detail, doors, families, kinds, logout, marker, old,
     old_access, old_refresh, verify, with,
 };
-use crate::clean::clean;
-use crate::refresh::presented;
+use crate::inside::sweep::clean;
 use crate::serve::handle;
-use crate::session::FamilyRow;
+use crate::sessions::family::FamilyRow;
+use crate::sessions::refresh::presented;
 use crate::sql;
 use crate::tests::fixture::{Actor, Answered, START_MS, World, claims, old_token};
 
@@ -295,9 +295,9 @@ fn without_the_database_nothing_is_guessed() {
 #[test]
 fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let (world, acme) = acme();
-    let found = block_on(crate::tenants::find_fresh(
+    let found = block_on(crate::tenants::find::find_fresh(
         &world.app,
-        &crate::tenants::Named { name: "slug:acme".into(), also_slug: None, network: String::new() },
+        &crate::tenants::find::Named { name: "slug:acme".into(), also_slug: None, network: String::new() },
         START_MS,
     ));
     let known = found.ok().unwrap().known;

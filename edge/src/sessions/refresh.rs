@@ -8,14 +8,17 @@ use shared::legacy::LegacyKind;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
-use crate::access::{Refused, access_token_fault, look_again};
-use crate::issued::{Issued, tokens};
-use crate::legacy::{self, Trail, UserRow};
+use crate::app::App;
 use crate::platform::{Platform, read};
-use crate::session::{FamilyRow, Presented, outcome};
+use crate::sessions::family::{FamilyRow, Presented, outcome};
+use crate::sessions::issued::{Issued, tokens};
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
-use crate::{App, millis, secs_as_ms, sql};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::{Known, Named, State, StateRow, find_known, renew};
+use crate::tokens::access::{Refused, access_token_fault, look_again};
+use crate::tokens::legacy::{self, Trail, UserRow};
 
 /// A refresh token whose own signature held. What it is good for, its family's row says.
 #[derive(Clone, Debug)]

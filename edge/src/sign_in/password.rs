@@ -13,10 +13,10 @@ use shared::refusal::Refusal;
 use shared::seal::Sealed;
 use shared::signature::{Message, Tag, content_digest};
 
-use crate::App;
+use crate::app::App;
 use crate::http::Outgoing;
 use crate::platform::Platform;
-use crate::tenants::Known;
+use crate::tenants::find::Known;
 
 /// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
 #[derive(Deserialize)]

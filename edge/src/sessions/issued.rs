@@ -1,5 +1,5 @@
 //! The tokens of a session, just made, and the three answers that carry them. Cookies are added by
-//! [`crate::cookies`], where they may be.
+//! [`crate::browser::cookies`], where they may be.
 
 use std::rc::Rc;
 
@@ -7,12 +7,12 @@ use serde_json::json;
 use shared::ids::{SessionId, UserId};
 use shared::refusal::Refusal;
 
-use crate::App;
-use crate::access::{Subject, issue};
+use crate::app::App;
 use crate::http::Answer;
 use crate::platform::Platform;
-use crate::session::FamilyRow;
-use crate::tenants::Known;
+use crate::sessions::family::FamilyRow;
+use crate::tenants::find::Known;
+use crate::tokens::access::{Subject, issue};
 
 /// A session's tokens. No `Debug`.
 pub struct Issued {

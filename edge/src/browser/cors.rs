@@ -7,13 +7,13 @@ use shared::limits::PREFLIGHT_SECS;
 use shared::routes::{Door, Route};
 use shared::settings::Cookies;
 
-use crate::App;
+use crate::app::App;
+use crate::browser::origin::is_listed;
 use crate::http::{Incoming, Response};
-use crate::origin::is_listed;
 use crate::platform::Platform;
 use crate::route::Endpoint;
-use crate::target::Target;
-use crate::tenants::{Known, Named, remembered};
+use crate::tenants::find::{Known, Named, remembered};
+use crate::tenants::target::Target;
 
 /// Request headers that a page may set: those that pass to control, ours, and those that clients of the
 /// old service are used to send.

@@ -4,10 +4,14 @@
 use serde::de::IgnoredAny;
 use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
+use crate::app::App;
+use crate::inside::push;
 use crate::platform::{Platform, Rows as _, StoreError};
+use crate::sql;
 use crate::sql::Sql;
-use crate::tenants::NAMES_SHARD;
-use crate::{App, millis, secs_as_ms, sql, sync};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::NAMES_SHARD;
 
 /// Rows of one kind that one batch deletes at most.
 const CHUNK: usize = 1000;
@@ -25,7 +29,7 @@ pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
             break;
         }
     }
-    sync::put_copies(app).await
+    push::put_copies(app).await
 }
 
 /// Sweeps a chunk of every kind, and says how many rows went of the kind with the most.

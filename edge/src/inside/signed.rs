@@ -5,7 +5,7 @@ use shared::limits::BODY_BYTES;
 use shared::refusal::Refusal;
 use shared::signature::{Message, Tag, content_digest, verify};
 
-use crate::App;
+use crate::app::App;
 use crate::http::Incoming;
 use crate::platform::Platform;
 

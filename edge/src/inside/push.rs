@@ -10,12 +10,14 @@ use shared::push::{
 };
 use shared::refusal::{Code, Refusal};
 
-use crate::feed::ShardRow;
+use crate::app::App;
 use crate::http::Answer;
 use crate::platform::{Platform, StoreError, read};
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::{NAMES_SHARD, document_key, name_key};
-use crate::{App, millis, sql};
+use crate::sql::millis;
+use crate::tenants::feed::ShardRow;
+use crate::tenants::find::{NAMES_SHARD, document_key, name_key};
 
 /// Applies a push.
 ///

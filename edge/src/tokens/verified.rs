@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId, UserId};
 
-use crate::legacy::Trail;
+use crate::tokens::legacy::Trail;
 
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;

@@ -9,10 +9,12 @@ use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::limits::DRAIN_FACTS;
 use shared::refusal::Refusal;
 
-use crate::feed::ShardRow;
+use crate::app::App;
 use crate::http::Answer;
 use crate::platform::{Platform, read};
-use crate::{App, millis, sql};
+use crate::sql;
+use crate::sql::millis;
+use crate::tenants::feed::ShardRow;
 
 #[derive(Deserialize)]
 struct OutboxRow {

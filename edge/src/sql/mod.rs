@@ -4,6 +4,18 @@
 //! and runs every conditional one twice: it says by its row count who won. Times are Unix
 //! milliseconds and always a parameter.
 
+/// Milliseconds as D1 binds them.
+#[must_use]
+pub fn millis(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// Seconds as milliseconds for D1.
+#[must_use]
+pub fn secs_as_ms(secs: u64) -> i64 {
+    millis(secs.saturating_mul(1000))
+}
+
 /// A statement and what is bound to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {

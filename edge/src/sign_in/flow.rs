@@ -1,4 +1,4 @@
-//! Sign-in: `token` and `login` differ in their answer alone ([`crate::issued`]).
+//! Sign-in: `token` and `login` differ in their answer alone ([`crate::sessions::issued`]).
 
 use std::rc::Rc;
 
@@ -10,14 +10,18 @@ use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, FAMILIES, OUTBOX_FAILURES};
 use shared::push::IdentifierRow;
 use shared::refusal::Refusal;
 
+use crate::app::App;
 use crate::body::Fields;
-use crate::issued::{Issued, tokens};
-use crate::password::{UserRow, is_right};
+use crate::network;
 use crate::platform::{Limit, Platform, read};
-use crate::session::FamilyRow;
+use crate::sessions::family::FamilyRow;
+use crate::sessions::issued::{Issued, tokens};
+use crate::sign_in::password::{UserRow, is_right};
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::{Known, Named, State, StateRow, find_known, renew};
-use crate::{App, millis, network, secs_as_ms, sql};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::{Known, Named, State, StateRow, find_known, renew};
 
 /// Names under which a try is counted and a user is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.

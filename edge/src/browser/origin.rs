@@ -9,13 +9,13 @@ use shared::derive::csrf_holds;
 use shared::ids::SessionId;
 use shared::refusal::Refusal;
 
-use crate::App;
+use crate::app::App;
 use crate::body::Fields;
-use crate::cookies::{Names, Presented};
+use crate::browser::cookies::{Names, Presented};
 use crate::http::Incoming;
 use crate::platform::Platform;
-use crate::target::Target;
-use crate::tenants::{Known, find_fresh};
+use crate::tenants::find::{Known, find_fresh};
+use crate::tenants::target::Target;
 
 /// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Cookies of a tenant's own hosts: what they are called, how they are read and written.
 //!
-//! Who may act by them, and whose answers may set them, is judged in [`crate::origin`].
+//! Who may act by them, and whose answers may set them, is judged in [`crate::browser::origin`].
 
 use serde::Deserialize;
 use shared::derive::csrf_value;
@@ -10,13 +10,14 @@ use shared::limits::TOKEN_BYTES;
 use shared::refusal::Refusal;
 use shared::settings::Cookies;
 
-use crate::access::Refused;
+use crate::app::App;
 use crate::http::Response;
-use crate::issued::Issued;
 use crate::platform::Platform;
-use crate::refresh::{Proven, presented};
-use crate::tenants::Known;
-use crate::{App, millis};
+use crate::sessions::issued::Issued;
+use crate::sessions::refresh::{Proven, presented};
+use crate::sql::millis;
+use crate::tenants::find::Known;
+use crate::tokens::access::Refused;
 
 /// What a tenant's cookies are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use shared::limits::UNKNOWN_KID_MS;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::{access_signing_input, join_signature};
 
+use crate::app::App;
 use crate::platform::Platform;
-use crate::tenants::{Found, Known, Named, find_fresh, read_feed};
-use crate::verified::Access;
-use crate::{App, legacy};
+use crate::tenants::find::{Found, Known, Named, find_fresh, read_feed};
+use crate::tokens::legacy;
+use crate::tokens::verified::Access;
 
 /// Of whom an access token speaks.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A legacy access token is believed for what it says of its user, as they were imported: whatever
 //! has raised their access epoch since then refuses it. A legacy refresh token *is* generation 0 of the
-//! family whose name its `jti` gives, so that all rules of [`crate::refresh`] hold for it as they stand.
+//! family whose name its `jti` gives, so that all rules of [`crate::sessions::refresh`] hold for it as they stand.
 
 use serde::Deserialize;
 use shared::claims::UserIdClaim;
@@ -14,12 +14,15 @@ use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
 use shared::push::IdentifierRow;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::access::Refused;
+use crate::app::App;
 use crate::platform::{Platform, read};
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::Known;
-use crate::verified::Access;
-use crate::{App, millis, secs_as_ms, sql};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::Known;
+use crate::tokens::access::Refused;
+use crate::tokens::verified::Access;
 
 /// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
 const NEVER_SECS: i64 = 253_402_300_799;

@@ -11,15 +11,18 @@ use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
-use crate::access::{Refused, authenticate, judge_now};
+use crate::app::App;
 use crate::body::Fields;
 use crate::http::Answer;
 use crate::platform::{Platform, read};
-use crate::refresh::{Proven, presented};
-use crate::session::{self, FamilyRow};
-use crate::tenants::{Found, Known, Named, find_fresh, find_now};
-use crate::verified::Access;
-use crate::{App, millis, secs_as_ms, sql};
+use crate::sessions::family::{self, FamilyRow};
+use crate::sessions::refresh::{Proven, presented};
+use crate::sql;
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::{Found, Known, Named, find_fresh, find_now};
+use crate::tokens::access::{Refused, authenticate, judge_now};
+use crate::tokens::verified::Access;
 
 /// The answer to a good access token, in the contract's order.
 #[derive(Serialize)]
@@ -166,7 +169,7 @@ async fn verify_refresh<P: Platform>(
     let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let window = secs_as_ms(tenant.settings.retry_window_secs);
     let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
-        Some(row) => session::verify(&row, token.generation, millis(now_ms), window),
+        Some(row) => family::verify(&row, token.generation, millis(now_ms), window),
         None => token.without_row::<P>(&rows, at, now_ms)?.map_or(Ok(()), Err),
     };
     judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)

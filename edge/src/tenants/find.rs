@@ -15,10 +15,11 @@ use shared::seal::{Context, Kind, Sealed};
 use shared::tenant::{Root, Status, Tenant};
 use shared::token::RefreshKey;
 
-use crate::feed::{FeedRow, Freshness, ShardRow};
+use crate::app::App;
 use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
 use crate::settings::Settings;
-use crate::{App, sql};
+use crate::sql;
+use crate::tenants::feed::{FeedRow, Freshness, ShardRow};
 
 /// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
 const FEED_LIMIT: usize = 1000;

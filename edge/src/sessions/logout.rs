@@ -5,17 +5,20 @@ use shared::ids::{SessionId, UserId};
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
-use crate::access::{Refused, authenticate};
+use crate::app::App;
 use crate::body::Fields;
-use crate::cookies::Presented;
+use crate::browser::cookies::Presented;
 use crate::http::Answer;
-use crate::legacy::Trail;
 use crate::platform::{Platform, read};
-use crate::refresh::presented;
-use crate::session::{self, FamilyRow};
+use crate::sessions::family::{self, FamilyRow};
+use crate::sessions::refresh::presented;
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::{Found, Known, Named, find_fresh};
-use crate::{App, millis, secs_as_ms, sql};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::{Found, Known, Named, find_fresh};
+use crate::tokens::access::{Refused, authenticate};
+use crate::tokens::legacy::Trail;
 
 /// By what a caller says which session to end.
 pub enum By<'a> {
@@ -144,7 +147,7 @@ async fn end_presented<P: Platform>(
         return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_verify));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
-    session::verify(&row_before, token.generation, now, window).map_err(TokenFault::at_verify)?;
+    family::verify(&row_before, token.generation, now, window).map_err(TokenFault::at_verify)?;
     Ok((row_before.user, token.sid))
 }
 

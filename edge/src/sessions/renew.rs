@@ -10,15 +10,18 @@ use shared::ids::{EventId, UserId};
 use shared::limits::RENEWAL_SECS;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::access::{Refused, authenticate};
-use crate::cookies::Presented;
-use crate::issued::{Issued, tokens};
+use crate::app::App;
+use crate::browser::cookies::Presented;
 use crate::platform::{Platform, read};
-use crate::refresh::Proven;
-use crate::session::{self, FamilyRow};
+use crate::sessions::family::{self, FamilyRow};
+use crate::sessions::issued::{Issued, tokens};
+use crate::sessions::refresh::Proven;
+use crate::sql;
 use crate::sql::Statement;
-use crate::tenants::{Found, Known, Named, State, StateRow, renew};
-use crate::{App, millis, secs_as_ms, sql};
+use crate::sql::millis;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::{Found, Known, Named, State, StateRow, renew};
+use crate::tokens::access::{Refused, authenticate};
 
 /// For whom a forwarded request acts.
 pub enum Caller {
@@ -118,7 +121,7 @@ async fn by_refresh<P: Platform>(
     }
     let (now, window) = (millis(now_ms), secs_as_ms(known.tenant.settings.retry_window_secs));
     let Some(row) = row else { return Ok(Caller::Nobody { ended: true }) };
-    match session::verify(&row, token.generation, now, window) {
+    match family::verify(&row, token.generation, now, window) {
         Ok(()) => {
             let issued = tokens(app, &known, token.sid, &row, now_ms).await?;
             Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })

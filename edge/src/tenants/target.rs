@@ -5,13 +5,14 @@ use shared::ids::Slug;
 use shared::limits::REQUEST_ID_BYTES;
 use shared::refusal::Refusal;
 
+use crate::app::App;
 use crate::http::Incoming;
-use crate::keys::Cached;
+use crate::network;
 use crate::platform::Platform;
 use crate::route::{Endpoint, endpoint};
 use crate::settings::{Role, Settings};
-use crate::tenants::Named;
-use crate::{App, network};
+use crate::tenants::find::Named;
+use crate::tokens::keys::Cached;
 
 /// A credential as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

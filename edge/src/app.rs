@@ -1,0 +1,74 @@
+//! An isolate: the platform, its settings, and plain data that outlives a request.
+
+use std::cell::RefCell;
+
+use shared::ids::{EventId, SessionId};
+use shared::passwords::Workspace;
+use shared::refusal::Refusal;
+
+use crate::platform::Platform;
+use crate::settings::{SettingFault, Settings};
+use crate::tenants::feed::Knowledge;
+use crate::tokens::verified::Verified;
+
+/// An isolate: the platform, its settings, and plain data that outlives a request. No borrow of
+/// that data is ever held over an await.
+pub struct App<P> {
+    /// The world.
+    pub platform: P,
+    pub(crate) settings: Result<Settings, SettingFault>,
+    /// What is known of the shard.
+    pub knowledge: RefCell<Knowledge>,
+    /// Tokens whose signature held.
+    pub verified: RefCell<Verified>,
+    /// The memory that a hash works in, made at the first sign-in.
+    workspace: RefCell<Option<Workspace>>,
+    /// Hashes that were computed, so that tests can count them.
+    #[cfg(test)]
+    pub(crate) hashes: std::cell::Cell<u32>,
+}
+
+impl<P: Platform> App<P> {
+    /// An isolate that knows nothing yet.
+    pub fn new(platform: P, settings: Result<Settings, SettingFault>) -> Self {
+        Self {
+            platform,
+            settings,
+            knowledge: RefCell::default(),
+            verified: RefCell::default(),
+            workspace: RefCell::default(),
+            #[cfg(test)]
+            hashes: std::cell::Cell::default(),
+        }
+    }
+
+    /// The settings, or 503 until they are complete.
+    ///
+    /// # Errors
+    /// 503 for everything; `/readyz` names the variable.
+    pub fn settings(&self) -> Result<&Settings, Refusal> {
+        self.settings.as_ref().map_err(|_| Refusal::unavailable())
+    }
+
+    /// Runs `work` with the hashing memory. It never awaits, so one hash at a time holds it.
+    pub fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
+        #[cfg(test)]
+        self.hashes.set(self.hashes.get() + 1);
+        let mut workspace = self.workspace.borrow_mut();
+        work(workspace.get_or_insert_with(Workspace::default))
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.platform.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn event_id(&self, now_ms: u64) -> EventId {
+        EventId::new(now_ms, self.random())
+    }
+
+    pub(crate) fn session_id(&self, shard: u8) -> SessionId {
+        SessionId::new(shard, self.random())
+    }
+}

@@ -1,0 +1,7 @@
+//! Sessions: refresh families, what a refresh token of one means, and the tokens that are made for them.
+
+pub mod family;
+pub mod issued;
+pub mod logout;
+pub mod refresh;
+pub mod renew;

@@ -1,0 +1,4 @@
+//! Sign-in: who may have tokens for a name and a password.
+
+pub mod flow;
+pub mod password;

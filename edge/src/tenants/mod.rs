@@ -1,0 +1,5 @@
+//! Which tenant a request is for, and what this isolate knows of it.
+
+pub mod feed;
+pub mod find;
+pub mod target;
