@@ -56,6 +56,8 @@ create table tenants (
   history integer not null,
   rev integer not null,
   document text not null,
+  -- What a reader must understand to sign anybody in here, as a JSON list; null: nothing.
+  needs text,
   kv_history integer not null default 0,
   kv_rev integer not null default 0,
   changed_at integer not null
@@ -98,6 +100,11 @@ create table users (
   -- Whether they have signed out everywhere, the old service's tokens included. Decided here: a push
   -- leaves it alone.
   legacy_over integer not null default 0,
+  -- What a reader must understand to sign the user in, as a JSON list; null: nothing.
+  needs text,
+  -- Fields of the pushed row that this release does not know, as a JSON object: the migration of the
+  -- release that knows them finds them here. Null: none.
+  more text,
   changed_at integer not null,
   stamp text,
   primary key (tenant, id)

@@ -106,17 +106,19 @@ impl<'de> Deserialize<'de> for UserIdClaim {
     }
 }
 
-/// How a tenant's `user_id` claim is written.
+/// How a tenant's `user_id` claim is written. A later release adds a form together with a word in
+/// [`crate::needs`], since the form that is read in its place names other users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserIdForm {
-    /// The user's id: the same as `sub`.
-    #[default]
-    Uuid,
     /// The old service's id as a number where it is one.
     Integer,
     /// The old service's id as a text.
     String,
+    /// The user's id: the same as `sub`.
+    #[default]
+    #[serde(other)]
+    Uuid,
 }
 
 /// `aud` as RFC 7519, section 4.1.3, allows it: one string or several.

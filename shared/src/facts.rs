@@ -3,12 +3,13 @@
 //! At least once: control knows a fact by its id, so a second delivery changes nothing.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::ids::{EventId, SessionId, TenantId, UserId};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum FactKind {
     /// A family was born.
     SignedIn,
@@ -28,12 +29,14 @@ pub enum FactKind {
     SessionEvicted,
     /// Control ended a session by a command.
     SessionEnded,
+    /// A word of a later release: kept, passed on and logged as it came.
+    Other(String),
 }
 
 impl FactKind {
     /// The word in bodies and columns.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::SignedIn => "signed_in",
             Self::LegacyExchanged => "legacy_exchanged",
@@ -44,13 +47,36 @@ impl FactKind {
             Self::StorageRollback => "storage_rollback",
             Self::SessionEvicted => "session_evicted",
             Self::SessionEnded => "session_ended",
+            Self::Other(word) => word,
         }
+    }
+}
+
+impl From<String> for FactKind {
+    fn from(word: String) -> Self {
+        let known = [
+            Self::SignedIn,
+            Self::LegacyExchanged,
+            Self::SignInRefused,
+            Self::SignedOut,
+            Self::SignedOutEverywhere,
+            Self::ReuseDetected,
+            Self::StorageRollback,
+            Self::SessionEvicted,
+            Self::SessionEnded,
+        ];
+        known.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Other(word))
+    }
+}
+
+impl From<FactKind> for String {
+    fn from(kind: FactKind) -> Self {
+        kind.as_str().to_owned()
     }
 }
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Fact {
     /// Position in the shard's outbox.
     pub seq: i64,
@@ -76,11 +102,13 @@ pub struct Fact {
     pub name_hash: Option<String>,
     /// How many times within the minute; 1 but for [`FactKind::SignInRefused`].
     pub count: i64,
+    /// Fields that a later release adds. They are kept as they came.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// `POST /internal/v1/drain`: acknowledges what is committed and asks for more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DrainIn {
     /// The shard.
     pub shard: u8,
@@ -93,7 +121,6 @@ pub struct DrainIn {
 
 /// Facts up to and including `seq` of this incarnation of the database are committed in control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Acknowledge {
     /// The incarnation that the facts came from; another one acknowledges nothing.
     pub incarnation: String,

@@ -14,7 +14,6 @@ pub const PATH: &str = "/internal/v1/password";
 
 /// The question. No `Debug`, wiped when dropped.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-#[serde(deny_unknown_fields)]
 pub struct PasswordIn {
     /// The tenant.
     #[zeroize(skip)]

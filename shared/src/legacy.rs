@@ -15,7 +15,6 @@ use crate::refusal::TokenFault;
 
 /// What a tenant still accepts of its old service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Legacy {
     /// The old service's public key.
     pub key: PublicKey,
@@ -32,7 +31,6 @@ pub struct Legacy {
 
 /// A claim and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Marker {
     /// Name of the claim, at the top level of the payload.
     pub claim: String,

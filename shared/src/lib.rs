@@ -30,6 +30,7 @@ pub mod jwk;
 pub mod jws;
 pub mod legacy;
 pub mod limits;
+pub mod needs;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod origin;
@@ -37,6 +38,8 @@ pub mod passwords;
 pub mod permissions;
 pub mod push;
 pub mod refusal;
+#[cfg(test)]
+mod releases;
 pub mod routes;
 pub mod seal;
 pub mod settings;
@@ -44,6 +47,7 @@ pub mod signature;
 pub mod tenant;
 pub mod token;
 pub mod user;
+pub mod verbatim;
 
 /// Text that does not parse as what it should be. It says what was expected, never what arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,10 @@
 //! Every row has the revision of the change that last touched it; a row is written only where
 //! (`history`, `rev`) is greater than what is there, so order, repeats, overlap and replay are
 //! harmless. A message is one D1 batch: whole or nothing.
+//!
+//! The two halves are deployed one after the other, so a message of the release before or after this one
+//! is read, too: a field that is added has a default, and one that is not known is ignored or kept.
+//! [`crate::needs`] says what must not be ignored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 use crate::ids::{SessionId, TenantId, UserId};
+use crate::needs::Needs;
 use crate::tenant::Tenant;
 use crate::user::UserStatus;
+use crate::verbatim::Verbatim;
 
 /// `POST /internal/v1/push`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Push {
     /// Whose rows these are, and whose mark moves. Names travel under the platform tenant's.
     pub tenant: TenantId,
@@ -35,7 +40,7 @@ pub struct Push {
     pub names: Vec<NameRow>,
     /// Users that changed.
     #[serde(default)]
-    pub users: Vec<UserRow>,
+    pub users: Vec<Verbatim<UserRow>>,
     /// Identifiers that changed.
     #[serde(default)]
     pub identifiers: Vec<IdentifierRow>,
@@ -46,7 +51,6 @@ pub struct Push {
 
 /// Says that every change with `from < rev <= to` is in this message (or came in earlier ones).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Complete {
     /// Where the mark has to be at least; 0 at the end of a snapshot.
     pub from: i64,
@@ -57,7 +61,6 @@ pub struct Complete {
 /// A part of a snapshot: pages stamp their rows, the sweep turns what is unstamped into tombstones,
 /// and the message after it moves the mark with `complete {from: 0, to}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// A unique name of this snapshot, 1 to 64 characters. Of two snapshots of a tenant the one that
     /// began later has the greater name, byte by byte: stamps only grow and a sweep spares greater
@@ -84,17 +87,15 @@ pub enum SnapshotStep {
 
 /// A tenant's document, or its tombstone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DocumentRow {
     /// Revision of the change.
     pub rev: i64,
     /// The document; its status says `deleted` where the tenant is gone.
-    pub document: Box<Tenant>,
+    pub document: Box<Verbatim<Tenant>>,
 }
 
 /// A host or slug, or its tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NameRow {
     /// `host:<host>` or `slug:<slug>`.
     pub name: String,
@@ -108,7 +109,6 @@ pub struct NameRow {
 
 /// A user as a sign-in needs them: no name, no address, no password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct UserRow {
     /// The user.
     pub id: UserId,
@@ -132,11 +132,13 @@ pub struct UserRow {
     /// The id that the old service gave, where the tenant came from one.
     #[serde(default)]
     pub legacy_id: Option<String>,
+    /// What a reader must understand to sign this user in.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
 }
 
 /// A keyed hash by which a user is found, or its tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct IdentifierRow {
     /// 32 bytes in base64url: of a user name or address ([`crate::derive::identifier_hash`]), of an old
     /// service's id ([`crate::derive::legacy_user_hash`]), or of a refresh token of that service that
@@ -217,7 +219,7 @@ impl Push {
 
 /// `POST /internal/v1/command`: questions of control, and the one order that has no revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// The marks of these tenants and the shard's incarnation; at most 500.
     Status {
@@ -303,7 +305,7 @@ mod tests {
             history: 1,
             complete: Some(Complete { from: 0, to: 7 }),
             snapshot: None,
-            document: Some(DocumentRow { rev: 7, document: Box::new(crate::tenant::tests::tenant()) }),
+            document: Some(DocumentRow { rev: 7, document: Box::new(crate::tenant::tests::tenant().into()) }),
             names: vec![],
             users: vec![],
             identifiers: vec![],

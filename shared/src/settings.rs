@@ -1,7 +1,7 @@
 //! What a tenant may choose, with defaults and bounds: one table for control's checks, the edge's
 //! reading and the documentation.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::limits::ORIGINS;
@@ -21,9 +21,21 @@ pub enum Cookies {
     Host,
 }
 
+impl Cookies {
+    /// What an administrator wrote. Strict, unlike the reading of a document.
+    fn parse(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "off" => Some(Self::Off),
+            "plain" => Some(Self::Plain),
+            "host" => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
 /// A tenant's choices. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {
     /// Lifetime of an access token.
@@ -41,9 +53,11 @@ pub struct Settings {
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
+    #[serde(deserialize_with = "readable")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub origins: Vec<Origin>,
     /// Cookies on the tenant's own hosts.
+    #[serde(deserialize_with = "cookies_or_off")]
     pub cookies: Cookies,
 }
 
@@ -95,8 +109,8 @@ impl Settings {
         match name {
             "origins" => self.origins = origins(value)?,
             "cookies" => {
-                self.cookies = Cookies::deserialize(value)
-                    .map_err(|_| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
+                self.cookies = Cookies::parse(value)
+                    .ok_or_else(|| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
             }
             _ => {
                 let number =
@@ -151,6 +165,17 @@ impl Settings {
         }
         faults
     }
+}
+
+/// The cookies of a document. With a word that a later release adds, none is read or set.
+fn cookies_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cookies, D::Error> {
+    Ok(Cookies::parse(&Value::deserialize(deserializer)?).unwrap_or(Cookies::Off))
+}
+
+/// The origins of a document. A form that a later release adds matches no origin here.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    Ok(texts.iter().filter_map(|text| Origin::parse(text).ok()).collect())
 }
 
 /// A list of origins; the first that is none is named by its place.
@@ -216,6 +241,7 @@ mod tests {
             ("origins", json!(["https://app.acme.example", 5]), "origins"),
             ("origins", json!(null), "origins"),
             ("cookies", json!("Host"), "cookies"),
+            ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),
             ("cookies", json!(null), "cookies"),
             ("idle_secs", json!("60"), "settings"),
@@ -236,6 +262,16 @@ mod tests {
         assert_eq!(with(list(ORIGINS)), []);
         assert_eq!(with(list(ORIGINS + 1))[0].0, "origins");
         assert_eq!(with([list(1), list(1)].concat())[0].0, "origins");
+    }
+
+    #[test]
+    fn what_a_later_release_adds_admits_nobody() {
+        let read: Settings = serde_json::from_value(json!({
+            "cookies": "partitioned", "origins": ["https://*.acme.example", "https://acme.example"], "more": [],
+        }))
+        .unwrap();
+        let origins: Vec<_> = read.origins.iter().map(ToString::to_string).collect();
+        assert_eq!((read.cookies, origins), (Cookies::Off, vec![String::from("https://acme.example")]));
     }
 
     #[test]

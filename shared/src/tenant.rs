@@ -7,9 +7,10 @@ use crate::claims::UserIdForm;
 use crate::ids::{HostName, KeyId, Slug, TenantId};
 use crate::jwk::PublicKey;
 use crate::legacy::Legacy;
+use crate::needs::Needs;
 use crate::settings::Settings;
 
-/// State of a tenant.
+/// State of a tenant. A word of a later release reads as suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -17,13 +18,14 @@ pub enum Status {
     Provisioning,
     /// In use.
     Active,
-    /// Keys and health are served, nothing else.
-    Suspended,
     /// Gone for good; its names and ids are never given again.
     Deleted,
+    /// Keys and health are served, nothing else.
+    #[serde(other)]
+    Suspended,
 }
 
-/// State of a signing key. Removed keys are in no document.
+/// State of a signing key. Removed keys are in no document. A word of a later release reads as revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
@@ -34,6 +36,7 @@ pub enum KeyState {
     /// Signed; its tokens still verify.
     Retired,
     /// Refused at once and not published.
+    #[serde(other)]
     Revoked,
 }
 
@@ -99,11 +102,13 @@ pub struct Tenant {
     pub legacy: Option<Legacy>,
     /// Present while somebody's password is still stored as another service hashed it.
     pub foreign: Option<Foreign>,
+    /// What a reader must understand to sign anybody in here.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
 }
 
 /// Passwords that control checks, because their hashes are not ours (yet).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Foreign {
     /// Unix seconds from which the rest need a reset; without it they are checked until none is left.
     pub until: Option<u64>,
@@ -179,6 +184,7 @@ pub(crate) mod tests {
             user_id: UserIdForm::Uuid,
             legacy: None,
             foreign: None,
+            needs: Needs::default(),
         }
     }
 

@@ -2,20 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// State of a user, as both sides and the feed spell it.
+/// State of a user, as both sides and the feed spell it. A word of a later release reads as suspended: it
+/// is not active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserStatus {
     /// May sign in.
     Active,
-    /// Stopped by an administrator.
-    Suspended,
     /// `is_active: false`; the same as suspended to the edge.
     Inactive,
     /// Not ready yet.
     Pending,
     /// Gone: the row is a tombstone.
     Deleted,
+    /// Stopped by an administrator.
+    #[serde(other)]
+    Suspended,
 }
 
 impl UserStatus {
@@ -29,5 +31,25 @@ impl UserStatus {
             Self::Pending => "pending",
             Self::Deleted => "deleted",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_active_is_active() {
+        let read = |word: &str| serde_json::from_str::<UserStatus>(&format!("\"{word}\"")).unwrap();
+        for status in [
+            UserStatus::Active,
+            UserStatus::Suspended,
+            UserStatus::Inactive,
+            UserStatus::Pending,
+            UserStatus::Deleted,
+        ] {
+            assert_eq!(read(status.as_str()), status);
+        }
+        assert_eq!(read("locked"), UserStatus::Suspended);
     }
 }

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 use shared::ids::{TenantId, UserId};
+use shared::needs::Needs;
 use shared::push::{Command, Push, StatusOut, UserRow};
 use shared::signature::{Message, Tag, content_digest, covered_headers};
 use shared::user::UserStatus;
@@ -114,6 +115,7 @@ pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -
         verifier: None,
         foreign: false,
         legacy_id: None,
+        needs: Needs::default(),
     };
     Push {
         tenant,
@@ -122,7 +124,7 @@ pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -
         snapshot: None,
         document: None,
         names: vec![],
-        users: vec![row],
+        users: vec![row.into()],
         identifiers: vec![],
         ended_sessions: vec![],
     }

@@ -103,18 +103,24 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
             action: format!("edge.{}", fact.kind.as_str()),
             user: fact.user,
             network: fact.network.clone(),
-            details: serde_json::json!({
-                "sid": fact.sid,
-                "name_hash": fact.name_hash,
-                "count": fact.count,
-            }),
+            details: details(fact),
         };
         let fresh = audit::record_fact(&mut tx, &entry).await?;
-        if let (true, FactKind::SignedIn, Some(user)) = (fresh, fact.kind, fact.user) {
+        if let (true, FactKind::SignedIn, Some(user)) = (fresh, &fact.kind, fact.user) {
             users::store::signed_in(&mut tx, user, at).await?;
         }
     }
     tx.commit().await
+}
+
+/// What an entry keeps of a fact beside its columns; what a later release of the edge adds, as it came.
+fn details(fact: &Fact) -> serde_json::Value {
+    let known = serde_json::json!({ "sid": fact.sid, "name_hash": fact.name_hash, "count": fact.count });
+    let serde_json::Value::Object(mut details) = known else { return known };
+    for (name, value) in &fact.more {
+        details.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    details.into()
 }
 
 /// `None` while another control drains; else what to acknowledge, if anything.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use shared::ids::{TenantId, UserId};
+use shared::needs::Needs;
 use shared::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::seal::Kind;
 use shared::user::UserStatus;
@@ -89,7 +90,8 @@ pub(super) async fn fill(
         push.document = Some(document_row(control, tx, history, row.rev).await?);
     }
     push.names = names(tx, &of(RowKind::Name).collect::<Vec<_>>()).await?;
-    push.users = users(control, tx, &of(RowKind::User).collect::<Vec<_>>()).await?;
+    let users = users(control, tx, &of(RowKind::User).collect::<Vec<_>>()).await?;
+    push.users = users.into_iter().map(Into::into).collect();
     push.identifiers = identifiers(tx, &of(RowKind::Identifier).collect::<Vec<_>>()).await?;
     Ok(push)
 }
@@ -101,7 +103,7 @@ async fn document_row(
     rev: i64,
 ) -> Result<DocumentRow, Failure> {
     match document::build(control, tx, history, rev).await {
-        Ok(document) => Ok(DocumentRow { rev, document: Box::new(document) }),
+        Ok(document) => Ok(DocumentRow { rev, document: Box::new(document.into()) }),
         Err(TenantError::Failure(failure)) => Err(failure),
         Err(_) => Err(Failure::Unreadable("tenant")),
     }
@@ -168,6 +170,7 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             verifier,
             foreign: row.foreign,
             legacy_id: row.legacy_id,
+            needs: Needs::default(),
         };
         found.insert(id, user);
     }
@@ -190,6 +193,7 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
         verifier: None,
         foreign: false,
         legacy_id: None,
+        needs: Needs::default(),
     }
 }
 

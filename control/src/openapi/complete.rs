@@ -25,6 +25,8 @@ pub(super) fn complete(document: &mut Value) {
     let components = &mut document["components"];
     components["securitySchemes"] = security_schemes();
     components["responses"] = refusals();
+    // Requests refuse a setting that is not known; only a reader of stored documents ignores one.
+    components["schemas"]["Settings"]["additionalProperties"] = json!(false);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         let door = routes::find(path).map(|route| route.door);

@@ -1,6 +1,7 @@
 //! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
 
 use chrono::{DateTime, Utc};
+use shared::needs::Needs;
 use shared::passwords::Verifier;
 use shared::seal::{Context, Kind, NONCE_BYTES, Sealed};
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
@@ -68,6 +69,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.old.user_id,
         foreign: tenant.old.foreign(),
+        needs: Needs::default(),
         legacy: tenant.old.legacy,
     })
 }

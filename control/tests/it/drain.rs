@@ -20,6 +20,7 @@ fn fact(tenant: TenantId, seq: i64, kind: FactKind, user: Option<UserId>) -> Fac
         network: Some("192.0.2.0".into()),
         name_hash: None,
         count: 1,
+        more: serde_json::Map::new(),
     }
 }
 
@@ -59,4 +60,22 @@ async fn facts_of_strangers_do_not_stop_the_others() {
     assert!(scene.edge.state().outbox.is_empty());
     assert_eq!(scene.logged().await.last().unwrap(), "tenant.activated");
     assert!(scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
+}
+
+#[tokio::test]
+async fn a_fact_of_a_later_edge_is_kept_as_it_came_and_stops_nothing() {
+    let scene = Scene::alone().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let mut later = fact(scene.tenant.id, 1, FactKind::Other("factor_used".into()), None);
+    later.more.insert("factor".into(), json!("a phone"));
+    later.more.insert("count".into(), json!("never in place of what is known"));
+    scene.edge.state().outbox = vec![later, fact(scene.tenant.id, 2, FactKind::SignedOut, None)];
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty());
+    assert!(scene.logged().await.contains(&"edge.signed_out".to_owned()));
+    let listed = ada.get("/api/audit/?action=edge.factor_used").await.expect(200);
+    assert_eq!(listed.body["count"], json!(1));
+    assert_eq!(listed.body["results"][0]["details"]["factor"], json!("a phone"));
+    assert_eq!(listed.body["results"][0]["details"]["count"], json!(1));
 }

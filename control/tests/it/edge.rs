@@ -211,14 +211,20 @@ impl Memory {
         if let Some(row) = &push.document {
             let known = self.documents.get(&tenant).map_or((0, 0), Tenant::revision);
             if (history, row.rev) > known {
-                self.documents.insert(tenant, (*row.document).clone());
+                self.documents.insert(tenant, (*row.document).clone().into_value());
             }
         }
         for row in &push.names {
             put(&mut self.names, row.name.clone(), (history, row.rev), row.clone(), stamp);
         }
         for row in &push.users {
-            put(&mut self.users, (tenant, row.id.to_string()), (history, row.rev), row.clone(), stamp);
+            put(
+                &mut self.users,
+                (tenant, row.id.to_string()),
+                (history, row.rev),
+                row.clone().into_value(),
+                stamp,
+            );
         }
         for row in &push.identifiers {
             put(&mut self.identifiers, (tenant, row.hash.clone()), (history, row.rev), row.clone(), stamp);

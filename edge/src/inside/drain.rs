@@ -75,6 +75,7 @@ impl From<OutboxRow> for Fact {
             network: row.network,
             name_hash: row.name_hash,
             count: row.count,
+            more: serde_json::Map::new(),
         }
     }
 }

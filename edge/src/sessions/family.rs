@@ -6,7 +6,8 @@
 use serde::Deserialize;
 use shared::claims::{UserIdClaim, UserIdForm};
 use shared::ids::{SessionId, UserId};
-use shared::refusal::TokenFault;
+use shared::needs::Needs;
+use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
 /// A family with its user, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
@@ -44,6 +45,8 @@ pub struct FamilyRow {
     pub roles: Option<String>,
     /// The id that the old service gave the user.
     pub legacy_id: Option<String>,
+    /// What a reader must understand to sign the user in, as JSON.
+    pub needs: Option<String>,
 }
 
 /// A presented refresh token, with what this call did.
@@ -78,6 +81,8 @@ pub enum Outcome {
     Ended,
     /// The user is not active, or gone.
     Inactive,
+    /// The user's row needs what this release does not understand: nothing was changed.
+    NotUnderstood,
 }
 
 impl FamilyRow {
@@ -92,6 +97,12 @@ impl FamilyRow {
     /// Whether the family still is one of the user's sessions.
     fn living(&self) -> bool {
         self.ended_at.is_none() && self.user_session_epoch == Some(self.session_epoch)
+    }
+
+    /// Whether this release understands what the user's row needs.
+    #[must_use]
+    pub fn is_understood(&self) -> bool {
+        Needs::column_is_met(self.needs.as_deref())
     }
 
     /// Whether nobody can go on with this session, whatever token they have.
@@ -141,7 +152,13 @@ pub fn outcome(row: &FamilyRow, presented: Presented) -> Outcome {
     if !row.active() {
         return Outcome::Inactive;
     }
-    if !row.living() || behind <= 0 {
+    if !row.living() {
+        return Outcome::Ended;
+    }
+    if !row.is_understood() {
+        return Outcome::NotUnderstood;
+    }
+    if behind <= 0 {
         return Outcome::Ended;
     }
     let within = presented.window > 0 && row.elapsed(presented.now) <= presented.window;
@@ -151,12 +168,15 @@ pub fn outcome(row: &FamilyRow, presented: Presented) -> Outcome {
 impl Outcome {
     /// The refusal of an outcome; `None` for a successor.
     #[must_use]
-    pub fn fault(self) -> Option<TokenFault> {
+    pub fn refusal(self) -> Option<Refusal> {
         match self {
             Self::Successor => None,
-            Self::Expired => Some(TokenFault::Expired),
-            Self::Inactive => Some(TokenFault::UserInactive),
-            Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended => Some(TokenFault::Blacklisted),
+            Self::Expired => Some(TokenFault::Expired.at_refresh()),
+            Self::Inactive => Some(TokenFault::UserInactive.at_refresh()),
+            Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended => {
+                Some(TokenFault::Blacklisted.at_refresh())
+            }
+            Self::NotUnderstood => Some(Refusal::unavailable()),
         }
     }
 }

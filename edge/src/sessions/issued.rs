@@ -35,7 +35,8 @@ pub struct Issued {
 /// The tokens of a family's current generation.
 ///
 /// # Errors
-/// 503 where no key signs.
+/// 503 where no key signs, and where user or tenant need what this release does not understand: no path
+/// issues tokens past it.
 pub async fn tokens<P: Platform>(
     app: &App<P>,
     known: &Rc<Known>,
@@ -43,6 +44,9 @@ pub async fn tokens<P: Platform>(
     row: &FamilyRow,
     now_ms: u64,
 ) -> Result<Issued, Refusal> {
+    if !(row.is_understood() && known.tenant.needs.are_met()) {
+        return Err(Refusal::unavailable());
+    }
     let list =
         |text: Option<&str>| serde_json::from_str::<Vec<String>>(text.unwrap_or("[]")).unwrap_or_default();
     let roles = list(row.roles.as_deref());

@@ -131,6 +131,7 @@ pub async fn refresh<P: Platform>(
         State::Current | State::Newer => {}
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
+        State::NotUnderstood => return Err(Refusal::unavailable()),
         // The name is another tenant's now, and there this token is garbage. If it rotated, a retry
         // at its own tenant gets the successor.
         State::Renamed => {
@@ -198,7 +199,7 @@ async fn turn<P: Platform>(
             if presented.ended {
                 app.knowledge.borrow_mut().end(known.tenant.id, proven.sid);
             }
-            outcome(&row, presented).fault().map_or(Ok(row), |fault| Err(fault.at_refresh()))
+            outcome(&row, presented).refusal().map_or(Ok(row), Err)
         }
     };
     Ok(Turned { state, judged })
@@ -223,6 +224,7 @@ fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_
             token.generation.into(),
             now.into(),
             secs_as_ms(settings.idle_secs).into(),
+            sql::understood(),
         ]),
         sql::RECORD_END.bind([event.into(), now.into(), sid.into()]),
         sql::FAMILY.bind([sid.into(), tenant.into()]),

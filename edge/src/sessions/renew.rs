@@ -110,6 +110,7 @@ async fn by_refresh<P: Platform>(
         State::Newer => renew(app, known.tenant.id).await?,
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
+        State::NotUnderstood => return Err(Refusal::unavailable()),
         State::Renamed => {
             app.knowledge.borrow_mut().forget_name(&named.name);
             return Err(Refusal::unavailable());
@@ -153,6 +154,7 @@ fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_
             now.into(),
             secs_as_ms(settings.idle_secs).into(),
             secs_as_ms(every_secs).into(),
+            sql::understood(),
         ]),
         sql::RECORD_END.bind([event.into(), now.into(), sid.into()]),
         sql::FAMILY.bind([sid.into(), tenant.into()]),

@@ -64,9 +64,10 @@ struct Reserved {
 ///    read (a newer document is read and the batch done again).
 /// 4. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
 ///    right one of our own are asked about at control besides: 503 where it does not answer.
-/// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
+/// 5. A user whose row needs what this release does not understand: 503.
+/// 6. One batch: the family, if user and tenant are still as before the hash; else 401, the same
 ///    for every reason.
-/// 6. The tokens.
+/// 7. The tokens.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
@@ -88,6 +89,9 @@ pub async fn sign_in<P: Platform>(
         record_refusal(app, &reserved, &network, now_ms).await?;
         return Err(Refusal::no_active_account());
     };
+    if !user.is_understood() {
+        return Err(Refusal::unavailable());
+    }
     let sid = app.session_id(reserved.known.tenant.shard());
     let row = open_family(app, named, &reserved, user, sid, &network, now_ms).await?;
     tokens(app, &reserved.known, sid, &row, now_ms).await
@@ -121,6 +125,7 @@ async fn reserve<P: Platform>(
         State::Current => reserved::<P>(known, hashes, &rows, now_ms),
         State::Suspended => Err(Refusal::tenant_suspended()),
         State::Gone => Err(Refusal::not_found()),
+        State::NotUnderstood => Err(Refusal::unavailable()),
         State::Renamed => {
             app.knowledge.borrow_mut().forget_name(&named.name);
             Err(Refusal::unavailable())
@@ -259,6 +264,7 @@ fn family_statements(
             absolute.into(),
             user.session_epoch.into(),
             r#"["pwd"]"#.into(),
+            sql::understood(),
         ]),
         evict(sql::RECORD_EVICTION),
         evict(sql::EVICT_FAMILIES),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use shared::foreign::{PATH, PasswordIn, PasswordOut};
 use shared::ids::UserId;
 use shared::limits::PASSWORD_BYTES;
+use shared::needs::Needs;
 use shared::passwords::Password;
 use shared::refusal::Refusal;
 use shared::seal::Sealed;
@@ -29,11 +30,18 @@ pub struct UserRow {
     pub session_epoch: i64,
     verifier: Option<String>,
     foreign_hash: i64,
+    needs: Option<String>,
 }
 
 impl UserRow {
     fn is_active(&self) -> bool {
         self.status == "active"
+    }
+
+    /// Whether this release understands what the user's row needs.
+    #[must_use]
+    pub fn is_understood(&self) -> bool {
+        Needs::column_is_met(self.needs.as_deref())
     }
 }
 

@@ -4,6 +4,8 @@
 //! and runs every conditional one twice: it says by its row count who won. Times are Unix
 //! milliseconds and always a parameter.
 
+use shared::needs::UNDERSTOOD;
+
 /// Milliseconds as D1 binds them.
 #[must_use]
 pub fn millis(ms: u64) -> i64 {
@@ -58,6 +60,12 @@ impl<T: Into<Param>> From<Option<T>> for Param {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
+}
+
+/// What this release understands, as statements bind it: see [`shared::needs`].
+#[must_use]
+pub fn understood() -> Param {
+    Param::Text(serde_json::json!(UNDERSTOOD).to_string())
 }
 
 /// The text of a statement.
@@ -123,7 +131,7 @@ statements! {
     /// In place of a feed read: is the tenant as we know it, and is it still called so?
     /// (tenant, name).
     TENANT_STATE = "
-        select status, history, rev,
+        select status, history, rev, needs,
                (select n.tenant from names n where n.name = ?2) as named
         from tenants
         where id = ?1";
@@ -149,13 +157,14 @@ statements! {
 
     /// The user behind an identifier: (tenant, hash).
     USER_BY_IDENTIFIER = "
-        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash
+        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash, u.needs
         from identifiers i
         join users u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash = ?2";
 
-    /// A family, if the user is still as before the hash and the tenant is active:
-    /// (sid, tenant, user, now, idle deadline, absolute deadline, session epoch, amr).
+    /// A family, if the user is still as before the hash, the tenant is active, and this release
+    /// understands what both need:
+    /// (sid, tenant, user, now, idle deadline, absolute deadline, session epoch, amr, understood).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time)
@@ -165,7 +174,12 @@ statements! {
         where u.tenant = ?2
           and u.id = ?3
           and u.status = 'active'
-          and u.session_epoch = ?7";
+          and u.session_epoch = ?7
+          and not exists (
+            select 1
+            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+            where value not in (select value from json_each(?9))
+          )";
 
     /// The fact that the next statement ends one: (event, tenant, now, sid, limit).
     RECORD_EVICTION = "
@@ -230,7 +244,7 @@ statements! {
         select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
                f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
                u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.password_epoch, u.roles,
-               u.legacy_id
+               u.legacy_id, u.needs
         from families f
         left join users u on u.tenant = f.tenant and u.id = f.user
         where f.id = ?1
@@ -251,8 +265,8 @@ statements! {
                or (generation - ?3 = 2 and (?5 = 0 or ?4 - rotated_at > ?5))
                or (generation - ?3 = 1 and ?5 > 0 and ?4 - rotated_at > ?5))";
 
-    /// Rotates the current generation, if deadlines, user and tenant stand:
-    /// (sid, tenant, generation, now, idle).
+    /// Rotates the current generation, if deadlines, user and tenant stand, and this release understands
+    /// what both need: (sid, tenant, generation, now, idle, understood).
     ROTATE = "
         update families
         set generation = generation + 1,
@@ -272,11 +286,16 @@ statements! {
               and u.id = families.user
               and u.status = 'active'
               and u.session_epoch = families.session_epoch
+              and not exists (
+                select 1
+                from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+                where value not in (select value from json_each(?6))
+              )
           )
         returning generation";
 
     /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and user
-    /// and tenant stand: (sid, tenant, generation, now, idle, how often).
+    /// and tenant stand: (sid, tenant, generation, now, idle, how often, understood).
     KEEP_ALIVE = "
         update families
         set idle_deadline = min(?4 + ?5, absolute_deadline)
@@ -296,6 +315,11 @@ statements! {
               and u.id = families.user
               and u.status = 'active'
               and u.session_epoch = families.session_epoch
+              and not exists (
+                select 1
+                from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+                where value not in (select value from json_each(?7))
+              )
           )
         returning idle_deadline";
 
@@ -341,7 +365,7 @@ statements! {
     /// its session ended: (tenant, user hash, token hash or null, sid).
     LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_epoch, u.roles, u.legacy_id,
-               u.legacy_over,
+               u.legacy_over, u.needs,
                ?3 is null or exists (
                  select 1 from identifiers l where l.tenant = ?1 and l.hash = ?3 and l.user = u.id
                ) as listed,
@@ -354,7 +378,7 @@ statements! {
     /// imported and the document that vouches for the token is not outdated. Whoever presents it next
     /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
-    /// history, rev).
+    /// history, rev, understood or null: whatever it is).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
@@ -367,6 +391,11 @@ statements! {
           and u.status = 'active'
           and u.session_epoch = 0
           and u.legacy_over = 0
+          and (?12 is null or not exists (
+            select 1
+            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+            where value not in (select value from json_each(?12))
+          ))
           and (?4 is null or exists (
             select 1 from identifiers l where l.tenant = ?2 and l.hash = ?4 and l.user = u.id
           ))
@@ -406,13 +435,14 @@ statements! {
 
     /// (tenant, status, history, rev, document, now).
     PUT_DOCUMENT = "
-        insert into tenants (id, status, history, rev, document, changed_at)
-        values (?1, ?2, ?3, ?4, ?5, ?6)
+        insert into tenants (id, status, history, rev, document, needs, changed_at)
+        values (?1, ?2, ?3, ?4, ?5, nullif(?5 -> 'needs', '[]'), ?6)
         on conflict (id) do update
         set status = excluded.status,
             history = excluded.history,
             rev = excluded.rev,
             document = excluded.document,
+            needs = excluded.needs,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (tenants.history, tenants.rev)";
 
@@ -433,10 +463,15 @@ statements! {
     /// (tenant, history, rows, now).
     PUT_USERS = "
         insert into users (tenant, id, history, rev, status, access_epoch, session_epoch,
-                           password_epoch, roles, verifier, foreign_hash, legacy_id, changed_at)
+                           password_epoch, roles, verifier, foreign_hash, legacy_id, needs, more, changed_at)
         select ?1, value ->> 'id', ?2, value ->> 'rev', value ->> 'status', value ->> 'access_epoch',
                value ->> 'session_epoch', value ->> 'password_epoch', value -> 'roles',
-               value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id', ?4
+               value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id',
+               nullif(value -> 'needs', '[]'),
+               nullif(json_remove(value, '$.id', '$.rev', '$.status', '$.access_epoch', '$.session_epoch',
+                                  '$.password_epoch', '$.roles', '$.verifier', '$.foreign', '$.legacy_id',
+                                  '$.needs'), '{}'),
+               ?4
         from json_each(?3)
         where true
         on conflict (tenant, id) do update
@@ -450,6 +485,8 @@ statements! {
             verifier = excluded.verifier,
             foreign_hash = excluded.foreign_hash,
             legacy_id = excluded.legacy_id,
+            needs = excluded.needs,
+            more = excluded.more,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (users.history, users.rev)";
 
@@ -515,8 +552,8 @@ statements! {
     /// (tenant, history, to, stamp, now, most).
     SWEEP_USERS = "
         update users
-        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', history = ?2, rev = ?3, changed_at = ?5,
-            stamp = ?4
+        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', needs = null, more = null,
+            history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
         where tenant = ?1
           and id in (
             select id

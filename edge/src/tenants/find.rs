@@ -9,6 +9,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use shared::derive::{Purpose, Secret, derive};
 use shared::ids::TenantId;
+use shared::needs::Needs;
 use shared::passwords::Verifier;
 use shared::refusal::Refusal;
 use shared::seal::{Context, Kind, Sealed};
@@ -351,6 +352,7 @@ pub struct StateRow {
     status: String,
     history: i64,
     rev: i64,
+    needs: Option<String>,
     named: Option<String>,
 }
 
@@ -367,6 +369,8 @@ pub enum State {
     Suspended,
     /// The tenant is gone.
     Gone,
+    /// The document needs what this release does not understand: nobody is signed in.
+    NotUnderstood,
 }
 
 impl StateRow {
@@ -381,6 +385,8 @@ impl StateRow {
             State::Suspended
         } else if row.status != "active" {
             State::Gone
+        } else if !Needs::column_is_met(row.needs.as_deref()) {
+            State::NotUnderstood
         } else if revision > known.tenant.revision() {
             State::Newer
         } else {

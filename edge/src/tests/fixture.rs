@@ -22,6 +22,7 @@ use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
 use shared::jwk::PublicKey;
 use shared::legacy::{Legacy, Marker};
+use shared::needs::Needs;
 use shared::passwords::{Password, Verifier, Workspace};
 use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::seal::{Context, EdgeKey, Kind, Sealed};
@@ -151,6 +152,7 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         user_id: UserIdForm::Uuid,
         legacy: None,
         foreign: None,
+        needs: Needs::default(),
     }
 }
 
@@ -573,8 +575,8 @@ impl World {
         let fill = slug.bytes().fold(1u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
         let tenant = document(slug, fill);
         let actor =
-            Actor { world: self.clone(), tenant: Rc::new(RefCell::new(tenant)), rev: Rc::new(Cell::new(1)) };
-        actor.push_document();
+            Actor { world: self.clone(), tenant: Rc::new(RefCell::new(tenant)), rev: Rc::new(Cell::new(0)) };
+        actor.world.push(&actor.document_push()).expect(200);
         let id = actor.id();
         let names = [format!("slug:{slug}"), format!("host:{slug}.example")];
         let names = names.map(|name| NameRow { name, rev: 1, tenant: Some(id), shard: 0 }).to_vec();
@@ -627,19 +629,19 @@ impl Actor {
         self.rev.get()
     }
 
-    fn push_document(&self) {
-        let rev = self.rev.get();
+    /// The document as it is now, at the revision that comes last.
+    pub fn document_push(&self) -> Push {
+        let rev = self.next_rev();
         self.tenant.borrow_mut().doc_rev = rev;
-        let document = Some(DocumentRow { rev, document: Box::new(self.tenant.borrow().clone()) });
-        let complete = Some(Complete { from: 0, to: rev });
-        self.world.push(&Push { document, complete, ..message(self.id()) }).expect(200);
+        let document = self.tenant.borrow().clone().into();
+        let document = Some(DocumentRow { rev, document: Box::new(document) });
+        Push { document, complete: Some(Complete { from: 0, to: rev }), ..message(self.id()) }
     }
 
     /// Changes the document and pushes it.
     pub fn edit(&self, change: impl FnOnce(&mut Tenant)) {
         change(&mut self.tenant.borrow_mut());
-        self.next_rev();
-        self.push_document();
+        self.world.push(&self.document_push()).expect(200);
     }
 
     pub fn user_id(&self, name: &str) -> UserId {
@@ -661,6 +663,7 @@ impl Actor {
             verifier: Some(sealed),
             foreign: false,
             legacy_id: None,
+            needs: Needs::default(),
         }
     }
 
@@ -707,7 +710,7 @@ impl Actor {
         let row = self.user_row(name);
         let id = row.id;
         let identifiers = vec![self.identifier_row(name, Some(id))];
-        self.world.push(&Push { users: vec![row], identifiers, ..message(self.id()) }).expect(200);
+        self.world.push(&Push { users: vec![row.into()], identifiers, ..message(self.id()) }).expect(200);
         id
     }
 
@@ -715,7 +718,7 @@ impl Actor {
     pub fn change(&self, name: &str, change: impl FnOnce(&mut UserRow)) {
         let mut row = self.user_row(name);
         change(&mut row);
-        self.world.push(&Push { users: vec![row], ..message(self.id()) }).expect(200);
+        self.world.push(&Push { users: vec![row.into()], ..message(self.id()) }).expect(200);
     }
 
     pub fn url(&self, path: &str) -> String {

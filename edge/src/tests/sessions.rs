@@ -261,7 +261,14 @@ fn statement_outcome(
     let (sid, tenant) = (sid.as_str(), tenant.as_str());
     let params = [sid.into(), tenant.into(), presented.into(), now.into(), window.into(), "event".into()];
     world.memory().run(&sql::END_STOLEN.bind(params));
-    let rotate = sql::ROTATE.bind([sid.into(), tenant.into(), presented.into(), now.into(), 1000.into()]);
+    let rotate = sql::ROTATE.bind([
+        sid.into(),
+        tenant.into(),
+        presented.into(),
+        now.into(),
+        1000.into(),
+        sql::understood(),
+    ]);
     let rotated = !world.memory().run(&rotate).is_empty();
     let rows = world.memory().run(&sql::FAMILY.bind([sid.into(), tenant.into()]));
     let row: FamilyRow = serde_json::from_value(rows[0].clone()).unwrap();
@@ -278,6 +285,7 @@ fn expected(
     active: bool,
     ended: bool,
     epoch: bool,
+    understood: bool,
 ) -> Outcome {
     let elapsed = elapsed.max(0);
     if !ended {
@@ -293,6 +301,7 @@ fn expected(
         (true, ..) => Outcome::Expired,
         (false, false, ..) => Outcome::Inactive,
         (false, true, true, _) => Outcome::Ended,
+        (false, true, false, _) if !understood => Outcome::NotUnderstood,
         (false, true, false, 0) => Outcome::Successor,
         (false, true, false, 1) if window > 0 => Outcome::Successor,
         (false, true, false, _) => Outcome::Behind,
@@ -306,6 +315,7 @@ proptest! {
     fn statements_and_words_agree(
         generation in 1i64..6, presented in 1i64..7, elapsed in prop_oneof![Just(-5i64), 0i64..120_000],
         window in prop_oneof![Just(0i64), Just(30_000i64)], expired: bool, active: bool, ended: bool, epoch: bool,
+        understood: bool,
     ) {
         let world = World::new();
         let acme = world.tenant("acme");
@@ -321,10 +331,11 @@ proptest! {
                 now - elapsed, deadline, i64::from(!epoch), ended.then_some(5)],
         ).unwrap();
         let status = if active { "active" } else { "suspended" };
-        world.memory().db.borrow().execute("update users set status = ?1", [status]).unwrap();
+        let needs = (!understood).then_some(r#"["a later word"]"#);
+        world.memory().db.borrow().execute("update users set status = ?1, needs = ?2", (status, needs)).unwrap();
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;
-        prop_assert_eq!(found, expected(behind, elapsed, window, expired, active, ended, epoch));
+        prop_assert_eq!(found, expected(behind, elapsed, window, expired, active, ended, epoch, understood));
     }
 }
 

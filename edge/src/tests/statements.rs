@@ -66,12 +66,14 @@ fn every_conditional_statement_wins_once() {
             9000.into(),
             0.into(),
             text("[]"),
+            sql::understood(),
         ])
     };
     assert_eq!(changed(&world, &family()), 1);
     let again = super::fixture::run(&world.memory().db.borrow(), &family());
     assert!(again.unwrap_err().to_string().contains("UNIQUE"), "a family is born once");
-    let rotate = sql::ROTATE.bind([text(&sid), text(&tenant), 1.into(), 2000.into(), 500.into()]);
+    let rotate =
+        sql::ROTATE.bind([text(&sid), text(&tenant), 1.into(), 2000.into(), 500.into(), sql::understood()]);
     let stolen = sql::END_STOLEN.bind([
         text(&sid),
         text(&tenant),
@@ -81,8 +83,15 @@ fn every_conditional_statement_wins_once() {
         text("theft"),
     ]);
     let record = sql::RECORD_END.bind([text("theft"), 2000.into(), text(&sid)]);
-    let keep =
-        sql::KEEP_ALIVE.bind([text(&sid), text(&tenant), 2.into(), 2200.into(), 500.into(), 100.into()]);
+    let keep = sql::KEEP_ALIVE.bind([
+        text(&sid),
+        text(&tenant),
+        2.into(),
+        2200.into(),
+        500.into(),
+        100.into(),
+        sql::understood(),
+    ]);
     for (name, statement) in [("ROTATE", &rotate), ("KEEP_ALIVE", &keep), ("END_STOLEN", &stolen)] {
         assert!(changed(&world, statement) >= 1, "{name} first");
         assert_eq!(changed(&world, statement), 0, "{name} again");
@@ -133,6 +142,7 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
             text("made"),
             1.into(),
             rev.into(),
+            sql::understood(),
         ])
     };
     let refused = |why: &str| assert_eq!(changed(&world, &insert(None, 1)), 0, "{why}");

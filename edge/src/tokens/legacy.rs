@@ -17,9 +17,9 @@ use shared::refusal::{Refusal, TokenFault};
 use crate::app::App;
 use crate::platform::{Platform, read};
 use crate::sql;
-use crate::sql::Statement;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
+use crate::sql::{Param, Statement};
 use crate::tenants::find::Known;
 use crate::tokens::access::Refused;
 use crate::tokens::verified::Access;
@@ -96,16 +96,23 @@ impl Trail {
         ])
     }
 
-    /// Makes the token's family to be ended in the same batch. Which document vouched for a token does not
-    /// matter to its end.
+    /// Makes the token's family to be ended in the same batch. Neither which document vouched for a
+    /// token nor what its user needs matters to its end.
     #[must_use]
     pub fn family_to_end(&self, known: &Known, event: EventId, now_ms: u64) -> Statement {
-        self.family(known, event, (NEWEST, NEWEST), now_ms)
+        self.family(known, event, (NEWEST, NEWEST), Param::Null, now_ms)
     }
 
     /// Makes the token's family at generation 0, unless it has one. It lives as one of a sign-in does, but
     /// nobody has signed in: its `auth_time` is 0, which is recent to nobody.
-    fn family(&self, known: &Known, event: EventId, vouched: (i64, i64), now_ms: u64) -> Statement {
+    fn family(
+        &self,
+        known: &Known,
+        event: EventId,
+        vouched: (i64, i64),
+        understood: Param,
+        now_ms: u64,
+    ) -> Statement {
         let (now, settings) = (millis(now_ms), &known.tenant.settings);
         let absolute = now.saturating_add(secs_as_ms(settings.absolute_secs));
         let idle = now.saturating_add(secs_as_ms(settings.idle_secs)).min(absolute);
@@ -121,6 +128,7 @@ impl Trail {
             event.to_string().into(),
             vouched.0.into(),
             vouched.1.into(),
+            understood,
         ])
     }
 
@@ -140,7 +148,7 @@ impl Trail {
             ])
         };
         vec![
-            self.family(known, made, self.vouched, now_ms),
+            self.family(known, made, self.vouched, sql::understood(), now_ms),
             sql::RECORD_EXCHANGE.bind([made.to_string().into(), now.into(), sid.as_str().into()]),
             evict(sql::RECORD_EVICTION),
             evict(sql::EVICT_FAMILIES),

@@ -3,6 +3,8 @@
 use futures::executor::block_on;
 use futures::future::join_all;
 use serde_json::json;
+use shared::needs::Needs;
+use shared::push::UserRow;
 use shared::tenant::Status;
 use shared::user::UserStatus;
 
@@ -315,4 +317,21 @@ fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let tokens = acme.refreshed(&old_refresh());
     assert_eq!(claims(&tokens.refresh)["sid"], proven.sid.to_string());
     assert_eq!(kinds(&world), ["legacy_exchanged"]);
+}
+
+#[test]
+fn a_token_whose_user_needs_an_unknown_word_is_exchanged_later_and_can_be_given_up_at_once() {
+    let (world, acme) = acme();
+    let later = |row: &mut UserRow| {
+        row.legacy_id = Some("1".into());
+        row.needs = Needs::of(&["a word of a later release"]);
+    };
+    acme.change("acme-ada", later);
+    acme.refresh(&old_refresh()).expect(503);
+    assert_eq!(families(&world), 0);
+    let given_up = old_token(&old("refresh", "another"));
+    blacklist(&acme, &given_up).expect(200);
+    acme.change("acme-ada", |row| row.legacy_id = Some("1".into()));
+    acme.refresh(&old_refresh()).expect(200);
+    acme.refresh(&given_up).expect(401);
 }

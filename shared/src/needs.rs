@@ -1,0 +1,74 @@
+//! What a reader must understand before it may serve a row or a document.
+//!
+//! The two halves are deployed one after the other and may be rolled back, so each reads messages of
+//! the release before and after its own: fields that it does not know are ignored or kept. That must
+//! never open a door. An edge that ignored a second factor, for example, would issue tokens without
+//! it. Such a field therefore comes with a word in `needs`, and a reader that does not know the word
+//! stores the row and refuses sign-in, refresh and exchange with 503 until it is upgraded.
+
+use serde::{Deserialize, Serialize};
+
+/// The words that this release understands. A word is added by the release that acts on it, in both
+/// halves, and is never removed.
+pub const UNDERSTOOD: &[&str] = &[];
+
+/// The words of one row or document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Needs(Vec<String>);
+
+impl Needs {
+    /// These words.
+    #[must_use]
+    pub fn of(words: &[&str]) -> Self {
+        Self(words.iter().map(|word| String::from(*word)).collect())
+    }
+
+    /// Whether there is no word. Then nothing is written, so that an earlier release reads the message.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a reader that understands `words` may serve the row.
+    #[must_use]
+    pub fn are_met_by(&self, words: &[&str]) -> bool {
+        self.0.iter().all(|word| words.contains(&word.as_str()))
+    }
+
+    /// Whether this release may serve the row.
+    #[must_use]
+    pub fn are_met(&self) -> bool {
+        self.are_met_by(UNDERSTOOD)
+    }
+
+    /// Whether this release may serve the row that has `column`, JSON or absent. What cannot be read is
+    /// not understood.
+    #[must_use]
+    pub fn column_is_met(column: Option<&str>) -> bool {
+        column.is_none_or(|text| serde_json::from_str::<Self>(text).is_ok_and(|needs| needs.are_met()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_that_is_not_understood_is_enough() {
+        let needs = Needs::of(&["totp", "passkey"]);
+        assert!(needs.are_met_by(&["passkey", "totp", "more"]));
+        assert!(!needs.are_met_by(&["totp"]));
+        assert!(Needs::default().are_met());
+        assert!(!Needs::of(&["a word of a later release"]).are_met());
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_is_not_met() {
+        for (column, met) in
+            [(None, true), (Some("[]"), true), (Some(r#"["x"]"#), false), (Some("{}"), false)]
+        {
+            assert_eq!(Needs::column_is_met(column), met, "{column:?}");
+        }
+    }
+}

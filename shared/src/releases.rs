@@ -1,0 +1,300 @@
+//! The two halves at different releases: what each release writes is kept under `vectors/releases`,
+//! and this release reads all of it, and all of it with additions that no release knows.
+//!
+//! `next` is what the present code writes; a release renames that folder to its number. To write it
+//! anew after a change: `WARDGATE_WRITE_VECTORS=1 cargo test -p wardgate-shared releases`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::claims::UserIdForm;
+use crate::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
+use crate::foreign::{PasswordIn, PasswordOut};
+use crate::ids::{EventId, HostName, SessionId, TenantId, UserId};
+use crate::legacy::{Legacy, Marker};
+use crate::needs::Needs;
+use crate::push::{
+    Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, Mark, NameRow, Push, Pushed, SessionOut,
+    SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
+};
+use crate::tenant::{Foreign, Root, Status, Tenant, tests};
+use crate::user::UserStatus;
+use crate::verbatim::Verbatim;
+
+/// The folder of what the present code writes.
+const NEXT: &str = "next";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/releases")
+}
+
+fn tenant_id() -> TenantId {
+    TenantId::new(1, [1; 10])
+}
+
+fn user_id() -> UserId {
+    UserId::new(2, [2; 10])
+}
+
+fn session() -> SessionId {
+    SessionId::new(0, [3; 16])
+}
+
+fn document() -> Tenant {
+    let mut document = tests::tenant();
+    document.audience = Some(String::from("acme-api"));
+    document.hosts = vec![HostName::parse("login.acme.example").unwrap()];
+    document.session_roots = vec![Root { version: 1, sealed: String::from("sealed") }];
+    document.user_id = UserIdForm::Integer;
+    document.legacy = Some(Legacy {
+        key: document.keys[0].public.clone(),
+        until: 2_000_000_000,
+        marker: Some(Marker { claim: String::from("tenant"), value: json!("acme") }),
+        listed: true,
+    });
+    document.foreign = Some(Foreign { until: Some(2_000_000_000) });
+    document
+}
+
+fn push() -> Push {
+    let user = |status, verifier| {
+        Verbatim::from(UserRow {
+            id: user_id(),
+            rev: 6,
+            status,
+            access_epoch: 3,
+            session_epoch: 2,
+            password_epoch: 1,
+            roles: vec![String::from("staff")],
+            verifier,
+            foreign: true,
+            legacy_id: Some(String::from("42")),
+            needs: Needs::default(),
+        })
+    };
+    let hash = IdentifierRow::encode_hash(&[4; 32]);
+    Push {
+        tenant: tenant_id(),
+        history: 1,
+        complete: Some(Complete { from: 5, to: 7 }),
+        snapshot: None,
+        document: Some(DocumentRow { rev: 7, document: Box::new(document().into()) }),
+        names: vec![
+            NameRow { name: String::from("slug:acme"), rev: 6, tenant: Some(tenant_id()), shard: 0 },
+            NameRow { name: String::from("host:old.example"), rev: 7, tenant: None, shard: 0 },
+        ],
+        users: vec![
+            user(UserStatus::Active, Some(String::from("sealed"))),
+            user(UserStatus::Suspended, None),
+            user(UserStatus::Inactive, None),
+            user(UserStatus::Pending, None),
+            user(UserStatus::Deleted, None),
+        ],
+        identifiers: vec![IdentifierRow { hash, rev: 6, user: Some(user_id()) }],
+        ended_sessions: vec![session()],
+    }
+}
+
+fn sweep() -> Push {
+    let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
+    Push {
+        complete: None,
+        snapshot: Some(snapshot),
+        document: None,
+        names: vec![],
+        users: vec![],
+        identifiers: vec![],
+        ended_sessions: vec![],
+        ..push()
+    }
+}
+
+fn facts() -> DrainOut {
+    let kinds = [
+        FactKind::SignedIn,
+        FactKind::LegacyExchanged,
+        FactKind::SignInRefused,
+        FactKind::SignedOut,
+        FactKind::SignedOutEverywhere,
+        FactKind::ReuseDetected,
+        FactKind::StorageRollback,
+        FactKind::SessionEvicted,
+        FactKind::SessionEnded,
+    ];
+    let fact = |(seq, kind): (i64, FactKind)| Fact {
+        seq,
+        id: EventId::new(5, [5; 10]),
+        tenant: tenant_id(),
+        at_ms: 1_700_000_000_000,
+        kind,
+        user: Some(user_id()),
+        sid: Some(session()),
+        network: Some(String::from("192.0.2.1")),
+        name_hash: None,
+        count: 1,
+        more: Map::new(),
+    };
+    DrainOut { incarnation: String::from("a"), facts: (1..).zip(kinds).map(fact).collect(), more: false }
+}
+
+/// Every message between the halves, by the name of its file.
+fn messages() -> Vec<(&'static str, Value)> {
+    fn of<T: Serialize>(name: &'static str, message: T) -> (&'static str, Value) {
+        (name, serde_json::to_value(message).unwrap())
+    }
+    let (tenant, user, sid) = (tenant_id(), user_id(), session());
+    let mark = Mark { history: 1, rev: 7 };
+    let acknowledge = Some(Acknowledge { incarnation: String::from("a"), seq: 9 });
+    let living = SessionOut { sid, created_at: 1, rotated_at: 2, expires_at: 3 };
+    let marks = vec![TenantMark { tenant, mark, doc_rev: 7, kv_rev: 7 }];
+    vec![
+        of("push", push()),
+        of("push-sweep", sweep()),
+        of("pushed", Pushed { mark, remaining: false }),
+        of("command-status", Command::Status { tenants: vec![tenant] }),
+        of("command-sessions", Command::Sessions { tenant, user }),
+        of("command-end-session", Command::EndSession { tenant, sid }),
+        of("status", StatusOut { incarnation: String::from("a"), now_ms: 1, outbox: 0, marks }),
+        of("sessions", SessionsOut { sessions: vec![living] }),
+        of("end-session", EndSessionOut { ended: true }),
+        of("drain", DrainIn { shard: 0, acknowledge, limit: 500 }),
+        of("drained", facts()),
+        of("password", PasswordIn { tenant, user: Some(user), password: String::from("as typed") }),
+        of("password-checked", PasswordOut { matched: true }),
+    ]
+}
+
+/// Reads a message as its reader does, and writes what was understood.
+fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
+    fn through<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(serde_json::from_str::<T>(text)?)
+    }
+    match name {
+        "push" | "push-sweep" => through::<Push>(text),
+        "pushed" => through::<Pushed>(text),
+        "command-status" | "command-sessions" | "command-end-session" => through::<Command>(text),
+        "status" => through::<StatusOut>(text),
+        "sessions" => through::<SessionsOut>(text),
+        "end-session" => through::<EndSessionOut>(text),
+        "drain" => through::<DrainIn>(text),
+        "drained" => through::<DrainOut>(text),
+        "password" => through::<PasswordIn>(text),
+        "password-checked" => through::<PasswordOut>(text),
+        other => panic!("{other}.json: say here how it is read"),
+    }
+}
+
+/// The kept messages: release, name of the message, text.
+fn kept() -> Vec<(String, String, String)> {
+    let mut kept = Vec::new();
+    for release in fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()) {
+        for file in fs::read_dir(&release).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+            // A release has dots in its name.
+            let release = release.file_name().unwrap().to_string_lossy().into_owned();
+            kept.push((release, name(&file), fs::read_to_string(&file).unwrap()));
+        }
+    }
+    kept
+}
+
+/// A field in every object, at every depth.
+fn with_additions(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.values_mut().for_each(with_additions);
+            object.insert(String::from("a_later_field"), json!({"of": ["any", "form"]}));
+        }
+        Value::Array(items) => items.iter_mut().for_each(with_additions),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn what_is_written_now_is_kept() {
+    let next = folder().join(NEXT);
+    for (name, message) in messages() {
+        let file = next.join(format!("{name}.json"));
+        let text = format!("{}\n", serde_json::to_string_pretty(&message).unwrap());
+        if std::env::var_os("WARDGATE_WRITE_VECTORS").is_some() {
+            fs::create_dir_all(&next).unwrap();
+            fs::write(&file, &text).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), text, "{}", file.display());
+    }
+    assert_eq!(kept().iter().filter(|(release, ..)| release == NEXT).count(), messages().len());
+}
+
+#[test]
+fn every_release_is_read_and_understood_whole() {
+    for (release, name, text) in kept() {
+        let written: Value = serde_json::from_str(&text).unwrap();
+        let read = reread(&name, &text).unwrap_or_else(|error| panic!("{release}/{name}: {error}"));
+        assert_eq!(read, written, "{release}/{name}");
+    }
+}
+
+/// A message without additions is written as the release before wrote it, which knew no field more.
+#[test]
+fn the_release_before_reads_what_is_written_now() {
+    let before = kept();
+    for (name, message) in messages() {
+        let of_before: Vec<_> =
+            before.iter().filter(|(release, kept, _)| release != NEXT && kept == name).collect();
+        assert!(!of_before.is_empty(), "{name}");
+        for (release, _, text) in of_before {
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), message, "{release}/{name}");
+        }
+    }
+}
+
+#[test]
+fn additions_of_a_later_release_are_read() {
+    for (release, name, text) in kept() {
+        let mut later: Value = serde_json::from_str(&text).unwrap();
+        with_additions(&mut later);
+        let read = reread(&name, &later.to_string());
+        let read = read.unwrap_or_else(|error| panic!("{release}/{name}: {error}"));
+        // Whatever was known is still understood beside it.
+        let plain = reread(&name, &text).unwrap();
+        let known = plain.as_object().unwrap().keys().all(|key| read.get(key).is_some());
+        assert!(known, "{release}/{name}: {read}");
+    }
+}
+
+#[test]
+fn what_is_not_known_of_users_documents_and_facts_is_kept() {
+    let mut later = serde_json::to_value(push()).unwrap();
+    (later["users"][0]["totp"], later["users"][0]["status"]) = (json!("sealed"), json!("locked"));
+    later["document"]["document"]["settings"]["second_factor"] = json!("required");
+    let push: Push = serde_json::from_value(later.clone()).unwrap();
+    let again = serde_json::to_value(&push).unwrap();
+    assert_eq!(again["users"][0], later["users"][0]);
+    assert_eq!(again["document"], later["document"]);
+    let mut later = serde_json::to_value(facts()).unwrap();
+    (later["facts"][0]["kind"], later["facts"][0]["device"]) = (json!("factor_used"), json!("a phone"));
+    let drained: DrainOut = serde_json::from_value(later.clone()).unwrap();
+    assert_eq!(drained.facts[0].kind, FactKind::Other(String::from("factor_used")));
+    assert_eq!(serde_json::to_value(&drained).unwrap(), later);
+}
+
+#[test]
+fn words_of_a_later_release_read_as_the_strictest() {
+    let mut later = serde_json::to_value(push()).unwrap();
+    later["users"][0]["status"] = json!("locked");
+    later["document"]["document"]["status"] = json!("frozen");
+    later["document"]["document"]["keys"][0]["state"] = json!("standby");
+    later["document"]["document"]["needs"] = json!(["frozen tenants"]);
+    later["users"][1]["needs"] = json!(["totp"]);
+    let push: Push = serde_json::from_value(later).unwrap();
+    assert_eq!(push.users[0].status, UserStatus::Suspended);
+    assert!(push.users[0].needs.are_met() && !push.users[1].needs.are_met());
+    let document = &push.document.unwrap().document;
+    assert_eq!(document.status, Status::Suspended);
+    assert!(!document.needs.are_met());
+    assert_eq!(document.published_keys().count(), 1);
+}
