@@ -16,6 +16,8 @@ const REFRESH: &str = "__Host-refresh_token";
 const ACCESS_SECS: u64 = 60;
 const ALMOST: Duration = Duration::from_secs(58);
 const LIMIT: Duration = Duration::from_secs(30);
+/// How often two tabs try to refresh at the same time.
+const ROUNDS: u32 = 50;
 
 #[tokio::test]
 async fn any_page_may_read_the_keys() {
@@ -98,11 +100,16 @@ async fn an_expiry_passes_unseen() {
     assert_ne!(site.cookie(ACCESS), access);
     assert_eq!(site.cookie(REFRESH), refresh);
 
-    // Both tabs refresh at once: neither takes the other's session away.
+    // Both tabs refresh at once: neither takes the other's session away, and both get the one successor.
     let ask = "return call('POST', '/api/token/refresh/', {})";
-    let answers = site.browser.run_at_once(&[(one, ask, Value::Null), (two, ask, Value::Null)]);
-    assert!(answers.iter().all(|said| said["status"] == 200), "{answers:?}");
-    assert_eq!(answers[0]["body"]["refresh"], answers[1]["body"]["refresh"]);
+    let together = (0..ROUNDS).any(|_| {
+        let answers = site.browser.run_at_once(&[(one, ask, Value::Null), (two, ask, Value::Null)]);
+        assert!(answers.iter().all(|said| said["status"] == 200), "{answers:?}");
+        // On a busy machine one tab may set out with the cookie that the other has just been given. Then it
+        // rotates in its turn, which is right, and the next round tries again.
+        answers[0]["body"]["refresh"] == answers[1]["body"]["refresh"]
+    });
+    assert!(together, "in none of {ROUNDS} rounds did both tabs present the same token");
     assert_ne!(site.cookie(REFRESH), refresh);
     for tab in [one, two] {
         assert_eq!(me(&mut site, tab)["status"], 200);
