@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::at_rest::RestKey;
+use crate::crypt::sealed::RestKey;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
 use crate::failure::Failure;
-use crate::passwords::{ForeignChecker, Hasher};
+use crate::legacy::passwords::ForeignChecker;
+use crate::passwords::Hasher;
 use crate::settings::Settings;
 use crate::world::Clock;
 

@@ -1,22 +1,22 @@
 //! Wardgate's control plane: owns tenants, users, roles and keys over PostgreSQL, and feeds the edge.
 //!
-//! Sliced by noun. Each slice has its model (pure), its store (SQL) and its routes; [`http`] lists
-//! every path, [`edges`] is how the edge learns, [`db::TenantTx`] the transaction everything
-//! happens in.
+//! Sliced by noun. Each slice has its model (pure), its store (SQL) and its routes; [`api`] lists
+//! every path, [`access`] says who may call, [`edges`] is how the edge learns, [`db::TenantTx`] the
+//! transaction everything happens in.
 
-pub mod at_rest;
+pub mod access;
+pub mod api;
 pub mod audit;
 pub mod cli;
 pub mod control;
+pub mod crypt;
 pub mod db;
 pub mod edges;
 pub mod failure;
 pub mod http;
-pub mod import;
 pub mod keys;
-pub mod openapi;
+pub mod legacy;
 pub mod passwords;
-pub mod personal;
 pub mod roles;
 pub mod serve;
 pub mod settings;

@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 use crate::control::Control;
 use crate::edges::{drain, pusher, status, sweep};
 use crate::failure::{Failure, chain};
-use crate::tenants::{legacy, provision};
-use crate::users::foreign;
-use crate::{db, http, keys};
+use crate::legacy::{passwords, tokens};
+use crate::tenants::provision;
+use crate::{api, db, http, keys};
 
 /// How long what is under way may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ pub enum ServeError {
 /// See [`ServeError`].
 pub async fn run(control: Control) -> Result<(), ServeError> {
     logs::init(&control.settings.log);
-    let metrics = http::metrics::install();
+    let metrics = api::metrics::install();
     let settings = &control.settings.http;
     let api = bind("WARDGATE_HTTP_LISTEN", settings.listen).await?;
     let metrics_listener = bind("WARDGATE_HTTP_METRICS_LISTEN", settings.metrics_listen).await?;
@@ -57,8 +57,8 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     background(&control, &tasks, &stop);
-    tasks.spawn(http::metrics::serve(metrics_listener, metrics, stop.clone()));
-    tasks.spawn(http::serve(control.clone(), api, stop.clone()));
+    tasks.spawn(api::metrics::serve(metrics_listener, metrics, stop.clone()));
+    tasks.spawn(api::serve(control.clone(), api, stop.clone()));
     tasks.close();
     tracing::info!(address = %settings.listen, direct = settings.direct, "serving");
     signal().await;
@@ -105,8 +105,8 @@ fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
         job(control, |it| async move { http::once::sweep(&it).await.map(drop) }),
     );
     every("lag", 5, None, job(control, |it| async move { status::measure(&it).await }));
-    every("foreign passwords", 60, None, job(control, |it| async move { foreign::sweep(&it).await }));
-    every("legacy tokens", 60, None, job(control, |it| async move { legacy::sweep(&it).await }));
+    every("foreign passwords", 60, None, job(control, |it| async move { passwords::sweep(&it).await }));
+    every("legacy tokens", 60, None, job(control, |it| async move { tokens::sweep(&it).await }));
 }
 
 type Job = Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;

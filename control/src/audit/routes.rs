@@ -5,8 +5,8 @@ use axum::response::Response;
 use shared::permissions::marker::AuditRead;
 
 use super::EntryOut;
+use crate::access::{Allowed, Authenticated};
 use crate::control::Control;
-use crate::http::access::{Allowed, Authenticated};
 use crate::http::answer::Refused;
 use crate::http::body::FromFields;
 use crate::http::described::{Cursor, Ordering, Paging};

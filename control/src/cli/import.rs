@@ -12,10 +12,10 @@ use super::made_tenant;
 use super::outcome::CliError;
 use super::show::Show;
 use crate::control::Control;
-use crate::import::dump::Dump;
-use crate::import::found::{COLUMNS, Columns};
-use crate::import::postgres::Postgres;
-use crate::import::{self, Mapping, Options, Report, Source};
+use crate::legacy::import::dump::Dump;
+use crate::legacy::import::found::{COLUMNS, Columns};
+use crate::legacy::import::postgres::Postgres;
+use crate::legacy::import::{self, Mapping, Options, Report, Source};
 
 const EXAMPLES: &str = "\
 Nothing is written with --check; begin with that. An import can be repeated: who came is not touched
@@ -262,7 +262,7 @@ fn text(slug: &str, report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::Why;
+    use crate::legacy::import::Why;
 
     fn last_line(report: &Report) -> String {
         text("acme", report).lines().last().unwrap_or_default().to_owned()

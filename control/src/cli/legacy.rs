@@ -15,11 +15,11 @@ use super::show::Show;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
-use crate::import::ImportError;
-use crate::import::dump::Dump;
-use crate::import::found::Columns;
-use crate::import::postgres::{Postgres, outstanding_tokens};
-use crate::tenants::legacy::{self, Listed, Outstanding};
+use crate::legacy::import::ImportError;
+use crate::legacy::import::dump::Dump;
+use crate::legacy::import::found::Columns;
+use crate::legacy::import::postgres::{Postgres, outstanding_tokens};
+use crate::legacy::tokens::{self, Listed, Outstanding};
 use crate::tenants::{self, Edit, EditOld, TenantOut};
 
 const SET: &str = "\
@@ -91,7 +91,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
                 Ok(value) if !value.is_object() && !value.is_array() && !value.is_null() => value,
                 _ => text.into(),
             });
-            let wanted = legacy::legacy(&pem, moment(&until)?, claim, value, listed);
+            let wanted = tokens::legacy(&pem, moment(&until)?, claim, value, listed);
             let wanted = wanted.map_err(|fault| CliError::Refused(fault.to_owned()))?;
             let what = format!("accepts tokens of its old service until {until}");
             edit(control, show, &tenant, Some(wanted), &what).await
@@ -149,7 +149,7 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
     };
     let (mut listed, mut chunk) = (Listed::default(), Vec::with_capacity(CHUNK));
     while receiver.recv_many(&mut chunk, CHUNK).await > 0 {
-        listed += legacy::list(control, tenant.id, &chunk).await?;
+        listed += tokens::list(control, tenant.id, &chunk).await?;
         chunk.clear();
     }
     reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;

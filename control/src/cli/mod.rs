@@ -23,7 +23,7 @@ use shared::ids::{Slug, TenantId};
 use crate::control::{self, Control};
 use crate::db::migrate;
 use crate::tenants::{self, Tenant};
-use crate::{openapi, serve, settings};
+use crate::{api::openapi, serve, settings};
 use outcome::CliError;
 use show::Show;
 

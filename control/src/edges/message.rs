@@ -11,8 +11,8 @@ use shared::user::UserStatus;
 use uuid::Uuid;
 
 use super::changes::RowKind;
-use crate::at_rest::Column;
 use crate::control::{Control, Inner};
+use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::tenants::{TenantError, document};

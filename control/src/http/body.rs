@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LINGER_BYTES: usize = 2 * BODY_BYTES;
 
 /// Reads the body within its limit: 413. What is cut short or too slow is a 400.
-pub(super) async fn buffer(request: Request, next: Next) -> Response {
+pub async fn buffer(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(PATIENCE, whole(body)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,

@@ -12,8 +12,8 @@ use shared::ids::TenantId;
 use shared::jws::Jws;
 
 use super::answer::Refused;
-use super::bearer;
 use super::gate::Origin;
+use crate::access::bearer;
 use crate::control::Control;
 
 #[derive(Deserialize)]

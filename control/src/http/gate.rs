@@ -32,7 +32,7 @@ pub struct Origin {
 }
 
 /// Establishes the origin, answers what needs no handler, and completes every answer's headers.
-pub(super) async fn pass(State(control): State<Control>, mut request: Request, next: Next) -> Response {
+pub async fn pass(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let route = routes::find(request.uri().path());
     let mut response = match enter(&control, &mut request, route).await {
         Ok(()) => next.run(request).await,

@@ -21,7 +21,7 @@ pub(super) const REQUEST_ID: &str = "x-request-id";
 pub struct RequestId(pub String);
 
 /// Takes over the id of the caller if it is one, else makes one, and answers with it.
-pub(super) async fn follow(State(control): State<Control>, mut request: Request, next: Next) -> Response {
+pub async fn follow(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let id = taken_over(&request).unwrap_or_else(|| made(&control));
     let span = tracing::info_span!("request", id = %id);
     request.extensions_mut().insert(RequestId(id.clone()));

@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use super::rsa::{self, ImportError, Private, PrivateJwk};
 use super::{KeyError, KeyOut, KeysOut, store};
+use crate::access::{OnTenant, Platform};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::http::access::{OnTenant, Platform};
 use crate::http::answer::{Refused, created, no_tenant, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::Paging;

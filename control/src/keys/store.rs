@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::model::{Key, KeyRing, State};
 use super::rsa::Private;
-use crate::at_rest::Column;
 use crate::control::Control;
+use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 

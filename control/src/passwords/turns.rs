@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Turns at such work.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub struct Turns(Arc<Semaphore>);
 
 impl Turns {
     /// Allows `concurrency` at once, at least one.

@@ -6,7 +6,7 @@ use shared::permissions::marker::RolesRead;
 use shared::permissions::{Permission, ROLES};
 use utoipa::ToSchema;
 
-use crate::http::access::{Allowed, Authenticated};
+use crate::access::{Allowed, Authenticated};
 use crate::http::answer::{Refused, ok};
 use crate::http::described::Paging;
 use crate::http::list::{Asked, Unfiltered};

@@ -6,9 +6,9 @@ use shared::refusal::Refusal;
 use utoipa::ToSchema;
 
 use super::{SetupError, is_good, redeem};
+use crate::access::{Anyone, AnyoneAtPlatform};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
-use crate::http::access::{Anyone, AnyoneAtPlatform};
 use crate::http::answer::{Refused, created};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;

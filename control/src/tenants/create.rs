@@ -6,13 +6,13 @@ use shared::settings::Settings;
 use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
-use super::old::OldService;
 use super::{provision, store};
-use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::sealed::Column;
 use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
+use crate::legacy::service::OldService;
 use crate::world::{random, unix_ms};
 
 /// Characters of a name or an audience.

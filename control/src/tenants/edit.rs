@@ -14,6 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
+use crate::legacy::tokens;
 use shared::ids::TenantId;
 
 /// What an edit asks for; what is absent stays.
@@ -109,7 +110,7 @@ pub async fn edit(
         return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
     }
     if let Some(legacy) = tenant.old.legacy.as_ref().filter(|it| before.old.legacy.as_ref() != Some(*it)) {
-        super::legacy::check(control, tx, legacy).await?;
+        tokens::check(control, tx, legacy).await?;
     }
     tenant.updated_at = control.clock.now();
     if tenant.hosts != before.hosts {

@@ -8,11 +8,11 @@ use shared::legacy::Legacy;
 use shared::settings::Settings;
 use utoipa::ToSchema;
 
-use super::legacy::legacy;
-use super::old::form_text;
 use super::{Edit, EditOld, Isolation, NewTenant};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
+use crate::legacy::service::form_text;
+use crate::legacy::tokens::legacy;
 use crate::users::Profile;
 
 /// A tenant to be made.

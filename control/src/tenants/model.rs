@@ -6,9 +6,9 @@ use shared::ids::{HostName, Slug, TenantId};
 use shared::settings::Settings;
 use shared::tenant::Status;
 
-use super::old::OldService;
 use crate::db::CellName;
 use crate::failure::Failure;
+use crate::legacy::service::OldService;
 
 /// Where a tenant's people live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -150,7 +150,9 @@ pub enum TenantError {
 }
 
 impl TenantError {
-    pub(super) fn field(name: &'static str, message: &str) -> Self {
+    /// A fault of one field.
+    #[must_use]
+    pub fn field(name: &'static str, message: &str) -> Self {
         Self::Fields(vec![(name, message.to_owned())])
     }
 }

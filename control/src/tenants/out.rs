@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Tenant;
 use super::model::{Isolation, status_text};
-use super::old::form_text;
+use crate::legacy::service::form_text;
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,13 +5,13 @@ use shared::settings::Settings;
 use shared::tenant::Status;
 
 use super::model::{Isolation, Tenant, TenantError};
-use super::old::OldService;
 use super::provision::activate;
 use super::store;
 use crate::control::Control;
 use crate::db::{CellName, migrate};
 use crate::failure::Failure;
 use crate::keys;
+use crate::legacy::service::OldService;
 use crate::world::{random, unix_ms};
 
 /// Makes the platform tenant with its cell unless it exists; can be repeated after a kill.

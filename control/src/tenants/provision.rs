@@ -9,9 +9,9 @@ use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Tenant, TenantError};
 use super::store;
-use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::sealed::Column;
 use crate::db::{TenantTx, migrate};
 use crate::edges::changes::Haste;
 use crate::failure::{Failure, chain};

@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Isolation, Tenant, TenantError, parse_status};
-use super::old::OldService;
 use crate::db::CellName;
 use crate::failure::{Failure, OnConstraint as _};
+use crate::legacy::service::OldService;
 
 struct Row {
     id: Uuid,

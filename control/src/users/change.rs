@@ -14,8 +14,8 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
+use crate::legacy::service::foreign_went;
 use crate::passwords::Hashed;
-use crate::tenants::old::foreign_went;
 
 /// What is asked for; what is absent stays.
 #[derive(Default)]
@@ -179,7 +179,7 @@ fn differ(a: &[String], b: &[String]) -> bool {
 }
 
 fn profile_after(before: &User, wanted: &Change) -> Profile {
-    let text = |wanted: &Option<String>, had: &crate::personal::Personal| {
+    let text = |wanted: &Option<String>, had: &crate::crypt::personal::Personal| {
         wanted.clone().unwrap_or_else(|| had.expose().to_owned())
     };
     Profile {

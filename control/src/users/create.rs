@@ -7,9 +7,9 @@ use shared::user::UserStatus;
 use super::fields::{Canonical, Faults, Profile, check_password};
 use super::model::{User, UserError};
 use super::{identifiers, ranks, store};
-use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
+use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::Failure;
@@ -148,12 +148,11 @@ pub async fn prepare_first_admin(
     }
 }
 
-pub(super) fn wrap(
-    control: &Inner,
-    tenant: TenantId,
-    id: UserId,
-    verifier: &Verifier,
-) -> Result<Vec<u8>, Failure> {
+/// Wraps a verifier for the row of its user.
+///
+/// # Errors
+/// Without randomness.
+pub fn wrap(control: &Inner, tenant: TenantId, id: UserId, verifier: &Verifier) -> Result<Vec<u8>, Failure> {
     control.rest.wrap(tenant, Column::Verifier, &id.to_string(), verifier.to_phc().as_bytes())
 }
 

@@ -4,7 +4,7 @@ use shared::user::UserStatus;
 
 /// The three counters of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Epochs {
+pub struct Epochs {
     /// Raised by what ends access tokens.
     pub access: i64,
     /// Raised by what ends sessions.
@@ -15,7 +15,7 @@ pub(super) struct Epochs {
 
 /// What one change touches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Causes {
+pub struct Causes {
     /// Status before and after, where it changed.
     pub status: Option<(UserStatus, UserStatus)>,
     /// The set of roles changed.

@@ -41,8 +41,10 @@ pub struct Profile {
 }
 
 /// The canonical identifiers of a profile that holds.
-pub(super) struct Canonical {
+pub struct Canonical {
+    /// Of the user name.
     pub username: Identifier,
+    /// Of the address.
     pub email: Option<Identifier>,
 }
 
@@ -58,7 +60,7 @@ impl Profile {
     }
 
     /// Checks the fields; what is wrong is added to `faults`.
-    pub(super) fn check(&self, faults: &mut Faults) -> Option<Canonical> {
+    pub fn check(&self, faults: &mut Faults) -> Option<Canonical> {
         for (field, text, longest) in [
             ("first_name", &self.first_name, 150),
             ("last_name", &self.last_name, 150),

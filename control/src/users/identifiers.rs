@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::keys::store::looked_up_by;
 
 /// The key of the tenant's identifier hashes.
-pub(super) async fn key(control: &Control, tx: &mut TenantTx) -> Result<Secret, Failure> {
+pub async fn key(control: &Control, tx: &mut TenantTx) -> Result<Secret, Failure> {
     looked_up_by(control, tx, Purpose::Identifier).await
 }
 

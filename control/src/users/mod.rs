@@ -3,13 +3,11 @@
 //! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
 //! the edge ahead of any backlog.
 
-pub mod bring;
 mod change;
 mod create;
-mod epochs;
+pub mod epochs;
 mod fields;
 pub mod filters;
-pub mod foreign;
 pub mod identifiers;
 pub(crate) mod input;
 mod model;
@@ -19,8 +17,8 @@ pub mod routes;
 pub mod store;
 
 pub use change::{Change, change, delete, end_sessions};
-pub use create::{NewUser, create, insert_first_admin, prepare_first_admin};
-pub use fields::{Faults, Profile};
+pub use create::{NewUser, create, insert_first_admin, prepare_first_admin, wrap};
+pub use fields::{Canonical, Faults, Profile};
 pub use filters::{Filters, Matching, list};
 pub use model::{User, UserError, status};
 pub use out::UserOut;

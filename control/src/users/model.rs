@@ -5,8 +5,8 @@ use shared::ids::UserId;
 use shared::user::UserStatus;
 
 use super::fields::Faults;
+use crate::crypt::personal::Personal;
 use crate::failure::Failure;
-use crate::personal::Personal;
 
 /// A user.
 #[derive(Clone)]

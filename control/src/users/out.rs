@@ -8,7 +8,7 @@ use shared::user::UserStatus;
 use utoipa::ToSchema;
 
 use super::User;
-use crate::personal::Personal;
+use crate::crypt::personal::Personal;
 
 /// The statuses of a person who is there.
 #[derive(ToSchema)]

@@ -7,15 +7,15 @@ use shared::user::UserStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::bring::next_legacy_id;
 use super::create::NewUser;
 use super::epochs::Epochs;
 use super::model::{User, UserError, parse_status};
 use super::{Profile, identifiers};
 use crate::control::Control;
+use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::personal::Personal;
+use crate::legacy::people::next_legacy_id;
 
 struct Row {
     id: Uuid,
@@ -70,7 +70,7 @@ pub async fn find(connection: &mut PgConnection, id: UserId) -> Result<User, Use
 }
 
 /// The same, locked until the transaction ends.
-pub(super) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
+pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     let tenant = tx.tenant();
     sqlx::query!(
         "select id from users where tenant_id = $1 and id = $2 for update",

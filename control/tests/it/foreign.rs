@@ -1,9 +1,9 @@
 //! Passwords as another service hashed them: what the edge may ask, what it learns, what happens then.
 
 use chrono::TimeDelta;
+use control::legacy::passwords::{sweep, wrap_foreign};
+use control::legacy::service::{foreign_came, foreign_went};
 use control::passwords::Hashed;
-use control::tenants::old::{foreign_came, foreign_went};
-use control::users::foreign::{sweep, wrap_foreign};
 use control::users::{self, Change};
 use futures::future::join_all;
 use reqwest::Method;

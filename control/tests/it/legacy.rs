@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{SecondsFormat, TimeDelta};
 use control::keys::rsa::{self, Private};
-use control::tenants::{self, legacy};
+use control::legacy::tokens;
+use control::tenants;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -208,9 +209,9 @@ async fn outstanding_tokens_are_listed_until_the_date() {
     // Names of two users, their ids there, and three tokens.
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2 + 2 + 3));
-    legacy::sweep(&scene.control).await.unwrap();
+    tokens::sweep(&scene.control).await.unwrap();
     scene.control.clock.advance(TimeDelta::days(30));
-    legacy::sweep(&scene.control).await.unwrap();
+    tokens::sweep(&scene.control).await.unwrap();
     scene.push().await;
     assert_eq!(scene.edge.counts(scene.tenant.id), (2, 2 + 2));
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].legacy, None);
@@ -226,10 +227,10 @@ async fn a_list_goes_with_what_it_was_for() {
     scene.accept(&OldKey::new());
     scene.legacy(&["tokens", "--database-url", &old.url()]).expect(0);
     let tokens = "select count(*) from identifiers where kind = 'legacy_token'";
-    legacy::sweep(&scene.control).await.unwrap();
+    tokens::sweep(&scene.control).await.unwrap();
     assert_eq!(scene.number(tokens).await, 1);
     scene.legacy(&["clear"]).expect(0);
-    legacy::sweep(&scene.control).await.unwrap();
+    tokens::sweep(&scene.control).await.unwrap();
     assert_eq!(scene.number(tokens).await, 0);
 }
 

@@ -12,7 +12,7 @@ use control::db::migrate;
 use control::settings::load_from;
 use control::tenants::{self, Isolation, NewTenant, Tenant, provision};
 use control::users::{self, NewUser, Profile, User};
-use control::{http, keys};
+use control::{api, keys};
 use reqwest::Method;
 use serde_json::Value;
 use shared::claims::{AccessClaims, UserIdClaim};
@@ -298,7 +298,7 @@ pub async fn new_tenant(control: &Control, isolation: Isolation) -> Tenant {
 pub async fn serve(control: &Control) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(http::serve(control.clone(), listener, CancellationToken::new()));
+    tokio::spawn(api::serve(control.clone(), listener, CancellationToken::new()));
     address
 }
 

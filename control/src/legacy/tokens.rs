@@ -9,13 +9,13 @@ use shared::legacy::{Legacy, Marker};
 use shared::limits::LEGACY_SECS;
 use uuid::Uuid;
 
-use super::model::TenantError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::Failure;
-use crate::users::bring::Hashing;
+use crate::legacy::people::Hashing;
+use crate::tenants::TenantError;
 
 /// Tokens of one transaction, and rows that a sweep takes away at once.
 const CHUNK: i64 = 1000;
@@ -49,7 +49,7 @@ pub fn legacy(
 
 /// What no type says: the date lies within 30 days, and the key is none of ours. One that signs for us
 /// would let a token of ours, its key id cut off, pass for one of the old service.
-pub(super) async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<(), TenantError> {
+pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<(), TenantError> {
     let now = control.clock.now();
     let latest = now + TimeDelta::seconds(LEGACY_SECS);
     let until = i64::try_from(legacy.until).ok().and_then(|secs| DateTime::from_timestamp(secs, 0));

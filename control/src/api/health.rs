@@ -8,10 +8,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use shared::refusal::Refusal;
 
-use super::answer::{Refused, ok};
 use crate::control::Control;
 use crate::db::{migrate, refuse_exempt};
 use crate::failure::{Failure, chain};
+use crate::http::answer::{Refused, ok};
 
 pub(super) fn router(control: &Control) -> Router {
     Router::new()

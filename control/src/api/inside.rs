@@ -12,10 +12,10 @@ use shared::foreign::{PATH, PasswordIn, PasswordOut};
 use shared::refusal::Refusal;
 use shared::signature::{Message, Tag, content_digest};
 
-use super::answer::{Refused, ok};
-use super::signed;
 use crate::control::Control;
-use crate::users::foreign;
+use crate::http::answer::{Refused, ok};
+use crate::http::signed;
+use crate::legacy::passwords;
 
 /// A password of 1,024 bytes, escaped as JSON may, and the rest of the question.
 const QUESTION_BYTES: usize = 16 * 1024;
@@ -50,7 +50,7 @@ async fn password(State(control): State<Control>, request: Request) -> Result<Re
     }
     let question: PasswordIn =
         serde_json::from_slice(&body).map_err(|error| Refusal::json_parse(&error.to_string()))?;
-    let matched = foreign::check(&control, &question).await?;
+    let matched = passwords::check(&control, &question).await?;
     Ok(ok(&PasswordOut { matched }))
 }
 

@@ -8,8 +8,8 @@ use shared::ids::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
-use super::turns::Turns;
 use crate::failure::Failure;
+use crate::passwords::turns::Turns;
 
 /// Checks of one tenant that may wait or run for each that may run at all. The queue is first come, first
 /// served, so this is also how many of a flooded tenant's checks another tenant's waits for.

@@ -12,17 +12,15 @@ use shared::push::IdentifierRow;
 use shared::user::UserStatus;
 use uuid::Uuid;
 
-use super::epochs::{Causes, Epochs};
-use super::fields::{Faults, Profile};
-use super::model::UserError;
-use super::{identifiers, store};
+use super::service::{foreign_came, foreign_went};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::Failure;
-use crate::personal::Personal;
-use crate::tenants::old::{foreign_came, foreign_went};
+use crate::users::epochs::{Causes, Epochs};
+use crate::users::{Faults, Profile, UserError, identifiers, store};
 
 /// A user as they shall be here.
 pub struct Arrival {
@@ -445,7 +443,7 @@ pub async fn count_on_from(tx: &mut TenantTx, greatest: i64) -> Result<(), Failu
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn next_legacy_id(tx: &mut TenantTx) -> Result<Option<String>, Failure> {
+pub async fn next_legacy_id(tx: &mut TenantTx) -> Result<Option<String>, Failure> {
     let tenant = tx.tenant();
     let next = sqlx::query_scalar!(
         r#"update legacy_ids set next = next + 1 where tenant_id = $1 returning next - 1 as "id!""#,

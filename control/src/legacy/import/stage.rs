@@ -10,11 +10,11 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::ImportError;
 use super::found::{Device, Found};
-use crate::at_rest::{Column, RestKey};
 use crate::control::Control;
+use crate::crypt::sealed::{Column, RestKey};
 use crate::db::connect_options;
 use crate::failure::Failure;
-use crate::users::bring::Names;
+use crate::legacy::people::Names;
 
 /// How long the connection of an import that was killed may take to be noticed.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -10,12 +10,13 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::token::RefreshKey;
 use shared::user::UserStatus;
 
-use super::answer::Refused;
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::http::answer::Refused;
 use crate::keys::rsa;
 use crate::keys::store::{RootKind, roots, verifying};
-use crate::tenants::{Tenant, legacy};
+use crate::legacy::tokens;
+use crate::tenants::Tenant;
 use crate::users::{self, User, UserError};
 
 /// The token of `Authorization: Bearer`, if there is one. Another scheme is no credential of ours.
@@ -59,7 +60,7 @@ pub async fn user(
     let now_secs = control.clock.now().timestamp();
     if let Some(token) = legacy(tenant, unverified_token, now_secs)? {
         let epoch = 0;
-        let user = match legacy::user_of(control, tx, &token.user.to_string()).await? {
+        let user = match tokens::user_of(control, tx, &token.user.to_string()).await? {
             Some(id) => standing(tx, id, epoch).await?,
             None => return Err(TokenFault::UserNotFound.into()),
         };

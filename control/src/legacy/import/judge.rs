@@ -7,8 +7,8 @@ use shared::user::UserStatus;
 
 use super::found::{Found, Group};
 use super::report::Why;
+use crate::legacy::people::{Digests, Hashing, Names};
 use crate::users::Profile;
-use crate::users::bring::{Digests, Hashing, Names};
 
 /// Longest id of an old service: a UUID has 36.
 const ID_CHARS: usize = 64;

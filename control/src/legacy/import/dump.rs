@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::ImportError;
 use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
-use crate::tenants::legacy::Outstanding;
+use crate::legacy::tokens::Outstanding;
 
 /// Where and what to read.
 #[derive(Clone)]

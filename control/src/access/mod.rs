@@ -4,6 +4,8 @@
 //! over; the handler commits. A refusal of permission writes its audit entry in that transaction,
 //! before anything else can have happened in it.
 
+pub mod bearer;
+
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -13,13 +15,12 @@ use shared::permissions::{Permission, Permitted, ROLES};
 use shared::refusal::Refusal;
 use shared::tenant::Status;
 
-use super::answer::{Refused, no_tenant};
-use super::bearer;
-use super::gate::Origin;
-use super::trace::RequestId;
 use crate::audit::{self, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::http::answer::{Refused, no_tenant};
+use crate::http::gate::Origin;
+use crate::http::trace::RequestId;
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users::User;
 

@@ -17,14 +17,15 @@ use super::judge::{Judged, Mapping, id_fault, judge, profile};
 use super::postgres::Postgres;
 use super::report::{Report, Why};
 use super::stage::{OnPage, Staged, Staging};
-use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::legacy::passwords::wrap_foreign;
+use crate::legacy::people::{self, Arrival, Hashing, Known};
+use crate::legacy::service;
 use crate::tenants::{self, Tenant, TenantError};
-use crate::users::bring::{self, Arrival, Hashing, Known};
-use crate::users::foreign::wrap_foreign;
 use crate::users::{self, Change, UserError};
 use crate::world::{random, unix_ms};
 
@@ -118,7 +119,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.staging.find_collisions().await?;
     import.judge_all().await?;
     formats_fit(&import.report)?;
-    import.report.user_id = tenants::old::form_text(import.user_id()).to_owned();
+    import.report.user_id = service::form_text(import.user_id()).to_owned();
     if !options.check && import.report.unmapped.is_empty() {
         import.prepare().await?;
         import.write_all().await?;
@@ -278,8 +279,8 @@ impl Import<'_> {
         users: &[OnPage],
     ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
         let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
-        let known = bring::known(tx, &ids).await?;
-        let departed = bring::departed(tx, &ids).await?;
+        let known = people::known(tx, &ids).await?;
+        let departed = people::departed(tx, &ids).await?;
         let judged: Vec<Result<Judged, Vec<Why>>> = users
             .iter()
             .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
@@ -288,7 +289,7 @@ impl Import<'_> {
             .iter()
             .flatten()
             .flat_map(|it| std::iter::once(it.names.username.clone()).chain(it.names.email.clone()));
-        let owners = bring::owners(tx, &names.collect::<Vec<_>>()).await?;
+        let owners = people::owners(tx, &names.collect::<Vec<_>>()).await?;
         let decide = |(user, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
             let judged = judged?;
             if departed.contains(&user.id) {
@@ -314,7 +315,7 @@ impl Import<'_> {
         let (control, id) = (self.control, self.options.tenant.id);
         let mut tx = control.db.tenant_tx(id).await?;
         if let Some(greatest) = self.greatest {
-            bring::count_on_from(&mut tx, greatest).await?;
+            people::count_on_from(&mut tx, greatest).await?;
         }
         if self.options.tenant.old.imported_at.is_none() {
             let mut settings = self.options.tenant.settings.clone();
@@ -323,7 +324,7 @@ impl Import<'_> {
             let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
             tenants::edit(control, &mut tx, &Actor::operator(), id, edit).await.map_err(of_tenant)?;
         }
-        tenants::old::imported(&mut tx, self.user_id(), control.clock.now()).await?;
+        service::imported(&mut tx, self.user_id(), control.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -373,10 +374,10 @@ impl Import<'_> {
                 here.insert(user.id.clone(), id);
                 signed_in.extend(user.found.last_login.map(|at| (id, at)));
             }
-            if !bring::insert(&mut tx, &self.hashing, &arrivals, now).await? {
+            if !people::insert(&mut tx, &self.hashing, &arrivals, now).await? {
                 continue;
             }
-            bring::signed_in_there(&mut tx, &signed_in).await?;
+            people::signed_in_there(&mut tx, &signed_in).await?;
             self.keep_devices(&mut tx, users, &here).await?;
             tx.commit().await?;
             for (user, judged, id, password) in changed {
@@ -429,7 +430,7 @@ impl Import<'_> {
             let row = format!("{user}/{}", device.id);
             let tenant = self.options.tenant.id;
             let wrapped = self.control.rest.wrap(tenant, Column::ImportedTotp, &row, &plain)?;
-            bring::keep_totp(tx, *user, &device.id, wrapped).await?;
+            people::keep_totp(tx, *user, &device.id, wrapped).await?;
         }
         Ok(())
     }
@@ -449,10 +450,10 @@ impl Import<'_> {
             users::change(control, &mut tx, &Actor::operator(), id, wanted(judged)).await?;
             if password {
                 let foreign = wrap_foreign(control, tenant, id, &user.found.password)?;
-                bring::change_password(control, &mut tx, id, foreign).await?;
+                people::change_password(control, &mut tx, id, foreign).await?;
             }
             let left_at = users::find(&mut tx, id).await?.updated_at;
-            bring::note_imports(&mut tx, &[(id, &digests)], left_at).await?;
+            people::note_imports(&mut tx, &[(id, &digests)], left_at).await?;
             tx.commit().await.map_err(UserError::from)
         };
         let why = |column: &str, reason: String| Why { id: user.id.clone(), column: column.into(), reason };

@@ -4,6 +4,10 @@
 //! Who is asked about shows in nothing: not in the answer, not in the statements that run, and not in
 //! the hashing, which is the same work for everybody by construction ([`foreign::plan`]).
 
+mod checker;
+
+pub use checker::ForeignChecker;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use foreign::{Hash, Params};
 use shared::foreign::PasswordIn;
@@ -15,15 +19,15 @@ use shared::user::UserStatus;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::create::wrap;
-use crate::at_rest::Column;
 use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
+use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::edges::changes::Haste;
 use crate::failure::{Failure, chain};
-use crate::tenants::old::foreign_went;
+use crate::legacy::service::foreign_went;
 use crate::tenants::{self, TenantError};
+use crate::users::wrap;
 use crate::world::random;
 
 /// Rows that stand in for users when nobody is asked about; several, so that refusals do not queue

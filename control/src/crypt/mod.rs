@@ -1,0 +1,4 @@
+//! Secrets and personal data at rest.
+
+pub mod personal;
+pub mod sealed;
