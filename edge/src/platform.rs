@@ -13,7 +13,6 @@ use shared::refusal::Refusal;
 use shared::tenant::SigningKey;
 
 use crate::http::{Incoming, Outgoing, Response};
-use crate::sql::Statement;
 
 /// The clock, read when a request begins, and again when its body has arrived.
 pub trait Clock {
@@ -42,6 +41,50 @@ pub enum StoreError {
     /// The database did not answer, or not as expected. A write may or may not have happened.
     #[error("the database is not reachable")]
     Unreachable,
+}
+
+/// A statement and what is bound to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// The text, one of [`crate::sql`].
+    pub sql: &'static str,
+    /// `?1`, `?2`, ...
+    pub params: Vec<Param>,
+}
+
+/// A bound value. Integers are below 2^53, since JavaScript carries them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Param {
+    /// NULL.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl From<i64> for Param {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<String> for Param {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Param {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl<T: Into<Param>> From<Option<T>> for Param {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
 }
 
 /// What one statement of a batch left.

@@ -12,9 +12,9 @@ use shared::refusal::{Code, Refusal};
 
 use crate::app::App;
 use crate::http::Answer;
+use crate::platform::Statement;
 use crate::platform::{Platform, StoreError, read};
 use crate::sql;
-use crate::sql::Statement;
 use crate::sql::millis;
 use crate::tenants::feed::ShardRow;
 use crate::tenants::find::{NAMES_SHARD, document_key, name_key};

@@ -9,11 +9,11 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
 use crate::app::App;
+use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sessions::family::{FamilyRow, Presented, outcome};
 use crate::sessions::issued::{Issued, tokens};
 use crate::sql;
-use crate::sql::Statement;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Known, Named, State, StateRow, find_known, renew};

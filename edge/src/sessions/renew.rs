@@ -12,12 +12,12 @@ use shared::refusal::{Refusal, TokenFault};
 
 use crate::app::App;
 use crate::browser::cookies::Presented;
+use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sessions::family::{self, FamilyRow};
 use crate::sessions::issued::{Issued, tokens};
 use crate::sessions::refresh::Proven;
 use crate::sql;
-use crate::sql::Statement;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Known, Named, State, StateRow, renew};

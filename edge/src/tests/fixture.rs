@@ -37,9 +37,9 @@ use crate::platform::{
     Clock, Copies, CryptoError, Entropy, Limit, Limiter, Rows, Rs256, Store, StoreError, Upstream,
     UpstreamError,
 };
+use crate::platform::{Param, Statement};
 use crate::serve::{After, after, handle};
 use crate::settings::{Role, Settings};
-use crate::sql::{Param, Statement};
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const START_MS: u64 = 1_800_000_000_000;

@@ -3,13 +3,14 @@
 use shared::ids::SessionId;
 
 use super::fixture::World;
-use crate::sql::{self, Param, Statement};
+use crate::platform::{Param, Statement};
+use crate::sql;
 
 #[test]
 fn every_statement_prepares() {
     let world = World::new();
     let db = world.memory().db.borrow();
-    for (name, statement) in sql::ALL {
+    for (name, statement) in sql::all() {
         db.prepare(statement.0).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
@@ -23,7 +24,7 @@ fn no_statement_of_a_request_or_the_cron_scans_a_large_table() {
     // Read whole on purpose: the outbox from its head, and what is bounded or a single row.
     let on_purpose =
         ["SCAN shard", "SCAN outbox", "SCAN json_each", "SCAN feed", "SCAN CONSTANT ROW", "SCAN refusals"];
-    for (name, statement) in sql::ALL {
+    for (name, statement) in sql::all() {
         let mut plan = db.prepare(&format!("explain query plan {}", statement.0)).unwrap();
         let count = plan.parameter_count();
         let nulls = rusqlite::params_from_iter(std::iter::repeat_n(rusqlite::types::Null, count));

@@ -15,11 +15,12 @@ use shared::push::IdentifierRow;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::app::App;
+use crate::platform::Param;
+use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::sql::{Param, Statement};
 use crate::tenants::find::Known;
 use crate::tokens::access::Refused;
 use crate::tokens::verified::Access;

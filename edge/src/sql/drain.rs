@@ -1,0 +1,35 @@
+//! Facts for control.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// Refusals whose minute is over become facts, unless a whole answer of facts waits already: a
+    /// drain that is lost again and again must not move them all: (minute, most).
+    CLOSE_MINUTES = "
+        insert into outbox (id, tenant, at, kind, network, name_hash, count)
+        select id, tenant, minute, 'sign_in_refused', network, name_hash, count
+        from refusals
+        where minute < ?1
+          and (select count(*) from (select 1 from outbox limit ?2)) < ?2
+        order by minute, id
+        limit ?2
+        on conflict (id) do nothing";
+
+    /// And leave: those that are in the outbox.
+    FORGET_CLOSED_MINUTES = "
+        delete from refusals
+        where id in (select id from outbox)";
+
+    /// Committed facts leave, if this is the database they came from: (seq, incarnation).
+    ACKNOWLEDGE = "
+        delete from outbox
+        where seq <= ?1
+          and exists (select 1 from shard where incarnation = ?2)";
+
+    /// (most).
+    OUTBOX = "
+        select seq, id, tenant, at, kind, user, sid, network, name_hash, count
+        from outbox
+        order by seq
+        limit ?1";
+}

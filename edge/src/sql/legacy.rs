@@ -1,0 +1,59 @@
+//! Tokens of the service that a tenant came from.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// The user of a legacy token, whether the token is on the list (if only that can tell), and when
+    /// its session ended: (tenant, user hash, token hash or null, sid).
+    LEGACY_USER = "
+        select u.id, u.status, u.access_epoch, u.session_epoch, u.password_epoch, u.roles, u.legacy_id,
+               u.legacy_over, u.needs,
+               ?3 is null or exists (
+                 select 1 from identifiers l where l.tenant = ?1 and l.hash = ?3 and l.user = u.id
+               ) as listed,
+               (select f.ended_at from families f where f.id = ?4 and f.tenant = ?1) as ended_at
+        from identifiers i
+        join users u on u.tenant = i.tenant and u.id = i.user
+        where i.tenant = ?1 and i.hash = ?2";
+
+    /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
+    /// imported and the document that vouches for the token is not outdated. Whoever presents it next
+    /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
+    /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
+    /// history, rev, understood or null: whatever it is).
+    INSERT_LEGACY_FAMILY = "
+        insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
+                              absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
+        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, '[\"pwd\"]', 0, ?8, ?9
+        from identifiers i
+        join users u on u.tenant = i.tenant and u.id = i.user
+        join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)
+        where i.tenant = ?2
+          and i.hash = ?3
+          and u.status = 'active'
+          and u.session_epoch = 0
+          and u.legacy_over = 0
+          and (?12 is null or not exists (
+            select 1
+            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+            where value not in (select value from json_each(?12))
+          ))
+          and (?4 is null or exists (
+            select 1 from identifiers l where l.tenant = ?2 and l.hash = ?4 and l.user = u.id
+          ))
+        on conflict (id) do nothing";
+
+    /// The fact that this call made a family of a legacy token: (event, now, sid).
+    RECORD_EXCHANGE = "
+        insert into outbox (id, tenant, at, kind, user, sid)
+        select ?1, tenant, ?2, 'legacy_exchanged', user, id
+        from families
+        where id = ?3
+          and made_by = ?1";
+
+    /// A user signs out everywhere: no legacy token of theirs is good any more: (tenant, user, now).
+    END_LEGACY = "
+        update users
+        set legacy_over = 1, changed_at = ?3
+        where tenant = ?1 and id = ?2 and legacy_over = 0";
+}

@@ -1,0 +1,174 @@
+//! Rows from control: put where they are newer, stamped and swept by a snapshot.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// Aborts the batch unless the push follows the mark: (tenant, history, from or null).
+    FOLLOW_MARK = "
+        insert into pushes (tenant, history, from_rev)
+        values (?1, ?2, ?3)";
+
+    /// (tenant, status, history, rev, document, now).
+    PUT_DOCUMENT = "
+        insert into tenants (id, status, history, rev, document, needs, changed_at)
+        values (?1, ?2, ?3, ?4, ?5, nullif(?5 -> 'needs', '[]'), ?6)
+        on conflict (id) do update
+        set status = excluded.status,
+            history = excluded.history,
+            rev = excluded.rev,
+            document = excluded.document,
+            needs = excluded.needs,
+            changed_at = excluded.changed_at
+        where (excluded.history, excluded.rev) > (tenants.history, tenants.rev)";
+
+    /// (history, rows, now).
+    PUT_NAMES = "
+        insert into names (name, tenant, shard, history, rev, changed_at)
+        select value ->> 'name', value ->> 'tenant', value ->> 'shard', ?1, value ->> 'rev', ?3
+        from json_each(?2)
+        where true
+        on conflict (name) do update
+        set tenant = excluded.tenant,
+            shard = excluded.shard,
+            history = excluded.history,
+            rev = excluded.rev,
+            changed_at = excluded.changed_at
+        where (excluded.history, excluded.rev) > (names.history, names.rev)";
+
+    /// (tenant, history, rows, now).
+    PUT_USERS = "
+        insert into users (tenant, id, history, rev, status, access_epoch, session_epoch,
+                           password_epoch, roles, verifier, foreign_hash, legacy_id, needs, more, changed_at)
+        select ?1, value ->> 'id', ?2, value ->> 'rev', value ->> 'status', value ->> 'access_epoch',
+               value ->> 'session_epoch', value ->> 'password_epoch', value -> 'roles',
+               value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id',
+               nullif(value -> 'needs', '[]'),
+               nullif(json_remove(value, '$.id', '$.rev', '$.status', '$.access_epoch', '$.session_epoch',
+                                  '$.password_epoch', '$.roles', '$.verifier', '$.foreign', '$.legacy_id',
+                                  '$.needs'), '{}'),
+               ?4
+        from json_each(?3)
+        where true
+        on conflict (tenant, id) do update
+        set history = excluded.history,
+            rev = excluded.rev,
+            status = excluded.status,
+            access_epoch = excluded.access_epoch,
+            session_epoch = excluded.session_epoch,
+            password_epoch = excluded.password_epoch,
+            roles = excluded.roles,
+            verifier = excluded.verifier,
+            foreign_hash = excluded.foreign_hash,
+            legacy_id = excluded.legacy_id,
+            needs = excluded.needs,
+            more = excluded.more,
+            changed_at = excluded.changed_at
+        where (excluded.history, excluded.rev) > (users.history, users.rev)";
+
+    /// (tenant, history, rows, now).
+    PUT_IDENTIFIERS = "
+        insert into identifiers (tenant, hash, user, history, rev, changed_at)
+        select ?1, value ->> 'hash', value ->> 'user', ?2, value ->> 'rev', ?4
+        from json_each(?3)
+        where true
+        on conflict (tenant, hash) do update
+        set user = excluded.user,
+            history = excluded.history,
+            rev = excluded.rev,
+            changed_at = excluded.changed_at
+        where (excluded.history, excluded.rev) > (identifiers.history, identifiers.rev)";
+
+    /// Ends pushed sessions: (tenant, ids, now).
+    END_PUSHED_SESSIONS = "
+        update families
+        set ended_at = ?3, ended_for = 'session_ended'
+        where tenant = ?1
+          and ended_at is null
+          and id in (select value from json_each(?2))";
+
+    /// Marks rows as named by a snapshot: (rows, stamp). Stamps only ever grow: a page of an older
+    /// snapshot that arrives late must not take a row from the newer one, which would sweep it.
+    STAMP_NAMES = "
+        update names
+        set stamp = ?2
+        where name in (select value ->> 'name' from json_each(?1))
+          and (stamp is null or stamp < ?2)";
+
+    /// (tenant, rows, stamp).
+    STAMP_USERS = "
+        update users
+        set stamp = ?3
+        where tenant = ?1
+          and id in (select value ->> 'id' from json_each(?2))
+          and (stamp is null or stamp < ?3)";
+
+    /// (tenant, rows, stamp).
+    STAMP_IDENTIFIERS = "
+        update identifiers
+        set stamp = ?3
+        where tenant = ?1
+          and hash in (select value ->> 'hash' from json_each(?2))
+          and (stamp is null or stamp < ?3)";
+
+    /// Names that no page of the snapshot named become tombstones: (history, to, stamp, now, most).
+    SWEEP_NAMES = "
+        update names
+        set tenant = null, history = ?1, rev = ?2, changed_at = ?4, stamp = ?3
+        where name in (
+            select name
+            from names
+            where (stamp is null or stamp < ?3)
+              and (history, rev) <= (?1, ?2)
+              and tenant is not null
+            limit ?5
+          )
+        returning name";
+
+    /// (tenant, history, to, stamp, now, most).
+    SWEEP_USERS = "
+        update users
+        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', needs = null, more = null,
+            history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
+        where tenant = ?1
+          and id in (
+            select id
+            from users
+            where tenant = ?1
+              and (stamp is null or stamp < ?4)
+              and (history, rev) <= (?2, ?3)
+              and status <> 'deleted'
+            limit ?6
+          )
+        returning id";
+
+    /// (tenant, history, to, stamp, now, most).
+    SWEEP_IDENTIFIERS = "
+        update identifiers
+        set user = null, history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
+        where tenant = ?1
+          and hash in (
+            select hash
+            from identifiers
+            where tenant = ?1
+              and (stamp is null or stamp < ?4)
+              and (history, rev) <= (?2, ?3)
+              and user is not null
+            limit ?6
+          )
+        returning hash";
+
+    /// Moves the mark forward, never back: (tenant, history, to).
+    MOVE_MARK = "
+        insert into marks (tenant, history, rev)
+        values (?1, ?2, ?3)
+        on conflict (tenant) do update
+        set history = excluded.history,
+            rev = excluded.rev
+        where (excluded.history, excluded.rev) > (marks.history, marks.rev)";
+
+    /// (tenant).
+    MARK = "
+        select history, rev
+        from marks
+        where tenant = ?1";
+}

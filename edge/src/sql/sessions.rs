@@ -1,0 +1,166 @@
+//! Refresh families: rotated, kept alive, ended.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// A family with its user: (sid, tenant).
+    FAMILY = "
+        select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
+               f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
+               u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.password_epoch, u.roles,
+               u.legacy_id, u.needs
+        from families f
+        left join users u on u.tenant = f.tenant and u.id = f.user
+        where f.id = ?1
+          and f.tenant = ?2";
+
+    /// Ends a family whose presented generation is older than is forgiven, or later than the row's:
+    /// (sid, tenant, generation, now, window, event).
+    END_STOLEN = "
+        update families
+        set ended_at = ?4,
+            ended_for = case when ?3 > generation then 'storage_rollback' else 'reuse_detected' end,
+            ended_by = ?6
+        where id = ?1
+          and tenant = ?2
+          and ended_at is null
+          and (?3 > generation
+               or generation - ?3 >= 3
+               or (generation - ?3 = 2 and (?5 = 0 or ?4 - rotated_at > ?5))
+               or (generation - ?3 = 1 and ?5 > 0 and ?4 - rotated_at > ?5))";
+
+    /// Rotates the current generation, if deadlines, user and tenant stand, and this release understands
+    /// what both need: (sid, tenant, generation, now, idle, understood).
+    ROTATE = "
+        update families
+        set generation = generation + 1,
+            rotated_at = max(rotated_at, ?4),
+            idle_deadline = min(?4 + ?5, absolute_deadline)
+        where id = ?1
+          and tenant = ?2
+          and generation = ?3
+          and ended_at is null
+          and idle_deadline > ?4
+          and absolute_deadline > ?4
+          and exists (
+            select 1
+            from users u
+            join tenants t on t.id = u.tenant and t.status = 'active'
+            where u.tenant = families.tenant
+              and u.id = families.user
+              and u.status = 'active'
+              and u.session_epoch = families.session_epoch
+              and not exists (
+                select 1
+                from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+                where value not in (select value from json_each(?6))
+              )
+          )
+        returning generation";
+
+    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and user
+    /// and tenant stand: (sid, tenant, generation, now, idle, how often, understood).
+    KEEP_ALIVE = "
+        update families
+        set idle_deadline = min(?4 + ?5, absolute_deadline)
+        where id = ?1
+          and tenant = ?2
+          and generation = ?3
+          and ended_at is null
+          and idle_deadline > ?4
+          and absolute_deadline > ?4
+          and idle_deadline < absolute_deadline
+          and idle_deadline + ?6 <= ?4 + ?5
+          and exists (
+            select 1
+            from users u
+            join tenants t on t.id = u.tenant and t.status = 'active'
+            where u.tenant = families.tenant
+              and u.id = families.user
+              and u.status = 'active'
+              and u.session_epoch = families.session_epoch
+              and not exists (
+                select 1
+                from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+                where value not in (select value from json_each(?7))
+              )
+          )
+        returning idle_deadline";
+
+    /// The fact that a family was ended by this call, and for what: (event, now, sid).
+    RECORD_END = "
+        insert into outbox (id, tenant, at, kind, user, sid)
+        select ?1, tenant, ?2, ended_for, user, id
+        from families
+        where id = ?3
+          and ended_by = ?1";
+
+    /// Ends one living family: (sid, tenant, now, event, cause).
+    END_FAMILY = "
+        update families
+        set ended_at = ?3, ended_for = ?5, ended_by = ?4
+        where id = ?1
+          and tenant = ?2
+          and ended_at is null
+        returning id";
+
+    /// Ends every living family of a user: (tenant, user, now, event).
+    END_FAMILIES = "
+        update families
+        set ended_at = ?3, ended_for = 'signed_out_everywhere', ended_by = ?4
+        where tenant = ?1
+          and user = ?2
+          and ended_at is null
+        returning id";
+
+    /// (event, tenant, now, user, sid).
+    RECORD_SIGN_OUT_EVERYWHERE = "
+        insert into outbox (id, tenant, at, kind, user, sid, count)
+        select ?1, ?2, ?3, 'signed_out_everywhere', ?4, ?5, count(*)
+        from families
+        where tenant = ?2
+          and user = ?4
+          and ended_by = ?1
+        having count(*) > 0";
+
+    /// The living families of a user: (tenant, user, now).
+    LIVING_FAMILIES = "
+        select id, created_at, rotated_at, min(idle_deadline, absolute_deadline) as expires_at
+        from families
+        where tenant = ?1
+          and user = ?2
+          and ended_at is null
+          and idle_deadline > ?3
+          and absolute_deadline > ?3
+        order by created_at desc";
+
+    /// The fact that the next statement ends one: (event, tenant, now, sid, limit).
+    RECORD_EVICTION = "
+        insert into outbox (id, tenant, at, kind, user, sid)
+        select ?1, tenant, ?3, 'session_evicted', user, id
+        from families
+        where tenant = ?2
+          and user = (select user from families where id = ?4)
+          and ended_at is null
+          and absolute_deadline > ?3
+          and idle_deadline > ?3
+        order by id = ?4 desc, rotated_at desc, id
+        limit 1 offset ?5";
+
+    /// Ends the least recently rotated living families of a new family's user, above the limit:
+    /// (event, tenant, now, sid, limit).
+    EVICT_FAMILIES = "
+        update families
+        set ended_at = ?3, ended_for = 'evicted', ended_by = ?1
+        where id in (
+            select id
+            from families
+            where tenant = ?2
+              and user = (select user from families where id = ?4)
+              and ended_at is null
+              and absolute_deadline > ?3
+              and idle_deadline > ?3
+            order by id = ?4 desc, rotated_at desc, id
+            limit -1 offset ?5
+          )";
+}

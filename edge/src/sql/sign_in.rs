@@ -1,0 +1,74 @@
+//! Sign-in: the try is counted, the user found, the family made.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// Counts a try unless the window is full: (tenant, name hash, now, window, limit).
+    RESERVE_ATTEMPT = "
+        insert into attempts (tenant, name_hash, window_start, count)
+        values (?1, ?2, ?3, 1)
+        on conflict (tenant, name_hash) do update
+        set count = case when window_start + ?4 <= ?3 then 1 else count + 1 end,
+            window_start = case when window_start + ?4 <= ?3 then ?3 else window_start end
+        where count < ?5
+           or window_start + ?4 <= ?3
+        returning window_start";
+
+    /// The window that a refused try runs into: (tenant, name hash).
+    ATTEMPT_WINDOW = "
+        select window_start
+        from attempts
+        where tenant = ?1 and name_hash = ?2";
+
+    /// The user behind an identifier: (tenant, hash).
+    USER_BY_IDENTIFIER = "
+        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash, u.needs
+        from identifiers i
+        join users u on u.tenant = i.tenant and u.id = i.user
+        where i.tenant = ?1 and i.hash = ?2";
+
+    /// A family, if the user is still as before the hash, the tenant is active, and this release
+    /// understands what both need:
+    /// (sid, tenant, user, now, idle deadline, absolute deadline, session epoch, amr, understood).
+    INSERT_FAMILY = "
+        insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
+                              absolute_deadline, session_epoch, amr, auth_time)
+        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, u.session_epoch, ?8, ?4
+        from users u
+        join tenants t on t.id = u.tenant and t.status = 'active'
+        where u.tenant = ?2
+          and u.id = ?3
+          and u.status = 'active'
+          and u.session_epoch = ?7
+          and not exists (
+            select 1
+            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+            where value not in (select value from json_each(?9))
+          )";
+
+    /// A right password gives its own try back: (tenant, name hash, window, sid).
+    RETURN_ATTEMPT = "
+        update attempts
+        set count = count - 1
+        where tenant = ?1
+          and name_hash = ?2
+          and window_start = ?3
+          and count > 0
+          and exists (select 1 from families where id = ?4)";
+
+    /// (event, tenant, now, user, sid, network).
+    RECORD_SIGN_IN = "
+        insert into outbox (id, tenant, at, kind, user, sid, network)
+        select ?1, ?2, ?3, 'signed_in', ?4, ?5, ?6
+        from families
+        where id = ?5";
+
+    /// Counts a refused sign-in under its minute, unless too many facts wait undrained:
+    /// (tenant, name hash, network, minute, event, most).
+    RECORD_REFUSAL = "
+        insert into refusals (tenant, name_hash, network, minute, id, count)
+        select ?1, ?2, ?3, ?4, ?5, 1
+        where (select count(*) from (select 1 from refusals limit ?6)) < ?6
+        on conflict (tenant, name_hash, network, minute) do update
+        set count = count + 1";
+}

@@ -1,0 +1,84 @@
+//! What the cron deletes, in chunks.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// Feed rows that no living token can need: (before, most).
+    CLEAN_FEED = "
+        delete from feed
+        where seq <= (
+            select max(seq)
+            from (select seq, at from feed order by seq limit ?2)
+            where at < ?1
+          )
+        returning 1 as swept";
+
+    /// Windows that are over: (before, most).
+    CLEAN_ATTEMPTS = "
+        delete from attempts
+        where (tenant, name_hash) in (
+            select tenant, name_hash from attempts where window_start < ?1 limit ?2
+          )
+        returning 1 as swept";
+
+    /// Families that ended long ago: (before, most).
+    CLEAN_ENDED = "
+        delete from families
+        where id in (
+            select id
+            from families
+            where ended_at is not null and max(ended_at, kept_until) < ?1
+            limit ?2
+          )
+        returning 1 as swept";
+
+    /// Families past their absolute deadline: (before, most).
+    CLEAN_FINISHED = "
+        delete from families
+        where id in (select id from families where max(absolute_deadline, kept_until) < ?1 limit ?2)
+        returning 1 as swept";
+
+    /// Families past their idle deadline, which no index knows: those of the next stretch of the
+    /// table, (before, most).
+    CLEAN_IDLE = "
+        delete from families
+        where id in (
+            select id
+            from (
+                select id, max(idle_deadline, kept_until) as over_at
+                from families
+                where id > (select clean_cursor from shard)
+                order by id
+                limit ?2
+              )
+            where over_at < ?1
+          )";
+
+    /// The stretch after that one, from the start again at the end: (most).
+    CLEAN_NEXT = "
+        update shard
+        set clean_cursor = coalesce(
+            (
+              select max(id)
+              from (select id from families where id > clean_cursor order by id limit ?1)
+            ), '')";
+
+    /// Tombstones of users: (before, most).
+    CLEAN_USERS = "
+        delete from users
+        where (tenant, id) in (
+            select tenant, id from users where status = 'deleted' and changed_at < ?1 limit ?2
+          )";
+
+    /// Tombstones of identifiers: (before, most).
+    CLEAN_IDENTIFIERS = "
+        delete from identifiers
+        where (tenant, hash) in (
+            select tenant, hash from identifiers where user is null and changed_at < ?1 limit ?2
+          )";
+
+    /// Tombstones of names: (before, most).
+    CLEAN_NAMES = "
+        delete from names
+        where name in (select name from names where tenant is null and changed_at < ?1 limit ?2)";
+}
