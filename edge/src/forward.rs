@@ -14,7 +14,8 @@ use crate::browser::origin::by_cookie;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
 use crate::platform::{Limit, Platform};
 use crate::sessions::renew::{Caller, by_cookies};
-use crate::tenants::find::{Found, Known, find_fresh};
+use crate::tenants::find::{Found, find_fresh};
+use crate::tenants::known::Known;
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 

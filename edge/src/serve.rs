@@ -13,6 +13,8 @@ use crate::browser::cors::{self, Cors};
 use crate::forward;
 use crate::health;
 use crate::http::{Answer, Body, Incoming, Response};
+use crate::inside::command;
+use crate::inside::copies;
 use crate::inside::drain;
 use crate::inside::push;
 use crate::inside::signed;
@@ -75,7 +77,7 @@ pub async fn after<P: Platform>(app: &App<P>, due: After) {
     match due {
         After::Nothing => {}
         After::ReadFeed => drop(crate::tenants::find::read_feed(app).await),
-        After::PutCopies => drop(push::put_copies(app).await),
+        After::PutCopies => drop(copies::put_copies(app).await),
     }
 }
 
@@ -150,7 +152,7 @@ async fn inside<P: Platform>(
         }
         Endpoint::Command => {
             let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
-            push::command(app, &command, now_ms).await
+            command::command(app, &command, now_ms).await
         }
         _ => {
             let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;

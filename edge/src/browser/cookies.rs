@@ -16,7 +16,7 @@ use crate::platform::Platform;
 use crate::sessions::issued::Issued;
 use crate::sessions::refresh::{Proven, presented};
 use crate::sql::millis;
-use crate::tenants::find::Known;
+use crate::tenants::known::Known;
 use crate::tokens::access::Refused;
 
 /// What a tenant's cookies are called.

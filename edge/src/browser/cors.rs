@@ -12,7 +12,8 @@ use crate::browser::origin::is_listed;
 use crate::http::{Incoming, Response};
 use crate::platform::Platform;
 use crate::route::Endpoint;
-use crate::tenants::find::{Known, Named, remembered};
+use crate::tenants::find::{Named, remembered};
+use crate::tenants::known::Known;
 use crate::tenants::target::Target;
 
 /// Request headers that a page may set: those that pass to control, ours, and those that clients of the

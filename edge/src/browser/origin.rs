@@ -14,7 +14,8 @@ use crate::body::Fields;
 use crate::browser::cookies::{Names, Presented};
 use crate::http::Incoming;
 use crate::platform::Platform;
-use crate::tenants::find::{Known, find_fresh};
+use crate::tenants::find::find_fresh;
+use crate::tenants::known::Known;
 use crate::tenants::target::Target;
 
 /// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.

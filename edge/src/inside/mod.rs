@@ -1,5 +1,7 @@
 //! The signed internal routes, between control and this edge, and the cron.
 
+pub mod command;
+pub mod copies;
 pub mod drain;
 pub mod push;
 pub mod signed;

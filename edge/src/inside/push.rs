@@ -1,23 +1,18 @@
-//! From control: `push` puts rows, `command` asks and orders. Both signed, both one batch.
+//! From control: `push` puts rows where they are newer, in one batch that follows the mark.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use shared::ids::{SessionId, TenantId, UserId};
+use shared::ids::TenantId;
 use shared::limits::PUSH_ROWS;
-use shared::push::{
-    Command, EndSessionOut, Mark, Push, Pushed, SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut,
-    TenantMark,
-};
+use shared::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
 use shared::refusal::{Code, Refusal};
 
 use crate::app::App;
 use crate::http::Answer;
-use crate::platform::Statement;
-use crate::platform::{Platform, StoreError, read};
+use crate::platform::{Platform, Statement, StoreError, read};
 use crate::sql;
 use crate::sql::millis;
-use crate::tenants::feed::ShardRow;
-use crate::tenants::find::{NAMES_SHARD, document_key, name_key};
+use crate::tenants::find::NAMES_SHARD;
 
 /// Applies a push.
 ///
@@ -161,138 +156,4 @@ fn sweeps(push: &Push, snapshot: &Snapshot, now: i64) -> Vec<Statement> {
         ])
     };
     vec![of_tenant(sql::SWEEP_USERS), of_tenant(sql::SWEEP_IDENTIFIERS)]
-}
-
-/// Carries out a command.
-///
-/// # Errors
-/// 400 for too many tenants, 503 where the database did not answer.
-pub async fn command<P: Platform>(app: &App<P>, command: &Command, now_ms: u64) -> Result<Answer, Refusal> {
-    match command {
-        Command::Status { tenants } => status(app, tenants, now_ms).await,
-        Command::Sessions { tenant, user } => sessions(app, *tenant, *user, now_ms).await,
-        Command::EndSession { tenant, sid } => end_session(app, *tenant, *sid, now_ms).await,
-    }
-}
-
-#[derive(Deserialize)]
-struct MarkRow {
-    tenant: TenantId,
-    history: i64,
-    rev: i64,
-    doc_rev: i64,
-    kv_rev: i64,
-}
-
-#[derive(Deserialize)]
-struct WaitingRow {
-    waiting: u64,
-}
-
-async fn status<P: Platform>(app: &App<P>, tenants: &[TenantId], now_ms: u64) -> Result<Answer, Refusal> {
-    if tenants.len() > PUSH_ROWS {
-        return Err(Refusal::field("tenants", "At most 500 at once."));
-    }
-    let statements =
-        vec![sql::SHARD.bind([]), sql::OUTBOX_SIZE.bind([]), sql::MARKS.bind([json_rows(tenants)?.into()])];
-    let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
-    let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
-    let waiting = read::<P, WaitingRow>(&rows, 1)?.pop().map_or(0, |row| row.waiting);
-    let marks = read::<P, MarkRow>(&rows, 2)?;
-    let marks = marks.into_iter().map(|row| TenantMark {
-        tenant: row.tenant,
-        mark: Mark { history: row.history, rev: row.rev },
-        doc_rev: row.doc_rev,
-        kv_rev: row.kv_rev,
-    });
-    let incarnation = shard.incarnation;
-    Ok(Answer::json(200, &StatusOut { incarnation, now_ms, outbox: waiting, marks: marks.collect() }))
-}
-
-#[derive(Deserialize)]
-struct SessionRow {
-    id: SessionId,
-    created_at: u64,
-    rotated_at: u64,
-    expires_at: u64,
-}
-
-async fn sessions<P: Platform>(
-    app: &App<P>,
-    tenant: TenantId,
-    user: UserId,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let params = [tenant.to_string().into(), user.to_string().into(), millis(now_ms).into()];
-    let statement = sql::LIVING_FAMILIES.bind(params);
-    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let sessions = read::<P, SessionRow>(&rows, 0)?.into_iter().map(|row| SessionOut {
-        sid: row.id,
-        created_at: row.created_at,
-        rotated_at: row.rotated_at,
-        expires_at: row.expires_at,
-    });
-    Ok(Answer::json(200, &SessionsOut { sessions: sessions.collect() }))
-}
-
-async fn end_session<P: Platform>(
-    app: &App<P>,
-    tenant: TenantId,
-    sid: SessionId,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let (text, event) = (sid.to_string(), app.event_id(now_ms).to_string());
-    let statements = vec![
-        sql::END_FAMILY.bind([
-            text.as_str().into(),
-            tenant.to_string().into(),
-            millis(now_ms).into(),
-            event.as_str().into(),
-            "session_ended".into(),
-        ]),
-        sql::RECORD_END.bind([event.as_str().into(), millis(now_ms).into(), text.as_str().into()]),
-    ];
-    let rows = app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let ended = !read::<P, serde::de::IgnoredAny>(&rows, 0)?.is_empty();
-    app.knowledge.borrow_mut().end(tenant, sid);
-    Ok(Answer::json(200, &EndSessionOut { ended }))
-}
-
-#[derive(Deserialize)]
-struct BehindRow {
-    id: TenantId,
-    history: i64,
-    rev: i64,
-    document: String,
-}
-
-/// Puts the documents whose copy in KV is behind: after a push, and again by the cron where that
-/// failed. D1 remembers what was put.
-///
-/// # Errors
-/// The database did not answer.
-pub async fn put_copies<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
-    let rows = app.platform.batch(NAMES_SHARD, vec![sql::KV_BEHIND.bind([millis(20).into()])]).await?;
-    let behind = read::<P, BehindRow>(&rows, 0).map_err(|_| StoreError::Unreachable)?;
-    for row in behind {
-        if !put_copy(app, &row).await {
-            continue;
-        }
-        let params = [row.id.to_string().into(), row.history.into(), row.rev.into()];
-        app.platform.batch(NAMES_SHARD, vec![sql::KV_PUT.bind(params)]).await?;
-    }
-    Ok(())
-}
-
-async fn put_copy<P: Platform>(app: &App<P>, row: &BehindRow) -> bool {
-    let Ok(tenant) = serde_json::from_str::<shared::tenant::Tenant>(&row.document) else { return false };
-    let id = row.id.to_string();
-    let mut names = vec![format!("slug:{}", tenant.slug)];
-    names.extend(tenant.hosts.iter().map(|host| format!("host:{host}")));
-    for name in names {
-        if !app.platform.put(&name_key(&name), &id).await {
-            return false;
-        }
-    }
-    app.platform.put(&document_key(row.id), &row.document).await
 }

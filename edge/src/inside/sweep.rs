@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
 use crate::app::App;
-use crate::inside::push;
+use crate::inside::copies;
 use crate::platform::{Platform, Rows as _, StoreError};
 use crate::sql;
 use crate::sql::Sql;
@@ -29,7 +29,7 @@ pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
             break;
         }
     }
-    push::put_copies(app).await
+    copies::put_copies(app).await
 }
 
 /// Sweeps a chunk of every kind, and says how many rows went of the kind with the most.

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::http::Answer;
 use crate::platform::Platform;
 use crate::sessions::family::FamilyRow;
-use crate::tenants::find::Known;
+use crate::tenants::known::Known;
 use crate::tokens::access::{Subject, issue};
 
 /// A session's tokens. No `Debug`.

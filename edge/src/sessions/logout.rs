@@ -16,7 +16,8 @@ use crate::sessions::refresh::presented;
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Known, Named, find_fresh};
+use crate::tenants::find::{Found, Named, find_fresh};
+use crate::tenants::known::Known;
 use crate::tokens::access::{Refused, authenticate};
 use crate::tokens::legacy::Trail;
 

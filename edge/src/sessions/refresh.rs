@@ -16,7 +16,9 @@ use crate::sessions::issued::{Issued, tokens};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Known, Named, State, StateRow, find_known, renew};
+use crate::tenants::find::{Named, find_known, renew};
+use crate::tenants::known::Known;
+use crate::tenants::state::{State, StateRow};
 use crate::tokens::access::{Refused, access_token_fault, look_again};
 use crate::tokens::legacy::{self, Trail, UserRow};
 

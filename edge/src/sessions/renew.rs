@@ -20,7 +20,9 @@ use crate::sessions::refresh::Proven;
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Known, Named, State, StateRow, renew};
+use crate::tenants::find::{Found, Named, renew};
+use crate::tenants::known::Known;
+use crate::tenants::state::{State, StateRow};
 use crate::tokens::access::{Refused, authenticate};
 
 /// For whom a forwarded request acts.

@@ -21,7 +21,9 @@ use crate::sign_in::password::{UserRow, is_right};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Known, Named, State, StateRow, find_known, renew};
+use crate::tenants::find::{Named, find_known, renew};
+use crate::tenants::known::Known;
+use crate::tenants::state::{State, StateRow};
 
 /// Names under which a try is counted and a user is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.

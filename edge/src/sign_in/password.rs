@@ -17,7 +17,7 @@ use shared::signature::{Message, Tag, content_digest};
 use crate::app::App;
 use crate::http::Outgoing;
 use crate::platform::Platform;
-use crate::tenants::find::Known;
+use crate::tenants::known::Known;
 
 /// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
 #[derive(Deserialize)]

@@ -7,100 +7,20 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
-use shared::derive::{Purpose, Secret, derive};
 use shared::ids::TenantId;
-use shared::needs::Needs;
-use shared::passwords::Verifier;
 use shared::refusal::Refusal;
-use shared::seal::{Context, Kind, Sealed};
-use shared::tenant::{Root, Status, Tenant};
-use shared::token::RefreshKey;
+use shared::tenant::{Status, Tenant};
 
 use crate::app::App;
 use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
-use crate::settings::Settings;
 use crate::sql;
 use crate::tenants::feed::{FeedRow, Freshness, ShardRow};
+use crate::tenants::known::Known;
 
 /// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
 const FEED_LIMIT: usize = 1000;
 /// Shard 0 holds the names, and today everything else.
 pub const NAMES_SHARD: u8 = 0;
-
-/// A tenant's document with the keys that were opened for it. No `Debug`.
-pub struct Known {
-    /// The document.
-    pub tenant: Tenant,
-    /// Keys of refresh tokens: the current one first.
-    pub refresh_keys: Vec<RefreshKey>,
-    /// Make the CSRF values of sessions: the current one first.
-    pub csrf_keys: Vec<Secret>,
-    /// Hashes names and addresses.
-    pub identifier_key: Secret,
-    /// Hashes names for the attempt counter.
-    pub attempt_key: Secret,
-    /// What sign-ins of nobody are checked against.
-    pub dummy: Sealed,
-    /// The JWKS, as it is served.
-    pub jwks: String,
-}
-
-/// The document does not open with this edge's keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a tenant's document does not open with this edge's keys")]
-pub struct DoesNotOpen;
-
-impl Known {
-    /// Opens the roots of `tenant` and derives the keys.
-    ///
-    /// # Errors
-    /// A sealed value that does not open.
-    pub fn open(tenant: Tenant, settings: &Settings) -> Result<Self, DoesNotOpen> {
-        let lookup = open_root(&tenant, &tenant.lookup_root, Kind::LookupRoot, settings)?;
-        let (mut refresh_keys, mut csrf_keys) = (Vec::new(), Vec::new());
-        for root in &tenant.session_roots {
-            let secret = open_root(&tenant, root, Kind::SessionRoot, settings)?;
-            refresh_keys.push(RefreshKey::new(root.version, &secret, tenant.id));
-            csrf_keys.push(derive(&secret, tenant.id, Purpose::Csrf));
-        }
-        let jwks: Vec<_> = tenant.published_keys().map(|key| key.public.to_jwk(&key.kid)).collect();
-        Ok(Self {
-            identifier_key: derive(&lookup, tenant.id, Purpose::Identifier),
-            attempt_key: derive(&lookup, tenant.id, Purpose::Attempt),
-            dummy: Sealed::parse(&tenant.dummy_verifier).map_err(|_| DoesNotOpen)?,
-            jwks: serde_json::json!({ "keys": jwks }).to_string(),
-            refresh_keys,
-            csrf_keys,
-            tenant,
-        })
-    }
-
-    /// Opens the verifier of a user, or the dummy for nobody: the same work.
-    ///
-    /// # Errors
-    /// A value that does not open here.
-    pub fn verifier(
-        &self,
-        stored: Option<(&Sealed, &str)>,
-        settings: &Settings,
-    ) -> Result<Verifier, DoesNotOpen> {
-        let (sealed, kind, subject) = match stored {
-            Some((sealed, user)) => (sealed, Kind::Verifier, user),
-            None => (&self.dummy, Kind::Dummy, ""),
-        };
-        let context = Context { edge: &settings.edge_id, tenant: self.tenant.id, kind, subject };
-        let phc = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
-        std::str::from_utf8(&phc).ok().and_then(|phc| Verifier::parse(phc).ok()).ok_or(DoesNotOpen)
-    }
-}
-
-fn open_root(tenant: &Tenant, root: &Root, kind: Kind, settings: &Settings) -> Result<Secret, DoesNotOpen> {
-    let subject = root.version.to_string();
-    let context = Context { edge: &settings.edge_id, tenant: tenant.id, kind, subject: &subject };
-    let sealed = Sealed::parse(&root.sealed).map_err(|_| DoesNotOpen)?;
-    let bytes = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
-    Secret::from_slice(&bytes).ok_or(DoesNotOpen)
-}
 
 /// How a request names its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -344,63 +264,4 @@ fn open<P: Platform>(app: &App<P>, row: TenantRow, copy: Option<Tenant>) -> Resu
     let tenant = tenant.filter(|tenant| tenant.id == row.id && tenant.revision() == (row.history, row.rev));
     let settings = app.settings()?;
     tenant.and_then(|tenant| Known::open(tenant, settings).ok()).ok_or_else(Refusal::unavailable)
-}
-
-/// The tenant's state, as the batches of sign-in and refresh select it.
-#[derive(Deserialize)]
-pub struct StateRow {
-    status: String,
-    history: i64,
-    rev: i64,
-    needs: Option<String>,
-    named: Option<String>,
-}
-
-/// What the state says of the document that a batch worked with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is current, and the tenant is active.
-    Current,
-    /// There is a newer one: read it and do the batch's work again.
-    Newer,
-    /// The name is another tenant's now, or nobody's.
-    Renamed,
-    /// The tenant is suspended.
-    Suspended,
-    /// The tenant is gone.
-    Gone,
-    /// The document needs what this release does not understand: nobody is signed in.
-    NotUnderstood,
-}
-
-impl StateRow {
-    /// Compares the row that a batch left with what it worked with.
-    #[must_use]
-    pub fn compare(row: Option<&Self>, known: &Known) -> State {
-        let Some(row) = row else { return State::Gone };
-        let revision = (row.history, row.rev);
-        if row.named.as_deref() != Some(known.tenant.id.to_string().as_str()) {
-            State::Renamed
-        } else if row.status == "suspended" {
-            State::Suspended
-        } else if row.status != "active" {
-            State::Gone
-        } else if !Needs::column_is_met(row.needs.as_deref()) {
-            State::NotUnderstood
-        } else if revision > known.tenant.revision() {
-            State::Newer
-        } else {
-            State::Current
-        }
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn known() -> Known {
-        let (tenant, settings) = crate::tests::fixture::tenant_and_settings();
-        Known::open(tenant, &settings).ok().unwrap()
-    }
 }

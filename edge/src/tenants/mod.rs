@@ -2,4 +2,6 @@
 
 pub mod feed;
 pub mod find;
+pub mod known;
+pub mod state;
 pub mod target;

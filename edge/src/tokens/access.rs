@@ -11,7 +11,8 @@ use shared::token::{access_signing_input, join_signature};
 
 use crate::app::App;
 use crate::platform::Platform;
-use crate::tenants::find::{Found, Known, Named, find_fresh, read_feed};
+use crate::tenants::find::{Found, Named, find_fresh, read_feed};
+use crate::tenants::known::Known;
 use crate::tokens::legacy;
 use crate::tokens::verified::Access;
 

@@ -5,7 +5,7 @@ use shared::limits::{JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
 use shared::refusal::Refusal;
 
 use crate::http::Answer;
-use crate::tenants::find::Known;
+use crate::tenants::known::Known;
 
 /// Whether a cache may keep the answer: only where the tenant stands in the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::platform::{Platform, read};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::Known;
+use crate::tenants::known::Known;
 use crate::tokens::access::Refused;
 use crate::tokens::verified::Access;
 

@@ -20,7 +20,8 @@ use crate::sessions::refresh::{Proven, presented};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Known, Named, find_fresh, find_now};
+use crate::tenants::find::{Found, Named, find_fresh, find_now};
+use crate::tenants::known::Known;
 use crate::tokens::access::{Refused, authenticate, judge_now};
 use crate::tokens::verified::Access;
 

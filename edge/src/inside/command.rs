@@ -1,0 +1,113 @@
+//! From control: `command` asks for this edge's state and for sessions, and ends one.
+
+use serde::Deserialize;
+use shared::ids::{SessionId, TenantId, UserId};
+use shared::limits::PUSH_ROWS;
+use shared::push::{Command, EndSessionOut, Mark, SessionOut, SessionsOut, StatusOut, TenantMark};
+use shared::refusal::Refusal;
+
+use crate::app::App;
+use crate::http::Answer;
+use crate::platform::{Platform, read};
+use crate::sql;
+use crate::sql::millis;
+use crate::tenants::feed::ShardRow;
+use crate::tenants::find::NAMES_SHARD;
+
+/// Carries out a command.
+///
+/// # Errors
+/// 400 for too many tenants, 503 where the database did not answer.
+pub async fn command<P: Platform>(app: &App<P>, command: &Command, now_ms: u64) -> Result<Answer, Refusal> {
+    match command {
+        Command::Status { tenants } => status(app, tenants, now_ms).await,
+        Command::Sessions { tenant, user } => sessions(app, *tenant, *user, now_ms).await,
+        Command::EndSession { tenant, sid } => end_session(app, *tenant, *sid, now_ms).await,
+    }
+}
+
+#[derive(Deserialize)]
+struct MarkRow {
+    tenant: TenantId,
+    history: i64,
+    rev: i64,
+    doc_rev: i64,
+    kv_rev: i64,
+}
+
+#[derive(Deserialize)]
+struct WaitingRow {
+    waiting: u64,
+}
+
+async fn status<P: Platform>(app: &App<P>, tenants: &[TenantId], now_ms: u64) -> Result<Answer, Refusal> {
+    if tenants.len() > PUSH_ROWS {
+        return Err(Refusal::field("tenants", "At most 500 at once."));
+    }
+    let statements = vec![
+        sql::SHARD.bind([]),
+        sql::OUTBOX_SIZE.bind([]),
+        sql::MARKS.bind([serde_json::to_string(tenants).map_err(|_| Refusal::internal())?.into()]),
+    ];
+    let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
+    let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
+    let waiting = read::<P, WaitingRow>(&rows, 1)?.pop().map_or(0, |row| row.waiting);
+    let marks = read::<P, MarkRow>(&rows, 2)?;
+    let marks = marks.into_iter().map(|row| TenantMark {
+        tenant: row.tenant,
+        mark: Mark { history: row.history, rev: row.rev },
+        doc_rev: row.doc_rev,
+        kv_rev: row.kv_rev,
+    });
+    let incarnation = shard.incarnation;
+    Ok(Answer::json(200, &StatusOut { incarnation, now_ms, outbox: waiting, marks: marks.collect() }))
+}
+
+#[derive(Deserialize)]
+struct SessionRow {
+    id: SessionId,
+    created_at: u64,
+    rotated_at: u64,
+    expires_at: u64,
+}
+
+async fn sessions<P: Platform>(
+    app: &App<P>,
+    tenant: TenantId,
+    user: UserId,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let params = [tenant.to_string().into(), user.to_string().into(), millis(now_ms).into()];
+    let statement = sql::LIVING_FAMILIES.bind(params);
+    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
+    let sessions = read::<P, SessionRow>(&rows, 0)?.into_iter().map(|row| SessionOut {
+        sid: row.id,
+        created_at: row.created_at,
+        rotated_at: row.rotated_at,
+        expires_at: row.expires_at,
+    });
+    Ok(Answer::json(200, &SessionsOut { sessions: sessions.collect() }))
+}
+
+async fn end_session<P: Platform>(
+    app: &App<P>,
+    tenant: TenantId,
+    sid: SessionId,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let (text, event) = (sid.to_string(), app.event_id(now_ms).to_string());
+    let statements = vec![
+        sql::END_FAMILY.bind([
+            text.as_str().into(),
+            tenant.to_string().into(),
+            millis(now_ms).into(),
+            event.as_str().into(),
+            "session_ended".into(),
+        ]),
+        sql::RECORD_END.bind([event.as_str().into(), millis(now_ms).into(), text.as_str().into()]),
+    ];
+    let rows = app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let ended = !read::<P, serde::de::IgnoredAny>(&rows, 0)?.is_empty();
+    app.knowledge.borrow_mut().end(tenant, sid);
+    Ok(Answer::json(200, &EndSessionOut { ended }))
+}
