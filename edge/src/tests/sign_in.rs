@@ -188,6 +188,7 @@ fn what_changes_while_the_hash_runs_wins() {
         "update users set status = 'suspended', session_epoch = 1, rev = 90",
         "update users set status = 'active', session_epoch = 2, rev = 91",
         "update users set status = 'deleted', session_epoch = 3, rev = 92",
+        r#"update users set needs = '["a word of a later release"]', rev = 93"#,
     ] {
         world
             .memory()
