@@ -1,9 +1,11 @@
-//! PostgreSQL: pools, cells, the transaction of a tenant, roles, migrations.
+//! PostgreSQL: pools, cells, the transaction of a tenant and its effects, roles, migrations.
 //!
 //! Every request works inside [`Db::tenant_tx`]; nothing else may read a tenant's tables. SQL of
 //! tenant tables is unqualified, SQL of the platform names the schema `platform`.
 
 mod cell;
+pub mod changes;
+mod effects;
 pub mod migrate;
 mod roles;
 mod tx;

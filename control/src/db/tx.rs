@@ -1,20 +1,21 @@
-//! The transaction of one tenant. What the edge must learn is noted on it while the slices work,
-//! and gets its revision in the last statement before COMMIT, so revision order is commit order.
+//! The transaction of one tenant. Its effects beyond its own rows, such as what the edge must learn, are
+//! noted on it while the slices work and carried out right before COMMIT.
 
 use std::ops::{Deref, DerefMut};
 
 use shared::ids::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
+use super::changes::Changes;
+use super::effects::Effects;
 use super::{CellName, Db};
-use crate::edges::changes::{Changes, stamp};
 use crate::failure::Failure;
 
 /// A transaction that sees one tenant's rows. Dropped without [`TenantTx::commit`], it never was.
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant: TenantId,
-    changes: Changes,
+    effects: Effects,
 }
 
 impl TenantTx {
@@ -30,7 +31,7 @@ impl TenantTx {
             "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(Self { tx, tenant, changes: Changes::default() })
+        Ok(Self { tx, tenant, effects: Effects::default() })
     }
 
     /// Whose rows this transaction sees.
@@ -59,7 +60,7 @@ impl TenantTx {
     /// As [`Db::tenant_tx`].
     pub async fn pause<T>(self, db: &Db, work: impl Future<Output = T>) -> Result<(T, Self), Failure> {
         let tenant = self.tenant;
-        debug_assert!(self.changes.is_empty(), "what was written would be lost");
+        debug_assert!(self.effects.is_empty(), "what was written would be lost");
         self.tx.rollback().await?;
         let done = work.await;
         Ok((done, db.tenant_tx(tenant).await?))
@@ -67,17 +68,15 @@ impl TenantTx {
 
     /// Notes what the edge must learn if this transaction commits.
     pub fn changes(&mut self) -> &mut Changes {
-        &mut self.changes
+        &mut self.effects.changes
     }
 
-    /// Stamps what was noted with the tenant's next revisions and commits.
+    /// Carries out the effects that were noted, and commits.
     ///
     /// # Errors
     /// [`Failure::Halted`] where the edge is ahead of us; else the database's.
     pub async fn commit(mut self) -> Result<(), Failure> {
-        if !self.changes.is_empty() {
-            stamp(&mut self.tx, &self.changes).await?;
-        }
+        self.effects.apply(&mut self.tx).await?;
         self.tx.commit().await?;
         Ok(())
     }

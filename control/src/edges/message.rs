@@ -10,10 +10,10 @@ use shared::seal::Kind;
 use shared::user::UserStatus;
 use uuid::Uuid;
 
-use super::changes::RowKind;
 use crate::control::{Control, Inner};
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
+use crate::db::changes::RowKind;
 use crate::failure::Failure;
 use crate::tenants::{TenantError, document};
 

@@ -1,11 +1,10 @@
 //! What the edge must learn, and what it has to tell.
 //!
-//! [`changes`] stamps what a transaction changed; [`pusher`] sends it: [`backlog`] in the order of
+//! [`crate::db::changes`] stamps what a transaction changed; [`pusher`] sends it: [`backlog`] in the order of
 //! revisions, [`urgent`] what revokes, [`snapshot`] everything where order is lost. [`drain`] takes
 //! over the facts born at the edge. Several controls may run: a lease in [`lanes`] says who sends.
 
 pub mod backlog;
-pub mod changes;
 pub mod client;
 pub mod drain;
 mod lanes;

@@ -4,11 +4,11 @@ use shared::ids::TenantId;
 use shared::limits::PUSH_ROWS;
 
 use super::backlog::LaneError;
-use super::changes::RowKind;
 use super::client::Reply;
 use super::message::Changed;
 use super::{marks, message};
 use crate::control::Control;
+use crate::db::changes::RowKind;
 use crate::failure::Failure;
 
 /// Sends the rows that revoke and have not reached the edge.

@@ -8,7 +8,7 @@ use shared::ids::TenantId;
 use super::{generate, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
 use crate::tenants::{self, TenantError};
 

@@ -18,7 +18,7 @@ use shared::tenant::Status;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::tenants::Tenant;
 pub use out::{KeyOut, KeysOut};

@@ -17,7 +17,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::users::epochs::{Causes, Epochs};
 use crate::users::{Faults, Profile, UserError, identifiers, store};

@@ -6,7 +6,7 @@ use shared::legacy::Legacy;
 use shared::tenant::Foreign;
 
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::Failure;
 
 /// See the module.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::legacy::people::Hashing;
 use crate::tenants::TenantError;

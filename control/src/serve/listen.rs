@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
-use crate::edges::changes;
+use crate::db::changes;
 use crate::failure::{Failure, chain};
 use crate::tenants::provision;
 

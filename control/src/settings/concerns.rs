@@ -121,7 +121,7 @@ concern! {
     Log in "log" {
         /// A level, or directives such as `info,sqlx=warn`.
         level: String, Default::Is("\"info\"");
-        /// `json` for machines, `text` for users.
+        /// `json` for machines, `text` for people.
         format: LogFormat, Default::Is("\"json\"");
     }
 }

@@ -13,7 +13,7 @@ use super::store;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::legacy::tokens;
 use shared::ids::TenantId;
 

@@ -11,7 +11,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::passwords::Hashed;
 use crate::tenants::{self, FirstAdmin, TenantError};

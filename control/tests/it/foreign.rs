@@ -108,7 +108,7 @@ impl Scene {
             .unwrap();
         foreign_came(&mut tx).await.unwrap();
         let tenant = self.tenant.id;
-        tx.changes().user(tenant, user.id, control::edges::changes::Haste::InTurn);
+        tx.changes().user(tenant, user.id, control::db::changes::Haste::InTurn);
         tx.commit().await.unwrap();
         user.id
     }

@@ -53,7 +53,7 @@ async fn crowd(scene: &Scene, count: u16) {
         .execute(&mut *tx)
         .await
         .unwrap();
-        tx.changes().user(tenant, id, control::edges::changes::Haste::InTurn);
+        tx.changes().user(tenant, id, control::db::changes::Haste::InTurn);
     }
     tx.commit().await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! Revisions: commit order, all or nothing, one row a thing.
 
 use control::audit::Actor;
-use control::edges::changes::Haste;
+use control::db::changes::Haste;
 use control::users;
 use serde_json::json;
 use shared::ids::UserId;

@@ -23,7 +23,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
-use crate::edges::changes::Haste;
+use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
 use crate::legacy::service::foreign_went;
 use crate::tenants::{self, TenantError};

@@ -1,8 +1,5 @@
-//! What a transaction changed for the edge, and the statement that gives it revisions.
-//!
-//! Slices note the change; nothing is stamped before COMMIT is next, because the tenant's counter is
-//! a row that every writer of the tenant locks: held from the last statement on, its order is the
-//! order of commits.
+//! What a transaction changed for the edge, and the statement that gives it revisions: one of the
+//! transaction's effects. `crate::edges` sends what was stamped here.
 
 use std::collections::HashMap;
 
@@ -137,7 +134,7 @@ impl Changes {
 ///
 /// # Errors
 /// [`Failure::Halted`] if one of the tenants is halted or unknown.
-pub async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
+pub(super) async fn stamp(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
     let noted = &changes.noted;
     let tenants: Vec<_> = noted.iter().map(|noted| noted.row.tenant.uuid()).collect();
     let kinds: Vec<_> = noted.iter().map(|noted| noted.row.kind.as_str().to_owned()).collect();
