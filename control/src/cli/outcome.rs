@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::edges::backlog::LaneError;
+use crate::edges::LaneError;
 use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
 use crate::keys::KeyError;

@@ -2,31 +2,12 @@
 
 use shared::ids::TenantId;
 use shared::limits::PUSH_ROWS;
-use shared::push::{Complete, Mark, Push};
+use shared::push::{Complete, Mark};
 
-use super::client::{CallError, Reply};
-use super::lanes::{self, Lane};
+use super::client::Reply;
+use super::lanes::{self, Lane, LaneError};
 use super::{marks, message, snapshot};
 use crate::control::Control;
-use crate::failure::Failure;
-use crate::keys;
-
-/// Why a lane stopped before it was done.
-#[derive(Debug, thiserror::Error)]
-pub enum LaneError {
-    /// The edge did not take it.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// Something beneath failed.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// Another control sends a snapshot of the tenant.
-    #[error("a snapshot of the tenant is being sent")]
-    UnderWay,
-    /// The edge said twice that a push does not follow the mark which it named itself.
-    #[error("the edge refuses what follows its own mark")]
-    Gap,
-}
 
 /// Pushes what is missing of a tenant:
 /// 1. read a page above the mark and, in the same picture, what its rows are now;
@@ -62,7 +43,7 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
         push.complete = Some(Complete { from: at.mark.rev, to: if whole { at.rev } else { last } });
         match control.edge.push(&push, control.clock.now()).await? {
             Reply::Pushed(pushed) => {
-                confirmed(control, &push, pushed.mark).await?;
+                marks::pushed(control, &push, pushed.mark).await?;
                 gaps = 0;
             }
             Reply::Gap(mark) if mark.history < at.history && mark != Mark::default() => {
@@ -77,16 +58,4 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
             }
         }
     }
-}
-
-/// Notes the mark, and the keys that the edge publishes from now on.
-pub(super) async fn confirmed(control: &Control, push: &Push, mark: Mark) -> Result<(), Failure> {
-    let now = control.clock.now();
-    if let Some(row) = &push.document {
-        let kids: Vec<String> = row.document.published_keys().map(|key| key.kid.to_string()).collect();
-        let mut tx = control.db.tenant_tx(push.tenant).await?;
-        keys::store::confirm(&mut tx, &kids, now).await?;
-        tx.commit().await?;
-    }
-    marks::confirmed(control.db.relay(), push.tenant, mark, now).await
 }

@@ -13,8 +13,7 @@ use shared::ids::TenantId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::LaneError;
-use super::lanes;
+use super::lanes::{self, LaneError};
 use crate::audit;
 use crate::control::Control;
 use crate::failure::{Failure, chain};

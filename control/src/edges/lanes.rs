@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::ids::TenantId;
 use sqlx::PgPool;
 
+use super::client::CallError;
 use crate::failure::Failure;
 use crate::world::random;
 
@@ -37,6 +38,23 @@ impl Lane {
             Self::Urgent => 4_000,
         }
     }
+}
+
+/// Why a lane stopped before it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The edge did not take it.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// Another control sends a snapshot of the tenant.
+    #[error("a snapshot of the tenant is being sent")]
+    UnderWay,
+    /// The edge said twice that a push does not follow the mark which it named itself.
+    #[error("the edge refuses what follows its own mark")]
+    Gap,
 }
 
 /// The lanes that have something to send and nobody who sends it. The urgent one only where the

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use shared::ids::TenantId;
-use shared::push::Mark;
+use shared::push::{Mark, Push};
 use sqlx::{PgConnection, PgPool};
 
+use crate::control::Control;
 use crate::failure::Failure;
+use crate::keys;
 
 /// Where a tenant stands.
 #[derive(Clone, Copy, Debug)]
@@ -86,4 +88,19 @@ pub async fn confirmed(
         return Err(Failure::Halted);
     }
     Ok(())
+}
+
+/// Notes that the edge has taken a push: its mark, and the keys that it publishes from now on.
+///
+/// # Errors
+/// As [`confirmed`].
+pub async fn pushed(control: &Control, push: &Push, mark: Mark) -> Result<(), Failure> {
+    let now = control.clock.now();
+    if let Some(row) = &push.document {
+        let kids: Vec<String> = row.document.published_keys().map(|key| key.kid.to_string()).collect();
+        let mut tx = control.db.tenant_tx(push.tenant).await?;
+        keys::store::confirm(&mut tx, &kids, now).await?;
+        tx.commit().await?;
+    }
+    confirmed(control.db.relay(), push.tenant, mark, now).await
 }

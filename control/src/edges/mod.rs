@@ -18,3 +18,4 @@ pub mod sweep;
 pub mod urgent;
 
 pub use client::{CallError, EdgeClient, Reply};
+pub use lanes::LaneError;

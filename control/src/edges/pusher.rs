@@ -12,8 +12,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::{self, LaneError};
-use super::lanes::{self, Lane};
+use super::backlog;
+use super::lanes::{self, Lane, LaneError};
 use super::urgent;
 use crate::control::Control;
 use crate::failure::{Failure, chain};

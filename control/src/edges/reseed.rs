@@ -3,7 +3,7 @@
 use shared::ids::TenantId;
 use shared::push::{Command, StatusOut};
 
-use super::backlog::LaneError;
+use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 

@@ -14,9 +14,8 @@ use shared::push::{Complete, Push, Pushed, Snapshot, SnapshotStep};
 
 use sqlx::Connection as _;
 
-use super::backlog::{LaneError, confirmed};
 use super::client::Reply;
-use super::lanes::{self, Lane};
+use super::lanes::{self, Lane, LaneError};
 use super::marks::{self, Standing};
 use super::message;
 use crate::control::Control;
@@ -62,7 +61,7 @@ async fn send_all(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
     let mut done = message::empty(tenant, began.history);
     done.complete = Some(Complete { from: 0, to: began.rev });
     let pushed = send(control, &done).await?;
-    confirmed(control, &done, pushed.mark).await?;
+    marks::pushed(control, &done, pushed.mark).await?;
     Ok(())
 }
 
@@ -107,7 +106,7 @@ async fn pages(
         let pushed = send(control, &push).await?;
         if push.document.is_some() {
             // Publishes the keys of the document; the mark moves when the snapshot is whole.
-            confirmed(control, &push, pushed.mark).await?;
+            marks::pushed(control, &push, pushed.mark).await?;
         }
         match changed.last() {
             Some(last) if changed.len() == PUSH_ROWS => after = last.rev,

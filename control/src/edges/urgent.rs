@@ -3,8 +3,8 @@
 use shared::ids::TenantId;
 use shared::limits::PUSH_ROWS;
 
-use super::backlog::LaneError;
 use super::client::Reply;
+use super::lanes::LaneError;
 use super::message::Changed;
 use super::{marks, message};
 use crate::control::Control;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::audit::Actor;
-use control::edges::backlog::LaneError;
+use control::edges::LaneError;
 use control::edges::{pusher, reseed, status, urgent};
 use control::failure::Failure;
 use control::legacy::people;
