@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::crypt::sealed::RestKey;
+use crate::crypt::sealed::Sealer;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ pub struct Inner {
     /// The names of the database roles.
     pub roles: Roles,
     /// Wraps secrets at rest.
-    pub rest: RestKey,
+    pub rest: Sealer,
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Checks passwords that another service hashed.
@@ -42,7 +42,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
     Ok(Arc::new(Inner {
         db: Db::new(&settings.database)?,
         roles: Roles::of(&settings.database)?,
-        rest: RestKey::new(&settings.encryption.kek),
+        rest: Sealer::new(&settings.encryption.kek),
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,

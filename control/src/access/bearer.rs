@@ -1,39 +1,22 @@
 //! The access token, verified again in control: the forward key alone impersonates nobody.
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use shared::claims::{AccessClaims, Expected};
 use shared::ids::UserId;
 use shared::jws::Jws;
 use shared::legacy::{LegacyKind, LegacyToken};
-use shared::refusal::{Refusal, TokenFault};
+use shared::refusal::TokenFault;
 use shared::token::RefreshKey;
 use shared::user::UserStatus;
 
 use crate::control::Control;
+use crate::crypt::roots::{RootKind, roots};
 use crate::db::TenantTx;
 use crate::http::answer::Refused;
 use crate::keys::rsa;
-use crate::keys::store::{RootKind, roots, verifying};
+use crate::keys::store::verifying;
 use crate::legacy::tokens;
 use crate::tenants::Tenant;
 use crate::users::{self, User, UserError};
-
-/// The token of `Authorization: Bearer`, if there is one. Another scheme is no credential of ours.
-///
-/// # Errors
-/// Bearer without exactly one token after it.
-pub fn presented(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Refusal::bad_authorization_header())?;
-    let mut parts = text.split_whitespace();
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(scheme), _, _) if !scheme.eq_ignore_ascii_case("bearer") => Ok(None),
-        (None, _, _) => Ok(None),
-        (_, Some(token), None) => Ok(Some(token.to_owned())),
-        _ => Err(Refusal::bad_authorization_header()),
-    }
-}
 
 /// Whose token it is.
 pub struct Presented {
@@ -131,7 +114,7 @@ async fn of_another_kind(
     now_secs: i64,
 ) -> Result<TokenFault, Refused> {
     let tenant = tx.tenant();
-    for (version, root) in roots(control, tx, RootKind::Session).await? {
+    for (version, root) in roots(&control.rest, tx, RootKind::Session).await? {
         if let Ok(refresh) = RefreshKey::new(version, &root, tenant).verify(unverified_token) {
             let expired = refresh.expires_at <= now_secs;
             return Ok(if expired { TokenFault::Expired } else { TokenFault::WrongType });

@@ -18,10 +18,11 @@ use shared::tenant::Status;
 use crate::audit::{self, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::http::answer::{Refused, no_tenant};
-use crate::http::gate::Origin;
+use crate::http::answer::Refused;
+use crate::http::credentials;
+use crate::http::origin::Origin;
 use crate::http::trace::RequestId;
-use crate::tenants::{self, Tenant, TenantError};
+use crate::tenants::{self, Tenant, TenantError, no_tenant};
 use crate::users::User;
 
 /// A request whose user is known, in its transaction.
@@ -106,7 +107,7 @@ async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Or
 }
 
 async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
-    let token = bearer::presented(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
+    let token = credentials::bearer(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
     let (mut tx, tenant, origin) = begin(control, parts).await?;
     let bearer::Presented { user, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
     let actor = Actor {
@@ -186,7 +187,7 @@ impl FromRequestParts<Control> for Anyone {
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
         let (mut tx, tenant, origin) = begin(control, parts).await?;
-        if let Some(token) = bearer::presented(&parts.headers)? {
+        if let Some(token) = credentials::bearer(&parts.headers)? {
             bearer::user(control, &mut tx, &tenant, &token).await?;
         }
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());

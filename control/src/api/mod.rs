@@ -7,9 +7,9 @@ pub mod openapi;
 
 use std::net::SocketAddr;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
 use shared::permissions::marker::{
     AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead,
     PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead,
@@ -87,7 +87,12 @@ pub fn router(control: &Control) -> Router {
 
     let anyone = Router::new()
         .route("/api/user/setup", post(setup::routes::create).fallback(wrong_method::<AnyoneAtPlatform>))
-        .route("/api/schema", get(openapi::routes::document).fallback(wrong_method::<Anyone>))
+        .route(
+            "/api/schema",
+            get(openapi::routes::document)
+                .fallback(wrong_method::<Anyone>)
+                .layer(Extension(openapi::routes::Document(openapi::document()))),
+        )
         .route("/docs", get(openapi::routes::reader).fallback(wrong_method::<Anyone>))
         .route("/docs/{file}", get(openapi::routes::asset).fallback(wrong_method::<Anyone>));
 

@@ -5,6 +5,7 @@ use axum::response::Response;
 use shared::permissions::marker::AuditRead;
 
 use super::EntryOut;
+use super::store::At;
 use crate::access::{Allowed, Authenticated};
 use crate::control::Control;
 use crate::http::answer::Refused;
@@ -16,10 +17,6 @@ use crate::http::page::ListOut;
 
 /// The log has no filters yet.
 pub struct Filters;
-
-/// What entries are ordered by.
-#[derive(Clone, Copy, Debug)]
-pub struct At;
 
 impl FromFields for Filters {
     fn read(_: &mut Fields) -> Option<Self> {

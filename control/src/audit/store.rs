@@ -8,7 +8,6 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::routes::At;
 use super::{Action, Actor};
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -154,6 +153,10 @@ pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// What entries are ordered by.
+#[derive(Clone, Copy, Debug)]
+pub struct At;
 
 /// An entry of the log.
 #[derive(Debug, Serialize, ToSchema)]

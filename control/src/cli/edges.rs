@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use super::made_tenant;
 use super::outcome::CliError;
 use super::show::{Show, optional};
+use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::edges::{reseed, status};

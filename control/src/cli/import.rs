@@ -8,9 +8,9 @@ use shared::claims::UserIdForm;
 use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
-use super::made_tenant;
 use super::outcome::CliError;
 use super::show::Show;
+use super::target::made_tenant;
 use crate::control::Control;
 use crate::legacy::import::dump::Dump;
 use crate::legacy::import::found::{COLUMNS, Columns};

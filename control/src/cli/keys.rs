@@ -6,9 +6,9 @@ use clap::Subcommand;
 use shared::ids::KeyId;
 use zeroize::Zeroizing;
 
-use super::made_tenant;
 use super::outcome::CliError;
 use super::show::{Show, optional};
+use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::import::SourceArgs;
-use super::made_tenant;
 use super::outcome::CliError;
 use super::show::Show;
+use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;

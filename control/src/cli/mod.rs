@@ -12,17 +12,17 @@ mod outcome;
 mod secrets;
 mod sessions;
 mod show;
+mod target;
 mod tenant;
 mod user;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shared::ids::{Slug, TenantId};
 
 use crate::control::{self, Control};
 use crate::db::migrate;
-use crate::tenants::{self, Tenant};
+use crate::tenants;
 use crate::{api::openapi, serve, settings};
 use outcome::CliError;
 use show::Show;
@@ -171,28 +171,4 @@ async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
         vec![row.cell.clone(), show::optional(row.version), show::optional(row.error.clone())]
     });
     if broken == 0 { Ok(()) } else { Err(CliError::Failed(format!("{broken} cells were not migrated"))) }
-}
-
-/// A tenant that has a cell, where its users and keys are.
-async fn made_tenant(control: &Control, name: &str) -> Result<Tenant, CliError> {
-    let tenant = tenant_named(control, name).await?;
-    if tenant.status == shared::tenant::Status::Provisioning {
-        return Err(CliError::Refused(format!("tenant `{}` is still being made", tenant.slug)));
-    }
-    Ok(tenant)
-}
-
-/// The tenant that a slug or an id names; a deleted one is nobody's.
-async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
-    let mut connection = control.db.app().acquire().await?;
-    let found = match (TenantId::parse(name), Slug::parse(name)) {
-        (Ok(id), _) => tenants::find(&mut connection, id).await,
-        (_, Ok(slug)) => tenants::find_by_slug(&mut connection, &slug).await,
-        _ => Err(tenants::TenantError::NotFound),
-    };
-    match found {
-        Ok(tenant) if tenant.status != shared::tenant::Status::Deleted => Ok(tenant),
-        Ok(_) | Err(tenants::TenantError::NotFound) => Err(CliError::NotFound(format!("no tenant `{name}`"))),
-        Err(error) => Err(error.into()),
-    }
 }

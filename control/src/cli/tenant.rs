@@ -6,9 +6,10 @@ use shared::ids::{HostName, Slug};
 use shared::settings::Settings;
 
 use super::import::UserId;
+use super::legacy;
 use super::outcome::CliError;
 use super::show::Show;
-use super::{legacy, made_tenant, tenant_named};
+use super::target::{made_tenant, tenant_named};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::tenants::{self, Edit, EditOld, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};

@@ -7,9 +7,9 @@ use shared::ids::{TenantId, UserId};
 use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
-use super::made_tenant;
 use super::outcome::CliError;
 use super::show::Show;
+use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;

@@ -1,4 +1,5 @@
 //! Secrets and personal data at rest.
 
 pub mod personal;
+pub mod roots;
 pub mod sealed;

@@ -51,12 +51,12 @@ impl Column {
 
 /// Control's key-encryption key. No `Debug`.
 #[derive(Clone)]
-pub struct RestKey {
+pub struct Sealer {
     id: String,
     secret: Secret,
 }
 
-impl RestKey {
+impl Sealer {
     /// Takes the key of the settings.
     #[must_use]
     pub fn new(key: &KeyedSecret) -> Self {
@@ -87,7 +87,7 @@ impl RestKey {
         Ok([&[id_length], self.id.as_bytes(), &nonce, &sealed].concat())
     }
 
-    /// Opens what [`RestKey::wrap`] made for the same place.
+    /// Opens what [`Sealer::wrap`] made for the same place.
     ///
     /// # Errors
     /// Another key, another place, altered bytes: all the same.
@@ -134,15 +134,15 @@ impl RestKey {
 mod tests {
     use super::*;
 
-    fn key(id: &str, byte: u8) -> RestKey {
-        RestKey { id: id.to_owned(), secret: Secret::new([byte; 32]) }
+    fn key(id: &str, byte: u8) -> Sealer {
+        Sealer { id: id.to_owned(), secret: Secret::new([byte; 32]) }
     }
 
     #[test]
     fn a_value_opens_in_its_own_place_alone() {
         let (tenant, other) = (TenantId::new(1, [1; 10]), TenantId::new(1, [2; 10]));
         let wrapped = key("k1", 1).wrap(tenant, Column::Verifier, "ada", b"secret").unwrap();
-        let open = |key: RestKey, tenant, column, row| {
+        let open = |key: Sealer, tenant, column, row| {
             key.open(tenant, column, row, &wrapped).ok().map(|b| b.to_vec())
         };
         assert_eq!(open(key("k1", 1), tenant, Column::Verifier, "ada").as_deref(), Some(&b"secret"[..]));

@@ -1,4 +1,5 @@
-//! Answers: JSON that says yes, and [`Refused`], the one way to say no.
+//! Answers: JSON that says yes, and [`Refused`], the one way to say no. What an error of a slice means
+//! here stands in the slice: `impl From<UserError> for Refused` in `users/refused.rs`.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -9,13 +10,9 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::refusal::{Code, Refusal, TokenFault};
+use shared::refusal::{Refusal, TokenFault};
 
 use crate::failure::{Failure, chain};
-use crate::keys::KeyError;
-use crate::keys::model::KeyRefusal;
-use crate::tenants::TenantError;
-use crate::users::UserError;
 
 /// A refusal on its way out. The chain of causes was logged when it was made.
 #[derive(Debug)]
@@ -66,69 +63,6 @@ impl From<sqlx::Error> for Refused {
     fn from(error: sqlx::Error) -> Self {
         Failure::Database(error).into()
     }
-}
-
-impl From<UserError> for Refused {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::NotFound => Self(Refusal::plain(404, "No User matches the given query.")),
-            UserError::Fields(faults) => Self(Refusal::fields(faults.0)),
-            UserError::Rank => Self(Refusal::forbidden()),
-            UserError::LastRootAdmin => {
-                Self(Refusal::new(409, "The last active root-admin cannot go.", Code::Conflict))
-            }
-            UserError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<TenantError> for Refused {
-    fn from(error: TenantError) -> Self {
-        match error {
-            TenantError::NotFound => no_tenant(),
-            TenantError::Fields(faults) => {
-                Self(Refusal::fields(faults.into_iter().map(|(field, message)| (field, vec![message]))))
-            }
-            TenantError::IsPlatform => {
-                Self(Refusal::new(409, "The platform tenant cannot be suspended or deleted.", Code::Conflict))
-            }
-            TenantError::WrongState => Self(Refusal::new(
-                409,
-                "The tenant is being made; try again when it is active.",
-                Code::Conflict,
-            )),
-            TenantError::CellsExhausted => Self(Refusal::field(
-                "isolation",
-                "This database has as many tenants with a schema of their own as it may; use \"shared\".",
-            )),
-            TenantError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<KeyError> for Refused {
-    fn from(error: KeyError) -> Self {
-        let conflict = |detail| Self(Refusal::new(409, detail, Code::Conflict));
-        match error {
-            KeyError::Refused(KeyRefusal::NoSuchKey) => {
-                Self(Refusal::plain(404, "No Key matches the given query."))
-            }
-            KeyError::Refused(KeyRefusal::UnderWay) => conflict("A rotation is under way."),
-            KeyError::Refused(KeyRefusal::NotConfirmed) => {
-                conflict("The edge has not confirmed the next key yet; try again.")
-            }
-            KeyError::Refused(KeyRefusal::Ended) => conflict("The key is revoked or removed already."),
-            KeyError::Refused(KeyRefusal::Known) => conflict("The tenant has this key already."),
-            KeyError::WrongTenant => conflict("This tenant takes no such key operation."),
-            KeyError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-/// 404 of a tenant, whatever the reason.
-#[must_use]
-pub fn no_tenant() -> Refused {
-    Refused(Refusal::plain(404, "No Tenant matches the given query."))
 }
 
 /// A JSON answer.

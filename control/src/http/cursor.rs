@@ -15,9 +15,9 @@ use shared::refusal::Refusal;
 use uuid::Uuid;
 
 use crate::control::Control;
+use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::keys::store::looked_up_by;
 
 /// Bytes of the signature.
 const SIGNATURE: usize = 32;
@@ -53,7 +53,7 @@ pub(super) struct Signer {
 impl Signer {
     /// `query` is all that was asked for, but for the cursor.
     pub async fn of(control: &Control, tx: &mut TenantTx, query: String) -> Result<Self, Failure> {
-        Ok(Self { key: looked_up_by(control, tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
+        Ok(Self { key: looked_up_by(&control.rest, tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
     }
 
     fn signature(&self, content: &[u8]) -> [u8; SIGNATURE] {

@@ -12,8 +12,8 @@ use shared::ids::TenantId;
 use shared::jws::Jws;
 
 use super::answer::Refused;
-use super::gate::Origin;
-use crate::access::bearer;
+use super::credentials;
+use super::origin::Origin;
 use crate::control::Control;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ pub(super) async fn origin(
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Result<Origin, Refused> {
-    let claimed = match bearer::presented(headers) {
+    let claimed = match credentials::bearer(headers) {
         Ok(Some(token)) => claimed_tenant(&token),
         Ok(None) | Err(_) => None,
     };

@@ -17,19 +17,9 @@ use shared::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
 
 use super::answer::{Refused, json};
 use super::direct;
+use super::origin::Origin;
 use super::signed::{holds, only};
 use crate::control::{Control, Inner};
-
-/// Where a request comes from. Trusted.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// The tenant it is for.
-    pub tenant: TenantId,
-    /// The client's address, where the edge or the socket told it.
-    pub client: Option<String>,
-    /// What every absolute URL in the answer starts with.
-    pub base: String,
-}
 
 /// Establishes the origin, answers what needs no handler, and completes every answer's headers.
 pub async fn pass(State(control): State<Control>, mut request: Request, next: Next) -> Response {

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod credentials;
 pub mod cursor;
 pub mod described;
 pub mod direct;
@@ -11,6 +12,7 @@ pub mod fields;
 pub mod gate;
 pub mod list;
 pub mod once;
+pub mod origin;
 pub mod page;
 pub mod signed;
 pub mod time;

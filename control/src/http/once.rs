@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 use super::answer::Refused;
 use super::body::{FromFields, Json, read_object};
 use crate::control::Control;
+use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::keys::store::looked_up_by;
 
 const HEADER: &str = "idempotency-key";
 /// How many forgotten keys leave at once.
@@ -90,7 +90,7 @@ impl Key {
     /// # Errors
     /// 409 while another one is going on, 422 for another request with the same key.
     pub async fn claim(&self, control: &Control, tx: &mut TenantTx, by: UserId) -> Result<Found, Refused> {
-        let secret = looked_up_by(control, tx, Purpose::Idempotency).await?;
+        let secret = looked_up_by(&control.rest, tx, Purpose::Idempotency).await?;
         let tenant = tx.tenant();
         let bound = [tenant.as_bytes(), by.as_bytes(), self.route.as_bytes(), self.text.as_bytes()];
         let claim = mac(&secret, "idempotency-key/v1", &bound);

@@ -1,12 +1,13 @@
-//! Signing keys and roots of tenants.
+//! Signing keys of tenants.
 //!
 //! [`model`] decides, [`store`] persists what it returned, [`rsa`] makes and checks the keys
-//! themselves. Private keys and roots rest wrapped and leave only sealed to the edge, in the
+//! themselves. Private keys rest wrapped and leave only sealed to the edge, in the
 //! tenant's document.
 
 pub mod due;
 pub mod model;
 mod out;
+mod refused;
 pub mod routes;
 pub mod rsa;
 pub mod store;

@@ -16,7 +16,7 @@ use crate::access::{OnTenant, Platform};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::http::answer::{Refused, created, no_tenant, ok};
+use crate::http::answer::{Refused, created, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::Paging;
 use crate::http::fields::Fields;
@@ -148,10 +148,10 @@ pub async fn import(
     Json(ImportedKey(key)): Json<ImportedKey>,
 ) -> Result<Response, Refused> {
     let mut tx = platform.by.tx;
-    let id = TenantId::parse(&id).map_err(|_| no_tenant())?;
+    let id = TenantId::parse(&id).map_err(|_| tenants::no_tenant())?;
     let tenant = tenants::find(&mut tx, id).await?;
     if tenant.status == Status::Deleted {
-        return Err(no_tenant());
+        return Err(tenants::no_tenant());
     }
     tx.enter(&control.db, tenant.id).await?;
     let actor = Actor { who: Who::Platform { id: platform.by.user.id }, ..platform.by.actor };

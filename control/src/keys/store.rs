@@ -1,8 +1,7 @@
-//! Rows of signing keys and roots, under the row security of their tenant.
+//! Rows of signing keys, under the row security of their tenant.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use shared::derive::{Purpose, Secret, derive};
 use shared::ids::KeyId;
 use shared::jwk::PublicKey;
 use shared::settings::Settings;
@@ -222,84 +221,4 @@ pub async fn verifying(tx: &mut TenantTx, claimed_kid: &str) -> Result<Option<Pu
 
 fn public(jwk: Value) -> Result<PublicKey, Failure> {
     serde_json::from_value(jwk).map_err(|_| Failure::Unreadable("public key"))
-}
-
-/// Which root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootKind {
-    /// Makes the keys of refresh tokens.
-    Session,
-    /// Makes the keys of identifier hashes.
-    Lookup,
-}
-
-impl RootKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Lookup => "lookup",
-        }
-    }
-
-    fn row(self, version: i32) -> String {
-        format!("{}/{version}", self.as_str())
-    }
-}
-
-/// Stores a root.
-pub(crate) async fn insert_root(
-    control: &Control,
-    tx: &mut TenantTx,
-    kind: RootKind,
-    version: i32,
-    root: &Secret,
-    now: DateTime<Utc>,
-) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    let wrapped = control.rest.wrap(tenant, Column::Root, &kind.row(version), root.expose())?;
-    sqlx::query!(
-        "insert into platform.roots (tenant_id, kind, version, wrapped, created_at) values ($1, $2, $3, $4, $5)",
-        tenant.uuid(),
-        kind.as_str(),
-        version,
-        wrapped,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// The two latest roots of a kind, newest first.
-///
-/// # Errors
-/// The database's, or a root that does not open.
-pub async fn roots(
-    control: &Control,
-    tx: &mut TenantTx,
-    kind: RootKind,
-) -> Result<Vec<(u32, Secret)>, Failure> {
-    let tenant = tx.tenant();
-    let rows = sqlx::query!(
-        "select version, wrapped from platform.roots where kind = $1 order by version desc limit 2",
-        kind.as_str(),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let open = |version: i32, wrapped: &[u8]| {
-        let bytes = control.rest.open(tenant, Column::Root, &kind.row(version), wrapped)?;
-        let root = Secret::from_slice(&bytes).ok_or(Failure::Unreadable("root"))?;
-        Ok((u32::try_from(version).map_err(|_| Failure::Unreadable("root"))?, root))
-    };
-    rows.iter().map(|row| open(row.version, &row.wrapped)).collect()
-}
-
-/// The key of one purpose, derived from the tenant's lookup root.
-///
-/// # Errors
-/// As [`roots`].
-pub async fn looked_up_by(control: &Control, tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure> {
-    let roots = roots(control, tx, RootKind::Lookup).await?;
-    let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
-    Ok(derive(root, tx.tenant(), purpose))
 }

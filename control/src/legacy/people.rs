@@ -420,40 +420,6 @@ pub async fn signed_in_there(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)
     Ok(())
 }
 
-/// Lets the numbers of the old service go on above `greatest` for users who are made here later.
-///
-/// # Errors
-/// The database's.
-pub async fn count_on_from(tx: &mut TenantTx, greatest: i64) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    sqlx::query!(
-        "insert into legacy_ids as l (tenant_id, next) values ($1, $2)
-         on conflict (tenant_id) do update
-         set next = greatest(l.next, excluded.next)",
-        tenant.uuid(),
-        greatest.saturating_add(1),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// The next number of the old service's, where it had numbers. Whoever takes one holds the counter until
-/// the transaction ends.
-///
-/// # Errors
-/// The database's.
-pub async fn next_legacy_id(tx: &mut TenantTx) -> Result<Option<String>, Failure> {
-    let tenant = tx.tenant();
-    let next = sqlx::query_scalar!(
-        r#"update legacy_ids set next = next + 1 where tenant_id = $1 returning next - 1 as "id!""#,
-        tenant.uuid(),
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(next.map(|id| id.to_string()))
-}
-
 /// Keeps a second factor of the old service for the day when there are second factors here.
 ///
 /// # Errors

@@ -8,10 +8,11 @@ use shared::tenant::{self as document, KeyState, Root, SigningKey};
 
 use super::store;
 use crate::control::{Control, Inner};
+use crate::crypt::roots::{RootKind, roots};
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::keys::model::State;
-use crate::keys::store::{Published, RootKind, published, roots};
+use crate::keys::store::{Published, published};
 use crate::tenants::TenantError;
 use crate::world::random;
 use shared::ids::TenantId;
@@ -100,7 +101,7 @@ async fn sealed_roots(
     sealed_kind: Kind,
 ) -> Result<Vec<Root>, Failure> {
     let tenant = tx.tenant();
-    let roots = roots(control, tx, kind).await?;
+    let roots = roots(&control.rest, tx, kind).await?;
     let sealed = roots.iter().map(|(version, root)| {
         let sealed = seal(control, tenant, sealed_kind, &version.to_string(), root.expose())?;
         Ok(Root { version: *version, sealed })

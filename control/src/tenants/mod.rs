@@ -8,6 +8,7 @@ mod model;
 mod out;
 mod platform;
 pub mod provision;
+mod refused;
 pub mod routes;
 mod store;
 
@@ -16,4 +17,5 @@ pub use edit::{Edit, EditOld, delete, edit, resume, suspend};
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use out::TenantOut;
 pub use platform::ensure_platform;
+pub use refused::no_tenant;
 pub use store::{count, find, find_by_slug, list, lock};

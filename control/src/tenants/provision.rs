@@ -11,12 +11,12 @@ use super::model::{FirstAdmin, Tenant, TenantError};
 use super::store;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::roots::{self, RootKind};
 use crate::crypt::sealed::Column;
 use crate::db::changes::Haste;
 use crate::db::{TenantTx, migrate};
 use crate::failure::{Failure, chain};
 use crate::keys::model::KeyRing;
-use crate::keys::store::RootKind;
 use crate::keys::{self, rsa::Private};
 use crate::users;
 use crate::world::random;
@@ -162,7 +162,7 @@ async fn seed_keys(
         keys::store::save(tx, &before, &ring).await?;
     }
     for kind in [RootKind::Session, RootKind::Lookup] {
-        keys::store::insert_root(control, tx, kind, 1, &Secret::new(random()?), now).await?;
+        roots::insert(&control.rest, tx, kind, 1, &Secret::new(random()?), now).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use shared::passwords::Verifier;
 use shared::user::UserStatus;
 
 use super::fields::{Canonical, Faults, Profile, check_password};
-use super::model::{User, UserError};
+use super::model::{NewUser, User, UserError};
 use super::{identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::{Control, Inner};
@@ -16,20 +16,6 @@ use crate::failure::Failure;
 use crate::passwords::Hashed;
 use crate::tenants::{self, FirstAdmin, TenantError};
 use crate::world::{random, unix_ms};
-
-/// What is asked for.
-pub struct NewUser {
-    /// Names and address.
-    pub profile: Profile,
-    /// Their status.
-    pub status: UserStatus,
-    /// Their roles by name.
-    pub roles: Vec<String>,
-    /// Their password; without one they cannot sign in yet.
-    pub password: Option<Hashed>,
-    /// Whether the address counts as verified.
-    pub email_verified: bool,
-}
 
 /// Makes a user; commits nothing itself. All faults are said at once.
 ///

@@ -8,13 +8,13 @@ use shared::push::IdentifierRow;
 use super::fields::{Canonical, Faults};
 use super::model::UserError;
 use crate::control::Control;
+use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::keys::store::looked_up_by;
 
 /// The key of the tenant's identifier hashes.
 pub async fn key(control: &Control, tx: &mut TenantTx) -> Result<Secret, Failure> {
-    looked_up_by(control, tx, Purpose::Identifier).await
+    looked_up_by(&control.rest, tx, Purpose::Identifier).await
 }
 
 /// The stored and pushed form of an identifier.

@@ -13,14 +13,15 @@ pub(crate) mod input;
 mod model;
 mod out;
 mod ranks;
+mod refused;
 pub mod routes;
 pub mod store;
 
 pub use change::{Change, change, delete, end_sessions};
-pub use create::{NewUser, create, insert_first_admin, prepare_first_admin, wrap};
+pub use create::{create, insert_first_admin, prepare_first_admin, wrap};
 pub use fields::{Canonical, Faults, Profile};
 pub use filters::{Filters, Matching, list};
-pub use model::{User, UserError, status};
+pub use model::{NewUser, User, UserError, status};
 pub use out::UserOut;
 pub use ranks::still_stands;
 pub use store::{find, find_by_name};

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use shared::ids::UserId;
 use shared::user::UserStatus;
 
-use super::fields::Faults;
+use super::fields::{Faults, Profile};
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
+use crate::passwords::Hashed;
 
 /// A user.
 #[derive(Clone)]
@@ -43,6 +44,20 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When they were last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A user to be made.
+pub struct NewUser {
+    /// Names and address.
+    pub profile: Profile,
+    /// Their status.
+    pub status: UserStatus,
+    /// Their roles by name.
+    pub roles: Vec<String>,
+    /// Their password; without one they cannot sign in yet.
+    pub password: Option<Hashed>,
+    /// Whether the address counts as verified.
+    pub email_verified: bool,
 }
 
 /// Why something about a user was not done.

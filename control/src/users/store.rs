@@ -7,15 +7,14 @@ use shared::user::UserStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::create::NewUser;
 use super::epochs::Epochs;
-use super::model::{User, UserError, parse_status};
+use super::model::{NewUser, User, UserError, parse_status};
 use super::{Profile, identifiers};
 use crate::control::Control;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::legacy::people::next_legacy_id;
+use crate::legacy::ids::next_legacy_id;
 
 struct Row {
     id: Uuid,

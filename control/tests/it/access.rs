@@ -78,8 +78,8 @@ async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
     assert_eq!(bearer(&scene, &other_issuer).await.expect(401).body, not_valid("Token is invalid"));
 
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    let kind = control::keys::store::RootKind::Session;
-    let roots = control::keys::store::roots(&scene.control, &mut tx, kind).await.unwrap();
+    let kind = control::crypt::roots::RootKind::Session;
+    let roots = control::crypt::roots::roots(&scene.control.rest, &mut tx, kind).await.unwrap();
     let key = RefreshKey::new(roots[0].0, &roots[0].1, scene.tenant.id);
     let now = scene.control.clock.now().timestamp();
     let sid = shared::ids::SessionId::new(0, [1; 16]);

@@ -139,6 +139,6 @@ async fn nothing_at_rest_is_readable_without_the_key() {
     let stranger = control::control::new(settings).unwrap();
     let mut tx = stranger.db.tenant_tx(scene.tenant.id).await.unwrap();
     assert!(control::keys::store::published(&stranger, &mut tx).await.is_err());
-    let kind = control::keys::store::RootKind::Lookup;
-    assert!(control::keys::store::roots(&stranger, &mut tx, kind).await.is_err());
+    let kind = control::crypt::roots::RootKind::Lookup;
+    assert!(control::crypt::roots::roots(&stranger.rest, &mut tx, kind).await.is_err());
 }

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::refusal::Refusal;
 
-use super::document as the_document;
 use crate::http::answer::{Refused, ok};
-use crate::http::gate::{Origin, public_path};
+use crate::http::gate::public_path;
+use crate::http::origin::Origin;
 
 /// The page, where `{at}` stands for the folder of what it loads.
 const PAGE: &str = include_str!("reader.html");
@@ -26,6 +26,11 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
+
+/// The document that [`document`] answers with; given where the route is listed, because the document
+/// describes this route, too.
+#[derive(Clone)]
+pub struct Document(pub &'static Value);
 
 #[derive(Serialize)]
 struct Served<'a> {
@@ -45,8 +50,11 @@ struct Server<'a> {
     description = "OpenAPI 3.1.",
     responses((status = 200, description = "The document", body = Object))
 )]
-pub async fn document(Extension(origin): Extension<Origin>) -> Response {
-    ok(&Served { document: the_document(), servers: [Server { url: &origin.base }] })
+pub async fn document(
+    Extension(origin): Extension<Origin>,
+    Extension(Document(document)): Extension<Document>,
+) -> Response {
+    ok(&Served { document, servers: [Server { url: &origin.base }] })
 }
 
 /// The page that shows the document.

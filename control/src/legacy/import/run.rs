@@ -24,7 +24,7 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::legacy::passwords::wrap_foreign;
 use crate::legacy::people::{self, Arrival, Hashing, Known};
-use crate::legacy::service;
+use crate::legacy::{ids, service};
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users::{self, Change, UserError};
 use crate::world::{random, unix_ms};
@@ -315,7 +315,7 @@ impl Import<'_> {
         let (control, id) = (self.control, self.options.tenant.id);
         let mut tx = control.db.tenant_tx(id).await?;
         if let Some(greatest) = self.greatest {
-            people::count_on_from(&mut tx, greatest).await?;
+            ids::count_on_from(&mut tx, greatest).await?;
         }
         if self.options.tenant.old.imported_at.is_none() {
             let mut settings = self.options.tenant.settings.clone();

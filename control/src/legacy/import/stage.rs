@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::ImportError;
 use super::found::{Device, Found};
 use crate::control::Control;
-use crate::crypt::sealed::{Column, RestKey};
+use crate::crypt::sealed::{Column, Sealer};
 use crate::db::connect_options;
 use crate::failure::Failure;
 use crate::legacy::people::Names;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Staging {
     connection: PgConnection,
     tenant: TenantId,
-    rest: RestKey,
+    rest: Sealer,
 }
 
 /// A user on the way.

@@ -1,0 +1,31 @@
+//! The tenant that a command names.
+
+use shared::ids::{Slug, TenantId};
+
+use super::outcome::CliError;
+use crate::control::Control;
+use crate::tenants::{self, Tenant};
+
+/// A tenant that has a cell, where its users and keys are.
+pub(super) async fn made_tenant(control: &Control, name: &str) -> Result<Tenant, CliError> {
+    let tenant = tenant_named(control, name).await?;
+    if tenant.status == shared::tenant::Status::Provisioning {
+        return Err(CliError::Refused(format!("tenant `{}` is still being made", tenant.slug)));
+    }
+    Ok(tenant)
+}
+
+/// The tenant that a slug or an id names; a deleted one is nobody's.
+pub(super) async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
+    let mut connection = control.db.app().acquire().await?;
+    let found = match (TenantId::parse(name), Slug::parse(name)) {
+        (Ok(id), _) => tenants::find(&mut connection, id).await,
+        (_, Ok(slug)) => tenants::find_by_slug(&mut connection, &slug).await,
+        _ => Err(tenants::TenantError::NotFound),
+    };
+    match found {
+        Ok(tenant) if tenant.status != shared::tenant::Status::Deleted => Ok(tenant),
+        Ok(_) | Err(tenants::TenantError::NotFound) => Err(CliError::NotFound(format!("no tenant `{name}`"))),
+        Err(error) => Err(error.into()),
+    }
+}
