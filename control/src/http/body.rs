@@ -1,4 +1,5 @@
-//! Bodies: read whole before a handler begins its transaction, then parsed strictly.
+//! Bodies: read whole before a handler begins its transaction ([`whole()`], said where a path is listed),
+//! then parsed strictly ([`Json`]).
 
 use std::time::Duration;
 
@@ -6,37 +7,48 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
 use serde_json::{Map, Value};
 use shared::json;
-use shared::limits::{BODY_BYTES, BODY_VALUES};
+use shared::limits::BODY_VALUES;
 use shared::refusal::Refusal;
 
 use super::answer::Refused;
 use super::fields::Fields;
 
-/// A client that takes longer for a mebibyte holds no connection of the database meanwhile, but
-/// must not hold memory for ever either.
+/// A client that takes longer for its body holds no connection of the database meanwhile, but must not
+/// hold memory for ever either.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What is read of a body that is too large, before it is refused: whoever is still sending does not
-/// listen yet, and a connection that is cut under their hands loses them the answer.
-const LINGER_BYTES: usize = 2 * BODY_BYTES;
+/// A body that was read whole, on its way to the handler.
+#[derive(Clone)]
+struct Whole(Bytes);
 
-/// Reads the body within its limit: 413. What is cut short or too slow is a 400.
-pub async fn buffer(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    match tokio::time::timeout(PATIENCE, whole(body)).await {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+/// Lets a path read its bodies whole, up to `limit` bytes, before a handler or an extractor begins a
+/// transaction: 413 beyond. What is cut short or too slow is a 400.
+pub fn whole<S: Clone + Send + Sync + 'static>(limit: usize, methods: MethodRouter<S>) -> MethodRouter<S> {
+    methods.layer(from_fn(move |request, next| buffer(limit, request, next)))
+}
+
+async fn buffer(limit: usize, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match tokio::time::timeout(PATIENCE, read(limit, body)).await {
+        Ok(Ok(bytes)) => {
+            parts.extensions.insert(Whole(bytes));
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
         Ok(Err(refusal)) => Refused(refusal).into_response(),
         Err(_) => Refused(Refusal::json_parse("the body ended early")).into_response(),
     }
 }
 
-async fn whole(body: Body) -> Result<Bytes, Refusal> {
-    match to_bytes(body, LINGER_BYTES).await {
-        Ok(bytes) if bytes.len() <= BODY_BYTES => Ok(bytes),
+/// Of a body that is too large, as much again is read before it is refused: a client that is still sending
+/// does not listen yet, and a connection that is cut meanwhile loses it the answer.
+async fn read(limit: usize, body: Body) -> Result<Bytes, Refusal> {
+    match to_bytes(body, 2 * limit).await {
+        Ok(bytes) if bytes.len() <= limit => Ok(bytes),
         Err(error) if !is_too_large(&error) => Err(Refusal::json_parse("the body ended early")),
         Ok(_) | Err(_) => Err(Refusal::too_large()),
     }
@@ -67,7 +79,7 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        Ok(Self::of(read_object(request).await?)?)
+        Ok(Self::of(read_object(&request)?)?)
     }
 }
 
@@ -82,11 +94,14 @@ impl<T: FromFields> Json<T> {
     }
 }
 
-/// The object that the body of a request is.
-pub(super) async fn read_object(request: Request) -> Result<Map<String, Value>, Refusal> {
-    let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, BODY_BYTES).await.map_err(|_| Refusal::too_large())?;
-    object(&parts.headers, &bytes)
+/// The object that the body of a request is. A path that takes one is listed with [`whole`]: read here, the
+/// body would be waited for inside the handler's transaction.
+pub(super) fn read_object(request: &Request) -> Result<Map<String, Value>, Refusal> {
+    let Some(Whole(bytes)) = request.extensions().get() else {
+        tracing::error!(path = request.uri().path(), "the route table does not say how bodies are read here");
+        return Err(Refusal::internal());
+    };
+    object(request.headers(), bytes)
 }
 
 /// The object that a body is.
@@ -125,7 +140,11 @@ fn form(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures::{FutureExt as _, StreamExt as _};
     use proptest::prelude::*;
+    use tower::ServiceExt as _;
 
     use super::*;
 
@@ -155,6 +174,53 @@ mod tests {
         }
         let many = (0..=BODY_VALUES).map(|at| format!("{at}=&")).collect::<String>();
         assert_eq!(read("application/x-www-form-urlencoded", &many).unwrap_err(), 400);
+    }
+
+    /// Answers one request at once, with the body that an endless client sends.
+    async fn answered(route: MethodRouter) -> Option<u16> {
+        let begun = futures::stream::once(async { Ok::<_, Infallible>("{") });
+        let body = Body::from_stream(begun.chain(futures::stream::pending()));
+        let answer = axum::Router::new().route("/", route).oneshot(Request::new(body));
+        Some(answer.now_or_never()?.unwrap().status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn a_handler_begins_when_the_body_is_whole_unless_the_path_is_listed_bare() {
+        async fn begins(_: Request) {}
+        let methods = || axum::routing::get(begins);
+        assert_eq!(answered(whole(10, methods())).await, None);
+        assert_eq!(answered(methods()).await, Some(200));
+    }
+
+    #[tokio::test]
+    async fn each_path_has_its_own_limit() {
+        async fn length(Json(object): Json<Length>) -> String {
+            object.0.to_string()
+        }
+        let api = axum::Router::new()
+            .route("/small", whole(10, axum::routing::post(length)))
+            .route("/large", whole(100, axum::routing::post(length)))
+            .route("/unsaid", axum::routing::post(length));
+        for (path, size, status) in [
+            ("/small", 10, 200),
+            ("/small", 11, 413),
+            ("/small", 50, 413),
+            ("/large", 50, 200),
+            ("/unsaid", 10, 500),
+        ] {
+            let body = format!("{{{}}}", " ".repeat(size - 2));
+            let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(Body::from(body));
+            let answer = api.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{path} {size}");
+        }
+    }
+
+    struct Length(usize);
+
+    impl FromFields for Length {
+        fn read(_: &mut Fields) -> Option<Self> {
+            Some(Self(0))
+        }
     }
 
     proptest! {

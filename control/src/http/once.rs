@@ -64,7 +64,7 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Once<T> {
             return Ok(Self { what, key: None });
         };
         let route = request.uri().path().to_owned();
-        let object = read_object(request).await?;
+        let object = read_object(&request)?;
         // Members are in the order of their names, so another order of writing is no other request.
         let content = Zeroizing::new(serde_json::to_vec(&object).map_err(|_| Refusal::internal())?);
         Ok(Self { what: Json::of(object)?.0, key: Some(Key { text, route, content }) })

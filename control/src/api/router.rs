@@ -1,0 +1,100 @@
+//! The route table: the table of contents of control.
+
+use axum::extract::FromRequestParts;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Extension, Router};
+use shared::limits::BODY_BYTES;
+use shared::permissions::marker::{
+    AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead,
+    PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead,
+};
+
+use super::{health, inside, layers, openapi};
+use crate::access::{Allowed, Anyone, AnyoneAtPlatform, Me, OnTenant, Platform};
+use crate::control::Control;
+use crate::http::answer::{Refused, wrong_method};
+use crate::http::body::whole;
+use crate::{audit, keys, roles, setup, tenants, users};
+
+/// Every path of control, by who may call it. What is behind a path says so again in its handler's
+/// signature. How its body is read is said here alone: [`json`] reads it whole. A path that takes uploads
+/// has [`whole`] with a limit of its own, or neither, where its handler reads the body as a stream.
+pub fn router(control: &Control) -> Router {
+    let users = Router::new()
+        .route(
+            "/api/user/users",
+            json::<Allowed<UsersRead>>(get(users::routes::list).post(users::routes::create)),
+        )
+        .route(
+            "/api/user/users/{id}",
+            json::<Allowed<UsersRead>>(
+                get(users::routes::read)
+                    .put(users::routes::replace)
+                    .patch(users::routes::update)
+                    .delete(users::routes::delete),
+            ),
+        )
+        .route(
+            "/api/user/users/{id}/sessions",
+            json::<Allowed<SessionsEnd>>(delete(users::routes::end_sessions)),
+        )
+        .route("/api/user/me", json::<Me>(get(users::routes::me)))
+        .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))
+        .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
+        .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)));
+
+    // A tenant's own administrators, or the platform's.
+    let tenants = Router::new()
+        .route(
+            "/api/tenant/tenants",
+            json::<Allowed<TenantRead>>(get(tenants::routes::list).post(tenants::routes::create)),
+        )
+        .route(
+            "/api/tenant/tenants/{id}",
+            json::<OnTenant<TenantRead, PlatformTenantsRead>>(
+                get(tenants::routes::read).patch(tenants::routes::update).delete(tenants::routes::delete),
+            ),
+        )
+        .route(
+            "/api/tenant/tenants/{id}/keys",
+            json::<OnTenant<KeysRead, PlatformTenantsRead>>(get(keys::routes::list)),
+        )
+        .route(
+            "/api/tenant/tenants/{id}/keys/rotate",
+            json::<OnTenant<KeysRotate, PlatformTenantsWrite>>(post(keys::routes::rotate)),
+        )
+        .route(
+            "/api/tenant/tenants/{id}/keys/{kid}/revoke",
+            json::<OnTenant<KeysRevoke, PlatformTenantsWrite>>(post(keys::routes::revoke)),
+        )
+        .route(
+            "/api/tenant/tenants/{id}/keys/import",
+            json::<Platform<PlatformKeysImport>>(post(keys::routes::import)),
+        );
+
+    let anyone = Router::new()
+        .route("/api/user/setup", json::<AnyoneAtPlatform>(post(setup::routes::create)))
+        .route(
+            "/api/schema",
+            json::<Anyone>(
+                get(openapi::routes::document)
+                    .layer(Extension(openapi::routes::Document(openapi::document()))),
+            ),
+        )
+        .route("/docs", json::<Anyone>(get(openapi::routes::reader)))
+        .route("/docs/{file}", json::<Anyone>(get(openapi::routes::asset)));
+
+    let api = users.merge(tenants).merge(anyone).with_state(control.clone());
+    layers::of_api(control, api)
+        .merge(layers::of_inside(control, inside::router(control)))
+        .merge(health::router(control))
+}
+
+/// A path whose bodies are JSON or forms, read whole before its handler begins. `A` says who is told that a
+/// method is not allowed.
+fn json<A>(methods: MethodRouter<Control>) -> MethodRouter<Control>
+where
+    A: FromRequestParts<Control, Rejection = Refused> + Send + 'static,
+{
+    whole(BODY_BYTES, methods.fallback(wrong_method::<A>))
+}
