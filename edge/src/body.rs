@@ -64,7 +64,10 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
             Value::Object(object) => {
                 Ok(Fields { object: object.into_iter().map(flat).collect(), form: false })
             }
-            other => Err(Refusal::not_an_object(&other)),
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                Err(Refusal::not_an_object(&other))
+            }
         }
     } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         form(bytes)
@@ -78,7 +81,7 @@ fn flat((name, value): (String, Value)) -> (String, Value) {
     let value = match value {
         Value::Array(_) => Value::Array(Vec::new()),
         Value::Object(_) => Value::Object(Map::new()),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     };
     (name, value)
 }

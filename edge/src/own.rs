@@ -10,7 +10,7 @@ use crate::browser::cookies::{Names, csrf_token};
 use crate::browser::origin::{by_cookie, may_set};
 use crate::http::{Answer, Incoming};
 use crate::platform::Platform;
-use crate::route::Endpoint;
+use crate::route::{KeyForm, Own};
 use crate::serve::After;
 use crate::sessions::issued::Issued;
 use crate::sessions::logout;
@@ -26,53 +26,57 @@ use crate::tokens::validate;
 /// The edge's own public routes, their method judged already.
 pub(crate) async fn edge<P: Platform>(
     app: &App<P>,
-    endpoint: Endpoint,
+    own: Own,
     target: &Target,
     request: &P::Request,
     now_ms: u64,
     after: &mut After,
 ) -> Result<Answer, Refusal> {
-    match endpoint {
-        Endpoint::Jwks | Endpoint::PublicKey => {
-            let found = find_fresh(app, &target.named, now_ms).await?;
+    let named = &target.named;
+    match own {
+        Own::Keys(form) => {
+            let found = find_fresh(app, named, now_ms).await?;
             note(after, found.refresh_after);
-            published(endpoint, &found, request, target.cached, now_ms)
+            published(form, &found, request, target.cached, now_ms)
         }
-        Endpoint::Validate => validate_route(app, target, request, now_ms, after).await,
-        _ => with_body(app, endpoint, target, request).await,
-    }
-}
-
-/// The routes that read a body, and whose answers may carry a session's tokens.
-async fn with_body<P: Platform>(
-    app: &App<P>,
-    endpoint: Endpoint,
-    target: &Target,
-    request: &P::Request,
-) -> Result<Answer, Refusal> {
-    let fields = body::fields(request).await?;
-    let (named, now_ms) = (&target.named, arrived(app));
-    match endpoint {
-        Endpoint::Token => {
+        Own::Validate => validate_route(app, target, request, now_ms, after).await,
+        Own::Token => {
+            let (fields, now_ms) = arrived(app, request).await?;
             let issued = flow::sign_in(app, named, &fields, &request.client(), now_ms).await?;
             Ok(issued.at_token())
         }
-        Endpoint::Login => {
-            let issued = flow::sign_in(app, named, &fields, &request.client(), now_ms).await?;
-            let names = may_set(&issued.known, target, request, &fields);
-            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
-            Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, now_ms))
+        Own::Login => login(app, target, request).await,
+        Own::Refresh => refreshed(app, target, request).await,
+        Own::Verify => {
+            let (fields, now_ms) = arrived(app, request).await?;
+            validate::verify(app, named, &fields, now_ms).await
         }
-        Endpoint::Refresh => {
-            let token = refresh_token(app, target, request, &fields, now_ms).await?;
-            let issued = refresh::refresh(app, named, &token, now_ms).await?;
-            let names = may_set(&issued.known, target, request, &fields);
-            Ok(with_cookies(issued.at_refresh(), names, &issued, now_ms))
+        Own::Blacklist => {
+            let (fields, now_ms) = arrived(app, request).await?;
+            logout::blacklist(app, named, &fields, now_ms).await
         }
-        Endpoint::Verify => validate::verify(app, named, &fields, now_ms).await,
-        Endpoint::Blacklist => logout::blacklist(app, named, &fields, now_ms).await,
-        _ => leave(app, target, request, &fields, now_ms).await,
+        Own::Logout => leave(app, target, request).await,
     }
+}
+
+async fn login<P: Platform>(app: &App<P>, target: &Target, request: &P::Request) -> Result<Answer, Refusal> {
+    let (fields, now_ms) = arrived(app, request).await?;
+    let issued = flow::sign_in(app, &target.named, &fields, &request.client(), now_ms).await?;
+    let names = may_set(&issued.known, target, request, &fields);
+    let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
+    Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, now_ms))
+}
+
+async fn refreshed<P: Platform>(
+    app: &App<P>,
+    target: &Target,
+    request: &P::Request,
+) -> Result<Answer, Refusal> {
+    let (fields, now_ms) = arrived(app, request).await?;
+    let token = refresh_token(app, target, request, &fields, now_ms).await?;
+    let issued = refresh::refresh(app, &target.named, &token, now_ms).await?;
+    let names = may_set(&issued.known, target, request, &fields);
+    Ok(with_cookies(issued.at_refresh(), names, &issued, now_ms))
 }
 
 fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &Issued, now_ms: u64) -> Answer {
@@ -101,17 +105,12 @@ async fn refresh_token<P: Platform>(
 
 /// Logout: by Bearer, by `refresh` in the body, or by cookie. The cookies go with the answer; by cookie
 /// also where the session had ended already.
-async fn leave<P: Platform>(
-    app: &App<P>,
-    target: &Target,
-    request: &P::Request,
-    fields: &Fields,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
+async fn leave<P: Platform>(app: &App<P>, target: &Target, request: &P::Request) -> Result<Answer, Refusal> {
+    let (fields, now_ms) = arrived(app, request).await?;
     let bearer = Bearer::read(request);
     let presented = match bearer {
         Bearer::None if !fields.has("refresh") => by_cookie(app, target, request, now_ms).await?,
-        _ => None,
+        Bearer::None | Bearer::Malformed | Bearer::Token(_) => None,
     };
     let by = match (&bearer, &presented) {
         (Bearer::Malformed, _) => return Err(Refusal::bad_authorization_header()),
@@ -119,37 +118,40 @@ async fn leave<P: Platform>(
         (Bearer::None, Some(presented)) => By::Cookies(presented),
         (Bearer::None, None) => By::Body,
     };
-    let mut answer = match logout::logout(app, &target.named, by, fields, now_ms).await {
+    let mut answer = match logout::logout(app, &target.named, by, &fields, now_ms).await {
         Ok(answer) => answer,
         Err(refusal) if refusal.status == 401 && presented.is_some() => Answer::refusal(&refusal),
         Err(refusal) => return Err(refusal),
     };
     let known = find_known(app, &target.named, now_ms).await?;
     let judged = presented.and_then(|_| Names::of(&known));
-    if let Some(names) = judged.or_else(|| may_set(&known, target, request, fields)) {
+    if let Some(names) = judged.or_else(|| may_set(&known, target, request, &fields)) {
         answer.clear_session(names);
     }
     Ok(answer)
 }
 
-/// The time at which a body has arrived. Who holds theirs back must not be judged by the time at which
-/// they began: an attempt's window, a retry window, an `exp` or an age could be stretched at will.
-fn arrived<P: Platform>(app: &App<P>) -> u64 {
-    app.platform.now_ms()
+/// The fields of a body, and the time at which it has arrived. Who holds theirs back must not be judged by
+/// the time at which they began: an attempt's window, a retry window, an `exp` or an age could be stretched
+/// at will.
+async fn arrived<P: Platform>(app: &App<P>, request: &P::Request) -> Result<(Fields, u64), Refusal> {
+    let fields = body::fields(request).await?;
+    Ok((fields, app.platform.now_ms()))
 }
 
 /// The public keys, as JWKS or alone.
 pub(crate) fn published(
-    endpoint: Endpoint,
+    form: KeyForm,
     found: &Found,
     request: &impl Incoming,
     cached: Cached,
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
-    if endpoint == Endpoint::Jwks {
-        return Ok(keys::jwks(&found.known, request.header("if-none-match").as_deref(), cached));
+    let known = &found.known;
+    match form {
+        KeyForm::Jwks => Ok(keys::jwks(known, request.header("if-none-match").as_deref(), cached)),
+        KeyForm::PublicKey => keys::public_key(known, request.header("accept").as_deref(), now_ms, cached),
     }
-    keys::public_key(&found.known, request.header("accept").as_deref(), now_ms, cached)
 }
 
 async fn validate_route<P: Platform>(
@@ -163,8 +165,7 @@ async fn validate_route<P: Platform>(
         Bearer::Token(token) => (token, now_ms),
         Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
         Bearer::None => {
-            let fields = body::fields(request).await?;
-            let now_ms = arrived(app);
+            let (fields, now_ms) = arrived(app, request).await?;
             let asks_cookie = !fields.has("token");
             let presented = if asks_cookie { by_cookie(app, target, request, now_ms).await? } else { None };
             match presented.and_then(|presented| presented.unverified_access) {

@@ -1,20 +1,32 @@
 //! Every path on one screen.
+//!
+//! The kinds of endpoint are nested, and no match over them has a wildcard arm: a new endpoint stops the
+//! build until every place that tells endpoints apart says what it does.
 
 use shared::routes::{self, Door, Route};
 
 use crate::settings::Role;
 
-/// What a path is, once the prefix is off. Each belongs to one or more roles.
+/// What a path is, once the prefix is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// A public route that the edge answers itself, for a tenant.
+    Own(Own),
+    /// `hub`: a signed route between control and this edge.
+    Inside(Inside),
+    /// Every role: health, which needs no tenant.
+    Health(Health),
+    /// `front`: a route that control serves.
+    Forward(&'static Route),
+}
+
+/// The public routes that the edge answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// `front`: the public keys.
+    Keys(KeyForm),
     /// `front`: `POST /api/token/validate/`.
     Validate,
-    /// `front`: `GET /api/.well-known/jwks.json`, `GET /.well-known/jwks.json`.
-    Jwks,
-    /// `front`: `GET /api/public-key/`.
-    PublicKey,
-    /// `front`: whatever control serves.
-    Forward(&'static Route),
     /// `login`: `POST /api/token/`.
     Token,
     /// `login`: `POST /api/login/`.
@@ -27,67 +39,117 @@ pub enum Endpoint {
     Blacklist,
     /// `login`: `POST /api/logout/`.
     Logout,
-    /// `hub`: `POST /internal/v1/push`.
+}
+
+/// In which form public keys are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `GET /api/.well-known/jwks.json`, `GET /.well-known/jwks.json`.
+    Jwks,
+    /// `GET /api/public-key/`.
+    PublicKey,
+}
+
+/// The signed routes of the inside, `POST` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// `/internal/v1/push`.
     Push,
-    /// `hub`: `POST /internal/v1/command`.
+    /// `/internal/v1/command`.
     Command,
-    /// `hub`: `POST /internal/v1/drain`.
+    /// `/internal/v1/drain`.
     Drain,
-    /// Every role: `GET /healthz`.
+}
+
+/// Health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// `GET /healthz`.
     Healthz,
-    /// Every role: `GET /readyz`.
+    /// `GET /readyz`.
     Readyz,
 }
 
 /// Routes of the `front` role.
 fn front(path: &str) -> Option<Endpoint> {
     match path {
-        "/api/token/validate" => Some(Endpoint::Validate),
-        "/api/.well-known/jwks.json" | "/.well-known/jwks.json" => Some(Endpoint::Jwks),
-        "/api/public-key" => Some(Endpoint::PublicKey),
-        _ => match routes::find(path) {
-            Some(route) if matches!(route.door, Door::Protected | Door::Open) => {
-                Some(Endpoint::Forward(route))
+        "/api/token/validate" => Some(Endpoint::Own(Own::Validate)),
+        "/api/.well-known/jwks.json" | "/.well-known/jwks.json" => {
+            Some(Endpoint::Own(Own::Keys(KeyForm::Jwks)))
+        }
+        "/api/public-key" => Some(Endpoint::Own(Own::Keys(KeyForm::PublicKey))),
+        _ => {
+            let route = routes::find(path)?;
+            match route.door {
+                Door::Protected | Door::Open => Some(Endpoint::Forward(route)),
+                Door::Edge | Door::EdgeBare => None,
             }
-            _ => None,
-        },
+        }
     }
 }
 
 /// Routes of the `login` role.
 fn sign_in(path: &str) -> Option<Endpoint> {
+    let own = match path {
+        "/api/token" => Own::Token,
+        "/api/login" => Own::Login,
+        "/api/token/refresh" => Own::Refresh,
+        "/api/token/verify" => Own::Verify,
+        "/api/token/blacklist" => Own::Blacklist,
+        "/api/logout" => Own::Logout,
+        _ => return None,
+    };
+    Some(Endpoint::Own(own))
+}
+
+/// Routes of the `hub` role.
+fn hub(path: &str) -> Option<Inside> {
     match path {
-        "/api/token" => Some(Endpoint::Token),
-        "/api/login" => Some(Endpoint::Login),
-        "/api/token/refresh" => Some(Endpoint::Refresh),
-        "/api/token/verify" => Some(Endpoint::Verify),
-        "/api/token/blacklist" => Some(Endpoint::Blacklist),
-        "/api/logout" => Some(Endpoint::Logout),
+        "/internal/v1/push" => Some(Inside::Push),
+        "/internal/v1/command" => Some(Inside::Command),
+        "/internal/v1/drain" => Some(Inside::Drain),
         _ => None,
     }
 }
 
-/// Routes of the `hub` role.
-fn hub(path: &str) -> Option<Endpoint> {
-    match path {
-        "/internal/v1/push" => Some(Endpoint::Push),
-        "/internal/v1/command" => Some(Endpoint::Command),
-        "/internal/v1/drain" => Some(Endpoint::Drain),
+fn without_final_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// The health endpoint of a path, in a deployment of any role.
+#[must_use]
+pub fn health(path: &str) -> Option<Health> {
+    match without_final_slash(path) {
+        "/healthz" => Some(Health::Healthz),
+        "/readyz" => Some(Health::Readyz),
         _ => None,
+    }
+}
+
+/// The internal endpoint of a path in a deployment of `role`.
+#[must_use]
+pub fn inside(role: Role, path: &str) -> Option<Inside> {
+    match role {
+        Role::All | Role::Hub => hub(without_final_slash(path)),
+        Role::Front | Role::Login => None,
     }
 }
 
 /// The endpoint of a path in a deployment of `role`; a final slash makes no difference.
 #[must_use]
 pub fn endpoint(role: Role, path: &str) -> Option<Endpoint> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    match (path, role) {
-        ("/healthz", _) => Some(Endpoint::Healthz),
-        ("/readyz", _) => Some(Endpoint::Readyz),
-        (_, Role::All) => front(path).or_else(|| sign_in(path)).or_else(|| hub(path)),
-        (_, Role::Front) => front(path),
-        (_, Role::Login) => sign_in(path),
-        (_, Role::Hub) => hub(path),
+    if let Some(health) = health(path) {
+        return Some(Endpoint::Health(health));
+    }
+    if let Some(inside) = inside(role, path) {
+        return Some(Endpoint::Inside(inside));
+    }
+    let path = without_final_slash(path);
+    match role {
+        Role::All => front(path).or_else(|| sign_in(path)),
+        Role::Front => front(path),
+        Role::Login => sign_in(path),
+        Role::Hub => None,
     }
 }
 

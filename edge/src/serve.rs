@@ -20,7 +20,7 @@ use crate::inside::push;
 use crate::inside::signed;
 use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
-use crate::route::{Endpoint, endpoint};
+use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, request_id, target};
 use crate::tokens::validate;
@@ -91,18 +91,18 @@ async fn serve<P: Platform>(
 ) -> Result<Response<P::Stream>, Refusal> {
     let method = request.method();
     match endpoint {
-        Endpoint::Push | Endpoint::Command | Endpoint::Drain => {
+        Endpoint::Inside(endpoint) => {
             if method != "POST" {
                 return Err(Refusal::method_not_allowed(&method));
             }
             inside(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
         }
-        Endpoint::Healthz | Endpoint::Readyz => health(app, endpoint, &method).await.map(Answer::into_stream),
+        Endpoint::Health(endpoint) => health(app, endpoint, &method).await.map(Answer::into_stream),
         Endpoint::Forward(route) => match method.as_str() {
             "OPTIONS" => options(app, target, now_ms).await.map(Answer::into_stream),
             _ => forward::forward(app, target, route, request, now_ms).await,
         },
-        _ => {
+        Endpoint::Own(own) => {
             let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
             // An unknown tenant has no routes, so it is looked for before the method is judged.
             if method == "OPTIONS" {
@@ -112,7 +112,7 @@ async fn serve<P: Platform>(
                 find_fresh(app, &target.named, now_ms).await?;
                 return Err(Refusal::method_not_allowed(&method));
             }
-            edge(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+            edge(app, own, target, &request, now_ms, after).await.map(Answer::into_stream)
         }
     }
 }
@@ -122,19 +122,19 @@ async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Res
     Ok(Answer::json(200, &serde_json::json!({})))
 }
 
-async fn health<P: Platform>(app: &App<P>, endpoint: Endpoint, method: &str) -> Result<Answer, Refusal> {
+async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Result<Answer, Refusal> {
     match (method, endpoint) {
-        ("OPTIONS", _) => Ok(Answer::json(200, &serde_json::json!({}))),
-        ("GET" | "HEAD", Endpoint::Readyz) => Ok(health::readyz(app).await),
-        ("GET" | "HEAD", _) => Ok(health::healthz()),
-        _ => Err(Refusal::method_not_allowed(method)),
+        ("OPTIONS", Health::Healthz | Health::Readyz) => Ok(Answer::json(200, &serde_json::json!({}))),
+        ("GET" | "HEAD", Health::Readyz) => Ok(health::readyz(app).await),
+        ("GET" | "HEAD", Health::Healthz) => Ok(health::healthz()),
+        (_, Health::Healthz | Health::Readyz) => Err(Refusal::method_not_allowed(method)),
     }
 }
 
 /// The signed internal routes.
 async fn inside<P: Platform>(
     app: &App<P>,
-    endpoint: Endpoint,
+    endpoint: Inside,
     target: &Target,
     request: &P::Request,
     now_ms: u64,
@@ -142,7 +142,7 @@ async fn inside<P: Platform>(
 ) -> Result<Answer, Refusal> {
     let (path, query) = (target.path.as_str(), target.query.as_str());
     match endpoint {
-        Endpoint::Push => {
+        Inside::Push => {
             let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
             let answer = push::push(app, &push, now_ms).await?;
             if push.document.is_some() {
@@ -150,11 +150,11 @@ async fn inside<P: Platform>(
             }
             Ok(answer)
         }
-        Endpoint::Command => {
+        Inside::Command => {
             let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
             command::command(app, &command, now_ms).await
         }
-        _ => {
+        Inside::Drain => {
             let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;
             drain::drain(app, &drain, now_ms).await
         }
@@ -195,7 +195,7 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
     let now_ms = app.platform.now_ms();
     let target = target(settings, request, &url, String::new())?;
     let (answer, refresh_after) = match (method.as_str(), endpoint(settings.role, &target.path)?) {
-        ("POST", Endpoint::Validate) => {
+        ("POST", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let validated = validate::validate_now(app, &target.named, &token, now_ms)?;
             let mut answer = validated.answer;
@@ -205,11 +205,11 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
             }
             (answer, validated.refresh_after)
         }
-        ("GET", endpoint @ (Endpoint::Jwks | Endpoint::PublicKey)) => {
+        ("GET", Endpoint::Own(Own::Keys(form))) => {
             let found = find_now(app, &target.named, now_ms)?.ok()?;
-            (published(endpoint, &found, request, target.cached, now_ms).ok()?, found.refresh_after)
+            (published(form, &found, request, target.cached, now_ms).ok()?, found.refresh_after)
         }
-        ("GET", Endpoint::Healthz) => (health::healthz(), false),
+        ("GET", Endpoint::Health(Health::Healthz)) => (health::healthz(), false),
         _ => return None,
     };
     let request_id = request_id(app, request);

@@ -17,6 +17,8 @@
         clippy::indexing_slicing
     )
 )]
+// A new variant stops the build until every place that tells its kind apart says what becomes of it.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod claims;
 pub mod derive;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::browser::origin::is_listed;
 use crate::http::{Incoming, Response};
 use crate::platform::Platform;
-use crate::route::Endpoint;
+use crate::route::{Endpoint, Own};
 use crate::tenants::find::{Named, remembered};
 use crate::tenants::known::Known;
 use crate::tenants::target::Target;
@@ -53,11 +53,20 @@ impl Cors {
         request: &impl Incoming,
     ) -> Option<Self> {
         let readers = match endpoint {
-            Endpoint::Push | Endpoint::Command | Endpoint::Drain | Endpoint::Healthz | Endpoint::Readyz => {
-                return None;
+            Endpoint::Inside(_) | Endpoint::Health(_) => return None,
+            Endpoint::Own(Own::Keys(_)) => Readers::All,
+            Endpoint::Own(
+                Own::Validate
+                | Own::Token
+                | Own::Login
+                | Own::Refresh
+                | Own::Verify
+                | Own::Blacklist
+                | Own::Logout,
+            )
+            | Endpoint::Forward(_) => {
+                Readers::Listed { named: target.named.clone(), own_host: target.own_host }
             }
-            Endpoint::Jwks | Endpoint::PublicKey => Readers::All,
-            _ => Readers::Listed { named: target.named.clone(), own_host: target.own_host },
         };
         let origin = request.header("origin");
         let asked = request.method() == "OPTIONS"

@@ -156,7 +156,9 @@ fn served(known: Rc<Known>, named: &Named, refresh_after: bool) -> Result<Found,
     let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
     match known.tenant.status {
         Status::Active | Status::Suspended if slug_held => Ok(Found { known, refresh_after }),
-        _ => Err(Refusal::not_found()),
+        Status::Active | Status::Suspended | Status::Provisioning | Status::Deleted => {
+            Err(Refusal::not_found())
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::http::Incoming;
 use crate::network;
 use crate::platform::Platform;
-use crate::route::{Endpoint, endpoint};
-use crate::settings::{Role, Settings};
+use crate::route::{self, Endpoint};
+use crate::settings::Settings;
 use crate::tenants::find::Named;
 use crate::tokens::keys::Cached;
 
@@ -148,19 +148,17 @@ pub(crate) fn place<P: Platform>(
         (endpoint, Target { named, own_host: false, cached, path, query, base, request_id })
     };
     // Health speaks even where settings are missing, and the inside has no tenant.
-    if let Some(endpoint @ (Endpoint::Healthz | Endpoint::Readyz)) = endpoint(Role::Login, &path) {
-        return Ok(bare(endpoint));
+    if let Some(health) = route::health(&path) {
+        return Ok(bare(Endpoint::Health(health)));
     }
     let settings = app.settings()?;
-    let inside = endpoint(settings.role, &path);
-    if let Some(endpoint @ (Endpoint::Push | Endpoint::Command | Endpoint::Drain)) = inside {
-        return Ok(bare(endpoint));
+    if let Some(inside) = route::inside(settings.role, &path) {
+        return Ok(bare(Endpoint::Inside(inside)));
     }
     let target = target(settings, request, url, request_id.clone()).ok_or_else(Refusal::not_found)?;
-    let endpoint = endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)?;
-    match endpoint {
-        Endpoint::Push | Endpoint::Command | Endpoint::Drain => Err(Refusal::not_found()),
-        _ => Ok((endpoint, target)),
+    match route::endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)? {
+        Endpoint::Inside(_) => Err(Refusal::not_found()),
+        endpoint @ (Endpoint::Own(_) | Endpoint::Health(_) | Endpoint::Forward(_)) => Ok((endpoint, target)),
     }
 }
 
