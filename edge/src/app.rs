@@ -6,10 +6,10 @@ use shared::ids::{EventId, SessionId};
 use shared::passwords::Workspace;
 use shared::refusal::Refusal;
 
+use crate::isolate::knowledge::Knowledge;
+use crate::isolate::verified::Verified;
 use crate::platform::Platform;
 use crate::settings::{SettingFault, Settings};
-use crate::tenants::feed::Knowledge;
-use crate::tokens::verified::Verified;
 
 /// An isolate: the platform, its settings, and plain data that outlives a request. No borrow of
 /// that data is ever held over an await.

@@ -12,10 +12,10 @@ use crate::app::App;
 use crate::browser::cookies::Names;
 use crate::browser::origin::by_cookie;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
+use crate::isolate::opened::Known;
 use crate::platform::{Limit, Platform};
 use crate::sessions::renew::{Caller, by_cookies};
 use crate::tenants::find::{Found, find_fresh};
-use crate::tenants::known::Known;
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 
@@ -83,9 +83,9 @@ pub async fn forward<P: Platform>(
     match &caller {
         Caller::Renewed { issued, legacy } => {
             if let Some(names) = Names::of(&issued.known) {
-                response.set_access(names, issued, now_ms);
+                issued.set_access(&mut response, names, now_ms);
                 if *legacy {
-                    response.set_csrf(issued, now_ms);
+                    issued.set_csrf(&mut response, now_ms);
                 }
             }
         }

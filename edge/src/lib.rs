@@ -3,7 +3,7 @@
 //!
 //! Start at [`route`], which lists every path, and [`serve`], which answers. Each verb has a file. What may happen once is
 //! decided by a statement in [`sql`]; what is then said is a pure function ([`sessions::family`],
-//! [`tenants::feed`]). Only `cloudflare/` names `worker`; everything else runs on the host, over [`platform`].
+//! [`isolate::knowledge`]). Only `cloudflare/` names `worker`; everything else runs on the host, over [`platform`].
 
 // No request may panic a Worker.
 #![cfg_attr(
@@ -28,6 +28,7 @@ pub mod forward;
 pub mod health;
 pub mod http;
 pub mod inside;
+pub mod isolate;
 pub mod network;
 pub mod own;
 pub mod platform;

@@ -16,11 +16,11 @@ use crate::sessions::issued::Issued;
 use crate::sessions::logout;
 use crate::sessions::logout::By;
 use crate::sessions::refresh;
+use crate::sessions::verify;
 use crate::sign_in::flow;
 use crate::tenants::find::{Found, find_fresh, find_known};
-use crate::tenants::target::{Bearer, Target};
+use crate::tenants::target::{Bearer, Cached, Target};
 use crate::tokens::keys;
-use crate::tokens::keys::Cached;
 use crate::tokens::validate;
 
 /// The edge's own public routes, their method judged already.
@@ -49,7 +49,7 @@ pub(crate) async fn edge<P: Platform>(
         Own::Refresh => refreshed(app, target, request).await,
         Own::Verify => {
             let (fields, now_ms) = arrived(app, request).await?;
-            validate::verify(app, named, &fields, now_ms).await
+            verify::verify(app, named, &fields, now_ms).await
         }
         Own::Blacklist => {
             let (fields, now_ms) = arrived(app, request).await?;
@@ -81,7 +81,7 @@ async fn refreshed<P: Platform>(
 
 fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &Issued, now_ms: u64) -> Answer {
     if let Some(names) = names {
-        answer.set_session(names, issued, now_ms);
+        issued.set_cookies(&mut answer, names, now_ms);
     }
     answer
 }

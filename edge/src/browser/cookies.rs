@@ -12,12 +12,10 @@ use shared::settings::Cookies;
 
 use crate::app::App;
 use crate::http::Response;
+use crate::isolate::opened::Known;
 use crate::platform::Platform;
-use crate::sessions::issued::Issued;
-use crate::sessions::refresh::{Proven, presented};
-use crate::sql::millis;
-use crate::tenants::known::Known;
-use crate::tokens::access::Refused;
+use crate::tokens::error::Refused;
+use crate::tokens::refresh_token::{Proven, presented};
 
 /// What a tenant's cookies are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,24 +140,19 @@ impl<S> Response<S> {
         self.set("Cache-Control", String::from("no-store"));
     }
 
-    /// Sets the three cookies of a session. All of them stay until the session's last deadline: when
-    /// the access token has expired, it is we who say so, and the refresh cookie is still there.
-    pub fn set_session(&mut self, names: Names, issued: &Issued, now_ms: u64) {
-        self.set_access(names, issued, now_ms);
-        self.set_cookie(names.refresh, &issued.refresh, issued.lasts_secs(now_ms), false);
-        self.set_csrf(issued, now_ms);
+    /// Sets the access cookie, for as long as the session can last.
+    pub fn set_access(&mut self, names: Names, access: &str, lasts_secs: i64) {
+        self.set_cookie(names.access, access, lasts_secs, false);
     }
 
-    /// Sets the readable cookie alone.
-    pub fn set_csrf(&mut self, issued: &Issued, now_ms: u64) {
-        if let Some(value) = csrf_token(&issued.known, issued.sid) {
-            self.set_cookie(CSRF, &value, issued.lasts_secs(now_ms), true);
-        }
+    /// Sets the refresh cookie.
+    pub fn set_refresh(&mut self, names: Names, refresh: &str, lasts_secs: i64) {
+        self.set_cookie(names.refresh, refresh, lasts_secs, false);
     }
 
-    /// Sets the access cookie alone.
-    pub fn set_access(&mut self, names: Names, issued: &Issued, now_ms: u64) {
-        self.set_cookie(names.access, &issued.access, issued.lasts_secs(now_ms), false);
+    /// Sets the readable cookie.
+    pub fn set_csrf(&mut self, value: &str, lasts_secs: i64) {
+        self.set_cookie(CSRF, value, lasts_secs, true);
     }
 
     /// Takes the access cookie away alone.
@@ -172,12 +165,6 @@ impl<S> Response<S> {
         for (name, readable) in [(names.access, false), (names.refresh, false), (CSRF, true)] {
             self.set_cookie(name, "", 0, readable);
         }
-    }
-}
-
-impl Issued {
-    fn lasts_secs(&self, now_ms: u64) -> i64 {
-        self.ends_at.saturating_sub(millis(now_ms)).max(0) / 1000
     }
 }
 

@@ -10,10 +10,10 @@ use shared::settings::Cookies;
 use crate::app::App;
 use crate::browser::origin::is_listed;
 use crate::http::{Incoming, Response};
+use crate::isolate::opened::Known;
 use crate::platform::Platform;
 use crate::route::{Endpoint, Own};
 use crate::tenants::find::{Named, remembered};
-use crate::tenants::known::Known;
 use crate::tenants::target::Target;
 
 /// Request headers that a page may set: those that pass to control, ours, and those that clients of the

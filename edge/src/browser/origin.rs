@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::body::Fields;
 use crate::browser::cookies::{Names, Presented};
 use crate::http::Incoming;
+use crate::isolate::opened::Known;
 use crate::platform::Platform;
 use crate::tenants::find::find_fresh;
-use crate::tenants::known::Known;
 use crate::tenants::target::Target;
 
 /// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.

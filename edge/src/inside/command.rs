@@ -8,10 +8,10 @@ use shared::refusal::Refusal;
 
 use crate::app::App;
 use crate::http::Answer;
+use crate::isolate::knowledge::ShardRow;
 use crate::platform::{Platform, read};
 use crate::sql;
 use crate::sql::millis;
-use crate::tenants::feed::ShardRow;
 use crate::tenants::find::NAMES_SHARD;
 
 /// Carries out a command.

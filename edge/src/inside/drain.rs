@@ -11,10 +11,10 @@ use shared::refusal::Refusal;
 
 use crate::app::App;
 use crate::http::Answer;
+use crate::isolate::knowledge::ShardRow;
 use crate::platform::{Platform, read};
 use crate::sql;
 use crate::sql::millis;
-use crate::tenants::feed::ShardRow;
 
 #[derive(Deserialize)]
 struct OutboxRow {

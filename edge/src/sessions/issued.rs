@@ -1,5 +1,4 @@
-//! The tokens of a session, just made, and the three answers that carry them. Cookies are added by
-//! [`crate::browser::cookies`], where they may be.
+//! The tokens of a session, just made, the three answers that carry them, and the cookies that may.
 
 use std::rc::Rc;
 
@@ -8,10 +7,12 @@ use shared::ids::{SessionId, UserId};
 use shared::refusal::Refusal;
 
 use crate::app::App;
-use crate::http::Answer;
+use crate::browser::cookies::{Names, csrf_token};
+use crate::http::{Answer, Response};
+use crate::isolate::opened::Known;
 use crate::platform::Platform;
 use crate::sessions::family::FamilyRow;
-use crate::tenants::known::Known;
+use crate::sql::millis;
 use crate::tokens::access::{Subject, issue};
 
 /// A session's tokens. No `Debug`.
@@ -93,5 +94,29 @@ impl Issued {
             object.insert(String::from("csrf_token"), value.into());
         }
         Answer::json(200, &body)
+    }
+
+    /// Sets the three cookies of the session. All of them stay until its last deadline: when the access token
+    /// has expired, it is we who say so, and the refresh cookie is still there.
+    pub fn set_cookies<S>(&self, response: &mut Response<S>, names: Names, now_ms: u64) {
+        self.set_access(response, names, now_ms);
+        response.set_refresh(names, &self.refresh, self.lasts_secs(now_ms));
+        self.set_csrf(response, now_ms);
+    }
+
+    /// Sets the access cookie alone.
+    pub fn set_access<S>(&self, response: &mut Response<S>, names: Names, now_ms: u64) {
+        response.set_access(names, &self.access, self.lasts_secs(now_ms));
+    }
+
+    /// Sets the readable cookie alone.
+    pub fn set_csrf<S>(&self, response: &mut Response<S>, now_ms: u64) {
+        if let Some(value) = csrf_token(&self.known, self.sid) {
+            response.set_csrf(&value, self.lasts_secs(now_ms));
+        }
+    }
+
+    fn lasts_secs(&self, now_ms: u64) -> i64 {
+        self.ends_at.saturating_sub(millis(now_ms)).max(0) / 1000
     }
 }

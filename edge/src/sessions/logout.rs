@@ -9,17 +9,18 @@ use crate::app::App;
 use crate::body::Fields;
 use crate::browser::cookies::Presented;
 use crate::http::Answer;
+use crate::isolate::opened::Known;
+use crate::isolate::verified::Trail;
 use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sessions::family::{self, FamilyRow};
-use crate::sessions::refresh::presented;
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, find_fresh};
-use crate::tenants::known::Known;
-use crate::tokens::access::{Refused, authenticate};
-use crate::tokens::legacy::Trail;
+use crate::tokens::access::authenticate;
+use crate::tokens::error::Refused;
+use crate::tokens::refresh_token::presented;
 
 /// By what a caller says which session to end.
 pub enum By<'a> {

@@ -5,3 +5,4 @@ pub mod issued;
 pub mod logout;
 pub mod refresh;
 pub mod renew;
+pub mod verify;

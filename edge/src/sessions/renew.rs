@@ -12,18 +12,19 @@ use shared::refusal::{Refusal, TokenFault};
 
 use crate::app::App;
 use crate::browser::cookies::Presented;
+use crate::isolate::opened::Known;
 use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sessions::family::{self, FamilyRow};
 use crate::sessions::issued::{Issued, tokens};
-use crate::sessions::refresh::Proven;
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, renew};
-use crate::tenants::known::Known;
 use crate::tenants::state::{State, StateRow};
-use crate::tokens::access::{Refused, authenticate};
+use crate::tokens::access::authenticate;
+use crate::tokens::error::Refused;
+use crate::tokens::refresh_token::Proven;
 
 /// For whom a forwarded request acts.
 pub enum Caller {

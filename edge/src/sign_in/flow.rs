@@ -12,6 +12,7 @@ use shared::refusal::Refusal;
 
 use crate::app::App;
 use crate::body::Fields;
+use crate::isolate::opened::Known;
 use crate::network;
 use crate::platform::Statement;
 use crate::platform::{Limit, Platform, read};
@@ -22,7 +23,6 @@ use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Named, find_known, renew};
-use crate::tenants::known::Known;
 use crate::tenants::state::{State, StateRow};
 
 /// Names under which a try is counted and a user is looked up. A name without a canonical form is

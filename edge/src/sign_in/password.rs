@@ -16,8 +16,8 @@ use shared::signature::{Message, Tag, content_digest};
 
 use crate::app::App;
 use crate::http::Outgoing;
+use crate::isolate::opened::Known;
 use crate::platform::Platform;
-use crate::tenants::known::Known;
 
 /// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
 #[derive(Deserialize)]

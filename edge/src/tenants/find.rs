@@ -12,10 +12,10 @@ use shared::refusal::Refusal;
 use shared::tenant::{Status, Tenant};
 
 use crate::app::App;
+use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
+use crate::isolate::opened::Known;
 use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
 use crate::sql;
-use crate::tenants::feed::{FeedRow, Freshness, ShardRow};
-use crate::tenants::known::Known;
 
 /// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
 const FEED_LIMIT: usize = 1000;

@@ -1,7 +1,5 @@
-//! Which tenant a request is for, and what this isolate knows of it.
+//! Which tenant a request is for, and how what is known of it is kept fresh.
 
-pub mod feed;
 pub mod find;
-pub mod known;
 pub mod state;
 pub mod target;

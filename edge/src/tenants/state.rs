@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::needs::Needs;
 
-use crate::tenants::known::Known;
+use crate::isolate::opened::Known;
 
 /// The tenant's state, as the batches of sign-in and refresh select it.
 #[derive(Deserialize)]

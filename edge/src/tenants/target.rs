@@ -12,7 +12,6 @@ use crate::platform::Platform;
 use crate::route::{self, Endpoint};
 use crate::settings::Settings;
 use crate::tenants::find::Named;
-use crate::tokens::keys::Cached;
 
 /// A credential as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +36,15 @@ impl Bearer {
             _ => Self::Malformed,
         }
     }
+}
+
+/// Whether a cache may keep the answer: only where the tenant stands in the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// By the tenant's own host, or `/t/<slug>/`.
+    ByUrl,
+    /// The tenant was chosen by a header or by default.
+    No,
 }
 
 /// A request's place: its tenant's name, its path without prefix, and what answers refer to.

@@ -10,11 +10,12 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::token::{access_signing_input, join_signature};
 
 use crate::app::App;
+use crate::isolate::opened::Known;
+use crate::isolate::verified::Access;
 use crate::platform::Platform;
 use crate::tenants::find::{Found, Named, find_fresh, read_feed};
-use crate::tenants::known::Known;
+use crate::tokens::error::Refused;
 use crate::tokens::legacy;
-use crate::tokens::verified::Access;
 
 /// Of whom an access token speaks.
 #[derive(Clone, Debug)]
@@ -104,37 +105,6 @@ fn judge<P: Platform>(app: &App<P>, access: &Access, now_ms: u64) -> Option<Resu
 
 fn now_secs(now_ms: u64) -> i64 {
     i64::try_from(now_ms / 1000).unwrap_or(i64::MAX)
-}
-
-/// A token's fault, or a refusal that has nothing to do with the token.
-#[derive(Debug)]
-pub enum Refused {
-    /// The token is not good; each door has its words for it.
-    Token(TokenFault),
-    /// Something else, as it is.
-    Other(Refusal),
-}
-
-impl From<TokenFault> for Refused {
-    fn from(fault: TokenFault) -> Self {
-        Self::Token(fault)
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Other(refusal)
-    }
-}
-
-impl Refused {
-    /// The refusal, with `words` for a token's fault.
-    pub fn with(self, words: impl FnOnce(TokenFault) -> Refusal) -> Refusal {
-        match self {
-            Self::Token(fault) => words(fault),
-            Self::Other(refusal) => refusal,
-        }
-    }
 }
 
 /// Judges an access token of the tenant that was found.

@@ -5,16 +5,8 @@ use shared::limits::{JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
 use shared::refusal::Refusal;
 
 use crate::http::Answer;
-use crate::tenants::known::Known;
-
-/// Whether a cache may keep the answer: only where the tenant stands in the URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cached {
-    /// By the tenant's own host, or `/t/<slug>/`.
-    ByUrl,
-    /// The tenant was chosen by a header or by default.
-    No,
-}
+use crate::isolate::opened::Known;
+use crate::tenants::target::Cached;
 
 fn finish(mut answer: Answer, known: &Known, cached: Cached) -> Answer {
     answer.set("Access-Control-Allow-Origin", String::from("*"));

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use shared::claims::UserIdClaim;
 use shared::derive::{legacy_family, legacy_session, legacy_token_hash, legacy_user_hash};
-use shared::ids::{EventId, SessionId, UserId};
+use shared::ids::{EventId, UserId};
 use shared::jws::Jws;
 use shared::legacy::{LegacyKind, LegacyToken};
 use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
@@ -15,15 +15,15 @@ use shared::push::IdentifierRow;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::app::App;
+use crate::isolate::opened::Known;
+use crate::isolate::verified::{Access, Trail};
 use crate::platform::Param;
 use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
-use crate::tenants::known::Known;
-use crate::tokens::access::Refused;
-use crate::tokens::verified::Access;
+use crate::tokens::error::Refused;
 
 /// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
 const NEVER_SECS: i64 = 253_402_300_799;
@@ -50,21 +50,6 @@ pub async fn verify<P: Platform>(
     }
     let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
     Ok(legacy.check(&payload, millis(now_ms) / 1000)?)
-}
-
-/// Where a verified legacy token leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trail {
-    /// The name of its session. An access token's is no family's, until somebody signs out with it.
-    pub sid: SessionId,
-    /// Keyed hash of its user's id.
-    user: String,
-    /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
-    listed: Option<String>,
-    /// Unix seconds.
-    expires_at: i64,
-    /// (`history`, `doc_rev`) of the document whose key verified it.
-    vouched: (i64, i64),
 }
 
 impl Trail {

@@ -1,7 +1,8 @@
 //! Access tokens and the keys that sign them: issued, judged, remembered, published.
 
 pub mod access;
+pub mod error;
 pub mod keys;
 pub mod legacy;
+pub mod refresh_token;
 pub mod validate;
-pub mod verified;

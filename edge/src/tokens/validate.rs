@@ -1,29 +1,22 @@
-//! Validation: `validate` for access tokens, without storage while the isolate is busy, and
-//! `verify`, which takes a refresh token, too.
+//! Validation of access tokens, without storage while the isolate is busy. `verify`, which takes a refresh
+//! token too, is [`crate::sessions::verify`].
 
 use std::rc::Rc;
 
 use serde::Serialize;
-use serde_json::json;
 use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId};
-use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
 use crate::app::App;
-use crate::body::Fields;
 use crate::http::Answer;
-use crate::platform::{Platform, read};
-use crate::sessions::family::{self, FamilyRow};
-use crate::sessions::refresh::{Proven, presented};
-use crate::sql;
-use crate::sql::millis;
-use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Named, find_fresh, find_now};
-use crate::tenants::known::Known;
-use crate::tokens::access::{Refused, authenticate, judge_now};
-use crate::tokens::verified::Access;
+use crate::isolate::opened::Known;
+use crate::isolate::verified::Access;
+use crate::platform::Platform;
+use crate::tenants::find::{Found, Named, find_now};
+use crate::tokens::access::{authenticate, judge_now};
+use crate::tokens::error::Refused;
 
 /// The answer to a good access token, in the contract's order.
 #[derive(Serialize)]
@@ -112,7 +105,11 @@ pub async fn validate<P: Platform>(
         .map_err(|refused| refused.with(TokenFault::at_validate))
 }
 
-async fn judge_access<P: Platform>(
+/// The access token, judged; a suspended tenant has no good token.
+///
+/// # Errors
+/// The token's fault, or 503.
+pub async fn judge_access<P: Platform>(
     app: &App<P>,
     found: &Found,
     named: &Named,
@@ -123,55 +120,4 @@ async fn judge_access<P: Platform>(
         return Err(TokenFault::Invalid.into());
     }
     authenticate(app, found, named, unverified_token, now_ms).await
-}
-
-/// Verifies an access or a refresh token; the latter costs one read of its row.
-///
-/// # Errors
-/// 400 without a token, 401 for one that is not good, 503 out of reach.
-pub async fn verify<P: Platform>(
-    app: &App<P>,
-    named: &Named,
-    fields: &Fields,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let unverified_token = fields.token("token")?;
-    let found = find_fresh(app, named, now_ms).await?;
-    if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
-        match presented(app, &found.known, &unverified_token, now_ms).await {
-            Ok(token) => return verify_refresh(app, &found, &token, now_ms).await,
-            Err(Refused::Token(TokenFault::WrongType)) => {}
-            Err(refused) => return Err(refused.with(TokenFault::at_verify)),
-        }
-    }
-    match judge_access(app, &found, named, &unverified_token, now_ms).await {
-        Ok(_) => Ok(Answer::json(200, &json!({}))),
-        Err(refused) => Err(refused.with(TokenFault::at_verify)),
-    }
-}
-
-/// Whether only the signature can tell what it is: a refresh token of ours by its header, or one of the
-/// service that the tenant came from.
-fn may_be_refresh(known: &Known, unverified_token: &str) -> bool {
-    known.refresh_keys.iter().any(|key| key.wrote_header_of(unverified_token))
-        || Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())
-}
-
-async fn verify_refresh<P: Platform>(
-    app: &App<P>,
-    found: &Found,
-    token: &Proven,
-    now_ms: u64,
-) -> Result<Answer, Refusal> {
-    let tenant = &found.known.tenant;
-    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.user(&found.known)).collect();
-    let at = batch.len();
-    batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
-    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    let window = secs_as_ms(tenant.settings.retry_window_secs);
-    let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
-        Some(row) => family::verify(&row, token.generation, millis(now_ms), window),
-        None => token.without_row::<P>(&rows, at, now_ms)?.map_or(Ok(()), Err),
-    };
-    judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
 }

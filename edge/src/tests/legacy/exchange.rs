@@ -15,9 +15,9 @@ use super::{
 use crate::inside::sweep::clean;
 use crate::serve::handle;
 use crate::sessions::family::FamilyRow;
-use crate::sessions::refresh::presented;
 use crate::sql;
 use crate::tests::fixture::{Actor, Answered, START_MS, World, claims, old_token};
+use crate::tokens::refresh_token::presented;
 
 #[test]
 fn a_refresh_token_becomes_a_session_of_ours() {

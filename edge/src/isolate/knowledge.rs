@@ -13,7 +13,7 @@ use shared::limits::{FEED_SECS, FRESH_MS, STALE_MS};
 use shared::refusal::TokenFault;
 use shared::user::UserStatus;
 
-use crate::tenants::known::Known;
+use crate::isolate::opened::Known;
 
 /// How long a background refresh may hold its lease before another request starts one: a cancelled
 /// refresher must not wedge the isolate.
@@ -380,7 +380,7 @@ impl Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenants::known::tests::known;
+    use crate::isolate::opened::tests::known;
 
     fn shard(incarnation: &str, head: i64, oldest: Option<i64>) -> ShardRow {
         ShardRow { incarnation: incarnation.into(), head, oldest }

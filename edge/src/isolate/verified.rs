@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId, UserId};
 
-use crate::tokens::legacy::Trail;
-
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;
 /// Characters of the signature that make the key; the whole token is compared besides.
@@ -37,6 +35,21 @@ pub struct Access {
     /// Where it leads, of a token of the service that the tenant came from. Such a one satisfies no
     /// administrative permission and no recent sign-in.
     pub legacy: Option<Trail>,
+}
+
+/// Where a verified legacy token leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// The name of its session. An access token's is no family's, until somebody signs out with it.
+    pub sid: SessionId,
+    /// Keyed hash of its user's id.
+    pub user: String,
+    /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
+    pub listed: Option<String>,
+    /// Unix seconds.
+    pub expires_at: i64,
+    /// (`history`, `doc_rev`) of the document whose key verified it.
+    pub vouched: (i64, i64),
 }
 
 type Key = [u8; KEY];

@@ -1,0 +1,71 @@
+//! Verify: an access token, or a refresh token, which costs one read of its family's row.
+
+use serde_json::json;
+use shared::jws::Jws;
+use shared::refusal::{Refusal, TokenFault};
+use shared::tenant::Status;
+
+use crate::app::App;
+use crate::body::Fields;
+use crate::http::Answer;
+use crate::isolate::opened::Known;
+use crate::platform::{Platform, read};
+use crate::sessions::family;
+use crate::sessions::family::FamilyRow;
+use crate::sql;
+use crate::sql::{millis, secs_as_ms};
+use crate::tenants::find::{Found, Named, find_fresh};
+use crate::tokens::error::Refused;
+use crate::tokens::refresh_token::{Proven, presented};
+use crate::tokens::validate::judge_access;
+
+/// Verifies an access or a refresh token; the latter costs one read of its row.
+///
+/// # Errors
+/// 400 without a token, 401 for one that is not good, 503 out of reach.
+pub async fn verify<P: Platform>(
+    app: &App<P>,
+    named: &Named,
+    fields: &Fields,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let unverified_token = fields.token("token")?;
+    let found = find_fresh(app, named, now_ms).await?;
+    if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
+        match presented(app, &found.known, &unverified_token, now_ms).await {
+            Ok(token) => return verify_refresh(app, &found, &token, now_ms).await,
+            Err(Refused::Token(TokenFault::WrongType)) => {}
+            Err(refused) => return Err(refused.with(TokenFault::at_verify)),
+        }
+    }
+    match judge_access(app, &found, named, &unverified_token, now_ms).await {
+        Ok(_) => Ok(Answer::json(200, &json!({}))),
+        Err(refused) => Err(refused.with(TokenFault::at_verify)),
+    }
+}
+
+/// Whether only the signature can tell what it is: a refresh token of ours by its header, or one of the
+/// service that the tenant came from.
+fn may_be_refresh(known: &Known, unverified_token: &str) -> bool {
+    known.refresh_keys.iter().any(|key| key.wrote_header_of(unverified_token))
+        || Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())
+}
+
+async fn verify_refresh<P: Platform>(
+    app: &App<P>,
+    found: &Found,
+    token: &Proven,
+    now_ms: u64,
+) -> Result<Answer, Refusal> {
+    let tenant = &found.known.tenant;
+    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.user(&found.known)).collect();
+    let at = batch.len();
+    batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
+    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let window = secs_as_ms(tenant.settings.retry_window_secs);
+    let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
+        Some(row) => family::verify(&row, token.generation, millis(now_ms), window),
+        None => token.without_row::<P>(&rows, at, now_ms)?.map_or(Ok(()), Err),
+    };
+    judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
+}

@@ -1,0 +1,34 @@
+//! Why a token was not taken.
+
+use shared::refusal::{Refusal, TokenFault};
+
+/// A token's fault, or a refusal that has nothing to do with the token.
+#[derive(Debug)]
+pub enum Refused {
+    /// The token is not good; each door has its words for it.
+    Token(TokenFault),
+    /// Something else, as it is.
+    Other(Refusal),
+}
+
+impl From<TokenFault> for Refused {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Other(refusal)
+    }
+}
+
+impl Refused {
+    /// The refusal, with `words` for a token's fault.
+    pub fn with(self, words: impl FnOnce(TokenFault) -> Refusal) -> Refusal {
+        match self {
+            Self::Token(fault) => words(fault),
+            Self::Other(refusal) => refusal,
+        }
+    }
+}
