@@ -19,6 +19,7 @@
 // A new variant stops the build until every place that tells its kind apart says what becomes of it.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+pub mod after;
 pub mod app;
 pub mod body;
 pub mod browser;

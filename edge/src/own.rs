@@ -3,6 +3,7 @@
 
 use shared::refusal::{Refusal, TokenFault};
 
+use crate::after::Reply;
 use crate::app::App;
 use crate::body;
 use crate::body::Fields;
@@ -11,7 +12,6 @@ use crate::browser::origin::{by_cookie, may_set};
 use crate::http::{Answer, Incoming};
 use crate::platform::Platform;
 use crate::route::{KeyForm, Own};
-use crate::serve::After;
 use crate::sessions::issued::Issued;
 use crate::sessions::logout;
 use crate::sessions::logout::By;
@@ -30,33 +30,34 @@ pub(crate) async fn edge<P: Platform>(
     target: &Target,
     request: &P::Request,
     now_ms: u64,
-    after: &mut After,
-) -> Result<Answer, Refusal> {
-    let named = &target.named;
+) -> Result<Reply, Refusal> {
     match own {
         Own::Keys(form) => {
-            let found = find_fresh(app, named, now_ms).await?;
-            note(after, found.refresh_after);
-            published(form, &found, request, target.cached, now_ms)
+            let found = find_fresh(app, &target.named, now_ms).await?;
+            let answer = published(form, &found, request, target.cached, now_ms);
+            let response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
+            Ok(Reply { response, after: found.after })
         }
-        Own::Validate => validate_route(app, target, request, now_ms, after).await,
-        Own::Token => {
-            let (fields, now_ms) = arrived(app, request).await?;
-            let issued = flow::sign_in(app, named, &fields, &request.client(), now_ms).await?;
-            Ok(issued.at_token())
-        }
-        Own::Login => login(app, target, request).await,
-        Own::Refresh => refreshed(app, target, request).await,
+        Own::Validate => validate_route(app, target, request, now_ms).await,
+        Own::Token => token(app, target, request).await.map(Reply::from),
+        Own::Login => login(app, target, request).await.map(Reply::from),
+        Own::Refresh => refreshed(app, target, request).await.map(Reply::from),
         Own::Verify => {
             let (fields, now_ms) = arrived(app, request).await?;
-            verify::verify(app, named, &fields, now_ms).await
+            verify::verify(app, &target.named, &fields, now_ms).await.map(Reply::from)
         }
         Own::Blacklist => {
             let (fields, now_ms) = arrived(app, request).await?;
-            logout::blacklist(app, named, &fields, now_ms).await
+            logout::blacklist(app, &target.named, &fields, now_ms).await.map(Reply::from)
         }
-        Own::Logout => leave(app, target, request).await,
+        Own::Logout => leave(app, target, request).await.map(Reply::from),
     }
+}
+
+async fn token<P: Platform>(app: &App<P>, target: &Target, request: &P::Request) -> Result<Answer, Refusal> {
+    let (fields, now_ms) = arrived(app, request).await?;
+    let issued = flow::sign_in(app, &target.named, &fields, &request.client(), now_ms).await?;
+    Ok(issued.at_token())
 }
 
 async fn login<P: Platform>(app: &App<P>, target: &Target, request: &P::Request) -> Result<Answer, Refusal> {
@@ -159,8 +160,7 @@ async fn validate_route<P: Platform>(
     target: &Target,
     request: &P::Request,
     now_ms: u64,
-    after: &mut After,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let (token, now_ms) = match Bearer::read(request) {
         Bearer::Token(token) => (token, now_ms),
         Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
@@ -175,19 +175,12 @@ async fn validate_route<P: Platform>(
         }
     };
     let found = find_fresh(app, &target.named, now_ms).await?;
-    note(after, found.refresh_after);
-    let mut answer = match validate::validate(app, &found, &target.named, &token, now_ms).await {
+    let mut response = match validate::validate(app, &found, &target.named, &token, now_ms).await {
         Ok(answer) => answer,
         Err(refusal) => Answer::refusal(&refusal),
     };
-    answer.set("Wardgate-State-Age", state_age(app, now_ms));
-    Ok(answer)
-}
-
-fn note(after: &mut After, refresh_after: bool) {
-    if refresh_after {
-        *after = After::ReadFeed;
-    }
+    response.set("Wardgate-State-Age", state_age(app, now_ms));
+    Ok(Reply { response, after: found.after })
 }
 
 /// The age of what is known, in seconds with one decimal.

@@ -8,6 +8,7 @@ use shared::refusal::Refusal;
 use shared::routes::{self, Door, Route};
 use shared::signature::Tag;
 
+use crate::after::{After, Reply};
 use crate::app::App;
 use crate::browser::cors::{self, Cors};
 use crate::forward;
@@ -21,35 +22,15 @@ use crate::inside::signed;
 use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
-use crate::tenants::find::{find_fresh, find_now};
+use crate::tenants::find::{self, find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, request_id, target};
 use crate::tokens::validate;
 
-/// What is due after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// Nothing.
-    Nothing,
-    /// The feed is to be read.
-    ReadFeed,
-    /// Copies in KV may be behind.
-    PutCopies,
-}
-
-/// An answer and what is due after it.
-pub struct Handled<S> {
-    /// The answer.
-    pub response: Response<S>,
-    /// What is due.
-    pub after: After,
-}
-
 /// Answers a request.
-pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Handled<P::Stream> {
+pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::Stream> {
     let now_ms = app.platform.now_ms();
     let method = request.method();
     let request_id = request_id(app, &request);
-    let mut after = After::Nothing;
     let url = request.url();
     let place = place(app, &request, &url, request_id.clone());
     let route = match &place {
@@ -61,23 +42,25 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Handled<P
         _ => None,
     };
     let answered = match place {
-        Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms, &mut after).await,
+        Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms).await,
         Err(refusal) => Err(refusal),
     };
-    let mut response = answered.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
+    let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
+    let Reply { mut response, after } = answered.unwrap_or_else(refused);
     if let Some(cors) = cors {
         cors.dress(app, &mut response, now_ms);
     }
-    Handled { response: finish(response, route, &method, &request_id), after }
+    Reply { response: finish(response, route, &method, &request_id), after }
 }
 
 /// Carries out what is due after an answer.
-pub async fn after<P: Platform>(app: &App<P>, due: After) {
+pub async fn carry_out<P: Platform>(app: &App<P>, After { read_feed, put_copies }: After) {
     // What fails here is done again: the feed by the next request, copies by the cron.
-    match due {
-        After::Nothing => {}
-        After::ReadFeed => drop(crate::tenants::find::read_feed(app).await),
-        After::PutCopies => drop(copies::put_copies(app).await),
+    if read_feed {
+        find::read_feed(app).await.ok();
+    }
+    if put_copies {
+        copies::put_copies(app).await.ok();
     }
 }
 
@@ -87,39 +70,42 @@ async fn serve<P: Platform>(
     target: &Target,
     request: P::Request,
     now_ms: u64,
-    after: &mut After,
-) -> Result<Response<P::Stream>, Refusal> {
+) -> Result<Reply<P::Stream>, Refusal> {
     let method = request.method();
     match endpoint {
         Endpoint::Inside(endpoint) => {
             if method != "POST" {
                 return Err(Refusal::method_not_allowed(&method));
             }
-            inside(app, endpoint, target, &request, now_ms, after).await.map(Answer::into_stream)
+            inside(app, endpoint, target, &request, now_ms).await.map(streaming)
         }
-        Endpoint::Health(endpoint) => health(app, endpoint, &method).await.map(Answer::into_stream),
+        Endpoint::Health(endpoint) => health(app, endpoint, &method).await.map(Reply::from).map(streaming),
         Endpoint::Forward(route) => match method.as_str() {
-            "OPTIONS" => options(app, target, now_ms).await.map(Answer::into_stream),
-            _ => forward::forward(app, target, route, request, now_ms).await,
+            "OPTIONS" => options(app, target, now_ms).await.map(streaming),
+            _ => forward::forward(app, target, route, request, now_ms).await.map(Reply::from),
         },
         Endpoint::Own(own) => {
             let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
             // An unknown tenant has no routes, so it is looked for before the method is judged.
             if method == "OPTIONS" {
-                return options(app, target, now_ms).await.map(Answer::into_stream);
+                return options(app, target, now_ms).await.map(streaming);
             }
             if !allowed {
                 find_fresh(app, &target.named, now_ms).await?;
                 return Err(Refusal::method_not_allowed(&method));
             }
-            edge(app, own, target, &request, now_ms, after).await.map(Answer::into_stream)
+            edge(app, own, target, &request, now_ms).await.map(streaming)
         }
     }
 }
 
-async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Result<Answer, Refusal> {
-    find_fresh(app, &target.named, now_ms).await?;
-    Ok(Answer::json(200, &serde_json::json!({})))
+fn streaming<S>(reply: Reply) -> Reply<S> {
+    reply.map(Answer::into_stream)
+}
+
+async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Result<Reply, Refusal> {
+    let after = find_fresh(app, &target.named, now_ms).await?.after;
+    Ok(Reply { response: Answer::json(200, &serde_json::json!({})), after })
 }
 
 async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Result<Answer, Refusal> {
@@ -138,25 +124,22 @@ async fn inside<P: Platform>(
     target: &Target,
     request: &P::Request,
     now_ms: u64,
-    after: &mut After,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refusal> {
     let (path, query) = (target.path.as_str(), target.query.as_str());
     match endpoint {
         Inside::Push => {
             let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
-            let answer = push::push(app, &push, now_ms).await?;
-            if push.document.is_some() {
-                *after = After::PutCopies;
-            }
-            Ok(answer)
+            let response = push::push(app, &push, now_ms).await?;
+            let after = After { put_copies: push.document.is_some(), ..After::NOTHING };
+            Ok(Reply { response, after })
         }
         Inside::Command => {
             let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
-            command::command(app, &command, now_ms).await
+            command::command(app, &command, now_ms).await.map(Reply::from)
         }
         Inside::Drain => {
             let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;
-            drain::drain(app, &drain, now_ms).await
+            drain::drain(app, &drain, now_ms).await.map(Reply::from)
         }
     }
 }
@@ -189,31 +172,29 @@ fn finish<S>(
 
 /// What the synchronous export serves: `validate` by Bearer, keys and liveness, where neither storage
 /// nor cryptography is needed. `None` sends the request on the ordinary way.
-pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Handled<Infallible>> {
+pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Reply<Infallible>> {
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
     let now_ms = app.platform.now_ms();
     let target = target(settings, request, &url, String::new())?;
-    let (answer, refresh_after) = match (method.as_str(), endpoint(settings.role, &target.path)?) {
+    let Reply { response, after } = match (method.as_str(), endpoint(settings.role, &target.path)?) {
         ("POST", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
-            let validated = validate::validate_now(app, &target.named, &token, now_ms)?;
-            let mut answer = validated.answer;
-            answer.set("Wardgate-State-Age", state_age(app, now_ms));
-            if let Some(known) = &validated.known {
-                cors::dress_now(known, &target, request, &mut answer);
+            let (mut reply, known) = validate::validate_now(app, &target.named, &token, now_ms)?;
+            reply.response.set("Wardgate-State-Age", state_age(app, now_ms));
+            if let Some(known) = &known {
+                cors::dress_now(known, &target, request, &mut reply.response);
             }
-            (answer, validated.refresh_after)
+            reply
         }
         ("GET", Endpoint::Own(Own::Keys(form))) => {
             let found = find_now(app, &target.named, now_ms)?.ok()?;
-            (published(form, &found, request, target.cached, now_ms).ok()?, found.refresh_after)
+            let response = published(form, &found, request, target.cached, now_ms).ok()?;
+            Reply { response, after: found.after }
         }
-        ("GET", Endpoint::Health(Health::Healthz)) => (health::healthz(), false),
+        ("GET", Endpoint::Health(Health::Healthz)) => health::healthz().into(),
         _ => return None,
     };
     let request_id = request_id(app, request);
-    let response = finish(answer.into_stream(), None, &method, &request_id);
-    let after = if refresh_after { After::ReadFeed } else { After::Nothing };
-    Some(Handled { response, after })
+    Some(Reply { response: finish(response.into_stream(), None, &method, &request_id), after })
 }

@@ -13,11 +13,11 @@ use crate::serve;
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let app = app(&env);
-    let handled = serve::handle(&app, ClientRequest(request)).await;
-    if handled.after != serve::After::Nothing {
-        context.wait_until(async move { serve::after(&app, handled.after).await });
+    let reply = serve::handle(&app, ClientRequest(request)).await;
+    if !reply.after.is_nothing() {
+        context.wait_until(async move { serve::carry_out(&app, reply.after).await });
     }
-    response::to_js(&handled.response)
+    response::to_js(&reply.response)
 }
 
 /// Answers at once what needs neither storage nor cryptography; `undefined` sends the request on
@@ -28,10 +28,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 #[wasm_bindgen]
 pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
     let app = app(env);
-    let handled = serve::handle_now(&app, &ClientRequest(request))?;
-    let answer = response::to_js(&handled.response).ok()?;
-    if handled.after != serve::After::Nothing {
-        Context::new(context).wait_until(async move { serve::after(&app, handled.after).await });
+    let reply = serve::handle_now(&app, &ClientRequest(request))?;
+    let answer = response::to_js(&reply.response).ok()?;
+    if !reply.after.is_nothing() {
+        Context::new(context).wait_until(async move { serve::carry_out(&app, reply.after).await });
     }
     Some(answer)
 }

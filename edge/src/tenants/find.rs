@@ -11,6 +11,7 @@ use shared::ids::TenantId;
 use shared::refusal::Refusal;
 use shared::tenant::{Status, Tenant};
 
+use crate::after::After;
 use crate::app::App;
 use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
 use crate::isolate::opened::Known;
@@ -46,8 +47,8 @@ struct TenantRow {
 pub struct Found {
     /// What is known.
     pub known: Rc<Known>,
-    /// Whether this request has to refresh the feed after its answer.
-    pub refresh_after: bool,
+    /// What is due after the answer: the feed, where this request holds the lease.
+    pub after: After,
 }
 
 /// Finds the tenant without any storage, if what is known is young enough to serve.
@@ -70,8 +71,8 @@ pub fn find_now<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option
     drop(knowledge);
     match freshness {
         Freshness::ReadFirst => None,
-        Freshness::Fresh => Some(served(known, named, false)),
-        Freshness::RefreshAfter => Some(served(known, named, true)),
+        Freshness::Fresh => Some(served(known, named, After::NOTHING)),
+        Freshness::RefreshAfter => Some(served(known, named, After { read_feed: true, ..After::NOTHING })),
     }
 }
 
@@ -92,7 +93,7 @@ pub async fn find_fresh<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -
         Some(known) => known?,
         None => meet(app, named).await?,
     };
-    served(known, named, false)
+    served(known, named, After::NOTHING)
 }
 
 /// Finds the tenant for a route whose own batch asks for the tenant's state: what is known serves
@@ -106,7 +107,7 @@ pub async fn find_known<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
     };
     match remembered {
-        Some((known, false)) => served(known, named, false).map(|found| found.known),
+        Some((known, false)) => served(known, named, After::NOTHING).map(|found| found.known),
         Some((_, true)) | None => find_fresh(app, named, now_ms).await.map(|found| found.known),
     }
 }
@@ -118,7 +119,7 @@ pub fn remembered<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Opti
         let mut knowledge = app.knowledge.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
     };
-    known.and_then(|(known, _)| served(known, named, false).ok()).map(|found| found.known)
+    known.and_then(|(known, _)| served(known, named, After::NOTHING).ok()).map(|found| found.known)
 }
 
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.
@@ -134,7 +135,7 @@ fn find_stale<P: Platform>(
     };
     let limit_ms = known.tenant.settings.staleness_limit_secs.saturating_mul(1000);
     if age.is_some_and(|age| age <= limit_ms) {
-        served(known, named, false)
+        served(known, named, After::NOTHING)
     } else {
         Err(Refusal::unavailable())
     }
@@ -152,10 +153,10 @@ fn in_memory<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Re
 }
 
 /// What every caller must see of a tenant before anything else is said.
-fn served(known: Rc<Known>, named: &Named, refresh_after: bool) -> Result<Found, Refusal> {
+fn served(known: Rc<Known>, named: &Named, after: After) -> Result<Found, Refusal> {
     let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
     match known.tenant.status {
-        Status::Active | Status::Suspended if slug_held => Ok(Found { known, refresh_after }),
+        Status::Active | Status::Suspended if slug_held => Ok(Found { known, after }),
         Status::Active | Status::Suspended | Status::Provisioning | Status::Deleted => {
             Err(Refusal::not_found())
         }

@@ -38,7 +38,7 @@ use crate::platform::{
     UpstreamError,
 };
 use crate::platform::{Param, Statement};
-use crate::serve::{After, after, handle};
+use crate::serve::{carry_out, handle};
 use crate::settings::{Role, Settings};
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -545,11 +545,9 @@ impl World {
 
     /// Sends a request, and does afterwards what is due.
     pub fn send(&self, request: Request) -> Answered {
-        let handled = block_on(handle(&self.app, request));
-        if handled.after != After::Nothing {
-            block_on(after(&self.app, handled.after));
-        }
-        Answered::from(handled.response)
+        let reply = block_on(handle(&self.app, request));
+        block_on(carry_out(&self.app, reply.after));
+        Answered::from(reply.response)
     }
 
     /// Round trips that a request awaits before its answer: batches, and questions to control.
@@ -557,8 +555,8 @@ impl World {
         let questions = || u32::try_from(self.memory().asked.borrow().len()).unwrap();
         let trips = || self.memory().batches.get() + questions();
         let before = trips();
-        let handled = block_on(handle(&self.app, request));
-        (Answered::from(handled.response), trips() - before)
+        let reply = block_on(handle(&self.app, request));
+        (Answered::from(reply.response), trips() - before)
     }
 
     pub fn signed(&self, path: &str, tag: Tag, body: &impl Serialize) -> Answered {

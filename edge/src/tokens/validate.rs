@@ -9,6 +9,7 @@ use shared::ids::{SessionId, TenantId};
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
+use crate::after::Reply;
 use crate::app::App;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
@@ -45,31 +46,20 @@ fn valid(access: &Access) -> Answer {
     )
 }
 
-/// An answer, and whether the feed is to be refreshed after it.
-pub struct Validated {
-    /// The answer.
-    pub answer: Answer,
-    /// The tenant, if there is one.
-    pub known: Option<Rc<Known>>,
-    /// Whether a refresh is due.
-    pub refresh_after: bool,
-}
-
 /// Validates without storage and without waiting: a token that was verified before, at a tenant
-/// that is known and young enough. `None` for everything else.
+/// that is known and young enough. With the tenant, if there is one. `None` for everything else.
 pub fn validate_now<P: Platform>(
     app: &App<P>,
     named: &Named,
     unverified_token: &str,
     now_ms: u64,
-) -> Option<Validated> {
+) -> Option<(Reply, Option<Rc<Known>>)> {
     // The cache is asked first, so that a lease is taken only by a request that serves.
     app.verified.borrow().get(unverified_token)?;
     let found = match find_now(app, named, now_ms)? {
         Ok(found) => found,
         Err(refusal) => {
-            let answer = Answer::refusal(&refusal);
-            return Some(Validated { answer, known: None, refresh_after: false });
+            return Some((Answer::refusal(&refusal).into(), None));
         }
     };
     let judged = if found.known.tenant.status == Status::Active {
@@ -77,12 +67,12 @@ pub fn validate_now<P: Platform>(
     } else {
         Some(Err(TokenFault::Invalid))
     };
-    let answer = match judged {
+    let response = match judged {
         Some(Ok(access)) => valid(&access),
         Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
         None => return None,
     };
-    Some(Validated { answer, known: Some(found.known), refresh_after: found.refresh_after })
+    Some((Reply { response, after: found.after }, Some(found.known)))
 }
 
 /// Validates an access token.
