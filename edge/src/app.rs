@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use shared::ids::{EventId, SessionId};
 use shared::passwords::Workspace;
 use shared::refusal::Refusal;
 
@@ -62,13 +61,5 @@ impl<P: Platform> App<P> {
         let mut bytes = [0; N];
         self.platform.fill(&mut bytes);
         bytes
-    }
-
-    pub(crate) fn event_id(&self, now_ms: u64) -> EventId {
-        EventId::new(now_ms, self.random())
-    }
-
-    pub(crate) fn session_id(&self, shard: u8) -> SessionId {
-        SessionId::new(shard, self.random())
     }
 }

@@ -11,6 +11,7 @@ use shared::tenant::Status;
 use crate::app::App;
 use crate::browser::cookies::Names;
 use crate::browser::origin::by_cookie;
+use crate::context::Context;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
 use crate::isolate::opened::Known;
 use crate::platform::{Limit, Platform};
@@ -64,28 +65,27 @@ const DROPPED: [&str; 11] = [
 /// # Errors
 /// As above, 403 at a suspended tenant, 503 where control or what is known is out of reach.
 pub async fn forward<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     target: &Target,
     route: &Route,
     request: P::Request,
-    now_ms: u64,
 ) -> Result<Response<P::Stream>, Refusal> {
     if !is_plain(&target.path) {
         return Err(Refusal::not_found());
     }
-    let found = find_fresh(app, &target.named, now_ms).await?;
+    let found = find_fresh(ctx, &target.named).await?;
     if found.known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
-    let caller = caller(app, target, &found, &request, now_ms).await?;
-    let sent = send(app, target, route, &found.known, &caller, request).await;
+    let caller = caller(ctx, target, &found, &request).await?;
+    let sent = send(ctx.app, target, route, &found.known, &caller, request).await;
     let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
     match &caller {
         Caller::Renewed { issued, legacy } => {
             if let Some(names) = Names::of(&issued.known) {
-                issued.set_access(&mut response, names, now_ms);
+                issued.set_access(&mut response, names, ctx.now_ms);
                 if *legacy {
-                    issued.set_csrf(&mut response, now_ms);
+                    issued.set_csrf(&mut response, ctx.now_ms);
                 }
             }
         }
@@ -105,22 +105,21 @@ pub async fn forward<P: Platform>(
 }
 
 async fn caller<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     target: &Target,
     found: &Found,
     request: &P::Request,
-    now_ms: u64,
 ) -> Result<Caller, Refusal> {
     let named = &target.named;
     match Bearer::read(request) {
         Bearer::Token(token) => {
-            let judged = authenticate(app, found, named, &token, now_ms).await;
+            let judged = authenticate(ctx, found, named, &token).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             Ok(Caller::Known(access.sub, None))
         }
         Bearer::Malformed => Err(Refusal::bad_authorization_header()),
-        Bearer::None => match by_cookie(app, target, request, now_ms).await? {
-            Some(presented) => by_cookies(app, found, named, presented, now_ms).await,
+        Bearer::None => match by_cookie(ctx, target, request).await? {
+            Some(presented) => by_cookies(ctx, found, named, presented).await,
             None => Ok(Caller::Nobody { ended: false }),
         },
     }

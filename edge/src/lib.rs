@@ -25,6 +25,7 @@ pub mod body;
 pub mod browser;
 #[cfg(target_arch = "wasm32")]
 mod cloudflare;
+pub mod context;
 pub mod forward;
 pub mod health;
 pub mod http;

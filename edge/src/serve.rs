@@ -11,6 +11,7 @@ use shared::signature::Tag;
 use crate::after::{After, Reply};
 use crate::app::App;
 use crate::browser::cors::{self, Cors};
+use crate::context::Context;
 use crate::forward;
 use crate::health;
 use crate::http::{Answer, Body, Incoming, Response};
@@ -28,7 +29,7 @@ use crate::tokens::validate;
 
 /// Answers a request.
 pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::Stream> {
-    let now_ms = app.platform.now_ms();
+    let ctx = Context::new(app);
     let method = request.method();
     let request_id = request_id(app, &request);
     let url = request.url();
@@ -42,13 +43,13 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
         _ => None,
     };
     let answered = match place {
-        Ok((endpoint, target)) => serve(app, endpoint, &target, request, now_ms).await,
+        Ok((endpoint, target)) => serve(ctx, endpoint, &target, request).await,
         Err(refusal) => Err(refusal),
     };
     let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
     let Reply { mut response, after } = answered.unwrap_or_else(refused);
     if let Some(cors) = cors {
-        cors.dress(app, &mut response, now_ms);
+        cors.dress(ctx, &mut response);
     }
     Reply { response: finish(response, route, &method, &request_id), after }
 }
@@ -65,11 +66,10 @@ pub async fn carry_out<P: Platform>(app: &App<P>, After { read_feed, put_copies 
 }
 
 async fn serve<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     endpoint: Endpoint,
     target: &Target,
     request: P::Request,
-    now_ms: u64,
 ) -> Result<Reply<P::Stream>, Refusal> {
     let method = request.method();
     match endpoint {
@@ -77,24 +77,26 @@ async fn serve<P: Platform>(
             if method != "POST" {
                 return Err(Refusal::method_not_allowed(&method));
             }
-            inside(app, endpoint, target, &request, now_ms).await.map(streaming)
+            inside(ctx, endpoint, target, &request).await.map(streaming)
         }
-        Endpoint::Health(endpoint) => health(app, endpoint, &method).await.map(Reply::from).map(streaming),
+        Endpoint::Health(endpoint) => {
+            health(ctx.app, endpoint, &method).await.map(Reply::from).map(streaming)
+        }
         Endpoint::Forward(route) => match method.as_str() {
-            "OPTIONS" => options(app, target, now_ms).await.map(streaming),
-            _ => forward::forward(app, target, route, request, now_ms).await.map(Reply::from),
+            "OPTIONS" => options(ctx, target).await.map(streaming),
+            _ => forward::forward(ctx, target, route, request).await.map(Reply::from),
         },
         Endpoint::Own(own) => {
             let allowed = routes::find(&target.path).is_some_and(|route| route.allows(&method));
             // An unknown tenant has no routes, so it is looked for before the method is judged.
             if method == "OPTIONS" {
-                return options(app, target, now_ms).await.map(streaming);
+                return options(ctx, target).await.map(streaming);
             }
             if !allowed {
-                find_fresh(app, &target.named, now_ms).await?;
+                find_fresh(ctx, &target.named).await?;
                 return Err(Refusal::method_not_allowed(&method));
             }
-            edge(app, own, target, &request, now_ms).await.map(streaming)
+            edge(ctx, own, target, &request).await.map(streaming)
         }
     }
 }
@@ -103,8 +105,8 @@ fn streaming<S>(reply: Reply) -> Reply<S> {
     reply.map(Answer::into_stream)
 }
 
-async fn options<P: Platform>(app: &App<P>, target: &Target, now_ms: u64) -> Result<Reply, Refusal> {
-    let after = find_fresh(app, &target.named, now_ms).await?.after;
+async fn options<P: Platform>(ctx: Context<'_, P>, target: &Target) -> Result<Reply, Refusal> {
+    let after = find_fresh(ctx, &target.named).await?.after;
     Ok(Reply { response: Answer::json(200, &serde_json::json!({})), after })
 }
 
@@ -119,27 +121,26 @@ async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Re
 
 /// The signed internal routes.
 async fn inside<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     endpoint: Inside,
     target: &Target,
     request: &P::Request,
-    now_ms: u64,
 ) -> Result<Reply, Refusal> {
     let (path, query) = (target.path.as_str(), target.query.as_str());
     match endpoint {
         Inside::Push => {
-            let push: Push = signed::message(app, request, Tag::Push, path, query).await?;
-            let response = push::push(app, &push, now_ms).await?;
+            let push: Push = signed::message(ctx.app, request, Tag::Push, path, query).await?;
+            let response = push::push(ctx, &push).await?;
             let after = After { put_copies: push.document.is_some(), ..After::NOTHING };
             Ok(Reply { response, after })
         }
         Inside::Command => {
-            let command: Command = signed::message(app, request, Tag::Command, path, query).await?;
-            command::command(app, &command, now_ms).await.map(Reply::from)
+            let command: Command = signed::message(ctx.app, request, Tag::Command, path, query).await?;
+            command::command(ctx, &command).await.map(Reply::from)
         }
         Inside::Drain => {
-            let drain: DrainIn = signed::message(app, request, Tag::Drain, path, query).await?;
-            drain::drain(app, &drain, now_ms).await.map(Reply::from)
+            let drain: DrainIn = signed::message(ctx.app, request, Tag::Drain, path, query).await?;
+            drain::drain(ctx, &drain).await.map(Reply::from)
         }
     }
 }
@@ -175,21 +176,21 @@ fn finish<S>(
 pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Reply<Infallible>> {
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
-    let now_ms = app.platform.now_ms();
+    let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
     let Reply { response, after } = match (method.as_str(), endpoint(settings.role, &target.path)?) {
         ("POST", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
-            let (mut reply, known) = validate::validate_now(app, &target.named, &token, now_ms)?;
-            reply.response.set("Wardgate-State-Age", state_age(app, now_ms));
+            let (mut reply, known) = validate::validate_now(ctx, &target.named, &token)?;
+            reply.response.set("Wardgate-State-Age", state_age(ctx));
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut reply.response);
             }
             reply
         }
         ("GET", Endpoint::Own(Own::Keys(form))) => {
-            let found = find_now(app, &target.named, now_ms)?.ok()?;
-            let response = published(form, &found, request, target.cached, now_ms).ok()?;
+            let found = find_now(ctx, &target.named)?.ok()?;
+            let response = published(form, &found, request, target.cached, ctx.now_ms).ok()?;
             Reply { response, after: found.after }
         }
         ("GET", Endpoint::Health(Health::Healthz)) => health::healthz().into(),

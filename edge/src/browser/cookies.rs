@@ -10,7 +10,7 @@ use shared::limits::TOKEN_BYTES;
 use shared::refusal::Refusal;
 use shared::settings::Cookies;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::http::Response;
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
@@ -95,10 +95,9 @@ impl Presented {
     /// # Errors
     /// 503 where the cryptography fails.
     pub async fn read<P: Platform>(
-        app: &App<P>,
+        ctx: Context<'_, P>,
         known: &Known,
         header: &str,
-        now_ms: u64,
     ) -> Result<Option<Self>, Refusal> {
         let Some(names) = Names::of(known) else { return Ok(None) };
         // Who planted one may have planted what is missing of the other: then none counts.
@@ -106,7 +105,7 @@ impl Presented {
             return Ok(None);
         };
         let refresh = match refresh {
-            Some(token) => match presented(app, known, &token, now_ms).await {
+            Some(token) => match presented(ctx, known, &token).await {
                 Ok(proven) => Some((token, proven)),
                 Err(Refused::Token(_)) => None,
                 Err(Refused::Other(refusal)) => return Err(refusal),

@@ -7,8 +7,8 @@ use shared::limits::PREFLIGHT_SECS;
 use shared::routes::{Door, Route};
 use shared::settings::Cookies;
 
-use crate::app::App;
 use crate::browser::origin::is_listed;
+use crate::context::Context;
 use crate::http::{Incoming, Response};
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
@@ -77,7 +77,7 @@ impl Cors {
     }
 
     /// Adds to an answer, whatever it says, who may read it.
-    pub fn dress<P: Platform, S>(&self, app: &App<P>, response: &mut Response<S>, now_ms: u64) {
+    pub fn dress<P: Platform, S>(&self, ctx: Context<'_, P>, response: &mut Response<S>) {
         match &self.readers {
             Readers::All => {
                 if response.header("access-control-allow-origin").is_none() {
@@ -89,7 +89,7 @@ impl Cors {
                     response.vary("Origin");
                 }
                 let Some(origin) = self.origin.as_deref() else { return };
-                let Some(known) = remembered(app, named, now_ms) else { return };
+                let Some(known) = remembered(ctx, named) else { return };
                 if !admit(&known, *own_host, origin, response) {
                     return;
                 }

@@ -9,9 +9,9 @@ use shared::derive::csrf_holds;
 use shared::ids::SessionId;
 use shared::refusal::Refusal;
 
-use crate::app::App;
 use crate::body::Fields;
 use crate::browser::cookies::{Names, Presented};
+use crate::context::Context;
 use crate::http::Incoming;
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
@@ -54,15 +54,14 @@ pub fn may_set(known: &Known, target: &Target, request: &impl Incoming, fields: 
 /// # Errors
 /// As above; those of finding the tenant.
 pub async fn by_cookie<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     target: &Target,
     request: &P::Request,
-    now_ms: u64,
 ) -> Result<Option<Presented>, Refusal> {
     let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
     // Knowledge that is at most three seconds old: an origin that was taken off the list acts no more.
-    let known = find_fresh(app, &target.named, now_ms).await?.known;
-    let Some(presented) = Presented::read(app, &known, &header, now_ms).await? else { return Ok(None) };
+    let known = find_fresh(ctx, &target.named).await?.known;
+    let Some(presented) = Presented::read(ctx, &known, &header).await? else { return Ok(None) };
     if is_unsafe(&request.method()) {
         judge(&known, request, presented.sid)?;
     }

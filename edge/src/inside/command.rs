@@ -6,23 +6,22 @@ use shared::limits::PUSH_ROWS;
 use shared::push::{Command, EndSessionOut, Mark, SessionOut, SessionsOut, StatusOut, TenantMark};
 use shared::refusal::Refusal;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::knowledge::ShardRow;
 use crate::platform::{Platform, read};
 use crate::sql;
-use crate::sql::millis;
 use crate::tenants::find::NAMES_SHARD;
 
 /// Carries out a command.
 ///
 /// # Errors
 /// 400 for too many tenants, 503 where the database did not answer.
-pub async fn command<P: Platform>(app: &App<P>, command: &Command, now_ms: u64) -> Result<Answer, Refusal> {
+pub async fn command<P: Platform>(ctx: Context<'_, P>, command: &Command) -> Result<Answer, Refusal> {
     match command {
-        Command::Status { tenants } => status(app, tenants, now_ms).await,
-        Command::Sessions { tenant, user } => sessions(app, *tenant, *user, now_ms).await,
-        Command::EndSession { tenant, sid } => end_session(app, *tenant, *sid, now_ms).await,
+        Command::Status { tenants } => status(ctx, tenants).await,
+        Command::Sessions { tenant, user } => sessions(ctx, *tenant, *user).await,
+        Command::EndSession { tenant, sid } => end_session(ctx, *tenant, *sid).await,
     }
 }
 
@@ -40,7 +39,7 @@ struct WaitingRow {
     waiting: u64,
 }
 
-async fn status<P: Platform>(app: &App<P>, tenants: &[TenantId], now_ms: u64) -> Result<Answer, Refusal> {
+async fn status<P: Platform>(ctx: Context<'_, P>, tenants: &[TenantId]) -> Result<Answer, Refusal> {
     if tenants.len() > PUSH_ROWS {
         return Err(Refusal::field("tenants", "At most 500 at once."));
     }
@@ -49,7 +48,7 @@ async fn status<P: Platform>(app: &App<P>, tenants: &[TenantId], now_ms: u64) ->
         sql::OUTBOX_SIZE.bind([]),
         sql::MARKS.bind([serde_json::to_string(tenants).map_err(|_| Refusal::internal())?.into()]),
     ];
-    let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
+    let rows = ctx.app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
     let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
     let waiting = read::<P, WaitingRow>(&rows, 1)?.pop().map_or(0, |row| row.waiting);
     let marks = read::<P, MarkRow>(&rows, 2)?;
@@ -60,7 +59,10 @@ async fn status<P: Platform>(app: &App<P>, tenants: &[TenantId], now_ms: u64) ->
         kv_rev: row.kv_rev,
     });
     let incarnation = shard.incarnation;
-    Ok(Answer::json(200, &StatusOut { incarnation, now_ms, outbox: waiting, marks: marks.collect() }))
+    Ok(Answer::json(
+        200,
+        &StatusOut { incarnation, now_ms: ctx.now_ms, outbox: waiting, marks: marks.collect() },
+    ))
 }
 
 #[derive(Deserialize)]
@@ -72,14 +74,14 @@ struct SessionRow {
 }
 
 async fn sessions<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     tenant: TenantId,
     user: UserId,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
-    let params = [tenant.to_string().into(), user.to_string().into(), millis(now_ms).into()];
+    let params = [tenant.to_string().into(), user.to_string().into(), ctx.now().into()];
     let statement = sql::LIVING_FAMILIES.bind(params);
-    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
+    let rows =
+        ctx.app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
     let sessions = read::<P, SessionRow>(&rows, 0)?.into_iter().map(|row| SessionOut {
         sid: row.id,
         created_at: row.created_at,
@@ -90,24 +92,23 @@ async fn sessions<P: Platform>(
 }
 
 async fn end_session<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     tenant: TenantId,
     sid: SessionId,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
-    let (text, event) = (sid.to_string(), app.event_id(now_ms).to_string());
+    let (text, event) = (sid.to_string(), ctx.event_id().to_string());
     let statements = vec![
         sql::END_FAMILY.bind([
             text.as_str().into(),
             tenant.to_string().into(),
-            millis(now_ms).into(),
+            ctx.now().into(),
             event.as_str().into(),
             "session_ended".into(),
         ]),
-        sql::RECORD_END.bind([event.as_str().into(), millis(now_ms).into(), text.as_str().into()]),
+        sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), text.as_str().into()]),
     ];
-    let rows = app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let rows = ctx.app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
     let ended = !read::<P, serde::de::IgnoredAny>(&rows, 0)?.is_empty();
-    app.knowledge.borrow_mut().end(tenant, sid);
+    ctx.app.knowledge.borrow_mut().end(tenant, sid);
     Ok(Answer::json(200, &EndSessionOut { ended }))
 }

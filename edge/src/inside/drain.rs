@@ -9,12 +9,11 @@ use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::limits::DRAIN_FACTS;
 use shared::refusal::Refusal;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::knowledge::ShardRow;
 use crate::platform::{Platform, read};
 use crate::sql;
-use crate::sql::millis;
 
 #[derive(Deserialize)]
 struct OutboxRow {
@@ -37,7 +36,7 @@ struct OutboxRow {
 ///
 /// # Errors
 /// 400 for a limit out of range, 503 where the database did not answer.
-pub async fn drain<P: Platform>(app: &App<P>, drain: &DrainIn, now_ms: u64) -> Result<Answer, Refusal> {
+pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<Answer, Refusal> {
     let limit = usize::try_from(drain.limit).unwrap_or(usize::MAX);
     if !(1..=DRAIN_FACTS).contains(&limit) {
         return Err(Refusal::field("limit", "Must be 1 to 500."));
@@ -46,7 +45,7 @@ pub async fn drain<P: Platform>(app: &App<P>, drain: &DrainIn, now_ms: u64) -> R
         Some(acknowledge) => (acknowledge.seq, acknowledge.incarnation.as_str()),
         None => (0, ""),
     };
-    let (minute, most) = (millis(now_ms - now_ms % 60_000), i64::from(drain.limit));
+    let (minute, most) = (ctx.minute(), i64::from(drain.limit));
     let statements = vec![
         sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]),
         sql::CLOSE_MINUTES.bind([minute.into(), most.into()]),
@@ -54,7 +53,7 @@ pub async fn drain<P: Platform>(app: &App<P>, drain: &DrainIn, now_ms: u64) -> R
         sql::SHARD.bind([]),
         sql::OUTBOX.bind([most.saturating_add(1).into()]),
     ];
-    let rows = app.platform.batch(drain.shard, statements).await.map_err(|_| Refusal::unavailable())?;
+    let rows = ctx.app.platform.batch(drain.shard, statements).await.map_err(|_| Refusal::unavailable())?;
     let shard = read::<P, ShardRow>(&rows, 3)?.pop().ok_or_else(Refusal::unavailable)?;
     let mut facts: Vec<Fact> = read::<P, OutboxRow>(&rows, 4)?.into_iter().map(Fact::from).collect();
     let more = facts.len() > limit;

@@ -8,6 +8,7 @@ use shared::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
 use shared::refusal::{Code, Refusal};
 
 use crate::app::App;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::platform::{Platform, Statement, StoreError, read};
 use crate::sql;
@@ -22,19 +23,19 @@ use crate::tenants::find::NAMES_SHARD;
 ///
 /// # Errors
 /// As above, and 503 where the database did not answer.
-pub async fn push<P: Platform>(app: &App<P>, push: &Push, now_ms: u64) -> Result<Answer, Refusal> {
+pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answer, Refusal> {
     push.check().map_err(|invalid| Refusal::field("non_field_errors", &invalid.to_string()))?;
-    let statements = statements(push, now_ms)?;
+    let statements = statements(push, ctx.now_ms)?;
     let mark_at = statements.len().saturating_sub(1);
-    match app.platform.batch(NAMES_SHARD, statements).await {
+    match ctx.app.platform.batch(NAMES_SHARD, statements).await {
         Ok(rows) => {
             let mark = read::<P, Mark>(&rows, mark_at)?.pop().unwrap_or_default();
             let sweeps = push.snapshot.as_ref().is_some_and(|it| it.step != SnapshotStep::Page);
             let remaining = sweeps && swept::<P>(&rows)? >= PUSH_ROWS;
             Ok(Answer::json(200, &Pushed { mark, remaining }))
         }
-        Err(StoreError::RevisionGap) => Err(conflict(app, push.tenant, Code::RevisionGap).await?),
-        Err(StoreError::StaleHistory) => Err(conflict(app, push.tenant, Code::StaleHistory).await?),
+        Err(StoreError::RevisionGap) => Err(conflict(ctx.app, push.tenant, Code::RevisionGap).await?),
+        Err(StoreError::StaleHistory) => Err(conflict(ctx.app, push.tenant, Code::StaleHistory).await?),
         Err(StoreError::Unreachable) => Err(Refusal::unavailable()),
     }
 }

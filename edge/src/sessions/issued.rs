@@ -6,8 +6,8 @@ use serde_json::json;
 use shared::ids::{SessionId, UserId};
 use shared::refusal::Refusal;
 
-use crate::app::App;
 use crate::browser::cookies::{Names, csrf_token};
+use crate::context::Context;
 use crate::http::{Answer, Response};
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
@@ -39,11 +39,10 @@ pub struct Issued {
 /// 503 where no key signs, and where user or tenant need what this release does not understand: no path
 /// issues tokens past it.
 pub async fn tokens<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Rc<Known>,
     sid: SessionId,
     row: &FamilyRow,
-    now_ms: u64,
 ) -> Result<Issued, Refusal> {
     if !(row.is_understood() && known.tenant.needs.are_met()) {
         return Err(Refusal::unavailable());
@@ -60,7 +59,7 @@ pub async fn tokens<P: Platform>(
         amr: list(Some(&row.amr)),
         auth_time: row.auth_time.div_euclid(1000),
     };
-    let access = issue(app, known, subject, now_ms).await?;
+    let access = issue(ctx, known, subject).await?;
     let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
     let refresh = key
         .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)

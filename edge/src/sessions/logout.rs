@@ -5,9 +5,9 @@ use shared::ids::{SessionId, UserId};
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
-use crate::app::App;
 use crate::body::Fields;
 use crate::browser::cookies::Presented;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Trail;
@@ -15,7 +15,6 @@ use crate::platform::Statement;
 use crate::platform::{Platform, read};
 use crate::sessions::family::{self, FamilyRow};
 use crate::sql;
-use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, find_fresh};
 use crate::tokens::access::authenticate;
@@ -40,43 +39,42 @@ pub enum By<'a> {
 /// # Errors
 /// 401 for a credential that is not good, 403 at a suspended tenant, 503 out of reach.
 pub async fn logout<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     by: By<'_>,
     fields: &Fields,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let everywhere = fields.flag("everywhere")?;
-    let found = find_fresh(app, named, now_ms).await?;
+    let found = find_fresh(ctx, named).await?;
     if found.known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
     let (user, sid, legacy) = match by {
         By::Bearer(token) => {
-            let judged = authenticate(app, &found, named, token, now_ms).await;
+            let judged = authenticate(ctx, &found, named, token).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             (access.sub, access.sid, access.legacy)
         }
         By::Cookies(Presented { refresh: Some((_, proven)), .. }) if !everywhere => {
             // Good by its signature alone, it may end its own session, which is what its browser wants.
-            end_one(app, &found.known, proven.sid, proven.legacy.as_ref(), now_ms).await?;
+            end_one(ctx, &found.known, proven.sid, proven.legacy.as_ref()).await?;
             return Ok(Answer::no_content());
         }
         By::Cookies(presented) => {
-            let (user, sid) = left_by(app, &found, named, presented, now_ms).await?;
+            let (user, sid) = left_by(ctx, &found, named, presented).await?;
             (user, sid, None)
         }
         By::Body if fields.has("refresh") => {
             let token = fields.token("refresh")?;
-            let (user, sid) = end_presented(app, &found.known, &token, now_ms).await?;
+            let (user, sid) = end_presented(ctx, &found.known, &token).await?;
             (user, sid, None)
         }
         By::Body => return Err(Refusal::no_credentials()),
     };
     if everywhere {
-        end_everywhere(app, &found.known, user, sid, legacy.as_ref(), now_ms).await?;
+        end_everywhere(ctx, &found.known, user, sid, legacy.as_ref()).await?;
     } else {
-        end_one(app, &found.known, sid, legacy.as_ref(), now_ms).await?;
+        end_one(ctx, &found.known, sid, legacy.as_ref()).await?;
     }
     Ok(Answer::no_content())
 }
@@ -84,22 +82,21 @@ pub async fn logout<P: Platform>(
 /// Whose session the cookies are of: to end others than its own, a refresh cookie has to be good
 /// altogether.
 async fn left_by<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     presented: &Presented,
-    now_ms: u64,
 ) -> Result<(UserId, SessionId), Refusal> {
     let mut fault = TokenFault::Invalid;
     if let Some(token) = &presented.unverified_access {
-        match authenticate(app, found, named, token, now_ms).await {
+        match authenticate(ctx, found, named, token).await {
             Ok(access) => return Ok((access.sub, access.sid)),
             Err(Refused::Other(refusal)) => return Err(refusal),
             Err(Refused::Token(found)) => fault = found,
         }
     }
     match &presented.refresh {
-        Some((token, _)) => end_presented(app, &found.known, token, now_ms).await,
+        Some((token, _)) => end_presented(ctx, &found.known, token).await,
         None => Err(fault.as_bearer()),
     }
 }
@@ -109,17 +106,16 @@ async fn left_by<P: Platform>(
 /// # Errors
 /// 400 without a token, 401 for one that is not good or has ended, 403 at a suspended tenant, 503.
 pub async fn blacklist<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     fields: &Fields,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let token = fields.token("refresh")?;
-    let known = find_fresh(app, named, now_ms).await?.known;
+    let known = find_fresh(ctx, named).await?.known;
     if known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
-    end_presented(app, &known, &token, now_ms).await?;
+    end_presented(ctx, &known, &token).await?;
     Ok(Answer::json(200, &json!({})))
 }
 
@@ -127,25 +123,24 @@ pub async fn blacklist<P: Platform>(
 ///
 /// A token that is behind ends its session, too: who presents it wants that, or is a thief.
 async fn end_presented<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<(UserId, SessionId), Refusal> {
-    let token = presented(app, known, unverified_token, now_ms).await;
+    let token = presented(ctx, known, unverified_token).await;
     let token = token.map_err(|refused| refused.with(TokenFault::at_verify))?;
-    let (sid, tenant, now) = (token.sid.to_string(), known.tenant.id.to_string(), millis(now_ms));
+    let (sid, tenant, now) = (token.sid.to_string(), known.tenant.id.to_string(), ctx.now());
     // A legacy token gets its family only to have it ended: so it can never be exchanged.
     let mut batch = token.legacy.as_ref().map_or_else(Vec::new, |trail| {
-        vec![trail.family_to_end(known, app.event_id(now_ms), now_ms), trail.user(known)]
+        vec![trail.family_to_end(known, ctx.event_id(), ctx.now_ms), trail.user(known)]
     });
     let at = batch.len();
     batch.push(sql::FAMILY.bind([sid.as_str().into(), tenant.as_str().into()]));
-    batch.extend(ending(app, known, token.sid, now_ms));
-    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+    batch.extend(ending(ctx, known, token.sid));
+    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
     let Some(row_before) = read::<P, FamilyRow>(&rows, at)?.pop() else {
-        let fault = token.without_row::<P>(&rows, at, now_ms)?;
+        let fault = token.without_row::<P>(&rows, at, ctx.now_ms)?;
         return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_verify));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
@@ -154,8 +149,8 @@ async fn end_presented<P: Platform>(
 }
 
 /// Ends a session by its owner, and records it.
-fn ending<P: Platform>(app: &App<P>, known: &Known, sid: SessionId, now_ms: u64) -> [Statement; 2] {
-    let (text, event, now) = (sid.to_string(), app.event_id(now_ms).to_string(), millis(now_ms));
+fn ending<P: Platform>(ctx: Context<'_, P>, known: &Known, sid: SessionId) -> [Statement; 2] {
+    let (text, event, now) = (sid.to_string(), ctx.event_id().to_string(), ctx.now());
     [
         sql::END_FAMILY.bind([
             text.as_str().into(),
@@ -169,33 +164,31 @@ fn ending<P: Platform>(app: &App<P>, known: &Known, sid: SessionId, now_ms: u64)
 }
 
 async fn end_one<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     sid: SessionId,
     legacy: Option<&Trail>,
-    now_ms: u64,
 ) -> Result<(), Refusal> {
     // A legacy access token has no session; one is made and ended, and denies it from then on.
-    let made = legacy.map(|trail| trail.family_to_end(known, app.event_id(now_ms), now_ms));
-    let batch = made.into_iter().chain(ending(app, known, sid, now_ms)).collect();
-    app.platform.batch(sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    app.knowledge.borrow_mut().end(known.tenant.id, sid);
+    let made = legacy.map(|trail| trail.family_to_end(known, ctx.event_id(), ctx.now_ms));
+    let batch = made.into_iter().chain(ending(ctx, known, sid)).collect();
+    ctx.app.platform.batch(sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    ctx.app.knowledge.borrow_mut().end(known.tenant.id, sid);
     Ok(())
 }
 
 async fn end_everywhere<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     user: UserId,
     sid: SessionId,
     legacy: Option<&Trail>,
-    now_ms: u64,
 ) -> Result<(), Refusal> {
     let tenant = known.tenant.id;
     let (tenant_text, user_text) = (tenant.to_string(), user.to_string());
-    let event = app.event_id(now_ms).to_string();
-    let now = millis(now_ms);
-    let made = legacy.map(|trail| trail.family_to_end(known, app.event_id(now_ms), now_ms));
+    let event = ctx.event_id().to_string();
+    let now = ctx.now();
+    let made = legacy.map(|trail| trail.family_to_end(known, ctx.event_id(), ctx.now_ms));
     let mut batch: Vec<_> = made.into_iter().collect();
     let at = batch.len();
     batch.extend([
@@ -214,8 +207,9 @@ async fn end_everywhere<P: Platform>(
         ]),
         sql::END_LEGACY.bind([tenant_text.as_str().into(), user_text.as_str().into(), now.into()]),
     ]);
-    let rows = app.platform.batch(known.tenant.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    let mut knowledge = app.knowledge.borrow_mut();
+    let rows =
+        ctx.app.platform.batch(known.tenant.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let mut knowledge = ctx.app.knowledge.borrow_mut();
     for ended in read::<P, EndedRow>(&rows, at)? {
         knowledge.end(tenant, ended.id);
     }

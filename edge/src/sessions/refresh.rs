@@ -6,7 +6,7 @@ use shared::ids::EventId;
 use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::app::App;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::platform::Statement;
 use crate::platform::{Platform, read};
@@ -33,19 +33,18 @@ use crate::tokens::refresh_token::{Proven, presented};
 /// # Errors
 /// 401 as above, 403 at a suspended tenant, 503 out of reach.
 pub async fn refresh<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<Issued, Refusal> {
     let at_refresh = |refused: Refused| refused.with(TokenFault::at_refresh);
-    let (mut known, mut proven) = prove(app, named, unverified_token, now_ms).await.map_err(at_refresh)?;
-    let mut turned = turn(app, named, &known, &proven, now_ms).await?;
+    let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
+    let mut turned = turn(ctx, named, &known, &proven).await?;
     if turned.state == State::Newer {
-        known = renew(app, known.tenant.id).await?;
+        known = renew(ctx.app, known.tenant.id).await?;
         if proven.legacy.is_some() {
-            proven = presented(app, &known, unverified_token, now_ms).await.map_err(at_refresh)?;
-            turned = turn(app, named, &known, &proven, now_ms).await?;
+            proven = presented(ctx, &known, unverified_token).await.map_err(at_refresh)?;
+            turned = turn(ctx, named, &known, &proven).await?;
         }
     }
     match turned.state {
@@ -56,30 +55,29 @@ pub async fn refresh<P: Platform>(
         // The name is another tenant's now, and there this token is garbage. If it rotated, a retry
         // at its own tenant gets the successor.
         State::Renamed => {
-            app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
             return Err(TokenFault::Invalid.at_refresh());
         }
     }
     let row = turned.judged?;
-    tokens(app, &known, proven.sid, &row, now_ms).await
+    tokens(ctx, &known, proven.sid, &row).await
 }
 
 /// What a token is of, by what is known of the tenant at any age, since the batch asks for its state. Of
 /// a legacy token that is not enough: an isolate that slept may not know that the tenant has such a key.
 async fn prove<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<(Rc<Known>, Proven), Refused> {
-    let known = find_known(app, named, now_ms).await?;
-    let judged = presented(app, &known, unverified_token, now_ms).await;
+    let known = find_known(ctx, named).await?;
+    let judged = presented(ctx, &known, unverified_token).await;
     let invalid = matches!(judged, Err(Refused::Token(TokenFault::Invalid)));
     if !(invalid && Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())) {
         return Ok((known, judged?));
     }
-    let fresh = look_again(app, known, named, now_ms).await?;
-    let proven = presented(app, &fresh, unverified_token, now_ms).await?;
+    let fresh = look_again(ctx, known, named).await?;
+    let proven = presented(ctx, &fresh, unverified_token).await?;
     Ok((fresh, proven))
 }
 
@@ -91,34 +89,33 @@ struct Turned {
 }
 
 async fn turn<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     known: &Known,
     proven: &Proven,
-    now_ms: u64,
 ) -> Result<Turned, Refusal> {
-    let event = app.event_id(now_ms);
-    let mut batch = proven.opening(app, known, now_ms);
+    let event = ctx.event_id();
+    let mut batch = proven.opening(ctx, known);
     let at = batch.len();
-    batch.extend(statements(named, known, proven, event, now_ms));
-    let rows = app.platform.batch(proven.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    batch.extend(statements(named, known, proven, event, ctx.now_ms));
+    let rows = ctx.app.platform.batch(proven.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let state = StateRow::compare(read::<P, StateRow>(&rows, at + 4)?.first(), known);
     let rotated = !read::<P, serde::de::IgnoredAny>(&rows, at + 1)?.is_empty();
     let judged = match read::<P, FamilyRow>(&rows, at + 3)?.pop() {
         // A legacy token that could have a family and got none: its document is outdated.
         None => Err(proven
-            .without_row::<P>(&rows, at, now_ms)?
+            .without_row::<P>(&rows, at, ctx.now_ms)?
             .map_or_else(Refusal::unavailable, TokenFault::at_refresh)),
         Some(row) => {
             let presented = Presented {
                 generation: proven.generation,
                 rotated,
                 ended: row.ended_by.as_deref() == Some(event.to_string().as_str()),
-                now: millis(now_ms),
+                now: ctx.now(),
                 window: secs_as_ms(known.tenant.settings.retry_window_secs),
             };
             if presented.ended {
-                app.knowledge.borrow_mut().end(known.tenant.id, proven.sid);
+                ctx.app.knowledge.borrow_mut().end(known.tenant.id, proven.sid);
             }
             outcome(&row, presented).refusal().map_or(Ok(row), Err)
         }

@@ -10,8 +10,8 @@ use shared::ids::{EventId, UserId};
 use shared::limits::RENEWAL_SECS;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::app::App;
 use crate::browser::cookies::Presented;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::platform::Statement;
 use crate::platform::{Platform, read};
@@ -67,22 +67,21 @@ impl Caller {
 /// # Errors
 /// 403 at a suspended tenant, 503 out of reach.
 pub async fn by_cookies<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     presented: Presented,
-    now_ms: u64,
 ) -> Result<Caller, Refusal> {
     let mut fault = TokenFault::Invalid;
     if let Some(token) = presented.unverified_access {
-        match authenticate(app, found, named, &token, now_ms).await {
+        match authenticate(ctx, found, named, &token).await {
             Ok(access) => return Ok(Caller::Known(access.sub, Some(token))),
             Err(Refused::Other(refusal)) => return Err(refusal),
             Err(Refused::Token(found)) => fault = found,
         }
     }
     match presented.refresh {
-        Some((_, refresh)) => by_refresh(app, &found.known, named, &refresh, now_ms).await,
+        Some((_, refresh)) => by_refresh(ctx, &found.known, named, &refresh).await,
         None => Ok(Caller::Bad(fault.as_bearer())),
     }
 }
@@ -90,44 +89,43 @@ pub async fn by_cookies<P: Platform>(
 /// One batch: a family that was stolen ends, one that is used lives on; the row and the tenant's state
 /// are read. The row says who it is, by the same words as for verify.
 async fn by_refresh<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Rc<Known>,
     named: &Named,
     token: &Proven,
-    now_ms: u64,
 ) -> Result<Caller, Refusal> {
-    let event = app.event_id(now_ms);
-    let mut batch = token.opening(app, known, now_ms);
+    let event = ctx.event_id();
+    let mut batch = token.opening(ctx, known);
     let at = batch.len();
-    batch.extend(statements(named, known, token, event, now_ms));
-    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    batch.extend(statements(named, known, token, event, ctx.now_ms));
+    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let state = read::<P, StateRow>(&rows, at + 4)?;
     let known = match StateRow::compare(state.first(), known) {
         State::Current => known.clone(),
         // Perhaps the document that vouched for a legacy token does not any more: the next request tries
         // it under this one.
         State::Newer if token.legacy.is_some() => {
-            renew(app, known.tenant.id).await?;
+            renew(ctx.app, known.tenant.id).await?;
             return Err(Refusal::unavailable());
         }
-        State::Newer => renew(app, known.tenant.id).await?,
+        State::Newer => renew(ctx.app, known.tenant.id).await?,
         State::Suspended => return Err(Refusal::tenant_suspended()),
         State::Gone => return Err(Refusal::not_found()),
         State::NotUnderstood => return Err(Refusal::unavailable()),
         State::Renamed => {
-            app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
             return Err(Refusal::unavailable());
         }
     };
     let row = read::<P, FamilyRow>(&rows, at + 3)?.pop();
     if row.as_ref().is_some_and(|row| row.ended_by.as_deref() == Some(event.to_string().as_str())) {
-        app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+        ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
     }
-    let (now, window) = (millis(now_ms), secs_as_ms(known.tenant.settings.retry_window_secs));
+    let (now, window) = (ctx.now(), secs_as_ms(known.tenant.settings.retry_window_secs));
     let Some(row) = row else { return Ok(Caller::Nobody { ended: true }) };
     match family::verify(&row, token.generation, now, window) {
         Ok(()) => {
-            let issued = tokens(app, &known, token.sid, &row, now_ms).await?;
+            let issued = tokens(ctx, &known, token.sid, &row).await?;
             Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })
         }
         // Behind, but the session lives: a tab that was slow. The browser has newer cookies by now.

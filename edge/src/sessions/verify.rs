@@ -5,15 +5,15 @@ use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
-use crate::app::App;
 use crate::body::Fields;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
 use crate::platform::{Platform, read};
 use crate::sessions::family;
 use crate::sessions::family::FamilyRow;
 use crate::sql;
-use crate::sql::{millis, secs_as_ms};
+use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, find_fresh};
 use crate::tokens::error::Refused;
 use crate::tokens::refresh_token::{Proven, presented};
@@ -24,21 +24,20 @@ use crate::tokens::validate::judge_access;
 /// # Errors
 /// 400 without a token, 401 for one that is not good, 503 out of reach.
 pub async fn verify<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     fields: &Fields,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let unverified_token = fields.token("token")?;
-    let found = find_fresh(app, named, now_ms).await?;
+    let found = find_fresh(ctx, named).await?;
     if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
-        match presented(app, &found.known, &unverified_token, now_ms).await {
-            Ok(token) => return verify_refresh(app, &found, &token, now_ms).await,
+        match presented(ctx, &found.known, &unverified_token).await {
+            Ok(token) => return verify_refresh(ctx, &found, &token).await,
             Err(Refused::Token(TokenFault::WrongType)) => {}
             Err(refused) => return Err(refused.with(TokenFault::at_verify)),
         }
     }
-    match judge_access(app, &found, named, &unverified_token, now_ms).await {
+    match judge_access(ctx, &found, named, &unverified_token).await {
         Ok(_) => Ok(Answer::json(200, &json!({}))),
         Err(refused) => Err(refused.with(TokenFault::at_verify)),
     }
@@ -52,20 +51,19 @@ fn may_be_refresh(known: &Known, unverified_token: &str) -> bool {
 }
 
 async fn verify_refresh<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     token: &Proven,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
     let tenant = &found.known.tenant;
     let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.user(&found.known)).collect();
     let at = batch.len();
     batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
-    let rows = app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
     let window = secs_as_ms(tenant.settings.retry_window_secs);
     let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
-        Some(row) => family::verify(&row, token.generation, millis(now_ms), window),
-        None => token.without_row::<P>(&rows, at, now_ms)?.map_or(Ok(()), Err),
+        Some(row) => family::verify(&row, token.generation, ctx.now(), window),
+        None => token.without_row::<P>(&rows, at, ctx.now_ms)?.map_or(Ok(()), Err),
     };
     judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
 }

@@ -12,6 +12,7 @@ use shared::refusal::Refusal;
 
 use crate::app::App;
 use crate::body::Fields;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::network;
 use crate::platform::Statement;
@@ -74,29 +75,28 @@ struct Reserved {
 /// # Errors
 /// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
 pub async fn sign_in<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     fields: &Fields,
     client: &str,
-    now_ms: u64,
 ) -> Result<Issued, Refusal> {
     let (name, typed) = fields.credentials()?;
-    let known = find_known(app, named, now_ms).await?;
+    let known = find_known(ctx, named).await?;
     let network = network::of(client);
-    admit(app, &known, &network, &name).await?;
-    let reserved = reserve(app, named, known, &name, now_ms).await?;
+    admit(ctx.app, &known, &network, &name).await?;
+    let reserved = reserve(ctx, named, known, &name).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
-    let right = is_right(app, &reserved.known, reserved.user.as_ref(), &typed, now_ms).await?;
+    let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &typed).await?;
     let Some(user) = reserved.user.as_ref().filter(|_| right) else {
-        record_refusal(app, &reserved, &network, now_ms).await?;
+        record_refusal(ctx, &reserved, &network).await?;
         return Err(Refusal::no_active_account());
     };
     if !user.is_understood() {
         return Err(Refusal::unavailable());
     }
-    let sid = app.session_id(reserved.known.tenant.shard());
-    let row = open_family(app, named, &reserved, user, sid, &network, now_ms).await?;
-    tokens(app, &reserved.known, sid, &row, now_ms).await
+    let sid = ctx.session_id(reserved.known.tenant.shard());
+    let row = open_family(ctx, named, &reserved, user, sid, &network).await?;
+    tokens(ctx, &reserved.known, sid, &row).await
 }
 
 async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &str) -> Result<(), Refusal> {
@@ -115,46 +115,48 @@ async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &s
 
 /// The first batch, once more where the tenant's document has moved on.
 async fn reserve<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     known: Rc<Known>,
     name: &str,
-    now_ms: u64,
 ) -> Result<Reserved, Refusal> {
     let hashes = Hashes::of(&known, name);
-    let (rows, state) = reserve_batch(app, named, &known, &hashes, now_ms).await?;
+    let (rows, state) = reserve_batch(ctx, named, &known, &hashes).await?;
     match state {
-        State::Current => reserved::<P>(known, hashes, &rows, now_ms),
+        State::Current => reserved::<P>(known, hashes, &rows, ctx.now_ms),
         State::Suspended => Err(Refusal::tenant_suspended()),
         State::Gone => Err(Refusal::not_found()),
         State::NotUnderstood => Err(Refusal::unavailable()),
         State::Renamed => {
-            app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
             Err(Refusal::unavailable())
         }
         State::Newer => {
-            let newer = renew(app, known.tenant.id).await?;
+            let newer = renew(ctx.app, known.tenant.id).await?;
             let same_root = newer.tenant.lookup_root.version == known.tenant.lookup_root.version;
             if same_root {
-                return reserved::<P>(newer, hashes, &rows, now_ms);
+                return reserved::<P>(newer, hashes, &rows, ctx.now_ms);
             }
             let hashes = Hashes::of(&newer, name);
-            let (rows, state) = reserve_batch(app, named, &newer, &hashes, now_ms).await?;
+            let (rows, state) = reserve_batch(ctx, named, &newer, &hashes).await?;
             let current = state == State::Current;
-            if current { reserved::<P>(newer, hashes, &rows, now_ms) } else { Err(Refusal::unavailable()) }
+            if current {
+                reserved::<P>(newer, hashes, &rows, ctx.now_ms)
+            } else {
+                Err(Refusal::unavailable())
+            }
         }
     }
 }
 
 async fn reserve_batch<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     known: &Known,
     hashes: &Hashes,
-    now_ms: u64,
 ) -> Result<(Vec<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
-    let (now, window) = (millis(now_ms), secs_as_ms(ATTEMPT_WINDOW_SECS));
+    let (now, window) = (ctx.now(), secs_as_ms(ATTEMPT_WINDOW_SECS));
     let (attempt, identifier) = (hashes.attempt.as_str(), hashes.identifier.as_str());
     let statements = vec![
         sql::RESERVE_ATTEMPT.bind([
@@ -169,7 +171,7 @@ async fn reserve_batch<P: Platform>(
         sql::TENANT_STATE.bind([tenant.as_str().into(), named.name.as_str().into()]),
     ];
     let rows =
-        app.platform.batch(known.tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+        ctx.app.platform.batch(known.tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
     let state = read::<P, StateRow>(&rows, 3)?;
     let state = StateRow::compare(state.first(), known);
     Ok((rows, state))
@@ -194,38 +196,36 @@ fn reserved<P: Platform>(
 }
 
 async fn record_refusal<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     reserved: &Reserved,
     network: &str,
-    now_ms: u64,
 ) -> Result<(), Refusal> {
-    let minute = millis(now_ms - now_ms % 60_000);
+    let minute = ctx.minute();
     let statement = sql::RECORD_REFUSAL.bind([
         reserved.known.tenant.id.to_string().into(),
         reserved.hashes.attempt.as_str().into(),
         network.into(),
         minute.into(),
-        app.event_id(now_ms).to_string().into(),
+        ctx.event_id().to_string().into(),
         i64::from(OUTBOX_FAILURES).into(),
     ]);
     let shard = reserved.known.tenant.shard();
-    app.platform.batch(shard, vec![statement]).await.map(|_| ()).map_err(|_| Refusal::unavailable())
+    ctx.app.platform.batch(shard, vec![statement]).await.map(|_| ()).map_err(|_| Refusal::unavailable())
 }
 
 /// The second batch: the family, and everything that hangs on its being written.
 async fn open_family<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     reserved: &Reserved,
     user: &UserRow,
     sid: SessionId,
     network: &str,
-    now_ms: u64,
 ) -> Result<FamilyRow, Refusal> {
-    let events = [app.event_id(now_ms), app.event_id(now_ms)];
-    let statements = family_statements(named, reserved, user, sid, network, events, now_ms);
+    let events = [ctx.event_id(), ctx.event_id()];
+    let statements = family_statements(named, reserved, user, sid, network, events, ctx.now_ms);
     let shard = reserved.known.tenant.shard();
-    let rows = app.platform.batch(shard, statements).await.map_err(|_| Refusal::unavailable())?;
+    let rows = ctx.app.platform.batch(shard, statements).await.map_err(|_| Refusal::unavailable())?;
     let state = read::<P, StateRow>(&rows, 6)?;
     match read::<P, FamilyRow>(&rows, 5)?.pop() {
         Some(row) => Ok(row),

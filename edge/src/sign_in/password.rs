@@ -15,6 +15,7 @@ use shared::seal::Sealed;
 use shared::signature::{Message, Tag, content_digest};
 
 use crate::app::App;
+use crate::context::Context;
 use crate::http::Outgoing;
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
@@ -54,16 +55,15 @@ impl UserRow {
 /// # Errors
 /// 503 where a verifier does not open, and where control had to be asked and gave no answer.
 pub async fn is_right<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     user: Option<&UserRow>,
     typed: &str,
-    now_ms: u64,
 ) -> Result<bool, Refusal> {
-    if matches_verifier(app, known, user, typed)? {
+    if matches_verifier(ctx.app, known, user, typed)? {
         return Ok(true);
     }
-    if !known.tenant.asks_about_foreign(now_ms / 1000) {
+    if !known.tenant.asks_about_foreign(ctx.now_ms / 1000) {
         return Ok(false);
     }
     let possible = typed.len() <= PASSWORD_BYTES;
@@ -74,7 +74,7 @@ pub async fn is_right<P: Platform>(
         // Control takes no longer one, and is asked all the same.
         password: if possible { typed.to_owned() } else { Password::placeholder().expose().to_owned() },
     };
-    let matched = ask(app, &question).await?;
+    let matched = ask(ctx.app, &question).await?;
     Ok(matched && foreign.is_some())
 }
 

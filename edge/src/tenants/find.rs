@@ -13,6 +13,7 @@ use shared::tenant::{Status, Tenant};
 
 use crate::after::After;
 use crate::app::App;
+use crate::context::Context;
 use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
 use crate::isolate::opened::Known;
 use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
@@ -54,20 +55,20 @@ pub struct Found {
 /// Finds the tenant without any storage, if what is known is young enough to serve.
 ///
 /// `None` where a read is needed first.
-pub fn find_now<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Result<Found, Refusal>> {
-    let mut knowledge = app.knowledge.borrow_mut();
+pub fn find_now<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Result<Found, Refusal>> {
+    let mut knowledge = ctx.app.knowledge.borrow_mut();
     let tenant = match knowledge.named(&named.name)? {
-        None if knowledge.age_ms(now_ms).is_some_and(|age| age <= shared::limits::STALE_MS) => {
+        None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::limits::STALE_MS) => {
             return Some(Err(Refusal::not_found()));
         }
         None => return None,
         Some(tenant) => tenant,
     };
-    let (known, behind) = knowledge.known(tenant, now_ms)?;
+    let (known, behind) = knowledge.known(tenant, ctx.now_ms)?;
     if behind {
         return None;
     }
-    let freshness = knowledge.freshness(now_ms);
+    let freshness = knowledge.freshness(ctx.now_ms);
     drop(knowledge);
     match freshness {
         Freshness::ReadFirst => None,
@@ -81,17 +82,17 @@ pub fn find_now<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option
 ///
 /// # Errors
 /// 404 for a name that is nobody's, 503 where nothing can be known.
-pub async fn find_fresh<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Result<Found, Refusal> {
-    if let Some(found) = find_now(app, named, now_ms) {
+pub async fn find_fresh<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Result<Found, Refusal> {
+    if let Some(found) = find_now(ctx, named) {
         return found;
     }
-    let age = app.knowledge.borrow().age_ms(now_ms);
-    if age.is_some_and(|age| age > shared::limits::STALE_MS) && read_feed(app).await.is_err() {
-        return find_stale(app, named, now_ms, age);
+    let age = ctx.app.knowledge.borrow().age_ms(ctx.now_ms);
+    if age.is_some_and(|age| age > shared::limits::STALE_MS) && read_feed(ctx.app).await.is_err() {
+        return find_stale(ctx, named, age);
     }
-    let known = match in_memory(app, named, now_ms) {
+    let known = match in_memory(ctx, named) {
         Some(known) => known?,
-        None => meet(app, named).await?,
+        None => meet(ctx.app, named).await?,
     };
     served(known, named, After::NOTHING)
 }
@@ -101,35 +102,30 @@ pub async fn find_fresh<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -
 ///
 /// # Errors
 /// As [`find_fresh`].
-pub async fn find_known<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Result<Rc<Known>, Refusal> {
+pub async fn find_known<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Result<Rc<Known>, Refusal> {
     let remembered = {
-        let mut knowledge = app.knowledge.borrow_mut();
-        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
+        let mut knowledge = ctx.app.knowledge.borrow_mut();
+        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
     match remembered {
         Some((known, false)) => served(known, named, After::NOTHING).map(|found| found.known),
-        Some((_, true)) | None => find_fresh(app, named, now_ms).await.map(|found| found.known),
+        Some((_, true)) | None => find_fresh(ctx, named).await.map(|found| found.known),
     }
 }
 
 /// What memory has of the tenant of a request that was answered, at any age: whose pages may read the
 /// answer. `None` where the request's name is nobody's.
-pub fn remembered<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Rc<Known>> {
+pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Rc<Known>> {
     let known = {
-        let mut knowledge = app.knowledge.borrow_mut();
-        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, now_ms))
+        let mut knowledge = ctx.app.knowledge.borrow_mut();
+        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
     known.and_then(|(known, _)| served(known, named, After::NOTHING).ok()).map(|found| found.known)
 }
 
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.
-fn find_stale<P: Platform>(
-    app: &App<P>,
-    named: &Named,
-    now_ms: u64,
-    age: Option<u64>,
-) -> Result<Found, Refusal> {
-    let known = match in_memory(app, named, now_ms) {
+fn find_stale<P: Platform>(ctx: Context<'_, P>, named: &Named, age: Option<u64>) -> Result<Found, Refusal> {
+    let known = match in_memory(ctx, named) {
         Some(known) => known?,
         None => return Err(Refusal::unavailable()),
     };
@@ -142,12 +138,12 @@ fn find_stale<P: Platform>(
 }
 
 /// What memory says of a name now; `None` where it says nothing, or knows of a newer document.
-fn in_memory<P: Platform>(app: &App<P>, named: &Named, now_ms: u64) -> Option<Result<Rc<Known>, Refusal>> {
-    let mut knowledge = app.knowledge.borrow_mut();
+fn in_memory<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Result<Rc<Known>, Refusal>> {
+    let mut knowledge = ctx.app.knowledge.borrow_mut();
     match knowledge.named(&named.name)? {
         None => Some(Err(Refusal::not_found())),
         Some(tenant) => {
-            knowledge.known(tenant, now_ms).filter(|(_, behind)| !behind).map(|(known, _)| Ok(known))
+            knowledge.known(tenant, ctx.now_ms).filter(|(_, behind)| !behind).map(|(known, _)| Ok(known))
         }
     }
 }

@@ -9,7 +9,7 @@ use shared::limits::UNKNOWN_KID_MS;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::{access_signing_input, join_signature};
 
-use crate::app::App;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Access;
 use crate::platform::Platform;
@@ -41,15 +41,14 @@ pub struct Subject {
 /// # Errors
 /// 503 where no key may sign or the key does not open.
 pub async fn issue<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     subject: Subject,
-    now_ms: u64,
 ) -> Result<String, Refusal> {
-    let now_secs = now_ms / 1000;
+    let now_secs = ctx.now_ms / 1000;
     let tenant = &known.tenant;
     let key = tenant.signing_key(now_secs).ok_or_else(Refusal::unavailable)?;
-    let jti: [u8; 16] = app.random();
+    let jti: [u8; 16] = ctx.app.random();
     let iat = i64::try_from(now_secs).unwrap_or(i64::MAX);
     let ttl = i64::try_from(tenant.settings.access_ttl_secs).unwrap_or(0);
     let claims = AccessClaims {
@@ -71,40 +70,35 @@ pub async fn issue<P: Platform>(
     };
     let input = access_signing_input(&key.kid, &claims).map_err(|_| Refusal::internal())?;
     let signature =
-        app.platform.sign(tenant.id, key, input.as_bytes()).await.map_err(|_| Refusal::unavailable())?;
+        ctx.app.platform.sign(tenant.id, key, input.as_bytes()).await.map_err(|_| Refusal::unavailable())?;
     Ok(join_signature(input, &signature))
 }
 
 /// Judges a token that was verified before, without storage and without waiting. `None` where the
 /// signature has to be checked first.
 pub fn judge_now<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Option<Result<Access, TokenFault>> {
-    let verified = app.verified.borrow();
+    let verified = ctx.app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
     // The feed does not say what became of a user's legacy tokens, only that something became of them.
-    let told = access.legacy.is_some() && app.knowledge.borrow().told_of(access.tenant, access.sub);
-    let now = now_secs(now_ms);
+    let told = access.legacy.is_some() && ctx.app.knowledge.borrow().told_of(access.tenant, access.sub);
+    let now = ctx.now_secs();
     if !current || told || (access.known_until <= now && now < access.exp) {
         return None;
     }
-    judge(app, access, now_ms).map(|judged| judged.map(|()| access.clone()))
+    judge(ctx, access).map(|judged| judged.map(|()| access.clone()))
 }
 
 /// `None` where nothing is known of the tenant, and so of what is denied.
-fn judge<P: Platform>(app: &App<P>, access: &Access, now_ms: u64) -> Option<Result<(), TokenFault>> {
-    if access.exp <= now_secs(now_ms) {
+fn judge<P: Platform>(ctx: Context<'_, P>, access: &Access) -> Option<Result<(), TokenFault>> {
+    if access.exp <= ctx.now_secs() {
         return Some(Err(TokenFault::Expired));
     }
-    app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
-}
-
-fn now_secs(now_ms: u64) -> i64 {
-    i64::try_from(now_ms / 1000).unwrap_or(i64::MAX)
+    ctx.app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
 
 /// Judges an access token of the tenant that was found.
@@ -118,32 +112,31 @@ fn now_secs(now_ms: u64) -> i64 {
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
 pub async fn authenticate<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<Access, Refused> {
-    if let Some(judged) = judge_now(app, &found.known, unverified_token, now_ms) {
+    if let Some(judged) = judge_now(ctx, &found.known, unverified_token) {
         return judged.map_err(Refused::Token);
     }
-    if let Some(fault) = refresh_token_fault(&found.known, unverified_token, now_ms) {
+    if let Some(fault) = refresh_token_fault(&found.known, unverified_token, ctx.now_secs()) {
         return Err(fault.into());
     }
     let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
     let access = if jws.is_legacy() {
-        let token = legacy::verify(app, &found.known, jws, now_ms).await?;
-        legacy::access(app, &found.known, &token, now_ms).await?
+        let token = legacy::verify(ctx, &found.known, jws).await?;
+        legacy::access(ctx, &found.known, &token).await?
     } else {
-        verify_ours(app, found, named, jws, now_ms).await?
+        verify_ours(ctx, found, named, jws).await?
     };
-    app.verified.borrow_mut().insert(unverified_token, access.clone());
-    let judged = match judge(app, &access, now_ms) {
+    ctx.app.verified.borrow_mut().insert(unverified_token, access.clone());
+    let judged = match judge(ctx, &access) {
         Some(judged) => judged,
         // The tenant was forgotten while the signature was checked: it is met again.
         None => {
-            find_fresh(app, named, now_ms).await?;
-            judge(app, &access, now_ms).ok_or_else(Refusal::unavailable)?
+            find_fresh(ctx, named).await?;
+            judge(ctx, &access).ok_or_else(Refusal::unavailable)?
         }
     };
     judged?;
@@ -151,18 +144,17 @@ pub async fn authenticate<P: Platform>(
 }
 
 async fn verify_ours<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     jws: Jws<'_>,
-    now_ms: u64,
 ) -> Result<Access, Refused> {
     let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
     let mut known = found.known.clone();
     if known.tenant.verifying_key(&kid).is_none() {
-        known = look_again(app, known, named, now_ms).await?;
+        known = look_again(ctx, known, named).await?;
     }
-    verify(app, &known, jws, &kid, now_ms).await
+    verify(ctx, &known, jws, &kid).await
 }
 
 /// The tenant after one more read of the feed, for a key that is not known: at most one in five seconds.
@@ -170,29 +162,27 @@ async fn verify_ours<P: Platform>(
 /// # Errors
 /// 404 if the tenant is gone, 503 where nothing can be known.
 pub async fn look_again<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: Rc<Known>,
     named: &Named,
-    now_ms: u64,
 ) -> Result<Rc<Known>, Refusal> {
-    let asks = app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, now_ms, UNKNOWN_KID_MS);
-    if asks && read_feed(app).await.is_ok() {
-        return Ok(find_fresh(app, named, now_ms).await?.known);
+    let asks = ctx.app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, ctx.now_ms, UNKNOWN_KID_MS);
+    if asks && read_feed(ctx.app).await.is_ok() {
+        return Ok(find_fresh(ctx, named).await?.known);
     }
     Ok(known)
 }
 
 async fn verify<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     jws: Jws<'_>,
     kid: &str,
-    now_ms: u64,
 ) -> Result<Access, Refused> {
     let tenant = &known.tenant;
     let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    match app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await {
+    match ctx.app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await {
         Ok(true) => {}
         Ok(false) => return Err(TokenFault::Invalid.into()),
         Err(_) => return Err(Refusal::unavailable().into()),
@@ -200,7 +190,7 @@ async fn verify<P: Platform>(
     let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
     let expected =
         Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() };
-    let claims = AccessClaims::check(&payload, expected, now_secs(now_ms))?;
+    let claims = AccessClaims::check(&payload, expected, ctx.now_secs())?;
     Ok(Access {
         tenant: tenant.id,
         revision: tenant.revision(),
@@ -216,22 +206,21 @@ async fn verify<P: Platform>(
 }
 
 /// A refresh token of this tenant where an access token belongs: expired, else of the wrong type.
-fn refresh_token_fault(known: &Known, unverified_token: &str, now_ms: u64) -> Option<TokenFault> {
+fn refresh_token_fault(known: &Known, unverified_token: &str, now_secs: i64) -> Option<TokenFault> {
     let refresh = known.refresh_keys.iter().find_map(|key| key.verify(unverified_token).ok())?;
-    Some(if refresh.expires_at <= now_secs(now_ms) { TokenFault::Expired } else { TokenFault::WrongType })
+    Some(if refresh.expires_at <= now_secs { TokenFault::Expired } else { TokenFault::WrongType })
 }
 
 /// An access token of this tenant where a refresh token belongs: its fault is "wrong type", unless
 /// its signature does not hold or it is expired.
 pub async fn access_token_fault<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     unverified_token: &str,
-    now_ms: u64,
 ) -> TokenFault {
     let Some(jws) = Jws::split(unverified_token) else { return TokenFault::Invalid };
     let Some(kid) = jws.access_key_id() else { return TokenFault::Invalid };
-    match verify(app, known, jws, &kid, now_ms).await {
+    match verify(ctx, known, jws, &kid).await {
         Ok(_) => TokenFault::WrongType,
         Err(Refused::Token(TokenFault::Expired)) => TokenFault::Expired,
         Err(_) => TokenFault::Invalid,

@@ -14,7 +14,7 @@ use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
 use shared::push::IdentifierRow;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::app::App;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::{Access, Trail};
 use crate::platform::Param;
@@ -36,20 +36,19 @@ const NEWEST: i64 = 9_007_199_254_740_991;
 /// Invalid at a tenant without such a key and for a signature of another; then as
 /// [`shared::legacy::Legacy::check`]. 503 where the cryptography fails.
 pub async fn verify<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     jws: Jws<'_>,
-    now_ms: u64,
 ) -> Result<LegacyToken, Refused> {
     let legacy = known.tenant.legacy.as_ref().filter(|_| jws.is_legacy()).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    match app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await {
+    match ctx.app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await {
         Ok(true) => {}
         Ok(false) => return Err(TokenFault::Invalid.into()),
         Err(_) => return Err(Refusal::unavailable().into()),
     }
     let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
-    Ok(legacy.check(&payload, millis(now_ms) / 1000)?)
+    Ok(legacy.check(&payload, ctx.now_secs())?)
 }
 
 impl Trail {
@@ -203,17 +202,17 @@ impl UserRow {
 /// # Errors
 /// The wrong type; the user's state, in the contract's order; 503.
 pub async fn access<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     token: &LegacyToken,
-    now_ms: u64,
 ) -> Result<Access, Refused> {
     let (tenant, trail) = (&known.tenant, Trail::of(known, token));
     if token.kind == LegacyKind::Refresh && token.marked {
         return Err(TokenFault::WrongType.into());
     }
     let statements = vec![trail.user(known)];
-    let rows = app.platform.batch(tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
+    let rows =
+        ctx.app.platform.batch(tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
     let user = read::<P, UserRow>(&rows, 0)?.pop();
     if token.kind == LegacyKind::Refresh {
         // On no list it need not be this tenant's, and so it is none.
@@ -225,7 +224,7 @@ pub async fn access<P: Platform>(
         return Err(fault.into());
     }
     let until = tenant.legacy.as_ref().map_or(0, |legacy| millis(legacy.until));
-    let recheck = (millis(now_ms) / 1000).saturating_add(LEGACY_RECHECK_SECS);
+    let recheck = ctx.now_secs().saturating_add(LEGACY_RECHECK_SECS);
     Ok(Access {
         tenant: tenant.id,
         revision: tenant.revision(),

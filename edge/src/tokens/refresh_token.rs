@@ -7,7 +7,7 @@ use shared::legacy::LegacyKind;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Trail;
 use crate::platform::{Platform, Statement, read};
@@ -36,10 +36,9 @@ pub struct Proven {
 /// Invalid, or the wrong type (or expired) for an access token of this tenant. 503 where the
 /// cryptography fails.
 pub async fn presented<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<Proven, Refused> {
     for key in &known.refresh_keys {
         if key.wrote_header_of(unverified_token) {
@@ -48,18 +47,17 @@ pub async fn presented<P: Platform>(
         }
     }
     match Jws::split(unverified_token).filter(Jws::is_legacy) {
-        Some(jws) => presented_legacy(app, known, jws, now_ms).await,
-        None => Err(access_token_fault(app, known, unverified_token, now_ms).await.into()),
+        Some(jws) => presented_legacy(ctx, known, jws).await,
+        None => Err(access_token_fault(ctx, known, unverified_token).await.into()),
     }
 }
 
 async fn presented_legacy<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     known: &Known,
     jws: Jws<'_>,
-    now_ms: u64,
 ) -> Result<Proven, Refused> {
-    let token = legacy::verify(app, known, jws, now_ms).await?;
+    let token = legacy::verify(ctx, known, jws).await?;
     if token.kind == LegacyKind::Access {
         return Err(TokenFault::WrongType.into());
     }
@@ -72,9 +70,9 @@ impl Proven {
     /// What goes first in the batch that uses the token: nothing, or what makes the family of a legacy
     /// one unless it is there. The last of these statements is for [`Proven::without_row`].
     #[must_use]
-    pub fn opening<P: Platform>(&self, app: &App<P>, known: &Known, now_ms: u64) -> Vec<Statement> {
-        let events = || [app.event_id(now_ms), app.event_id(now_ms)];
-        self.legacy.as_ref().map_or_else(Vec::new, |trail| trail.exchange(known, events(), now_ms))
+    pub fn opening<P: Platform>(&self, ctx: Context<'_, P>, known: &Known) -> Vec<Statement> {
+        let events = || [ctx.event_id(), ctx.event_id()];
+        self.legacy.as_ref().map_or_else(Vec::new, |trail| trail.exchange(known, events(), ctx.now_ms))
     }
 
     /// What is wrong with a token that has no family, after a batch whose first `opening` statements were

@@ -10,7 +10,7 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
 use crate::after::Reply;
-use crate::app::App;
+use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Access;
@@ -49,21 +49,20 @@ fn valid(access: &Access) -> Answer {
 /// Validates without storage and without waiting: a token that was verified before, at a tenant
 /// that is known and young enough. With the tenant, if there is one. `None` for everything else.
 pub fn validate_now<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Option<(Reply, Option<Rc<Known>>)> {
     // The cache is asked first, so that a lease is taken only by a request that serves.
-    app.verified.borrow().get(unverified_token)?;
-    let found = match find_now(app, named, now_ms)? {
+    ctx.app.verified.borrow().get(unverified_token)?;
+    let found = match find_now(ctx, named)? {
         Ok(found) => found,
         Err(refusal) => {
             return Some((Answer::refusal(&refusal).into(), None));
         }
     };
     let judged = if found.known.tenant.status == Status::Active {
-        judge_now(app, &found.known, unverified_token, now_ms)
+        judge_now(ctx, &found.known, unverified_token)
     } else {
         Some(Err(TokenFault::Invalid))
     };
@@ -83,13 +82,12 @@ pub fn validate_now<P: Platform>(
 /// # Errors
 /// 503 where nothing can be known. What is wrong with a token is an answer, with `valid: false`.
 pub async fn validate<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<Answer, Refusal> {
-    judge_access(app, found, named, unverified_token, now_ms)
+    judge_access(ctx, found, named, unverified_token)
         .await
         .map(|access| valid(&access))
         .map_err(|refused| refused.with(TokenFault::at_validate))
@@ -100,14 +98,13 @@ pub async fn validate<P: Platform>(
 /// # Errors
 /// The token's fault, or 503.
 pub async fn judge_access<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     found: &Found,
     named: &Named,
     unverified_token: &str,
-    now_ms: u64,
 ) -> Result<Access, Refused> {
     if found.known.tenant.status != Status::Active {
         return Err(TokenFault::Invalid.into());
     }
-    authenticate(app, found, named, unverified_token, now_ms).await
+    authenticate(ctx, found, named, unverified_token).await
 }

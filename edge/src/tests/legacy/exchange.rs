@@ -12,11 +12,12 @@ use super::{
     DAY, JTI, START, acme, bearer, blacklist, came, detail, doors, families, kinds, logout, marker, old,
     old_access, old_refresh, verify, with,
 };
+use crate::context::Context;
 use crate::inside::sweep::clean;
 use crate::serve::handle;
 use crate::sessions::family::FamilyRow;
 use crate::sql;
-use crate::tests::fixture::{Actor, Answered, START_MS, World, claims, old_token};
+use crate::tests::fixture::{Actor, Answered, World, claims, old_token};
 use crate::tokens::refresh_token::presented;
 
 #[test]
@@ -297,15 +298,15 @@ fn without_the_database_nothing_is_guessed() {
 #[test]
 fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let (world, acme) = acme();
+    let ctx = Context::new(&world.app);
     let found = block_on(crate::tenants::find::find_fresh(
-        &world.app,
+        ctx,
         &crate::tenants::find::Named { name: "slug:acme".into(), also_slug: None, network: String::new() },
-        START_MS,
     ));
     let known = found.ok().unwrap().known;
-    let proven = block_on(presented(&world.app, &known, &old_refresh(), START_MS)).ok().unwrap();
+    let proven = block_on(presented(ctx, &known, &old_refresh())).ok().unwrap();
     for _ in 0..2 {
-        for statement in proven.opening(&world.app, &known, START_MS) {
+        for statement in proven.opening(ctx, &known) {
             world.memory().run(&statement);
         }
     }

@@ -1,0 +1,69 @@
+//! What every step of answering a request has at hand: the isolate, and the time that the request is judged
+//! by.
+
+use shared::ids::{EventId, SessionId};
+
+use crate::app::App;
+use crate::platform::Platform;
+use crate::sql::millis;
+
+/// The isolate that answers a request, and the request's time. Passed by value.
+pub struct Context<'a, P> {
+    /// The isolate.
+    pub app: &'a App<P>,
+    /// Unix milliseconds: one reading of the clock for all that is decided about the request.
+    pub now_ms: u64,
+}
+
+impl<P> Clone for Context<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Context<'_, P> {}
+
+impl<'a, P: Platform> Context<'a, P> {
+    /// The context of a request that begins now.
+    pub fn new(app: &'a App<P>) -> Self {
+        Self { app, now_ms: app.platform.now_ms() }
+    }
+
+    /// The same request at the time at which its body has arrived. A client that holds the body back must
+    /// not be judged by the time at which it began: an attempt's window, a retry window, an `exp` or an age
+    /// could be stretched at will.
+    #[must_use]
+    pub fn arrived(self) -> Self {
+        Self::new(self.app)
+    }
+
+    /// The time in milliseconds, as D1 binds it.
+    #[must_use]
+    pub fn now(self) -> i64 {
+        millis(self.now_ms)
+    }
+
+    /// The time in seconds, as tokens have it.
+    #[must_use]
+    pub fn now_secs(self) -> i64 {
+        millis(self.now_ms / 1000)
+    }
+
+    /// The start of the minute, as D1 binds it.
+    #[must_use]
+    pub fn minute(self) -> i64 {
+        millis(self.now_ms - self.now_ms % 60_000)
+    }
+
+    /// A new id for a fact.
+    #[must_use]
+    pub fn event_id(self) -> EventId {
+        EventId::new(self.now_ms, self.app.random())
+    }
+
+    /// A new name for a session on `shard`.
+    #[must_use]
+    pub fn session_id(self, shard: u8) -> SessionId {
+        SessionId::new(shard, self.app.random())
+    }
+}
