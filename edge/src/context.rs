@@ -4,7 +4,8 @@
 use shared::ids::{EventId, SessionId};
 
 use crate::app::App;
-use crate::platform::Platform;
+use crate::platform::{Platform, StoreError};
+use crate::sql::batch::{Batch, BatchRows};
 use crate::sql::millis;
 
 /// The isolate that answers a request, and the request's time. Passed by value.
@@ -53,6 +54,14 @@ impl<'a, P: Platform> Context<'a, P> {
     #[must_use]
     pub fn minute(self) -> i64 {
         millis(self.now_ms - self.now_ms % 60_000)
+    }
+
+    /// Runs a batch.
+    ///
+    /// # Errors
+    /// As [`Batch::run`]; as a refusal, 503.
+    pub async fn run(self, batch: Batch) -> Result<BatchRows<P::Rows>, StoreError> {
+        batch.run(&self.app.platform).await
     }
 
     /// A new id for a fact.

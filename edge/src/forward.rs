@@ -159,7 +159,7 @@ async fn send<P: Platform>(
     // A cookie's token moves to `Authorization`; there is no Bearer beside it.
     headers.extend(caller.access().map(|access| ("authorization", format!("Bearer {access}"))));
     let outgoing = sign(app, target, &request, headers)?;
-    let mut response = app.platform.send(outgoing, request).await.map_err(|_| Refusal::unavailable())?;
+    let mut response = app.platform.send(outgoing, request).await?;
     response.headers.retain(|(name, _)| keeps(name));
     Ok(response)
 }

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The database did not answer, or not as expected. A write may or may not have happened.
     #[error("the database is not reachable")]
     Unreachable,
+    /// A handle was used with the rows of a batch that did not give it: a mistake of ours.
+    #[error("the rows of another batch were asked for")]
+    OtherBatch,
 }
 
 /// A statement and what is bound to it.
@@ -184,11 +187,27 @@ pub trait Upstream {
 pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream {}
 impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream> Platform for T {}
 
-/// The rows of one statement of a batch, in the order of its statements.
-///
-/// # Errors
-/// 503 where the database answered something else.
-pub fn read<P: Platform, T: DeserializeOwned>(rows: &[P::Rows], at: usize) -> Result<Vec<T>, Refusal> {
-    let rows = rows.get(at).ok_or_else(Refusal::unavailable)?;
-    rows.read().map_err(|_| Refusal::unavailable())
+/// A store that does not answer is 503 on every route; what a push is refused for is told apart by
+/// [`crate::inside::push`] before.
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::RevisionGap | StoreError::StaleHistory | StoreError::Unreachable => {
+                Self::unavailable()
+            }
+            StoreError::OtherBatch => Self::internal(),
+        }
+    }
+}
+
+impl From<CryptoError> for Refusal {
+    fn from(_: CryptoError) -> Self {
+        Self::unavailable()
+    }
+}
+
+impl From<UpstreamError> for Refusal {
+    fn from(_: UpstreamError) -> Self {
+        Self::unavailable()
+    }
 }

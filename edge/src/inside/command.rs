@@ -9,8 +9,9 @@ use shared::refusal::Refusal;
 use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::knowledge::ShardRow;
-use crate::platform::{Platform, read};
+use crate::platform::Platform;
 use crate::sql;
+use crate::sql::batch::Batch;
 use crate::tenants::find::NAMES_SHARD;
 
 /// Carries out a command.
@@ -43,16 +44,15 @@ async fn status<P: Platform>(ctx: Context<'_, P>, tenants: &[TenantId]) -> Resul
     if tenants.len() > PUSH_ROWS {
         return Err(Refusal::field("tenants", "At most 500 at once."));
     }
-    let statements = vec![
-        sql::SHARD.bind([]),
-        sql::OUTBOX_SIZE.bind([]),
-        sql::MARKS.bind([serde_json::to_string(tenants).map_err(|_| Refusal::internal())?.into()]),
-    ];
-    let rows = ctx.app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
-    let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
-    let waiting = read::<P, WaitingRow>(&rows, 1)?.pop().map_or(0, |row| row.waiting);
-    let marks = read::<P, MarkRow>(&rows, 2)?;
-    let marks = marks.into_iter().map(|row| TenantMark {
+    let ids = serde_json::to_string(tenants).map_err(|_| Refusal::internal())?;
+    let mut batch = Batch::new(NAMES_SHARD);
+    let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
+    let outbox = batch.add::<WaitingRow>(sql::OUTBOX_SIZE.bind([]));
+    let marks = batch.add::<MarkRow>(sql::MARKS.bind([ids.into()]));
+    let rows = ctx.run(batch).await?;
+    let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
+    let waiting = rows.take_one(outbox)?.map_or(0, |row| row.waiting);
+    let marks = rows.take(marks)?.into_iter().map(|row| TenantMark {
         tenant: row.tenant,
         mark: Mark { history: row.history, rev: row.rev },
         doc_rev: row.doc_rev,
@@ -78,11 +78,11 @@ async fn sessions<P: Platform>(
     tenant: TenantId,
     user: UserId,
 ) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
     let params = [tenant.to_string().into(), user.to_string().into(), ctx.now().into()];
-    let statement = sql::LIVING_FAMILIES.bind(params);
-    let rows =
-        ctx.app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let sessions = read::<P, SessionRow>(&rows, 0)?.into_iter().map(|row| SessionOut {
+    let living = batch.add::<SessionRow>(sql::LIVING_FAMILIES.bind(params));
+    let rows = ctx.run(batch).await?;
+    let sessions = rows.take(living)?.into_iter().map(|row| SessionOut {
         sid: row.id,
         created_at: row.created_at,
         rotated_at: row.rotated_at,
@@ -97,18 +97,17 @@ async fn end_session<P: Platform>(
     sid: SessionId,
 ) -> Result<Answer, Refusal> {
     let (text, event) = (sid.to_string(), ctx.event_id().to_string());
-    let statements = vec![
-        sql::END_FAMILY.bind([
-            text.as_str().into(),
-            tenant.to_string().into(),
-            ctx.now().into(),
-            event.as_str().into(),
-            "session_ended".into(),
-        ]),
-        sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), text.as_str().into()]),
-    ];
-    let rows = ctx.app.platform.batch(sid.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let ended = !read::<P, serde::de::IgnoredAny>(&rows, 0)?.is_empty();
+    let mut batch = Batch::new(sid.shard());
+    let ended = batch.add_counted(sql::END_FAMILY.bind([
+        text.as_str().into(),
+        tenant.to_string().into(),
+        ctx.now().into(),
+        event.as_str().into(),
+        "session_ended".into(),
+    ]));
+    batch.also(sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), text.as_str().into()]));
+    let rows = ctx.run(batch).await?;
+    let ended = rows.count(ended)? > 0;
     ctx.app.knowledge.borrow_mut().end(tenant, sid);
     Ok(Answer::json(200, &EndSessionOut { ended }))
 }

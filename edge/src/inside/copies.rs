@@ -4,10 +4,13 @@ use serde::Deserialize;
 use shared::ids::TenantId;
 
 use crate::app::App;
-use crate::platform::{Platform, StoreError, read};
+use crate::platform::{Platform, StoreError};
 use crate::sql;
-use crate::sql::millis;
+use crate::sql::batch::Batch;
 use crate::tenants::find::{NAMES_SHARD, document_key, name_key};
+
+/// Copies that one run puts at most.
+const COPIES: i64 = 20;
 
 #[derive(Deserialize)]
 struct BehindRow {
@@ -23,14 +26,17 @@ struct BehindRow {
 /// # Errors
 /// The database did not answer.
 pub async fn put_copies<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
-    let rows = app.platform.batch(NAMES_SHARD, vec![sql::KV_BEHIND.bind([millis(20).into()])]).await?;
-    let behind = read::<P, BehindRow>(&rows, 0).map_err(|_| StoreError::Unreachable)?;
-    for row in behind {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let behind = batch.add::<BehindRow>(sql::KV_BEHIND.bind([COPIES.into()]));
+    let rows = batch.run(&app.platform).await?;
+    for row in rows.take(behind)? {
         if !put_copy(app, &row).await {
             continue;
         }
         let params = [row.id.to_string().into(), row.history.into(), row.rev.into()];
-        app.platform.batch(NAMES_SHARD, vec![sql::KV_PUT.bind(params)]).await?;
+        let mut batch = Batch::new(NAMES_SHARD);
+        batch.also(sql::KV_PUT.bind(params));
+        batch.run(&app.platform).await?;
     }
     Ok(())
 }

@@ -12,8 +12,9 @@ use shared::refusal::Refusal;
 use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::knowledge::ShardRow;
-use crate::platform::{Platform, read};
+use crate::platform::Platform;
 use crate::sql;
+use crate::sql::batch::Batch;
 
 #[derive(Deserialize)]
 struct OutboxRow {
@@ -46,16 +47,15 @@ pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<
         None => (0, ""),
     };
     let (minute, most) = (ctx.minute(), i64::from(drain.limit));
-    let statements = vec![
-        sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]),
-        sql::CLOSE_MINUTES.bind([minute.into(), most.into()]),
-        sql::FORGET_CLOSED_MINUTES.bind([]),
-        sql::SHARD.bind([]),
-        sql::OUTBOX.bind([most.saturating_add(1).into()]),
-    ];
-    let rows = ctx.app.platform.batch(drain.shard, statements).await.map_err(|_| Refusal::unavailable())?;
-    let shard = read::<P, ShardRow>(&rows, 3)?.pop().ok_or_else(Refusal::unavailable)?;
-    let mut facts: Vec<Fact> = read::<P, OutboxRow>(&rows, 4)?.into_iter().map(Fact::from).collect();
+    let mut batch = Batch::new(drain.shard);
+    batch.also(sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]));
+    batch.also(sql::CLOSE_MINUTES.bind([minute.into(), most.into()]));
+    batch.also(sql::FORGET_CLOSED_MINUTES.bind([]));
+    let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
+    let outbox = batch.add::<OutboxRow>(sql::OUTBOX.bind([most.saturating_add(1).into()]));
+    let rows = ctx.run(batch).await?;
+    let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
+    let mut facts: Vec<Fact> = rows.take(outbox)?.into_iter().map(Fact::from).collect();
     let more = facts.len() > limit;
     facts.truncate(limit);
     Ok(Answer::json(200, &DrainOut { incarnation: shard.incarnation, facts, more }))

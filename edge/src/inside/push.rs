@@ -7,12 +7,12 @@ use shared::limits::PUSH_ROWS;
 use shared::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
 use shared::refusal::{Code, Refusal};
 
-use crate::app::App;
 use crate::context::Context;
 use crate::http::Answer;
-use crate::platform::{Platform, Statement, StoreError, read};
+use crate::platform::{Platform, Statement, StoreError};
 use crate::sql;
-use crate::sql::millis;
+use crate::sql::batch::{Batch, Counted, Handle};
+use crate::sql::{Sql, millis};
 use crate::tenants::find::NAMES_SHARD;
 
 /// Applies a push.
@@ -25,34 +25,29 @@ use crate::tenants::find::NAMES_SHARD;
 /// As above, and 503 where the database did not answer.
 pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answer, Refusal> {
     push.check().map_err(|invalid| Refusal::field("non_field_errors", &invalid.to_string()))?;
-    let statements = statements(push, ctx.now_ms)?;
-    let mark_at = statements.len().saturating_sub(1);
-    match ctx.app.platform.batch(NAMES_SHARD, statements).await {
-        Ok(rows) => {
-            let mark = read::<P, Mark>(&rows, mark_at)?.pop().unwrap_or_default();
-            let sweeps = push.snapshot.as_ref().is_some_and(|it| it.step != SnapshotStep::Page);
-            let remaining = sweeps && swept::<P>(&rows)? >= PUSH_ROWS;
-            Ok(Answer::json(200, &Pushed { mark, remaining }))
-        }
-        Err(StoreError::RevisionGap) => Err(conflict(ctx.app, push.tenant, Code::RevisionGap).await?),
-        Err(StoreError::StaleHistory) => Err(conflict(ctx.app, push.tenant, Code::StaleHistory).await?),
-        Err(StoreError::Unreachable) => Err(Refusal::unavailable()),
+    let (batch, PushHandles { mark, sweeps }) = statements(push, ctx.now())?;
+    let rows = match ctx.run(batch).await {
+        Ok(rows) => rows,
+        Err(StoreError::RevisionGap) => return Err(conflict(ctx, push.tenant, Code::RevisionGap).await?),
+        Err(StoreError::StaleHistory) => return Err(conflict(ctx, push.tenant, Code::StaleHistory).await?),
+        Err(error @ (StoreError::Unreachable | StoreError::OtherBatch)) => return Err(error.into()),
+    };
+    let mark = rows.take_one(mark)?.unwrap_or_default();
+    let mut remaining = false;
+    for swept in sweeps {
+        remaining |= rows.count(swept)? >= PUSH_ROWS;
     }
+    Ok(Answer::json(200, &Pushed { mark, remaining }))
 }
 
-/// The most rows that one of the statements between the first and the last returned: the sweeps.
-fn swept<P: Platform>(rows: &[P::Rows]) -> Result<usize, Refusal> {
-    let mut most = 0;
-    for at in 1..rows.len().saturating_sub(1) {
-        most = most.max(read::<P, serde::de::IgnoredAny>(rows, at)?.len());
-    }
-    Ok(most)
-}
-
-async fn conflict<P: Platform>(app: &App<P>, tenant: TenantId, code: Code) -> Result<Refusal, Refusal> {
-    let statement = sql::MARK.bind([tenant.to_string().into()]);
-    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let mark = read::<P, Mark>(&rows, 0)?.pop().unwrap_or_default();
+async fn conflict<P: Platform>(
+    ctx: Context<'_, P>,
+    tenant: TenantId,
+    code: Code,
+) -> Result<Refusal, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let mark = batch.add::<Mark>(sql::MARK.bind([tenant.to_string().into()]));
+    let mark = ctx.run(batch).await?.take_one(mark)?.unwrap_or_default();
     let body = json!({
         "detail": "The push does not follow the mark.",
         "code": code.as_str(),
@@ -66,16 +61,24 @@ fn json_rows<T: Serialize>(rows: &[T]) -> Result<String, Refusal> {
     serde_json::to_string(rows).map_err(|_| Refusal::internal())
 }
 
-fn statements(push: &Push, now_ms: u64) -> Result<Vec<Statement>, Refusal> {
+/// What is read after a push.
+struct PushHandles {
+    mark: Handle<Mark>,
+    /// The rows that each sweep of a snapshot took, `PUSH_ROWS` at most: as many mean that there are more.
+    sweeps: Vec<Counted>,
+}
+
+fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     let tenant = push.tenant.to_string();
     let tenant = tenant.as_str();
-    let (history, now) = (push.history, millis(now_ms));
+    let history = push.history;
     let from = push.complete.map(|range| range.from);
-    let mut batch = vec![sql::FOLLOW_MARK.bind([tenant.into(), history.into(), from.into()])];
+    let (mut batch, mut sweeps) = (Batch::new(NAMES_SHARD), Vec::new());
+    batch.also(sql::FOLLOW_MARK.bind([tenant.into(), history.into(), from.into()]));
     if let Some(row) = &push.document {
         let status = status_word(row.document.status);
         let text = serde_json::to_string(&row.document).map_err(|_| Refusal::internal())?;
-        batch.push(sql::PUT_DOCUMENT.bind([
+        batch.also(sql::PUT_DOCUMENT.bind([
             tenant.into(),
             status.into(),
             history.into(),
@@ -87,30 +90,41 @@ fn statements(push: &Push, now_ms: u64) -> Result<Vec<Statement>, Refusal> {
     let (names, users) = (json_rows(&push.names)?, json_rows(&push.users)?);
     let identifiers = json_rows(&push.identifiers)?;
     if !push.names.is_empty() {
-        batch.push(sql::PUT_NAMES.bind([history.into(), names.as_str().into(), now.into()]));
+        batch.also(sql::PUT_NAMES.bind([history.into(), names.as_str().into(), now.into()]));
     }
     if !push.users.is_empty() {
-        batch.push(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
+        batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
     }
     if !push.identifiers.is_empty() {
         let rows = identifiers.as_str().into();
-        batch.push(sql::PUT_IDENTIFIERS.bind([tenant.into(), history.into(), rows, now.into()]));
+        batch.also(sql::PUT_IDENTIFIERS.bind([tenant.into(), history.into(), rows, now.into()]));
     }
     if !push.ended_sessions.is_empty() {
         let rows = json_rows(&push.ended_sessions)?;
-        batch.push(sql::END_PUSHED_SESSIONS.bind([tenant.into(), rows.into(), now.into()]));
+        batch.also(sql::END_PUSHED_SESSIONS.bind([tenant.into(), rows.into(), now.into()]));
     }
     if let Some(snapshot) = &push.snapshot {
         match snapshot.step {
-            SnapshotStep::Page => batch.extend(stamps(push, snapshot, [&names, &users, &identifiers])),
-            SnapshotStep::Sweep | SnapshotStep::SweepNames => batch.extend(sweeps(push, snapshot, now)),
+            SnapshotStep::Page => {
+                stamps(push, snapshot, [&names, &users, &identifiers])
+                    .into_iter()
+                    .for_each(|it| batch.also(it));
+            }
+            SnapshotStep::Sweep => {
+                for kind in [sql::SWEEP_USERS, sql::SWEEP_IDENTIFIERS] {
+                    sweeps.push(batch.add_counted(sweep(kind, push, snapshot, now)));
+                }
+            }
+            SnapshotStep::SweepNames => {
+                sweeps.push(batch.add_counted(sweep_names(push, snapshot, now)));
+            }
         }
     }
     if let Some(range) = push.complete {
-        batch.push(sql::MOVE_MARK.bind([tenant.into(), history.into(), range.to.into()]));
+        batch.also(sql::MOVE_MARK.bind([tenant.into(), history.into(), range.to.into()]));
     }
-    batch.push(sql::MARK.bind([tenant.into()]));
-    Ok(batch)
+    let mark = batch.add::<Mark>(sql::MARK.bind([tenant.into()]));
+    Ok((batch, PushHandles { mark, sweeps }))
 }
 
 fn status_word(status: shared::tenant::Status) -> &'static str {
@@ -133,28 +147,25 @@ fn stamps(push: &Push, snapshot: &Snapshot, [names, users, identifiers]: [&str; 
     ]
 }
 
-/// One kind of row for each sweep, `PUSH_ROWS` of each at most.
-fn sweeps(push: &Push, snapshot: &Snapshot, now: i64) -> Vec<Statement> {
-    let (tenant, stamp, most) = (push.tenant.to_string(), snapshot.id.as_str(), millis(PUSH_ROWS as u64));
-    let (history, to) = (push.history, snapshot.to);
-    if snapshot.step == SnapshotStep::SweepNames {
-        return vec![sql::SWEEP_NAMES.bind([
-            history.into(),
-            to.into(),
-            stamp.into(),
-            now.into(),
-            most.into(),
-        ])];
-    }
-    let of_tenant = |statement: sql::Sql| {
-        statement.bind([
-            tenant.as_str().into(),
-            history.into(),
-            to.into(),
-            stamp.into(),
-            now.into(),
-            most.into(),
-        ])
-    };
-    vec![of_tenant(sql::SWEEP_USERS), of_tenant(sql::SWEEP_IDENTIFIERS)]
+/// Sweeps one kind of row of the tenant.
+fn sweep(kind: Sql, push: &Push, snapshot: &Snapshot, now: i64) -> Statement {
+    kind.bind([
+        push.tenant.to_string().into(),
+        push.history.into(),
+        snapshot.to.into(),
+        snapshot.id.as_str().into(),
+        now.into(),
+        millis(PUSH_ROWS as u64).into(),
+    ])
+}
+
+/// Names are of all tenants, so that a sweep of them names none.
+fn sweep_names(push: &Push, snapshot: &Snapshot, now: i64) -> Statement {
+    sql::SWEEP_NAMES.bind([
+        push.history.into(),
+        snapshot.to.into(),
+        snapshot.id.as_str().into(),
+        now.into(),
+        millis(PUSH_ROWS as u64).into(),
+    ])
 }

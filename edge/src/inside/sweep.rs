@@ -1,14 +1,14 @@
 //! The cron: sweeps what no decision can need any more, in chunks, and puts KV copies that are behind.
 //! Idempotent; a run that is cut off is finished by the next.
 
-use serde::de::IgnoredAny;
 use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
 use crate::app::App;
 use crate::inside::copies;
-use crate::platform::{Platform, Rows as _, StoreError};
+use crate::platform::{Platform, StoreError};
 use crate::sql;
 use crate::sql::Sql;
+use crate::sql::batch::Batch;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::NAMES_SHARD;
@@ -39,18 +39,18 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
     let older = |statement: Sql, secs: u64| {
         statement.bind([now.saturating_sub(secs_as_ms(secs)).into(), chunk.into()])
     };
-    let statements = vec![
-        older(sql::CLEAN_FEED, FEED_SECS),
-        older(sql::CLEAN_ATTEMPTS, ATTEMPT_WINDOW_SECS),
-        older(sql::CLEAN_ENDED, TOMBSTONE_SECS),
-        older(sql::CLEAN_FINISHED, TOMBSTONE_SECS),
-        older(sql::CLEAN_IDLE, TOMBSTONE_SECS),
-        sql::CLEAN_NEXT.bind([chunk.into()]),
-        older(sql::CLEAN_USERS, TOMBSTONE_SECS),
-        older(sql::CLEAN_IDENTIFIERS, TOMBSTONE_SECS),
-        older(sql::CLEAN_NAMES, TOMBSTONE_SECS),
+    let mut batch = Batch::new(NAMES_SHARD);
+    let counted = [
+        batch.add_counted(older(sql::CLEAN_FEED, FEED_SECS)),
+        batch.add_counted(older(sql::CLEAN_ATTEMPTS, ATTEMPT_WINDOW_SECS)),
+        batch.add_counted(older(sql::CLEAN_ENDED, TOMBSTONE_SECS)),
+        batch.add_counted(older(sql::CLEAN_FINISHED, TOMBSTONE_SECS)),
     ];
-    let swept = app.platform.batch(NAMES_SHARD, statements).await?;
-    let mut counts = swept.iter().map(|rows| rows.read::<IgnoredAny>().map(|rows| rows.len()));
-    counts.try_fold(0, |most, count| Ok(most.max(count?)))
+    batch.also(older(sql::CLEAN_IDLE, TOMBSTONE_SECS));
+    batch.also(sql::CLEAN_NEXT.bind([chunk.into()]));
+    batch.also(older(sql::CLEAN_USERS, TOMBSTONE_SECS));
+    batch.also(older(sql::CLEAN_IDENTIFIERS, TOMBSTONE_SECS));
+    batch.also(older(sql::CLEAN_NAMES, TOMBSTONE_SECS));
+    let rows = batch.run(&app.platform).await?;
+    counted.into_iter().try_fold(0, |most, swept| Ok(most.max(rows.count(swept)?)))
 }

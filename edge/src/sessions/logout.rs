@@ -1,5 +1,6 @@
 //! Ending sessions by their owner: `logout` (one, or everywhere) and the old service's `blacklist`.
 
+use serde::Deserialize;
 use serde_json::json;
 use shared::ids::{SessionId, UserId};
 use shared::refusal::{Refusal, TokenFault};
@@ -11,10 +12,10 @@ use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Trail;
-use crate::platform::Statement;
-use crate::platform::{Platform, read};
+use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
 use crate::sql;
+use crate::sql::batch::Batch;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, find_fresh};
 use crate::tokens::access::authenticate;
@@ -129,38 +130,33 @@ async fn end_presented<P: Platform>(
 ) -> Result<(UserId, SessionId), Refusal> {
     let token = presented(ctx, known, unverified_token).await;
     let token = token.map_err(|refused| refused.with(TokenFault::at_verify))?;
-    let (sid, tenant, now) = (token.sid.to_string(), known.tenant.id.to_string(), ctx.now());
-    // A legacy token gets its family only to have it ended: so it can never be exchanged.
-    let mut batch = token.legacy.as_ref().map_or_else(Vec::new, |trail| {
-        vec![trail.family_to_end(known, ctx.event_id(), ctx.now_ms), trail.user(known)]
-    });
-    let at = batch.len();
-    batch.push(sql::FAMILY.bind([sid.as_str().into(), tenant.as_str().into()]));
-    batch.extend(ending(ctx, known, token.sid));
-    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let mut batch = Batch::new(token.sid.shard());
+    let legacy_user = token.open_to_end(ctx, known, &mut batch);
+    let params = [token.sid.to_string().into(), known.tenant.id.to_string().into()];
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
+    end_by_owner(ctx, known, token.sid, &mut batch);
+    let rows = ctx.run(batch).await?;
     ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
-    let Some(row_before) = read::<P, FamilyRow>(&rows, at)?.pop() else {
-        let fault = token.without_row::<P>(&rows, at, ctx.now_ms)?;
+    let Some(row_before) = rows.take_one(family)? else {
+        let fault = token.without_row(&rows, legacy_user, ctx.now_secs())?;
         return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_verify));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
-    family::verify(&row_before, token.generation, now, window).map_err(TokenFault::at_verify)?;
+    family::verify(&row_before, token.generation, ctx.now(), window).map_err(TokenFault::at_verify)?;
     Ok((row_before.user, token.sid))
 }
 
 /// Ends a session by its owner, and records it.
-fn ending<P: Platform>(ctx: Context<'_, P>, known: &Known, sid: SessionId) -> [Statement; 2] {
-    let (text, event, now) = (sid.to_string(), ctx.event_id().to_string(), ctx.now());
-    [
-        sql::END_FAMILY.bind([
-            text.as_str().into(),
-            known.tenant.id.to_string().into(),
-            now.into(),
-            event.as_str().into(),
-            "signed_out".into(),
-        ]),
-        sql::RECORD_END.bind([event.as_str().into(), now.into(), text.as_str().into()]),
-    ]
+fn end_by_owner<P: Platform>(ctx: Context<'_, P>, known: &Known, sid: SessionId, batch: &mut Batch) {
+    let (sid, event) = (sid.to_string(), ctx.event_id().to_string());
+    batch.also(sql::END_FAMILY.bind([
+        sid.as_str().into(),
+        known.tenant.id.to_string().into(),
+        ctx.now().into(),
+        event.as_str().into(),
+        "signed_out".into(),
+    ]));
+    batch.also(sql::RECORD_END.bind([event.into(), ctx.now().into(), sid.into()]));
 }
 
 async fn end_one<P: Platform>(
@@ -169,12 +165,20 @@ async fn end_one<P: Platform>(
     sid: SessionId,
     legacy: Option<&Trail>,
 ) -> Result<(), Refusal> {
+    let mut batch = Batch::new(sid.shard());
     // A legacy access token has no session; one is made and ended, and denies it from then on.
-    let made = legacy.map(|trail| trail.family_to_end(known, ctx.event_id(), ctx.now_ms));
-    let batch = made.into_iter().chain(ending(ctx, known, sid)).collect();
-    ctx.app.platform.batch(sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    if let Some(trail) = legacy {
+        batch.also(trail.family_to_end(ctx, known));
+    }
+    end_by_owner(ctx, known, sid, &mut batch);
+    ctx.run(batch).await?;
     ctx.app.knowledge.borrow_mut().end(known.tenant.id, sid);
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct EndedRow {
+    id: SessionId,
 }
 
 async fn end_everywhere<P: Platform>(
@@ -184,39 +188,26 @@ async fn end_everywhere<P: Platform>(
     sid: SessionId,
     legacy: Option<&Trail>,
 ) -> Result<(), Refusal> {
-    let tenant = known.tenant.id;
-    let (tenant_text, user_text) = (tenant.to_string(), user.to_string());
-    let event = ctx.event_id().to_string();
-    let now = ctx.now();
-    let made = legacy.map(|trail| trail.family_to_end(known, ctx.event_id(), ctx.now_ms));
-    let mut batch: Vec<_> = made.into_iter().collect();
-    let at = batch.len();
-    batch.extend([
-        sql::END_FAMILIES.bind([
-            tenant_text.as_str().into(),
-            user_text.as_str().into(),
-            now.into(),
-            event.as_str().into(),
-        ]),
-        sql::RECORD_SIGN_OUT_EVERYWHERE.bind([
-            event.as_str().into(),
-            tenant_text.as_str().into(),
-            now.into(),
-            user_text.as_str().into(),
-            sid.to_string().into(),
-        ]),
-        sql::END_LEGACY.bind([tenant_text.as_str().into(), user_text.as_str().into(), now.into()]),
-    ]);
-    let rows =
-        ctx.app.platform.batch(known.tenant.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let (tenant, user, event) = (known.tenant.id.to_string(), user.to_string(), ctx.event_id().to_string());
+    let (tenant, user, event, now) = (tenant.as_str(), user.as_str(), event.as_str(), ctx.now());
+    let mut batch = Batch::new(known.tenant.shard());
+    if let Some(trail) = legacy {
+        batch.also(trail.family_to_end(ctx, known));
+    }
+    let params = [tenant.into(), user.into(), now.into(), event.into()];
+    let ended = batch.add::<EndedRow>(sql::END_FAMILIES.bind(params));
+    batch.also(sql::RECORD_SIGN_OUT_EVERYWHERE.bind([
+        event.into(),
+        tenant.into(),
+        now.into(),
+        user.into(),
+        sid.to_string().into(),
+    ]));
+    batch.also(sql::END_LEGACY.bind([tenant.into(), user.into(), now.into()]));
+    let rows = ctx.run(batch).await?;
     let mut knowledge = ctx.app.knowledge.borrow_mut();
-    for ended in read::<P, EndedRow>(&rows, at)? {
-        knowledge.end(tenant, ended.id);
+    for ended in rows.take(ended)? {
+        knowledge.end(known.tenant.id, ended.id);
     }
     Ok(())
-}
-
-#[derive(serde::Deserialize)]
-struct EndedRow {
-    id: SessionId,
 }

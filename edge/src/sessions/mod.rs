@@ -5,4 +5,5 @@ pub mod issued;
 pub mod logout;
 pub mod refresh;
 pub mod renew;
+pub mod turn;
 pub mod verify;

@@ -2,21 +2,18 @@
 
 use std::rc::Rc;
 
-use shared::ids::EventId;
 use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::context::Context;
 use crate::isolate::opened::Known;
-use crate::platform::Statement;
-use crate::platform::{Platform, read};
+use crate::platform::Platform;
 use crate::sessions::family::{FamilyRow, Presented, outcome};
 use crate::sessions::issued::{Issued, tokens};
-use crate::sql;
-use crate::sql::millis;
+use crate::sessions::turn::{Found, Turn, TurnedFamily, turn};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Named, find_known, renew};
-use crate::tenants::state::{State, StateRow};
+use crate::tenants::state::State;
 use crate::tokens::access::look_again;
 use crate::tokens::error::Refused;
 use crate::tokens::refresh_token::{Proven, presented};
@@ -39,12 +36,12 @@ pub async fn refresh<P: Platform>(
 ) -> Result<Issued, Refusal> {
     let at_refresh = |refused: Refused| refused.with(TokenFault::at_refresh);
     let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
-    let mut turned = turn(ctx, named, &known, &proven).await?;
+    let mut turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
     if turned.state == State::Newer {
         known = renew(ctx.app, known.tenant.id).await?;
         if proven.legacy.is_some() {
             proven = presented(ctx, &known, unverified_token).await.map_err(at_refresh)?;
-            turned = turn(ctx, named, &known, &proven).await?;
+            turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
         }
     }
     match turned.state {
@@ -59,7 +56,7 @@ pub async fn refresh<P: Platform>(
             return Err(TokenFault::Invalid.at_refresh());
         }
     }
-    let row = turned.judged?;
+    let row = word(ctx.now(), &known, &proven, turned)?;
     tokens(ctx, &known, proven.sid, &row).await
 }
 
@@ -81,71 +78,19 @@ async fn prove<P: Platform>(
     Ok((fresh, proven))
 }
 
-/// What one batch made of a token.
-struct Turned {
-    state: State,
-    /// The row whose generation is the answer, or the refusal.
-    judged: Result<FamilyRow, Refusal>,
-}
-
-async fn turn<P: Platform>(
-    ctx: Context<'_, P>,
-    named: &Named,
-    known: &Known,
-    proven: &Proven,
-) -> Result<Turned, Refusal> {
-    let event = ctx.event_id();
-    let mut batch = proven.opening(ctx, known);
-    let at = batch.len();
-    batch.extend(statements(named, known, proven, event, ctx.now_ms));
-    let rows = ctx.app.platform.batch(proven.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    let state = StateRow::compare(read::<P, StateRow>(&rows, at + 4)?.first(), known);
-    let rotated = !read::<P, serde::de::IgnoredAny>(&rows, at + 1)?.is_empty();
-    let judged = match read::<P, FamilyRow>(&rows, at + 3)?.pop() {
-        // A legacy token that could have a family and got none: its document is outdated.
-        None => Err(proven
-            .without_row::<P>(&rows, at, ctx.now_ms)?
-            .map_or_else(Refusal::unavailable, TokenFault::at_refresh)),
-        Some(row) => {
-            let presented = Presented {
-                generation: proven.generation,
-                rotated,
-                ended: row.ended_by.as_deref() == Some(event.to_string().as_str()),
-                now: ctx.now(),
-                window: secs_as_ms(known.tenant.settings.retry_window_secs),
-            };
-            if presented.ended {
-                ctx.app.knowledge.borrow_mut().end(known.tenant.id, proven.sid);
-            }
-            outcome(&row, presented).refusal().map_or(Ok(row), Err)
-        }
+/// Words what the batch left: the row whose generation is the answer, or the refusal.
+fn word(now: i64, known: &Known, proven: &Proven, turned: TurnedFamily) -> Result<Box<FamilyRow>, Refusal> {
+    let row = match turned.family {
+        Found::Row(row) => row,
+        Found::Fault(fault) => return Err(fault.at_refresh()),
+        Found::Outdated => return Err(Refusal::unavailable()),
     };
-    Ok(Turned { state, judged })
-}
-
-fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_ms: u64) -> Vec<Statement> {
-    let (sid, tenant, event) = (token.sid.to_string(), known.tenant.id.to_string(), event.to_string());
-    let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), event.as_str());
-    let (now, settings) = (millis(now_ms), &known.tenant.settings);
-    vec![
-        sql::END_STOLEN.bind([
-            sid.into(),
-            tenant.into(),
-            token.generation.into(),
-            now.into(),
-            secs_as_ms(settings.retry_window_secs).into(),
-            event.into(),
-        ]),
-        sql::ROTATE.bind([
-            sid.into(),
-            tenant.into(),
-            token.generation.into(),
-            now.into(),
-            secs_as_ms(settings.idle_secs).into(),
-            sql::understood(),
-        ]),
-        sql::RECORD_END.bind([event.into(), now.into(), sid.into()]),
-        sql::FAMILY.bind([sid.into(), tenant.into()]),
-        sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]),
-    ]
+    let presented = Presented {
+        generation: proven.generation,
+        rotated: turned.moved,
+        ended: turned.ended,
+        now,
+        window: secs_as_ms(known.tenant.settings.retry_window_secs),
+    };
+    outcome(&row, presented).refusal().map_or(Ok(row), Err)
 }

@@ -6,22 +6,19 @@
 
 use std::rc::Rc;
 
-use shared::ids::{EventId, UserId};
-use shared::limits::RENEWAL_SECS;
+use shared::ids::UserId;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::browser::cookies::Presented;
 use crate::context::Context;
 use crate::isolate::opened::Known;
-use crate::platform::Statement;
-use crate::platform::{Platform, read};
-use crate::sessions::family::{self, FamilyRow};
+use crate::platform::Platform;
+use crate::sessions::family;
 use crate::sessions::issued::{Issued, tokens};
-use crate::sql;
-use crate::sql::millis;
+use crate::sessions::turn::{self, Turn, turn};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, renew};
-use crate::tenants::state::{State, StateRow};
+use crate::tenants::state::State;
 use crate::tokens::access::authenticate;
 use crate::tokens::error::Refused;
 use crate::tokens::refresh_token::Proven;
@@ -86,21 +83,15 @@ pub async fn by_cookies<P: Platform>(
     }
 }
 
-/// One batch: a family that was stolen ends, one that is used lives on; the row and the tenant's state
-/// are read. The row says who it is, by the same words as for verify.
+/// The row says who it is, by the same words as for verify.
 async fn by_refresh<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<Known>,
     named: &Named,
     token: &Proven,
 ) -> Result<Caller, Refusal> {
-    let event = ctx.event_id();
-    let mut batch = token.opening(ctx, known);
-    let at = batch.len();
-    batch.extend(statements(named, known, token, event, ctx.now_ms));
-    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
-    let state = read::<P, StateRow>(&rows, at + 4)?;
-    let known = match StateRow::compare(state.first(), known) {
+    let turned = turn(ctx, named, known, token, Turn::KeepAlive).await?;
+    let known = match turned.state {
         State::Current => known.clone(),
         // Perhaps the document that vouched for a legacy token does not any more: the next request tries
         // it under this one.
@@ -117,48 +108,17 @@ async fn by_refresh<P: Platform>(
             return Err(Refusal::unavailable());
         }
     };
-    let row = read::<P, FamilyRow>(&rows, at + 3)?.pop();
-    if row.as_ref().is_some_and(|row| row.ended_by.as_deref() == Some(event.to_string().as_str())) {
-        ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
-    }
-    let (now, window) = (ctx.now(), secs_as_ms(known.tenant.settings.retry_window_secs));
-    let Some(row) = row else { return Ok(Caller::Nobody { ended: true }) };
-    match family::verify(&row, token.generation, now, window) {
+    let row = match turned.family {
+        turn::Found::Row(row) => row,
+        turn::Found::Fault(_) | turn::Found::Outdated => return Ok(Caller::Nobody { ended: true }),
+    };
+    let window = secs_as_ms(known.tenant.settings.retry_window_secs);
+    match family::verify(&row, token.generation, ctx.now(), window) {
         Ok(()) => {
             let issued = tokens(ctx, &known, token.sid, &row).await?;
             Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })
         }
         // Behind, but the session lives: a tab that was slow. The browser has newer cookies by now.
-        Err(_) => Ok(Caller::Nobody { ended: row.is_over(now) }),
+        Err(_) => Ok(Caller::Nobody { ended: row.is_over(ctx.now()) }),
     }
-}
-
-fn statements(named: &Named, known: &Known, token: &Proven, event: EventId, now_ms: u64) -> Vec<Statement> {
-    let (sid, tenant, event) = (token.sid.to_string(), known.tenant.id.to_string(), event.to_string());
-    let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), event.as_str());
-    let (now, settings) = (millis(now_ms), &known.tenant.settings);
-    // A session that ends within the hour if it is not used has to be moved sooner to live at all.
-    let every_secs = RENEWAL_SECS.min(settings.idle_secs / 2);
-    vec![
-        sql::END_STOLEN.bind([
-            sid.into(),
-            tenant.into(),
-            token.generation.into(),
-            now.into(),
-            secs_as_ms(settings.retry_window_secs).into(),
-            event.into(),
-        ]),
-        sql::KEEP_ALIVE.bind([
-            sid.into(),
-            tenant.into(),
-            token.generation.into(),
-            now.into(),
-            secs_as_ms(settings.idle_secs).into(),
-            secs_as_ms(every_secs).into(),
-            sql::understood(),
-        ]),
-        sql::RECORD_END.bind([event.into(), now.into(), sid.into()]),
-        sql::FAMILY.bind([sid.into(), tenant.into()]),
-        sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]),
-    ]
 }

@@ -9,10 +9,11 @@ use crate::body::Fields;
 use crate::context::Context;
 use crate::http::Answer;
 use crate::isolate::opened::Known;
-use crate::platform::{Platform, read};
+use crate::platform::Platform;
 use crate::sessions::family;
 use crate::sessions::family::FamilyRow;
 use crate::sql;
+use crate::sql::batch::Batch;
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Found, Named, find_fresh};
 use crate::tokens::error::Refused;
@@ -56,14 +57,15 @@ async fn verify_refresh<P: Platform>(
     token: &Proven,
 ) -> Result<Answer, Refusal> {
     let tenant = &found.known.tenant;
-    let mut batch: Vec<_> = token.legacy.iter().map(|trail| trail.user(&found.known)).collect();
-    let at = batch.len();
-    batch.push(sql::FAMILY.bind([token.sid.to_string().into(), tenant.id.to_string().into()]));
-    let rows = ctx.app.platform.batch(token.sid.shard(), batch).await.map_err(|_| Refusal::unavailable())?;
+    let mut batch = Batch::new(token.sid.shard());
+    let user = token.look(&found.known, &mut batch);
+    let params = [token.sid.to_string().into(), tenant.id.to_string().into()];
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
+    let rows = ctx.run(batch).await?;
     let window = secs_as_ms(tenant.settings.retry_window_secs);
-    let judged = match read::<P, FamilyRow>(&rows, at)?.pop() {
+    let judged = match rows.take_one(family)? {
         Some(row) => family::verify(&row, token.generation, ctx.now(), window),
-        None => token.without_row::<P>(&rows, at, ctx.now_ms)?.map_or(Ok(()), Err),
+        None => token.without_row(&rows, user, ctx.now_secs())?.map_or(Ok(()), Err),
     };
     judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
-use shared::ids::{EventId, SessionId};
+use shared::ids::SessionId;
 use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, FAMILIES, OUTBOX_FAILURES};
 use shared::push::IdentifierRow;
 use shared::refusal::Refusal;
@@ -15,13 +15,12 @@ use crate::body::Fields;
 use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::network;
-use crate::platform::Statement;
-use crate::platform::{Limit, Platform, read};
+use crate::platform::{Limit, Platform, Rows};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{Issued, tokens};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sql;
-use crate::sql::millis;
+use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Named, find_known, renew};
 use crate::tenants::state::{State, StateRow};
@@ -123,7 +122,7 @@ async fn reserve<P: Platform>(
     let hashes = Hashes::of(&known, name);
     let (rows, state) = reserve_batch(ctx, named, &known, &hashes).await?;
     match state {
-        State::Current => reserved::<P>(known, hashes, &rows, ctx.now_ms),
+        State::Current => reserved(known, hashes, rows, ctx.now()),
         State::Suspended => Err(Refusal::tenant_suspended()),
         State::Gone => Err(Refusal::not_found()),
         State::NotUnderstood => Err(Refusal::unavailable()),
@@ -135,18 +134,22 @@ async fn reserve<P: Platform>(
             let newer = renew(ctx.app, known.tenant.id).await?;
             let same_root = newer.tenant.lookup_root.version == known.tenant.lookup_root.version;
             if same_root {
-                return reserved::<P>(newer, hashes, &rows, ctx.now_ms);
+                return reserved(newer, hashes, rows, ctx.now());
             }
             let hashes = Hashes::of(&newer, name);
             let (rows, state) = reserve_batch(ctx, named, &newer, &hashes).await?;
             let current = state == State::Current;
-            if current {
-                reserved::<P>(newer, hashes, &rows, ctx.now_ms)
-            } else {
-                Err(Refusal::unavailable())
-            }
+            if current { reserved(newer, hashes, rows, ctx.now()) } else { Err(Refusal::unavailable()) }
         }
     }
+}
+
+/// What the first batch left.
+struct ReservedRows<R> {
+    rows: BatchRows<R>,
+    counted: Handle<WindowRow>,
+    window: Handle<WindowRow>,
+    user: Handle<UserRow>,
 }
 
 async fn reserve_batch<P: Platform>(
@@ -154,44 +157,41 @@ async fn reserve_batch<P: Platform>(
     named: &Named,
     known: &Known,
     hashes: &Hashes,
-) -> Result<(Vec<P::Rows>, State), Refusal> {
+) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
-    let (now, window) = (ctx.now(), secs_as_ms(ATTEMPT_WINDOW_SECS));
+    let (tenant, name) = (tenant.as_str(), named.name.as_str());
     let (attempt, identifier) = (hashes.attempt.as_str(), hashes.identifier.as_str());
-    let statements = vec![
-        sql::RESERVE_ATTEMPT.bind([
-            tenant.as_str().into(),
-            attempt.into(),
-            now.into(),
-            window.into(),
-            i64::from(ATTEMPTS).into(),
-        ]),
-        sql::ATTEMPT_WINDOW.bind([tenant.as_str().into(), attempt.into()]),
-        sql::USER_BY_IDENTIFIER.bind([tenant.as_str().into(), identifier.into()]),
-        sql::TENANT_STATE.bind([tenant.as_str().into(), named.name.as_str().into()]),
-    ];
-    let rows =
-        ctx.app.platform.batch(known.tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let state = read::<P, StateRow>(&rows, 3)?;
-    let state = StateRow::compare(state.first(), known);
-    Ok((rows, state))
+    let mut batch = Batch::new(known.tenant.shard());
+    let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
+        tenant.into(),
+        attempt.into(),
+        ctx.now().into(),
+        secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
+        i64::from(ATTEMPTS).into(),
+    ]));
+    let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into()]));
+    let user = batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into()]));
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
+    let rows = ctx.run(batch).await?;
+    let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
+    Ok((ReservedRows { rows, counted, window, user }, state))
 }
 
-fn reserved<P: Platform>(
+fn reserved<R: Rows>(
     known: Rc<Known>,
     hashes: Hashes,
-    rows: &[P::Rows],
-    now_ms: u64,
+    left: ReservedRows<R>,
+    now: i64,
 ) -> Result<Reserved, Refusal> {
-    let Some(counted) = read::<P, WindowRow>(rows, 0)?.pop() else {
-        let window = read::<P, WindowRow>(rows, 1)?.pop();
+    let Some(counted) = left.rows.take_one(left.counted)? else {
+        let window = left.rows.take_one(left.window)?;
         let lasts = secs_as_ms(ATTEMPT_WINDOW_SECS);
         let ends = window.map_or(0, |window| window.window_start).saturating_add(lasts);
         // A try that arrived a moment later may have begun the window.
-        let wait_ms = ends.saturating_sub(millis(now_ms)).clamp(1, lasts);
+        let wait_ms = ends.saturating_sub(now).clamp(1, lasts);
         return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
     };
-    let user = read::<P, UserRow>(rows, 2)?.pop();
+    let user = left.rows.take_one(left.user)?;
     Ok(Reserved { known, hashes, window_start: counted.window_start, user })
 }
 
@@ -200,17 +200,17 @@ async fn record_refusal<P: Platform>(
     reserved: &Reserved,
     network: &str,
 ) -> Result<(), Refusal> {
-    let minute = ctx.minute();
-    let statement = sql::RECORD_REFUSAL.bind([
+    let mut batch = Batch::new(reserved.known.tenant.shard());
+    batch.also(sql::RECORD_REFUSAL.bind([
         reserved.known.tenant.id.to_string().into(),
         reserved.hashes.attempt.as_str().into(),
         network.into(),
-        minute.into(),
+        ctx.minute().into(),
         ctx.event_id().to_string().into(),
         i64::from(OUTBOX_FAILURES).into(),
-    ]);
-    let shard = reserved.known.tenant.shard();
-    ctx.app.platform.batch(shard, vec![statement]).await.map(|_| ()).map_err(|_| Refusal::unavailable())
+    ]));
+    ctx.run(batch).await?;
+    Ok(())
 }
 
 /// The second batch: the family, and everything that hangs on its being written.
@@ -222,69 +222,53 @@ async fn open_family<P: Platform>(
     sid: SessionId,
     network: &str,
 ) -> Result<FamilyRow, Refusal> {
-    let events = [ctx.event_id(), ctx.event_id()];
-    let statements = family_statements(named, reserved, user, sid, network, events, ctx.now_ms);
-    let shard = reserved.known.tenant.shard();
-    let rows = ctx.app.platform.batch(shard, statements).await.map_err(|_| Refusal::unavailable())?;
-    let state = read::<P, StateRow>(&rows, 6)?;
-    match read::<P, FamilyRow>(&rows, 5)?.pop() {
-        Some(row) => Ok(row),
-        None if StateRow::compare(state.first(), &reserved.known) == State::Suspended => {
-            Err(Refusal::tenant_suspended())
-        }
-        None => Err(Refusal::no_active_account()),
-    }
-}
-
-fn family_statements(
-    named: &Named,
-    reserved: &Reserved,
-    user: &UserRow,
-    sid: SessionId,
-    network: &str,
-    [signed_in, evicted]: [EventId; 2],
-    now_ms: u64,
-) -> Vec<Statement> {
     let tenant = &reserved.known.tenant;
     let (id, user_id, sid) = (tenant.id.to_string(), user.id.to_string(), sid.to_string());
-    let (id, user_id, sid) = (id.as_str(), user_id.as_str(), sid.as_str());
-    let now = millis(now_ms);
+    let (id, user_id, sid, now) = (id.as_str(), user_id.as_str(), sid.as_str(), ctx.now());
+    let (signed_in, evicted) = (ctx.event_id().to_string(), ctx.event_id().to_string());
     let absolute = now.saturating_add(secs_as_ms(tenant.settings.absolute_secs));
     let idle = now.saturating_add(secs_as_ms(tenant.settings.idle_secs)).min(absolute);
-    let evicted = evicted.to_string();
     let most = i64::from(FAMILIES);
     let evict = |statement: sql::Sql| {
         statement.bind([evicted.as_str().into(), id.into(), now.into(), sid.into(), most.into()])
     };
-    vec![
-        sql::INSERT_FAMILY.bind([
-            sid.into(),
-            id.into(),
-            user_id.into(),
-            now.into(),
-            idle.into(),
-            absolute.into(),
-            user.session_epoch.into(),
-            r#"["pwd"]"#.into(),
-            sql::understood(),
-        ]),
-        evict(sql::RECORD_EVICTION),
-        evict(sql::EVICT_FAMILIES),
-        sql::RETURN_ATTEMPT.bind([
-            id.into(),
-            reserved.hashes.attempt.as_str().into(),
-            reserved.window_start.into(),
-            sid.into(),
-        ]),
-        sql::RECORD_SIGN_IN.bind([
-            signed_in.to_string().into(),
-            id.into(),
-            now.into(),
-            user_id.into(),
-            sid.into(),
-            network.into(),
-        ]),
-        sql::FAMILY.bind([sid.into(), id.into()]),
-        sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]),
-    ]
+    let mut batch = Batch::new(tenant.shard());
+    batch.also(sql::INSERT_FAMILY.bind([
+        sid.into(),
+        id.into(),
+        user_id.into(),
+        now.into(),
+        idle.into(),
+        absolute.into(),
+        user.session_epoch.into(),
+        r#"["pwd"]"#.into(),
+        sql::understood(),
+    ]));
+    batch.also(evict(sql::RECORD_EVICTION));
+    batch.also(evict(sql::EVICT_FAMILIES));
+    batch.also(sql::RETURN_ATTEMPT.bind([
+        id.into(),
+        reserved.hashes.attempt.as_str().into(),
+        reserved.window_start.into(),
+        sid.into(),
+    ]));
+    batch.also(sql::RECORD_SIGN_IN.bind([
+        signed_in.into(),
+        id.into(),
+        now.into(),
+        user_id.into(),
+        sid.into(),
+        network.into(),
+    ]));
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind([sid.into(), id.into()]));
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]));
+    let rows = ctx.run(batch).await?;
+    let state = rows.take_one(state)?;
+    match rows.take_one(family)? {
+        Some(row) => Ok(row),
+        None if StateRow::compare(state.as_ref(), &reserved.known) == State::Suspended => {
+            Err(Refusal::tenant_suspended())
+        }
+        None => Err(Refusal::no_active_account()),
+    }
 }

@@ -124,7 +124,7 @@ async fn ask<P: Platform>(app: &App<P>, question: &PasswordIn) -> Result<bool, R
             ("signature", signed.signature),
         ],
     };
-    let answer = app.platform.ask(outgoing, body).await.map_err(|_| Refusal::unavailable())?;
+    let answer = app.platform.ask(outgoing, body).await?;
     let answer: PasswordOut = serde_json::from_slice(&answer).map_err(|_| Refusal::unavailable())?;
     Ok(answer.matched)
 }

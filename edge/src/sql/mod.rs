@@ -4,6 +4,7 @@
 //! and runs every conditional one twice: it says by its row count who won. Times are Unix
 //! milliseconds and always a parameter.
 
+pub mod batch;
 mod statement;
 
 pub use statement::{Sql, millis, secs_as_ms, understood};

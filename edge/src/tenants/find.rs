@@ -16,8 +16,10 @@ use crate::app::App;
 use crate::context::Context;
 use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
 use crate::isolate::opened::Known;
-use crate::platform::{Limit, Platform, Rows as _, StoreError, read};
+use crate::platform::{Limit, Platform, StoreError};
 use crate::sql;
+use crate::sql::batch::Batch;
+use crate::sql::millis;
 
 /// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
 const FEED_LIMIT: usize = 1000;
@@ -166,14 +168,12 @@ fn served(known: Rc<Known>, named: &Named, after: After) -> Result<Found, Refusa
 pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     let read_at = app.platform.now_ms();
     let cursor = app.knowledge.borrow().cursor();
-    let statements = vec![
-        sql::SHARD.bind([]),
-        sql::FEED_AFTER.bind([cursor.into(), i64::try_from(FEED_LIMIT).unwrap_or(i64::MAX).into()]),
-    ];
-    let rows = app.platform.batch(NAMES_SHARD, statements).await?;
-    let [shard_rows, feed_rows] = rows.as_slice() else { return Err(StoreError::Unreachable) };
-    let shard = shard_rows.read::<ShardRow>()?.pop().ok_or(StoreError::Unreachable)?;
-    let feed = feed_rows.read::<FeedRow>()?;
+    let mut batch = Batch::new(NAMES_SHARD);
+    let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
+    let feed = batch.add::<FeedRow>(sql::FEED_AFTER.bind([cursor.into(), millis(FEED_LIMIT as u64).into()]));
+    let rows = batch.run(&app.platform).await?;
+    let shard = rows.take_one(shard)?.ok_or(StoreError::Unreachable)?;
+    let feed = rows.take(feed)?;
     app.knowledge.borrow_mut().apply(read_at, &shard, &feed, FEED_LIMIT);
     Ok(())
 }
@@ -213,14 +213,14 @@ async fn ask<P: Platform>(app: &App<P>, name: &str, copy: Option<&Tenant>) -> Re
         Some(tenant) => (tenant.id.to_string(), tenant.history, tenant.doc_rev),
         None => (String::new(), 0, 0),
     };
-    let statements = vec![
-        sql::SHARD.bind([]),
-        sql::TENANT_BY_NAME.bind([name.into(), id.into(), history.into(), rev.into()]),
-        sql::DENIALS_BY_NAME.bind([name.into()]),
-    ];
-    let rows = app.platform.batch(NAMES_SHARD, statements).await.map_err(|_| Refusal::unavailable())?;
-    let shard = read::<P, ShardRow>(&rows, 0)?.pop().ok_or_else(Refusal::unavailable)?;
-    Ok((shard, read::<P, TenantRow>(&rows, 1)?.pop(), read::<P, FeedRow>(&rows, 2)?))
+    let mut batch = Batch::new(NAMES_SHARD);
+    let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
+    let params = [name.into(), id.into(), history.into(), rev.into()];
+    let tenant = batch.add::<TenantRow>(sql::TENANT_BY_NAME.bind(params));
+    let denials = batch.add::<FeedRow>(sql::DENIALS_BY_NAME.bind([name.into()]));
+    let rows = batch.run(&app.platform).await?;
+    let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
+    Ok((shard, rows.take_one(tenant)?, rows.take(denials)?))
 }
 
 /// The copy that KV may have of a name's tenant.
@@ -247,9 +247,10 @@ pub fn document_key(tenant: TenantId) -> String {
 /// # Errors
 /// 404 if the tenant is gone, 503 if it cannot be read.
 pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Known>, Refusal> {
-    let statement = sql::DOCUMENT.bind([tenant.to_string().into()]);
-    let rows = app.platform.batch(NAMES_SHARD, vec![statement]).await.map_err(|_| Refusal::unavailable())?;
-    let row = read::<P, TenantRow>(&rows, 0)?.pop().ok_or_else(Refusal::not_found)?;
+    let mut batch = Batch::new(NAMES_SHARD);
+    let document = batch.add::<TenantRow>(sql::DOCUMENT.bind([tenant.to_string().into()]));
+    let rows = batch.run(&app.platform).await?;
+    let row = rows.take_one(document)?.ok_or_else(Refusal::not_found)?;
     let known = Rc::new(open(app, row, None)?);
     app.knowledge.borrow_mut().renew(known.clone());
     Ok(known)

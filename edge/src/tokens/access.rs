@@ -69,8 +69,7 @@ pub async fn issue<P: Platform>(
         nbf: None,
     };
     let input = access_signing_input(&key.kid, &claims).map_err(|_| Refusal::internal())?;
-    let signature =
-        ctx.app.platform.sign(tenant.id, key, input.as_bytes()).await.map_err(|_| Refusal::unavailable())?;
+    let signature = ctx.app.platform.sign(tenant.id, key, input.as_bytes()).await?;
     Ok(join_signature(input, &signature))
 }
 
@@ -182,10 +181,8 @@ async fn verify<P: Platform>(
     let tenant = &known.tenant;
     let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    match ctx.app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await {
-        Ok(true) => {}
-        Ok(false) => return Err(TokenFault::Invalid.into()),
-        Err(_) => return Err(Refusal::unavailable().into()),
+    if !ctx.app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await? {
+        return Err(TokenFault::Invalid.into());
     }
     let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
     let expected =

@@ -2,6 +2,8 @@
 
 use shared::refusal::{Refusal, TokenFault};
 
+use crate::platform::{CryptoError, StoreError};
+
 /// A token's fault, or a refusal that has nothing to do with the token.
 #[derive(Debug)]
 pub enum Refused {
@@ -30,5 +32,17 @@ impl Refused {
             Self::Token(fault) => words(fault),
             Self::Other(refusal) => refusal,
         }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<CryptoError> for Refused {
+    fn from(error: CryptoError) -> Self {
+        Self::Other(error.into())
     }
 }

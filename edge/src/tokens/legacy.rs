@@ -12,14 +12,14 @@ use shared::jws::Jws;
 use shared::legacy::{LegacyKind, LegacyToken};
 use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
 use shared::push::IdentifierRow;
-use shared::refusal::{Refusal, TokenFault};
+use shared::refusal::TokenFault;
 
 use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::{Access, Trail};
-use crate::platform::Param;
-use crate::platform::Statement;
-use crate::platform::{Platform, read};
+use crate::platform::{Param, Platform, Statement};
+use crate::sql::batch::{Batch, Handle};
+
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
@@ -42,10 +42,8 @@ pub async fn verify<P: Platform>(
 ) -> Result<LegacyToken, Refused> {
     let legacy = known.tenant.legacy.as_ref().filter(|_| jws.is_legacy()).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    match ctx.app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await {
-        Ok(true) => {}
-        Ok(false) => return Err(TokenFault::Invalid.into()),
-        Err(_) => return Err(Refusal::unavailable().into()),
+    if !ctx.app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await? {
+        return Err(TokenFault::Invalid.into());
     }
     let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
     Ok(legacy.check(&payload, ctx.now_secs())?)
@@ -84,21 +82,21 @@ impl Trail {
     /// Makes the token's family to be ended in the same batch. Neither which document vouched for a
     /// token nor what its user needs matters to its end.
     #[must_use]
-    pub fn family_to_end(&self, known: &Known, event: EventId, now_ms: u64) -> Statement {
-        self.family(known, event, (NEWEST, NEWEST), Param::Null, now_ms)
+    pub fn family_to_end<P: Platform>(&self, ctx: Context<'_, P>, known: &Known) -> Statement {
+        self.family(ctx, known, ctx.event_id(), (NEWEST, NEWEST), Param::Null)
     }
 
     /// Makes the token's family at generation 0, unless it has one. It lives as one of a sign-in does, but
     /// nobody has signed in: its `auth_time` is 0, which is recent to nobody.
-    fn family(
+    fn family<P: Platform>(
         &self,
+        ctx: Context<'_, P>,
         known: &Known,
         event: EventId,
         vouched: (i64, i64),
         understood: Param,
-        now_ms: u64,
     ) -> Statement {
-        let (now, settings) = (millis(now_ms), &known.tenant.settings);
+        let (now, settings) = (ctx.now(), &known.tenant.settings);
         let absolute = now.saturating_add(secs_as_ms(settings.absolute_secs));
         let idle = now.saturating_add(secs_as_ms(settings.idle_secs)).min(absolute);
         sql::INSERT_LEGACY_FAMILY.bind([
@@ -117,28 +115,34 @@ impl Trail {
         ])
     }
 
-    /// What a batch does before it looks at the family: makes it, records that, and ends the 101st of its
-    /// user. The last statement reads the user.
-    #[must_use]
-    pub fn exchange(&self, known: &Known, [made, evicted]: [EventId; 2], now_ms: u64) -> Vec<Statement> {
-        let (tenant, sid, now) = (known.tenant.id.to_string(), self.sid.to_string(), millis(now_ms));
-        let evicted = evicted.to_string();
+    /// What a batch does before it looks at the family: makes it, records that, ends the 101st of its user,
+    /// and reads the user.
+    pub fn exchange<P: Platform>(
+        &self,
+        ctx: Context<'_, P>,
+        known: &Known,
+        batch: &mut Batch,
+    ) -> Handle<UserRow> {
+        let (tenant, sid) = (known.tenant.id.to_string(), self.sid.to_string());
+        let (made, evicted) = (ctx.event_id(), ctx.event_id().to_string());
         let evict = |statement: sql::Sql| {
             statement.bind([
                 evicted.as_str().into(),
                 tenant.as_str().into(),
-                now.into(),
+                ctx.now().into(),
                 sid.as_str().into(),
                 i64::from(FAMILIES).into(),
             ])
         };
-        vec![
-            self.family(known, made, self.vouched, sql::understood(), now_ms),
-            sql::RECORD_EXCHANGE.bind([made.to_string().into(), now.into(), sid.as_str().into()]),
-            evict(sql::RECORD_EVICTION),
-            evict(sql::EVICT_FAMILIES),
-            self.user(known),
-        ]
+        batch.also(self.family(ctx, known, made, self.vouched, sql::understood()));
+        batch.also(sql::RECORD_EXCHANGE.bind([
+            made.to_string().into(),
+            ctx.now().into(),
+            sid.as_str().into(),
+        ]));
+        batch.also(evict(sql::RECORD_EVICTION));
+        batch.also(evict(sql::EVICT_FAMILIES));
+        batch.add(self.user(known))
     }
 
     /// What is wrong with a refresh token that has no family: `None` if it could have one.
@@ -210,10 +214,9 @@ pub async fn access<P: Platform>(
     if token.kind == LegacyKind::Refresh && token.marked {
         return Err(TokenFault::WrongType.into());
     }
-    let statements = vec![trail.user(known)];
-    let rows =
-        ctx.app.platform.batch(tenant.shard(), statements).await.map_err(|_| Refusal::unavailable())?;
-    let user = read::<P, UserRow>(&rows, 0)?.pop();
+    let mut batch = Batch::new(tenant.shard());
+    let user = batch.add::<UserRow>(trail.user(known));
+    let user = ctx.run(batch).await?.take_one(user)?;
     if token.kind == LegacyKind::Refresh {
         // On no list it need not be this tenant's, and so it is none.
         let listed = user.is_some_and(|user| user.listed != 0);

@@ -4,14 +4,14 @@
 use shared::ids::SessionId;
 use shared::jws::Jws;
 use shared::legacy::LegacyKind;
-use shared::refusal::{Refusal, TokenFault};
+use shared::refusal::TokenFault;
 use shared::token::Refresh;
 
 use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::isolate::verified::Trail;
-use crate::platform::{Platform, Statement, read};
-use crate::sql::millis;
+use crate::platform::{Platform, Rows, StoreError};
+use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::tokens::access::access_token_fault;
 use crate::tokens::error::Refused;
 use crate::tokens::legacy;
@@ -66,31 +66,51 @@ async fn presented_legacy<P: Platform>(
     Ok(Proven { sid, generation: 0, expires_at, legacy: Some(trail) })
 }
 
+/// Where a batch has the user of a legacy token, if the token is one.
+#[must_use]
+pub struct LegacyUser(Option<Handle<UserRow>>);
+
 impl Proven {
-    /// What goes first in the batch that uses the token: nothing, or what makes the family of a legacy
-    /// one unless it is there. The last of these statements is for [`Proven::without_row`].
-    #[must_use]
-    pub fn opening<P: Platform>(&self, ctx: Context<'_, P>, known: &Known) -> Vec<Statement> {
-        let events = || [ctx.event_id(), ctx.event_id()];
-        self.legacy.as_ref().map_or_else(Vec::new, |trail| trail.exchange(known, events(), ctx.now_ms))
+    /// Begins the batch that uses the token: for a legacy one, makes its family unless it is there.
+    pub fn open<P: Platform>(&self, ctx: Context<'_, P>, known: &Known, batch: &mut Batch) -> LegacyUser {
+        LegacyUser(self.legacy.as_ref().map(|trail| trail.exchange(ctx, known, batch)))
     }
 
-    /// What is wrong with a token that has no family, after a batch whose first `opening` statements were
-    /// the opening or ended with the read of its user. `None` for a legacy token that could have one.
+    /// Begins a batch that ends the family of the token: a legacy one gets its family only to have it ended,
+    /// so that it can never be exchanged.
+    pub fn open_to_end<P: Platform>(
+        &self,
+        ctx: Context<'_, P>,
+        known: &Known,
+        batch: &mut Batch,
+    ) -> LegacyUser {
+        if let Some(trail) = &self.legacy {
+            batch.also(trail.family_to_end(ctx, known));
+        }
+        self.look(known, batch)
+    }
+
+    /// Begins a batch that changes nothing.
+    pub fn look(&self, known: &Known, batch: &mut Batch) -> LegacyUser {
+        LegacyUser(self.legacy.as_ref().map(|trail| batch.add(trail.user(known))))
+    }
+
+    /// What is wrong with a token that has no family, after a batch that it began. `None` for a legacy token
+    /// that could have one.
     ///
     /// # Errors
-    /// 503 where the database answered something else.
-    pub fn without_row<P: Platform>(
+    /// As [`BatchRows::take`].
+    pub fn without_row<R: Rows>(
         &self,
-        rows: &[P::Rows],
-        opening: usize,
-        now_ms: u64,
-    ) -> Result<Option<TokenFault>, Refusal> {
+        rows: &BatchRows<R>,
+        user: LegacyUser,
+        now_secs: i64,
+    ) -> Result<Option<TokenFault>, StoreError> {
         let Some(trail) = &self.legacy else {
-            let expired = self.expires_at <= millis(now_ms) / 1000;
+            let expired = self.expires_at <= now_secs;
             return Ok(Some(if expired { TokenFault::Expired } else { TokenFault::Invalid }));
         };
-        let user = read::<P, UserRow>(rows, opening.saturating_sub(1))?.pop();
+        let user = user.0.map(|handle| rows.take_one(handle)).transpose()?.flatten();
         Ok(trail.fault(user.as_ref()))
     }
 }

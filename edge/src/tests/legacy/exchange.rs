@@ -17,6 +17,7 @@ use crate::inside::sweep::clean;
 use crate::serve::handle;
 use crate::sessions::family::FamilyRow;
 use crate::sql;
+use crate::sql::batch::Batch;
 use crate::tests::fixture::{Actor, Answered, World, claims, old_token};
 use crate::tokens::refresh_token::presented;
 
@@ -306,9 +307,9 @@ fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let known = found.ok().unwrap().known;
     let proven = block_on(presented(ctx, &known, &old_refresh())).ok().unwrap();
     for _ in 0..2 {
-        for statement in proven.opening(ctx, &known) {
-            world.memory().run(&statement);
-        }
+        let mut batch = Batch::new(0);
+        drop(proven.open(ctx, &known, &mut batch));
+        assert!(block_on(ctx.run(batch)).is_ok());
     }
     let family = sql::FAMILY.bind([proven.sid.to_string().into(), acme.id().to_string().into()]);
     let row: FamilyRow = serde_json::from_value(world.memory().run(&family)[0].clone()).unwrap();

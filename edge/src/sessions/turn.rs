@@ -1,0 +1,118 @@
+//! What every use of a refresh token does to its family, in one batch: refresh and silent renewal differ in
+//! one statement of it.
+
+use shared::limits::RENEWAL_SECS;
+use shared::refusal::{Refusal, TokenFault};
+
+use crate::context::Context;
+use crate::isolate::opened::Known;
+use crate::platform::{Platform, Statement};
+use crate::sessions::family::FamilyRow;
+use crate::sql;
+use crate::sql::batch::Batch;
+use crate::sql::secs_as_ms;
+use crate::tenants::find::Named;
+use crate::tenants::state::{State, StateRow};
+use crate::tokens::refresh_token::Proven;
+
+/// What the use of a refresh token does to a family whose current generation it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The next generation begins.
+    Rotate,
+    /// The generation stays, and the idle deadline moves, at most once an hour.
+    KeepAlive,
+}
+
+/// What the batch left.
+pub struct TurnedFamily {
+    /// What the tenant's state says of the document that the batch worked with.
+    pub state: State,
+    /// The family, as it is now.
+    pub family: Found,
+    /// Whether this call moved it: whether it rotated, or its deadline did.
+    pub moved: bool,
+    /// Whether this call ended it.
+    pub ended: bool,
+}
+
+/// The family of a token.
+pub enum Found {
+    /// Its row.
+    Row(Box<FamilyRow>),
+    /// There is none, and this is what is wrong with the token.
+    Fault(TokenFault),
+    /// There is none, but a legacy token that could have one: the document that vouched for it is outdated.
+    Outdated,
+}
+
+/// One batch: a family that was stolen or rolled back ends; the current generation is turned; the row and the
+/// tenant's state are read. For a legacy token, its family is made first, unless it is there.
+///
+/// # Errors
+/// 503 where the database did not answer.
+pub async fn turn<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &Named,
+    known: &Known,
+    token: &Proven,
+    turn: Turn,
+) -> Result<TurnedFamily, Refusal> {
+    let (sid, tenant) = (token.sid.to_string(), known.tenant.id.to_string());
+    let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), ctx.event_id().to_string());
+    let mut batch = Batch::new(token.sid.shard());
+    let legacy_user = token.open(ctx, known, &mut batch);
+    batch.also(sql::END_STOLEN.bind([
+        sid.into(),
+        tenant.into(),
+        token.generation.into(),
+        ctx.now().into(),
+        secs_as_ms(known.tenant.settings.retry_window_secs).into(),
+        event.as_str().into(),
+    ]));
+    let moved = batch.add_counted(turn.statement(ctx, known, token));
+    batch.also(sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), sid.into()]));
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind([sid.into(), tenant.into()]));
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]));
+    let rows = ctx.run(batch).await?;
+    let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
+    let moved = rows.count(moved)? > 0;
+    let family = match rows.take_one(family)? {
+        Some(row) => Found::Row(Box::new(row)),
+        None => token.without_row(&rows, legacy_user, ctx.now_secs())?.map_or(Found::Outdated, Found::Fault),
+    };
+    let ended = match &family {
+        Found::Row(row) => row.ended_by.as_deref() == Some(event.as_str()),
+        Found::Fault(_) | Found::Outdated => false,
+    };
+    if ended {
+        ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+    }
+    Ok(TurnedFamily { state, family, moved, ended })
+}
+
+impl Turn {
+    fn statement<P: Platform>(self, ctx: Context<'_, P>, known: &Known, token: &Proven) -> Statement {
+        let settings = &known.tenant.settings;
+        let (sid, tenant) = (token.sid.to_string().into(), known.tenant.id.to_string().into());
+        let (generation, now, idle) =
+            (token.generation.into(), ctx.now().into(), secs_as_ms(settings.idle_secs));
+        match self {
+            Self::Rotate => sql::ROTATE.bind([sid, tenant, generation, now, idle.into(), sql::understood()]),
+            Self::KeepAlive => {
+                // A session that ends within the hour if it is not used has to be moved sooner to live at
+                // all.
+                let every = secs_as_ms(RENEWAL_SECS.min(settings.idle_secs / 2));
+                sql::KEEP_ALIVE.bind([
+                    sid,
+                    tenant,
+                    generation,
+                    now,
+                    idle.into(),
+                    every.into(),
+                    sql::understood(),
+                ])
+            }
+        }
+    }
+}
