@@ -39,7 +39,7 @@ pub struct FeedRow {
     /// Of a document.
     pub rev: Option<i64>,
     /// Of a user.
-    pub status: Option<String>,
+    pub status: Option<UserStatus>,
     /// Of a user.
     pub access_epoch: Option<i64>,
     /// Of a user.
@@ -349,13 +349,11 @@ impl Met {
 
 impl Denial {
     fn of(row: &FeedRow) -> Option<Self> {
-        let status = match row.status.as_deref()? {
-            "active" => UserStatus::Active,
-            "deleted" => UserStatus::Deleted,
-            // Whatever a later version may add, it is not active.
-            _ => UserStatus::Suspended,
-        };
-        Some(Self { status, access_epoch: row.access_epoch?, password_epoch: row.password_epoch? })
+        Some(Self {
+            status: row.status?,
+            access_epoch: row.access_epoch?,
+            password_epoch: row.password_epoch?,
+        })
     }
 
     fn judge(self, epoch: i64) -> Result<(), TokenFault> {
@@ -394,7 +392,7 @@ mod tests {
             subject: user.to_string(),
             history: None,
             rev: None,
-            status: Some(status.into()),
+            status: serde_json::from_value(status.into()).unwrap(),
             access_epoch: Some(access),
             password_epoch: Some(password),
         }
@@ -439,6 +437,7 @@ mod tests {
         assert_eq!(judge("active", 4, 3, 3), Err(TokenFault::Blacklisted));
         assert_eq!(judge("suspended", 4, 0, 4), Err(TokenFault::UserInactive));
         assert_eq!(judge("pending", 4, 0, 4), Err(TokenFault::UserInactive));
+        assert_eq!(judge("a later release's word", 4, 0, 4), Err(TokenFault::UserInactive));
         assert_eq!(judge("deleted", 4, 0, 4), Err(TokenFault::UserNotFound));
         assert_eq!(judge("suspended", 4, 0, 5), Ok(()), "let in again since");
         assert_eq!(judge("deleted", 0, 0, 5), Err(TokenFault::UserNotFound), "a tombstone has no epochs");

@@ -9,6 +9,7 @@ use shared::ids::{SessionId, UserId};
 use shared::needs::Needs;
 use shared::refusal::{Refusal, TokenFault};
 use shared::token::Refresh;
+use shared::user::UserStatus;
 
 /// A family with its user, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -34,7 +35,7 @@ pub struct FamilyRow {
     /// The event of the call that ended it.
     pub ended_by: Option<String>,
     /// The user's status; `None` if there is no such user.
-    pub status: Option<String>,
+    pub status: Option<UserStatus>,
     /// The user's access epoch.
     pub access_epoch: Option<i64>,
     /// The user's session epoch.
@@ -91,7 +92,7 @@ impl FamilyRow {
     }
 
     fn active(&self) -> bool {
-        self.status.as_deref() == Some("active")
+        self.status == Some(UserStatus::Active)
     }
 
     /// Whether the family still is one of the user's sessions.

@@ -13,6 +13,7 @@ use shared::passwords::Password;
 use shared::refusal::Refusal;
 use shared::seal::Sealed;
 use shared::signature::{Message, Tag, content_digest};
+use shared::user::UserStatus;
 
 use crate::app::App;
 use crate::context::Context;
@@ -26,7 +27,7 @@ pub struct UserRow {
     /// Their id.
     pub id: UserId,
     /// Their status.
-    pub status: String,
+    pub status: UserStatus,
     /// Raised by whatever ends their sessions.
     pub session_epoch: i64,
     verifier: Option<String>,
@@ -36,7 +37,7 @@ pub struct UserRow {
 
 impl UserRow {
     fn is_active(&self) -> bool {
-        self.status == "active"
+        self.status == UserStatus::Active
     }
 
     /// Whether this release understands what the user's row needs.

@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 use shared::needs::Needs;
+use shared::tenant::Status;
 
 use crate::isolate::opened::Known;
 
 /// The tenant's state, as the batches of sign-in and refresh select it.
 #[derive(Deserialize)]
 pub struct StateRow {
-    status: String,
+    status: Status,
     history: i64,
     rev: i64,
     needs: Option<String>,
@@ -37,19 +38,15 @@ impl StateRow {
     #[must_use]
     pub fn compare(row: Option<&Self>, known: &Known) -> State {
         let Some(row) = row else { return State::Gone };
-        let revision = (row.history, row.rev);
         if row.named.as_deref() != Some(known.tenant.id.to_string().as_str()) {
-            State::Renamed
-        } else if row.status == "suspended" {
-            State::Suspended
-        } else if row.status != "active" {
-            State::Gone
-        } else if !Needs::column_is_met(row.needs.as_deref()) {
-            State::NotUnderstood
-        } else if revision > known.tenant.revision() {
-            State::Newer
-        } else {
-            State::Current
+            return State::Renamed;
+        }
+        match row.status {
+            Status::Suspended => State::Suspended,
+            Status::Provisioning | Status::Deleted => State::Gone,
+            Status::Active if !Needs::column_is_met(row.needs.as_deref()) => State::NotUnderstood,
+            Status::Active if (row.history, row.rev) > known.tenant.revision() => State::Newer,
+            Status::Active => State::Current,
         }
     }
 }

@@ -13,6 +13,7 @@ use shared::legacy::{LegacyKind, LegacyToken};
 use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
 use shared::push::IdentifierRow;
 use shared::refusal::TokenFault;
+use shared::user::UserStatus;
 
 use crate::context::Context;
 use crate::isolate::opened::Known;
@@ -161,7 +162,7 @@ impl Trail {
 #[derive(Clone, Debug, Deserialize)]
 pub struct UserRow {
     id: UserId,
-    status: String,
+    status: UserStatus,
     access_epoch: i64,
     session_epoch: i64,
     password_epoch: i64,
@@ -178,10 +179,12 @@ impl UserRow {
         if self.listed == 0 {
             return Some(TokenFault::Invalid);
         }
-        match self.status.as_str() {
-            "active" => None,
-            "deleted" => Some(TokenFault::UserNotFound),
-            _ => Some(TokenFault::UserInactive),
+        match self.status {
+            UserStatus::Active => None,
+            UserStatus::Deleted => Some(TokenFault::UserNotFound),
+            UserStatus::Suspended | UserStatus::Inactive | UserStatus::Pending => {
+                Some(TokenFault::UserInactive)
+            }
         }
     }
 
