@@ -158,13 +158,12 @@ create table edge_lanes (
     primary key (tenant_id, lane)
 );
 
--- How far the outbox of an edge has been taken over, and which control is taking.
+-- How far the outbox of an edge has been taken over. The control that takes holds the row's lock.
 create table drains (
-    edge         text primary key,
-    cursor       jsonb,
-    leased_until timestamptz,
-    drained_at   timestamptz,
-    last_error   text
+    edge       text primary key,
+    cursor     jsonb,
+    drained_at timestamptz,
+    last_error text
 );
 
 -- Creations that asked to happen once. Kept is what tells a repeat from another request, never the

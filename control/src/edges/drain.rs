@@ -2,14 +2,18 @@
 //!
 //! The cursor is acknowledged only after everything up to it is committed, and an entry is known by
 //! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing.
+//!
+//! Not a job: the cursor is followed every two seconds, and a failing edge is tried again in two, where
+//! a job would be written and deleted each time and would wait longer after each failure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use shared::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use shared::ids::TenantId;
+use sqlx::{Postgres, Transaction};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +25,9 @@ use crate::users;
 
 /// How often the edge is asked while it has nothing.
 const POLL: Duration = Duration::from_secs(2);
-const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// The role's own limit of 30 s for an idle transaction is for requests; a page of facts may take longer
+/// on a slow day, and would never be acknowledged.
+const LONGEST_TURN: &str = "set local idle_in_transaction_session_timeout = '2min'";
 const SHARD: u8 = 0;
 
 /// Drains until `stop`. One of several controls does it at a time. Because it calls regularly, it is
@@ -53,10 +59,9 @@ pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken)
 /// # Errors
 /// See [`LaneError`].
 pub async fn turn(control: &Control) -> Result<bool, LaneError> {
-    let edge = control.settings.edge.id.clone();
-    let Some(acknowledge) = claim(control, &edge).await? else { return Ok(false) };
-    let drained = call(control, acknowledge).await;
-    release(control, &edge, &drained).await?;
+    let Some(turn) = Turn::take(control).await? else { return Ok(false) };
+    let drained = call(control, turn.acknowledge.clone()).await;
+    turn.end(control, &drained).await?;
     Ok(drained?.1)
 }
 
@@ -122,47 +127,57 @@ fn details(fact: &Fact) -> serde_json::Value {
     details.into()
 }
 
-/// `None` while another control drains; else what to acknowledge, if anything.
-async fn claim(control: &Control, edge: &str) -> Result<Option<Option<Acknowledge>>, Failure> {
-    let now = control.clock.now();
-    let claimed = sqlx::query!(
-        "insert into platform.drains as d (edge, leased_until) values ($1, $2)
-         on conflict (edge) do update
-         set leased_until = excluded.leased_until
-         where coalesce(d.leased_until <= $3, true)
-         returning cursor",
-        edge,
-        now + LEASE,
-        now,
-    )
-    .fetch_optional(control.db.relay())
-    .await?;
-    let Some(row) = claimed else { return Ok(None) };
-    let cursor = row.cursor.map(serde_json::from_value).transpose();
-    cursor.map(Some).map_err(|_| Failure::Unreadable("drain cursor"))
+/// The right to drain, which is the lock of the cursor's row. It ends with the transaction, so a control
+/// that is killed holds nobody up, and one that has vanished does for [`LONGEST_TURN`].
+struct Turn {
+    tx: Transaction<'static, Postgres>,
+    acknowledge: Option<Acknowledge>,
 }
 
-async fn release(
-    control: &Control,
-    edge: &str,
-    drained: &Result<(Option<Acknowledge>, bool), LaneError>,
-) -> Result<(), Failure> {
-    let cursor = match drained {
-        Ok((Some(acknowledge), _)) => serde_json::to_value(acknowledge).ok(),
-        Ok((None, _)) | Err(_) => None,
-    };
-    let last_error = drained.as_ref().err().map(ToString::to_string);
-    sqlx::query!(
-        "update platform.drains
-         set leased_until = null, cursor = coalesce($2, cursor), last_error = $3,
-             drained_at = case when $3::text is null then $4 else drained_at end
-         where edge = $1",
-        edge,
-        cursor,
-        last_error,
-        control.clock.now(),
-    )
-    .execute(control.db.relay())
-    .await?;
-    Ok(())
+impl Turn {
+    /// `None` while another control drains.
+    async fn take(control: &Control) -> Result<Option<Self>, Failure> {
+        let edge = control.settings.edge.id.as_str();
+        sqlx::query!("insert into platform.drains (edge) values ($1) on conflict do nothing", edge)
+            .execute(control.db.relay())
+            .await?;
+        let mut tx = control.db.relay().begin().await?;
+        sqlx::query(LONGEST_TURN).execute(&mut *tx).await?;
+        let cursor = sqlx::query_scalar!(
+            "select cursor from platform.drains where edge = $1 for update skip locked",
+            edge,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(cursor) = cursor else { return Ok(None) };
+        let acknowledge = cursor.map(serde_json::from_value).transpose();
+        let acknowledge = acknowledge.map_err(|_| Failure::Unreadable("drain cursor"))?;
+        Ok(Some(Self { tx, acknowledge }))
+    }
+
+    async fn end(
+        mut self,
+        control: &Control,
+        drained: &Result<(Option<Acknowledge>, bool), LaneError>,
+    ) -> Result<(), Failure> {
+        let cursor = match drained {
+            Ok((Some(acknowledge), _)) => serde_json::to_value(acknowledge).ok(),
+            Ok((None, _)) | Err(_) => None,
+        };
+        let last_error = drained.as_ref().err().map(ToString::to_string);
+        sqlx::query!(
+            "update platform.drains
+             set cursor = coalesce($2, cursor), last_error = $3,
+                 drained_at = case when $3::text is null then $4 else drained_at end
+             where edge = $1",
+            control.settings.edge.id,
+            cursor,
+            last_error,
+            control.clock.now(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.tx.commit().await?;
+        Ok(())
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`crate::db::changes`] stamps what a transaction changed; [`pusher`] sends it: [`backlog`] in the order of
 //! revisions, [`urgent`] what revokes, [`snapshot`] everything where order is lost. [`drain`] takes
-//! over the facts born at the edge. Several controls may run: a lease in [`lanes`] says who sends.
+//! over the facts born at the edge. Several controls may run: a lease in [`lanes`] says who sends, the
+//! lock of a row who drains.
 
 pub mod backlog;
 pub mod client;

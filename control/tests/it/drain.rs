@@ -48,6 +48,23 @@ async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
 }
 
 #[tokio::test]
+async fn one_control_drains_at_a_time_and_a_killed_one_keeps_nobody_waiting() {
+    let scene = Scene::alone().await;
+    drain::turn(&scene.control).await.unwrap();
+    scene.edge.state().outbox = vec![fact(scene.tenant.id, 1, FactKind::ReuseDetected, None)];
+    let mut other = scene.database.admin().await;
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut other).await.unwrap();
+    sqlx::raw_sql("begin; select from platform.drains for update").execute(&mut other).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(!scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
+    // What the kernel does to the connections of a killed process.
+    let mut admin = scene.database.admin().await;
+    sqlx::query("select pg_terminate_backend($1, 5000)").bind(pid).execute(&mut admin).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
+}
+
+#[tokio::test]
 async fn facts_of_strangers_do_not_stop_the_others() {
     let scene = Scene::alone().await;
     let nobody = TenantId::new(1, [9; 10]);
