@@ -14,6 +14,7 @@ pub mod db;
 pub mod edges;
 pub mod failure;
 pub mod http;
+pub mod jobs;
 pub mod keys;
 pub mod legacy;
 pub mod passwords;

@@ -1,12 +1,11 @@
 //! `wardgate serve`: the listeners and everything that works in the background.
 //!
-//! On SIGTERM or SIGINT the listeners take no more, requests and pushes under way are finished,
-//! then the pools close.
+//! On SIGTERM or SIGINT the listeners take no more, requests, pushes and jobs under way are finished,
+//! then the pools close. Work that happens once however many controls run is a job ([`jobs`]).
 
 mod listen;
 mod logs;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::Control;
-use crate::edges::{drain, pusher, status, sweep};
+use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
-use crate::legacy::{passwords, tokens};
-use crate::tenants::provision;
-use crate::{api, db, http, keys};
+use crate::jobs::runner;
+use crate::{api, db, edges, jobs};
 
 /// How long what is under way may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
+/// How often lag and queue are measured.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// Why it did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -88,56 +88,30 @@ async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
 }
 
 fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) {
-    let (edges, cells) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    tasks.spawn(listen::run(control.clone(), edges.clone(), cells.clone(), stop.clone()));
+    let edges = Arc::new(Notify::new());
+    tasks.spawn(listen::run(control.clone(), edges.clone(), stop.clone()));
     tasks.spawn(pusher::run(control.clone(), edges.clone(), stop.clone()));
     tasks.spawn(drain::run(control.clone(), edges, stop.clone()));
-    let every = |name, secs, wake, job| {
-        tasks.spawn(repeat(name, secs, wake, stop.clone(), job));
-    };
-    every("cells", 5, Some(cells), job(control, |it| async move { provision::run_due(&it).await }));
-    every("keys", 1, None, job(control, |it| async move { keys::due::advance_all(&it).await }));
-    every("tombstones", 60, None, job(control, |it| async move { sweep::tombstones(&it).await.map(drop) }));
-    every(
-        "idempotency keys",
-        60,
-        None,
-        job(control, |it| async move { http::once::sweep(&it).await.map(drop) }),
-    );
-    every("lag", 5, None, job(control, |it| async move { status::measure(&it).await }));
-    every("foreign passwords", 60, None, job(control, |it| async move { passwords::sweep(&it).await }));
-    every("legacy tokens", 60, None, job(control, |it| async move { tokens::sweep(&it).await }));
+    tasks.spawn(runner::run(control.clone(), stop.clone()));
+    tasks.spawn(measure(control.clone(), stop.clone()));
 }
 
-type Job = Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
-
-fn job<F, R>(control: &Control, work: F) -> Job
-where
-    F: Fn(Control) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<(), Failure>> + Send + 'static,
-{
-    let control = control.clone();
-    Box::new(move || Box::pin(work(control.clone())))
-}
-
-/// Does a job again and again, when woken and every `secs` seconds. A failure is logged and waited out.
-async fn repeat(name: &'static str, secs: u64, wake: Option<Arc<Notify>>, stop: CancellationToken, job: Job) {
-    let woken = || async {
-        match &wake {
-            Some(wake) => wake.notified().await,
-            None => std::future::pending().await,
-        }
-    };
+/// Keeps the gauges of this process right. A failure is logged and waited out.
+async fn measure(control: Control, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = job().await {
-            tracing::warn!(job = name, error = %chain(&error), "a background job failed");
+        if let Err(error) = measure_once(&control).await {
+            tracing::warn!(error = %chain(&error), "lag and queue are not measured");
         }
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(secs)) => {}
-            () = woken() => {}
+            () = tokio::time::sleep(MEASURE) => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+async fn measure_once(control: &Control) -> Result<(), Failure> {
+    edges::status::measure(control).await?;
+    jobs::status::measure(control).await
 }
 
 async fn signal() {

@@ -35,8 +35,6 @@ create table tenants (
     foreign_until timestamptz,
     -- When users of another service first came.
     imported_at timestamptz,
-    -- When the next planned change of a signing key is due; null when nothing is planned.
-    keys_due_at timestamptz,
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
     deleted_at  timestamptz
@@ -45,7 +43,6 @@ create table tenants (
 create unique index tenants_one_platform on tenants (is_platform) where is_platform;
 create index tenants_foreign on tenants (foreign_until) where foreign_left;
 create index tenants_legacy on tenants (id) where legacy is not null;
-create index tenants_keys_due on tenants (keys_due_at) where keys_due_at is not null;
 
 -- A host given up by an edit leaves; the hosts of a deleted tenant stay and are never given again.
 create table hosts (
@@ -55,13 +52,11 @@ create table hosts (
     unique (tenant_id, position) deferrable initially deferred
 );
 
--- A tenant without a cell yet. The first administrator is wrapped: it holds a name and a verifier.
-create table cell_jobs (
-    tenant_id   uuid primary key references tenants (id),
-    first_admin bytea,
-    attempts    integer not null default 0,
-    run_at      timestamptz not null,
-    last_error  text
+-- The first administrator of a tenant without a cell yet, wrapped: it holds a name and a verifier.
+-- The job that makes the cell takes it.
+create table first_admins (
+    tenant_id uuid primary key references tenants (id),
+    wrapped   bytea not null
 );
 
 create table signing_keys (

@@ -44,7 +44,7 @@ impl Column {
             Self::ForeignHash => "users.foreign_hash",
             Self::Staged => "staged_people.wrapped",
             Self::ImportedTotp => "imported_totp.wrapped",
-            Self::FirstAdmin => "cell_jobs.first_admin",
+            Self::FirstAdmin => "first_admins.wrapped",
         }
     }
 }

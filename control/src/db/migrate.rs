@@ -5,17 +5,19 @@
 //! stays held after an error, so each schema is guarded by a lock of its own, which PostgreSQL
 //! drops with the connection.
 
+use graphile_worker::WorkerUtils;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::CellName;
 use super::roles::{self, Roles, connect_as_owner};
+use super::{CellName, JOBS_SCHEMA};
 use crate::failure::{Failure, chain};
 use crate::settings::Database;
 
 static PLATFORM: Migrator = sqlx::migrate!("../migrations/platform");
 static TENANT: Migrator = sqlx::migrate!("../migrations/tenant");
 const PLATFORM_GRANTS: &str = include_str!("../../../migrations/platform/grants.sql");
+const JOBS_GRANTS: &str = include_str!("../../../migrations/platform/jobs.sql");
 const TENANT_GRANTS: &str = include_str!("../../../migrations/tenant/grants.sql");
 
 /// What became of one cell.
@@ -33,8 +35,8 @@ pub fn newest() -> i64 {
     TENANT.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Makes the roles where an administrator's URL is given, then brings the schema `platform` up to
-/// date.
+/// Makes the roles where an administrator's URL is given, then brings the schema `platform` and the
+/// queue's schema up to date.
 ///
 /// # Errors
 /// The database's.
@@ -45,8 +47,19 @@ pub async fn platform(settings: &Database) -> Result<Roles, Failure> {
     }
     let mut connection = connect_as_owner(settings, &roles).await?;
     apply(&mut connection, &PLATFORM, "platform", &roles.fill(PLATFORM_GRANTS)).await?;
+    // The connection still holds the lock of `platform`, so two runs do not meet in the library.
+    jobs(settings, &roles).await?;
+    grant(&mut connection, &roles.fill(JOBS_GRANTS)).await?;
     connection.close().await?;
     Ok(roles)
+}
+
+/// Lets the queue's library bring its tables up to date, as their owner.
+async fn jobs(settings: &Database, roles: &Roles) -> Result<(), Failure> {
+    let pool = roles::pool_as_owner(settings, roles).await?;
+    let migrated = WorkerUtils::new(pool.clone(), JOBS_SCHEMA).migrate().await;
+    pool.close().await;
+    migrated.map_err(|error| Failure::Schema(format!("{JOBS_SCHEMA}: {}", chain(&error))))
 }
 
 /// Makes or brings up to date one cell and records its version.
@@ -111,7 +124,11 @@ async fn apply(
     migrator.set_locking(false);
     let applied = migrator.run_direct(None, &mut *connection, false).await;
     applied.map_err(|error| Failure::Schema(format!("{schema}: {}", chain(&error))))?;
-    sqlx::raw_sql(AssertSqlSafe(format!("begin; {grants}; commit"))).execute(&mut *connection).await?;
+    grant(connection, grants).await
+}
+
+async fn grant(connection: &mut PgConnection, grants: &str) -> Result<(), Failure> {
+    sqlx::raw_sql(AssertSqlSafe(format!("begin; {grants}; commit"))).execute(connection).await?;
     Ok(())
 }
 

@@ -29,6 +29,11 @@ use crate::settings;
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// What a burst opened is given back soon: PostgreSQL's connections are shared with other controls.
 const IDLE: Duration = Duration::from_secs(60);
+/// The schema of the queue's tables, which are its library's.
+pub const JOBS_SCHEMA: &str = "platform_jobs";
+/// Connections of the jobs' runner: one listens, the others claim, finish and report. Jobs themselves
+/// work on the other pools.
+const JOB_CONNECTIONS: u32 = 4;
 /// Connections of the pusher, besides those that the settings allow for requests.
 const PUSH_CONNECTIONS: u32 = 5;
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
@@ -43,6 +48,8 @@ pub struct Db {
     push: PgPool,
     /// Finds what is due.
     relay: PgPool,
+    /// Runs the queue, as the relay's role: a full queue does not keep a revocation waiting.
+    jobs: PgPool,
     /// A tenant never changes its cell, so what was looked up once stays right.
     cells: Arc<Mutex<HashMap<TenantId, CellName>>>,
     /// The platform tenant, once it was looked up: there is one for ever.
@@ -69,6 +76,7 @@ impl Db {
             app: pool(&settings.app_url, settings.max_connections)?,
             push: pool(&settings.app_url, PUSH_CONNECTIONS)?,
             relay: pool(&settings.relay_url, 5)?,
+            jobs: pool(&settings.relay_url, JOB_CONNECTIONS)?,
             cells: Arc::default(),
             platform: Arc::default(),
         })
@@ -84,6 +92,12 @@ impl Db {
     #[must_use]
     pub fn relay(&self) -> &PgPool {
         &self.relay
+    }
+
+    /// The pool of the jobs' runner.
+    #[must_use]
+    pub fn jobs(&self) -> &PgPool {
+        &self.jobs
     }
 
     /// Begins a transaction that sees one tenant's rows: BEGIN, the cell and the tenant travel in
@@ -145,6 +159,7 @@ impl Db {
         self.app.close().await;
         self.push.close().await;
         self.relay.close().await;
+        self.jobs.close().await;
     }
 }
 

@@ -1,9 +1,11 @@
 //! The four database roles. They belong to the whole PostgreSQL cluster, hence the prefix.
 //!
 //! `<prefix>_owner` owns every table and cannot sign in; `_migrate` becomes the owner to make and
-//! change cells; `_app` serves requests under row security; `_relay` finds what is due. The app is
-//! neither owner nor exempt from row security, and a start where it is, is refused.
+//! change cells; `_app` serves requests under row security; `_relay` finds what is due and
+//! runs the queue. The app is neither owner nor exempt from row security, and a start where it is, is
+//! refused.
 
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::connect_options;
@@ -19,7 +21,7 @@ pub struct Roles {
     pub migrate: String,
     /// Serves requests.
     pub app: String,
-    /// Finds what is due.
+    /// Finds what is due and runs the queue.
     pub relay: String,
 }
 
@@ -162,6 +164,22 @@ pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgCo
     let mut connection = PgConnection::connect_with(&connect_options(&settings.migrate_url)?).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("set role {}", roles.owner))).execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// The same as a pool of one connection, for a library that takes nothing else.
+///
+/// # Errors
+/// The database's.
+pub async fn pool_as_owner(settings: &Database, roles: &Roles) -> Result<PgPool, Failure> {
+    let become_owner = format!("set role {}", roles.owner);
+    let pool = PgPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+        let become_owner = become_owner.clone();
+        Box::pin(async move {
+            sqlx::raw_sql(AssertSqlSafe(become_owner)).execute(connection).await?;
+            Ok(())
+        })
+    });
+    Ok(pool.connect_with(connect_options(&settings.migrate_url)?).await?)
 }
 
 /// Refuses a serving role that row security would not bind.

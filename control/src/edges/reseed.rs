@@ -1,11 +1,14 @@
 //! After this database was restored from a backup: a new history, and every session ends.
 
+use chrono::TimeDelta;
 use shared::ids::TenantId;
 use shared::push::{Command, StatusOut};
 
 use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::jobs::queue;
+use crate::keys::store::AdvanceKeys;
 
 /// Added to both epochs of every user: more than anybody can have used since the backup.
 const EPOCH_LEAP: i64 = 1 << 20;
@@ -52,6 +55,8 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
         .map_err(crate::failure::Failure::from)?;
     let details = serde_json::json!({ "history": history });
     audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details).await?;
+    // While the tenant was halted, a planned change of its keys could not be made and may have been given up.
+    queue::enqueue(&mut tx, &AdvanceKeys { tenant }, TimeDelta::zero()).await?;
     tx.commit().await?;
     Ok(history)
 }

@@ -5,36 +5,32 @@
 
 use shared::ids::TenantId;
 
+use super::store::AdvanceKeys;
 use super::{generate, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::changes::Haste;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
+use crate::jobs::queue::{Enqueued, Job};
 use crate::tenants::{self, TenantError};
 
-/// Advances the keys of every tenant that has something due. One tenant's failure does not keep
-/// the others.
-///
-/// # Errors
-/// If the list of tenants cannot be read.
-pub async fn advance_all(control: &Control) -> Result<(), Failure> {
-    let now = control.clock.now();
-    let due = sqlx::query_scalar!(
-        "select id from platform.tenants where keys_due_at <= $1 order by keys_due_at",
-        now
-    )
-    .fetch_all(control.db.relay())
-    .await?;
-    for tenant in due {
-        let tenant = TenantId::from(tenant);
-        if let Err(error) = advance(control, tenant).await {
-            tracing::error!(%tenant, error = %chain(&error), "planned key change failed");
-        }
+impl Job for AdvanceKeys {
+    const TASK: &'static str = "advance_keys";
+    type Error = TenantError;
+
+    async fn run(self, control: &Control) -> Result<(), TenantError> {
+        advance(control, self.tenant).await
     }
-    Ok(())
 }
 
-/// Advances one tenant's keys. Doing it twice, or in two controls at once, does it once.
+impl Enqueued for AdvanceKeys {
+    fn about(&self) -> String {
+        self.tenant.to_string()
+    }
+}
+
+/// Advances one tenant's keys, or plans to where it is too early by this control's clock. Doing it
+/// twice, or in two controls at once, does it once.
 ///
 /// # Errors
 /// See [`TenantError`].
@@ -47,9 +43,11 @@ pub async fn advance(control: &Control, id: TenantId) -> Result<(), TenantError>
     let before = store::lock_ring(&mut tx, &tenant.settings).await?;
     let mut ring = before.clone();
     if !ring.advance(now) {
+        store::plan(&mut tx, &ring, now).await?;
+        tx.commit().await?;
         return Ok(());
     }
-    store::save(&mut tx, &before, &ring).await?;
+    store::save(&mut tx, &before, &ring, now).await?;
     if ring.lacks_next() {
         ring.add(spare.public.key_id(), now).map_err(|_| Failure::Crypto("making a key"))?;
         store::insert(control, &mut tx, &spare, false, now).await?;

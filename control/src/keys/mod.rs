@@ -65,7 +65,7 @@ pub async fn rotate(
     let before = store::lock_ring(tx, &tenant.settings).await?;
     let mut ring = before.clone();
     let sign_from = ring.rotate(now)?;
-    store::save(tx, &before, &ring).await?;
+    store::save(tx, &before, &ring, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
     let details = serde_json::json!({ "sign_from": sign_from });
     audit::record(tx, actor, now, Action::KeysRotated, None, details).await?;
@@ -89,7 +89,7 @@ pub async fn revoke(
     let before = store::lock_ring(tx, &tenant.settings).await?;
     let mut ring = before.clone();
     ring.revoke(kid, now)?;
-    store::save(tx, &before, &ring).await?;
+    store::save(tx, &before, &ring, now).await?;
     if ring.lacks_next() {
         // `ring.add` leaves every other key as it is, so what was saved stays right.
         ring.add(spare.public.key_id(), now)?;
@@ -121,7 +121,7 @@ pub async fn import(
     let mut ring = before.clone();
     ring.import(kid.clone(), now)?;
     // The one that leaves makes room for the one that comes: one `next` at any moment.
-    store::save(tx, &before, &ring).await?;
+    store::save(tx, &before, &ring, now).await?;
     store::insert(control, tx, key, true, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
     audit::record(tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({})).await?;

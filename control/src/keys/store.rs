@@ -1,8 +1,9 @@
 //! Rows of signing keys, under the row security of their tenant.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::ids::KeyId;
+use shared::ids::{KeyId, TenantId};
 use shared::jwk::PublicKey;
 use shared::settings::Settings;
 use zeroize::Zeroizing;
@@ -13,6 +14,14 @@ use crate::control::Control;
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::jobs::queue;
+
+/// Carries out what is planned for a tenant's keys; [`super::due`] does it.
+#[derive(Serialize, Deserialize)]
+pub struct AdvanceKeys {
+    /// Whose.
+    pub tenant: TenantId,
+}
 
 struct Row {
     kid: String,
@@ -94,9 +103,14 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Writes the keys that differ, and when something is due next. What leaves a state is written
+/// Writes the keys that differ, and plans what is due next. What leaves a state is written
 /// before what enters it, because one key at most is active, and one next.
-pub(crate) async fn save(tx: &mut TenantTx, before: &KeyRing, after: &KeyRing) -> Result<(), Failure> {
+pub(crate) async fn save(
+    tx: &mut TenantTx,
+    before: &KeyRing,
+    after: &KeyRing,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let changed = after.keys.iter().filter(|key| !before.keys.contains(key));
     let mut changed: Vec<_> = changed.collect();
@@ -121,10 +135,15 @@ pub(crate) async fn save(tx: &mut TenantTx, before: &KeyRing, after: &KeyRing) -
         .execute(&mut **tx)
         .await?;
     }
-    sqlx::query!("update platform.tenants set keys_due_at = $2 where id = $1", tenant.uuid(), after.due_at())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+    plan(tx, after, now).await
+}
+
+/// Enqueues what is due next, in place of what was planned before. Where nothing is planned any more
+/// a job of before may be left, and finds nothing to do.
+pub(super) async fn plan(tx: &mut TenantTx, ring: &KeyRing, now: DateTime<Utc>) -> Result<(), Failure> {
+    let Some(due_at) = ring.due_at() else { return Ok(()) };
+    let job = AdvanceKeys { tenant: tx.tenant() };
+    queue::enqueue(tx, &job, due_at - now).await
 }
 
 /// Notes that the edge publishes these keys: from now on every cache of the key set ages.

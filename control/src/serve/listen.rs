@@ -11,12 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::control::Control;
 use crate::db::changes;
 use crate::failure::{Failure, chain};
-use crate::tenants::provision;
 
-pub(super) async fn run(control: Control, edges: Arc<Notify>, cells: Arc<Notify>, stop: CancellationToken) {
+pub(super) async fn run(control: Control, edges: Arc<Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
-            lost = listen(&control, &edges, &cells) => {
+            lost = listen(&control, &edges) => {
                 if let Err(error) = lost {
                     tracing::warn!(error = %chain(&error), "notifications are lost; polling goes on");
                 }
@@ -30,15 +29,14 @@ pub(super) async fn run(control: Control, edges: Arc<Notify>, cells: Arc<Notify>
     }
 }
 
-async fn listen(control: &Control, edges: &Notify, cells: &Notify) -> Result<(), Failure> {
+async fn listen(control: &Control, edges: &Notify) -> Result<(), Failure> {
     let mut listener = PgListener::connect_with(control.db.relay()).await?;
-    listener.listen_all([changes::CHANNEL, provision::CHANNEL]).await?;
+    listener.listen(changes::CHANNEL).await?;
     loop {
         // `try_recv` gives `None` when the connection was lost.
-        let Some(notification) = listener.try_recv().await? else { return Ok(()) };
-        match notification.channel() {
-            provision::CHANNEL => cells.notify_one(),
-            _ => edges.notify_one(),
+        if listener.try_recv().await?.is_none() {
+            return Ok(());
         }
+        edges.notify_one();
     }
 }

@@ -38,8 +38,8 @@ concern! {
         migrate_url: DatabaseUrl, Default::Required;
         /// Signs in as `<prefix>_app`: serves requests, under row security.
         app_url: DatabaseUrl, Default::Required;
-        /// Signs in as `<prefix>_relay`: finds what is due. It listens for notifications, so it
-        /// must not pass through a pooler in transaction mode.
+        /// Signs in as `<prefix>_relay`: finds what is due and runs jobs. It listens for notifications,
+        /// so it must not pass through a pooler in transaction mode.
         relay_url: DatabaseUrl, Default::Required;
         /// Prefix of the four roles, which belong to the whole PostgreSQL cluster.
         /// Default: the database's name.

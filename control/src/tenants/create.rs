@@ -1,17 +1,19 @@
 //! Making a tenant: committed as `provisioning` with its names taken; a job makes the cell.
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use shared::ids::{HostName, Slug, TenantId};
 use shared::settings::Settings;
 use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
-use super::{provision, store};
+use super::provision::Provision;
+use super::store;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::Column;
 use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
+use crate::jobs::queue;
 use crate::legacy::service::OldService;
 use crate::world::{random, unix_ms};
 
@@ -78,7 +80,10 @@ pub async fn create(
         }
     }
     store::insert(tx, &tenant).await?;
-    enqueue(control, tx, &tenant, admin.as_ref(), now).await?;
+    if let Some(admin) = &admin {
+        keep_first_admin(control, tx, id, admin).await?;
+    }
+    queue::enqueue(tx, &Provision { tenant: id }, TimeDelta::zero()).await?;
     let details = serde_json::json!({ "slug": tenant.slug, "isolation": tenant.isolation });
     audit::record(tx, actor, now, Action::TenantCreated, Some(id.to_string()), details).await?;
     Ok(tenant)
@@ -122,29 +127,19 @@ fn is_issuer(text: &str) -> bool {
     }) && text.len() <= 255
 }
 
-async fn enqueue(
+/// Until there is a cell for users. It waits in a row of its own, because a job holds ids only.
+async fn keep_first_admin(
     control: &Control,
     tx: &mut TenantTx,
-    tenant: &Tenant,
-    admin: Option<&FirstAdmin>,
-    now: DateTime<Utc>,
+    tenant: TenantId,
+    admin: &FirstAdmin,
 ) -> Result<(), Failure> {
-    let first_admin = match admin {
-        None => None,
-        Some(admin) => {
-            let plain = serde_json::to_vec(admin).map_err(|_| Failure::Unreadable("first administrator"))?;
-            Some(control.rest.wrap(tenant.id, Column::FirstAdmin, "", &plain)?)
-        }
-    };
+    let plain = serde_json::to_vec(admin).map_err(|_| Failure::Unreadable("first administrator"))?;
+    let wrapped = control.rest.wrap(tenant, Column::FirstAdmin, "", &plain)?;
     sqlx::query!(
-        "with job as (
-            insert into platform.cell_jobs (tenant_id, first_admin, run_at) values ($1, $2, $3)
-         )
-         select pg_notify($4, $1::text)",
-        tenant.id.uuid(),
-        first_admin,
-        now,
-        provision::CHANNEL,
+        "insert into platform.first_admins (tenant_id, wrapped) values ($1, $2)",
+        tenant.uuid(),
+        wrapped,
     )
     .execute(&mut **tx)
     .await?;

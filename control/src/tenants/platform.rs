@@ -30,7 +30,7 @@ pub async fn ensure_platform(control: &Control) -> Result<TenantId, TenantError>
     if store::find(&mut tx, id).await?.status == Status::Provisioning {
         let bits = Settings::default().key_bits;
         let keys = [keys::generate(bits).await?, keys::generate(bits).await?];
-        activate(control, &mut tx, &keys, None).await?;
+        activate(control, &mut tx, &keys).await?;
         tx.commit().await?;
     }
     Ok(id)

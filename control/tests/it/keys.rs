@@ -40,14 +40,14 @@ async fn a_rotation_waits_switches_and_cleans_up() {
     assert!((1850..=1862).contains(&wait), "{wait}: staleness 900, key set 900, margin 60");
 
     scene.control.clock.advance(TimeDelta::seconds(wait + 1));
-    due::advance_all(&scene.control).await.unwrap();
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
     let ada = again(&scene, &ada).await;
     assert_eq!(states(&ada, &scene).await, ["retired", "active", "next"]);
-    due::advance_all(&scene.control).await.unwrap();
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
     assert_eq!(states(&ada, &scene).await, ["retired", "active", "next"]);
 
     scene.control.clock.advance(TimeDelta::seconds(900 + 900 + 60));
-    due::advance_all(&scene.control).await.unwrap();
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
     let ada = again(&scene, &ada).await;
     assert_eq!(states(&ada, &scene).await, ["removed", "active", "next"]);
     scene.push().await;

@@ -11,6 +11,7 @@ mod foreign;
 mod forward;
 mod import;
 mod isolation;
+mod jobs;
 mod keys;
 mod killed;
 mod legacy;

@@ -273,9 +273,17 @@ impl Scene {
 
 /// A tenant that can be used, with a random slug.
 pub async fn new_tenant(control: &Control, isolation: Isolation) -> Tenant {
+    let tenant = committed_tenant(control, isolation).await;
+    provision::run(control, tenant.id).await.unwrap();
+    let mut tx = control.db.tenant_tx(tenant.id).await.unwrap();
+    tenants::find(&mut tx, tenant.id).await.unwrap()
+}
+
+/// What a tenant with a random slug is asked for with.
+pub fn new(isolation: Isolation) -> NewTenant {
     let random: [u8; 6] = control::world::random().unwrap();
     let slug = format!("t{}", random.map(|byte| format!("{byte:02x}")).concat());
-    let new = NewTenant {
+    NewTenant {
         slug: Slug::parse(&slug).unwrap(),
         name: slug,
         hosts: vec![],
@@ -284,14 +292,16 @@ pub async fn new_tenant(control: &Control, isolation: Isolation) -> Tenant {
         isolation,
         settings: Settings { min_password_length: 8, ..Settings::default() },
         admin: None,
-    };
+    }
+}
+
+/// A tenant whose job has not run yet.
+pub async fn committed_tenant(control: &Control, isolation: Isolation) -> Tenant {
     let platform = control.db.platform().await.unwrap();
     let mut tx = control.db.tenant_tx(platform).await.unwrap();
-    let tenant = tenants::create(control, &mut tx, &Actor::operator(), new).await.unwrap();
+    let tenant = tenants::create(control, &mut tx, &Actor::operator(), new(isolation)).await.unwrap();
     tx.commit().await.unwrap();
-    provision::run(control, tenant.id).await.unwrap();
-    let mut tx = control.db.tenant_tx(tenant.id).await.unwrap();
-    tenants::find(&mut tx, tenant.id).await.unwrap()
+    tenant
 }
 
 /// Serves the API on a free port until the test's runtime ends.

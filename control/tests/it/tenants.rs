@@ -1,6 +1,6 @@
 //! Tenants: what the platform sets, what their own administrators may, and names that never return.
 
-use control::tenants::provision;
+use control::jobs::runner;
 use reqwest::Method;
 use serde_json::json;
 use shared::ids::TenantId;
@@ -26,7 +26,7 @@ async fn the_platform_makes_a_tenant_with_its_first_administrator() {
     let id = TenantId::parse(made["id"].as_str().unwrap()).unwrap();
     // Nothing of it reaches the edge before it can be used.
     root.patch(&path(id), json!({"name": "Early"})).await.expect(409);
-    provision::run_due(&scene.control).await.unwrap();
+    runner::run_due(&scene.control).await.unwrap();
     assert_eq!(root.get(&path(id)).await.expect(200).body["status"], "active");
     let mut tx = scene.control.db.tenant_tx(id).await.unwrap();
     let ada = control::users::find_by_name(&scene.control, &mut tx, "ADA@beta.test").await.unwrap();
@@ -56,7 +56,7 @@ async fn names_are_unique_and_never_given_again() {
         |slug: &str, host: &str| root.post(TENANTS, json!({"slug": slug, "name": slug, "hosts": [host]}));
     let beta = make("beta", "beta.test").await.expect(201);
     let beta = TenantId::parse(beta.body["id"].as_str().unwrap()).unwrap();
-    provision::run_due(&scene.control).await.unwrap();
+    runner::run_due(&scene.control).await.unwrap();
     let taken = make("beta", "other.test").await.expect(400);
     assert_eq!(taken.body, json!({"slug": ["tenant with this slug already exists."]}));
     let taken = make("gamma", "beta.test").await.expect(400);

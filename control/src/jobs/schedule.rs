@@ -1,0 +1,91 @@
+//! Every kind of job, and what is done without being asked for.
+//!
+//! A scheduled minute is claimed in the database, so it happens once however many controls run, and
+//! a minute that passed while none ran is not made up for: each sweep takes all that is left.
+
+use graphile_worker::{Cron, Crontab};
+use serde::{Deserialize, Serialize};
+
+use super::kind::{Kind, Task};
+use super::queue::Job;
+use crate::control::Control;
+use crate::edges::sweep;
+use crate::failure::Failure;
+use crate::http::once;
+use crate::keys::store::AdvanceKeys;
+use crate::legacy::{passwords, tokens};
+use crate::tenants::provision::Provision;
+
+/// What a control can run. A job of another kind waits for a control that knows it.
+pub const KINDS: [Kind; 6] = [
+    // Enqueued.
+    Kind::of::<Provision>(),
+    Kind::of::<AdvanceKeys>(),
+    // Scheduled.
+    Kind::of::<SweepTombstones>(),
+    Kind::of::<SweepIdempotencyKeys>(),
+    Kind::of::<SweepForeignPasswords>(),
+    Kind::of::<SweepLegacyTokens>(),
+];
+
+/// What is done each minute.
+#[must_use]
+pub fn crontabs() -> Vec<Crontab> {
+    vec![
+        // Confirmed deletions are kept for a day; in between, the table grows.
+        each_minute::<SweepTombstones>(),
+        // A repeated creation is recognised for a day; its claim is kept no longer than that.
+        each_minute::<SweepIdempotencyKeys>(),
+        // A date that an administrator sets takes effect within a minute of it.
+        each_minute::<SweepForeignPasswords>(),
+        // Likewise the date from which tokens of the old service are refused.
+        each_minute::<SweepLegacyTokens>(),
+    ]
+}
+
+/// The key keeps one waiting at most: while no control gets to them, minutes do not pile up, and a
+/// sweep that fails begins its delays anew each minute.
+fn each_minute<J: Job>() -> Crontab {
+    Cron::every_minute::<Task<J>>().job_key(J::TASK).payload_value(serde_json::json!({})).into()
+}
+
+macro_rules! sweeps {
+    ($( $(#[doc = $doc:expr])+ $name:ident, $task:literal => $sweep:expr; )+) => { $(
+        $(#[doc = $doc])+
+        #[derive(Serialize, Deserialize)]
+        pub struct $name {}
+
+        impl Job for $name {
+            const TASK: &'static str = $task;
+            type Error = Failure;
+
+            async fn run(self, control: &Control) -> Result<(), Failure> {
+                $sweep(control).await?;
+                Ok(())
+            }
+        }
+    )+ };
+}
+
+sweeps! {
+    /// See [`sweep::tombstones`].
+    SweepTombstones, "sweep_tombstones" => sweep::tombstones;
+    /// See [`once::sweep`].
+    SweepIdempotencyKeys, "sweep_idempotency_keys" => once::sweep;
+    /// See [`passwords::sweep`].
+    SweepForeignPasswords, "sweep_foreign_passwords" => passwords::sweep;
+    /// See [`tokens::sweep`].
+    SweepLegacyTokens, "sweep_legacy_tokens" => tokens::sweep;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scheduled_is_known() {
+        for crontab in crontabs() {
+            assert!(KINDS.iter().any(|kind| kind.task == crontab.task_identifier()));
+        }
+    }
+}

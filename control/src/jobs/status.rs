@@ -1,0 +1,38 @@
+//! How full the queue is.
+
+use crate::control::Control;
+use crate::failure::Failure;
+
+/// Sets the gauges of every kind of job that has any in the queue.
+///
+/// # Errors
+/// The database's.
+pub async fn measure(control: &Control) -> Result<(), Failure> {
+    let rows = sqlx::query!(
+        r#"select task_identifier as "task!",
+            count(*) filter (where locked_at is not null) as "running!",
+            count(*) filter (where locked_at is null and attempts < max_attempts and run_at <= now()) as "due!",
+            count(*) filter (where locked_at is null and attempts >= max_attempts) as "dead!",
+            coalesce(extract(epoch from max(now() - run_at)
+                filter (where locked_at is null and attempts < max_attempts and run_at <= now())), 0)::float8
+                as "oldest_secs!"
+        from platform_jobs.jobs
+        group by task_identifier"#
+    )
+    .fetch_all(control.db.relay())
+    .await?;
+    for kind in super::schedule::KINDS {
+        let row = rows.iter().find(|row| row.task == kind.task);
+        let gauge = |name: &'static str, value: Option<i64>| {
+            // Precise far beyond any queue that somebody looks at.
+            #[allow(clippy::cast_precision_loss)]
+            metrics::gauge!(name, "task" => kind.task).set(value.unwrap_or(0) as f64);
+        };
+        gauge("wardgate_jobs_running", row.map(|row| row.running));
+        gauge("wardgate_jobs_due", row.map(|row| row.due));
+        gauge("wardgate_jobs_dead", row.map(|row| row.dead));
+        let oldest = row.map_or(0.0, |row| row.oldest_secs);
+        metrics::gauge!("wardgate_jobs_oldest_due_seconds", "task" => kind.task).set(oldest);
+    }
+    Ok(())
+}
