@@ -127,8 +127,8 @@ fn details(fact: &Fact) -> serde_json::Value {
     details.into()
 }
 
-/// The right to drain, which is the lock of the cursor's row. It ends with the transaction, so a control
-/// that is killed holds nobody up, and one that has vanished does for [`LONGEST_TURN`].
+/// The right to drain, which is the lock of the cursor's row. It ends with the transaction: at once when
+/// the control is killed, after [`LONGEST_TURN`] when its machine has vanished from the network.
 struct Turn {
     tx: Transaction<'static, Postgres>,
     acknowledge: Option<Acknowledge>,

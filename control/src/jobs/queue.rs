@@ -49,7 +49,6 @@ pub async fn enqueue<J: Enqueued>(
     delay: TimeDelta,
 ) -> Result<(), Failure> {
     let payload = serde_json::to_value(job).map_err(|_| Failure::Unreadable("job"))?;
-    // The function takes seconds; a fraction of one more or less is within what a runner needs anyway.
     let delay_secs = delay.max(TimeDelta::zero()).as_seconds_f64();
     sqlx::query!(
         "select platform.enqueue($1, $2, $3, $4, $5)",

@@ -24,7 +24,7 @@ pub async fn measure(control: &Control) -> Result<(), Failure> {
     for kind in super::schedule::KINDS {
         let row = rows.iter().find(|row| row.task == kind.task);
         let gauge = |name: &'static str, value: Option<i64>| {
-            // Precise far beyond any queue that somebody looks at.
+            // Exact up to 2^53 rows.
             #[allow(clippy::cast_precision_loss)]
             metrics::gauge!(name, "task" => kind.task).set(value.unwrap_or(0) as f64);
         };
