@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::crypt::provider::LocalKeys;
 use crate::crypt::sealed::Sealer;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
@@ -42,7 +43,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
     Ok(Arc::new(Inner {
         db: Db::new(&settings.database)?,
         roles: Roles::of(&settings.database)?,
-        rest: Sealer::new(&settings.encryption.kek),
+        rest: Sealer::new(LocalKeys::new(&settings.encryption.kek)),
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,

@@ -1,24 +1,54 @@
 //! Personal data on its way between PostgreSQL and an answer.
 //!
-//! Every personal column is read and written through [`Personal`]. Today the column holds the text;
-//! when fields are encrypted under a user's own key, this type is where that happens, and no
-//! slice changes. It has no `Debug` and no `Display`, so it cannot reach a log by accident.
+//! Only the stores of `users` and `legacy` turn a column into a [`Personal`] and back, by [`Personal::open`]
+//! and [`Personal::stored`], which are told whose column it is: a value that is encrypted under a key of its
+//! user cannot be read without. The columns hold the text itself. [`Personal`] has no `Debug`, no `Display`
+//! and no coding of the driver, so it reaches neither a log nor a statement by accident.
 
 use serde::{Serialize, Serializer};
-use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
-use sqlx::{Decode, Encode, Postgres, Type};
+use shared::ids::{TenantId, UserId};
+
+/// Where a personal text is stored.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// The tenant of the user.
+    pub tenant: TenantId,
+    /// The user whom it is about.
+    pub user: UserId,
+    /// The column.
+    pub field: Field,
+}
+
+/// A personal column of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// User name as typed.
+    Username,
+    /// Address as typed.
+    Email,
+    /// First name.
+    FirstName,
+    /// Last name.
+    LastName,
+    /// Telephone number.
+    Phone,
+}
 
 /// A personal text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Personal(String);
 
 impl Personal {
-    /// Takes a text.
+    /// Reads what is stored at `place`.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    pub fn open(_place: Place, stored: String) -> Self {
+        Self(stored)
+    }
+
+    /// What is stored at `place` for a text.
+    #[must_use]
+    pub fn stored(_place: Place, text: &str) -> String {
+        text.to_owned()
     }
 
     /// The text, for an answer or a comparison.
@@ -31,32 +61,5 @@ impl Personal {
 impl Serialize for Personal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-impl Type<Postgres> for Personal {
-    fn type_info() -> PgTypeInfo {
-        <String as Type<Postgres>>::type_info()
-    }
-    fn compatible(info: &PgTypeInfo) -> bool {
-        <String as Type<Postgres>>::compatible(info)
-    }
-}
-
-impl PgHasArrayType for Personal {
-    fn array_type_info() -> PgTypeInfo {
-        <String as PgHasArrayType>::array_type_info()
-    }
-}
-
-impl<'r> Decode<'r, Postgres> for Personal {
-    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        <String as Decode<Postgres>>::decode(value).map(Self)
-    }
-}
-
-impl Encode<'_, Postgres> for Personal {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        <String as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
     }
 }

@@ -43,7 +43,7 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let wrapped = sealer.wrap(tenant, Column::Root, &kind.row(version), root.expose())?;
+    let wrapped = sealer.wrap(tenant, Column::Root, &kind.row(version), root.expose()).await?;
     sqlx::query!(
         "insert into platform.roots (tenant_id, kind, version, wrapped, created_at) values ($1, $2, $3, $4, $5)",
         tenant.uuid(),
@@ -73,12 +73,14 @@ pub async fn roots(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let open = |version: i32, wrapped: &[u8]| {
-        let bytes = sealer.open(tenant, Column::Root, &kind.row(version), wrapped)?;
-        let root = Secret::from_slice(&bytes).ok_or(Failure::Unreadable("root"))?;
-        Ok((u32::try_from(version).map_err(|_| Failure::Unreadable("root"))?, root))
-    };
-    rows.iter().map(|row| open(row.version, &row.wrapped)).collect()
+    let unreadable = || Failure::Unreadable("root");
+    let mut roots = Vec::with_capacity(rows.len());
+    for row in rows {
+        let bytes = sealer.open(tenant, Column::Root, &kind.row(row.version), &row.wrapped).await?;
+        let root = Secret::from_slice(&bytes).ok_or_else(unreadable)?;
+        roots.push((u32::try_from(row.version).map_err(|_| unreadable())?, root));
+    }
+    Ok(roots)
 }
 
 /// The key of one purpose, derived from the tenant's lookup root.

@@ -1,20 +1,17 @@
-//! Secrets at rest in PostgreSQL: AES-256-GCM under control's key-encryption key.
+//! Secrets at rest in PostgreSQL: wrapped by a key-encryption key of the [`provider`](super::provider).
 //!
-//! The associated data names tenant, column and row, so a value copied to another row does not
-//! open. The key's id stands in front, so that a second key can be brought in while serving.
-//! What goes to the edge is opened here and sealed anew by `shared::seal`.
+//! The associated data names key, tenant, column and row, so a value copied to another row does not open.
+//! The key's id stands in front, so that a second key can be brought in while serving. What goes to the
+//! edge is opened by the store of its slice and sealed anew by `shared::seal`.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use shared::derive::Secret;
+use std::sync::Arc;
+
 use shared::fields;
 use shared::ids::TenantId;
 use zeroize::Zeroizing;
 
+use super::provider::{KeyProvider, ProviderError};
 use crate::failure::Failure;
-use crate::settings::KeyedSecret;
-use crate::world::random;
-
-const NONCE_BYTES: usize = 12;
 
 /// Which secret a stored value is; part of what it is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,116 +46,117 @@ impl Column {
     }
 }
 
-/// Control's key-encryption key. No `Debug`.
+/// Wraps and opens the stored values of columns. Cheap to clone; no `Debug`.
 #[derive(Clone)]
-pub struct Sealer {
-    id: String,
-    secret: Secret,
+pub struct Sealer(Arc<dyn KeyProvider>);
+
+/// A stored value: the length of the key id in one byte, the key id, and what the provider returned.
+struct Envelope<'a> {
+    key_id: &'a str,
+    wrapped: &'a [u8],
 }
 
 impl Sealer {
-    /// Takes the key of the settings.
+    /// Wraps under the keys of `provider`.
     #[must_use]
-    pub fn new(key: &KeyedSecret) -> Self {
-        Self { id: key.id.clone(), secret: key.secret.clone() }
+    pub fn new(provider: impl KeyProvider + 'static) -> Self {
+        Self(Arc::new(provider))
     }
 
-    /// Wraps `plaintext` for one place: length of the key id, key id, nonce, ciphertext and tag.
+    /// Wraps `plaintext` for one place.
     ///
     /// # Errors
-    /// Without randomness.
-    pub fn wrap(
+    /// If the provider fails.
+    pub async fn wrap(
         &self,
         tenant: TenantId,
         column: Column,
         row: &str,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, Failure> {
-        let nonce: [u8; NONCE_BYTES] = random()?;
-        let mut sealed = plaintext.to_vec();
-        self.cipher()?
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                self.aad(tenant, column, row),
-                &mut sealed,
-            )
-            .map_err(|_| Failure::Crypto("wrapping"))?;
-        let id_length = u8::try_from(self.id.len()).map_err(|_| Failure::Crypto("wrapping"))?;
-        Ok([&[id_length], self.id.as_bytes(), &nonce, &sealed].concat())
+        let key_id = self.0.current();
+        let data = associated_data(key_id, tenant, column, row);
+        let wrapped = self.0.wrap(key_id, &data, plaintext).await;
+        let wrapped = wrapped.map_err(|_| Failure::Crypto("wrapping"))?;
+        Envelope { key_id, wrapped: &wrapped }.encode().ok_or(Failure::Crypto("wrapping"))
     }
 
     /// Opens what [`Sealer::wrap`] made for the same place.
     ///
     /// # Errors
-    /// Another key, another place, altered bytes: all the same.
-    pub fn open(
+    /// [`Failure::Unreadable`] for another key, another place and altered bytes alike.
+    pub async fn open(
         &self,
         tenant: TenantId,
         column: Column,
         row: &str,
-        wrapped: &[u8],
+        stored: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let unreadable = || Failure::Unreadable(column.label());
-        let (nonce, sealed) = self.parts(wrapped).ok_or_else(unreadable)?;
-        let mut bytes = Zeroizing::new(sealed.to_vec());
-        let opened = self
-            .cipher()?
-            .open_in_place(Nonce::assume_unique_for_key(nonce), self.aad(tenant, column, row), &mut bytes)
-            .map_err(|_| unreadable())?
-            .len();
-        bytes.truncate(opened);
-        Ok(bytes)
+        let Envelope { key_id, wrapped } = Envelope::parse(stored).ok_or_else(unreadable)?;
+        let data = associated_data(key_id, tenant, column, row);
+        self.0.unwrap(key_id, &data, wrapped).await.map_err(|error| match error {
+            ProviderError::UnknownKey | ProviderError::Refused => unreadable(),
+            ProviderError::Failed => Failure::Crypto("unwrapping"),
+        })
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// `None` for a key id that is too long.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let length = u8::try_from(self.key_id.len()).ok()?;
+        Some([&[length], self.key_id.as_bytes(), self.wrapped].concat())
     }
 
-    fn parts<'a>(&self, wrapped: &'a [u8]) -> Option<([u8; NONCE_BYTES], &'a [u8])> {
-        let (&id_length, rest) = wrapped.split_first()?;
-        let (id, rest) = rest.split_at_checked(usize::from(id_length))?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
-        (id == self.id.as_bytes()).then_some((*nonce, sealed))
+    fn parse(stored: &'a [u8]) -> Option<Self> {
+        let (&length, rest) = stored.split_first()?;
+        let (key_id, wrapped) = rest.split_at_checked(usize::from(length))?;
+        Some(Self { key_id: std::str::from_utf8(key_id).ok()?, wrapped })
     }
+}
 
-    fn cipher(&self) -> Result<LessSafeKey, Failure> {
-        let key =
-            UnboundKey::new(&AES_256_GCM, self.secret.expose()).map_err(|_| Failure::Crypto("wrapping"))?;
-        Ok(LessSafeKey::new(key))
-    }
-
-    fn aad(&self, tenant: TenantId, column: Column, row: &str) -> Aad<Vec<u8>> {
-        let list: [&[u8]; 4] =
-            [self.id.as_bytes(), tenant.as_bytes(), column.label().as_bytes(), row.as_bytes()];
-        Aad::from(fields::encode("rest/v1", &list))
-    }
+fn associated_data(key_id: &str, tenant: TenantId, column: Column, row: &str) -> Vec<u8> {
+    let list: [&[u8]; 4] = [key_id.as_bytes(), tenant.as_bytes(), column.label().as_bytes(), row.as_bytes()];
+    fields::encode("rest/v1", &list)
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::derive::Secret;
+
     use super::*;
+    use crate::crypt::provider::LocalKeys;
+    use crate::settings::KeyedSecret;
 
-    fn key(id: &str, byte: u8) -> Sealer {
-        Sealer { id: id.to_owned(), secret: Secret::new([byte; 32]) }
+    fn sealer(id: &str, byte: u8) -> Sealer {
+        let key = KeyedSecret { id: id.to_owned(), secret: Secret::new([byte; 32]) };
+        Sealer::new(LocalKeys::new(&key))
     }
 
-    #[test]
-    fn a_value_opens_in_its_own_place_alone() {
+    #[tokio::test]
+    async fn a_value_opens_in_its_own_place_alone() {
         let (tenant, other) = (TenantId::new(1, [1; 10]), TenantId::new(1, [2; 10]));
-        let wrapped = key("k1", 1).wrap(tenant, Column::Verifier, "ada", b"secret").unwrap();
-        let open = |key: Sealer, tenant, column, row| {
-            key.open(tenant, column, row, &wrapped).ok().map(|b| b.to_vec())
-        };
-        assert_eq!(open(key("k1", 1), tenant, Column::Verifier, "ada").as_deref(), Some(&b"secret"[..]));
-        assert_eq!(open(key("k1", 1), tenant, Column::Verifier, "bob"), None);
-        assert_eq!(open(key("k1", 1), other, Column::Verifier, "ada"), None);
-        assert_eq!(open(key("k1", 1), tenant, Column::Root, "ada"), None);
-        assert_eq!(open(key("k1", 2), tenant, Column::Verifier, "ada"), None);
-        assert_eq!(open(key("k2", 1), tenant, Column::Verifier, "ada"), None);
+        let stored = sealer("k1", 1).wrap(tenant, Column::Verifier, "ada", b"secret").await.unwrap();
+        for (sealer, tenant, column, row, opens) in [
+            (sealer("k1", 1), tenant, Column::Verifier, "ada", true),
+            (sealer("k1", 1), tenant, Column::Verifier, "bob", false),
+            (sealer("k1", 1), other, Column::Verifier, "ada", false),
+            (sealer("k1", 1), tenant, Column::Root, "ada", false),
+            (sealer("k1", 2), tenant, Column::Verifier, "ada", false),
+            (sealer("k2", 1), tenant, Column::Verifier, "ada", false),
+        ] {
+            let opened = sealer.open(tenant, column, row, &stored).await.ok();
+            assert_eq!(opened.map(|bytes| bytes.to_vec()), opens.then(|| b"secret".to_vec()));
+        }
     }
 
-    #[test]
-    fn cut_values_are_refused_without_a_panic() {
+    #[tokio::test]
+    async fn cut_values_are_refused_without_a_panic() {
         let tenant = TenantId::new(1, [1; 10]);
-        let wrapped = key("k1", 1).wrap(tenant, Column::Root, "x", b"secret").unwrap();
-        for length in 0..wrapped.len() {
-            assert!(key("k1", 1).open(tenant, Column::Root, "x", &wrapped[..length]).is_err());
+        let stored = sealer("k1", 1).wrap(tenant, Column::Root, "x", b"secret").await.unwrap();
+        for length in 0..stored.len() {
+            assert!(sealer("k1", 1).open(tenant, Column::Root, "x", &stored[..length]).await.is_err());
         }
     }
 }

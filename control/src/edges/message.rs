@@ -11,11 +11,11 @@ use shared::user::UserStatus;
 use uuid::Uuid;
 
 use crate::control::{Control, Inner};
-use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::db::changes::RowKind;
 use crate::failure::Failure;
 use crate::tenants::{TenantError, document};
+use crate::users::verifiers;
 
 /// A row that changed.
 #[derive(Clone, Debug)]
@@ -154,8 +154,10 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     let mut found = HashMap::new();
     for row in rows {
         let id = UserId::from(row.id);
-        let verifier =
-            row.wrapped_verifier.map(|wrapped| reseal(control, tenant, id, &wrapped)).transpose()?;
+        let verifier = match &row.wrapped_verifier {
+            Some(wrapped) => Some(reseal(control, tenant, id, wrapped).await?),
+            None => None,
+        };
         let status = crate::users::status(&row.status)?;
         let (access_epoch, session_epoch, password_epoch) =
             (row.access_epoch, row.session_epoch, row.password_epoch);
@@ -198,10 +200,9 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
 }
 
 /// Opens a verifier as it rests and seals it to the edge.
-fn reseal(control: &Inner, tenant: TenantId, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
-    let subject = id.to_string();
-    let phc = control.rest.open(tenant, Column::Verifier, &subject, wrapped)?;
-    document::seal(control, tenant, Kind::Verifier, &subject, &phc)
+async fn reseal(control: &Inner, tenant: TenantId, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
+    let phc = verifiers::open(&control.rest, tenant, id, wrapped).await?;
+    document::seal(control, tenant, Kind::Verifier, &id.to_string(), &phc)
 }
 
 async fn identifiers(tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<IdentifierRow>, Failure> {

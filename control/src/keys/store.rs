@@ -84,7 +84,7 @@ pub(crate) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let (tenant, kid) = (tx.tenant(), key.public.key_id());
-    let wrapped = control.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8)?;
+    let wrapped = control.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8).await?;
     let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
     sqlx::query!(
         "insert into platform.signing_keys
@@ -202,25 +202,24 @@ pub async fn published(control: &Control, tx: &mut TenantTx) -> Result<Vec<Publi
     )
     .fetch_all(&mut **tx)
     .await?;
-    let open = |row: PublishedRow| {
-        let wrapped = row.wrapped_private.as_deref();
-        let pkcs8 = wrapped.map(|wrapped| control.rest.open(tenant, Column::SigningKey, &row.kid, wrapped));
-        Ok::<_, Failure>(Published {
-            public: public(row.public_jwk)?,
-            pkcs8: pkcs8.transpose()?,
-            key: Row {
-                kid: row.kid,
-                state: row.state,
-                created_at: row.created_at,
-                confirmed_at: row.confirmed_at,
-                sign_from: row.sign_from,
-                remove_at: row.remove_at,
-                ended_at: row.ended_at,
-            }
-            .try_into()?,
-        })
-    };
-    rows.into_iter().map(open).collect()
+    let mut published = Vec::with_capacity(rows.len());
+    for row in rows {
+        let pkcs8 = match &row.wrapped_private {
+            Some(wrapped) => Some(control.rest.open(tenant, Column::SigningKey, &row.kid, wrapped).await?),
+            None => None,
+        };
+        let key = Row {
+            kid: row.kid,
+            state: row.state,
+            created_at: row.created_at,
+            confirmed_at: row.confirmed_at,
+            sign_from: row.sign_from,
+            remove_at: row.remove_at,
+            ended_at: row.ended_at,
+        };
+        published.push(Published { key: key.try_into()?, public: public(row.public_jwk)?, pkcs8 });
+    }
+    Ok(published)
 }
 
 /// The public half of a key that verifies tokens now; none for revoked, removed and unknown ones.

@@ -15,12 +15,12 @@ use uuid::Uuid;
 use super::service::{foreign_came, foreign_went};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
-use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::users::epochs::{Causes, Epochs};
-use crate::users::{Faults, Profile, UserError, identifiers, store};
+use crate::users::store::{self, PersonalColumns};
+use crate::users::{Faults, Profile, UserError, identifiers};
 
 /// A user as they shall be here.
 pub struct Arrival {
@@ -219,15 +219,16 @@ async fn insert_rows(tx: &mut TenantTx, users: &[Arrival], now: DateTime<Utc>) -
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
-    let texts = |text: fn(&Profile) -> &str| -> Vec<Personal> {
-        users.iter().map(|user| Personal::new(text(&user.profile))).collect()
-    };
-    let usernames = texts(|profile| &profile.username);
-    let first_names = texts(|profile| &profile.first_name);
-    let last_names = texts(|profile| &profile.last_name);
-    let phones = texts(|profile| &profile.phone);
-    let emails: Vec<Option<Personal>> =
-        users.iter().map(|user| user.profile.email.as_ref().map(Personal::new)).collect();
+    let (mut usernames, mut emails, mut first_names, mut last_names, mut phones) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for user in users {
+        let columns = PersonalColumns::of(tenant, user.id, &user.profile);
+        usernames.push(columns.username);
+        emails.push(columns.email);
+        first_names.push(columns.first_name);
+        last_names.push(columns.last_name);
+        phones.push(columns.phone);
+    }
     let statuses: Vec<String> = users.iter().map(|user| user.status.as_str().to_owned()).collect();
     let hashes: Vec<Option<Vec<u8>>> =
         users.iter().map(|user| user.foreign.as_ref().map(|(hash, _)| hash.clone())).collect();
@@ -250,11 +251,11 @@ async fn insert_rows(tx: &mut TenantTx, users: &[Arrival], now: DateTime<Utc>) -
         now,
         &ids,
         &legacy_ids,
-        &usernames[..] as &[Personal],
-        &emails[..] as &[Option<Personal>],
-        &first_names[..] as &[Personal],
-        &last_names[..] as &[Personal],
-        &phones[..] as &[Personal],
+        &usernames,
+        &emails[..] as &[Option<String>],
+        &first_names,
+        &last_names,
+        &phones,
         &statuses,
         &hashes[..] as &[Option<Vec<u8>>],
         &formats[..] as &[Option<String>],

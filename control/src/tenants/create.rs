@@ -135,7 +135,7 @@ async fn keep_first_admin(
     admin: &FirstAdmin,
 ) -> Result<(), Failure> {
     let plain = serde_json::to_vec(admin).map_err(|_| Failure::Unreadable("first administrator"))?;
-    let wrapped = control.rest.wrap(tenant, Column::FirstAdmin, "", &plain)?;
+    let wrapped = control.rest.wrap(tenant, Column::FirstAdmin, "", &plain).await?;
     sqlx::query!(
         "insert into platform.first_admins (tenant_id, wrapped) values ($1, $2)",
         tenant.uuid(),

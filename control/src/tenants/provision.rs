@@ -103,7 +103,7 @@ async fn take_first_admin(control: &Control, tx: &mut TenantTx) -> Result<Option
     .fetch_optional(&mut **tx)
     .await?;
     let Some(wrapped) = taken else { return Ok(None) };
-    let plain = control.rest.open(tenant, Column::FirstAdmin, "", &wrapped)?;
+    let plain = control.rest.open(tenant, Column::FirstAdmin, "", &wrapped).await?;
     serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("first administrator"))
 }
 

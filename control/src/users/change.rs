@@ -4,7 +4,7 @@ use shared::ids::UserId;
 use shared::permissions::ROOT_RANK;
 use shared::user::UserStatus;
 
-use super::create::{tenant_of, wrap};
+use super::create::tenant_of;
 use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, check_password};
 use super::model::{User, UserError};
@@ -86,11 +86,10 @@ pub async fn change(
         return Err(UserError::Fields(faults));
     }
     let at = control.clock.now();
-    let wrapped_verifier = verifier.map(|verifier| wrap(control, tx.tenant(), id, verifier)).transpose()?;
     let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
     let epochs = epochs_of(&before).after(causes);
-    let changed = Changed { profile: &profile, status, email_verified, epochs, wrapped_verifier, at };
-    store::update(tx, id, changed).await?;
+    let changed = Changed { profile: &profile, status, email_verified, epochs, verifier, at };
+    store::update(&control.rest, tx, id, changed).await?;
     if causes.password {
         foreign_went(tx).await?;
     }
@@ -151,10 +150,10 @@ pub async fn end_sessions(
         status: before.status,
         email_verified: before.email_verified,
         epochs,
-        wrapped_verifier: None,
+        verifier: None,
         at,
     };
-    store::update(tx, id, changed).await?;
+    store::update(&control.rest, tx, id, changed).await?;
     let tenant = tx.tenant();
     tx.changes().user(tenant, id, Haste::Revokes);
     let target = Some(id.to_string());

@@ -1,6 +1,6 @@
 //! Making a user.
 
-use shared::ids::{TenantId, UserId};
+use shared::ids::UserId;
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
 
@@ -8,8 +8,7 @@ use super::fields::{Canonical, Faults, Profile, check_password};
 use super::model::{NewUser, User, UserError};
 use super::{identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
-use crate::control::{Control, Inner};
-use crate::crypt::sealed::Column;
+use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
@@ -57,8 +56,7 @@ async fn insert(
 ) -> Result<UserId, UserError> {
     let (now, tenant) = (control.clock.now(), tx.tenant());
     let id = UserId::new(unix_ms(now), random()?);
-    let wrapped = verifier.map(|verifier| wrap(control, tenant, id, verifier)).transpose()?;
-    store::insert(tx, id, new, wrapped, now).await?;
+    store::insert(&control.rest, tx, id, new, verifier, now).await?;
     match canonical {
         Some(canonical) => identifiers::assign(control, tx, id, &canonical, faults).await?,
         // A name that holds may be taken all the same, though another field does not hold.
@@ -132,14 +130,6 @@ pub async fn prepare_first_admin(
         }),
         _ => Err(UserError::Fields(faults)),
     }
-}
-
-/// Wraps a verifier for the row of its user.
-///
-/// # Errors
-/// Without randomness.
-pub fn wrap(control: &Inner, tenant: TenantId, id: UserId, verifier: &Verifier) -> Result<Vec<u8>, Failure> {
-    control.rest.wrap(tenant, Column::Verifier, &id.to_string(), verifier.to_phc().as_bytes())
 }
 
 /// The tenant the transaction is in.

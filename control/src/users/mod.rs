@@ -16,9 +16,10 @@ mod ranks;
 mod refused;
 pub mod routes;
 pub mod store;
+pub mod verifiers;
 
 pub use change::{Change, change, delete, end_sessions};
-pub use create::{create, insert_first_admin, prepare_first_admin, wrap};
+pub use create::{create, insert_first_admin, prepare_first_admin};
 pub use fields::{Canonical, Faults, Profile};
 pub use filters::{Filters, Matching, list};
 pub use model::{NewUser, User, UserError, status};

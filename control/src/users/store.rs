@@ -2,27 +2,28 @@
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
-use shared::ids::UserId;
+use shared::ids::{TenantId, UserId};
+use shared::passwords::Verifier;
 use shared::user::UserStatus;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
-use super::{Profile, identifiers};
+use super::{Profile, identifiers, verifiers};
 use crate::control::Control;
-use crate::crypt::personal::Personal;
+use crate::crypt::personal::{Field, Personal, Place};
+use crate::crypt::sealed::Sealer;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::legacy::ids::next_legacy_id;
 
 struct Row {
     id: Uuid,
-    username: Personal,
-    email: Option<Personal>,
-    first_name: Personal,
-    last_name: Personal,
-    phone: Personal,
+    username: String,
+    email: Option<String>,
+    first_name: String,
+    last_name: String,
+    phone: String,
     status: String,
     email_verified: bool,
     roles: Vec<String>,
@@ -35,36 +36,36 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for User {
-    type Error = Failure;
-    fn try_from(row: Row) -> Result<Self, Failure> {
-        Ok(Self {
-            id: UserId::from(row.id),
-            username: row.username,
-            email: row.email,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            phone: row.phone,
-            status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
-            email_verified: row.email_verified,
-            roles: row.roles,
-            rank: row.rank,
-            access_epoch: row.access_epoch,
-            session_epoch: row.session_epoch,
-            password_epoch: row.password_epoch,
-            last_login: row.last_login,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
+/// The user of a row of `tenant`.
+fn user(tenant: TenantId, row: Row) -> Result<User, Failure> {
+    let id = UserId::from(row.id);
+    let open = |field, stored| Personal::open(Place { tenant, user: id, field }, stored);
+    Ok(User {
+        id,
+        username: open(Field::Username, row.username),
+        email: row.email.map(|email| open(Field::Email, email)),
+        first_name: open(Field::FirstName, row.first_name),
+        last_name: open(Field::LastName, row.last_name),
+        phone: open(Field::Phone, row.phone),
+        status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
+        email_verified: row.email_verified,
+        roles: row.roles,
+        rank: row.rank,
+        access_epoch: row.access_epoch,
+        session_epoch: row.session_epoch,
+        password_epoch: row.password_epoch,
+        last_login: row.last_login,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
 }
 
 /// The user of an id.
 ///
 /// # Errors
 /// [`UserError::NotFound`], or the database's.
-pub async fn find(connection: &mut PgConnection, id: UserId) -> Result<User, UserError> {
-    let mut found = select(connection, &[id.uuid()]).await?;
+pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
+    let mut found = select(tx, &[id.uuid()]).await?;
     found.pop().ok_or(UserError::NotFound)
 }
 
@@ -97,12 +98,10 @@ pub async fn find_by_name(control: &Control, tx: &mut TenantTx, name: &str) -> R
 }
 
 /// The users of these ids, in the order of the ids.
-pub(crate) async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
+pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select u.id, u.username as "username: Personal", u.email as "email: Personal",
-            u.first_name as "first_name: Personal", u.last_name as "last_name: Personal",
-            u.phone as "phone: Personal", u.status, u.email_verified,
+        r#"select u.id, u.username, u.email, u.first_name, u.last_name, u.phone, u.status, u.email_verified,
             array(
                 select ur.role from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -120,19 +119,64 @@ pub(crate) async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Resul
         order by wanted.place"#,
         ids,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(User::try_from).collect()
+    let tenant = tx.tenant();
+    rows.into_iter().map(|row| user(tenant, row)).collect()
+}
+
+/// The personal columns of a user, as they are stored.
+pub struct PersonalColumns {
+    /// User name.
+    pub username: String,
+    /// Address.
+    pub email: Option<String>,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Telephone number.
+    pub phone: String,
+}
+
+impl PersonalColumns {
+    /// The columns for a profile.
+    #[must_use]
+    pub fn of(tenant: TenantId, user: UserId, profile: &Profile) -> Self {
+        let stored = |field, text: &str| Personal::stored(Place { tenant, user, field }, text);
+        Self {
+            username: stored(Field::Username, &profile.username),
+            email: profile.email.as_deref().map(|email| stored(Field::Email, email)),
+            first_name: stored(Field::FirstName, &profile.first_name),
+            last_name: stored(Field::LastName, &profile.last_name),
+            phone: stored(Field::Phone, &profile.phone),
+        }
+    }
+}
+
+async fn wrapped(
+    sealer: &Sealer,
+    tenant: TenantId,
+    id: UserId,
+    verifier: Option<&Verifier>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    match verifier {
+        Some(verifier) => Ok(Some(verifiers::wrap(sealer, tenant, id, verifier).await?)),
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn insert(
+    sealer: &Sealer,
     tx: &mut TenantTx,
     id: UserId,
     new: &NewUser,
-    wrapped_verifier: Option<Vec<u8>>,
+    verifier: Option<&Verifier>,
     now: DateTime<Utc>,
 ) -> Result<(), UserError> {
-    let (tenant, profile) = (tx.tenant(), &new.profile);
+    let tenant = tx.tenant();
+    let personal = PersonalColumns::of(tenant, id, &new.profile);
+    let wrapped_verifier = wrapped(sealer, tenant, id, verifier).await?;
     let legacy_id = next_legacy_id(tx).await?;
     sqlx::query!(
         "insert into users
@@ -141,11 +185,11 @@ pub(super) async fn insert(
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         tenant.uuid(),
         id.uuid(),
-        Personal::new(&profile.username) as Personal,
-        profile.email.as_ref().map(Personal::new) as Option<Personal>,
-        Personal::new(&profile.first_name) as Personal,
-        Personal::new(&profile.last_name) as Personal,
-        Personal::new(&profile.phone) as Personal,
+        personal.username,
+        personal.email,
+        personal.first_name,
+        personal.last_name,
+        personal.phone,
         new.status.as_str(),
         new.email_verified,
         wrapped_verifier,
@@ -164,12 +208,19 @@ pub(super) struct Changed<'a> {
     pub email_verified: bool,
     pub epochs: Epochs,
     /// Written only where a new one was set.
-    pub wrapped_verifier: Option<Vec<u8>>,
+    pub verifier: Option<&'a Verifier>,
     pub at: DateTime<Utc>,
 }
 
-pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) -> Result<(), UserError> {
-    let (tenant, profile) = (tx.tenant(), changed.profile);
+pub(super) async fn update(
+    sealer: &Sealer,
+    tx: &mut TenantTx,
+    id: UserId,
+    changed: Changed<'_>,
+) -> Result<(), UserError> {
+    let tenant = tx.tenant();
+    let personal = PersonalColumns::of(tenant, id, changed.profile);
+    let wrapped_verifier = wrapped(sealer, tenant, id, changed.verifier).await?;
     sqlx::query!(
         "update users
          set username = $3, email = $4, first_name = $5, last_name = $6, phone = $7, status = $8,
@@ -181,17 +232,17 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),
-        Personal::new(&profile.username) as Personal,
-        profile.email.as_ref().map(Personal::new) as Option<Personal>,
-        Personal::new(&profile.first_name) as Personal,
-        Personal::new(&profile.last_name) as Personal,
-        Personal::new(&profile.phone) as Personal,
+        personal.username,
+        personal.email,
+        personal.first_name,
+        personal.last_name,
+        personal.phone,
         changed.status.as_str(),
         changed.email_verified,
         changed.epochs.access,
         changed.epochs.session,
         changed.epochs.password,
-        changed.wrapped_verifier,
+        wrapped_verifier,
         changed.at,
     )
     .execute(&mut **tx)

@@ -96,7 +96,7 @@ impl Scene {
     /// Somebody whose password another service hashed.
     async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
         let user = self.member(username, "client").await;
-        let wrapped = wrap_foreign(&self.control, self.tenant.id, user.id, encoded).unwrap();
+        let wrapped = wrap_foreign(&self.control, self.tenant.id, user.id, encoded).await.unwrap();
         let (wrapped, format) = wrapped.expect("a hash");
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         sqlx::query("update users set foreign_hash = $2, foreign_format = $3 where id = $1")
@@ -172,7 +172,7 @@ async fn what_is_no_hash_is_no_password() {
     let ada = scene.member("ada", "client").await;
     for encoded in ["", "!unusable", "md5$salt$21f3dcf1dd9b1ad35a3ac0710f01ebb9", "pbkdf2_sha256$9999999$s$x"]
     {
-        assert!(wrap_foreign(&scene.control, scene.tenant.id, ada.id, encoded).unwrap().is_none());
+        assert!(wrap_foreign(&scene.control, scene.tenant.id, ada.id, encoded).await.unwrap().is_none());
     }
     assert!(!scene.knows(ada.id, "").await);
     assert!(!scene.knows(ada.id, "Corr3ct-horse").await);

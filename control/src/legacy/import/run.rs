@@ -360,7 +360,7 @@ impl Import<'_> {
                         continue;
                     }
                     Ok((Verdict::New(judged), _)) => {
-                        let arrival = self.arrival(user, *judged, now)?;
+                        let arrival = self.arrival(user, *judged, now).await?;
                         let id = arrival.id;
                         arrivals.push(arrival);
                         id
@@ -395,13 +395,18 @@ impl Import<'_> {
         }
     }
 
-    fn arrival(&self, user: &OnPage, judged: Judged, now: DateTime<Utc>) -> Result<Arrival, ImportError> {
+    async fn arrival(
+        &self,
+        user: &OnPage,
+        judged: Judged,
+        now: DateTime<Utc>,
+    ) -> Result<Arrival, ImportError> {
         let (control, tenant) = (self.control, self.options.tenant.id);
         let id = UserId::new(unix_ms(now), random()?);
         Ok(Arrival {
             id,
             legacy_id: user.id.clone(),
-            foreign: wrap_foreign(control, tenant, id, &user.found.password)?,
+            foreign: wrap_foreign(control, tenant, id, &user.found.password).await?,
             profile: judged.profile,
             status: judged.status,
             roles: judged.roles,
@@ -429,7 +434,7 @@ impl Import<'_> {
             let plain = zeroize::Zeroizing::new(plain);
             let row = format!("{user}/{}", device.id);
             let tenant = self.options.tenant.id;
-            let wrapped = self.control.rest.wrap(tenant, Column::ImportedTotp, &row, &plain)?;
+            let wrapped = self.control.rest.wrap(tenant, Column::ImportedTotp, &row, &plain).await?;
             people::keep_totp(tx, *user, &device.id, wrapped).await?;
         }
         Ok(())
@@ -449,7 +454,7 @@ impl Import<'_> {
         let outcome = async {
             users::change(control, &mut tx, &Actor::operator(), id, wanted(judged)).await?;
             if password {
-                let foreign = wrap_foreign(control, tenant, id, &user.found.password)?;
+                let foreign = wrap_foreign(control, tenant, id, &user.found.password).await?;
                 people::change_password(control, &mut tx, id, foreign).await?;
             }
             let left_at = users::find(&mut tx, id).await?.updated_at;

@@ -97,7 +97,7 @@ impl Staging {
             let plain = zeroize::Zeroizing::new(
                 serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("person"))?,
             );
-            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &user.id, &plain)?);
+            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &user.id, &plain).await?);
             ids.push(user.id);
             usernames.push(user.names.as_ref().map(|names| names.username.clone()));
             emails.push(user.names.and_then(|names| names.email));
@@ -127,7 +127,7 @@ impl Staging {
         let plain = serde_json::to_vec(device).map_err(|_| Failure::Unreadable("second factor"))?;
         let plain = zeroize::Zeroizing::new(plain);
         let row = device_row(&device.user, &device.id);
-        let wrapped = self.rest.wrap(self.tenant, Column::Staged, &row, &plain)?;
+        let wrapped = self.rest.wrap(self.tenant, Column::Staged, &row, &plain).await?;
         sqlx::query(
             "insert into staged_devices (person, id, wrapped) values ($1, $2, $3)
              on conflict (person, id) do update
@@ -199,7 +199,7 @@ impl Staging {
             page.last = row.try_get("place")?;
             let id: String = row.try_get("id")?;
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = self.rest.open(self.tenant, Column::Staged, &id, &wrapped)?;
+            let plain = self.rest.open(self.tenant, Column::Staged, &id, &wrapped).await?;
             let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged person"))?;
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
@@ -219,7 +219,8 @@ impl Staging {
         for row in rows {
             let (user, id): (String, String) = (row.try_get("person")?, row.try_get("id")?);
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = self.rest.open(self.tenant, Column::Staged, &device_row(&user, &id), &wrapped)?;
+            let plain =
+                self.rest.open(self.tenant, Column::Staged, &device_row(&user, &id), &wrapped).await?;
             devices.push(
                 serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged second factor"))?,
             );

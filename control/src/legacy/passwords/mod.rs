@@ -27,7 +27,7 @@ use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
 use crate::legacy::service::foreign_went;
 use crate::tenants::{self, TenantError};
-use crate::users::wrap;
+use crate::users::verifiers;
 use crate::world::random;
 
 /// Rows that stand in for users when nobody is asked about; several, so that refusals do not queue
@@ -192,12 +192,17 @@ async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Optio
     .await?;
     let Some(row) = row else { return Ok(None) };
     let user = UserId::from(subject);
-    let foreign = row.foreign_hash.and_then(|wrapped| {
-        let hash = readable(user, open_foreign(control, tenant, user, &wrapped))?;
-        Some(Foreign { wrapped, hash })
-    });
-    let verifier = row.wrapped_verifier;
-    let verifier = verifier.and_then(|it| readable(user, open_verifier(control, tenant, user, &it)));
+    let foreign = match row.foreign_hash {
+        Some(wrapped) => {
+            let hash = readable(user, open_foreign(control, tenant, user, &wrapped).await);
+            hash.map(|hash| Foreign { wrapped, hash })
+        }
+        None => None,
+    };
+    let verifier = match row.wrapped_verifier {
+        Some(wrapped) => readable(user, open_verifier(control, tenant, user, &wrapped).await),
+        None => None,
+    };
     Ok(Some(User { user, active: row.status == UserStatus::Active.as_str(), foreign, verifier }))
 }
 
@@ -208,19 +213,24 @@ fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
     opened.ok()
 }
 
-fn open_foreign(control: &Inner, tenant: TenantId, user: UserId, wrapped: &[u8]) -> Result<Hash, Failure> {
-    let encoded = control.rest.open(tenant, Column::ForeignHash, &user.to_string(), wrapped)?;
+async fn open_foreign(
+    control: &Inner,
+    tenant: TenantId,
+    user: UserId,
+    wrapped: &[u8],
+) -> Result<Hash, Failure> {
+    let encoded = control.rest.open(tenant, Column::ForeignHash, &user.to_string(), wrapped).await?;
     let encoded = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
     Hash::parse(encoded).map_err(|_| Failure::Unreadable("foreign password"))
 }
 
-fn open_verifier(
+async fn open_verifier(
     control: &Inner,
     tenant: TenantId,
     user: UserId,
     wrapped: &[u8],
 ) -> Result<Verifier, Failure> {
-    let phc = control.rest.open(tenant, Column::Verifier, &user.to_string(), wrapped)?;
+    let phc = verifiers::open(&control.rest, tenant, user, wrapped).await?;
     let phc = std::str::from_utf8(&phc).map_err(|_| Failure::Unreadable("verifier"))?;
     Verifier::parse(phc).map_err(|_| Failure::Unreadable("verifier"))
 }
@@ -236,7 +246,7 @@ async fn take_over(
     password: Password,
 ) -> Result<bool, Failure> {
     let verifier = control.hasher.hash(password.clone()).await?;
-    let wrapped = wrap(control, tenant, user, &verifier)?;
+    let wrapped = verifiers::wrap(&control.rest, tenant, user, &verifier).await?;
     let mut tx = control.db.tenant_tx(tenant).await?;
     let replaced = sqlx::query!(
         "update users
@@ -280,14 +290,15 @@ async fn was_taken_over(
 ///
 /// # Errors
 /// Without randomness. `None` for what is no hash.
-pub fn wrap_foreign(
+pub async fn wrap_foreign(
     control: &Inner,
     tenant: TenantId,
     user: UserId,
     encoded: &str,
 ) -> Result<Option<(Vec<u8>, String)>, Failure> {
     let Ok(hash) = Hash::parse(encoded) else { return Ok(None) };
-    let wrapped = control.rest.wrap(tenant, Column::ForeignHash, &user.to_string(), encoded.as_bytes())?;
+    let wrapped =
+        control.rest.wrap(tenant, Column::ForeignHash, &user.to_string(), encoded.as_bytes()).await?;
     Ok(Some((wrapped, hash.params().to_string())))
 }
 

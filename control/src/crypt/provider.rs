@@ -1,0 +1,156 @@
+//! Where control's key-encryption keys are: the one port that control has, because a cloud's key service
+//! cannot run in a test.
+//!
+//! A provider wraps short secrets under keys that never leave it and that it knows by their ids. The local
+//! one has its key from the settings. Calls may cross a network, so they are asynchronous, and they belong
+//! outside of transactions where that is possible.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use futures::future::BoxFuture;
+use shared::derive::Secret;
+use zeroize::Zeroizing;
+
+use crate::settings::KeyedSecret;
+use crate::world::random;
+
+const NONCE_BYTES: usize = 12;
+
+/// Why a provider did not wrap or unwrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// It has no key of this id.
+    #[error("there is no key-encryption key of this id")]
+    UnknownKey,
+    /// The value was wrapped under another key or other associated data, or it was altered.
+    #[error("the value does not unwrap")]
+    Refused,
+    /// It could not do its work.
+    #[error("the key provider failed")]
+    Failed,
+}
+
+/// Keys that wrap other secrets.
+pub trait KeyProvider: Send + Sync {
+    /// The id of the key that wraps from now on: at most 255 bytes.
+    fn current(&self) -> &str;
+
+    /// Wraps `plaintext` under a key, bound to `associated_data`. What comes back is the provider's own,
+    /// with a nonce of its choice in it.
+    fn wrap<'a>(
+        &'a self,
+        key_id: &'a str,
+        associated_data: &'a [u8],
+        plaintext: &'a [u8],
+    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>>;
+
+    /// Opens what [`KeyProvider::wrap`] returned for the same key and associated data.
+    fn unwrap<'a>(
+        &'a self,
+        key_id: &'a str,
+        associated_data: &'a [u8],
+        wrapped: &'a [u8],
+    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>>;
+}
+
+/// The key of the settings: AES-256-GCM in this process. No `Debug`.
+pub struct LocalKeys {
+    id: String,
+    secret: Secret,
+}
+
+impl LocalKeys {
+    /// Takes the key of the settings.
+    #[must_use]
+    pub fn new(key: &KeyedSecret) -> Self {
+        Self { id: key.id.clone(), secret: key.secret.clone() }
+    }
+
+    fn cipher(&self, key_id: &str) -> Result<LessSafeKey, ProviderError> {
+        if key_id != self.id {
+            return Err(ProviderError::UnknownKey);
+        }
+        let key = UnboundKey::new(&AES_256_GCM, self.secret.expose()).map_err(|_| ProviderError::Failed)?;
+        Ok(LessSafeKey::new(key))
+    }
+
+    /// The nonce, then ciphertext and tag.
+    fn wrap_now(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        let cipher = self.cipher(key_id)?;
+        let nonce: [u8; NONCE_BYTES] = random().map_err(|_| ProviderError::Failed)?;
+        let mut sealed = plaintext.to_vec();
+        cipher
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(data), &mut sealed)
+            .map_err(|_| ProviderError::Failed)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    fn unwrap_now(
+        &self,
+        key_id: &str,
+        data: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        let cipher = self.cipher(key_id)?;
+        let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or(ProviderError::Refused)?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let opened = cipher
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(data), &mut bytes)
+            .map_err(|_| ProviderError::Refused)?
+            .len();
+        bytes.truncate(opened);
+        Ok(bytes)
+    }
+}
+
+impl KeyProvider for LocalKeys {
+    fn current(&self) -> &str {
+        &self.id
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        key_id: &'a str,
+        associated_data: &'a [u8],
+        plaintext: &'a [u8],
+    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>> {
+        Box::pin(async move { self.wrap_now(key_id, associated_data, plaintext) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        key_id: &'a str,
+        associated_data: &'a [u8],
+        wrapped: &'a [u8],
+    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>> {
+        Box::pin(async move { self.unwrap_now(key_id, associated_data, wrapped) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(id: &str, byte: u8) -> LocalKeys {
+        LocalKeys { id: id.to_owned(), secret: Secret::new([byte; 32]) }
+    }
+
+    #[tokio::test]
+    async fn a_value_unwraps_under_its_key_and_data_alone() {
+        let wrapped = keys("k1", 1).wrap("k1", b"place", b"secret").await.unwrap();
+        let unwrap = |keys: LocalKeys, id: &'static str, data: &'static [u8]| {
+            let wrapped = wrapped.clone();
+            async move { keys.unwrap(id, data, &wrapped).await.map(|bytes| bytes.to_vec()) }
+        };
+        assert_eq!(unwrap(keys("k1", 1), "k1", b"place").await, Ok(b"secret".to_vec()));
+        assert_eq!(unwrap(keys("k1", 1), "k1", b"other").await, Err(ProviderError::Refused));
+        assert_eq!(unwrap(keys("k1", 2), "k1", b"place").await, Err(ProviderError::Refused));
+        assert_eq!(unwrap(keys("k1", 1), "k2", b"place").await, Err(ProviderError::UnknownKey));
+        assert_eq!(keys("k1", 1).wrap("k2", b"", b"").await, Err(ProviderError::UnknownKey));
+    }
+
+    #[tokio::test]
+    async fn no_two_wraps_are_alike() {
+        let keys = keys("k1", 1);
+        assert_ne!(keys.wrap("k1", b"", b"secret").await, keys.wrap("k1", b"", b"secret").await);
+    }
+}
