@@ -59,6 +59,14 @@ create table first_admins (
     wrapped   bytea not null
 );
 
+-- Which tenants have, or had, a key: asked across all tenants, so everybody may read it. It says no more
+-- than the published key sets do.
+create table key_ids (
+    kid       text not null,
+    tenant_id uuid not null references tenants (id),
+    primary key (kid, tenant_id)
+);
+
 create table signing_keys (
     tenant_id       uuid not null references tenants (id),
     kid             text not null,
@@ -76,7 +84,9 @@ create table signing_keys (
     -- When a retired key leaves the published set.
     remove_at       timestamptz,
     ended_at        timestamptz,
-    constraint signing_keys_pkey primary key (tenant_id, kid)
+    constraint signing_keys_pkey primary key (tenant_id, kid),
+    -- No key is written without its id.
+    foreign key (kid, tenant_id) references key_ids (kid, tenant_id)
 );
 
 -- One key signs, and one waits, at most.
@@ -92,6 +102,12 @@ create table roots (
     created_at timestamptz not null,
     primary key (tenant_id, kind, version)
 );
+
+alter table key_ids enable row level security;
+alter table key_ids force row level security;
+create policy all_rows on key_ids for select using (true);
+create policy tenant_rows on key_ids for insert
+    with check (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table signing_keys enable row level security;
 alter table signing_keys force row level security;

@@ -8,6 +8,7 @@ grant select on platform.cells to {app}, {relay};
 grant select, insert, update on platform.tenants to {app};
 grant select, insert, update, delete on platform.hosts to {app};
 grant select, insert, delete on platform.first_admins to {app};
+grant select, insert on platform.key_ids to {app};
 grant select, insert, update on platform.signing_keys to {app};
 grant select, insert on platform.roots to {app};
 grant select, insert, update on platform.revisions to {app};

@@ -6,6 +6,7 @@ use serde_json::Value;
 use shared::ids::{KeyId, TenantId};
 use shared::jwk::PublicKey;
 use shared::settings::Settings;
+use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
 use super::model::{Key, KeyRing, State};
@@ -87,7 +88,8 @@ pub(crate) async fn insert(
     let wrapped = control.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8).await?;
     let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
     sqlx::query!(
-        "insert into platform.signing_keys
+        "with known as (insert into platform.key_ids (kid, tenant_id) values ($2, $1))
+         insert into platform.signing_keys
             (tenant_id, kid, state, bits, public_jwk, wrapped_private, imported, created_at)
          values ($1, $2, 'next', $3, $4, $5, $6, $7)",
         tenant.uuid(),
@@ -235,6 +237,20 @@ pub async fn verifying(tx: &mut TenantTx, claimed_kid: &str) -> Result<Option<Pu
     .fetch_optional(&mut **tx)
     .await?;
     row.map(public).transpose()
+}
+
+/// Whether any tenant has a key of this id, in whatever state.
+///
+/// # Errors
+/// The database's.
+pub async fn is_known(connection: &mut PgConnection, kid: &KeyId) -> Result<bool, Failure> {
+    let known = sqlx::query_scalar!(
+        r#"select exists (select from platform.key_ids where kid = $1) as "known!""#,
+        kid.as_str(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(known)
 }
 
 fn public(jwk: Value) -> Result<PublicKey, Failure> {

@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
+use crate::keys;
 use crate::legacy::people::Hashing;
 use crate::tenants::TenantError;
 
@@ -56,33 +57,10 @@ pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Res
     if !until.is_some_and(|until| now < until && until <= latest) {
         return Err(TenantError::field("legacy", "until: Expected a time within the next 30 days."));
     }
-    if is_ours(control, tx, legacy).await? {
+    if keys::store::is_known(tx, &legacy.key.key_id()).await? {
         return Err(TenantError::field("legacy", "public_key: This key signs here."));
     }
     Ok(())
-}
-
-/// Whether any tenant has this key, in whatever state. Keys are under the row security of their tenants,
-/// so each is asked.
-async fn is_ours(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<bool, Failure> {
-    let (kid, own) = (legacy.key.key_id(), tx.tenant());
-    let tenants = sqlx::query_scalar!("select id from platform.tenants where status <> 'provisioning'")
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut ours = false;
-    for tenant in tenants {
-        tx.enter(&control.db, TenantId::from(tenant)).await?;
-        let known = sqlx::query_scalar!(
-            r#"select exists (select from platform.signing_keys where tenant_id = $1 and kid = $2) as "known!""#,
-            tenant,
-            kid.as_str(),
-        )
-        .fetch_one(&mut **tx)
-        .await?;
-        ours |= known;
-    }
-    tx.enter(&control.db, own).await?;
-    Ok(ours)
 }
 
 /// A refresh token of the old service that is still out.

@@ -30,6 +30,7 @@ async fn refusal(app: &mut PgConnection, sql: &str) -> String {
 }
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const FOREIGN_KEY_VIOLATION: &str = "23503";
 
 async fn may_only_serve(scene: &Scene) {
     scene.member("ada", "root-admin").await;
@@ -99,6 +100,22 @@ async fn sees_nothing_of_others(scene: &Scene, neighbour: &Scene) {
         scene.tenant.id
     );
     assert_eq!(refusal(&mut app, &forged).await, INSUFFICIENT_PRIVILEGE);
+}
+
+/// The ids of keys are published, so every tenant may ask for them: but each writes its own alone, and
+/// none of its keys stays out of that list.
+#[tokio::test]
+async fn ids_of_keys_are_known_to_all_and_written_by_their_own_tenant() {
+    let (scene, neighbour) = (Scene::new().await, Scene::new().await);
+    let mut app = by_hand(&scene, Some(scene.tenant.id.to_string())).await;
+    let theirs = format!("platform.key_ids where tenant_id = '{}'", neighbour.tenant.id);
+    assert_eq!(rows(&mut app, &theirs).await, 2);
+    let forged =
+        |tenant| format!("insert into platform.key_ids (kid, tenant_id) values ('forged', '{tenant}')");
+    assert_eq!(refusal(&mut app, &forged(neighbour.tenant.id)).await, INSUFFICIENT_PRIVILEGE);
+    let renamed = "update platform.signing_keys set kid = 'unlisted' where state = 'next'";
+    assert_eq!(refusal(&mut app, renamed).await, FOREIGN_KEY_VIOLATION);
+    assert_eq!(refusal(&mut app, "delete from platform.key_ids").await, INSUFFICIENT_PRIVILEGE);
 }
 
 #[tokio::test]
