@@ -14,6 +14,7 @@ use crate::platform::Platform;
 use crate::sessions::family::FamilyRow;
 use crate::sql::millis;
 use crate::tokens::access::{Subject, issue};
+use crate::tokens::amr::Amr;
 
 /// A session's tokens. No `Debug`.
 pub struct Issued {
@@ -47,16 +48,15 @@ pub async fn tokens<P: Platform>(
     if !(row.is_understood() && known.tenant.needs.are_met()) {
         return Err(Refusal::unavailable());
     }
-    let list =
-        |text: Option<&str>| serde_json::from_str::<Vec<String>>(text.unwrap_or("[]")).unwrap_or_default();
-    let roles = list(row.roles.as_deref());
+    let roles = row.roles.as_deref().and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+    let roles = roles.unwrap_or_default();
     let subject = Subject {
         user: row.user,
         user_id: row.user_id(known.tenant.user_id),
         sid,
         epoch: row.access_epoch.unwrap_or(0),
         roles: roles.clone(),
-        amr: list(Some(&row.amr)),
+        amr: Amr::from_column(&row.amr),
         auth_time: row.auth_time.div_euclid(1000),
     };
     let access = issue(ctx, known, subject).await?;

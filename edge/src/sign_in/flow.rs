@@ -24,6 +24,7 @@ use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{Named, find_known, renew};
 use crate::tenants::state::{State, StateRow};
+use crate::tokens::amr::{Amr, Method};
 
 /// Names under which a try is counted and a user is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.
@@ -241,7 +242,7 @@ async fn open_family<P: Platform>(
         idle.into(),
         absolute.into(),
         user.session_epoch.into(),
-        r#"["pwd"]"#.into(),
+        Amr::new(&[Method::Pwd]).to_column().into(),
         sql::understood(),
     ]));
     batch.also(evict(sql::RECORD_EVICTION));

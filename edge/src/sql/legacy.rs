@@ -20,11 +20,11 @@ statements! {
     /// imported and the document that vouches for the token is not outdated. Whoever presents it next
     /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
-    /// history, rev, understood or null: whatever it is).
+    /// history, rev, amr, understood or null: whatever it is).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
-        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, '[\"pwd\"]', 0, ?8, ?9
+        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, ?12, 0, ?8, ?9
         from identifiers i
         join users u on u.tenant = i.tenant and u.id = i.user
         join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)
@@ -33,10 +33,10 @@ statements! {
           and u.status = 'active'
           and u.session_epoch = 0
           and u.legacy_over = 0
-          and (?12 is null or not exists (
+          and (?13 is null or not exists (
             select 1
             from (select value from json_each(u.needs) union all select value from json_each(t.needs))
-            where value not in (select value from json_each(?12))
+            where value not in (select value from json_each(?13))
           ))
           and (?4 is null or exists (
             select 1 from identifiers l where l.tenant = ?2 and l.hash = ?4 and l.user = u.id

@@ -266,3 +266,23 @@ fn a_newer_document_is_read_and_the_batch_done_again_only_where_names_hash_anew(
     assert_eq!(access["exp"].as_i64().unwrap() - access["iat"].as_i64().unwrap(), 60);
     assert_eq!(batches, 3, "a newer document costs one more");
 }
+
+/// Control may be a release ahead, or the edge rolled back by one.
+#[test]
+fn a_status_that_a_later_release_adds_is_not_active() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    let tokens = acme.sign_in("ada");
+    let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
+    run("update users set status = 'hibernating', access_epoch = 1");
+    acme.try_sign_in("ada", PASSWORD).expect(401);
+    acme.refresh(&tokens.refresh).expect(401);
+    world.advance(3_001);
+    acme.validate(&tokens.access).expect(401);
+    run("update users set status = 'active'");
+    acme.refresh(&tokens.refresh).expect(200);
+    run("update tenants set status = 'hibernating'");
+    acme.try_sign_in("ada", PASSWORD).expect(404);
+    acme.refresh(&tokens.refresh).expect(404);
+}

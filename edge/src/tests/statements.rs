@@ -143,6 +143,7 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
             text("made"),
             1.into(),
             rev.into(),
+            text("[]"),
             sql::understood(),
         ])
     };

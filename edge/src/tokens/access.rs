@@ -14,6 +14,7 @@ use crate::isolate::opened::Known;
 use crate::isolate::verified::Access;
 use crate::platform::Platform;
 use crate::tenants::find::{Found, Named, find_fresh, read_feed};
+use crate::tokens::amr::Amr;
 use crate::tokens::error::Refused;
 use crate::tokens::legacy;
 
@@ -31,7 +32,7 @@ pub struct Subject {
     /// Role names.
     pub roles: Vec<String>,
     /// How the user signed in.
-    pub amr: Vec<String>,
+    pub amr: Amr,
     /// When the user signed in, Unix seconds.
     pub auth_time: i64,
 }
@@ -63,7 +64,7 @@ pub async fn issue<P: Platform>(
         sid: subject.sid,
         epoch: subject.epoch,
         roles: subject.roles,
-        amr: subject.amr,
+        amr: subject.amr.into_claim(),
         auth_time: subject.auth_time,
         aud: tenant.audience.clone().map(Audience::One),
         nbf: None,

@@ -24,6 +24,7 @@ use crate::sql::batch::{Batch, Handle};
 use crate::sql;
 use crate::sql::millis;
 use crate::sql::secs_as_ms;
+use crate::tokens::amr::{Amr, Method};
 use crate::tokens::error::Refused;
 
 /// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
@@ -112,6 +113,7 @@ impl Trail {
             event.to_string().into(),
             vouched.0.into(),
             vouched.1.into(),
+            Amr::new(&[Method::Pwd]).to_column().into(),
             understood,
         ])
     }

@@ -1,6 +1,7 @@
 //! Access tokens and the keys that sign them: issued, judged, remembered, published.
 
 pub mod access;
+pub mod amr;
 pub mod error;
 pub mod keys;
 pub mod legacy;
