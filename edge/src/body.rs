@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use shared::json;
 use shared::limits::{BODY_BYTES, BODY_VALUES};
 use shared::refusal::Refusal;
+use zeroize::Zeroizing;
 
 use crate::http::{BodyError, Incoming};
 
@@ -11,6 +12,31 @@ use crate::http::{BodyError, Incoming};
 pub struct Fields {
     object: Map<String, Value>,
     form: bool,
+}
+
+/// A password as it was typed. No `Debug`, wiped when dropped.
+pub struct TypedPassword(Zeroizing<String>);
+
+impl TypedPassword {
+    /// Takes the text; there is no copy of it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text, for the hash and for the question to control alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who signs in, by what they typed. No `Debug`.
+pub struct Credentials {
+    /// A user name or address.
+    pub name: String,
+    /// The password.
+    pub password: TypedPassword,
 }
 
 /// Which messages a field of a serializer gives, as the old service's do.
@@ -43,10 +69,12 @@ pub async fn fields(request: &impl Incoming) -> Result<Fields, Refusal> {
     if declared.is_some_and(|length| length > BODY_BYTES) {
         return Err(Refusal::too_large());
     }
-    let bytes = request.body(BODY_BYTES).await.map_err(|error| match error {
+    let body = request.body(BODY_BYTES).await.map_err(|error| match error {
         BodyError::TooLarge => Refusal::too_large(),
         BodyError::Broken => Refusal::json_parse("the body did not arrive whole"),
-    })?;
+    });
+    // There may be a password in it.
+    let bytes = Zeroizing::new(body?);
     parse(request.header("content-type").as_deref(), request.header("content-encoding").as_deref(), &bytes)
 }
 
@@ -148,15 +176,27 @@ impl Fields {
         }
     }
 
-    /// Name and password of a sign-in. `email` stands for `username`; passwords are never trimmed.
+    /// A password leaves the fields with its text, so that no copy stays behind. It is never trimmed.
+    fn take_password(&mut self) -> Result<TypedPassword, Fault> {
+        let text = match self.object.remove("password") {
+            None => return Err(Fault::Required),
+            Some(Value::Null) => return Err(Fault::Null),
+            Some(Value::String(text)) => text,
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err(Fault::NotText),
+        };
+        if text.is_empty() { Err(Fault::Blank) } else { Ok(TypedPassword::new(text)) }
+    }
+
+    /// Name and password of a sign-in. `email` stands for `username`.
     ///
     /// # Errors
     /// 400 with the messages of both fields.
-    pub fn credentials(&self) -> Result<(String, String), Refusal> {
+    pub fn take_credentials(&mut self) -> Result<Credentials, Refusal> {
         let name_field = if !self.has("username") && self.has("email") { "email" } else { "username" };
-        let (name, password) = (self.text(name_field, false), self.text("password", false));
+        let (name, password) = (self.text(name_field, false), self.take_password());
         match (name, password) {
-            (Ok(name), Ok(password)) => Ok((name, password)),
+            (Ok(name), Ok(password)) => Ok(Credentials { name, password }),
             (name, password) => {
                 let faults = [(name_field, name.err()), ("password", password.err())];
                 let faults = faults.into_iter().filter_map(|(field, fault)| Some((field, fault?)));
@@ -197,7 +237,7 @@ mod tests {
     #[test]
     fn messages_are_the_recorded_ones() {
         let fields = |json: &str| parse(Some("application/json"), None, json.as_bytes()).ok().unwrap();
-        let body = |json: &str| fields(json).credentials().err().unwrap().body;
+        let body = |json: &str| fields(json).take_credentials().err().unwrap().body;
         assert_eq!(
             body("{}"),
             serde_json::json!({"username": ["This field is required."], "password": ["This field is required."]})
@@ -206,10 +246,10 @@ mod tests {
             body(r#"{"username":"","password":[]}"#),
             serde_json::json!({"username": ["This field may not be blank."], "password": ["Not a valid string."]})
         );
-        assert_eq!(
-            fields(r#"{"email":"a","password":" x "}"#).credentials().ok().unwrap(),
-            ("a".into(), " x ".into())
-        );
+        let mut sent = fields(r#"{"email":"a","password":" x "}"#);
+        let credentials = sent.take_credentials().ok().unwrap();
+        assert_eq!((credentials.name.as_str(), credentials.password.expose()), ("a", " x "));
+        assert!(!sent.has("password"), "no copy stays behind");
         assert_eq!(fields(r#"{"token":" x "}"#).token("token").ok().as_deref(), Some("x"));
     }
 
@@ -232,8 +272,8 @@ mod tests {
         #[test]
         fn any_body_is_safe(bytes: Vec<u8>, form: bool) {
             let media = if form { "application/x-www-form-urlencoded" } else { "application/json" };
-            if let Ok(fields) = parse(Some(media), None, &bytes) {
-                let _ = (fields.credentials(), fields.token("token"), fields.flag("everywhere"));
+            if let Ok(mut fields) = parse(Some(media), None, &bytes) {
+                let _ = (fields.take_credentials(), fields.token("token"), fields.flag("everywhere"));
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::sessions::logout;
 use crate::sessions::logout::By;
 use crate::sessions::refresh;
 use crate::sessions::verify;
-use crate::sign_in::flow;
+use crate::sign_in::flow::{self, SignInOutcome};
 use crate::tenants::find::{Found, find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
 use crate::tokens::keys;
@@ -58,9 +58,10 @@ async fn token<P: Platform>(
     target: &Target,
     request: &P::Request,
 ) -> Result<Answer, Refusal> {
-    let (fields, ctx) = arrived(ctx, request).await?;
-    let issued = flow::sign_in(ctx, &target.named, &fields, &request.client()).await?;
-    Ok(issued.at_token())
+    let (mut fields, ctx) = arrived(ctx, request).await?;
+    match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
+        SignInOutcome::Issued(issued) => Ok(issued.at_token()),
+    }
 }
 
 async fn login<P: Platform>(
@@ -68,11 +69,14 @@ async fn login<P: Platform>(
     target: &Target,
     request: &P::Request,
 ) -> Result<Answer, Refusal> {
-    let (fields, ctx) = arrived(ctx, request).await?;
-    let issued = flow::sign_in(ctx, &target.named, &fields, &request.client()).await?;
-    let names = may_set(&issued.known, target, request, &fields);
-    let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
-    Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, ctx.now_ms))
+    let (mut fields, ctx) = arrived(ctx, request).await?;
+    match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
+        SignInOutcome::Issued(issued) => {
+            let names = may_set(&issued.known, target, request, &fields);
+            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
+            Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, ctx.now_ms))
+        }
+    }
 }
 
 async fn refreshed<P: Platform>(

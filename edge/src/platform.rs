@@ -11,6 +11,7 @@ use shared::ids::TenantId;
 use shared::jwk::PublicKey;
 use shared::refusal::Refusal;
 use shared::tenant::SigningKey;
+use zeroize::Zeroizing;
 
 use crate::http::{Incoming, Outgoing, Response};
 
@@ -174,12 +175,12 @@ pub trait Upstream {
         outgoing: Outgoing,
         request: Self::Request,
     ) -> impl Future<Output = Result<Response<Self::Stream>, UpstreamError>>;
-    /// Sends a small message of our own. The body of a 200 that arrived whole within seconds; everything
+    /// Sends a small message of our own, which may hold a password. The body of a 200 that arrived whole within seconds; everything
     /// else is no answer.
     fn ask(
         &self,
         outgoing: Outgoing,
-        message: Vec<u8>,
+        message: Zeroizing<Vec<u8>>,
     ) -> impl Future<Output = Result<Vec<u8>, UpstreamError>>;
 }
 

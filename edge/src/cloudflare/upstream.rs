@@ -13,6 +13,7 @@ use worker::web_sys::{
     AbortController, Headers, ReadableStream, RequestInit, RequestRedirect, Response as JsResponse,
     WorkerGlobalScope,
 };
+use zeroize::Zeroizing;
 
 use super::request::ClientRequest;
 use super::{Cloudflare, log};
@@ -45,7 +46,7 @@ impl Upstream for Cloudflare {
         exchange.await.map_err(|error| silent(&error))
     }
 
-    async fn ask(&self, outgoing: Outgoing, message: Vec<u8>) -> Result<Vec<u8>, UpstreamError> {
+    async fn ask(&self, outgoing: Outgoing, message: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, UpstreamError> {
         let exchange = async {
             let (abort, init) = prepare(&outgoing)?;
             init.set_body_opt_u8_array(Some(&Uint8Array::from(message.as_slice())));

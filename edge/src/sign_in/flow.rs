@@ -11,7 +11,7 @@ use shared::push::IdentifierRow;
 use shared::refusal::Refusal;
 
 use crate::app::App;
-use crate::body::Fields;
+use crate::body::Credentials;
 use crate::context::Context;
 use crate::isolate::opened::Known;
 use crate::network;
@@ -59,34 +59,41 @@ struct Reserved {
     user: Option<UserRow>,
 }
 
+/// How a sign-in with a right name and password ends. A match over it has no wildcard arm: a second factor's
+/// challenge and the ticket of a password change become variants here, and then each route that answers a sign-in
+/// stops compiling until it words them.
+pub enum SignInOutcome {
+    /// The session is there, with its tokens.
+    Issued(Issued),
+}
+
 /// Signs a user in.
 ///
-/// 1. Name and password: 400 where one is missing.
-/// 2. The limits by network and by name, before storage and any hash: 429.
-/// 3. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
+/// 1. The limits by network and by name, before storage and any hash: 429.
+/// 2. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
 ///    read (a newer document is read and the batch done again).
-/// 4. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
+/// 3. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
 ///    right one of our own are asked about at control besides: 503 where it does not answer.
-/// 5. A user whose row needs what this release does not understand: 503.
-/// 6. One batch: the family, if user and tenant are still as before the hash; else 401, the same
+/// 4. A user whose row needs what this release does not understand: 503.
+/// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
 ///    for every reason.
-/// 7. The tokens.
+/// 6. The tokens.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
 pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
     named: &Named,
-    fields: &Fields,
+    Credentials { name, password }: Credentials,
     client: &str,
-) -> Result<Issued, Refusal> {
-    let (name, typed) = fields.credentials()?;
+) -> Result<SignInOutcome, Refusal> {
     let known = find_known(ctx, named).await?;
     let network = network::of(client);
     admit(ctx.app, &known, &network, &name).await?;
     let reserved = reserve(ctx, named, known, &name).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
-    let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &typed).await?;
+    let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;
+    drop(password);
     let Some(user) = reserved.user.as_ref().filter(|_| right) else {
         record_refusal(ctx, &reserved, &network).await?;
         return Err(Refusal::no_active_account());
@@ -96,7 +103,7 @@ pub async fn sign_in<P: Platform>(
     }
     let sid = ctx.session_id(reserved.known.tenant.shard());
     let row = open_family(ctx, named, &reserved, user, sid, &network).await?;
-    tokens(ctx, &reserved.known, sid, &row).await
+    tokens(ctx, &reserved.known, sid, &row).await.map(SignInOutcome::Issued)
 }
 
 async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &str) -> Result<(), Refusal> {

@@ -14,12 +14,17 @@ use shared::refusal::Refusal;
 use shared::seal::Sealed;
 use shared::signature::{Message, Tag, content_digest};
 use shared::user::UserStatus;
+use zeroize::Zeroizing;
 
 use crate::app::App;
+use crate::body::TypedPassword;
 use crate::context::Context;
 use crate::http::Outgoing;
 use crate::isolate::opened::Known;
 use crate::platform::Platform;
+
+/// Bytes of the question at most: a control character is six in JSON.
+const QUESTION_BYTES: usize = 6 * PASSWORD_BYTES + 256;
 
 /// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
 #[derive(Deserialize)]
@@ -59,7 +64,7 @@ pub async fn is_right<P: Platform>(
     ctx: Context<'_, P>,
     known: &Known,
     user: Option<&UserRow>,
-    typed: &str,
+    typed: &TypedPassword,
 ) -> Result<bool, Refusal> {
     if matches_verifier(ctx.app, known, user, typed)? {
         return Ok(true);
@@ -67,13 +72,17 @@ pub async fn is_right<P: Platform>(
     if !known.tenant.asks_about_foreign(ctx.now_ms / 1000) {
         return Ok(false);
     }
-    let possible = typed.len() <= PASSWORD_BYTES;
+    let possible = typed.expose().len() <= PASSWORD_BYTES;
     let foreign = user.filter(|user| possible && user.foreign_hash != 0 && user.is_active());
     let question = PasswordIn {
         tenant: known.tenant.id,
         user: foreign.map(|user| user.id),
         // Control takes no longer one, and is asked all the same.
-        password: if possible { typed.to_owned() } else { Password::placeholder().expose().to_owned() },
+        password: if possible {
+            typed.expose().to_owned()
+        } else {
+            Password::placeholder().expose().to_owned()
+        },
     };
     let matched = ask(ctx.app, &question).await?;
     Ok(matched && foreign.is_some())
@@ -84,7 +93,7 @@ fn matches_verifier<P: Platform>(
     app: &App<P>,
     known: &Known,
     user: Option<&UserRow>,
-    typed: &str,
+    typed: &TypedPassword,
 ) -> Result<bool, Refusal> {
     let settings = app.settings()?;
     let stored = user.and_then(|user| {
@@ -93,7 +102,7 @@ fn matches_verifier<P: Platform>(
     });
     let opened = stored.as_ref().map(|(sealed, id)| (sealed, id.as_str()));
     let verifier = known.verifier(opened, settings).map_err(|_| Refusal::unavailable())?;
-    let (password, possible) = match Password::parse(typed) {
+    let (password, possible) = match Password::parse(typed.expose()) {
         Ok(password) => (password, true),
         Err(_) => (Password::placeholder(), false),
     };
@@ -104,7 +113,9 @@ fn matches_verifier<P: Platform>(
 /// The signed question.
 async fn ask<P: Platform>(app: &App<P>, question: &PasswordIn) -> Result<bool, Refusal> {
     let settings = app.settings()?;
-    let body = serde_json::to_vec(question).map_err(|_| Refusal::internal())?;
+    // Large enough for a password that is all escapes: a buffer that grows leaves copies behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(QUESTION_BYTES));
+    serde_json::to_writer(&mut *body, question).map_err(|_| Refusal::internal())?;
     let digest = content_digest(&body);
     let message = Message {
         method: "POST",

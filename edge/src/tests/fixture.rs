@@ -30,6 +30,7 @@ use shared::settings::Settings as TenantSettings;
 use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
 use shared::user::UserStatus;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
@@ -387,7 +388,7 @@ impl Upstream for Memory {
         let headers = headers.map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
         Ok(Response { status: 200, headers, body: Body::Stream("{}".into()) })
     }
-    async fn ask(&self, outgoing: Outgoing, message: Vec<u8>) -> Result<Vec<u8>, UpstreamError> {
+    async fn ask(&self, outgoing: Outgoing, message: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, UpstreamError> {
         if self.control_down.get() {
             return Err(UpstreamError);
         }
