@@ -6,7 +6,7 @@ use shared::passwords::Workspace;
 use shared::refusal::Refusal;
 
 use crate::isolate::knowledge::Knowledge;
-use crate::isolate::verified::Verified;
+use crate::isolate::verified::VerifiedTokens;
 use crate::platform::Platform;
 use crate::settings::{SettingFault, Settings};
 
@@ -19,7 +19,7 @@ pub struct App<P> {
     /// What is known of the shard.
     pub knowledge: RefCell<Knowledge>,
     /// Tokens whose signature held.
-    pub verified: RefCell<Verified>,
+    pub verified: RefCell<VerifiedTokens>,
     /// The memory that a hash works in, made at the first sign-in.
     workspace: RefCell<Option<Workspace>>,
     /// Hashes that were computed, so that tests can count them.

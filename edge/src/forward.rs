@@ -13,10 +13,10 @@ use crate::browser::cookies::Names;
 use crate::browser::origin::by_cookie;
 use crate::context::Context;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform};
 use crate::sessions::renew::{Caller, by_cookies};
-use crate::tenants::find::{Found, find_fresh};
+use crate::tenants::find::{FoundTenant, find_fresh};
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 
@@ -99,7 +99,7 @@ pub async fn forward<P: Platform>(
                 response.clear_access(names);
             }
         }
-        Caller::Nobody { ended: false } | Caller::Known(..) => {}
+        Caller::Nobody { ended: false } | Caller::User(..) => {}
     }
     Ok(response)
 }
@@ -107,7 +107,7 @@ pub async fn forward<P: Platform>(
 async fn caller<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
-    found: &Found,
+    found: &FoundTenant,
     request: &P::Request,
 ) -> Result<Caller, Refusal> {
     let named = &target.named;
@@ -115,7 +115,7 @@ async fn caller<P: Platform>(
         Bearer::Token(token) => {
             let judged = authenticate(ctx, found, named, &token).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
-            Ok(Caller::Known(access.sub, None))
+            Ok(Caller::User(access.sub, None))
         }
         Bearer::Malformed => Err(Refusal::bad_authorization_header()),
         Bearer::None => match by_cookie(ctx, target, request).await? {
@@ -129,12 +129,12 @@ async fn send<P: Platform>(
     app: &App<P>,
     target: &Target,
     route: &Route,
-    known: &Known,
+    known: &OpenedTenant,
     caller: &Caller,
     request: P::Request,
 ) -> Result<Response<P::Stream>, Refusal> {
     let name = match caller {
-        Caller::Known(user, _) => user.to_string(),
+        Caller::User(user, _) => user.to_string(),
         Caller::Renewed { issued, .. } => issued.user.to_string(),
         Caller::Bad(refusal) => return Err(refusal.clone()),
         Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),

@@ -4,24 +4,20 @@
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::after::Reply;
-use crate::body;
-use crate::body::Fields;
+use crate::body::{self, Fields};
 use crate::browser::cookies::{Names, csrf_token};
 use crate::browser::origin::{by_cookie, may_set};
 use crate::context::Context;
 use crate::http::{Answer, Incoming};
 use crate::platform::Platform;
 use crate::route::{KeyForm, Own};
-use crate::sessions::issued::Issued;
-use crate::sessions::logout;
-use crate::sessions::logout::By;
-use crate::sessions::refresh;
-use crate::sessions::verify;
+use crate::sessions::issued::IssuedTokens;
+use crate::sessions::logout::{self, By};
+use crate::sessions::{refresh, verify};
 use crate::sign_in::flow::{self, SignInOutcome};
-use crate::tenants::find::{Found, find_fresh, find_known};
+use crate::tenants::find::{FoundTenant, find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
-use crate::tokens::keys;
-use crate::tokens::validate;
+use crate::tokens::{keys, validate};
 
 /// The edge's own public routes, their method judged already.
 pub(crate) async fn edge<P: Platform>(
@@ -91,7 +87,7 @@ async fn refreshed<P: Platform>(
     Ok(with_cookies(issued.at_refresh(), names, &issued, ctx.now_ms))
 }
 
-fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &Issued, now_ms: u64) -> Answer {
+fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &IssuedTokens, now_ms: u64) -> Answer {
     if let Some(names) = names {
         issued.set_cookies(&mut answer, names, now_ms);
     }
@@ -158,7 +154,7 @@ async fn arrived<'a, P: Platform>(
 /// The public keys, as JWKS or alone.
 pub(crate) fn published(
     form: KeyForm,
-    found: &Found,
+    found: &FoundTenant,
     request: &impl Incoming,
     cached: Cached,
     now_ms: u64,

@@ -12,20 +12,15 @@ use crate::after::{After, Reply};
 use crate::app::App;
 use crate::browser::cors::{self, Cors};
 use crate::context::Context;
-use crate::forward;
-use crate::health;
 use crate::http::{Answer, Body, Incoming, Response};
-use crate::inside::command;
-use crate::inside::copies;
-use crate::inside::drain;
-use crate::inside::push;
-use crate::inside::signed;
+use crate::inside::{command, copies, drain, push, signed};
 use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, request_id, target};
 use crate::tokens::validate;
+use crate::{forward, health};
 
 /// Answers a request.
 pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::Stream> {

@@ -12,10 +12,10 @@ use shared::settings::Cookies;
 
 use crate::context::Context;
 use crate::http::Response;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
-use crate::tokens::error::Refused;
-use crate::tokens::refresh_token::{Proven, presented};
+use crate::tokens::error::TokenError;
+use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
 /// What a tenant's cookies are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const CSRF: &str = "csrftoken";
 impl Names {
     /// The names that a tenant has chosen; `None` where it uses no cookies.
     #[must_use]
-    pub fn of(known: &Known) -> Option<Self> {
+    pub fn of(known: &OpenedTenant) -> Option<Self> {
         match known.tenant.settings.cookies {
             Cookies::Off => None,
             Cookies::Plain => Some(Self { access: "access_token", refresh: "refresh_token" }),
@@ -70,13 +70,13 @@ fn read(header: &str, name: &str) -> Result<Option<String>, Twice> {
 ///
 /// The refresh cookie decides which that is, since sign-in and refresh alone set it: an access cookie of
 /// another session, planted or left over, is as one that is missing. No `Debug`.
-pub struct Presented {
+pub struct CookieSession {
     /// The session.
     pub sid: SessionId,
     /// The access token, not verified, but its claims name this session.
     pub unverified_access: Option<String>,
     /// The refresh token: as it was sent, and what it says, its signature verified.
-    pub refresh: Option<(String, Proven)>,
+    pub refresh: Option<(String, VerifiedRefresh)>,
 }
 
 #[derive(Deserialize)]
@@ -89,14 +89,14 @@ fn claimed_sid(unverified_token: &str) -> Option<SessionId> {
     serde_json::from_slice::<Claimed>(&payload).ok().map(|claimed| claimed.sid)
 }
 
-impl Presented {
+impl CookieSession {
     /// Reads a `Cookie` header; `None` where it names no session.
     ///
     /// # Errors
     /// 503 where the cryptography fails.
     pub async fn read<P: Platform>(
         ctx: Context<'_, P>,
-        known: &Known,
+        known: &OpenedTenant,
         header: &str,
     ) -> Result<Option<Self>, Refusal> {
         let Some(names) = Names::of(known) else { return Ok(None) };
@@ -107,8 +107,8 @@ impl Presented {
         let refresh = match refresh {
             Some(token) => match presented(ctx, known, &token).await {
                 Ok(proven) => Some((token, proven)),
-                Err(Refused::Token(_)) => None,
-                Err(Refused::Other(refusal)) => return Err(refusal),
+                Err(TokenError::Token(_)) => None,
+                Err(TokenError::Other(refusal)) => return Err(refusal),
             },
             None => None,
         };
@@ -125,7 +125,7 @@ impl Presented {
 
 /// The value of `X-CSRFToken` beside a session, under the tenant's current root.
 #[must_use]
-pub fn csrf_token(known: &Known, sid: SessionId) -> Option<String> {
+pub fn csrf_token(known: &OpenedTenant, sid: SessionId) -> Option<String> {
     known.csrf_keys.first().map(|key| csrf_value(key, known.tenant.id, sid))
 }
 

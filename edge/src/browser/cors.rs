@@ -10,10 +10,10 @@ use shared::settings::Cookies;
 use crate::browser::origin::is_listed;
 use crate::context::Context;
 use crate::http::{Incoming, Response};
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::route::{Endpoint, Own};
-use crate::tenants::find::{Named, remembered};
+use crate::tenants::find::{TenantName, remembered};
 use crate::tenants::target::Target;
 
 /// Request headers that a page may set: those that pass to control, ours, and those that clients of the
@@ -30,7 +30,7 @@ enum Readers {
     /// Everybody: public keys.
     All,
     /// Pages of the tenant's list.
-    Listed { named: Named, own_host: bool },
+    Listed { named: TenantName, own_host: bool },
 }
 
 /// What a request asks of CORS.
@@ -110,7 +110,7 @@ fn answer_preflight<S>(methods: &str, response: &mut Response<S>) {
 }
 
 /// Lets a listed origin read, with its cookies where there are any.
-fn admit<S>(known: &Known, own_host: bool, origin: &str, response: &mut Response<S>) -> bool {
+fn admit<S>(known: &OpenedTenant, own_host: bool, origin: &str, response: &mut Response<S>) -> bool {
     let listed = is_listed(known, origin);
     if listed {
         response.set("Access-Control-Allow-Origin", origin.to_owned());
@@ -122,7 +122,12 @@ fn admit<S>(known: &Known, own_host: bool, origin: &str, response: &mut Response
 }
 
 /// The same for the synchronous way of `validate`. A tenant that lists no origin costs nothing.
-pub fn dress_now<S>(known: &Known, target: &Target, request: &impl Incoming, response: &mut Response<S>) {
+pub fn dress_now<S>(
+    known: &OpenedTenant,
+    target: &Target,
+    request: &impl Incoming,
+    response: &mut Response<S>,
+) {
     if known.tenant.settings.origins.is_empty() {
         return;
     }

@@ -10,17 +10,17 @@ use shared::ids::SessionId;
 use shared::refusal::Refusal;
 
 use crate::body::Fields;
-use crate::browser::cookies::{Names, Presented};
+use crate::browser::cookies::{CookieSession, Names};
 use crate::context::Context;
 use crate::http::Incoming;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::tenants::find::find_fresh;
 use crate::tenants::target::Target;
 
 /// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.
 #[must_use]
-pub fn is_listed(known: &Known, origin: &str) -> bool {
+pub fn is_listed(known: &OpenedTenant, origin: &str) -> bool {
     known.tenant.settings.origins.iter().any(|listed| listed.as_str() == origin)
 }
 
@@ -34,7 +34,12 @@ fn is_unsafe(method: &str) -> bool {
 /// On the tenant's own host; not for a form, which any page may send; and from a browser only with a
 /// listed `Origin`. Else the tokens are in the answer alone: who sent it can use them, but nobody's
 /// browser was signed in behind their back.
-pub fn may_set(known: &Known, target: &Target, request: &impl Incoming, fields: &Fields) -> Option<Names> {
+pub fn may_set(
+    known: &OpenedTenant,
+    target: &Target,
+    request: &impl Incoming,
+    fields: &Fields,
+) -> Option<Names> {
     if !target.own_host || fields.is_form() {
         return None;
     }
@@ -57,18 +62,18 @@ pub async fn by_cookie<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
     request: &P::Request,
-) -> Result<Option<Presented>, Refusal> {
+) -> Result<Option<CookieSession>, Refusal> {
     let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
     // Knowledge that is at most three seconds old: an origin that was taken off the list acts no more.
     let known = find_fresh(ctx, &target.named).await?.known;
-    let Some(presented) = Presented::read(ctx, &known, &header).await? else { return Ok(None) };
+    let Some(presented) = CookieSession::read(ctx, &known, &header).await? else { return Ok(None) };
     if is_unsafe(&request.method()) {
         judge(&known, request, presented.sid)?;
     }
     Ok(Some(presented))
 }
 
-fn judge(known: &Known, request: &impl Incoming, sid: SessionId) -> Result<(), Refusal> {
+fn judge(known: &OpenedTenant, request: &impl Incoming, sid: SessionId) -> Result<(), Refusal> {
     let origin = request.header("origin").unwrap_or_default();
     let value = request.header("x-csrftoken").unwrap_or_default();
     let mut keys = known.csrf_keys.iter();

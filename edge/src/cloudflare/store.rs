@@ -5,8 +5,7 @@ use worker::D1Result;
 use worker::wasm_bindgen::JsValue;
 
 use super::{Cloudflare, log};
-use crate::platform::{Param, Statement};
-use crate::platform::{Rows, Store, StoreError};
+use crate::platform::{Param, Rows, Statement, Store, StoreError};
 
 impl Rows for D1Result {
     fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {

@@ -10,9 +10,8 @@ use shared::refusal::{Code, Refusal};
 use crate::context::Context;
 use crate::http::Answer;
 use crate::platform::{Platform, Statement, StoreError};
-use crate::sql;
-use crate::sql::batch::{Batch, Counted, Handle};
-use crate::sql::{Sql, millis};
+use crate::sql::batch::{Batch, CountHandle, Handle};
+use crate::sql::{self, Sql, millis};
 use crate::tenants::find::NAMES_SHARD;
 
 /// Applies a push.
@@ -65,7 +64,7 @@ fn json_rows<T: Serialize>(rows: &[T]) -> Result<String, Refusal> {
 struct PushHandles {
     mark: Handle<Mark>,
     /// The rows that each sweep of a snapshot took, `PUSH_ROWS` at most: as many mean that there are more.
-    sweeps: Vec<Counted>,
+    sweeps: Vec<CountHandle>,
 }
 
 fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {

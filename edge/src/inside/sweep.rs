@@ -6,11 +6,8 @@ use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 use crate::app::App;
 use crate::inside::copies;
 use crate::platform::{Platform, StoreError};
-use crate::sql;
-use crate::sql::Sql;
 use crate::sql::batch::Batch;
-use crate::sql::millis;
-use crate::sql::secs_as_ms;
+use crate::sql::{self, Sql, millis, secs_as_ms};
 use crate::tenants::find::NAMES_SHARD;
 
 /// Rows of one kind that one batch deletes at most.

@@ -13,7 +13,7 @@ use shared::limits::{FEED_SECS, FRESH_MS, STALE_MS};
 use shared::refusal::TokenFault;
 use shared::user::UserStatus;
 
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 
 /// How long a background refresh may hold its lease before another request starts one: a cancelled
 /// refresher must not wedge the isolate.
@@ -80,8 +80,8 @@ struct Denial {
 }
 
 /// A tenant that this isolate has met.
-struct Met {
-    known: Rc<Known>,
+struct TenantMemory {
+    known: Rc<OpenedTenant>,
     /// The newest revision of the document that the feed has told of.
     revision: (i64, i64),
     users: HashMap<UserId, Denial>,
@@ -111,7 +111,7 @@ pub struct Knowledge {
     lease_until: u64,
     pruned_at: u64,
     names: HashMap<String, Option<TenantId>>,
-    met: HashMap<TenantId, Met>,
+    met: HashMap<TenantId, TenantMemory>,
 }
 
 impl Knowledge {
@@ -192,7 +192,13 @@ impl Knowledge {
     /// False if a feed read has overtaken the question: it may have passed over denials of this
     /// tenant, which was not met then, so the question has to be asked again.
     #[must_use]
-    pub fn meet(&mut self, read_at: u64, shard: &ShardRow, known: Rc<Known>, denials: &[FeedRow]) -> bool {
+    pub fn meet(
+        &mut self,
+        read_at: u64,
+        shard: &ShardRow,
+        known: Rc<OpenedTenant>,
+        denials: &[FeedRow],
+    ) -> bool {
         if self.as_of == 0 || (self.incarnation != shard.incarnation && read_at >= self.as_of) {
             self.forget(shard);
             self.as_of = read_at;
@@ -203,7 +209,7 @@ impl Knowledge {
         self.make_room();
         let revision = known.tenant.revision();
         let id = known.tenant.id;
-        let mut met = Met {
+        let mut met = TenantMemory {
             known,
             revision,
             users: HashMap::new(),
@@ -254,14 +260,14 @@ impl Knowledge {
     }
 
     /// What is known of a tenant, and whether the feed has told of a newer document.
-    pub fn known(&mut self, tenant: TenantId, now_ms: u64) -> Option<(Rc<Known>, bool)> {
+    pub fn known(&mut self, tenant: TenantId, now_ms: u64) -> Option<(Rc<OpenedTenant>, bool)> {
         let met = self.met.get_mut(&tenant)?;
         met.used_at = now_ms;
         Some((met.known.clone(), met.known.tenant.revision() < met.revision))
     }
 
     /// Takes in a newer document of a tenant that is met; an older one is left.
-    pub fn renew(&mut self, known: Rc<Known>) {
+    pub fn renew(&mut self, known: Rc<OpenedTenant>) {
         if let Some(met) = self.met.get_mut(&known.tenant.id) {
             met.revision = met.revision.max(known.tenant.revision());
             if known.tenant.revision() >= met.known.tenant.revision() {
@@ -319,7 +325,7 @@ impl Knowledge {
     }
 }
 
-impl Met {
+impl TenantMemory {
     fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
         if let Some(denial) = self.users.get(&user) {
             denial.judge(epoch)?;
@@ -384,7 +390,14 @@ mod tests {
         ShardRow { incarnation: incarnation.into(), head, oldest }
     }
 
-    fn user_row(seq: i64, known: &Known, user: UserId, status: &str, access: i64, password: i64) -> FeedRow {
+    fn user_row(
+        seq: i64,
+        known: &OpenedTenant,
+        user: UserId,
+        status: &str,
+        access: i64,
+        password: i64,
+    ) -> FeedRow {
         FeedRow {
             seq,
             kind: Kind::User,
@@ -398,7 +411,7 @@ mod tests {
         }
     }
 
-    fn met() -> (Knowledge, Rc<Known>) {
+    fn met() -> (Knowledge, Rc<OpenedTenant>) {
         let known = Rc::new(known());
         let mut knowledge = Knowledge::default();
         assert!(knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), &[]));

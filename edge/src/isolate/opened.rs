@@ -9,7 +9,7 @@ use shared::token::RefreshKey;
 use crate::settings::Settings;
 
 /// A tenant's document with the keys that were opened for it. No `Debug`.
-pub struct Known {
+pub struct OpenedTenant {
     /// The document.
     pub tenant: Tenant,
     /// Keys of refresh tokens: the current one first.
@@ -31,7 +31,7 @@ pub struct Known {
 #[error("a tenant's document does not open with this edge's keys")]
 pub struct DoesNotOpen;
 
-impl Known {
+impl OpenedTenant {
     /// Opens the roots of `tenant` and derives the keys.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ fn open_root(tenant: &Tenant, root: &Root, kind: Kind, settings: &Settings) -> R
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn known() -> Known {
+    pub(crate) fn known() -> OpenedTenant {
         let (tenant, settings) = crate::tests::fixture::tenant_and_settings();
-        Known::open(tenant, &settings).ok().unwrap()
+        OpenedTenant::open(tenant, &settings).ok().unwrap()
     }
 }

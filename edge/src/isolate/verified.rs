@@ -13,7 +13,7 @@ const KEY: usize = 16;
 
 /// What the claims of a good access token say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
+pub struct VerifiedToken {
     /// The tenant.
     pub tenant: TenantId,
     /// The revision of the document that its signature was verified under.
@@ -34,12 +34,12 @@ pub struct Access {
     pub known_until: i64,
     /// Where it leads, of a token of the service that the tenant came from. Such a one satisfies no
     /// administrative permission and no recent sign-in.
-    pub legacy: Option<Trail>,
+    pub legacy: Option<LegacyTrail>,
 }
 
 /// Where a verified legacy token leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trail {
+pub struct LegacyTrail {
     /// The name of its session. An access token's is no family's, until somebody signs out with it.
     pub sid: SessionId,
     /// Keyed hash of its user's id.
@@ -56,26 +56,26 @@ type Key = [u8; KEY];
 
 /// The cache. When a generation is full, the one before it goes.
 #[derive(Default)]
-pub struct Verified {
-    young: HashMap<Key, (String, Access)>,
-    old: HashMap<Key, (String, Access)>,
+pub struct VerifiedTokens {
+    young: HashMap<Key, (String, VerifiedToken)>,
+    old: HashMap<Key, (String, VerifiedToken)>,
 }
 
 fn key(token: &str) -> Option<Key> {
     token.as_bytes().last_chunk::<KEY>().copied()
 }
 
-impl Verified {
+impl VerifiedTokens {
     /// What was found of this very token.
     #[must_use]
-    pub fn get(&self, token: &str) -> Option<&Access> {
+    pub fn get(&self, token: &str) -> Option<&VerifiedToken> {
         let key = key(token)?;
         let entry = self.young.get(&key).or_else(|| self.old.get(&key));
         entry.filter(|(known, _)| known == token).map(|(_, access)| access)
     }
 
     /// Remembers a token that was verified.
-    pub fn insert(&mut self, token: &str, access: Access) {
+    pub fn insert(&mut self, token: &str, access: VerifiedToken) {
         let Some(key) = key(token) else { return };
         if self.young.len() >= ENTRIES {
             self.old = std::mem::take(&mut self.young);
@@ -88,8 +88,8 @@ impl Verified {
 mod tests {
     use super::*;
 
-    fn access(exp: i64) -> Access {
-        Access {
+    fn access(exp: i64) -> VerifiedToken {
+        VerifiedToken {
             tenant: TenantId::new(1, [1; 10]),
             revision: (1, 1),
             sub: UserId::new(1, [1; 10]),
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn only_the_very_token_is_found() {
-        let mut verified = Verified::default();
+        let mut verified = VerifiedTokens::default();
         verified.insert("header.payload.signature-of-many-characters", access(1));
         assert!(verified.get("header.payload.signature-of-many-characters").is_some());
         assert!(verified.get("header.PAYLOAD.signature-of-many-characters").is_none());
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_keeps_the_young() {
-        let mut verified = Verified::default();
+        let mut verified = VerifiedTokens::default();
         for index in 0..3 * ENTRIES {
             verified.insert(&format!("token-{index:032}"), access(1));
         }

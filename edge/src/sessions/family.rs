@@ -52,7 +52,7 @@ pub struct FamilyRow {
 
 /// A presented refresh token, with what this call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct RefreshAttempt {
     /// The generation that the token names.
     pub generation: i64,
     /// Whether this call rotated the family.
@@ -139,7 +139,7 @@ impl FamilyRow {
 
 /// Words the row that a refresh left.
 #[must_use]
-pub fn outcome(row: &FamilyRow, presented: Presented) -> Outcome {
+pub fn outcome(row: &FamilyRow, presented: RefreshAttempt) -> Outcome {
     if presented.rotated {
         return Outcome::Successor;
     }

@@ -9,7 +9,7 @@ use shared::refusal::Refusal;
 use crate::browser::cookies::{Names, csrf_token};
 use crate::context::Context;
 use crate::http::{Answer, Response};
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::sessions::family::FamilyRow;
 use crate::sql::millis;
@@ -17,7 +17,7 @@ use crate::tokens::access::{Subject, issue};
 use crate::tokens::amr::Amr;
 
 /// A session's tokens. No `Debug`.
-pub struct Issued {
+pub struct IssuedTokens {
     /// The access token.
     pub access: String,
     /// The refresh token of the family's current generation.
@@ -31,7 +31,7 @@ pub struct Issued {
     /// When the session ends at the latest, Unix milliseconds.
     pub ends_at: i64,
     /// The tenant.
-    pub known: Rc<Known>,
+    pub known: Rc<OpenedTenant>,
 }
 
 /// The tokens of a family's current generation.
@@ -41,10 +41,10 @@ pub struct Issued {
 /// issues tokens past it.
 pub async fn tokens<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Rc<Known>,
+    known: &Rc<OpenedTenant>,
     sid: SessionId,
     row: &FamilyRow,
-) -> Result<Issued, Refusal> {
+) -> Result<IssuedTokens, Refusal> {
     if !(row.is_understood() && known.tenant.needs.are_met()) {
         return Err(Refusal::unavailable());
     }
@@ -65,10 +65,10 @@ pub async fn tokens<P: Platform>(
         .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)
         .map_err(|_| Refusal::internal())?;
     let (user, ends_at) = (row.user, row.absolute_deadline);
-    Ok(Issued { access, refresh, roles, user, sid, ends_at, known: known.clone() })
+    Ok(IssuedTokens { access, refresh, roles, user, sid, ends_at, known: known.clone() })
 }
 
-impl Issued {
+impl IssuedTokens {
     /// The answer of `token`: the old service's.
     #[must_use]
     pub fn at_token(&self) -> Answer {

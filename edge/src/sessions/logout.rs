@@ -7,19 +7,18 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
 use crate::body::Fields;
-use crate::browser::cookies::Presented;
+use crate::browser::cookies::CookieSession;
 use crate::context::Context;
 use crate::http::Answer;
-use crate::isolate::opened::Known;
-use crate::isolate::verified::Trail;
+use crate::isolate::opened::OpenedTenant;
+use crate::isolate::verified::LegacyTrail;
 use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
-use crate::sql;
 use crate::sql::batch::Batch;
-use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Named, find_fresh};
+use crate::sql::{self, secs_as_ms};
+use crate::tenants::find::{FoundTenant, TenantName, find_fresh};
 use crate::tokens::access::authenticate;
-use crate::tokens::error::Refused;
+use crate::tokens::error::TokenError;
 use crate::tokens::refresh_token::presented;
 
 /// By what a caller says which session to end.
@@ -29,7 +28,7 @@ pub enum By<'a> {
     /// `refresh` in the body.
     Body,
     /// Cookies, CSRF judged.
-    Cookies(&'a Presented),
+    Cookies(&'a CookieSession),
 }
 
 /// Ends the caller's session, or all of them.
@@ -41,7 +40,7 @@ pub enum By<'a> {
 /// 401 for a credential that is not good, 403 at a suspended tenant, 503 out of reach.
 pub async fn logout<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     by: By<'_>,
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
@@ -56,7 +55,7 @@ pub async fn logout<P: Platform>(
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             (access.sub, access.sid, access.legacy)
         }
-        By::Cookies(Presented { refresh: Some((_, proven)), .. }) if !everywhere => {
+        By::Cookies(CookieSession { refresh: Some((_, proven)), .. }) if !everywhere => {
             // Good by its signature alone, it may end its own session, which is what its browser wants.
             end_one(ctx, &found.known, proven.sid, proven.legacy.as_ref()).await?;
             return Ok(Answer::no_content());
@@ -84,16 +83,16 @@ pub async fn logout<P: Platform>(
 /// altogether.
 async fn left_by<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
-    presented: &Presented,
+    found: &FoundTenant,
+    named: &TenantName,
+    presented: &CookieSession,
 ) -> Result<(UserId, SessionId), Refusal> {
     let mut fault = TokenFault::Invalid;
     if let Some(token) = &presented.unverified_access {
         match authenticate(ctx, found, named, token).await {
             Ok(access) => return Ok((access.sub, access.sid)),
-            Err(Refused::Other(refusal)) => return Err(refusal),
-            Err(Refused::Token(found)) => fault = found,
+            Err(TokenError::Other(refusal)) => return Err(refusal),
+            Err(TokenError::Token(found)) => fault = found,
         }
     }
     match &presented.refresh {
@@ -108,7 +107,7 @@ async fn left_by<P: Platform>(
 /// 400 without a token, 401 for one that is not good or has ended, 403 at a suspended tenant, 503.
 pub async fn blacklist<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let token = fields.token("refresh")?;
@@ -125,7 +124,7 @@ pub async fn blacklist<P: Platform>(
 /// A token that is behind ends its session, too: who presents it wants that, or is a thief.
 async fn end_presented<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     unverified_token: &str,
 ) -> Result<(UserId, SessionId), Refusal> {
     let token = presented(ctx, known, unverified_token).await;
@@ -147,7 +146,7 @@ async fn end_presented<P: Platform>(
 }
 
 /// Ends a session by its owner, and records it.
-fn end_by_owner<P: Platform>(ctx: Context<'_, P>, known: &Known, sid: SessionId, batch: &mut Batch) {
+fn end_by_owner<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, sid: SessionId, batch: &mut Batch) {
     let (sid, event) = (sid.to_string(), ctx.event_id().to_string());
     batch.also(sql::END_FAMILY.bind([
         sid.as_str().into(),
@@ -161,9 +160,9 @@ fn end_by_owner<P: Platform>(ctx: Context<'_, P>, known: &Known, sid: SessionId,
 
 async fn end_one<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     sid: SessionId,
-    legacy: Option<&Trail>,
+    legacy: Option<&LegacyTrail>,
 ) -> Result<(), Refusal> {
     let mut batch = Batch::new(sid.shard());
     // A legacy access token has no session; one is made and ended, and denies it from then on.
@@ -183,10 +182,10 @@ struct EndedRow {
 
 async fn end_everywhere<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     user: UserId,
     sid: SessionId,
-    legacy: Option<&Trail>,
+    legacy: Option<&LegacyTrail>,
 ) -> Result<(), Refusal> {
     let (tenant, user, event) = (known.tenant.id.to_string(), user.to_string(), ctx.event_id().to_string());
     let (tenant, user, event, now) = (tenant.as_str(), user.as_str(), event.as_str(), ctx.now());

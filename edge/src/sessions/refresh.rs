@@ -6,17 +6,17 @@ use shared::jws::Jws;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::context::Context;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
-use crate::sessions::family::{FamilyRow, Presented, outcome};
-use crate::sessions::issued::{Issued, tokens};
-use crate::sessions::turn::{Found, Turn, TurnedFamily, turn};
+use crate::sessions::family::{FamilyRow, RefreshAttempt, outcome};
+use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Named, find_known, renew};
+use crate::tenants::find::{TenantName, find_known, renew};
 use crate::tenants::state::State;
 use crate::tokens::access::look_again;
-use crate::tokens::error::Refused;
-use crate::tokens::refresh_token::{Proven, presented};
+use crate::tokens::error::TokenError;
+use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
 /// Refreshes.
 ///
@@ -31,10 +31,10 @@ use crate::tokens::refresh_token::{Proven, presented};
 /// 401 as above, 403 at a suspended tenant, 503 out of reach.
 pub async fn refresh<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     unverified_token: &str,
-) -> Result<Issued, Refusal> {
-    let at_refresh = |refused: Refused| refused.with(TokenFault::at_refresh);
+) -> Result<IssuedTokens, Refusal> {
+    let at_refresh = |refused: TokenError| refused.with(TokenFault::at_refresh);
     let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
     let mut turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
     if turned.state == State::Newer {
@@ -64,12 +64,12 @@ pub async fn refresh<P: Platform>(
 /// a legacy token that is not enough: an isolate that slept may not know that the tenant has such a key.
 async fn prove<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     unverified_token: &str,
-) -> Result<(Rc<Known>, Proven), Refused> {
+) -> Result<(Rc<OpenedTenant>, VerifiedRefresh), TokenError> {
     let known = find_known(ctx, named).await?;
     let judged = presented(ctx, &known, unverified_token).await;
-    let invalid = matches!(judged, Err(Refused::Token(TokenFault::Invalid)));
+    let invalid = matches!(judged, Err(TokenError::Token(TokenFault::Invalid)));
     if !(invalid && Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())) {
         return Ok((known, judged?));
     }
@@ -79,13 +79,18 @@ async fn prove<P: Platform>(
 }
 
 /// Words what the batch left: the row whose generation is the answer, or the refusal.
-fn word(now: i64, known: &Known, proven: &Proven, turned: TurnedFamily) -> Result<Box<FamilyRow>, Refusal> {
+fn word(
+    now: i64,
+    known: &OpenedTenant,
+    proven: &VerifiedRefresh,
+    turned: TurnedFamily,
+) -> Result<Box<FamilyRow>, Refusal> {
     let row = match turned.family {
-        Found::Row(row) => row,
-        Found::Fault(fault) => return Err(fault.at_refresh()),
-        Found::Outdated => return Err(Refusal::unavailable()),
+        TokenFamily::Row(row) => row,
+        TokenFamily::Fault(fault) => return Err(fault.at_refresh()),
+        TokenFamily::Outdated => return Err(Refusal::unavailable()),
     };
-    let presented = Presented {
+    let presented = RefreshAttempt {
         generation: proven.generation,
         rotated: turned.moved,
         ended: turned.ended,

@@ -9,19 +9,19 @@ use std::rc::Rc;
 use shared::ids::UserId;
 use shared::refusal::{Refusal, TokenFault};
 
-use crate::browser::cookies::Presented;
+use crate::browser::cookies::CookieSession;
 use crate::context::Context;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::sessions::family;
-use crate::sessions::issued::{Issued, tokens};
-use crate::sessions::turn::{self, Turn, turn};
+use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sessions::turn::{TokenFamily, Turn, turn};
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Named, renew};
+use crate::tenants::find::{FoundTenant, TenantName, renew};
 use crate::tenants::state::State;
 use crate::tokens::access::authenticate;
-use crate::tokens::error::Refused;
-use crate::tokens::refresh_token::Proven;
+use crate::tokens::error::TokenError;
+use crate::tokens::refresh_token::VerifiedRefresh;
 
 /// For whom a forwarded request acts.
 pub enum Caller {
@@ -34,11 +34,11 @@ pub enum Caller {
     /// and taken away, or else a browser would be refused at open routes, too, for as long as it keeps it.
     Bad(Refusal),
     /// A user, by a good access token, which is here if it came as a cookie.
-    Known(UserId, Option<String>),
+    User(UserId, Option<String>),
     /// A user, by a new access token, which goes with the answer.
     Renewed {
         /// The token.
-        issued: Issued,
+        issued: IssuedTokens,
         /// Whether the refresh cookie is still the old service's: that gave no CSRF value of ours.
         legacy: bool,
     },
@@ -49,8 +49,8 @@ impl Caller {
     #[must_use]
     pub fn access(&self) -> Option<&str> {
         match self {
-            Self::Nobody { .. } | Self::Bad(_) | Self::Known(_, None) => None,
-            Self::Known(_, Some(access)) => Some(access),
+            Self::Nobody { .. } | Self::Bad(_) | Self::User(_, None) => None,
+            Self::User(_, Some(access)) => Some(access),
             Self::Renewed { issued, .. } => Some(&issued.access),
         }
     }
@@ -65,16 +65,16 @@ impl Caller {
 /// 403 at a suspended tenant, 503 out of reach.
 pub async fn by_cookies<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
-    presented: Presented,
+    found: &FoundTenant,
+    named: &TenantName,
+    presented: CookieSession,
 ) -> Result<Caller, Refusal> {
     let mut fault = TokenFault::Invalid;
     if let Some(token) = presented.unverified_access {
         match authenticate(ctx, found, named, &token).await {
-            Ok(access) => return Ok(Caller::Known(access.sub, Some(token))),
-            Err(Refused::Other(refusal)) => return Err(refusal),
-            Err(Refused::Token(found)) => fault = found,
+            Ok(access) => return Ok(Caller::User(access.sub, Some(token))),
+            Err(TokenError::Other(refusal)) => return Err(refusal),
+            Err(TokenError::Token(found)) => fault = found,
         }
     }
     match presented.refresh {
@@ -86,9 +86,9 @@ pub async fn by_cookies<P: Platform>(
 /// The row says who it is, by the same words as for verify.
 async fn by_refresh<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Rc<Known>,
-    named: &Named,
-    token: &Proven,
+    known: &Rc<OpenedTenant>,
+    named: &TenantName,
+    token: &VerifiedRefresh,
 ) -> Result<Caller, Refusal> {
     let turned = turn(ctx, named, known, token, Turn::KeepAlive).await?;
     let known = match turned.state {
@@ -109,8 +109,8 @@ async fn by_refresh<P: Platform>(
         }
     };
     let row = match turned.family {
-        turn::Found::Row(row) => row,
-        turn::Found::Fault(_) | turn::Found::Outdated => return Ok(Caller::Nobody { ended: true }),
+        TokenFamily::Row(row) => row,
+        TokenFamily::Fault(_) | TokenFamily::Outdated => return Ok(Caller::Nobody { ended: true }),
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
     match family::verify(&row, token.generation, ctx.now(), window) {

@@ -5,15 +5,14 @@ use shared::limits::RENEWAL_SECS;
 use shared::refusal::{Refusal, TokenFault};
 
 use crate::context::Context;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
-use crate::sql;
 use crate::sql::batch::Batch;
-use crate::sql::secs_as_ms;
-use crate::tenants::find::Named;
+use crate::sql::{self, secs_as_ms};
+use crate::tenants::find::TenantName;
 use crate::tenants::state::{State, StateRow};
-use crate::tokens::refresh_token::Proven;
+use crate::tokens::refresh_token::VerifiedRefresh;
 
 /// What the use of a refresh token does to a family whose current generation it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct TurnedFamily {
     /// What the tenant's state says of the document that the batch worked with.
     pub state: State,
     /// The family, as it is now.
-    pub family: Found,
+    pub family: TokenFamily,
     /// Whether this call moved it: whether it rotated, or its deadline did.
     pub moved: bool,
     /// Whether this call ended it.
@@ -37,7 +36,7 @@ pub struct TurnedFamily {
 }
 
 /// The family of a token.
-pub enum Found {
+pub enum TokenFamily {
     /// Its row.
     Row(Box<FamilyRow>),
     /// There is none, and this is what is wrong with the token.
@@ -53,9 +52,9 @@ pub enum Found {
 /// 503 where the database did not answer.
 pub async fn turn<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
-    known: &Known,
-    token: &Proven,
+    named: &TenantName,
+    known: &OpenedTenant,
+    token: &VerifiedRefresh,
     turn: Turn,
 ) -> Result<TurnedFamily, Refusal> {
     let (sid, tenant) = (token.sid.to_string(), known.tenant.id.to_string());
@@ -78,12 +77,14 @@ pub async fn turn<P: Platform>(
     let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
     let moved = rows.count(moved)? > 0;
     let family = match rows.take_one(family)? {
-        Some(row) => Found::Row(Box::new(row)),
-        None => token.without_row(&rows, legacy_user, ctx.now_secs())?.map_or(Found::Outdated, Found::Fault),
+        Some(row) => TokenFamily::Row(Box::new(row)),
+        None => token
+            .without_row(&rows, legacy_user, ctx.now_secs())?
+            .map_or(TokenFamily::Outdated, TokenFamily::Fault),
     };
     let ended = match &family {
-        Found::Row(row) => row.ended_by.as_deref() == Some(event.as_str()),
-        Found::Fault(_) | Found::Outdated => false,
+        TokenFamily::Row(row) => row.ended_by.as_deref() == Some(event.as_str()),
+        TokenFamily::Fault(_) | TokenFamily::Outdated => false,
     };
     if ended {
         ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
@@ -92,7 +93,12 @@ pub async fn turn<P: Platform>(
 }
 
 impl Turn {
-    fn statement<P: Platform>(self, ctx: Context<'_, P>, known: &Known, token: &Proven) -> Statement {
+    fn statement<P: Platform>(
+        self,
+        ctx: Context<'_, P>,
+        known: &OpenedTenant,
+        token: &VerifiedRefresh,
+    ) -> Statement {
         let settings = &known.tenant.settings;
         let (sid, tenant) = (token.sid.to_string().into(), known.tenant.id.to_string().into());
         let (generation, now, idle) =

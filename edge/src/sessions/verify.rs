@@ -8,16 +8,14 @@ use shared::tenant::Status;
 use crate::body::Fields;
 use crate::context::Context;
 use crate::http::Answer;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
-use crate::sessions::family;
-use crate::sessions::family::FamilyRow;
-use crate::sql;
+use crate::sessions::family::{self, FamilyRow};
 use crate::sql::batch::Batch;
-use crate::sql::secs_as_ms;
-use crate::tenants::find::{Found, Named, find_fresh};
-use crate::tokens::error::Refused;
-use crate::tokens::refresh_token::{Proven, presented};
+use crate::sql::{self, secs_as_ms};
+use crate::tenants::find::{FoundTenant, TenantName, find_fresh};
+use crate::tokens::error::TokenError;
+use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 use crate::tokens::validate::judge_access;
 
 /// Verifies an access or a refresh token; the latter costs one read of its row.
@@ -26,7 +24,7 @@ use crate::tokens::validate::judge_access;
 /// 400 without a token, 401 for one that is not good, 503 out of reach.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let unverified_token = fields.token("token")?;
@@ -34,7 +32,7 @@ pub async fn verify<P: Platform>(
     if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
         match presented(ctx, &found.known, &unverified_token).await {
             Ok(token) => return verify_refresh(ctx, &found, &token).await,
-            Err(Refused::Token(TokenFault::WrongType)) => {}
+            Err(TokenError::Token(TokenFault::WrongType)) => {}
             Err(refused) => return Err(refused.with(TokenFault::at_verify)),
         }
     }
@@ -46,15 +44,15 @@ pub async fn verify<P: Platform>(
 
 /// Whether only the signature can tell what it is: a refresh token of ours by its header, or one of the
 /// service that the tenant came from.
-fn may_be_refresh(known: &Known, unverified_token: &str) -> bool {
+fn may_be_refresh(known: &OpenedTenant, unverified_token: &str) -> bool {
     known.refresh_keys.iter().any(|key| key.wrote_header_of(unverified_token))
         || Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())
 }
 
 async fn verify_refresh<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    token: &Proven,
+    found: &FoundTenant,
+    token: &VerifiedRefresh,
 ) -> Result<Answer, Refusal> {
     let tenant = &found.known.tenant;
     let mut batch = Batch::new(token.sid.shard());

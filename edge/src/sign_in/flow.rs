@@ -13,16 +13,15 @@ use shared::refusal::Refusal;
 use crate::app::App;
 use crate::body::Credentials;
 use crate::context::Context;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::network;
 use crate::platform::{Limit, Platform, Rows};
 use crate::sessions::family::FamilyRow;
-use crate::sessions::issued::{Issued, tokens};
+use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sign_in::password::{UserRow, is_right};
-use crate::sql;
 use crate::sql::batch::{Batch, BatchRows, Handle};
-use crate::sql::secs_as_ms;
-use crate::tenants::find::{Named, find_known, renew};
+use crate::sql::{self, secs_as_ms};
+use crate::tenants::find::{TenantName, find_known, renew};
 use crate::tenants::state::{State, StateRow};
 use crate::tokens::amr::{Amr, Method};
 
@@ -34,7 +33,7 @@ struct Hashes {
 }
 
 impl Hashes {
-    fn of(known: &Known, name: &str) -> Self {
+    fn of(known: &OpenedTenant, name: &str) -> Self {
         let identifier = Identifier::parse(name).ok();
         let canonical = identifier.as_ref().map_or(name, Identifier::as_str);
         let attempt = attempt_hash(&known.attempt_key, known.tenant.id, canonical);
@@ -52,8 +51,8 @@ struct WindowRow {
 }
 
 /// What the first batch found.
-struct Reserved {
-    known: Rc<Known>,
+struct ReservedAttempt {
+    known: Rc<OpenedTenant>,
     hashes: Hashes,
     window_start: i64,
     user: Option<UserRow>,
@@ -64,7 +63,7 @@ struct Reserved {
 /// stops compiling until it words them.
 pub enum SignInOutcome {
     /// The session is there, with its tokens.
-    Issued(Issued),
+    Issued(IssuedTokens),
 }
 
 /// Signs a user in.
@@ -83,7 +82,7 @@ pub enum SignInOutcome {
 /// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
 pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     Credentials { name, password }: Credentials,
     client: &str,
 ) -> Result<SignInOutcome, Refusal> {
@@ -106,7 +105,12 @@ pub async fn sign_in<P: Platform>(
     tokens(ctx, &reserved.known, sid, &row).await.map(SignInOutcome::Issued)
 }
 
-async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &str) -> Result<(), Refusal> {
+async fn admit<P: Platform>(
+    app: &App<P>,
+    known: &OpenedTenant,
+    network: &str,
+    name: &str,
+) -> Result<(), Refusal> {
     let tenant = known.tenant.id;
     let by_network = app.platform.admits(Limit::Network, &format!("{tenant}/{network}")).await;
     if !by_network {
@@ -123,10 +127,10 @@ async fn admit<P: Platform>(app: &App<P>, known: &Known, network: &str, name: &s
 /// The first batch, once more where the tenant's document has moved on.
 async fn reserve<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
-    known: Rc<Known>,
+    named: &TenantName,
+    known: Rc<OpenedTenant>,
     name: &str,
-) -> Result<Reserved, Refusal> {
+) -> Result<ReservedAttempt, Refusal> {
     let hashes = Hashes::of(&known, name);
     let (rows, state) = reserve_batch(ctx, named, &known, &hashes).await?;
     match state {
@@ -162,8 +166,8 @@ struct ReservedRows<R> {
 
 async fn reserve_batch<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
-    known: &Known,
+    named: &TenantName,
+    known: &OpenedTenant,
     hashes: &Hashes,
 ) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
@@ -186,11 +190,11 @@ async fn reserve_batch<P: Platform>(
 }
 
 fn reserved<R: Rows>(
-    known: Rc<Known>,
+    known: Rc<OpenedTenant>,
     hashes: Hashes,
     left: ReservedRows<R>,
     now: i64,
-) -> Result<Reserved, Refusal> {
+) -> Result<ReservedAttempt, Refusal> {
     let Some(counted) = left.rows.take_one(left.counted)? else {
         let window = left.rows.take_one(left.window)?;
         let lasts = secs_as_ms(ATTEMPT_WINDOW_SECS);
@@ -200,12 +204,12 @@ fn reserved<R: Rows>(
         return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
     };
     let user = left.rows.take_one(left.user)?;
-    Ok(Reserved { known, hashes, window_start: counted.window_start, user })
+    Ok(ReservedAttempt { known, hashes, window_start: counted.window_start, user })
 }
 
 async fn record_refusal<P: Platform>(
     ctx: Context<'_, P>,
-    reserved: &Reserved,
+    reserved: &ReservedAttempt,
     network: &str,
 ) -> Result<(), Refusal> {
     let mut batch = Batch::new(reserved.known.tenant.shard());
@@ -224,8 +228,8 @@ async fn record_refusal<P: Platform>(
 /// The second batch: the family, and everything that hangs on its being written.
 async fn open_family<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
-    reserved: &Reserved,
+    named: &TenantName,
+    reserved: &ReservedAttempt,
     user: &UserRow,
     sid: SessionId,
     network: &str,

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::body::TypedPassword;
 use crate::context::Context;
 use crate::http::Outgoing;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 
 /// Bytes of the question at most: a control character is six in JSON.
@@ -62,7 +62,7 @@ impl UserRow {
 /// 503 where a verifier does not open, and where control had to be asked and gave no answer.
 pub async fn is_right<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     user: Option<&UserRow>,
     typed: &TypedPassword,
 ) -> Result<bool, Refusal> {
@@ -91,7 +91,7 @@ pub async fn is_right<P: Platform>(
 /// One hash, whatever was found: nobody, no password, a password that cannot be one, not active.
 fn matches_verifier<P: Platform>(
     app: &App<P>,
-    known: &Known,
+    known: &OpenedTenant,
     user: Option<&UserRow>,
     typed: &TypedPassword,
 ) -> Result<bool, Refusal> {

@@ -24,7 +24,7 @@ pub struct Handle<T> {
 }
 
 /// Where the number of rows will be that one statement returned: who won, or how many went.
-pub type Counted = Handle<IgnoredAny>;
+pub type CountHandle = Handle<IgnoredAny>;
 
 /// What a batch left.
 pub struct BatchRows<R> {
@@ -49,7 +49,7 @@ impl Batch {
     }
 
     /// Adds a statement that returns a row for each one it changed, of which only the number counts.
-    pub fn add_counted(&mut self, statement: Statement) -> Counted {
+    pub fn add_counted(&mut self, statement: Statement) -> CountHandle {
         self.add(statement)
     }
 
@@ -97,7 +97,7 @@ impl<R: Rows> BatchRows<R> {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn count(&self, handle: Counted) -> Result<usize, StoreError> {
+    pub fn count(&self, handle: CountHandle) -> Result<usize, StoreError> {
         Ok(self.take(handle)?.len())
     }
 }

@@ -15,11 +15,10 @@ use crate::after::After;
 use crate::app::App;
 use crate::context::Context;
 use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform, StoreError};
-use crate::sql;
 use crate::sql::batch::Batch;
-use crate::sql::millis;
+use crate::sql::{self, millis};
 
 /// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
 const FEED_LIMIT: usize = 1000;
@@ -28,7 +27,7 @@ pub const NAMES_SHARD: u8 = 0;
 
 /// How a request names its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct TenantName {
     /// `host:<host>` or `slug:<slug>`: the key in D1.
     pub name: String,
     /// A slug that the tenant must have besides, from `X-Tenant` on a tenant's own host.
@@ -47,9 +46,9 @@ struct TenantRow {
 }
 
 /// The tenant of a request, and the age of what is known of it.
-pub struct Found {
+pub struct FoundTenant {
     /// What is known.
-    pub known: Rc<Known>,
+    pub known: Rc<OpenedTenant>,
     /// What is due after the answer: the feed, where this request holds the lease.
     pub after: After,
 }
@@ -57,7 +56,10 @@ pub struct Found {
 /// Finds the tenant without any storage, if what is known is young enough to serve.
 ///
 /// `None` where a read is needed first.
-pub fn find_now<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Result<Found, Refusal>> {
+pub fn find_now<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+) -> Option<Result<FoundTenant, Refusal>> {
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     let tenant = match knowledge.named(&named.name)? {
         None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::limits::STALE_MS) => {
@@ -84,7 +86,10 @@ pub fn find_now<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Resul
 ///
 /// # Errors
 /// 404 for a name that is nobody's, 503 where nothing can be known.
-pub async fn find_fresh<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Result<Found, Refusal> {
+pub async fn find_fresh<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+) -> Result<FoundTenant, Refusal> {
     if let Some(found) = find_now(ctx, named) {
         return found;
     }
@@ -104,7 +109,10 @@ pub async fn find_fresh<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Resu
 ///
 /// # Errors
 /// As [`find_fresh`].
-pub async fn find_known<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Result<Rc<Known>, Refusal> {
+pub async fn find_known<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+) -> Result<Rc<OpenedTenant>, Refusal> {
     let remembered = {
         let mut knowledge = ctx.app.knowledge.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
@@ -117,7 +125,7 @@ pub async fn find_known<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Resu
 
 /// What memory has of the tenant of a request that was answered, at any age: whose pages may read the
 /// answer. `None` where the request's name is nobody's.
-pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Rc<Known>> {
+pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Option<Rc<OpenedTenant>> {
     let known = {
         let mut knowledge = ctx.app.knowledge.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
@@ -126,7 +134,11 @@ pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Rc<
 }
 
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.
-fn find_stale<P: Platform>(ctx: Context<'_, P>, named: &Named, age: Option<u64>) -> Result<Found, Refusal> {
+fn find_stale<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    age: Option<u64>,
+) -> Result<FoundTenant, Refusal> {
     let known = match in_memory(ctx, named) {
         Some(known) => known?,
         None => return Err(Refusal::unavailable()),
@@ -140,7 +152,10 @@ fn find_stale<P: Platform>(ctx: Context<'_, P>, named: &Named, age: Option<u64>)
 }
 
 /// What memory says of a name now; `None` where it says nothing, or knows of a newer document.
-fn in_memory<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Result<Rc<Known>, Refusal>> {
+fn in_memory<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     match knowledge.named(&named.name)? {
         None => Some(Err(Refusal::not_found())),
@@ -151,10 +166,10 @@ fn in_memory<P: Platform>(ctx: Context<'_, P>, named: &Named) -> Option<Result<R
 }
 
 /// What every caller must see of a tenant before anything else is said.
-fn served(known: Rc<Known>, named: &Named, after: After) -> Result<Found, Refusal> {
+fn served(known: Rc<OpenedTenant>, named: &TenantName, after: After) -> Result<FoundTenant, Refusal> {
     let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
     match known.tenant.status {
-        Status::Active | Status::Suspended if slug_held => Ok(Found { known, after }),
+        Status::Active | Status::Suspended if slug_held => Ok(FoundTenant { known, after }),
         Status::Active | Status::Suspended | Status::Provisioning | Status::Deleted => {
             Err(Refusal::not_found())
         }
@@ -183,7 +198,7 @@ const MEETINGS: usize = 3;
 
 /// Meets a tenant: one question for its revision (with its document, unless KV's copy is that
 /// revision), the denials that live, and where the feed is.
-async fn meet<P: Platform>(app: &App<P>, named: &Named) -> Result<Rc<Known>, Refusal> {
+async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let name = named.name.as_str();
     if !app.platform.admits(Limit::Network, &format!("meet/{}", named.network)).await {
         return Err(Refusal::throttled(60));
@@ -246,7 +261,7 @@ pub fn document_key(tenant: TenantId) -> String {
 ///
 /// # Errors
 /// 404 if the tenant is gone, 503 if it cannot be read.
-pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Known>, Refusal> {
+pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<OpenedTenant>, Refusal> {
     let mut batch = Batch::new(NAMES_SHARD);
     let document = batch.add::<TenantRow>(sql::DOCUMENT.bind([tenant.to_string().into()]));
     let rows = batch.run(&app.platform).await?;
@@ -256,12 +271,12 @@ pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Kno
     Ok(known)
 }
 
-fn open<P: Platform>(app: &App<P>, row: TenantRow, copy: Option<Tenant>) -> Result<Known, Refusal> {
+fn open<P: Platform>(app: &App<P>, row: TenantRow, copy: Option<Tenant>) -> Result<OpenedTenant, Refusal> {
     let tenant = match row.document {
         Some(text) => serde_json::from_str::<Tenant>(&text).ok(),
         None => copy,
     };
     let tenant = tenant.filter(|tenant| tenant.id == row.id && tenant.revision() == (row.history, row.rev));
     let settings = app.settings()?;
-    tenant.and_then(|tenant| Known::open(tenant, settings).ok()).ok_or_else(Refusal::unavailable)
+    tenant.and_then(|tenant| OpenedTenant::open(tenant, settings).ok()).ok_or_else(Refusal::unavailable)
 }

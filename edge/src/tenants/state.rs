@@ -4,7 +4,7 @@ use serde::Deserialize;
 use shared::needs::Needs;
 use shared::tenant::Status;
 
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 
 /// The tenant's state, as the batches of sign-in and refresh select it.
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub enum State {
 impl StateRow {
     /// Compares the row that a batch left with what it worked with.
     #[must_use]
-    pub fn compare(row: Option<&Self>, known: &Known) -> State {
+    pub fn compare(row: Option<&Self>, known: &OpenedTenant) -> State {
         let Some(row) = row else { return State::Gone };
         if row.named.as_deref() != Some(known.tenant.id.to_string().as_str()) {
             return State::Renamed;

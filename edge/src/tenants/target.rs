@@ -11,7 +11,7 @@ use crate::network;
 use crate::platform::Platform;
 use crate::route::{self, Endpoint};
 use crate::settings::Settings;
-use crate::tenants::find::Named;
+use crate::tenants::find::TenantName;
 
 /// A credential as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Cached {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// How it names its tenant.
-    pub named: Named,
+    pub named: TenantName,
     /// Whether the host is a tenant's own: only there are cookies read or set.
     pub own_host: bool,
     /// Whether the tenant stands in the URL.
@@ -105,7 +105,7 @@ pub(crate) fn target(
     let host = parts.host.to_ascii_lowercase();
     let query = parts.query.to_owned();
     if !settings.shared_hosts.contains(&host) {
-        let named = Named { name: format!("host:{host}"), also_slug: x_tenant, network };
+        let named = TenantName { name: format!("host:{host}"), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
         return Some(Target { named, own_host: true, cached: Cached::ByUrl, path, query, base, request_id });
     }
@@ -124,7 +124,7 @@ pub(crate) fn target(
     };
     // A slug that cannot be one is nobody's; it is not even asked for.
     let slug = Slug::parse(&slug).ok()?;
-    let named = Named { name: format!("slug:{slug}"), also_slug: None, network };
+    let named = TenantName { name: format!("slug:{slug}"), also_slug: None, network };
     Some(Target { named, own_host: false, cached, path, query, base, request_id })
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn place<P: Platform>(
 ) -> Result<(Endpoint, Target), Refusal> {
     let path = Parts::of(url).map(|parts| parts.path.to_owned()).unwrap_or_default();
     let bare = |endpoint| {
-        let named = Named { name: String::new(), also_slug: None, network: String::new() };
+        let named = TenantName { name: String::new(), also_slug: None, network: String::new() };
         let query = Parts::of(url).map(|parts| parts.query.to_owned()).unwrap_or_default();
         let base = String::new();
         let request_id = request_id.clone();

@@ -35,10 +35,9 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
 use crate::platform::{
-    Clock, Copies, CryptoError, Entropy, Limit, Limiter, Rows, Rs256, Store, StoreError, Upstream,
-    UpstreamError,
+    Clock, Copies, CryptoError, Entropy, Limit, Limiter, Param, Rows, Rs256, Statement, Store, StoreError,
+    Upstream, UpstreamError,
 };
-use crate::platform::{Param, Statement};
 use crate::serve::{carry_out, handle};
 use crate::settings::{Role, Settings};
 

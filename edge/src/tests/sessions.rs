@@ -6,7 +6,7 @@ use shared::ids::SessionId;
 use shared::user::UserStatus;
 
 use super::fixture::{Actor, Request, World, claims};
-use crate::sessions::family::{FamilyRow, Outcome, Presented, outcome};
+use crate::sessions::family::{FamilyRow, Outcome, RefreshAttempt, outcome};
 use crate::sql;
 
 fn acme() -> (World, Actor) {
@@ -273,7 +273,7 @@ fn statement_outcome(
     let rows = world.memory().run(&sql::FAMILY.bind([sid.into(), tenant.into()]));
     let row: FamilyRow = serde_json::from_value(rows[0].clone()).unwrap();
     let ended = row.ended_by.as_deref() == Some("event");
-    outcome(&row, Presented { generation: presented, rotated, ended, now, window })
+    outcome(&row, RefreshAttempt { generation: presented, rotated, ended, now, window })
 }
 
 /// The one table of `architecture.md`, written a second time, in words.

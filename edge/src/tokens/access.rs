@@ -10,12 +10,12 @@ use shared::refusal::{Refusal, TokenFault};
 use shared::token::{access_signing_input, join_signature};
 
 use crate::context::Context;
-use crate::isolate::opened::Known;
-use crate::isolate::verified::Access;
+use crate::isolate::opened::OpenedTenant;
+use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
-use crate::tenants::find::{Found, Named, find_fresh, read_feed};
+use crate::tenants::find::{FoundTenant, TenantName, find_fresh, read_feed};
 use crate::tokens::amr::Amr;
-use crate::tokens::error::Refused;
+use crate::tokens::error::TokenError;
 use crate::tokens::legacy;
 
 /// Of whom an access token speaks.
@@ -43,7 +43,7 @@ pub struct Subject {
 /// 503 where no key may sign or the key does not open.
 pub async fn issue<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     subject: Subject,
 ) -> Result<String, Refusal> {
     let now_secs = ctx.now_ms / 1000;
@@ -78,9 +78,9 @@ pub async fn issue<P: Platform>(
 /// signature has to be checked first.
 pub fn judge_now<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     unverified_token: &str,
-) -> Option<Result<Access, TokenFault>> {
+) -> Option<Result<VerifiedToken, TokenFault>> {
     let verified = ctx.app.verified.borrow();
     let access = verified.get(unverified_token)?;
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
@@ -94,7 +94,7 @@ pub fn judge_now<P: Platform>(
 }
 
 /// `None` where nothing is known of the tenant, and so of what is denied.
-fn judge<P: Platform>(ctx: Context<'_, P>, access: &Access) -> Option<Result<(), TokenFault>> {
+fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Result<(), TokenFault>> {
     if access.exp <= ctx.now_secs() {
         return Some(Err(TokenFault::Expired));
     }
@@ -113,12 +113,12 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &Access) -> Option<Result<(),
 /// The token's fault, in the contract's order, or 503.
 pub async fn authenticate<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
+    found: &FoundTenant,
+    named: &TenantName,
     unverified_token: &str,
-) -> Result<Access, Refused> {
+) -> Result<VerifiedToken, TokenError> {
     if let Some(judged) = judge_now(ctx, &found.known, unverified_token) {
-        return judged.map_err(Refused::Token);
+        return judged.map_err(TokenError::Token);
     }
     if let Some(fault) = refresh_token_fault(&found.known, unverified_token, ctx.now_secs()) {
         return Err(fault.into());
@@ -145,10 +145,10 @@ pub async fn authenticate<P: Platform>(
 
 async fn verify_ours<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
+    found: &FoundTenant,
+    named: &TenantName,
     jws: Jws<'_>,
-) -> Result<Access, Refused> {
+) -> Result<VerifiedToken, TokenError> {
     let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
     let mut known = found.known.clone();
     if known.tenant.verifying_key(&kid).is_none() {
@@ -163,9 +163,9 @@ async fn verify_ours<P: Platform>(
 /// 404 if the tenant is gone, 503 where nothing can be known.
 pub async fn look_again<P: Platform>(
     ctx: Context<'_, P>,
-    known: Rc<Known>,
-    named: &Named,
-) -> Result<Rc<Known>, Refusal> {
+    known: Rc<OpenedTenant>,
+    named: &TenantName,
+) -> Result<Rc<OpenedTenant>, Refusal> {
     let asks = ctx.app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, ctx.now_ms, UNKNOWN_KID_MS);
     if asks && read_feed(ctx.app).await.is_ok() {
         return Ok(find_fresh(ctx, named).await?.known);
@@ -175,10 +175,10 @@ pub async fn look_again<P: Platform>(
 
 async fn verify<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     jws: Jws<'_>,
     kid: &str,
-) -> Result<Access, Refused> {
+) -> Result<VerifiedToken, TokenError> {
     let tenant = &known.tenant;
     let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
@@ -189,7 +189,7 @@ async fn verify<P: Platform>(
     let expected =
         Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() };
     let claims = AccessClaims::check(&payload, expected, ctx.now_secs())?;
-    Ok(Access {
+    Ok(VerifiedToken {
         tenant: tenant.id,
         revision: tenant.revision(),
         sub: claims.sub,
@@ -204,7 +204,7 @@ async fn verify<P: Platform>(
 }
 
 /// A refresh token of this tenant where an access token belongs: expired, else of the wrong type.
-fn refresh_token_fault(known: &Known, unverified_token: &str, now_secs: i64) -> Option<TokenFault> {
+fn refresh_token_fault(known: &OpenedTenant, unverified_token: &str, now_secs: i64) -> Option<TokenFault> {
     let refresh = known.refresh_keys.iter().find_map(|key| key.verify(unverified_token).ok())?;
     Some(if refresh.expires_at <= now_secs { TokenFault::Expired } else { TokenFault::WrongType })
 }
@@ -213,14 +213,14 @@ fn refresh_token_fault(known: &Known, unverified_token: &str, now_secs: i64) -> 
 /// its signature does not hold or it is expired.
 pub async fn access_token_fault<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     unverified_token: &str,
 ) -> TokenFault {
     let Some(jws) = Jws::split(unverified_token) else { return TokenFault::Invalid };
     let Some(kid) = jws.access_key_id() else { return TokenFault::Invalid };
     match verify(ctx, known, jws, &kid).await {
         Ok(_) => TokenFault::WrongType,
-        Err(Refused::Token(TokenFault::Expired)) => TokenFault::Expired,
+        Err(TokenError::Token(TokenFault::Expired)) => TokenFault::Expired,
         Err(_) => TokenFault::Invalid,
     }
 }

@@ -6,26 +6,26 @@ use crate::platform::{CryptoError, StoreError};
 
 /// A token's fault, or a refusal that has nothing to do with the token.
 #[derive(Debug)]
-pub enum Refused {
+pub enum TokenError {
     /// The token is not good; each door has its words for it.
     Token(TokenFault),
     /// Something else, as it is.
     Other(Refusal),
 }
 
-impl From<TokenFault> for Refused {
+impl From<TokenFault> for TokenError {
     fn from(fault: TokenFault) -> Self {
         Self::Token(fault)
     }
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for TokenError {
     fn from(refusal: Refusal) -> Self {
         Self::Other(refusal)
     }
 }
 
-impl Refused {
+impl TokenError {
     /// The refusal, with `words` for a token's fault.
     pub fn with(self, words: impl FnOnce(TokenFault) -> Refusal) -> Refusal {
         match self {
@@ -35,13 +35,13 @@ impl Refused {
     }
 }
 
-impl From<StoreError> for Refused {
+impl From<StoreError> for TokenError {
     fn from(error: StoreError) -> Self {
         Self::Other(error.into())
     }
 }
 
-impl From<CryptoError> for Refused {
+impl From<CryptoError> for TokenError {
     fn from(error: CryptoError) -> Self {
         Self::Other(error.into())
     }

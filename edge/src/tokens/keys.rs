@@ -5,10 +5,10 @@ use shared::limits::{JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
 use shared::refusal::Refusal;
 
 use crate::http::Answer;
-use crate::isolate::opened::Known;
+use crate::isolate::opened::OpenedTenant;
 use crate::tenants::target::Cached;
 
-fn finish(mut answer: Answer, known: &Known, cached: Cached) -> Answer {
+fn finish(mut answer: Answer, known: &OpenedTenant, cached: Cached) -> Answer {
     answer.set("Access-Control-Allow-Origin", String::from("*"));
     match cached {
         Cached::ByUrl => answer.set(
@@ -24,14 +24,14 @@ fn finish(mut answer: Answer, known: &Known, cached: Cached) -> Answer {
     answer
 }
 
-fn etag(known: &Known) -> String {
+fn etag(known: &OpenedTenant) -> String {
     let (history, rev) = known.tenant.revision();
     format!("\"{history}.{rev}\"")
 }
 
 /// The key set, or 304 where the caller has this one.
 #[must_use]
-pub fn jwks(known: &Known, if_none_match: Option<&str>, cached: Cached) -> Answer {
+pub fn jwks(known: &OpenedTenant, if_none_match: Option<&str>, cached: Cached) -> Answer {
     let answer = if if_none_match.is_some_and(|list| list.split(',').any(|tag| tag.trim() == etag(known))) {
         Answer { status: 304, headers: vec![], body: crate::http::Body::Empty }
     } else {
@@ -45,7 +45,7 @@ pub fn jwks(known: &Known, if_none_match: Option<&str>, cached: Cached) -> Answe
 /// # Errors
 /// 503 where no key signs.
 pub fn public_key(
-    known: &Known,
+    known: &OpenedTenant,
     accept: Option<&str>,
     now_ms: u64,
     cached: Cached,

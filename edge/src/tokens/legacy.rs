@@ -16,16 +16,14 @@ use shared::refusal::TokenFault;
 use shared::user::UserStatus;
 
 use crate::context::Context;
-use crate::isolate::opened::Known;
-use crate::isolate::verified::{Access, Trail};
+use crate::isolate::opened::OpenedTenant;
+use crate::isolate::verified::{LegacyTrail, VerifiedToken};
 use crate::platform::{Param, Platform, Statement};
 use crate::sql::batch::{Batch, Handle};
 
-use crate::sql;
-use crate::sql::millis;
-use crate::sql::secs_as_ms;
+use crate::sql::{self, millis, secs_as_ms};
 use crate::tokens::amr::{Amr, Method};
-use crate::tokens::error::Refused;
+use crate::tokens::error::TokenError;
 
 /// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
 const NEVER_SECS: i64 = 253_402_300_799;
@@ -39,9 +37,9 @@ const NEWEST: i64 = 9_007_199_254_740_991;
 /// [`shared::legacy::Legacy::check`]. 503 where the cryptography fails.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     jws: Jws<'_>,
-) -> Result<LegacyToken, Refused> {
+) -> Result<LegacyToken, TokenError> {
     let legacy = known.tenant.legacy.as_ref().filter(|_| jws.is_legacy()).ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
     if !ctx.app.platform.verify(&legacy.key, jws.signed.as_bytes(), &signature).await? {
@@ -51,10 +49,10 @@ pub async fn verify<P: Platform>(
     Ok(legacy.check(&payload, ctx.now_secs())?)
 }
 
-impl Trail {
+impl LegacyTrail {
     /// The trail of a token.
     #[must_use]
-    pub fn of(known: &Known, token: &LegacyToken) -> Self {
+    pub fn of(known: &OpenedTenant, token: &LegacyToken) -> Self {
         let (tenant, shard, key) = (known.tenant.id, known.tenant.shard(), &known.identifier_key);
         let name = match token.kind {
             LegacyKind::Access => legacy_session,
@@ -72,7 +70,7 @@ impl Trail {
 
     /// Reads the user: a [`UserRow`].
     #[must_use]
-    pub fn user(&self, known: &Known) -> Statement {
+    pub fn user(&self, known: &OpenedTenant) -> Statement {
         sql::LEGACY_USER.bind([
             known.tenant.id.to_string().into(),
             self.user.as_str().into(),
@@ -84,7 +82,7 @@ impl Trail {
     /// Makes the token's family to be ended in the same batch. Neither which document vouched for a
     /// token nor what its user needs matters to its end.
     #[must_use]
-    pub fn family_to_end<P: Platform>(&self, ctx: Context<'_, P>, known: &Known) -> Statement {
+    pub fn family_to_end<P: Platform>(&self, ctx: Context<'_, P>, known: &OpenedTenant) -> Statement {
         self.family(ctx, known, ctx.event_id(), (NEWEST, NEWEST), Param::Null)
     }
 
@@ -93,7 +91,7 @@ impl Trail {
     fn family<P: Platform>(
         &self,
         ctx: Context<'_, P>,
-        known: &Known,
+        known: &OpenedTenant,
         event: EventId,
         vouched: (i64, i64),
         understood: Param,
@@ -123,7 +121,7 @@ impl Trail {
     pub fn exchange<P: Platform>(
         &self,
         ctx: Context<'_, P>,
-        known: &Known,
+        known: &OpenedTenant,
         batch: &mut Batch,
     ) -> Handle<UserRow> {
         let (tenant, sid) = (known.tenant.id.to_string(), self.sid.to_string());
@@ -212,10 +210,10 @@ impl UserRow {
 /// The wrong type; the user's state, in the contract's order; 503.
 pub async fn access<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     token: &LegacyToken,
-) -> Result<Access, Refused> {
-    let (tenant, trail) = (&known.tenant, Trail::of(known, token));
+) -> Result<VerifiedToken, TokenError> {
+    let (tenant, trail) = (&known.tenant, LegacyTrail::of(known, token));
     if token.kind == LegacyKind::Refresh && token.marked {
         return Err(TokenFault::WrongType.into());
     }
@@ -233,7 +231,7 @@ pub async fn access<P: Platform>(
     }
     let until = tenant.legacy.as_ref().map_or(0, |legacy| millis(legacy.until));
     let recheck = ctx.now_secs().saturating_add(LEGACY_RECHECK_SECS);
-    Ok(Access {
+    Ok(VerifiedToken {
         tenant: tenant.id,
         revision: tenant.revision(),
         sub: user.id,

@@ -8,18 +8,17 @@ use shared::refusal::TokenFault;
 use shared::token::Refresh;
 
 use crate::context::Context;
-use crate::isolate::opened::Known;
-use crate::isolate::verified::Trail;
+use crate::isolate::opened::OpenedTenant;
+use crate::isolate::verified::LegacyTrail;
 use crate::platform::{Platform, Rows, StoreError};
 use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::tokens::access::access_token_fault;
-use crate::tokens::error::Refused;
-use crate::tokens::legacy;
-use crate::tokens::legacy::UserRow;
+use crate::tokens::error::TokenError;
+use crate::tokens::legacy::{self, UserRow};
 
 /// A refresh token whose own signature held. What it is good for, its family's row says.
 #[derive(Clone, Debug)]
-pub struct Proven {
+pub struct VerifiedRefresh {
     /// The family.
     pub sid: SessionId,
     /// The generation: 0 of a legacy token, which is the one before any of ours.
@@ -27,7 +26,7 @@ pub struct Proven {
     /// Its own `exp`, Unix seconds, which counts only where there is no row.
     pub expires_at: i64,
     /// Where it leads, of a legacy token.
-    pub legacy: Option<Trail>,
+    pub legacy: Option<LegacyTrail>,
 }
 
 /// A refresh token, verified against the tenant's keys before storage is read.
@@ -37,13 +36,13 @@ pub struct Proven {
 /// cryptography fails.
 pub async fn presented<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     unverified_token: &str,
-) -> Result<Proven, Refused> {
+) -> Result<VerifiedRefresh, TokenError> {
     for key in &known.refresh_keys {
         if key.wrote_header_of(unverified_token) {
             let Refresh { sid, generation, expires_at, .. } = key.verify(unverified_token)?;
-            return Ok(Proven { sid, generation, expires_at, legacy: None });
+            return Ok(VerifiedRefresh { sid, generation, expires_at, legacy: None });
         }
     }
     match Jws::split(unverified_token).filter(Jws::is_legacy) {
@@ -54,25 +53,30 @@ pub async fn presented<P: Platform>(
 
 async fn presented_legacy<P: Platform>(
     ctx: Context<'_, P>,
-    known: &Known,
+    known: &OpenedTenant,
     jws: Jws<'_>,
-) -> Result<Proven, Refused> {
+) -> Result<VerifiedRefresh, TokenError> {
     let token = legacy::verify(ctx, known, jws).await?;
     if token.kind == LegacyKind::Access {
         return Err(TokenFault::WrongType.into());
     }
-    let trail = Trail::of(known, &token);
+    let trail = LegacyTrail::of(known, &token);
     let (sid, expires_at) = (trail.sid, token.expires_at);
-    Ok(Proven { sid, generation: 0, expires_at, legacy: Some(trail) })
+    Ok(VerifiedRefresh { sid, generation: 0, expires_at, legacy: Some(trail) })
 }
 
 /// Where a batch has the user of a legacy token, if the token is one.
 #[must_use]
 pub struct LegacyUser(Option<Handle<UserRow>>);
 
-impl Proven {
+impl VerifiedRefresh {
     /// Begins the batch that uses the token: for a legacy one, makes its family unless it is there.
-    pub fn open<P: Platform>(&self, ctx: Context<'_, P>, known: &Known, batch: &mut Batch) -> LegacyUser {
+    pub fn open<P: Platform>(
+        &self,
+        ctx: Context<'_, P>,
+        known: &OpenedTenant,
+        batch: &mut Batch,
+    ) -> LegacyUser {
         LegacyUser(self.legacy.as_ref().map(|trail| trail.exchange(ctx, known, batch)))
     }
 
@@ -81,7 +85,7 @@ impl Proven {
     pub fn open_to_end<P: Platform>(
         &self,
         ctx: Context<'_, P>,
-        known: &Known,
+        known: &OpenedTenant,
         batch: &mut Batch,
     ) -> LegacyUser {
         if let Some(trail) = &self.legacy {
@@ -91,7 +95,7 @@ impl Proven {
     }
 
     /// Begins a batch that changes nothing.
-    pub fn look(&self, known: &Known, batch: &mut Batch) -> LegacyUser {
+    pub fn look(&self, known: &OpenedTenant, batch: &mut Batch) -> LegacyUser {
         LegacyUser(self.legacy.as_ref().map(|trail| batch.add(trail.user(known))))
     }
 

@@ -12,12 +12,12 @@ use shared::tenant::Status;
 use crate::after::Reply;
 use crate::context::Context;
 use crate::http::Answer;
-use crate::isolate::opened::Known;
-use crate::isolate::verified::Access;
+use crate::isolate::opened::OpenedTenant;
+use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
-use crate::tenants::find::{Found, Named, find_now};
+use crate::tenants::find::{FoundTenant, TenantName, find_now};
 use crate::tokens::access::{authenticate, judge_now};
-use crate::tokens::error::Refused;
+use crate::tokens::error::TokenError;
 
 /// The answer to a good access token, in the contract's order.
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ struct ValidOut<'a> {
     exp: i64,
 }
 
-fn valid(access: &Access) -> Answer {
+fn valid(access: &VerifiedToken) -> Answer {
     Answer::json(
         200,
         &ValidOut {
@@ -50,9 +50,9 @@ fn valid(access: &Access) -> Answer {
 /// that is known and young enough. With the tenant, if there is one. `None` for everything else.
 pub fn validate_now<P: Platform>(
     ctx: Context<'_, P>,
-    named: &Named,
+    named: &TenantName,
     unverified_token: &str,
-) -> Option<(Reply, Option<Rc<Known>>)> {
+) -> Option<(Reply, Option<Rc<OpenedTenant>>)> {
     // The cache is asked first, so that a lease is taken only by a request that serves.
     ctx.app.verified.borrow().get(unverified_token)?;
     let found = match find_now(ctx, named)? {
@@ -83,8 +83,8 @@ pub fn validate_now<P: Platform>(
 /// 503 where nothing can be known. What is wrong with a token is an answer, with `valid: false`.
 pub async fn validate<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
+    found: &FoundTenant,
+    named: &TenantName,
     unverified_token: &str,
 ) -> Result<Answer, Refusal> {
     judge_access(ctx, found, named, unverified_token)
@@ -99,10 +99,10 @@ pub async fn validate<P: Platform>(
 /// The token's fault, or 503.
 pub async fn judge_access<P: Platform>(
     ctx: Context<'_, P>,
-    found: &Found,
-    named: &Named,
+    found: &FoundTenant,
+    named: &TenantName,
     unverified_token: &str,
-) -> Result<Access, Refused> {
+) -> Result<VerifiedToken, TokenError> {
     if found.known.tenant.status != Status::Active {
         return Err(TokenFault::Invalid.into());
     }

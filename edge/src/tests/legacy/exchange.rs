@@ -302,7 +302,11 @@ fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let ctx = Context::new(&world.app);
     let found = block_on(crate::tenants::find::find_fresh(
         ctx,
-        &crate::tenants::find::Named { name: "slug:acme".into(), also_slug: None, network: String::new() },
+        &crate::tenants::find::TenantName {
+            name: "slug:acme".into(),
+            also_slug: None,
+            network: String::new(),
+        },
     ));
     let known = found.ok().unwrap().known;
     let proven = block_on(presented(ctx, &known, &old_refresh())).ok().unwrap();
