@@ -1,0 +1,182 @@
+//! What stands before a hash: the limits by network and by name, and the try, counted in the batch that looks the
+//! user up. A right password gives its own try back, in [`super::flow`].
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use shared::derive::{attempt_hash, identifier_hash};
+use shared::identifiers::Identifier;
+use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, OUTBOX_FAILURES};
+use shared::push::IdentifierRow;
+use shared::refusal::Refusal;
+
+use crate::app::App;
+use crate::context::Context;
+use crate::isolate::opened::OpenedTenant;
+use crate::platform::{Limit, Platform, Rows};
+use crate::sign_in::password::UserRow;
+use crate::sql::batch::{Batch, BatchRows, Handle};
+use crate::sql::{self, secs_as_ms};
+use crate::tenants::find::{TenantName, renew};
+use crate::tenants::state::{State, StateRow};
+
+/// Names under which a try is counted and a user is looked up. A name without a canonical form is
+/// nobody's, so its lookup finds nothing and everything else goes on alike.
+pub(super) struct Hashes {
+    /// Under which the try is counted.
+    pub attempt: String,
+    /// Under which the user is looked up.
+    identifier: String,
+}
+
+impl Hashes {
+    fn of(known: &OpenedTenant, name: &str) -> Self {
+        let identifier = Identifier::parse(name).ok();
+        let canonical = identifier.as_ref().map_or(name, Identifier::as_str);
+        let attempt = attempt_hash(&known.attempt_key, known.tenant.id, canonical);
+        let looked_up = identifier.map(|id| identifier_hash(&known.identifier_key, known.tenant.id, &id));
+        Self {
+            attempt: IdentifierRow::encode_hash(&attempt),
+            identifier: looked_up.map(|hash| IdentifierRow::encode_hash(&hash)).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WindowRow {
+    window_start: i64,
+}
+
+/// What the first batch found.
+pub(super) struct ReservedAttempt {
+    /// The document that the batch was judged by.
+    pub known: Rc<OpenedTenant>,
+    /// The names of the attempt.
+    pub hashes: Hashes,
+    /// When the window began that the try was counted in, to give it back there.
+    pub window_start: i64,
+    /// The user behind the name.
+    pub user: Option<UserRow>,
+}
+
+/// The limits by network and by name, which cost neither storage nor a hash.
+pub(super) async fn admit<P: Platform>(
+    app: &App<P>,
+    known: &OpenedTenant,
+    network: &str,
+    name: &str,
+) -> Result<(), Refusal> {
+    let tenant = known.tenant.id;
+    let by_network = app.platform.admits(Limit::Network, &format!("{tenant}/{network}")).await;
+    if !by_network {
+        return Err(Refusal::throttled(60));
+    }
+    let hash = Hashes::of(known, name).attempt;
+    if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}")).await {
+        Ok(())
+    } else {
+        Err(Refusal::throttled(60))
+    }
+}
+
+/// The first batch, once more where the tenant's document has moved on.
+pub(super) async fn reserve<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    known: Rc<OpenedTenant>,
+    name: &str,
+) -> Result<ReservedAttempt, Refusal> {
+    let hashes = Hashes::of(&known, name);
+    let (rows, state) = reserve_batch(ctx, named, &known, &hashes).await?;
+    match state {
+        State::Current => reserved(known, hashes, rows, ctx.now()),
+        State::Suspended => Err(Refusal::tenant_suspended()),
+        State::Gone => Err(Refusal::not_found()),
+        State::NotUnderstood => Err(Refusal::unavailable()),
+        State::Renamed => {
+            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
+            Err(Refusal::unavailable())
+        }
+        State::Newer => {
+            let newer = renew(ctx.app, known.tenant.id).await?;
+            let same_root = newer.tenant.lookup_root.version == known.tenant.lookup_root.version;
+            if same_root {
+                return reserved(newer, hashes, rows, ctx.now());
+            }
+            let hashes = Hashes::of(&newer, name);
+            let (rows, state) = reserve_batch(ctx, named, &newer, &hashes).await?;
+            let current = state == State::Current;
+            if current { reserved(newer, hashes, rows, ctx.now()) } else { Err(Refusal::unavailable()) }
+        }
+    }
+}
+
+/// What the first batch left.
+struct ReservedRows<R> {
+    rows: BatchRows<R>,
+    counted: Handle<WindowRow>,
+    window: Handle<WindowRow>,
+    user: Handle<UserRow>,
+}
+
+async fn reserve_batch<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    known: &OpenedTenant,
+    hashes: &Hashes,
+) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
+    let tenant = known.tenant.id.to_string();
+    let (tenant, name) = (tenant.as_str(), named.name.as_str());
+    let (attempt, identifier) = (hashes.attempt.as_str(), hashes.identifier.as_str());
+    let mut batch = Batch::new(known.tenant.shard());
+    let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
+        tenant.into(),
+        attempt.into(),
+        ctx.now().into(),
+        secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
+        i64::from(ATTEMPTS).into(),
+    ]));
+    let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into()]));
+    let user = batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into()]));
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
+    let rows = ctx.run(batch).await?;
+    let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
+    Ok((ReservedRows { rows, counted, window, user }, state))
+}
+
+fn reserved<R: Rows>(
+    known: Rc<OpenedTenant>,
+    hashes: Hashes,
+    left: ReservedRows<R>,
+    now: i64,
+) -> Result<ReservedAttempt, Refusal> {
+    let Some(counted) = left.rows.take_one(left.counted)? else {
+        let window = left.rows.take_one(left.window)?;
+        let lasts = secs_as_ms(ATTEMPT_WINDOW_SECS);
+        let ends = window.map_or(0, |window| window.window_start).saturating_add(lasts);
+        // A try that arrived a moment later may have begun the window.
+        let wait_ms = ends.saturating_sub(now).clamp(1, lasts);
+        return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
+    };
+    let user = left.rows.take_one(left.user)?;
+    Ok(ReservedAttempt { known, hashes, window_start: counted.window_start, user })
+}
+
+/// Counts a refused sign-in under its minute.
+pub(super) async fn record_refusal<P: Platform>(
+    ctx: Context<'_, P>,
+    reserved: &ReservedAttempt,
+    network: &str,
+) -> Result<(), Refusal> {
+    let mut batch = Batch::new(reserved.known.tenant.shard());
+    batch.also(sql::RECORD_REFUSAL.bind([
+        reserved.known.tenant.id.to_string().into(),
+        reserved.hashes.attempt.as_str().into(),
+        network.into(),
+        ctx.minute().into(),
+        ctx.event_id().to_string().into(),
+        i64::from(OUTBOX_FAILURES).into(),
+    ]));
+    ctx.run(batch).await?;
+    Ok(())
+}
