@@ -8,6 +8,7 @@
 mod clock;
 mod copies;
 mod entry;
+mod keys;
 #[cfg(feature = "test-entry")]
 mod levers;
 mod limits;
@@ -36,7 +37,7 @@ pub struct Cloudflare {
     copies: Option<KvStore>,
     by_network: Option<RateLimiter>,
     by_name: Option<RateLimiter>,
-    keys: webcrypto::Keys,
+    keys: keys::Keys,
 }
 
 impl Cloudflare {
@@ -46,7 +47,7 @@ impl Cloudflare {
             copies: told("KV", env.kv("KV")),
             by_network: told("LIMIT_NETWORK", env.rate_limiter("LIMIT_NETWORK")),
             by_name: told("LIMIT_NAME", env.rate_limiter("LIMIT_NAME")),
-            keys: webcrypto::Keys::new(settings),
+            keys: keys::Keys::new(settings),
         }
     }
 }

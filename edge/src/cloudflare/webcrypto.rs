@@ -1,65 +1,20 @@
-//! RS256 by WebCrypto.
-//!
-//! A tenant's private key is opened by `unwrapKey` into a key that cannot be read out again: its
-//! bytes are never in our memory.
+//! RS256 by WebCrypto, with the keys of [`super::keys`].
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::Hash;
-
-use shared::ids::{KeyId, TenantId};
+use shared::ids::TenantId;
 use shared::jwk::PublicKey;
-use shared::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::tenant::SigningKey;
 use worker::js_sys::futures::JsFuture;
-use worker::js_sys::{Array, ArrayBuffer, Object, Promise, Reflect, Uint8Array, global};
+use worker::js_sys::{ArrayBuffer, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{CryptoKey, SubtleCrypto, WorkerGlobalScope};
 
+use super::keys::{RS256, subtle};
 use super::{Cloudflare, log};
 use crate::platform::{CryptoError, Rs256};
-use crate::settings::Settings;
-
-/// Keys of one kind that an isolate keeps. Beyond that it starts over: importing costs some 20 µs,
-/// unwrapping not much more.
-const KEPT: usize = 1024;
-
-/// RFC 7518, section 3.3, by WebCrypto's name.
-const RS256: &str = "RSASSA-PKCS1-v1_5";
-
-/// What opens sealed keys, and the keys in use.
-pub struct Keys {
-    edge_id: String,
-    edge_keys: Vec<EdgeKey>,
-    signing: Kept<(TenantId, KeyId)>,
-    /// By modulus: a public key is the same to everybody, and which one a token is tried under was
-    /// decided before.
-    verifying: Kept<String>,
-}
-
-type Kept<K> = RefCell<HashMap<K, CryptoKey>>;
-
-impl Keys {
-    /// No key is in use yet. Without settings there is nothing to open any with.
-    pub fn new(settings: Option<&Settings>) -> Self {
-        Self {
-            edge_id: settings.map(|settings| settings.edge_id.clone()).unwrap_or_default(),
-            edge_keys: settings.map(|settings| settings.edge_keys.clone()).unwrap_or_default(),
-            signing: Kept::default(),
-            verifying: Kept::default(),
-        }
-    }
-}
 
 impl Rs256 for Cloudflare {
     async fn sign(&self, tenant: TenantId, key: &SigningKey, input: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let at = (tenant, key.kid.clone());
-        let known = self.keys.signing.borrow().get(&at).cloned();
         let signed = async {
-            let opened = match known {
-                Some(opened) => opened,
-                None => keep(&self.keys.signing, at, self.keys.open(tenant, key).await?),
-            };
+            let opened = self.keys.signing(tenant, key).await?;
             let promise =
                 subtle()?.sign_with_str_and_js_u8_array(RS256, &opened, &Uint8Array::from(input))?;
             let signature: ArrayBuffer = JsFuture::from(promise).await?.dyn_into()?;
@@ -69,12 +24,8 @@ impl Rs256 for Cloudflare {
     }
 
     async fn verify(&self, key: &PublicKey, input: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
-        let known = self.keys.verifying.borrow().get(key.n()).cloned();
         let verified = async {
-            let imported = match known {
-                Some(imported) => imported,
-                None => keep(&self.keys.verifying, key.n().to_owned(), import(key).await?),
-            };
+            let imported = self.keys.verifying(key).await?;
             let (signature, input) = (Uint8Array::from(signature), Uint8Array::from(input));
             let promise = subtle()?
                 .verify_with_str_and_js_u8_array_and_js_u8_array(RS256, &imported, &signature, &input)?;
@@ -87,76 +38,4 @@ impl Rs256 for Cloudflare {
 fn failed(what: &str, error: &JsValue) -> CryptoError {
     log::error(what, &format!("{error:?}"));
     CryptoError
-}
-
-fn keep<K: Eq + Hash>(kept: &Kept<K>, at: K, key: CryptoKey) -> CryptoKey {
-    let mut kept = kept.borrow_mut();
-    if kept.len() >= KEPT {
-        kept.clear();
-    }
-    kept.insert(at, key.clone());
-    key
-}
-
-impl Keys {
-    /// Opens a private key for signing. The associated data names edge, tenant and key: one that
-    /// was moved does not open.
-    async fn open(&self, tenant: TenantId, key: &SigningKey) -> Result<CryptoKey, JsValue> {
-        let text = key.sealed.as_deref().ok_or("a key that may not sign any more")?;
-        let sealed = Sealed::parse(text).map_err(|error| error.to_string())?;
-        let edge_key = self.edge_keys.iter().find(|known| known.id() == sealed.key_id());
-        let edge_key = edge_key.ok_or("sealed under a key that this edge does not have")?;
-        let context =
-            Context { edge: &self.edge_id, tenant, kind: Kind::SigningKey, subject: key.kid.as_str() };
-        let associated = context.associated_data(edge_key.id());
-        let unwrap = object(&[
-            ("name", "AES-GCM".into()),
-            ("iv", Uint8Array::from(sealed.nonce().as_slice()).into()),
-            ("additionalData", Uint8Array::from(associated.as_slice()).into()),
-        ])?;
-        let promise = subtle()?.unwrap_key_with_js_u8_array_and_object_and_object(
-            "pkcs8",
-            &Uint8Array::from(sealed.ciphertext()),
-            &unwrapping_key(edge_key).await?,
-            &unwrap,
-            &rs256()?,
-            false,
-            &usages("sign"),
-        )?;
-        imported(promise).await
-    }
-}
-
-async fn unwrapping_key(key: &EdgeKey) -> Result<CryptoKey, JsValue> {
-    let secret = Uint8Array::from(key.secret().expose().as_slice());
-    imported(subtle()?.import_key_with_str("raw", &secret, "AES-GCM", false, &usages("unwrapKey"))?).await
-}
-
-async fn import(key: &PublicKey) -> Result<CryptoKey, JsValue> {
-    let jwk = object(&[("kty", "RSA".into()), ("n", key.n().into()), ("e", key.e().into())])?;
-    imported(subtle()?.import_key_with_object("jwk", &jwk, &rs256()?, false, &usages("verify"))?).await
-}
-
-async fn imported(promise: Promise) -> Result<CryptoKey, JsValue> {
-    JsFuture::from(promise).await?.dyn_into()
-}
-
-fn rs256() -> Result<Object, JsValue> {
-    object(&[("name", RS256.into()), ("hash", "SHA-256".into())])
-}
-
-fn usages(usage: &str) -> JsValue {
-    Array::of1(&usage.into()).into()
-}
-
-fn object(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
-    let object = Object::new();
-    for (name, value) in members {
-        Reflect::set(&object, &JsValue::from_str(name), value)?;
-    }
-    Ok(object)
-}
-
-fn subtle() -> Result<SubtleCrypto, JsValue> {
-    Ok(global().unchecked_into::<WorkerGlobalScope>().crypto()?.subtle())
 }

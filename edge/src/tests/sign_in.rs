@@ -283,6 +283,6 @@ fn a_status_that_a_later_release_adds_is_not_active() {
     run("update users set status = 'active'");
     acme.refresh(&tokens.refresh).expect(200);
     run("update tenants set status = 'hibernating'");
-    acme.try_sign_in("ada", PASSWORD).expect(404);
-    acme.refresh(&tokens.refresh).expect(404);
+    acme.try_sign_in("ada", PASSWORD).expect(403);
+    acme.refresh(&tokens.refresh).expect(403);
 }
