@@ -27,7 +27,7 @@ create table tenants (
     settings    jsonb not null,
     -- How `user_id` is written in tokens.
     user_id_form text not null default 'uuid' check (user_id_form in ('uuid', 'integer', 'string')),
-    -- Key, date and marker of the old service's tokens that are still accepted (`shared::legacy`).
+    -- Key, date and marker of the legacy service's tokens that are still accepted (`shared::legacy`).
     legacy      jsonb,
     -- Whether somebody's password is still as another service hashed it, and until when such ones are
     -- checked; null: until none is left.

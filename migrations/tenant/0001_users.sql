@@ -36,7 +36,7 @@ create table users (
     last_login      timestamptz,
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
-    -- The id that the old service gave, or would have given next.
+    -- The id that the legacy service gave, or would have given next.
     legacy_id       text,
     constraint users_pkey primary key (tenant_id, id),
     constraint users_legacy_id_key unique (tenant_id, legacy_id),
@@ -49,7 +49,7 @@ create index users_by_email on users (tenant_id, coalesce(email, ''), id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
--- kept, the same that the edge looks users up by. Ids and outstanding tokens of the old service are
+-- kept, the same that the edge looks users up by. Ids and outstanding tokens of the legacy service are
 -- hashed under labels of their own.
 create table identifiers (
     tenant_id uuid not null,
@@ -86,22 +86,22 @@ create table foreign_tries (
 
 create index foreign_tries_by_age on foreign_tries (tenant_id, began_at);
 
--- The next id in the old service's numbering, where that had numbers.
+-- The next id in the legacy service's numbering, where that had numbers.
 create table legacy_ids (
     tenant_id uuid not null,
     next      bigint not null,
     primary key (tenant_id)
 );
 
--- Ids of the old service whose users were deleted here: a repeated import must not bring them back.
-create table departed (
+-- Ids of the legacy service whose users were deleted here: a repeated import must not bring them back.
+create table legacy_deleted (
     tenant_id uuid not null,
     legacy_id text not null,
     primary key (tenant_id, legacy_id)
 );
 
 -- What an import read last of a user: keyed digests, so that a second one brings only what changed.
-create table imports (
+create table legacy_imports (
     tenant_id       uuid not null,
     user_id         uuid not null,
     row_digest      bytea not null,
@@ -112,8 +112,8 @@ create table imports (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- Second factors of the old service, wrapped, kept until there are second factors here.
-create table imported_totp (
+-- Second factors of the legacy service, wrapped, kept until there are second factors here.
+create table legacy_totp (
     tenant_id uuid not null,
     user_id   uuid not null,
     -- The device's id there.
@@ -181,17 +181,17 @@ alter table legacy_ids force row level security;
 create policy tenant_rows on legacy_ids
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
-alter table imports enable row level security;
-alter table imports force row level security;
-create policy tenant_rows on imports
+alter table legacy_imports enable row level security;
+alter table legacy_imports force row level security;
+create policy tenant_rows on legacy_imports
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
-alter table imported_totp enable row level security;
-alter table imported_totp force row level security;
-create policy tenant_rows on imported_totp
+alter table legacy_totp enable row level security;
+alter table legacy_totp force row level security;
+create policy tenant_rows on legacy_totp
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
-alter table departed enable row level security;
-alter table departed force row level security;
-create policy tenant_rows on departed
+alter table legacy_deleted enable row level security;
+alter table legacy_deleted force row level security;
+create policy tenant_rows on legacy_deleted
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);

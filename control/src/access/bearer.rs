@@ -82,7 +82,7 @@ async fn standing(tx: &mut TenantTx, id: UserId, epoch: i64) -> Result<User, Ref
 /// counts with epoch 0, what the import gave. `None`: it has a key id or another header.
 fn legacy(tenant: &Tenant, unverified_token: &str, now_secs: i64) -> Result<Option<LegacyToken>, TokenFault> {
     let Some(jws) = Jws::split(unverified_token).filter(Jws::is_legacy) else { return Ok(None) };
-    let legacy = tenant.old.legacy.as_ref().ok_or(TokenFault::Invalid)?;
+    let legacy = tenant.legacy.tokens.as_ref().ok_or(TokenFault::Invalid)?;
     let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
     if !rsa::verifies(&legacy.key, jws.signed.as_bytes(), &signature) {
         return Err(TokenFault::Invalid);

@@ -1,4 +1,4 @@
-//! The roof of control: every path ([`router`]), the order of the middleware ([`layers`]), the published
+//! The roof of control: every path ([`router()`]), the order of the middleware ([`layers`]), the published
 //! document, and what supervises the process. It may import every slice; no slice imports it.
 
 pub mod health;

@@ -29,9 +29,9 @@ actions! {
     TenantResumed = "tenant.resumed",
     /// Users came from another service: how many, and what became of the others.
     TenantImported = "tenant.imported",
-    /// Refresh tokens of an old service that are still out were put on the tenant's list.
+    /// Refresh tokens of a legacy service that are still out were put on the tenant's list.
     LegacyTokensListed = "legacy.tokens_listed",
-    /// The date came from which an old service's tokens are not accepted.
+    /// The date came from which a legacy service's tokens are not accepted.
     LegacyEnded = "legacy.ended",
     /// A tenant is gone for good.
     TenantDeleted = "tenant.deleted",

@@ -20,7 +20,7 @@ use crate::legacy::import::dump::Dump;
 use crate::legacy::import::found::Columns;
 use crate::legacy::import::postgres::{Postgres, outstanding_tokens};
 use crate::legacy::tokens::{self, Listed, Outstanding};
-use crate::tenants::{self, Edit, EditOld, TenantOut};
+use crate::tenants::{self, Edit, EditLegacy, TenantOut};
 
 const SET: &str = "\
 The old service signed for all of its tenants with one key. --claim and --value name what only this
@@ -91,7 +91,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
                 Ok(value) if !value.is_object() && !value.is_array() && !value.is_null() => value,
                 _ => text.into(),
             });
-            let wanted = tokens::legacy(&pem, moment(&until)?, claim, value, listed);
+            let wanted = tokens::accept(&pem, moment(&until)?, claim, value, listed);
             let wanted = wanted.map_err(|fault| CliError::Refused(fault.to_owned()))?;
             let what = format!("accepts tokens of its old service until {until}");
             edit(control, show, &tenant, Some(wanted), &what).await
@@ -111,7 +111,8 @@ async fn edit(
     what: &str,
 ) -> Result<(), CliError> {
     let tenant = made_tenant(control, tenant).await?;
-    let wanted = Edit { old: EditOld { legacy: Some(legacy), ..EditOld::default() }, ..Edit::default() };
+    let wanted =
+        Edit { legacy: EditLegacy { tokens: Some(legacy), ..EditLegacy::default() }, ..Edit::default() };
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;
     tx.commit().await?;
@@ -123,7 +124,7 @@ async fn edit(
 /// Reads the list as a stream and writes it in chunks.
 async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs) -> Result<(), CliError> {
     let tenant = made_tenant(control, tenant).await?;
-    if tenant.old.legacy.is_none() {
+    if tenant.legacy.tokens.is_none() {
         return Err(CliError::Refused(
             "no token of an old service is accepted: `tenant legacy set` first".into(),
         ));

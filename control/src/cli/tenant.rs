@@ -12,7 +12,9 @@ use super::show::Show;
 use super::target::{made_tenant, tenant_named};
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::tenants::{self, Edit, EditOld, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision};
+use crate::tenants::{
+    self, Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision,
+};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -185,14 +187,14 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
         issuer: args.issuer.map(filled),
         audience: args.audience.map(filled),
         settings: Some(settings(tenant.settings.clone(), &args.settings)?),
-        old: EditOld {
+        legacy: EditLegacy {
             user_id: args.user_id.map(UserId::form),
             foreign_until: match args.foreign_until.as_deref() {
                 None => None,
                 Some("") => Some(None),
                 Some(text) => Some(Some(legacy::moment(text)?)),
             },
-            legacy: None,
+            tokens: None,
         },
     };
     let mut tx = control.db.tenant_tx(tenant.id).await?;

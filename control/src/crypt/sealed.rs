@@ -27,7 +27,7 @@ pub enum Column {
     /// A user of another service on the way here; row: their id there.
     Staged,
     /// A second factor of another service; row: the user's id and the device's there.
-    ImportedTotp,
+    LegacyTotp,
     /// The first administrator of a tenant that has no cell yet; row: empty.
     FirstAdmin,
 }
@@ -39,8 +39,8 @@ impl Column {
             Self::Root => "roots.wrapped",
             Self::Verifier => "users.wrapped_verifier",
             Self::ForeignHash => "users.foreign_hash",
-            Self::Staged => "staged_people.wrapped",
-            Self::ImportedTotp => "imported_totp.wrapped",
+            Self::Staged => "staged_users.wrapped",
+            Self::LegacyTotp => "legacy_totp.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
         }
     }

@@ -1,5 +1,5 @@
-//! Reading the fields of a body or a query, with the old service's words for what is wrong. Unknown
-//! fields of a body, and fields that are computed, are passed over, as the old service did.
+//! Reading the fields of a body or a query, with the legacy service's words for what is wrong. Unknown
+//! fields of a body, and fields that are computed, are passed over, as the legacy service did.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde_json::{Map, Value};

@@ -4,11 +4,11 @@
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// Lets the numbers of the old service go on above `greatest` for users who are made here later.
+/// Lets the numbers of the legacy service continue after `greatest`, for users who are made here later.
 ///
 /// # Errors
 /// The database's.
-pub async fn count_on_from(tx: &mut TenantTx, greatest: i64) -> Result<(), Failure> {
+pub async fn continue_after(tx: &mut TenantTx, greatest: i64) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
         "insert into legacy_ids as l (tenant_id, next) values ($1, $2)
@@ -22,7 +22,7 @@ pub async fn count_on_from(tx: &mut TenantTx, greatest: i64) -> Result<(), Failu
     Ok(())
 }
 
-/// The next number of the old service's, where it had numbers. Whoever takes one holds the counter until
+/// The next number of the legacy service's, where it had numbers. Whoever takes one holds the counter until
 /// the transaction ends.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
-//! Users who come from another service, many at once: their rows, names, roles and old passwords.
+//! Users of the legacy service, many at once: their rows, identifiers, roles and password hashes.
 //!
-//! Who is new is written here by one statement a table. Who came before and has changed there since is
-//! changed as any user is ([`super::change()`]), with a new old password if there is one.
+//! New users are written here, by one statement a table. Users of an earlier import who have changed at the
+//! legacy service since are changed as any user is ([`crate::users::change()`]), with a new password hash if
+//! there is one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +13,7 @@ use shared::push::IdentifierRow;
 use shared::user::UserStatus;
 use uuid::Uuid;
 
-use super::service::{foreign_came, foreign_went};
+use super::service::{foreign_hashes_added, foreign_hashes_removed};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -22,13 +23,13 @@ use crate::users::epochs::{Causes, Epochs};
 use crate::users::store::{self, PersonalColumns};
 use crate::users::{Faults, Profile, UserError, identifiers};
 
-/// A user as they shall be here.
-pub struct Arrival {
+/// A user of the legacy service, as they are to be written here.
+pub struct LegacyUser {
     /// Their id here.
     pub id: UserId,
-    /// Their id there.
+    /// Their id at the legacy service.
     pub legacy_id: String,
-    /// Names and address.
+    /// NameHashes and address.
     pub profile: Profile,
     /// Their status.
     pub status: UserStatus,
@@ -41,14 +42,14 @@ pub struct Arrival {
     /// When they last signed in there.
     pub last_login: Option<DateTime<Utc>>,
     /// Keyed hashes of their names.
-    pub names: Names,
+    pub names: NameHashes,
     /// What was read, so that a second import knows what changed.
     pub digests: Digests,
 }
 
 /// Keyed hashes of user name and address, as `identifiers` has them.
 #[derive(Clone)]
-pub struct Names {
+pub struct NameHashes {
     /// Of the user name.
     pub username: String,
     /// Of the address.
@@ -83,24 +84,27 @@ impl Hashing {
     ///
     /// # Errors
     /// What does not hold, by field.
-    pub fn names(&self, profile: &Profile) -> Result<Names, Faults> {
+    pub fn names(&self, profile: &Profile) -> Result<NameHashes, Faults> {
         let mut faults = Faults::default();
         match profile.check(&mut faults) {
             Some(canonical) if faults.is_empty() => {
                 let hash = |it| IdentifierRow::encode_hash(&identifier_hash(&self.key, self.tenant, it));
-                Ok(Names { username: hash(&canonical.username), email: canonical.email.as_ref().map(hash) })
+                Ok(NameHashes {
+                    username: hash(&canonical.username),
+                    email: canonical.email.as_ref().map(hash),
+                })
             }
             _ => Err(faults),
         }
     }
 
-    /// The hash by which an old service's token finds its user.
+    /// The hash by which a legacy service's token finds its user.
     #[must_use]
     pub fn legacy_user(&self, legacy_id: &str) -> String {
         IdentifierRow::encode_hash(&legacy_user_hash(&self.key, self.tenant, legacy_id))
     }
 
-    /// The hash by which an outstanding token of an old service finds its user.
+    /// The hash by which an outstanding token of a legacy service finds its user.
     #[must_use]
     pub fn legacy_token(&self, jti: &str) -> String {
         IdentifierRow::encode_hash(&shared::derive::legacy_token_hash(&self.key, self.tenant, jti))
@@ -115,8 +119,8 @@ impl Hashing {
     }
 }
 
-/// A user who came before.
-pub struct Known {
+/// A user whom an earlier import brought.
+pub struct Imported {
     /// Their id here.
     pub id: UserId,
     /// What was read then; `None` for who was made here and only has the number.
@@ -125,17 +129,20 @@ pub struct Known {
     pub changed_here: bool,
 }
 
-/// Who of these came before, by their ids there.
+/// The users of these legacy ids whom an earlier import brought.
 ///
 /// # Errors
 /// The database's.
-pub async fn known(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashMap<String, Known>, Failure> {
+pub async fn imported(
+    tx: &mut TenantTx,
+    legacy_ids: &[String],
+) -> Result<HashMap<String, Imported>, Failure> {
     let tenant = tx.tenant();
     let rows = sqlx::query!(
         r#"select u.legacy_id as "legacy_id!", u.id, i.row_digest as "row_digest?",
             i.password_digest as "password_digest?", i.left_at is distinct from u.updated_at as "changed_here!"
         from users u
-        left join imports i on i.tenant_id = u.tenant_id and i.user_id = u.id
+        left join legacy_imports i on i.tenant_id = u.tenant_id and i.user_id = u.id
         where u.tenant_id = $1 and u.legacy_id = any ($2)"#,
         tenant.uuid(),
         legacy_ids,
@@ -145,28 +152,28 @@ pub async fn known(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashMap<S
     let known = rows.into_iter().map(|row| {
         let digests = row.row_digest.zip(row.password_digest);
         let digests = digests.map(|(row, password)| Digests { row, password });
-        (row.legacy_id, Known { id: row.id.into(), digests, changed_here: row.changed_here })
+        (row.legacy_id, Imported { id: row.id.into(), digests, changed_here: row.changed_here })
     });
     Ok(known.collect())
 }
 
-/// Which of these were here and were deleted.
+/// Those of these legacy ids whose users were deleted here.
 ///
 /// # Errors
 /// The database's.
-pub async fn departed(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashSet<String>, Failure> {
+pub async fn deleted(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashSet<String>, Failure> {
     let tenant = tx.tenant();
-    let departed = sqlx::query_scalar!(
-        "select legacy_id from departed where tenant_id = $1 and legacy_id = any ($2)",
+    let deleted = sqlx::query_scalar!(
+        "select legacy_id from legacy_deleted where tenant_id = $1 and legacy_id = any ($2)",
         tenant.uuid(),
         legacy_ids,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(departed.into_iter().collect())
+    Ok(deleted.into_iter().collect())
 }
 
-/// Whose these names are here.
+/// The users who have these identifiers here.
 ///
 /// # Errors
 /// The database's.
@@ -190,7 +197,7 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
 pub async fn insert(
     tx: &mut TenantTx,
     hashing: &Hashing,
-    users: &[Arrival],
+    users: &[LegacyUser],
     now: DateTime<Utc>,
 ) -> Result<bool, Failure> {
     if users.is_empty() {
@@ -208,14 +215,14 @@ pub async fn insert(
         tx.changes().user(tenant, user.id, Haste::InTurn);
     }
     if users.iter().any(|user| user.foreign.is_some()) {
-        foreign_came(tx).await?;
+        foreign_hashes_added(tx).await?;
     }
     let targets: Vec<String> = users.iter().map(|user| user.id.to_string()).collect();
     audit::record_each(tx, &Actor::operator(), now, Action::UserImported, &targets).await?;
     Ok(true)
 }
 
-async fn insert_rows(tx: &mut TenantTx, users: &[Arrival], now: DateTime<Utc>) -> Result<(), Failure> {
+async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
@@ -271,7 +278,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[Arrival], now: DateTime<Utc>) -
 async fn insert_identifiers(
     tx: &mut TenantTx,
     hashing: &Hashing,
-    users: &[Arrival],
+    users: &[LegacyUser],
 ) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let mut rows: Vec<(String, UserId, &str)> = Vec::with_capacity(users.len() * 3);
@@ -305,7 +312,7 @@ async fn insert_identifiers(
     Ok(usize::try_from(inserted.rows_affected()) == Ok(rows.len()))
 }
 
-async fn insert_roles(tx: &mut TenantTx, users: &[Arrival]) -> Result<(), Failure> {
+async fn insert_roles(tx: &mut TenantTx, users: &[LegacyUser]) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let granted = || users.iter().flat_map(|user| user.roles.iter().map(move |role| (user.id, role)));
     let users: Vec<Uuid> = granted().map(|(user, _)| user.uuid()).collect();
@@ -336,7 +343,7 @@ pub async fn note_imports(
     let rows: Vec<Vec<u8>> = users.iter().map(|(_, digests)| digests.row.clone()).collect();
     let passwords: Vec<Vec<u8>> = users.iter().map(|(_, digests)| digests.password.clone()).collect();
     sqlx::query!(
-        "insert into imports (tenant_id, user_id, row_digest, password_digest, left_at)
+        "insert into legacy_imports (tenant_id, user_id, row_digest, password_digest, left_at)
          select $1, id, row_digest, password_digest, $5
          from unnest($2::uuid[], $3::bytea[], $4::bytea[]) as i (id, row_digest, password_digest)
          on conflict (tenant_id, user_id) do update
@@ -354,7 +361,7 @@ pub async fn note_imports(
     Ok(())
 }
 
-/// Gives a user the password that they have got at the old service since: a change of password like any
+/// Gives a user the password that they have got at the legacy service since: a change of password like any
 /// other, which ends their sessions.
 ///
 /// # Errors
@@ -388,9 +395,9 @@ pub async fn change_password(
     .execute(&mut **tx)
     .await?;
     if has_one {
-        foreign_came(tx).await?
+        foreign_hashes_added(tx).await?
     } else {
-        foreign_went(tx).await?
+        foreign_hashes_removed(tx).await?
     }
     tx.changes().user(tenant, id, Haste::Revokes);
     let target = Some(id.to_string());
@@ -399,11 +406,11 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Takes over when users last signed in at the old service.
+/// Takes over when users last signed in at the legacy service.
 ///
 /// # Errors
 /// The database's.
-pub async fn signed_in_there(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
+pub async fn update_last_logins(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|(id, _)| id.uuid()).collect();
     let at: Vec<DateTime<Utc>> = users.iter().map(|(_, at)| *at).collect();
@@ -421,7 +428,7 @@ pub async fn signed_in_there(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)
     Ok(())
 }
 
-/// Keeps a second factor of the old service for the day when there are second factors here.
+/// Keeps a second factor of the legacy service for the day when there are second factors here.
 ///
 /// # Errors
 /// The database's.
@@ -433,7 +440,7 @@ pub async fn keep_totp(
 ) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
-        "insert into imported_totp (tenant_id, user_id, device, wrapped) values ($1, $2, $3, $4)
+        "insert into legacy_totp (tenant_id, user_id, device, wrapped) values ($1, $2, $3, $4)
          on conflict (tenant_id, user_id, device) do update
          set wrapped = excluded.wrapped",
         tenant.uuid(),

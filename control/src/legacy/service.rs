@@ -1,4 +1,5 @@
-//! What a tenant still has of the service that it came from: the platform's to set.
+//! The legacy service of a tenant: what is still in force of the service that it came from. The platform
+//! sets it.
 
 use chrono::{DateTime, Utc};
 use shared::claims::UserIdForm;
@@ -9,22 +10,22 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 
-/// See the module.
+/// See the module. All of it is empty for a tenant that came from none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OldService {
+pub struct LegacyService {
     /// How `user_id` is written in tokens.
     pub user_id: UserIdForm,
-    /// Its tokens that are still accepted.
-    pub legacy: Option<Legacy>,
-    /// Whether somebody's password is still as it hashed it.
+    /// Which of its tokens are still accepted.
+    pub tokens: Option<Legacy>,
+    /// Whether a user's password is still as that service hashed it.
     pub foreign_left: bool,
     /// From when such passwords are not checked any more; without it they are until none is left.
     pub foreign_until: Option<DateTime<Utc>>,
-    /// When its users first came.
+    /// When its users were first imported.
     pub imported_at: Option<DateTime<Utc>>,
 }
 
-impl OldService {
+impl LegacyService {
     /// What the edge has to know of foreign passwords.
     #[must_use]
     pub fn foreign(&self) -> Option<Foreign> {
@@ -39,8 +40,8 @@ impl OldService {
     }
 }
 
-/// Locks whether foreign hashes are left, so that who brings one and who takes the last one away do not
-/// pass each other. Rows of users are locked before this one, never after it.
+/// Locks the flag of foreign hashes, so that a transaction that adds one and a transaction that removes the
+/// last one do not pass each other. Rows of users are locked before this one, never after it.
 async fn lock_foreign_left(tx: &mut TenantTx) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let left = sqlx::query_scalar!(
@@ -61,19 +62,19 @@ async fn set_foreign_left(tx: &mut TenantTx, left: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Foreign hashes came in this transaction: refusals must look alike from now on.
+/// Notes that this transaction added foreign hashes: refusals must look alike from now on.
 ///
 /// # Errors
 /// The database's.
-pub async fn foreign_came(tx: &mut TenantTx) -> Result<(), Failure> {
+pub async fn foreign_hashes_added(tx: &mut TenantTx) -> Result<(), Failure> {
     if lock_foreign_left(tx).await? { Ok(()) } else { set_foreign_left(tx, true).await }
 }
 
-/// A foreign hash may have gone in this transaction: with the last one the flag falls.
+/// Notes that this transaction may have removed a foreign hash: with the last one the flag falls.
 ///
 /// # Errors
 /// The database's.
-pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
+pub async fn foreign_hashes_removed(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let flagged =
         sqlx::query_scalar!("select foreign_left from platform.tenants where id = $1", tenant.uuid())
@@ -94,11 +95,15 @@ pub async fn foreign_went(tx: &mut TenantTx) -> Result<(), Failure> {
     if left { Ok(()) } else { set_foreign_left(tx, false).await }
 }
 
-/// Users of another service have come, whose ids are written so.
+/// Notes the first import, and how `user_id` is written from now on.
 ///
 /// # Errors
 /// The database's.
-pub async fn imported(tx: &mut TenantTx, user_id: UserIdForm, at: DateTime<Utc>) -> Result<(), Failure> {
+pub async fn users_imported(
+    tx: &mut TenantTx,
+    user_id: UserIdForm,
+    at: DateTime<Utc>,
+) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
         "update platform.tenants

@@ -21,11 +21,12 @@ use crate::tenants::TenantError;
 /// Tokens of one transaction, and rows that a sweep takes away at once.
 const CHUNK: i64 = 1000;
 
-/// What is asked for, from its parts. Without a claim there is no marker, and the list decides in any case.
+/// Which legacy tokens are to be accepted, from its parts. Without a claim there is no marker: the list of
+/// outstanding tokens decides alone.
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn legacy(
+pub fn accept(
     pem: &str,
     until: DateTime<Utc>,
     claim: Option<String>,
@@ -49,7 +50,7 @@ pub fn legacy(
 }
 
 /// What no type says: the date lies within 30 days, and the key is none of ours. One that signs for us
-/// would let a token of ours, its key id cut off, pass for one of the old service.
+/// would let a token of ours, its key id cut off, pass for one of the legacy service.
 pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<(), TenantError> {
     let now = control.clock.now();
     let latest = now + TimeDelta::seconds(LEGACY_SECS);
@@ -63,7 +64,7 @@ pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Res
     Ok(())
 }
 
-/// A refresh token of the old service that is still out.
+/// A refresh token of the legacy service that is still out.
 pub struct Outstanding {
     /// Its id.
     pub jti: String,

@@ -1,4 +1,4 @@
-//! What is refused as a password, in the words that clients of the old service know.
+//! What is refused as a password, in the words that clients of the legacy service know.
 //!
 //! No composition rules (NIST SP 800-63B, section 3.1.1.2): length, guessability, likeness to the
 //! user's own names. "Entirely numeric" is said of guessable ones alone.

@@ -14,7 +14,7 @@ use crate::crypt::sealed::Column;
 use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
 use crate::jobs::queue;
-use crate::legacy::service::OldService;
+use crate::legacy::service::LegacyService;
 use crate::world::{random, unix_ms};
 
 /// Characters of a name or an audience.
@@ -68,7 +68,7 @@ pub async fn create(
         own_issuer: new.issuer,
         audience: new.audience,
         settings: new.settings,
-        old: OldService::default(),
+        legacy: LegacyService::default(),
         created_at: now,
         updated_at: now,
     };

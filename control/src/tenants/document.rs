@@ -68,10 +68,10 @@ pub async fn build(
         session_roots,
         lookup_root,
         dummy_verifier: dummy(control, id)?,
-        user_id: tenant.old.user_id,
-        foreign: tenant.old.foreign(),
+        user_id: tenant.legacy.user_id,
+        foreign: tenant.legacy.foreign(),
         needs: Needs::default(),
-        legacy: tenant.old.legacy,
+        legacy: tenant.legacy.tokens,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
-use crate::legacy::tokens;
+use crate::legacy;
 use shared::ids::TenantId;
 
 /// What an edit asks for; what is absent stays.
@@ -31,16 +31,16 @@ pub struct Edit {
     /// Its choices, all of them.
     pub settings: Option<Settings>,
     /// What it still has of the service that it came from. The platform's to set.
-    pub old: EditOld,
+    pub legacy: EditLegacy,
 }
 
-/// See [`super::OldService`].
+/// What an edit sets of [`LegacyService`](crate::legacy::service::LegacyService).
 #[derive(Default)]
-pub struct EditOld {
+pub struct EditLegacy {
     /// How `user_id` is written.
     pub user_id: Option<UserIdForm>,
     /// The tokens that are still accepted; `Some(None)`: none.
-    pub legacy: Option<Option<Legacy>>,
+    pub tokens: Option<Option<Legacy>>,
     /// When passwords that it hashed are not checked any more.
     pub foreign_until: Option<Option<DateTime<Utc>>>,
 }
@@ -87,30 +87,32 @@ pub async fn edit(
         set("settings", settings != tenant.settings);
         tenant.settings = settings;
     }
-    let EditOld { user_id, legacy, foreign_until } = edit.old;
+    let EditLegacy { user_id, tokens, foreign_until } = edit.legacy;
     if let Some(form) = user_id {
-        set("user_id", form != tenant.old.user_id);
-        tenant.old.user_id = form;
+        set("user_id", form != tenant.legacy.user_id);
+        tenant.legacy.user_id = form;
     }
     if let Some(until) = foreign_until {
-        set("foreign_until", until != tenant.old.foreign_until);
-        tenant.old.foreign_until = until;
+        set("foreign_until", until != tenant.legacy.foreign_until);
+        tenant.legacy.foreign_until = until;
     }
-    if let Some(legacy) = legacy {
-        set("legacy", legacy != tenant.old.legacy);
-        tenant.old.legacy = legacy;
+    if let Some(tokens) = tokens {
+        set("legacy", tokens != tenant.legacy.tokens);
+        tenant.legacy.tokens = tokens;
     }
     if fields.is_empty() {
         return Ok(before);
     }
     check(control, &tenant)?;
     // What is left when that moment comes is forgotten for good: a slip must not bring it about.
-    let until = tenant.old.foreign_until.filter(|it| before.old.foreign_until != Some(*it));
+    let until = tenant.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
     if until.is_some_and(|until| until <= control.clock.now()) {
         return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
     }
-    if let Some(legacy) = tenant.old.legacy.as_ref().filter(|it| before.old.legacy.as_ref() != Some(*it)) {
-        tokens::check(control, tx, legacy).await?;
+    if let Some(tokens) =
+        tenant.legacy.tokens.as_ref().filter(|it| before.legacy.tokens.as_ref() != Some(*it))
+    {
+        legacy::tokens::check(control, tx, tokens).await?;
     }
     tenant.updated_at = control.clock.now();
     if tenant.hosts != before.hosts {

@@ -8,11 +8,11 @@ use shared::legacy::Legacy;
 use shared::settings::Settings;
 use utoipa::ToSchema;
 
-use super::{Edit, EditOld, Isolation, NewTenant};
+use super::{Edit, EditLegacy, Isolation, NewTenant};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
 use crate::legacy::service::form_text;
-use crate::legacy::tokens::legacy;
+use crate::legacy::tokens;
 use crate::users::Profile;
 
 /// A tenant to be made.
@@ -178,24 +178,24 @@ fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
     Some((Profile { username: username?, email, ..Profile::default() }, password?))
 }
 
-/// What a tenant still has of the service that it came from.
-fn read_old(fields: &mut Fields) -> EditOld {
+/// What the platform may set of the legacy service.
+fn read_legacy(fields: &mut Fields) -> EditLegacy {
     let forms = [UserIdForm::Uuid, UserIdForm::Integer, UserIdForm::String].map(|it| (form_text(it), it));
     let user_id = fields.choice("user_id", &forms);
     let foreign_until = match fields.clearable_text("foreign_until") {
         Some(Some(_)) => fields.moment("foreign_until", OfDay::Begin).map(Some),
         other => other.map(|_| None),
     };
-    let legacy = match fields.has("legacy") {
+    let tokens = match fields.has("legacy") {
         true if fields.is_null("legacy") => Some(None),
-        true => read_legacy(fields).map(Some),
+        true => read_tokens(fields).map(Some),
         false => None,
     };
-    EditOld { user_id, legacy, foreign_until }
+    EditLegacy { user_id, tokens, foreign_until }
 }
 
 /// Key, date and marker; what is wrong within is said of `legacy`.
-fn read_legacy(fields: &mut Fields) -> Option<Legacy> {
+fn read_tokens(fields: &mut Fields) -> Option<Legacy> {
     let mut object = fields.object("legacy")?;
     let value = object.remove("value");
     let mut inner = Fields::new(object);
@@ -211,7 +211,7 @@ fn read_legacy(fields: &mut Fields) -> Option<Legacy> {
             fields.fault("legacy", format!("{name}: {message}"));
         }
     }
-    match legacy(&pem?, until?, claim, value, listed) {
+    match tokens::accept(&pem?, until?, claim, value, listed) {
         Ok(legacy) => Some(legacy),
         Err(message) => {
             fields.fault("legacy", message);
@@ -237,7 +237,7 @@ impl FromFields for Patch {
             issuer: fields.clearable_text("issuer"),
             audience: fields.clearable_text("audience"),
             settings: None,
-            old: read_old(fields),
+            legacy: read_legacy(fields),
         };
         let settings = fields.object("settings");
         let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);

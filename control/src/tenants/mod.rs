@@ -13,7 +13,7 @@ pub mod routes;
 mod store;
 
 pub use create::{NewTenant, create};
-pub use edit::{Edit, EditOld, delete, edit, resume, suspend};
+pub use edit::{Edit, EditLegacy, delete, edit, resume, suspend};
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use out::TenantOut;
 pub use platform::ensure_platform;

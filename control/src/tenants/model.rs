@@ -8,7 +8,7 @@ use shared::tenant::Status;
 
 use crate::db::CellName;
 use crate::failure::Failure;
-use crate::legacy::service::OldService;
+use crate::legacy::service::LegacyService;
 
 /// Where a tenant's people live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -64,7 +64,7 @@ pub struct Tenant {
     /// Its choices.
     pub settings: Settings,
     /// What it still has of the service that it came from.
-    pub old: OldService,
+    pub legacy: LegacyService,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last edited.

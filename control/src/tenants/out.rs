@@ -112,9 +112,9 @@ impl TenantOut {
             status: status_text(tenant.status),
             isolation: tenant.isolation,
             settings: tenant.settings,
-            user_id: form_text(tenant.old.user_id),
-            foreign: ForeignOut { left: tenant.old.foreign_left, until: tenant.old.foreign_until },
-            legacy: tenant.old.legacy.map(LegacyOut::from),
+            user_id: form_text(tenant.legacy.user_id),
+            foreign: ForeignOut { left: tenant.legacy.foreign_left, until: tenant.legacy.foreign_until },
+            legacy: tenant.legacy.tokens.map(LegacyOut::from),
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
         }

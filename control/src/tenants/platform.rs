@@ -11,7 +11,7 @@ use crate::control::Control;
 use crate::db::{CellName, migrate};
 use crate::failure::Failure;
 use crate::keys;
-use crate::legacy::service::OldService;
+use crate::legacy::service::LegacyService;
 use crate::world::{random, unix_ms};
 
 /// Makes the platform tenant with its cell unless it exists; can be repeated after a kill.
@@ -50,7 +50,7 @@ async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantErr
         own_issuer: None,
         audience: None,
         settings: Settings::default(),
-        old: OldService::default(),
+        legacy: LegacyService::default(),
         created_at: now,
         updated_at: now,
     };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::model::{Isolation, Tenant, TenantError, parse_status};
 use crate::db::CellName;
 use crate::failure::{Failure, OnConstraint as _};
-use crate::legacy::service::OldService;
+use crate::legacy::service::LegacyService;
 
 struct Row {
     id: Uuid,
@@ -54,9 +54,9 @@ impl TryFrom<Row> for Tenant {
             own_issuer: row.issuer,
             audience: row.audience,
             settings: serde_json::from_value(row.settings).map_err(|_| unreadable())?,
-            old: OldService {
+            legacy: LegacyService {
                 user_id: serde_json::from_value(row.user_id_form.into()).map_err(|_| unreadable())?,
-                legacy: row.legacy.map(serde_json::from_value).transpose().map_err(|_| unreadable())?,
+                tokens: row.legacy.map(serde_json::from_value).transpose().map_err(|_| unreadable())?,
                 foreign_left: row.foreign_left,
                 foreign_until: row.foreign_until,
                 imported_at: row.imported_at,
@@ -213,8 +213,8 @@ pub(super) async fn replace_hosts(
 /// Writes what an edit may change.
 pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
     let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
-    let legacy = tenant.old.legacy.as_ref().map(serde_json::to_value).transpose();
-    let legacy = legacy.map_err(|_| Failure::Unreadable("legacy key"))?;
+    let tokens = tenant.legacy.tokens.as_ref().map(serde_json::to_value).transpose();
+    let tokens = tokens.map_err(|_| Failure::Unreadable("legacy key"))?;
     sqlx::query!(
         "update platform.tenants
          set name = $2, issuer = $3, audience = $4, settings = $5, updated_at = $6::timestamptz, status = $7::text,
@@ -228,9 +228,9 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         settings,
         tenant.updated_at,
         super::model::status_text(tenant.status),
-        tenant.old.user_id_text(),
-        legacy,
-        tenant.old.foreign_until,
+        tenant.legacy.user_id_text(),
+        tokens,
+        tenant.legacy.foreign_until,
     )
     .execute(connection)
     .await?;

@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
-use crate::legacy::service::foreign_went;
+use crate::legacy::service::foreign_hashes_removed;
 use crate::passwords::Hashed;
 
 /// What is asked for; what is absent stays.
@@ -91,7 +91,7 @@ pub async fn change(
     let changed = Changed { profile: &profile, status, email_verified, epochs, verifier, at };
     store::update(&control.rest, tx, id, changed).await?;
     if causes.password {
-        foreign_went(tx).await?;
+        foreign_hashes_removed(tx).await?;
     }
     if causes.revokes() {
         let tenant = tx.tenant();
@@ -122,7 +122,7 @@ pub async fn delete(
         tx.changes().identifier_gone(tenant, &hash);
     }
     tx.changes().user_gone(tenant, id);
-    foreign_went(tx).await?;
+    foreign_hashes_removed(tx).await?;
     let target = Some(id.to_string());
     audit::record(tx, actor, control.clock.now(), Action::UserDeleted, target, serde_json::json!({})).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What a user's fields must look like, in the words of the old service.
+//! What a user's fields must look like, in the words of the legacy service.
 
 use shared::identifiers::Identifier;
 use shared::passwords::Verifier;

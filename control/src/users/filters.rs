@@ -93,7 +93,7 @@ fn search(fields: &mut Fields) -> Vec<String> {
     words
 }
 
-/// Divided at blanks and commas, as the old service did.
+/// Divided at blanks and commas, as the legacy service did.
 fn words(search: &str) -> Vec<String> {
     let words = search.split(|c: char| c.is_whitespace() || c == ',');
     words.filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()

@@ -250,7 +250,7 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// Deletes the row and returns the identifiers that led to it. The id that it had at an old service is kept.
+/// Deletes the row and returns the identifiers that led to it. The id that it had at a legacy service is kept.
 pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>, UserError> {
     let tenant = tx.tenant();
     let hashes = sqlx::query_scalar!(
@@ -262,7 +262,7 @@ pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>,
     .await?;
     sqlx::query!(
         "with gone as (delete from users where tenant_id = $1 and id = $2 returning legacy_id)
-         insert into departed (tenant_id, legacy_id)
+         insert into legacy_deleted (tenant_id, legacy_id)
          select $1, legacy_id from gone where legacy_id is not null
          on conflict do nothing",
         tenant.uuid(),

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use control::legacy::passwords::{sweep, wrap_foreign};
-use control::legacy::service::{foreign_came, foreign_went};
+use control::legacy::service::{foreign_hashes_added, foreign_hashes_removed};
 use control::passwords::Hashed;
 use control::users::{self, Change};
 use futures::future::join_all;
@@ -106,7 +106,7 @@ impl Scene {
             .execute(&mut *tx)
             .await
             .unwrap();
-        foreign_came(&mut tx).await.unwrap();
+        foreign_hashes_added(&mut tx).await.unwrap();
         let tenant = self.tenant.id;
         tx.changes().user(tenant, user.id, control::db::changes::Haste::InTurn);
         tx.commit().await.unwrap();
@@ -357,10 +357,10 @@ async fn two_last_ones_wait_for_each_other() {
         tx
     };
     let (mut first, mut second) = (going(ada).await, going(bob).await);
-    foreign_went(&mut first).await.unwrap();
+    foreign_hashes_removed(&mut first).await.unwrap();
     // The second looks while the first has gone, but not yet for others to see.
     let looked = async {
-        foreign_went(&mut second).await.unwrap();
+        foreign_hashes_removed(&mut second).await.unwrap();
         second.commit().await.unwrap();
     };
     let seen = async {

@@ -8,7 +8,7 @@ use shared::claims::UserIdForm;
 use shared::settings::Cookies;
 
 use crate::cli::{Cli, Outcome};
-use crate::old_service::OldService;
+use crate::legacy_service::LegacyService;
 use crate::scene::Scene;
 
 const PASSWORD: &str = "Corr3ct-horse";
@@ -26,11 +26,11 @@ impl Scene {
         self.cli().run(&[&all, arguments].concat(), "")
     }
 
-    pub fn import_from(&self, old: &OldService, arguments: &[&str]) -> Outcome {
+    pub fn import_from(&self, old: &LegacyService, arguments: &[&str]) -> Outcome {
         self.import(&[&["--database-url", &old.url()], arguments].concat())
     }
 
-    /// Everybody by their user name, as the API shows them, with the old service's id.
+    /// Everybody by their user name, as the API shows them, with the legacy service's id.
     pub async fn everybody(&self) -> HashMap<String, Value> {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let rows: Vec<(Value,)> = sqlx::query_as(
@@ -104,7 +104,7 @@ const ROLES: [&str; 4] = ["--role", "editors=co-admin", "--role", "beta="];
 #[tokio::test]
 async fn users_of_a_real_django_database_come() {
     let scene = Scene::alone().await;
-    let old = OldService::of(users()).await;
+    let old = LegacyService::of(users()).await;
     let came = scene.import_from(&old, &ROLES).expect(0);
     assert_eq!(counts(&came), [13, 13, 0, 0, 0, 0]);
     let said = report(&came);
@@ -127,9 +127,9 @@ async fn users_of_a_real_django_database_come() {
     assert_eq!(here["cyd"]["roles"], json!(["client"]));
     let statuses = ["cyd", "dan", "eve", "fay"].map(|name| here[name]["status"].as_str().unwrap().to_owned());
     assert_eq!(statuses, ["inactive", "active", "pending", "active"]);
-    assert_eq!(scene.number("select count(*) from imported_totp").await, 1);
+    assert_eq!(scene.number("select count(*) from legacy_totp").await, 1);
     // Wrapped: the shared secret is nowhere in clear.
-    assert_eq!(scene.number("select count(*) from imported_totp where wrapped::text like '%key%'").await, 0);
+    assert_eq!(scene.number("select count(*) from legacy_totp where wrapped::text like '%key%'").await, 0);
 
     // The edge has them, as ever by the pusher.
     scene.push().await;
@@ -167,7 +167,7 @@ async fn users_of_a_real_django_database_come() {
 #[tokio::test]
 async fn the_same_twice_is_the_same_once_and_what_changed_there_follows() {
     let scene = Scene::alone().await;
-    let old = OldService::of(users()).await;
+    let old = LegacyService::of(users()).await;
     scene.import_from(&old, &ROLES).expect(0);
     let first = scene.everybody().await;
     let again = scene.import_from(&old, &ROLES).expect(0);
@@ -214,7 +214,7 @@ async fn the_same_twice_is_the_same_once_and_what_changed_there_follows() {
 async fn a_check_writes_nothing_and_names_who_would_not_come() {
     let scene = Scene::alone().await;
     let taken = scene.member("taken", "client").await;
-    let old = OldService::of(json!([
+    let old = LegacyService::of(json!([
         {"id": 1, "username": "ada", "password": PASSWORD},
         {"id": 2, "username": "a b", "password": PASSWORD},
         {"id": 3, "username": "cyd", "email": "bad", "password": PASSWORD},
@@ -267,7 +267,7 @@ async fn a_check_writes_nothing_and_names_who_would_not_come() {
 #[tokio::test]
 async fn groups_that_nobody_mapped_stop_everything() {
     let scene = Scene::alone().await;
-    let old = OldService::of(users()).await;
+    let old = LegacyService::of(users()).await;
     for arguments in [&[][..], &["--check"], &["--role", "editors=staff"]] {
         let stopped = scene.import_from(&old, arguments).expect(5);
         assert_eq!(report(&stopped)["unmapped"]["beta"], 2, "{arguments:?}");
@@ -283,7 +283,7 @@ async fn groups_that_nobody_mapped_stop_everything() {
 #[tokio::test]
 async fn a_dump_brings_the_same_users_as_the_database() {
     let (by_url, by_json, by_lines) = (Scene::alone().await, Scene::alone().await, Scene::alone().await);
-    let old = OldService::of(users()).await;
+    let old = LegacyService::of(users()).await;
     let file = |form: &str| -> PathBuf {
         let random: [u8; 8] = control::world::random().unwrap();
         std::env::temp_dir().join(format!("wardgate-{}.{form}", u64::from_le_bytes(random)))
@@ -311,7 +311,7 @@ async fn a_dump_brings_the_same_users_as_the_database() {
     let expected = plain(by_url.everybody().await);
     assert_eq!(plain(by_json.everybody().await), expected);
     assert_eq!(plain(by_lines.everybody().await), expected);
-    assert_eq!(by_lines.number("select count(*) from imported_totp").await, 1);
+    assert_eq!(by_lines.number("select count(*) from legacy_totp").await, 1);
     // Once more from the database: nobody has changed.
     assert_eq!(counts(&by_json.import_from(&old, &ROLES).expect(0)), [13, 0, 0, 13, 0, 0]);
 
@@ -329,7 +329,7 @@ async fn a_dump_brings_the_same_users_as_the_database() {
 #[tokio::test]
 async fn a_table_of_ones_own_and_a_role_column() {
     let scene = Scene::alone().await;
-    let old = OldService::of(json!([{"username": "ada", "password": PASSWORD}])).await;
+    let old = LegacyService::of(json!([{"username": "ada", "password": PASSWORD}])).await;
     old.sql(
         "create table accounts_person (
             key uuid primary key, login text, mail text, password text, kind text, enabled smallint
@@ -376,7 +376,7 @@ async fn a_table_of_ones_own_and_a_role_column() {
 async fn every_schema_comes_to_its_own_tenant() {
     let acme = Scene::alone().await;
     let other = crate::scene::new_tenant(&acme.control, control::tenants::Isolation::Shared).await;
-    let old = OldService::new().await;
+    let old = LegacyService::new().await;
     old.schema("acme", &json!([{"id": 1, "username": "ada", "password": PASSWORD}])).await;
     old.schema("initech", &json!([{"id": 1, "username": "bob", "password": PASSWORD}])).await;
     let (one, two) = (format!("acme={}", acme.tenant.slug), format!("initech={}", other.slug));
@@ -392,7 +392,7 @@ async fn every_schema_comes_to_its_own_tenant() {
 #[tokio::test]
 async fn numbers_go_on_above_the_greatest_that_came() {
     let scene = Scene::alone().await;
-    let old = OldService::of(json!([
+    let old = LegacyService::of(json!([
         {"id": 7, "username": "ada", "password": PASSWORD},
         {"id": 41, "username": "bob", "password": PASSWORD},
     ]))

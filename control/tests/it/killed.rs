@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::old_service::OldService;
+use crate::legacy_service::LegacyService;
 use crate::scene::Scene;
 
 /// How many users the test of kills brings; control/README.md says how to bring more.
@@ -21,7 +21,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(scene: &Scene, old: &OldService) -> Self {
+    fn start(scene: &Scene, old: &LegacyService) -> Self {
         let child = std::process::Command::new(env!("CARGO_BIN_EXE_wardgate"))
             .args(["import", "django", "--json", "--tenant", &scene.tenant.slug.to_string()])
             .args(["--role", "editors=staff", "--role", "beta="])
@@ -94,8 +94,8 @@ impl Scene {
             left join roles_of r on r.user_id = u.id
             left join names_of n on n.user_id = u.id
             left join logged l on l.target = u.id::text
-            left join imports i on i.user_id = u.id
-            left join imported_totp t on t.user_id = u.id",
+            left join legacy_imports i on i.user_id = u.id
+            left join legacy_totp t on t.user_id = u.id",
         )
         .fetch_one(&mut *tx)
         .await
@@ -119,7 +119,7 @@ async fn killed_ten_times_it_ends_as_if_it_never_was() {
     let seed = std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
     let users = crowd();
     eprintln!("WARDGATE_TEST_SEED={seed}, {users} people");
-    let old = OldService::new().await;
+    let old = LegacyService::new().await;
     old.sql(&format!(
         "insert into auth_group (id, name) values (1, 'editors'), (2, 'beta');
          insert into auth_user (id, password, last_login, is_superuser, username, first_name, last_name, email,

@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use shared::ids::UserId;
 
 use crate::cli::Outcome;
-use crate::old_service::OldService;
+use crate::legacy_service::LegacyService;
 use crate::scene::{Answer, Scene, call, new_tenant};
 
-/// The old service's key, and a file with its public half.
-struct OldKey {
+/// The legacy service's key, and a file with its public half.
+struct LegacyKey {
     private: Private,
     file: std::path::PathBuf,
 }
 
-impl OldKey {
+impl LegacyKey {
     fn new() -> Self {
         let private = rsa::generate(2048).unwrap();
         let file = std::env::temp_dir().join(format!("wardgate-{}.pem", private.public.key_id()));
@@ -49,7 +49,7 @@ impl OldKey {
     }
 }
 
-impl Drop for OldKey {
+impl Drop for LegacyKey {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.file);
     }
@@ -68,14 +68,14 @@ impl Scene {
         self.cli().run(&[&["tenant", "legacy", verb, &slug], rest].concat(), "")
     }
 
-    fn accept(&self, key: &OldKey) {
+    fn accept(&self, key: &LegacyKey) {
         let until = self.in_days(29);
         let marker = ["--claim", "tenant", "--value", "acme"];
         self.legacy(&[&["set", "--public-key", key.path(), "--until", &until], &marker[..]].concat())
             .expect(0);
     }
 
-    fn old_claims(&self, user: Value) -> Value {
+    fn legacy_claims(&self, user: Value) -> Value {
         let now = self.control.clock.now().timestamp();
         json!({
             "token_type": "access", "exp": now + 3600, "iat": now, "jti": "0123456789abcdef0123456789abcdef",
@@ -99,7 +99,7 @@ impl Scene {
 async fn what_may_be_accepted_is_checked_before_it_is() {
     let scene = Scene::alone().await;
     let other = new_tenant(&scene.control, tenants::Isolation::Shared).await;
-    let key = OldKey::new();
+    let key = LegacyKey::new();
     let until = scene.in_days(29);
     let set = |file: &str, until: &str, rest: &[&str]| {
         scene.legacy(&[&["set", "--public-key", file, "--until", until], rest].concat())
@@ -127,7 +127,7 @@ async fn what_may_be_accepted_is_checked_before_it_is() {
     std::fs::write(&key.file, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").unwrap();
     set(key.path(), &until, &[]).expect(5);
 
-    let key = OldKey::new();
+    let key = LegacyKey::new();
     scene.accept(&key);
     scene.push().await;
     let at_edge = || scene.edge.state().documents[&scene.tenant.id].legacy.clone();
@@ -147,7 +147,7 @@ async fn only_the_platform_sets_it_over_the_api() {
     let scene = Scene::alone().await;
     let own = scene.member("ada", "root-admin").await;
     let operator = scene.platform().await.member("operator", "root-admin").await;
-    let key = OldKey::new();
+    let key = LegacyKey::new();
     let path = format!("/api/tenant/tenants/{}/", scene.tenant.id);
     let wanted = json!({"public_key": key.private.public.to_pem().unwrap(), "until": scene.in_days(7)});
     for change in [json!({"legacy": wanted}), json!({"user_id": "integer"}), json!({"foreign_until": null})] {
@@ -186,7 +186,7 @@ async fn outstanding_tokens_are_listed_until_the_date() {
     let token = |jti: &str, days: i64| json!({"jti": jti, "expires_at": scene.in_days(days)});
     let mut blacklisted = token("c", 5);
     blacklisted["blacklisted"] = json!(true);
-    let old = OldService::of(json!([
+    let old = LegacyService::of(json!([
         {"id": 1, "username": "ada", "password": "Corr3ct-horse", "tokens": [token("a", 5), token("b", 60), blacklisted]},
         {"id": 2, "username": "bob", "password": "Corr3ct-horse", "tokens": [token("d", -1), token("e", 5)]},
         {"id": 3, "username": "c d", "password": "Corr3ct-horse", "tokens": [token("f", 5)]},
@@ -197,7 +197,7 @@ async fn outstanding_tokens_are_listed_until_the_date() {
     let list = |arguments: &[&str]| scene.legacy(&[&["tokens"], arguments].concat());
     let too_early = list(&["--database-url", &url]).expect(5);
     assert!(too_early.stderr.contains("`tenant legacy set` first"), "{}", too_early.stderr);
-    scene.accept(&OldKey::new());
+    scene.accept(&LegacyKey::new());
     let listed = list(&["--database-url", &url]).expect(0).json;
     assert_eq!((&listed["new"], &listed["known"], &listed["of_nobody"]), (&json!(3), &json!(0), &json!(1)));
     let dump = std::env::temp_dir().join(format!("wardgate-{}.json", scene.tenant.id));
@@ -222,9 +222,10 @@ async fn outstanding_tokens_are_listed_until_the_date() {
 async fn a_list_goes_with_what_it_was_for() {
     let scene = Scene::alone().await;
     let tokens = json!([{"jti": "a", "expires_at": scene.in_days(5)}]);
-    let old = OldService::of(json!([{"id": 1, "username": "ada", "password": "x", "tokens": tokens}])).await;
+    let old =
+        LegacyService::of(json!([{"id": 1, "username": "ada", "password": "x", "tokens": tokens}])).await;
     scene.import_from(&old, &[]).expect(0);
-    scene.accept(&OldKey::new());
+    scene.accept(&LegacyKey::new());
     scene.legacy(&["tokens", "--database-url", &old.url()]).expect(0);
     let tokens = "select count(*) from identifiers where kind = 'legacy_token'";
     tokens::sweep(&scene.control).await.unwrap();
@@ -237,15 +238,15 @@ async fn a_list_goes_with_what_it_was_for() {
 #[tokio::test]
 async fn an_old_access_token_is_good_for_oneself_alone() {
     let scene = Scene::alone().await;
-    let old = OldService::of(json!([
+    let old = LegacyService::of(json!([
         {"id": 1, "username": "ada", "password": "Corr3ct-horse", "is_superuser": true},
         {"id": 2, "username": "bob", "password": "Corr3ct-horse"},
     ]))
     .await;
     scene.import_from(&old, &[]).expect(0);
     let here = scene.everybody().await;
-    let key = OldKey::new();
-    let token = key.sign(&scene.old_claims(json!(1)));
+    let key = LegacyKey::new();
+    let token = key.sign(&scene.legacy_claims(json!(1)));
     let me = |token: String| {
         let scene = &scene;
         async move { scene.bearer(Method::GET, "/api/user/me/", &token).await }
@@ -255,8 +256,8 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     let own = me(token.clone()).await.expect(200);
     assert_eq!((&own.body["id"], &own.body["username"]), (&here["ada"]["id"], &json!("ada")));
     // As a text, too; and of nobody.
-    assert_eq!(me(key.sign(&scene.old_claims(json!("1")))).await.expect(200).body["username"], "ada");
-    assert_eq!(me(key.sign(&scene.old_claims(json!(3)))).await.expect(401).body["code"], "user_not_found");
+    assert_eq!(me(key.sign(&scene.legacy_claims(json!("1")))).await.expect(200).body["username"], "ada");
+    assert_eq!(me(key.sign(&scene.legacy_claims(json!(3)))).await.expect(401).body["code"], "user_not_found");
 
     // A root-admin, and yet nothing of that.
     let refused_before = scene.logged().await.iter().filter(|it| *it == "permission.refused").count();
@@ -275,7 +276,7 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
 
     // What the edge refuses, control refuses, too.
     let with = |name: &str, value: Value| {
-        let mut claims = scene.old_claims(json!(1));
+        let mut claims = scene.legacy_claims(json!(1));
         claims[name] = value;
         claims
     };
@@ -284,9 +285,9 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     for (what, token) in [
         ("another tenant's", key.sign(&with("tenant", json!("initech")))),
         ("without the claim", key.sign(&with("tenant", json!(null)))),
-        ("with a key id", key.sign_with(&kid, &scene.old_claims(json!(1)))),
-        ("as HS256", key.sign_with(&hs256, &scene.old_claims(json!(1)))),
-        ("by another key", OldKey::new().sign(&scene.old_claims(json!(1)))),
+        ("with a key id", key.sign_with(&kid, &scene.legacy_claims(json!(1)))),
+        ("as HS256", key.sign_with(&hs256, &scene.legacy_claims(json!(1)))),
+        ("by another key", LegacyKey::new().sign(&scene.legacy_claims(json!(1)))),
         ("expired", key.sign(&with("exp", json!(1)))),
         ("a refresh token", key.sign(&with("token_type", json!("refresh")))),
         ("sliding", key.sign(&with("token_type", json!("sliding")))),
@@ -296,7 +297,7 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     // Another tenant, which came from the same service, and its own user 1.
     let other = new_tenant(&scene.control, tenants::Isolation::Schema).await;
     let other = Scene { tenant: other, ..scene.platform().await };
-    let old = OldService::of(json!([{"id": 1, "username": "eve", "password": "Corr3ct-horse"}])).await;
+    let old = LegacyService::of(json!([{"id": 1, "username": "eve", "password": "Corr3ct-horse"}])).await;
     other.import_from(&old, &[]).expect(0);
     let marker = ["--claim", "tenant", "--value", "initech"];
     let until = other.in_days(9);
@@ -305,7 +306,7 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
 
     // Raised epochs end it, as they end every other.
     let bob = users_id(&here["bob"]);
-    let of_bob = key.sign(&scene.old_claims(json!(2)));
+    let of_bob = key.sign(&scene.legacy_claims(json!(2)));
     me(of_bob.clone()).await.expect(200);
     scene.legacy_user(bob, json!({"roles": ["staff"]})).await;
     let blacklisted = me(of_bob.clone()).await.expect(401);
@@ -320,11 +321,11 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
 #[tokio::test]
 async fn after_the_date_nothing_of_it_is_accepted() {
     let scene = Scene::alone().await;
-    let old = OldService::of(json!([{"id": 1, "username": "ada", "password": "Corr3ct-horse"}])).await;
+    let old = LegacyService::of(json!([{"id": 1, "username": "ada", "password": "Corr3ct-horse"}])).await;
     scene.import_from(&old, &[]).expect(0);
-    let key = OldKey::new();
+    let key = LegacyKey::new();
     scene.accept(&key);
-    let mut claims = scene.old_claims(json!(1));
+    let mut claims = scene.legacy_claims(json!(1));
     claims["exp"] = json!(scene.control.clock.now().timestamp() + 90 * 86_400);
     let token = key.sign(&claims);
     scene.bearer(Method::GET, "/api/user/me/", &token).await.expect(200);

@@ -197,7 +197,7 @@ async fn a_restored_control_halts_until_a_reseed() {
     let bob = scene.member("bob", "client").await;
     scene.push().await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    ids::count_on_from(&mut tx, 41).await.unwrap();
+    ids::continue_after(&mut tx, 41).await.unwrap();
     tx.commit().await.unwrap();
     // The edge has seen more than this database: it was restored from a backup.
     let ahead = Mark { history: 1, rev: 1_000 };

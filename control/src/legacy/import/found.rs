@@ -1,4 +1,4 @@
-//! What sources find: users, groups, second factors, as the old service has them.
+//! What sources find: users, groups, second factors, as the legacy service has them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ pub struct Device {
     pub last_t: i64,
 }
 
-/// Which column is which: names of the old service by ours. Absent: the same name. Empty: there is none.
+/// Which column is which: names of the legacy service by ours. Absent: the same name. Empty: there is none.
 #[derive(Clone, Default)]
 pub struct Columns(pub Vec<(String, String)>);
 

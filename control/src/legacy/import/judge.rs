@@ -7,10 +7,10 @@ use shared::user::UserStatus;
 
 use super::found::{Found, Group};
 use super::report::Why;
-use crate::legacy::people::{Digests, Hashing, Names};
+use crate::legacy::people::{Digests, Hashing, NameHashes};
 use crate::users::Profile;
 
-/// Longest id of an old service: a UUID has 36.
+/// Longest id of a legacy service: a UUID has 36.
 const ID_CHARS: usize = 64;
 
 /// Which roles users get.
@@ -33,7 +33,7 @@ pub(super) struct Judged {
     pub profile: Profile,
     pub status: UserStatus,
     pub roles: Vec<String>,
-    pub names: Names,
+    pub names: NameHashes,
     pub digests: Digests,
     /// Groups that nobody has mapped.
     pub unmapped: Vec<String>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Why a user does not come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
-    /// Their id at the old service, or where they stand if they have none.
+    /// Their id at the legacy service, or where they stand if they have none.
     pub id: String,
     /// The column that is to blame.
     pub column: String,

@@ -23,7 +23,7 @@ use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::legacy::passwords::wrap_foreign;
-use crate::legacy::people::{self, Arrival, Hashing, Known};
+use crate::legacy::people::{self, Hashing, Imported, LegacyUser};
 use crate::legacy::{ids, service};
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users::{self, Change, UserError};
@@ -43,7 +43,7 @@ const NUMBERS: std::ops::RangeInclusive<i64> = 0..=(1 << 53) - (1 << 32);
 
 /// Where users come from.
 pub enum Source {
-    /// A database of the old service.
+    /// A database of the legacy service.
     Postgres(Postgres),
     /// What `manage.py dumpdata` wrote.
     Dump(Dump),
@@ -279,8 +279,8 @@ impl Import<'_> {
         users: &[OnPage],
     ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
         let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
-        let known = people::known(tx, &ids).await?;
-        let departed = people::departed(tx, &ids).await?;
+        let known = people::imported(tx, &ids).await?;
+        let deleted = people::deleted(tx, &ids).await?;
         let judged: Vec<Result<Judged, Vec<Why>>> = users
             .iter()
             .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
@@ -292,7 +292,7 @@ impl Import<'_> {
         let owners = people::owners(tx, &names.collect::<Vec<_>>()).await?;
         let decide = |(user, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
             let judged = judged?;
-            if departed.contains(&user.id) {
+            if deleted.contains(&user.id) {
                 let reason = String::from("was deleted here");
                 return Err(vec![Why { id: user.id.clone(), column: "id".into(), reason }]);
             }
@@ -304,8 +304,8 @@ impl Import<'_> {
     /// How `user_id` is written from now on.
     fn user_id(&self) -> UserIdForm {
         let by_ids = if self.greatest.is_some() { UserIdForm::Integer } else { UserIdForm::String };
-        self.options.user_id.unwrap_or(match self.options.tenant.old.imported_at {
-            Some(_) => self.options.tenant.old.user_id,
+        self.options.user_id.unwrap_or(match self.options.tenant.legacy.imported_at {
+            Some(_) => self.options.tenant.legacy.user_id,
             None => by_ids,
         })
     }
@@ -315,16 +315,16 @@ impl Import<'_> {
         let (control, id) = (self.control, self.options.tenant.id);
         let mut tx = control.db.tenant_tx(id).await?;
         if let Some(greatest) = self.greatest {
-            ids::count_on_from(&mut tx, greatest).await?;
+            ids::continue_after(&mut tx, greatest).await?;
         }
-        if self.options.tenant.old.imported_at.is_none() {
+        if self.options.tenant.legacy.imported_at.is_none() {
             let mut settings = self.options.tenant.settings.clone();
             settings.cookies = Cookies::Plain;
             settings.min_password_length = settings.min_password_length.min(8);
             let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
             tenants::edit(control, &mut tx, &Actor::operator(), id, edit).await.map_err(of_tenant)?;
         }
-        service::imported(&mut tx, self.user_id(), control.clock.now()).await?;
+        service::users_imported(&mut tx, self.user_id(), control.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -351,7 +351,7 @@ impl Import<'_> {
             let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
             let judged = self.judge_page(&mut tx, users).await?;
             let now = self.control.clock.now();
-            let (mut arrivals, mut changed) = (Vec::new(), Vec::new());
+            let (mut new_users, mut changed) = (Vec::new(), Vec::new());
             let (mut here, mut signed_in) = (HashMap::new(), Vec::new());
             for (user, judged) in users.iter().zip(judged) {
                 let id = match judged {
@@ -360,9 +360,9 @@ impl Import<'_> {
                         continue;
                     }
                     Ok((Verdict::New(judged), _)) => {
-                        let arrival = self.arrival(user, *judged, now).await?;
-                        let id = arrival.id;
-                        arrivals.push(arrival);
+                        let new_user = self.new_user(user, *judged, now).await?;
+                        let id = new_user.id;
+                        new_users.push(new_user);
                         id
                     }
                     Ok((Verdict::Changed(judged, id, password), _)) => {
@@ -374,10 +374,10 @@ impl Import<'_> {
                 here.insert(user.id.clone(), id);
                 signed_in.extend(user.found.last_login.map(|at| (id, at)));
             }
-            if !people::insert(&mut tx, &self.hashing, &arrivals, now).await? {
+            if !people::insert(&mut tx, &self.hashing, &new_users, now).await? {
                 continue;
             }
-            people::signed_in_there(&mut tx, &signed_in).await?;
+            people::update_last_logins(&mut tx, &signed_in).await?;
             self.keep_devices(&mut tx, users, &here).await?;
             tx.commit().await?;
             for (user, judged, id, password) in changed {
@@ -395,15 +395,15 @@ impl Import<'_> {
         }
     }
 
-    async fn arrival(
+    async fn new_user(
         &self,
         user: &OnPage,
         judged: Judged,
         now: DateTime<Utc>,
-    ) -> Result<Arrival, ImportError> {
+    ) -> Result<LegacyUser, ImportError> {
         let (control, tenant) = (self.control, self.options.tenant.id);
         let id = UserId::new(unix_ms(now), random()?);
-        Ok(Arrival {
+        Ok(LegacyUser {
             id,
             legacy_id: user.id.clone(),
             foreign: wrap_foreign(control, tenant, id, &user.found.password).await?,
@@ -434,7 +434,7 @@ impl Import<'_> {
             let plain = zeroize::Zeroizing::new(plain);
             let row = format!("{user}/{}", device.id);
             let tenant = self.options.tenant.id;
-            let wrapped = self.control.rest.wrap(tenant, Column::ImportedTotp, &row, &plain).await?;
+            let wrapped = self.control.rest.wrap(tenant, Column::LegacyTotp, &row, &plain).await?;
             people::keep_totp(tx, *user, &device.id, wrapped).await?;
         }
         Ok(())
@@ -509,7 +509,7 @@ struct Facts {
 fn decide(
     user: &OnPage,
     judged: Judged,
-    known: Option<&Known>,
+    known: Option<&Imported>,
     owners: &HashMap<String, UserId>,
 ) -> Result<(Verdict, Facts), Vec<Why>> {
     let why = |column: &str, reason: String| vec![Why { id: user.id.clone(), column: column.into(), reason }];
@@ -530,14 +530,14 @@ fn decide(
     };
     let verdict = match known {
         None => Verdict::New(Box::new(judged)),
-        Some(Known { id, digests: None, .. }) => {
+        Some(Imported { id, digests: None, .. }) => {
             return Err(why("id", format!("was given to the person {id} here")));
         }
-        Some(Known { id, digests: Some(digests), .. }) if *digests == judged.digests => {
+        Some(Imported { id, digests: Some(digests), .. }) if *digests == judged.digests => {
             Verdict::Unchanged(*id)
         }
-        Some(Known { id, changed_here: true, .. }) => Verdict::Kept(*id),
-        Some(Known { id, digests: Some(digests), .. }) => {
+        Some(Imported { id, changed_here: true, .. }) => Verdict::Kept(*id),
+        Some(Imported { id, digests: Some(digests), .. }) => {
             let password = digests.password != judged.digests.password;
             Verdict::Changed(Box::new(judged), *id, password)
         }

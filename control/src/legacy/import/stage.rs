@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::crypt::sealed::{Column, Sealer};
 use crate::db::connect_options;
 use crate::failure::Failure;
-use crate::legacy::people::Names;
+use crate::legacy::people::NameHashes;
 
 /// How long the connection of an import that was killed may take to be noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub(super) struct Staged {
     pub id: String,
     pub found: Box<Found>,
     /// `None`: they do not hold, which is said later.
-    pub names: Option<Names>,
+    pub names: Option<NameHashes>,
 }
 
 /// A page of users, in the order in which they were read.
@@ -62,7 +62,7 @@ impl Staging {
         };
         locked?;
         sqlx::raw_sql(
-            "create temporary table staged_people (
+            "create temporary table staged_users (
                 place bigint generated always as identity primary key,
                 id text not null unique,
                 username_hash text,
@@ -71,10 +71,10 @@ impl Staging {
                 collision text[]
             );
             create temporary table staged_devices (
-                person text not null,
+                legacy_id text not null,
                 id text not null,
                 wrapped bytea not null,
-                primary key (person, id)
+                primary key (legacy_id, id)
             )",
         )
         .execute(&mut connection)
@@ -95,7 +95,7 @@ impl Staging {
                 continue;
             }
             let plain = zeroize::Zeroizing::new(
-                serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("person"))?,
+                serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("imported user"))?,
             );
             wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &user.id, &plain).await?);
             ids.push(user.id);
@@ -103,7 +103,7 @@ impl Staging {
             emails.push(user.names.and_then(|names| names.email));
         }
         sqlx::query(
-            "insert into staged_people (id, username_hash, email_hash, wrapped)
+            "insert into staged_users (id, username_hash, email_hash, wrapped)
              select id, username_hash, email_hash, wrapped
              from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
                  as p (id, username_hash, email_hash, wrapped, place)
@@ -129,8 +129,8 @@ impl Staging {
         let row = device_row(&device.user, &device.id);
         let wrapped = self.rest.wrap(self.tenant, Column::Staged, &row, &plain).await?;
         sqlx::query(
-            "insert into staged_devices (person, id, wrapped) values ($1, $2, $3)
-             on conflict (person, id) do update
+            "insert into staged_devices (legacy_id, id, wrapped) values ($1, $2, $3)
+             on conflict (legacy_id, id) do update
              set wrapped = excluded.wrapped",
         )
         .bind(&device.user)
@@ -145,12 +145,12 @@ impl Staging {
     pub async fn find_collisions(&mut self) -> Result<(), ImportError> {
         sqlx::raw_sql(
             "create temporary table staged_names as
-                select username_hash as hash, 'username' as kind, id from staged_people where username_hash is not null
+                select username_hash as hash, 'username' as kind, id from staged_users where username_hash is not null
                 union all
-                select email_hash, 'email', id from staged_people where email_hash is not null;
+                select email_hash, 'email', id from staged_users where email_hash is not null;
             create index on staged_names (hash, id);
             analyze staged_names;
-            update staged_people p
+            update staged_users p
             set collision = c.collision
             from (
                 select distinct on (a.id) a.id, array[a.kind, b.id, b.kind] as collision
@@ -166,7 +166,7 @@ impl Staging {
             ) c
             where p.id = c.id;
             drop table staged_names;
-            analyze staged_people",
+            analyze staged_users",
         )
         .execute(&mut self.connection)
         .await?;
@@ -176,7 +176,7 @@ impl Staging {
     /// How many users were laid out.
     pub async fn count(&mut self) -> Result<u64, ImportError> {
         let count: i64 =
-            sqlx::query_scalar("select count(*) from staged_people").fetch_one(&mut self.connection).await?;
+            sqlx::query_scalar("select count(*) from staged_users").fetch_one(&mut self.connection).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -184,8 +184,8 @@ impl Staging {
     pub async fn page(&mut self, after: i64, limit: i64) -> Result<Page, ImportError> {
         let rows = sqlx::query(
             "select p.place, p.id, p.wrapped, p.collision,
-                 exists (select from staged_devices d where d.person = p.id) as has_totp
-             from staged_people p
+                 exists (select from staged_devices d where d.legacy_id = p.id) as has_totp
+             from staged_users p
              where p.place > $1
              order by p.place
              limit $2",
@@ -200,7 +200,7 @@ impl Staging {
             let id: String = row.try_get("id")?;
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
             let plain = self.rest.open(self.tenant, Column::Staged, &id, &wrapped).await?;
-            let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged person"))?;
+            let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged user"))?;
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
                 collision.and_then(|it| <[String; 3]>::try_from(it).ok()).map(|[a, b, c]| (a, b, c));
@@ -211,13 +211,14 @@ impl Staging {
 
     /// The second factors of these users.
     pub async fn devices(&mut self, users: &[String]) -> Result<Vec<Device>, ImportError> {
-        let rows = sqlx::query("select person, id, wrapped from staged_devices where person = any ($1)")
-            .bind(users)
-            .fetch_all(&mut self.connection)
-            .await?;
+        let rows =
+            sqlx::query("select legacy_id, id, wrapped from staged_devices where legacy_id = any ($1)")
+                .bind(users)
+                .fetch_all(&mut self.connection)
+                .await?;
         let mut devices = Vec::with_capacity(rows.len());
         for row in rows {
-            let (user, id): (String, String) = (row.try_get("person")?, row.try_get("id")?);
+            let (user, id): (String, String) = (row.try_get("legacy_id")?, row.try_get("id")?);
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
             let plain =
                 self.rest.open(self.tenant, Column::Staged, &device_row(&user, &id), &wrapped).await?;

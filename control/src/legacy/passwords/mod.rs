@@ -25,7 +25,7 @@ use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
-use crate::legacy::service::foreign_went;
+use crate::legacy::service::foreign_hashes_removed;
 use crate::tenants::{self, TenantError};
 use crate::users::verifiers;
 use crate::world::random;
@@ -119,7 +119,7 @@ async fn is_served(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<bool, Failur
     let id = tx.tenant();
     match tenants::find(tx, id).await {
         Ok(tenant) => {
-            Ok(tenant.status == Status::Active && tenant.old.foreign_until.is_none_or(|until| now < until))
+            Ok(tenant.status == Status::Active && tenant.legacy.foreign_until.is_none_or(|until| now < until))
         }
         Err(TenantError::Failure(failure)) => Err(failure),
         Err(_) => Ok(false),
@@ -262,7 +262,7 @@ async fn take_over(
     if replaced.rows_affected() == 0 {
         return was_taken_over(control, tx, user, password).await;
     }
-    foreign_went(&mut tx).await?;
+    foreign_hashes_removed(&mut tx).await?;
     tx.changes().user(tenant, user, Haste::InTurn);
     let target = Some(user.to_string());
     let (actor, now) = (Actor::control(), control.clock.now());
@@ -346,5 +346,5 @@ async fn forget_overdue(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Fai
     for user in &forgotten {
         tx.changes().user(tenant, UserId::from(*user), Haste::InTurn);
     }
-    if forgotten.is_empty() { Ok(()) } else { foreign_went(tx).await }
+    if forgotten.is_empty() { Ok(()) } else { foreign_hashes_removed(tx).await }
 }

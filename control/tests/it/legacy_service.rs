@@ -1,4 +1,4 @@
-//! The old service: a database of its own, which Django made.
+//! The legacy service: a database of its own, which Django made.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,11 +9,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::scene::Database;
 
-pub struct OldService {
+pub struct LegacyService {
     database: Database,
 }
 
-impl OldService {
+impl LegacyService {
     /// With Django's tables.
     pub async fn new() -> Self {
         let old = Self { database: Database::empty().await };
