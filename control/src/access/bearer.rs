@@ -18,11 +18,11 @@ use crate::legacy::tokens;
 use crate::tenants::Tenant;
 use crate::users::{self, User, UserError};
 
-/// Whose token it is.
+/// The subject of a token.
 pub struct Presented {
     /// The user, by their current row.
     pub user: User,
-    /// Whether the token is one of the service that the tenant came from: good for oneself alone.
+    /// Whether it is a token of the legacy service, which reads its own user alone.
     pub legacy: bool,
 }
 

@@ -35,7 +35,7 @@ pub struct Authenticated {
     pub tenant: Tenant,
     /// The user as an actor.
     pub actor: Actor,
-    /// Whether they came with a token of the service that the tenant came from, which holds no permission.
+    /// Whether the token is one of the legacy service, which holds no permission.
     legacy: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Me {
     pub by: Authenticated,
 }
 
-/// Anybody at a tenant in use; a credential that is presented must hold all the same.
+/// Any caller at an active tenant, with or without a credential. A presented one must be valid.
 pub struct Anyone {
     /// The tenant.
     pub tenant: Tenant,
@@ -71,7 +71,7 @@ pub struct Anyone {
     pub client: Option<String>,
 }
 
-/// Anybody, at the platform tenant; at every other one there is no such path.
+/// Any caller at the platform tenant. At every other tenant the path does not exist.
 pub struct AnyoneAtPlatform(pub Anyone);
 
 /// A user who may do `Own` to their own tenant, or a platform administrator who may do `Plat` to
@@ -207,8 +207,8 @@ impl FromRequestParts<Control> for AnyoneAtPlatform {
 impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> for OnTenant<Own, Plat> {
     type Rejection = Refused;
 
-    /// 1. The user: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403; and a
-    ///    tenant that is not theirs does not exist for whoever is not of the platform: 404.
+    /// 1. The user: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403;
+    ///    another tenant does not exist for users outside the platform tenant: 404.
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
         let by = authenticate(control, parts).await?;
         let params = RawPathParams::from_request_parts(parts, control).await;

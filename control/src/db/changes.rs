@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::failure::Failure;
 
-/// The channel on which a commit wakes whoever pushes.
+/// The channel on which a commit wakes the pusher.
 pub const CHANNEL: &str = "wardgate_edges";
 
 /// The kind of a row that the edge holds.
@@ -90,12 +90,12 @@ impl Changes {
         self.note(tenant, RowKind::User, user.to_string(), Haste::Revokes, true);
     }
 
-    /// A user name or address now leads to somebody.
+    /// A user name or address now leads to a user.
     pub fn identifier(&mut self, tenant: TenantId, hash: &str) {
         self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, false);
     }
 
-    /// A user name or address leads to nobody any more.
+    /// A user name or address leads to no user any more.
     pub fn identifier_gone(&mut self, tenant: TenantId, hash: &str) {
         self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, true);
     }

@@ -34,14 +34,14 @@ impl TenantTx {
         Ok(Self { tx, tenant, effects: Effects::default() })
     }
 
-    /// Whose rows this transaction sees.
+    /// The tenant whose rows this transaction sees.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.tenant
     }
 
     /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
-    /// on a tenant. Who may, must be decided before.
+    /// on a tenant. The permission must be checked before.
     ///
     /// # Errors
     /// The database's.

@@ -115,7 +115,7 @@ where
     }
 }
 
-/// 405, told only to who may use the path at all: 401 and 403 come first.
+/// 405, only for callers who may use the path at all: 401 and 403 come first.
 pub async fn wrong_method<A>(_: Passed<A>, method: Method) -> Refused {
     Refused(Refusal::method_not_allowed(method.as_str()))
 }

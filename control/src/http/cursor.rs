@@ -1,4 +1,4 @@
-//! Cursors: where in a list a client stands, signed, so that nobody reads on where they never were.
+//! Cursors: where in a list a client stands, signed, so that a client cannot go on from a place where it never was.
 //!
 //! A cursor names the row at which a page ended, by the value that the list is ordered by and by its
 //! id. Rows that come and go meanwhile therefore neither repeat nor hide others. It is bound to the

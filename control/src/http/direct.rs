@@ -22,7 +22,7 @@ struct Claimed {
 }
 
 /// The tenant that the token claims, which decides under whose keys it must verify; without a token
-/// the platform tenant, where anybody's one open route is.
+/// the platform tenant, which has the one route without a credential.
 pub(super) async fn origin(
     control: &Control,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! Who sent this, and whether there is such a path.
+//! The origin of a request, and whether its path exists.
 //!
 //! `Wardgate-*` headers exist only under a good forward signature; the tenant is `Wardgate-Tenant`,
 //! never the host. A request without a signature is refused, unless `direct` is on.

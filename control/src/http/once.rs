@@ -3,7 +3,7 @@
 //! A key is bound to tenant, user and route, and remembered for a day with the status, the object's id
 //! and a keyed hash of what was asked for: never the answer, which is made anew from the object. It is
 //! claimed in the object's transaction, so there is no object without its claim and no claim without its
-//! object; who finds the claim held by a transaction that is still going on is told so.
+//! object. A request that finds the claim held by a running transaction is refused.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;

@@ -22,8 +22,8 @@ pub async fn continue_after(tx: &mut TenantTx, greatest: i64) -> Result<(), Fail
     Ok(())
 }
 
-/// The next number of the legacy service's, where it had numbers. Whoever takes one holds the counter until
-/// the transaction ends.
+/// The next number of the legacy service, where it had numbers. The counter's row stays locked until the
+/// transaction ends.
 ///
 /// # Errors
 /// The database's.

@@ -123,9 +123,9 @@ impl Hashing {
 pub struct Imported {
     /// Their id here.
     pub id: UserId,
-    /// What was read then; `None` for who was made here and only has the number.
+    /// What was read then; `None` for a user who was made here and only has a number.
     pub digests: Option<Digests>,
-    /// Whether somebody changed them here since.
+    /// Whether they were changed here since.
     pub changed_here: bool,
 }
 
@@ -274,7 +274,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     Ok(())
 }
 
-/// In the order of the hashes, like every other writer of names, so that nobody waits in a circle.
+/// In the order of the hashes, like every other writer of names, so that two transactions do not deadlock.
 async fn insert_identifiers(
     tx: &mut TenantTx,
     hashing: &Hashing,
@@ -329,7 +329,7 @@ async fn insert_roles(tx: &mut TenantTx, users: &[LegacyUser]) -> Result<(), Fai
     Ok(())
 }
 
-/// Notes what was read of users, and that nobody has changed them here since `left_at`.
+/// Notes what was read of users, and `left_at`: another `updated_at` means that they were changed here.
 ///
 /// # Errors
 /// The database's.

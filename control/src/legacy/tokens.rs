@@ -1,4 +1,4 @@
-//! Tokens of a service that a tenant came from: which are accepted, until when, and those refresh tokens
+//! Tokens of the legacy service: which are accepted, until when, and those refresh tokens
 //! of it that are still out.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,18 +68,18 @@ pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Res
 pub struct Outstanding {
     /// Its id.
     pub jti: String,
-    /// Whose it is, there.
+    /// The legacy id of its user.
     pub legacy_id: String,
 }
 
-/// What became of a list of them.
+/// The outcome of listing tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listed {
     /// On the tenant's list now, and were not before.
     pub new: u64,
     /// Were on it.
     pub known: u64,
-    /// Of users who are not here.
+    /// Their users are not here.
     pub of_nobody: u64,
 }
 
@@ -136,7 +136,7 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
     Ok(Listed { new, known: of_somebody.saturating_sub(new), of_nobody: all.saturating_sub(of_somebody) })
 }
 
-/// The user whom a legacy token speaks of.
+/// The subject of a legacy token.
 ///
 /// # Errors
 /// The database's.
@@ -182,7 +182,7 @@ pub async fn sweep(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The statement looks at the date again: somebody may have set another one meanwhile.
+/// The statement looks at the date again: it may have been set anew meanwhile.
 async fn end(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let ended = sqlx::query!(

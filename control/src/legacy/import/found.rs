@@ -66,7 +66,7 @@ pub struct Found {
 pub struct Device {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The legacy id of its user.
     pub user: String,
     /// What its owner calls it.
     pub name: String,

@@ -22,7 +22,7 @@ pub struct Mapping {
     pub superusers: Option<String>,
     /// Of staff who are not superusers.
     pub staff: Option<String>,
-    /// Of whoever gets no other.
+    /// Of users who get no other.
     pub others: Option<String>,
     /// Status of active users with a second factor there.
     pub with_totp: UserStatus,
@@ -35,7 +35,7 @@ pub(super) struct Judged {
     pub roles: Vec<String>,
     pub names: NameHashes,
     pub digests: Digests,
-    /// Groups that nobody has mapped.
+    /// Groups without a mapping.
     pub unmapped: Vec<String>,
     /// Algorithm and parameters of the password, or why there is none.
     pub password: Result<String, &'static str>,
@@ -61,7 +61,7 @@ pub(super) fn profile(found: &Found) -> Profile {
     }
 }
 
-/// Judges a user by themselves; who else has their names is looked up elsewhere.
+/// Judges a user alone; other users with the same names are looked up elsewhere.
 pub(super) fn judge(
     found: &Found,
     has_totp: bool,

@@ -1,13 +1,13 @@
 //! Users of another service come here: `wardgate import`.
 //!
 //! 1. A source ([`postgres`], [`dump`]) is read as a stream of [`found::Item`]s.
-//! 2. They are laid out, wrapped, in temporary tables ([`stage`]), where those whose names collide find
-//!    one another. Nothing is held in memory.
+//! 2. They are laid out, wrapped, in temporary tables ([`stage`]), where users with the same
+//!    name are found. Nothing is held in memory.
 //! 3. Page by page each is judged ([`judge`]): new, changed there since, changed here since, or why not
 //!    to come. `--check` ends here.
 //! 4. Page by page they are written ([`run()`]), each page in one transaction, like everything else:
 //!    revisions, audit entries and the flag of foreign passwords included. A run that was killed is
-//!    repeated; who has come is found unchanged.
+//!    repeated; users who were imported are found unchanged.
 
 pub mod dump;
 pub mod found;

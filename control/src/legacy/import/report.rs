@@ -1,4 +1,4 @@
-//! What an import found and did: numbers, and who does not come, by id and column, never by name.
+//! What an import found and did: numbers, and the users who were refused, by id and column, never by name.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,7 +22,7 @@ pub struct Report {
     pub check: bool,
     /// Users that the source has.
     pub read: u64,
-    /// Came, or would come, for the first time.
+    /// Imported, or to be imported, for the first time.
     pub new: u64,
     /// Changed there since the last import.
     pub changed: u64,
@@ -30,7 +30,7 @@ pub struct Report {
     pub unchanged: u64,
     /// Changed there and here since: kept as they are here.
     pub kept: u64,
-    /// Who does not come: each reason, so that a user may be in it more than once.
+    /// Users who were refused: one entry for each reason.
     pub refused: Vec<Why>,
     /// Users by the algorithm and parameters of their passwords.
     pub passwords: BTreeMap<String, u64>,

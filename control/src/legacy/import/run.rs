@@ -111,7 +111,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     };
     import.read(source).await?;
     if import.report.read == 0 {
-        // The first import settles how the tenant's tokens write `user_id`: nobody cannot say.
+        // The first import settles how the tenant's tokens write `user_id`: an empty source cannot.
         return Err(ImportError::Refused(
             "the source has nobody: is the table or model of users another one?".into(),
         ));
@@ -128,7 +128,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     Ok(import.report)
 }
 
-/// The roles that users may get must be there before anybody comes.
+/// The roles that the mapping names must exist before the import.
 async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportError> {
     let wanted = mapping.roles.values().chain([&mapping.superusers, &mapping.staff, &mapping.others]);
     let wanted: Vec<String> = wanted.flatten().cloned().collect();
@@ -142,7 +142,7 @@ async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportE
     }
 }
 
-/// Whoever is refused costs a check of every kind of password that the tenant has.
+/// A refused sign-in costs a check of every kind of password that the tenant has: their number is bounded.
 fn formats_fit(report: &Report) -> Result<(), ImportError> {
     let formats = report.passwords.keys().filter_map(|format| Params::parse(format).ok());
     let families: HashSet<Family> = formats.map(Params::family).collect();
@@ -344,8 +344,8 @@ impl Import<'_> {
         }
     }
 
-    /// Writes who is new in one transaction, and begins again where a name was taken meanwhile; then who
-    /// changed, each in their own, because a change may be refused half way.
+    /// Writes the new users of a page in one transaction, again where a name was taken meanwhile; then each
+    /// changed user in a transaction of its own, because a change may be refused half way.
     async fn write_page(&mut self, users: &[OnPage]) -> Result<(), ImportError> {
         for _ in 0..TRIES {
             let mut tx = self.control.db.tenant_tx(self.options.tenant.id).await?;
@@ -388,7 +388,7 @@ impl Import<'_> {
         Err(ImportError::Refused("names were taken faster than people could come: try again".into()))
     }
 
-    /// Somebody who could have come a moment ago.
+    /// Refuses a user who was accepted when the check ran.
     fn refuse(&mut self, user: &OnPage, why: Vec<Why>) {
         if self.refused.insert(user.id.clone()) {
             self.report.refused.extend(why);
@@ -440,7 +440,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Changes a user as anybody would, and gives them their new old password.
+    /// Changes a user as the API does, and sets the new password hash of the legacy service.
     async fn change(
         &mut self,
         user: &OnPage,

@@ -83,7 +83,7 @@ impl Staging {
         Ok(Self { connection, tenant, rest: control.rest.clone() })
     }
 
-    /// Lays out users; one who comes twice is one, as they came last.
+    /// Lays out users. Of two rows with one id, the later is kept.
     pub async fn put_users(&mut self, users: Vec<Staged>) -> Result<(), ImportError> {
         let mut last: HashMap<String, usize> = HashMap::new();
         for (place, user) in users.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Lets those find one another who have the same name: each of them has one other.
+    /// Finds users with the same name or address, and notes one other user for each.
     pub async fn find_collisions(&mut self) -> Result<(), ImportError> {
         sqlx::raw_sql(
             "create temporary table staged_names as

@@ -30,7 +30,7 @@ use crate::tenants::{self, TenantError};
 use crate::users::verifiers;
 use crate::world::random;
 
-/// Rows that stand in for users when nobody is asked about; several, so that refusals do not queue
+/// Rows that stand in for the user of a question that names none; several, so that refusals do not queue
 /// behind one another.
 const NOBODIES: u8 = 64;
 
@@ -57,7 +57,7 @@ struct Foreign {
 
 /// Whether this is the password of a user who may sign in, whose hash is foreign as far as the edge
 /// knows:
-/// 1. the check is counted, and beyond the ceiling there is nobody to check;
+/// 1. the check is counted; beyond the ceiling the question is treated as one that names no user;
 /// 2. the work, the same for every question at this tenant;
 /// 3. on a match of an active user, Argon2id takes the foreign hash's place.
 ///
@@ -91,7 +91,7 @@ impl User {
     }
 }
 
-/// Counts and reads, by the same statements whoever is asked about. `sound`: the password can be one.
+/// Counts and reads, by the same statements for every question. `sound`: the password can be one.
 async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<Asked, Failure> {
     let now = control.clock.now();
     let subject = match question.user {
@@ -109,7 +109,7 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     let mut formats = formats(&mut tx).await?;
     let user = find(control, &mut tx, subject).await?;
     tx.commit().await?;
-    // Somebody may have come or gone between two statements: the work covers what will be checked.
+    // Users may be added or removed between two statements: the work covers what will be checked.
     formats.extend(user.iter().filter_map(|user| Some(user.foreign.as_ref()?.hash.params())));
     Ok(Asked { user: user.filter(|_| served && within && sound), formats })
 }
@@ -237,7 +237,7 @@ async fn open_verifier(
 
 /// Puts Argon2id of the normalised password in the place of the hash that was checked, and says whether
 /// the user may go on. A password that was set meanwhile wins. It is not a change of the password, so
-/// no epoch is raised and nobody is signed out.
+/// no epoch is raised and no session ends.
 async fn take_over(
     control: &Control,
     tenant: TenantId,
@@ -271,7 +271,7 @@ async fn take_over(
     Ok(true)
 }
 
-/// Somebody was quicker: another sign-in with this password, or who set another one.
+/// Another transaction was quicker: a sign-in with this password, or a change of it.
 async fn was_taken_over(
     control: &Control,
     mut tx: TenantTx,
