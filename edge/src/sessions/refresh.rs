@@ -11,7 +11,6 @@ use crate::platform::Platform;
 use crate::sessions::family::{FamilyRow, RefreshAttempt, outcome};
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
-use crate::sql::secs_as_ms;
 use crate::tenants::find::{TenantName, find_known, renew};
 use crate::tenants::state::State;
 use crate::tokens::access::look_again;
@@ -56,12 +55,13 @@ pub async fn refresh<P: Platform>(
             return Err(TokenFault::Invalid.at_refresh());
         }
     }
-    let row = word(ctx.now(), &known, &proven, turned)?;
+    let row = word(ctx.now(), proven.generation, turned)?;
     tokens(ctx, &known, proven.sid, &row).await
 }
 
-/// What a token is of, by what is known of the tenant at any age, since the batch asks for its state. Of
-/// a legacy token that is not enough: an isolate that slept may not know that the tenant has such a key.
+/// Verifies against the remembered tenant, however old; the batch checks its state again. A legacy token
+/// that fails is verified once more after a read of the feed: an isolate that slept may not know that the
+/// tenant has such a key.
 async fn prove<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -79,23 +79,13 @@ async fn prove<P: Platform>(
 }
 
 /// Words what the batch left: the row whose generation is the answer, or the refusal.
-fn word(
-    now: i64,
-    known: &OpenedTenant,
-    proven: &VerifiedRefresh,
-    turned: TurnedFamily,
-) -> Result<Box<FamilyRow>, Refusal> {
+fn word(now: i64, generation: i64, turned: TurnedFamily) -> Result<Box<FamilyRow>, Refusal> {
     let row = match turned.family {
         TokenFamily::Row(row) => row,
         TokenFamily::Fault(fault) => return Err(fault.at_refresh()),
         TokenFamily::Outdated => return Err(Refusal::unavailable()),
     };
-    let presented = RefreshAttempt {
-        generation: proven.generation,
-        rotated: turned.moved,
-        ended: turned.ended,
-        now,
-        window: secs_as_ms(known.tenant.settings.retry_window_secs),
-    };
-    outcome(&row, presented).refusal().map_or(Ok(row), Err)
+    let attempt =
+        RefreshAttempt { generation, rotated: turned.moved, ended: turned.ended, now, window: turned.window };
+    outcome(&row, attempt).refusal().map_or(Ok(row), Err)
 }

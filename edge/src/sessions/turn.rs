@@ -33,6 +33,8 @@ pub struct TurnedFamily {
     pub moved: bool,
     /// Whether this call ended it.
     pub ended: bool,
+    /// The retry window in milliseconds that the batch went by: a newer document may have another.
+    pub window: i64,
 }
 
 /// The family of a token.
@@ -59,6 +61,7 @@ pub async fn turn<P: Platform>(
 ) -> Result<TurnedFamily, Refusal> {
     let (sid, tenant) = (token.sid.to_string(), known.tenant.id.to_string());
     let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), ctx.event_id().to_string());
+    let window = secs_as_ms(known.tenant.settings.retry_window_secs);
     let mut batch = Batch::new(token.sid.shard());
     let legacy_user = token.open(ctx, known, &mut batch);
     batch.also(sql::END_STOLEN.bind([
@@ -66,7 +69,7 @@ pub async fn turn<P: Platform>(
         tenant.into(),
         token.generation.into(),
         ctx.now().into(),
-        secs_as_ms(known.tenant.settings.retry_window_secs).into(),
+        window.into(),
         event.as_str().into(),
     ]));
     let moved = batch.add_counted(turn.statement(ctx, known, token));
@@ -89,7 +92,7 @@ pub async fn turn<P: Platform>(
     if ended {
         ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
     }
-    Ok(TurnedFamily { state, family, moved, ended })
+    Ok(TurnedFamily { state, family, moved, ended, window })
 }
 
 impl Turn {

@@ -31,8 +31,8 @@ pub enum SignInOutcome {
 /// 1. The limits by network and by name, before storage and any hash: 429.
 /// 2. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
 ///    read (a newer document is read and the batch done again).
-/// 3. One hash, whatever was found; where some passwords of the tenant were hashed elsewhere, all but a
-///    right one of our own are asked about at control besides: 503 where it does not answer.
+/// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
+///    asked as well, about every password but a right one of our own: 503 where it does not answer.
 /// 4. A user whose row needs what this release does not understand: 503.
 /// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
 ///    for every reason.

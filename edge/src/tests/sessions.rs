@@ -352,3 +352,16 @@ fn a_token_at_a_name_that_moved_to_another_tenant_is_garbage() {
     assert_eq!(refresh(&second).expect(401).text("detail"), "Token is invalid");
     acme.refresh(&second).expect(200);
 }
+
+/// The statement and the words after it go by one window, also where the batch finds a newer document.
+#[test]
+fn a_retry_is_worded_by_the_window_that_its_batch_went_by() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    let first = acme.sign_in("ada");
+    let second = acme.refreshed(&first.refresh);
+    acme.edit(|tenant| tenant.settings.retry_window_secs = 0);
+    assert_eq!(acme.refreshed(&first.refresh).refresh, second.refresh, "not known here yet");
+    acme.refresh(&first.refresh).expect(401);
+}

@@ -18,7 +18,7 @@ use crate::tokens::amr::Amr;
 use crate::tokens::error::TokenError;
 use crate::tokens::legacy;
 
-/// Of whom an access token speaks.
+/// The subject of an access token.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// The user.

@@ -221,7 +221,7 @@ pub async fn access<P: Platform>(
     let user = batch.add::<UserRow>(trail.user(known));
     let user = ctx.run(batch).await?.take_one(user)?;
     if token.kind == LegacyKind::Refresh {
-        // On no list it need not be this tenant's, and so it is none.
+        // An unlisted token may belong to another tenant: it is treated as invalid.
         let listed = user.is_some_and(|user| user.listed != 0);
         return Err(if listed { TokenFault::WrongType } else { TokenFault::Invalid }.into());
     }
