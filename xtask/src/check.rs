@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::bundle::{self, Kind};
 use crate::control::{self, Control};
 use crate::events::Events;
+use crate::imports::{self, Layers};
 use crate::ports::DEFAULT_BASE;
 use crate::run::{output, run as run_command};
 use crate::scratch::Scratch;
@@ -20,16 +21,64 @@ use crate::workspace::Workspace;
 /// The cell whose schema the statements of every cell are checked against: cells are all alike.
 const CELL: &str = "t_platform";
 
+/// The crates and their layers. docs/ARCHITECTURE.md says what each part is.
+const CRATES: [Layers; 4] = [
+    Layers { sources: "shared/src", layers: &[&["", "*"]] },
+    Layers { sources: "foreign/src", layers: &[&["", "*"]] },
+    Layers {
+        sources: "edge/src",
+        layers: &[
+            &["", "cloudflare"],
+            &["serve"],
+            &["own", "forward", "inside", "health"],
+            &["sign_in"],
+            &["sessions"],
+            &["browser"],
+            &["tokens"],
+            &["tenants"],
+            &["context"],
+            &["app"],
+            &["isolate"],
+            &["sql"],
+            &["platform", "after", "body", "route"],
+            &["http", "network", "settings"],
+        ],
+    },
+    Layers {
+        sources: "control/src",
+        layers: &[
+            &["", "cli"],
+            &["serve"],
+            &["api"],
+            &["*::routes"],
+            &["access"],
+            &["jobs"],
+            // The slices. Within this layer the files alone must make no circle.
+            &["audit", "edges", "keys", "legacy", "passwords", "roles", "setup", "tenants", "users"],
+            &["http", "jobs::queue", "jobs::kind"],
+            // What every part works with, made once at the start, and the parts that it is made of.
+            &["control"],
+            &["edges::client", "legacy::passwords::checker", "passwords::hasher", "passwords::turns"],
+            &["crypt"],
+            &["db"],
+            &["failure", "settings", "world"],
+        ],
+    },
+];
+
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(9, &events);
+    let mut steps = Steps::new(10, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {
         output(&mut workspace.cargo(&["metadata", "--locked", "--format-version=1"]))
     })?;
     steps.step("Format", || cargo(&["fmt", "--all", "--check"]))?;
+    steps.step("Imports: no circle, and none that goes up", || {
+        CRATES.iter().try_for_each(|layers| imports::check(&workspace.root, layers))
+    })?;
     steps.step("Lints: this machine", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
@@ -117,6 +166,14 @@ fn deployable(workspace: &Workspace) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_are_as_the_layers_say() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for layers in CRATES {
+            imports::check(&root, &layers).unwrap();
+        }
+    }
 
     #[test]
     fn any_difference_between_the_folders_shows() {

@@ -16,6 +16,7 @@ mod doctor;
 mod edge;
 mod events;
 mod greeting;
+mod imports;
 mod ledger;
 mod ports;
 mod postgres;
