@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
+use shared::contract::refusal::Refusal;
 use shared::passwords::Workspace;
-use shared::refusal::Refusal;
 
 use crate::isolate::knowledge::Knowledge;
 use crate::isolate::verified::VerifiedTokens;

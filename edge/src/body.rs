@@ -1,9 +1,9 @@
 //! Bodies of the edge's own routes: JSON or a form, read once, bounded, believed nothing.
 
 use serde_json::{Map, Value};
+use shared::contract::limits::{BODY_BYTES, BODY_VALUES};
+use shared::contract::refusal::Refusal;
 use shared::json;
-use shared::limits::{BODY_BYTES, BODY_VALUES};
-use shared::refusal::Refusal;
 use zeroize::Zeroizing;
 
 use crate::http::{BodyError, Incoming};

@@ -2,11 +2,11 @@
 //!
 //! Of the client's headers only those of one list pass; nothing a client sends can look like ours.
 
-use shared::limits::PATH_SEGMENT_BYTES;
-use shared::refusal::{Refusal, TokenFault};
-use shared::routes::{Door, Route};
-use shared::signature::{Message, Tag, covered_headers};
+use shared::contract::limits::PATH_SEGMENT_BYTES;
+use shared::contract::refusal::{Refusal, TokenFault};
+use shared::contract::routes::{Door, Route};
 use shared::tenant::Status;
+use shared::wire::signature::{Message, Tag, covered_headers};
 
 use crate::app::App;
 use crate::browser::cookies::Names;

@@ -1,7 +1,7 @@
 //! Health: `healthz` says that the Worker runs, `readyz` that it can do its work.
 
 use serde_json::json;
-use shared::limits::FRESH_MS;
+use shared::contract::limits::FRESH_MS;
 
 use crate::app::App;
 use crate::http::Answer;

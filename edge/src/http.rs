@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::future::Future;
 
 use serde::Serialize;
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 
 /// The body is larger than allowed, or did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

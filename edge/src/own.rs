@@ -1,7 +1,7 @@
 //! The edge's own public routes: by what each acts (Bearer, a token in the body, a cookie), and whether
 //! its answer carries cookies. [`crate::serve`] calls them when the method is judged.
 
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::refusal::{Refusal, TokenFault};
 
 use crate::after::Reply;
 use crate::body::{self, Fields};

@@ -7,10 +7,10 @@
 use std::future::Future;
 
 use serde::de::DeserializeOwned;
+use shared::contract::refusal::Refusal;
 use shared::ids::TenantId;
-use shared::jwk::PublicKey;
-use shared::refusal::Refusal;
 use shared::tenant::SigningKey;
+use shared::tokens::jwk::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::http::{Incoming, Outgoing, Response};

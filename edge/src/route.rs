@@ -3,7 +3,7 @@
 //! The kinds of endpoint are nested, and no match over them has a wildcard arm: a new endpoint stops the
 //! build until every place that tells endpoints apart says what it does.
 
-use shared::routes::{self, Door, Route};
+use shared::contract::routes::{self, Door, Route};
 
 use crate::settings::Role;
 

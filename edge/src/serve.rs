@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
-use shared::facts::DrainIn;
-use shared::push::{Command, Push};
-use shared::refusal::Refusal;
-use shared::routes::{self, Door, Route};
-use shared::signature::Tag;
+use shared::contract::refusal::Refusal;
+use shared::contract::routes::{self, Door, Route};
+use shared::wire::facts::DrainIn;
+use shared::wire::push::{Command, Push};
+use shared::wire::signature::Tag;
 
 use crate::after::{After, Reply};
 use crate::app::App;

@@ -3,8 +3,8 @@
 //! No secret has a default. A missing or malformed setting is refused by its variable's name: then
 //! `/readyz` names it and everything else is 503.
 
-use shared::seal::EdgeKey;
-use shared::signature::{PeerKey, ServiceKey};
+use shared::wire::seal::EdgeKey;
+use shared::wire::signature::{PeerKey, ServiceKey};
 
 /// The settings.
 pub struct Settings {

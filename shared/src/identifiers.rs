@@ -7,7 +7,7 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 
 use crate::Invalid;
-use crate::limits::IDENTIFIER_BYTES;
+use crate::contract::limits::IDENTIFIER_BYTES;
 
 /// A canonical user name or address. It has no `Debug`: it is personal.
 #[derive(Clone, PartialEq, Eq, Hash)]

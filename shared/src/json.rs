@@ -12,7 +12,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::limits::{BODY_VALUES, JSON_DEPTH};
+use crate::contract::limits::{BODY_VALUES, JSON_DEPTH};
 
 /// Why a text is not accepted, in words that are safe to show to its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::Invalid;
-use crate::limits::PASSWORD_BYTES;
+use crate::contract::limits::PASSWORD_BYTES;
 
 /// Memory in KiB, passes and lanes: OWASP's first recommendation, 19 MiB, t = 2, p = 1.
 const MEMORY_KIB: u32 = 19 * 1024;

@@ -4,8 +4,8 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use shared::limits::BODY_BYTES;
-use shared::routes::{Door, ROUTES, Route};
+use shared::contract::limits::BODY_BYTES;
+use shared::contract::routes::{Door, ROUTES, Route};
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;

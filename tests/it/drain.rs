@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use shared::limits::FAMILIES;
+use shared::contract::limits::FAMILIES;
 use tokio::time::sleep;
 use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::seed;

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use shared::signature::Tag;
+use shared::wire::signature::Tag;
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::clock;
 use wardgate_tests::http::{Http, Reply};

@@ -2,11 +2,11 @@
 //! changes nothing. Each is shown beside the good call, which does change something.
 
 use reqwest::Method;
-use shared::facts::{Acknowledge, DrainIn};
 use shared::ids::SessionId;
-use shared::push::Command;
-use shared::signature::Tag;
 use shared::user::UserStatus;
+use shared::wire::facts::{Acknowledge, DrainIn};
+use shared::wire::push::Command;
+use shared::wire::signature::Tag;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wardgate_tests::actors::{Tenant, User};

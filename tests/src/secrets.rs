@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::signature::ServiceKey;
+use shared::wire::signature::ServiceKey;
 
 /// All of them. Each key is `<key id>:<32 bytes in base64url>`.
 pub struct Secrets {

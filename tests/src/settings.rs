@@ -1,6 +1,6 @@
 //! What control and the edge of a stack are told at their start.
 
-use shared::signature::ServiceKey;
+use shared::wire::signature::ServiceKey;
 
 use crate::database::Database;
 use crate::secrets::{Secrets, signer};

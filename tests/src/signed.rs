@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 use shared::ids::{TenantId, UserId};
-use shared::needs::Needs;
-use shared::push::{Command, Push, StatusOut, UserRow};
-use shared::signature::{Message, Tag, content_digest, covered_headers};
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
+use shared::wire::push::{Command, Push, StatusOut, UserRow};
+use shared::wire::signature::{Message, Tag, content_digest, covered_headers};
 
 use crate::actors::Session;
 use crate::clock;

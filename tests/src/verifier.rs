@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_S
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use shared::jwk::PublicKey;
+use shared::tokens::jwk::PublicKey;
 
 /// A key set, as it was fetched.
 #[derive(Clone, Debug, Default)]

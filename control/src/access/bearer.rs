@@ -1,11 +1,11 @@
 //! The access token, verified again in control: the forward key alone impersonates nobody.
 
-use shared::claims::{AccessClaims, Expected};
+use shared::contract::refusal::TokenFault;
 use shared::ids::UserId;
-use shared::jws::Jws;
-use shared::legacy::{LegacyKind, LegacyToken};
-use shared::refusal::TokenFault;
-use shared::token::RefreshKey;
+use shared::tokens::RefreshKey;
+use shared::tokens::claims::{AccessClaims, Expected};
+use shared::tokens::jws::Jws;
+use shared::tokens::legacy::{LegacyKind, LegacyToken};
 use shared::user::UserStatus;
 
 use crate::control::Control;

@@ -10,9 +10,9 @@ use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use shared::contract::permissions::{Permission, Permitted, ROLES};
+use shared::contract::refusal::Refusal;
 use shared::ids::TenantId;
-use shared::permissions::{Permission, Permitted, ROLES};
-use shared::refusal::Refusal;
 use shared::tenant::Status;
 
 use crate::audit::{self, Actor, Who};
@@ -94,7 +94,7 @@ async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Or
     let mut tx = match control.db.tenant_tx(origin.tenant).await {
         Err(crate::failure::Failure::Database(sqlx::Error::RowNotFound)) => {
             // A token may claim a tenant that never was; at the edge it would be garbage.
-            return Err(shared::refusal::TokenFault::Invalid.into());
+            return Err(shared::contract::refusal::TokenFault::Invalid.into());
         }
         other => other?,
     };

@@ -6,7 +6,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 
 use crate::control::Control;
 use crate::db::{migrate, refuse_exempt};

@@ -8,9 +8,9 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::any;
-use shared::foreign::{PATH, PasswordIn, PasswordOut};
-use shared::refusal::Refusal;
-use shared::signature::{Message, Tag, content_digest};
+use shared::contract::refusal::Refusal;
+use shared::wire::password::{PATH, PasswordIn, PasswordOut};
+use shared::wire::signature::{Message, Tag, content_digest};
 
 use crate::control::Control;
 use crate::http::answer::{Refused, ok};

@@ -3,8 +3,8 @@
 use axum::extract::FromRequestParts;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Extension, Router};
-use shared::limits::BODY_BYTES;
-use shared::permissions::marker::{
+use shared::contract::limits::BODY_BYTES;
+use shared::contract::permissions::marker::{
     AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead,
     PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead,
 };

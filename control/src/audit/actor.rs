@@ -1,7 +1,7 @@
 //! Who does something, and from where.
 
+use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
-use shared::permissions::ROOT_RANK;
 
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use shared::permissions::marker::AuditRead;
+use shared::contract::permissions::marker::AuditRead;
 
 use super::EntryOut;
 use super::store::At;

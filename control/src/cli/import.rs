@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use shared::claims::UserIdForm;
+use shared::tokens::claims::UserIdForm;
 use shared::user::UserStatus;
 use zeroize::Zeroizing;
 

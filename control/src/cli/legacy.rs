@@ -107,7 +107,7 @@ async fn edit(
     control: &Control,
     show: Show,
     tenant: &str,
-    legacy: Option<shared::legacy::Legacy>,
+    legacy: Option<shared::tokens::legacy::Legacy>,
     what: &str,
 ) -> Result<(), CliError> {
     let tenant = made_tenant(control, tenant).await?;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::signature::ServiceKey;
+use shared::wire::signature::ServiceKey;
 use zeroize::Zeroizing;
 
 use super::outcome::CliError;

@@ -4,7 +4,7 @@
 use chrono::DateTime;
 use serde::Serialize;
 use shared::ids::{SessionId, TenantId};
-use shared::push::{Command, EndSessionOut, SessionOut, SessionsOut};
+use shared::wire::push::{Command, EndSessionOut, SessionOut, SessionsOut};
 
 use super::outcome::CliError;
 use super::show::Show;

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::Value;
 use shared::ids::{HostName, Slug};
-use shared::settings::Settings;
+use shared::tenant::settings::Settings;
 
 use super::import::UserId;
 use super::legacy;

@@ -230,7 +230,7 @@ async fn hashed(control: &Control) -> Result<Hashed, CliError> {
 /// The first line of standard input, without its line feed. Never an argument: those are in `ps`.
 fn password() -> Result<Zeroizing<String>, CliError> {
     let mut text = Zeroizing::new(String::new());
-    let limit = u64::try_from(shared::limits::PASSWORD_BYTES + 2).unwrap_or(1026);
+    let limit = u64::try_from(shared::contract::limits::PASSWORD_BYTES + 2).unwrap_or(1026);
     std::io::stdin()
         .take(limit)
         .read_to_string(&mut text)

@@ -2,7 +2,7 @@
 //!
 //! The associated data names key, tenant, column and row, so a value copied to another row does not open.
 //! The key's id stands in front, so that a second key can be brought in while serving. What goes to the
-//! edge is opened by the store of its slice and sealed anew by `shared::seal`.
+//! edge is opened by the store of its slice and sealed anew by `shared::wire::seal`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Everything in the order of revisions, page by page, until the edge is where we are.
 
+use shared::contract::limits::PUSH_ROWS;
 use shared::ids::TenantId;
-use shared::limits::PUSH_ROWS;
-use shared::push::{Complete, Mark};
+use shared::wire::push::{Complete, Mark};
 
 use super::client::Reply;
 use super::lanes::{self, Lane, LaneError};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shared::facts::{DrainIn, DrainOut};
-use shared::push::{Command, Mark, Push, Pushed};
-use shared::signature::{Message, Tag, content_digest};
+use shared::wire::facts::{DrainIn, DrainOut};
+use shared::wire::push::{Command, Mark, Push, Pushed};
+use shared::wire::signature::{Message, Tag, content_digest};
 
 use crate::failure::Failure;
 use crate::settings::{OwnKey, Settings};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use shared::ids::TenantId;
+use shared::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ async fn call(
     control: &Control,
     acknowledge: Option<Acknowledge>,
 ) -> Result<(Option<Acknowledge>, bool), LaneError> {
-    let limit = u32::try_from(shared::limits::DRAIN_FACTS).unwrap_or(500);
+    let limit = u32::try_from(shared::contract::limits::DRAIN_FACTS).unwrap_or(500);
     let drain = DrainIn { shard: SHARD, acknowledge: acknowledge.clone(), limit };
     let out = control.edge.drain(&drain, control.clock.now()).await?;
     let committed = commit(control, &out).await?;

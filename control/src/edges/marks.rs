@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::ids::TenantId;
-use shared::push::{Mark, Push};
+use shared::wire::push::{Mark, Push};
 use sqlx::{PgConnection, PgPool};
 
 use crate::control::Control;

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use shared::ids::{TenantId, UserId};
-use shared::needs::Needs;
-use shared::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
-use shared::seal::Kind;
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
+use shared::wire::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
+use shared::wire::seal::Kind;
 use uuid::Uuid;
 
 use crate::control::{Control, Inner};

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::contract::limits::PUSH_ROWS;
 use shared::ids::TenantId;
-use shared::limits::PUSH_ROWS;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use shared::ids::TenantId;
-use shared::push::{Command, StatusOut};
+use shared::wire::push::{Command, StatusOut};
 
 use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};

@@ -8,9 +8,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use shared::contract::limits::PUSH_ROWS;
 use shared::ids::TenantId;
-use shared::limits::PUSH_ROWS;
-use shared::push::{Complete, Push, Pushed, Snapshot, SnapshotStep};
+use shared::wire::push::{Complete, Push, Pushed, Snapshot, SnapshotStep};
 
 use sqlx::Connection as _;
 

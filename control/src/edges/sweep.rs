@@ -1,7 +1,7 @@
 //! Tombstones are kept for a day after the edge confirmed them, then leave.
 
 use chrono::TimeDelta;
-use shared::limits::TOMBSTONE_SECS;
+use shared::contract::limits::TOMBSTONE_SECS;
 
 use crate::control::Control;
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
 //! What revokes, past any backlog: the whole current row, without a range and without identifiers.
 
+use shared::contract::limits::PUSH_ROWS;
 use shared::ids::TenantId;
-use shared::limits::PUSH_ROWS;
 
 use super::client::Reply;
 use super::lanes::LaneError;

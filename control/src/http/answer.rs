@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::refusal::{Refusal, TokenFault};
 
 use crate::failure::{Failure, chain};
 

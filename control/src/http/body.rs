@@ -11,9 +11,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value};
+use shared::contract::limits::BODY_VALUES;
+use shared::contract::refusal::Refusal;
 use shared::json;
-use shared::limits::BODY_VALUES;
-use shared::refusal::Refusal;
 
 use super::answer::Refused;
 use super::fields::Fields;

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 
 /// The token of `Authorization: Bearer`, if there is one. Another scheme is no credential of ours.
 ///

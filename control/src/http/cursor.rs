@@ -9,9 +9,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use shared::contract::refusal::Refusal;
 use shared::derive::{Purpose, Secret, mac};
 use shared::ids::TenantId;
-use shared::refusal::Refusal;
 use uuid::Uuid;
 
 use crate::control::Control;

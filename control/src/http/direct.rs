@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use shared::ids::TenantId;
-use shared::jws::Jws;
+use shared::tokens::jws::Jws;
 
 use super::answer::Refused;
 use super::credentials;

@@ -10,10 +10,10 @@ use axum::http::header::{ALLOW, CACHE_CONTROL};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use shared::contract::refusal::Refusal;
+use shared::contract::routes::{self, Route};
 use shared::ids::TenantId;
-use shared::refusal::Refusal;
-use shared::routes::{self, Route};
-use shared::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
+use shared::wire::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
 
 use super::answer::{Refused, json};
 use super::direct;

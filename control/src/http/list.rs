@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 
 use super::answer::{Refused, ok};
 use super::body::FromFields;

@@ -8,10 +8,10 @@
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use chrono::TimeDelta;
+use shared::contract::limits::{IDEMPOTENCY_KEY_BYTES, IDEMPOTENCY_SECS};
+use shared::contract::refusal::{Code, Refusal};
 use shared::derive::{Purpose, mac};
 use shared::ids::UserId;
-use shared::limits::{IDEMPOTENCY_KEY_BYTES, IDEMPOTENCY_SECS};
-use shared::refusal::{Code, Refusal};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use serde::Serialize;
-use shared::limits::{PAGE_SIZE, PAGE_SIZE_MAX};
-use shared::refusal::Refusal;
+use shared::contract::limits::{PAGE_SIZE, PAGE_SIZE_MAX};
+use shared::contract::refusal::Refusal;
 use utoipa::ToSchema;
 
 use super::answer::{Refused, ok};

@@ -1,7 +1,7 @@
 //! Whether the edge signed a request: the same for forwarded ones and for those of the inside.
 
 use axum::http::HeaderMap;
-use shared::signature::{Message, PeerKey, Tag, verify};
+use shared::wire::signature::{Message, PeerKey, Tag, verify};
 
 use crate::control::Inner;
 

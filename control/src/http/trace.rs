@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::limits::REQUEST_ID_BYTES;
+use shared::contract::limits::REQUEST_ID_BYTES;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub async fn follow(State(control): State<Control>, mut request: Request, next: 
 
 fn report(method: &Method, path: &str, response: &Response, secs: f64) {
     let status = response.status().as_u16();
-    let route = shared::routes::find(path).map_or("unknown", |route| route.path);
+    let route = shared::contract::routes::find(path).map_or("unknown", |route| route.path);
     // A method is anything a stranger writes; a label must not be.
     let known = [
         Method::GET,

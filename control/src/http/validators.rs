@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headers::{ETag, Header as _, HeaderMapExt as _, IfNoneMatch};
 use serde::Serialize;
-use shared::refusal::{Code, Refusal};
+use shared::contract::refusal::{Code, Refusal};
 
 use super::answer::{Refused, created, ok};
 

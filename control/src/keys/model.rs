@@ -10,8 +10,8 @@
 //! the signing key by `sign_from` itself, so all isolates switch at once without another push.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use shared::contract::limits::{ACCESS_TTL_MAX_SECS, CLOCK_AHEAD_SECS, JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
 use shared::ids::KeyId;
-use shared::limits::{ACCESS_TTL_MAX_SECS, CLOCK_AHEAD_SECS, JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
 
 /// Added to every wait, for clocks that are not quite together.
 const MARGIN_SECS: u64 = 60;

@@ -1,6 +1,6 @@
 //! What the API answers to each [`KeyError`].
 
-use shared::refusal::{Code, Refusal};
+use shared::contract::refusal::{Code, Refusal};
 
 use super::KeyError;
 use super::model::KeyRefusal;

@@ -2,11 +2,11 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use shared::ids::{KeyId, TenantId};
-use shared::openapi as described;
-use shared::permissions::marker::{
+use shared::contract::openapi as described;
+use shared::contract::permissions::marker::{
     KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead, PlatformTenantsWrite,
 };
+use shared::ids::{KeyId, TenantId};
 use shared::tenant::Status;
 use utoipa::ToSchema;
 

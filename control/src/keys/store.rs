@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::ids::{KeyId, TenantId};
-use shared::jwk::PublicKey;
-use shared::settings::Settings;
+use shared::tenant::settings::Settings;
+use shared::tokens::jwk::PublicKey;
 use sqlx::PgConnection;
 use zeroize::Zeroizing;
 

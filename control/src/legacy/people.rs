@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use shared::derive::{identifier_hash, legacy_user_hash, mac};
 use shared::ids::UserId;
-use shared::push::IdentifierRow;
 use shared::user::UserStatus;
+use shared::wire::push::IdentifierRow;
 use uuid::Uuid;
 
 use super::service::{foreign_hashes_added, foreign_hashes_removed};

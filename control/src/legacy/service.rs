@@ -2,9 +2,9 @@
 //! sets it.
 
 use chrono::{DateTime, Utc};
-use shared::claims::UserIdForm;
-use shared::legacy::Legacy;
 use shared::tenant::Foreign;
+use shared::tokens::claims::UserIdForm;
+use shared::tokens::legacy::Legacy;
 
 use crate::db::TenantTx;
 use crate::db::changes::Haste;

@@ -3,10 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use shared::contract::limits::LEGACY_SECS;
 use shared::ids::{TenantId, UserId};
-use shared::jwk::PublicKey;
-use shared::legacy::{Legacy, Marker};
-use shared::limits::LEGACY_SECS;
+use shared::tokens::jwk::PublicKey;
+use shared::tokens::legacy::{Legacy, Marker};
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor};

@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 use serde::Serialize;
-use shared::permissions::marker::RolesRead;
-use shared::permissions::{Permission, ROLES};
+use shared::contract::permissions::marker::RolesRead;
+use shared::contract::permissions::{Permission, ROLES};
 use utoipa::ToSchema;
 
 use crate::access::{Allowed, Authenticated};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 use shared::derive::Secret;
-use shared::seal::{EdgeKey, parse_named_key};
-use shared::signature::{PeerKey, ServiceKey};
+use shared::wire::seal::{EdgeKey, parse_named_key};
+use shared::wire::signature::{PeerKey, ServiceKey};
 use zeroize::Zeroizing;
 
 /// `<key id>:<32 bytes in base64url>`, secret.

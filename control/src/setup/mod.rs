@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::permissions::ROLES;
+use shared::contract::permissions::ROLES;
 use shared::user::UserStatus;
 use zeroize::Zeroizing;
 

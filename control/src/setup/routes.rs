@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 use utoipa::ToSchema;
 
 use super::{SetupError, is_good, redeem};

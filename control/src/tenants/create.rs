@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use shared::ids::{HostName, Slug, TenantId};
-use shared::settings::Settings;
 use shared::tenant::Status;
+use shared::tenant::settings::Settings;
 
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
 use super::provision::Provision;

@@ -1,10 +1,10 @@
 //! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
 
 use chrono::{DateTime, Utc};
-use shared::needs::Needs;
 use shared::passwords::Verifier;
-use shared::seal::{Context, Kind, NONCE_BYTES, Sealed};
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
+use shared::wire::needs::Needs;
+use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
 use super::store;
 use crate::control::{Control, Inner};

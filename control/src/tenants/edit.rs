@@ -1,11 +1,11 @@
 //! Editing, suspending, resuming and deleting a tenant. Every change is a new document.
 
 use chrono::{DateTime, Utc};
-use shared::claims::UserIdForm;
 use shared::ids::HostName;
-use shared::legacy::Legacy;
-use shared::settings::Settings;
 use shared::tenant::Status;
+use shared::tenant::settings::Settings;
+use shared::tokens::claims::UserIdForm;
+use shared::tokens::legacy::Legacy;
 
 use super::create::check;
 use super::model::{Tenant, TenantError, host_name};

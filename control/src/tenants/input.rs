@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use shared::claims::UserIdForm;
 use shared::ids::{HostName, Slug};
-use shared::legacy::Legacy;
-use shared::settings::Settings;
+use shared::tenant::settings::Settings;
+use shared::tokens::claims::UserIdForm;
+use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
 use super::{Edit, EditLegacy, Isolation, NewTenant};

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::{HostName, Slug, TenantId};
-use shared::settings::Settings;
 use shared::tenant::Status;
+use shared::tenant::settings::Settings;
 
 use crate::db::CellName;
 use crate::failure::Failure;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::{HostName, KeyId, Slug, TenantId};
-use shared::legacy::Legacy;
-use shared::settings::Settings;
+use shared::tenant::settings::Settings;
+use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
 use super::Tenant;

@@ -1,8 +1,8 @@
 //! The platform tenant: one row that no route can make or delete. `migrate` makes it.
 
 use shared::ids::{Slug, TenantId};
-use shared::settings::Settings;
 use shared::tenant::Status;
+use shared::tenant::settings::Settings;
 
 use super::model::{Isolation, Tenant, TenantError};
 use super::provision::activate;

@@ -2,9 +2,9 @@
 //! administrator. Every step can be repeated, so a kill at any point costs a repetition only.
 
 use serde::{Deserialize, Serialize};
+use shared::contract::permissions::ROLES;
 use shared::derive::Secret;
 use shared::ids::TenantId;
-use shared::permissions::ROLES;
 use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Tenant, TenantError};

@@ -1,6 +1,6 @@
 //! What the API answers to each [`TenantError`].
 
-use shared::refusal::{Code, Refusal};
+use shared::contract::refusal::{Code, Refusal};
 
 use super::TenantError;
 use crate::http::answer::Refused;

@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use shared::openapi as described;
-use shared::permissions::marker::{
+use shared::contract::openapi as described;
+use shared::contract::permissions::marker::{
     PlatformTenantsDelete, PlatformTenantsRead, PlatformTenantsWrite, TenantRead, TenantWrite,
 };
-use shared::permissions::{Permission, Permitted as _};
-use shared::refusal::Refusal;
+use shared::contract::permissions::{Permission, Permitted as _};
+use shared::contract::refusal::Refusal;
 use shared::tenant::Status;
 
 use super::input::{Creation, NewTenantIn, Patch, TenantIn, laid_over};

@@ -1,7 +1,7 @@
 //! Changing, deleting, and signing out a user.
 
+use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
-use shared::permissions::ROOT_RANK;
 use shared::user::UserStatus;
 
 use super::create::tenant_of;

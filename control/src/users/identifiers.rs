@@ -3,7 +3,7 @@
 use shared::derive::{Purpose, Secret, identifier_hash};
 use shared::identifiers::Identifier;
 use shared::ids::UserId;
-use shared::push::IdentifierRow;
+use shared::wire::push::IdentifierRow;
 
 use super::fields::{Canonical, Faults};
 use super::model::UserError;

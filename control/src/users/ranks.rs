@@ -1,7 +1,7 @@
 //! Granting and taking roles, and the rule that somebody must stay in charge.
 
+use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
-use shared::permissions::ROOT_RANK;
 use shared::user::UserStatus;
 
 use super::fields::Faults;

@@ -1,6 +1,6 @@
 //! What the API answers to each [`UserError`].
 
-use shared::refusal::{Code, Refusal};
+use shared::contract::refusal::{Code, Refusal};
 
 use super::UserError;
 use crate::http::answer::Refused;

@@ -2,10 +2,10 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use shared::contract::openapi as described;
+use shared::contract::permissions::marker::{SessionsEnd, UsersDelete, UsersRead, UsersWrite};
+use shared::contract::permissions::{Permission, Permitted as _};
 use shared::ids::UserId;
-use shared::openapi as described;
-use shared::permissions::marker::{SessionsEnd, UsersDelete, UsersRead, UsersWrite};
-use shared::permissions::{Permission, Permitted as _};
 
 use super::filters::{self, Filters, Matching};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::claims::UserIdClaim;
-use shared::routes::{Door, ROUTES};
-use shared::token::{Refresh, RefreshKey};
+use shared::contract::routes::{Door, ROUTES};
+use shared::tokens::claims::UserIdClaim;
+use shared::tokens::{Refresh, RefreshKey};
 
 use crate::scene::{Answer, Scene, call};
 
@@ -48,7 +48,7 @@ async fn tokens_by_the_users_current_row() {
     assert_eq!(with(&scene, Some(&format!("  bEARER   {}  ", ada.token))).await.status, 200);
 
     let expired =
-        scene.sign(&shared::claims::AccessClaims { exp: 1, iat: 0, ..scene.claims(ada.id, 0) }).await;
+        scene.sign(&shared::tokens::claims::AccessClaims { exp: 1, iat: 0, ..scene.claims(ada.id, 0) }).await;
     assert_eq!(bearer(&scene, &expired).await.expect(401).body, not_valid("Token is expired"));
 
     ada.patch(&path, json!({"roles": ["staff"]})).await.expect(200);
@@ -74,7 +74,7 @@ async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
     let foreign = other.sign(&scene.claims(ada.id, 0)).await;
     assert_eq!(bearer(&scene, &foreign).await.expect(401).body, not_valid("Token is invalid"));
     let other_issuer =
-        shared::claims::AccessClaims { iss: "https://evil.test".into(), ..scene.claims(ada.id, 0) };
+        shared::tokens::claims::AccessClaims { iss: "https://evil.test".into(), ..scene.claims(ada.id, 0) };
     let other_issuer = scene.sign(&other_issuer).await;
     assert_eq!(bearer(&scene, &other_issuer).await.expect(401).body, not_valid("Token is invalid"));
 

@@ -2,8 +2,8 @@
 
 use control::edges::drain;
 use serde_json::json;
-use shared::facts::{Fact, FactKind};
 use shared::ids::{EventId, SessionId, TenantId, UserId};
+use shared::wire::facts::{Fact, FactKind};
 
 use crate::scene::Scene;
 

@@ -1,4 +1,4 @@
-//! An edge that keeps what it is pushed in memory, by the rules of `shared::push`: a row is put only
+//! An edge that keeps what it is pushed in memory, by the rules of `shared::wire::push`: a row is put only
 //! where it is newer, a range only where it follows the mark, a message whole or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,14 +13,14 @@ use axum::routing::post;
 use control::world::Clock;
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::facts::{DrainIn, DrainOut, Fact};
 use shared::ids::{TenantId, UserId};
-use shared::push::{
-    Command, IdentifierRow, Mark, NameRow, Push, Pushed, SnapshotStep, StatusOut, TenantMark, UserRow,
-};
-use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use shared::tenant::Tenant;
 use shared::user::UserStatus;
+use shared::wire::facts::{DrainIn, DrainOut, Fact};
+use shared::wire::push::{
+    Command, IdentifierRow, Mark, NameRow, Push, Pushed, SnapshotStep, StatusOut, TenantMark, UserRow,
+};
+use shared::wire::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use tokio::net::TcpListener;
 
 use crate::scene::key;

@@ -8,10 +8,10 @@ use control::users::{self, Change};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::foreign::{PATH, PasswordIn};
+use shared::contract::refusal::Refusal;
 use shared::ids::UserId;
-use shared::refusal::Refusal;
-use shared::signature::{Message, ServiceKey, Tag, content_digest};
+use shared::wire::password::{PATH, PasswordIn};
+use shared::wire::signature::{Message, ServiceKey, Tag, content_digest};
 
 use crate::forward::edge_key;
 use crate::scene::{Answer, PASSWORD, Scene, key};

@@ -2,8 +2,8 @@
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use shared::refusal::Refusal;
-use shared::signature::{Message, ServiceKey, Tag};
+use shared::contract::refusal::Refusal;
+use shared::wire::signature::{Message, ServiceKey, Tag};
 
 use crate::scene::{Answer, Scene, key};
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use shared::claims::UserIdForm;
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
+use shared::tokens::claims::UserIdForm;
 
 use crate::cli::{Cli, Outcome};
 use crate::legacy_service::LegacyService;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use control::keys::due;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::seal::{Context, EdgeKey, Kind, Sealed};
+use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
 use crate::scene::{Member, Scene, key};
 

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use shared::routes::{Door, ROUTES};
+use shared::contract::routes::{Door, ROUTES};
 
 use crate::scene::{Scene, call};
 

@@ -132,7 +132,7 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     scene.push().await;
     let at_edge = scene.edge.state().documents[&scene.tenant.id].settings.clone();
     assert_eq!(serde_json::to_value(&at_edge.origins).unwrap(), origins);
-    assert_eq!(at_edge.cookies, shared::settings::Cookies::Plain);
+    assert_eq!(at_edge.cookies, shared::tenant::settings::Cookies::Plain);
     for (bad, field) in [
         (json!({"origins": ["https://app.acme.example/"]}), "origins"),
         (json!({"origins": ["null"]}), "origins"),

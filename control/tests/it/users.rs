@@ -8,7 +8,7 @@ use control::tenants::Isolation;
 use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
-use shared::permissions::ROOT_RANK;
+use shared::contract::permissions::ROOT_RANK;
 use shared::user::UserStatus;
 
 use crate::scene::{PASSWORD, Scene, new_tenant};

@@ -3,12 +3,12 @@
 //! Who may act by them, and whose answers may set them, is judged in [`crate::browser::origin`].
 
 use serde::Deserialize;
+use shared::contract::limits::TOKEN_BYTES;
+use shared::contract::refusal::Refusal;
 use shared::derive::csrf_value;
 use shared::ids::SessionId;
-use shared::jws::Jws;
-use shared::limits::TOKEN_BYTES;
-use shared::refusal::Refusal;
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
+use shared::tokens::jws::Jws;
 
 use crate::context::Context;
 use crate::http::Response;

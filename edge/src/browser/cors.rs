@@ -3,9 +3,9 @@
 //!
 //! Preflights are answered here for control's routes, too: what control says of it is dropped.
 
-use shared::limits::PREFLIGHT_SECS;
-use shared::routes::{Door, Route};
-use shared::settings::Cookies;
+use shared::contract::limits::PREFLIGHT_SECS;
+use shared::contract::routes::{Door, Route};
+use shared::tenant::settings::Cookies;
 
 use crate::browser::origin::is_listed;
 use crate::context::Context;

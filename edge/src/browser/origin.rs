@@ -5,9 +5,9 @@
 //! one without it, and without `Sec-Fetch-Site`, comes from a program: nobody can make somebody else's
 //! program send it.
 
+use shared::contract::refusal::Refusal;
 use shared::derive::csrf_holds;
 use shared::ids::SessionId;
-use shared::refusal::Refusal;
 
 use crate::body::Fields;
 use crate::browser::cookies::{CookieSession, Names};

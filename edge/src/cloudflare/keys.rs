@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use shared::ids::{KeyId, TenantId};
-use shared::jwk::PublicKey;
-use shared::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::tenant::SigningKey;
+use shared::tokens::jwk::PublicKey;
+use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Array, Object, Promise, Reflect, Uint8Array, global};
 use worker::wasm_bindgen::{JsCast, JsValue};

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 use worker::Result;
 use worker::web_sys::{Headers, ReadableStream, Response as JsResponse, ResponseInit};
 

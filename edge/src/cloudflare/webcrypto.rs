@@ -1,8 +1,8 @@
 //! RS256 by WebCrypto, with the keys of [`super::keys`].
 
 use shared::ids::TenantId;
-use shared::jwk::PublicKey;
 use shared::tenant::SigningKey;
+use shared::tokens::jwk::PublicKey;
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{ArrayBuffer, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};

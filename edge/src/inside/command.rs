@@ -1,10 +1,10 @@
 //! From control: `command` asks for this edge's state and for sessions, and ends one.
 
 use serde::Deserialize;
+use shared::contract::limits::PUSH_ROWS;
+use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
-use shared::limits::PUSH_ROWS;
-use shared::push::{Command, EndSessionOut, Mark, SessionOut, SessionsOut, StatusOut, TenantMark};
-use shared::refusal::Refusal;
+use shared::wire::push::{Command, EndSessionOut, Mark, SessionOut, SessionsOut, StatusOut, TenantMark};
 
 use crate::context::Context;
 use crate::http::Answer;

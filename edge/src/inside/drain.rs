@@ -4,10 +4,10 @@
 //! life that it came from. A lost or repeated call, or a dropped acknowledgement, loses nothing.
 
 use serde::Deserialize;
-use shared::facts::{DrainIn, DrainOut, Fact, FactKind};
+use shared::contract::limits::DRAIN_FACTS;
+use shared::contract::refusal::Refusal;
 use shared::ids::{EventId, SessionId, TenantId, UserId};
-use shared::limits::DRAIN_FACTS;
-use shared::refusal::Refusal;
+use shared::wire::facts::{DrainIn, DrainOut, Fact, FactKind};
 
 use crate::context::Context;
 use crate::http::Answer;

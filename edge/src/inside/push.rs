@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use serde_json::json;
+use shared::contract::limits::PUSH_ROWS;
+use shared::contract::refusal::{Code, Refusal};
 use shared::ids::TenantId;
-use shared::limits::PUSH_ROWS;
-use shared::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
-use shared::refusal::{Code, Refusal};
+use shared::wire::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
 
 use crate::context::Context;
 use crate::http::Answer;

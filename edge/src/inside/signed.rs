@@ -1,9 +1,9 @@
 //! The door of the internal routes: a good service signature of control, or nothing is read.
 
 use serde::de::DeserializeOwned;
-use shared::limits::BODY_BYTES;
-use shared::refusal::Refusal;
-use shared::signature::{Message, Tag, content_digest, verify};
+use shared::contract::limits::BODY_BYTES;
+use shared::contract::refusal::Refusal;
+use shared::wire::signature::{Message, Tag, content_digest, verify};
 
 use crate::app::App;
 use crate::http::Incoming;

@@ -1,7 +1,7 @@
 //! The cron: sweeps what no decision can need any more, in chunks, and puts KV copies that are behind.
 //! Idempotent; a run that is cut off is finished by the next.
 
-use shared::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
+use shared::contract::limits::{ATTEMPT_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
 use crate::app::App;
 use crate::inside::copies;

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use serde::Deserialize;
+use shared::contract::limits::{FEED_SECS, FRESH_MS, STALE_MS};
+use shared::contract::refusal::TokenFault;
 use shared::ids::{SessionId, TenantId, UserId};
-use shared::limits::{FEED_SECS, FRESH_MS, STALE_MS};
-use shared::refusal::TokenFault;
 use shared::user::UserStatus;
 
 use crate::isolate::opened::OpenedTenant;

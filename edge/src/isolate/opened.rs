@@ -2,9 +2,9 @@
 
 use shared::derive::{Purpose, Secret, derive};
 use shared::passwords::Verifier;
-use shared::seal::{Context, Kind, Sealed};
 use shared::tenant::{Root, Tenant};
-use shared::token::RefreshKey;
+use shared::tokens::RefreshKey;
+use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use shared::claims::UserIdClaim;
 use shared::ids::{SessionId, TenantId, UserId};
+use shared::tokens::claims::UserIdClaim;
 
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;

@@ -4,12 +4,12 @@
 //! to one table, so they cannot drift apart.
 
 use serde::Deserialize;
-use shared::claims::{UserIdClaim, UserIdForm};
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
-use shared::needs::Needs;
-use shared::refusal::{Refusal, TokenFault};
-use shared::token::Refresh;
+use shared::tokens::Refresh;
+use shared::tokens::claims::{UserIdClaim, UserIdForm};
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
 
 /// A family with its user, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

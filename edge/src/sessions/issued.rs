@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use serde_json::json;
+use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, UserId};
-use shared::refusal::Refusal;
 
 use crate::browser::cookies::{Names, csrf_token};
 use crate::context::Context;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
-use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
 
 use crate::body::Fields;

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use shared::jws::Jws;
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::refusal::{Refusal, TokenFault};
+use shared::tokens::jws::Jws;
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;

@@ -6,8 +6,8 @@
 
 use std::rc::Rc;
 
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::UserId;
-use shared::refusal::{Refusal, TokenFault};
 
 use crate::browser::cookies::CookieSession;
 use crate::context::Context;

@@ -1,8 +1,8 @@
 //! What every use of a refresh token does to its family, in one batch: refresh and silent renewal differ in
 //! one statement of it.
 
-use shared::limits::RENEWAL_SECS;
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::limits::RENEWAL_SECS;
+use shared::contract::refusal::{Refusal, TokenFault};
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;

@@ -1,9 +1,9 @@
 //! Verify: an access token, or a refresh token, which costs one read of its family's row.
 
 use serde_json::json;
-use shared::jws::Jws;
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
+use shared::tokens::jws::Jws;
 
 use crate::body::Fields;
 use crate::context::Context;

@@ -1,8 +1,8 @@
 //! Sign-in: `token` and `login` differ in their answer alone ([`crate::sessions::issued`]).
 
+use shared::contract::limits::FAMILIES;
+use shared::contract::refusal::Refusal;
 use shared::ids::SessionId;
-use shared::limits::FAMILIES;
-use shared::refusal::Refusal;
 
 use crate::body::Credentials;
 use crate::context::Context;

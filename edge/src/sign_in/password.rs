@@ -5,15 +5,15 @@
 //! other outcome does alike, so that neither answer nor time tells which it was.
 
 use serde::Deserialize;
-use shared::foreign::{PATH, PasswordIn, PasswordOut};
+use shared::contract::limits::PASSWORD_BYTES;
+use shared::contract::refusal::Refusal;
 use shared::ids::UserId;
-use shared::limits::PASSWORD_BYTES;
-use shared::needs::Needs;
 use shared::passwords::Password;
-use shared::refusal::Refusal;
-use shared::seal::Sealed;
-use shared::signature::{Message, Tag, content_digest};
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
+use shared::wire::password::{PATH, PasswordIn, PasswordOut};
+use shared::wire::seal::Sealed;
+use shared::wire::signature::{Message, Tag, content_digest};
 use zeroize::Zeroizing;
 
 use crate::app::App;

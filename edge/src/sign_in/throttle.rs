@@ -4,11 +4,11 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
+use shared::contract::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, OUTBOX_FAILURES};
+use shared::contract::refusal::Refusal;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
-use shared::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, OUTBOX_FAILURES};
-use shared::push::IdentifierRow;
-use shared::refusal::Refusal;
+use shared::wire::push::IdentifierRow;
 
 use crate::app::App;
 use crate::context::Context;

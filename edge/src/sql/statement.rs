@@ -1,6 +1,6 @@
 //! A named text of SQL, and what is bound to it.
 
-use shared::needs::UNDERSTOOD;
+use shared::wire::needs::UNDERSTOOD;
 
 use crate::platform::{Param, Statement};
 
@@ -15,7 +15,7 @@ impl Sql {
     }
 }
 
-/// What this release understands, as statements bind it: see [`shared::needs`].
+/// What this release understands, as statements bind it: see [`shared::wire::needs`].
 #[must_use]
 pub fn understood() -> Param {
     Param::Text(serde_json::json!(UNDERSTOOD).to_string())

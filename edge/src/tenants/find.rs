@@ -7,8 +7,8 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
+use shared::contract::refusal::Refusal;
 use shared::ids::TenantId;
-use shared::refusal::Refusal;
 use shared::tenant::{Status, Tenant};
 
 use crate::after::After;
@@ -62,7 +62,7 @@ pub fn find_now<P: Platform>(
 ) -> Option<Result<FoundTenant, Refusal>> {
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     let tenant = match knowledge.named(&named.name)? {
-        None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::limits::STALE_MS) => {
+        None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::contract::limits::STALE_MS) => {
             return Some(Err(Refusal::not_found()));
         }
         None => return None,
@@ -94,7 +94,7 @@ pub async fn find_fresh<P: Platform>(
         return found;
     }
     let age = ctx.app.knowledge.borrow().age_ms(ctx.now_ms);
-    if age.is_some_and(|age| age > shared::limits::STALE_MS) && read_feed(ctx.app).await.is_err() {
+    if age.is_some_and(|age| age > shared::contract::limits::STALE_MS) && read_feed(ctx.app).await.is_err() {
         return find_stale(ctx, named, age);
     }
     let known = match in_memory(ctx, named) {

@@ -1,8 +1,8 @@
 //! The tenant's state, read by the batches of sign-in and refresh in place of a feed read.
 
 use serde::Deserialize;
-use shared::needs::Needs;
 use shared::tenant::Status;
+use shared::wire::needs::Needs;
 
 use crate::isolate::opened::OpenedTenant;
 

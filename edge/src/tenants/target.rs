@@ -1,9 +1,9 @@
 //! Where a request goes: its tenant's name, its path without prefix, its credential. Nothing is
 //! believed yet.
 
+use shared::contract::limits::REQUEST_ID_BYTES;
+use shared::contract::refusal::Refusal;
 use shared::ids::Slug;
-use shared::limits::REQUEST_ID_BYTES;
-use shared::refusal::Refusal;
 
 use crate::app::App;
 use crate::http::Incoming;

@@ -14,7 +14,7 @@ pub const PAGE: &str = "https://app.acme.example";
 pub fn acme() -> (super::fixture::World, Actor) {
     let world = super::fixture::World::new();
     let acme = world.tenant("acme");
-    acme.edit(|tenant| tenant.settings.origins = vec![shared::origin::Origin::parse(PAGE).unwrap()]);
+    acme.edit(|tenant| tenant.settings.origins = vec![shared::tenant::origin::Origin::parse(PAGE).unwrap()]);
     acme.user("ada");
     (world, acme)
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use serde_json::json;
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
 
 use super::browser::{Browser, PAGE, acme, cleared, own_request, set_cookies};
 use super::fixture::{Actor, Answered, PASSWORD, Request, claims};
@@ -284,7 +284,7 @@ fn the_synchronous_way_reads_no_more_than_it_did() {
         ask(browser.with_cookies(validate())),
         (true, vec!["x-tenant".to_owned(), "authorization".to_owned(), "x-request-id".to_owned()])
     );
-    acme.edit(|tenant| tenant.settings.origins = vec![shared::origin::Origin::parse(PAGE).unwrap()]);
+    acme.edit(|tenant| tenant.settings.origins = vec![shared::tenant::origin::Origin::parse(PAGE).unwrap()]);
     world.advance(4000);
     acme.validate(&tokens.access).expect(200);
     let (answered, read) = ask(validate());

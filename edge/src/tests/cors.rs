@@ -1,9 +1,9 @@
 //! CORS: which pages may read an answer, and that preflights are answered here.
 
 use serde_json::json;
-use shared::origin::Origin;
-use shared::routes::{Door, ROUTES};
-use shared::settings::Cookies;
+use shared::contract::routes::{Door, ROUTES};
+use shared::tenant::origin::Origin;
+use shared::tenant::settings::Cookies;
 
 use super::browser::{PAGE, acme, own_request, set_cookies};
 use super::fixture::{Answered, Request};

@@ -15,21 +15,21 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::claims::UserIdForm;
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
-use shared::foreign::{PasswordIn, PasswordOut};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
-use shared::jwk::PublicKey;
-use shared::legacy::{Legacy, Marker};
-use shared::needs::Needs;
 use shared::passwords::{Password, Verifier, Workspace};
-use shared::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
-use shared::seal::{Context, EdgeKey, Kind, Sealed};
-use shared::settings::Settings as TenantSettings;
-use shared::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
+use shared::tenant::settings::Settings as TenantSettings;
 use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
+use shared::tokens::claims::UserIdForm;
+use shared::tokens::jwk::PublicKey;
+use shared::tokens::legacy::{Legacy, Marker};
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
+use shared::wire::password::{PasswordIn, PasswordOut};
+use shared::wire::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
+use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
+use shared::wire::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -391,13 +391,13 @@ impl Upstream for Memory {
         if self.control_down.get() {
             return Err(UpstreamError);
         }
-        assert_eq!(outgoing.url, format!("http://control.example{}", shared::foreign::PATH));
+        assert_eq!(outgoing.url, format!("http://control.example{}", shared::wire::password::PATH));
         let header = |name| outgoing.headers.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
         let digest = content_digest(&message);
         let signed = Message {
             method: &outgoing.method,
             authority: "control.example",
-            path: shared::foreign::PATH,
+            path: shared::wire::password::PATH,
             query: "",
             content_digest: Some(&digest),
             headers: &[],
@@ -762,7 +762,7 @@ pub struct Tokens {
 
 /// The claims of a token, not verified.
 pub fn claims(token: &str) -> Value {
-    let payload = shared::jws::Jws::split(token).unwrap().payload_bytes().unwrap();
+    let payload = shared::tokens::jws::Jws::split(token).unwrap().payload_bytes().unwrap();
     serde_json::from_slice(&payload).unwrap()
 }
 
@@ -785,7 +785,7 @@ pub fn forge_as(header: &Value, at: usize, claims: &Value) -> String {
     let (input, pair) = (format!("{header}.{claims}"), RsaKeyPair::from_pkcs8(&rsa(at).0).unwrap());
     let mut signature = vec![0; pair.public_modulus_len()];
     pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature).unwrap();
-    shared::token::join_signature(input, &signature)
+    shared::tokens::join_signature(input, &signature)
 }
 
 /// The old service's key, as it is published.

@@ -2,7 +2,7 @@
 //! was which.
 
 use serde_json::json;
-use shared::limits::PASSWORD_BYTES;
+use shared::contract::limits::PASSWORD_BYTES;
 use shared::tenant::Foreign;
 use shared::user::UserStatus;
 

@@ -2,7 +2,7 @@
 //! is not on the list.
 
 use serde_json::json;
-use shared::signature::{FORWARD_HEADERS, Message, Tag, verify};
+use shared::wire::signature::{FORWARD_HEADERS, Message, Tag, verify};
 
 use super::fixture::{Actor, World, edge_service_peer};
 

@@ -1,9 +1,9 @@
 //! Rows and documents of a later release: what this one does not know is kept, and opens no door.
 
 use serde_json::json;
-use shared::needs::Needs;
-use shared::push::Push;
-use shared::signature::Tag;
+use shared::wire::needs::Needs;
+use shared::wire::push::Push;
+use shared::wire::signature::Tag;
 
 use super::browser::{self, Browser};
 use super::fixture::{Actor, PASSWORD, World, message};

@@ -1,7 +1,7 @@
 //! Origins: which pages may act by cookie (CSRF). Which may read an answer is in [`super::cors`].
 
 use serde_json::json;
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
 
 use super::browser::{Browser, PAGE, acme, own_request, set_cookies};
 use super::fixture::{Request, claims, second_session_root};

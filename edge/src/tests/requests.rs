@@ -1,7 +1,7 @@
 //! Every route against whatever may arrive: methods, media types, encodings, sizes, shapes.
 
 use serde_json::json;
-use shared::routes::{Door, ROUTES};
+use shared::contract::routes::{Door, ROUTES};
 
 use super::fixture::{Actor, Request, World};
 

@@ -110,7 +110,7 @@ fn every_conditional_statement_wins_once() {
     assert_eq!((changed(&world, &mark), changed(&world, &mark)), (1, 0));
     let copied = sql::KV_PUT.bind([text(&tenant), 1.into(), 99.into()]);
     assert_eq!((changed(&world, &copied), changed(&world, &copied)), (1, 0));
-    let most = i64::from(shared::limits::ATTEMPTS);
+    let most = i64::from(shared::contract::limits::ATTEMPTS);
     let reserve =
         sql::RESERVE_ATTEMPT.bind([text(&tenant), text("n"), 1000.into(), 300_000.into(), most.into()]);
     let admitted = (0..20).filter(|_| !world.memory().run(&reserve).is_empty()).count();

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::facts::{Acknowledge, DrainIn, DrainOut};
 use shared::ids::TenantId;
-use shared::push::{Command, Complete, Push, Snapshot, SnapshotStep};
-use shared::signature::{ServiceKey, Tag};
+use shared::wire::facts::{Acknowledge, DrainIn, DrainOut};
+use shared::wire::push::{Command, Complete, Push, Snapshot, SnapshotStep};
+use shared::wire::signature::{ServiceKey, Tag};
 
 use super::fixture::{Actor, PASSWORD, Request, World, claims, control_key, message};
 use crate::sql;
@@ -50,7 +50,7 @@ fn calls_without_a_good_signature_change_nothing() {
     assert_ne!(before, before_sign_in);
     let row = acme.user_row("ada");
     let push = Push {
-        users: vec![shared::push::UserRow { roles: vec!["root-admin".into()], ..row }.into()],
+        users: vec![shared::wire::push::UserRow { roles: vec!["root-admin".into()], ..row }.into()],
         ..message(acme.id())
     };
     let end = Command::EndSession { tenant: acme.id(), sid: shared::ids::SessionId::parse(&sid).unwrap() };
@@ -169,7 +169,8 @@ fn a_snapshot_leaves_exactly_what_it_named() {
     let snapshot = |step| Some(Snapshot { id: "s1".into(), to, step });
     let mut row = acme.user_row("bob");
     row.rev = to - 1;
-    let identifiers = vec![shared::push::IdentifierRow { rev: 1, ..acme.identifier_row("bob", Some(bob)) }];
+    let identifiers =
+        vec![shared::wire::push::IdentifierRow { rev: 1, ..acme.identifier_row("bob", Some(bob)) }];
     let page = Push {
         snapshot: snapshot(SnapshotStep::Page),
         users: vec![row.into()],
@@ -198,7 +199,7 @@ fn a_long_sweep_says_that_rows_remain() {
     let world = World::new();
     let acme = world.tenant("acme");
     for page in 0..3 {
-        let users = (0..400u64).map(|index| shared::push::UserRow {
+        let users = (0..400u64).map(|index| shared::wire::push::UserRow {
             id: shared::ids::UserId::new(page * 1000 + index, [1; 10]),
             rev: 2,
             ..acme.user_row("x")

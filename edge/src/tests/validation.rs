@@ -201,7 +201,7 @@ fn a_rotation_fails_no_token_and_a_revocation_all_of_its_key() {
     let before = acme.sign_in("ada");
     let now_secs = world.memory().now_ms.get() / 1000;
     acme.edit(|tenant| tenant.keys[1].sign_from = Some(now_secs + 100));
-    let kid = |token: &str| shared::jws::Jws::split(token).unwrap().access_key_id().unwrap();
+    let kid = |token: &str| shared::tokens::jws::Jws::split(token).unwrap().access_key_id().unwrap();
     assert_eq!(kid(&acme.sign_in("ada").access), kid(&before.access));
     world.advance(100_000);
     let after = acme.sign_in("ada");

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use shared::claims::{AccessClaims, Audience, Expected, UserIdClaim};
+use shared::contract::limits::UNKNOWN_KID_MS;
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
-use shared::jws::Jws;
-use shared::limits::UNKNOWN_KID_MS;
-use shared::refusal::{Refusal, TokenFault};
-use shared::token::{access_signing_input, join_signature};
+use shared::tokens::claims::{AccessClaims, Audience, Expected, UserIdClaim};
+use shared::tokens::jws::Jws;
+use shared::tokens::{access_signing_input, join_signature};
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;

@@ -1,6 +1,6 @@
 //! Why a token was not taken.
 
-use shared::refusal::{Refusal, TokenFault};
+use shared::contract::refusal::{Refusal, TokenFault};
 
 use crate::platform::{CryptoError, StoreError};
 

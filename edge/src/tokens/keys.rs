@@ -1,8 +1,8 @@
 //! The public keys: as JWKS (RFC 7517, section 5) and as PEM.
 
 use serde_json::json;
-use shared::limits::{JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
-use shared::refusal::Refusal;
+use shared::contract::limits::{JWKS_MAX_AGE_SECS, JWKS_STALE_SECS};
+use shared::contract::refusal::Refusal;
 
 use crate::http::Answer;
 use crate::isolate::opened::OpenedTenant;

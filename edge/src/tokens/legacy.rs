@@ -5,15 +5,15 @@
 //! family whose name its `jti` gives, so that all rules of [`crate::sessions::refresh`] hold for it as they stand.
 
 use serde::Deserialize;
-use shared::claims::UserIdClaim;
+use shared::contract::limits::{FAMILIES, LEGACY_RECHECK_SECS};
+use shared::contract::refusal::TokenFault;
 use shared::derive::{legacy_family, legacy_session, legacy_token_hash, legacy_user_hash};
 use shared::ids::{EventId, UserId};
-use shared::jws::Jws;
-use shared::legacy::{LegacyKind, LegacyToken};
-use shared::limits::{FAMILIES, LEGACY_RECHECK_SECS};
-use shared::push::IdentifierRow;
-use shared::refusal::TokenFault;
+use shared::tokens::claims::UserIdClaim;
+use shared::tokens::jws::Jws;
+use shared::tokens::legacy::{LegacyKind, LegacyToken};
 use shared::user::UserStatus;
+use shared::wire::push::IdentifierRow;
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
@@ -34,7 +34,7 @@ const NEWEST: i64 = 9_007_199_254_740_991;
 ///
 /// # Errors
 /// Invalid at a tenant without such a key and for a signature of another; then as
-/// [`shared::legacy::Legacy::check`]. 503 where the cryptography fails.
+/// [`shared::tokens::legacy::Legacy::check`]. 503 where the cryptography fails.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -1,11 +1,11 @@
 //! Refresh tokens, verified before storage is read. What one is good for, its family's row says
 //! ([`crate::sessions`]).
 
+use shared::contract::refusal::TokenFault;
 use shared::ids::SessionId;
-use shared::jws::Jws;
-use shared::legacy::LegacyKind;
-use shared::refusal::TokenFault;
-use shared::token::Refresh;
+use shared::tokens::Refresh;
+use shared::tokens::jws::Jws;
+use shared::tokens::legacy::LegacyKind;
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use serde::Serialize;
-use shared::claims::UserIdClaim;
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, TenantId};
-use shared::refusal::{Refusal, TokenFault};
 use shared::tenant::Status;
+use shared::tokens::claims::UserIdClaim;
 
 use crate::after::Reply;
 use crate::context::Context;

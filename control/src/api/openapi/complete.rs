@@ -1,7 +1,7 @@
 //! What follows from the table of routes: credentials, and the refusals that routes have in common.
 
 use serde_json::{Map, Value, json};
-use shared::routes::{self, Door};
+use shared::contract::routes::{self, Door};
 
 use crate::audit;
 use crate::http::list::List;

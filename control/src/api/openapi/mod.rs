@@ -10,7 +10,7 @@ pub mod routes;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use shared::openapi::Edge;
+use shared::contract::openapi::Edge;
 use utoipa::OpenApi;
 
 use crate::{audit, keys, roles, setup, tenants, users};
@@ -81,8 +81,8 @@ pub fn document() -> &'static Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use shared::refusal::Code;
-    use shared::routes::ROUTES;
+    use shared::contract::refusal::Code;
+    use shared::contract::routes::ROUTES;
 
     use super::*;
     use crate::http::body::FromFields;

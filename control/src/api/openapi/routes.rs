@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
-use shared::refusal::Refusal;
+use shared::contract::refusal::Refusal;
 
 use crate::http::answer::{Refused, ok};
 use crate::http::gate::public_path;

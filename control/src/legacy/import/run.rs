@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use foreign::{FAMILIES, Family, Params};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shared::claims::UserIdForm;
 use shared::ids::{TenantId, UserId};
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
+use shared::tokens::claims::UserIdForm;
 use tokio::sync::mpsc;
 
 use super::ImportError;

@@ -10,12 +10,12 @@ pub use checker::ForeignChecker;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use foreign::{Hash, Params};
-use shared::foreign::PasswordIn;
+use shared::contract::limits::{FOREIGN_TRIES, FOREIGN_TRIES_SECS};
 use shared::ids::{TenantId, UserId};
-use shared::limits::{FOREIGN_TRIES, FOREIGN_TRIES_SECS};
 use shared::passwords::{Password, Verifier};
 use shared::tenant::Status;
 use shared::user::UserStatus;
+use shared::wire::password::PasswordIn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

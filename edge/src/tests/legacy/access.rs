@@ -42,7 +42,7 @@ fn an_access_token_costs_one_read_and_another_every_minute() {
 
 #[test]
 fn what_has_happened_to_the_user_since_the_import_refuses_it_within_seconds() {
-    type Change = fn(&mut shared::push::UserRow);
+    type Change = fn(&mut shared::wire::push::UserRow);
     let changes: [(&str, Change); 5] = [
         ("User is inactive", |row| (row.status, row.access_epoch) = (UserStatus::Suspended, 1)),
         ("User not found", |row| (row.status, row.access_epoch) = (UserStatus::Deleted, 1)),

@@ -1,7 +1,7 @@
 //! An old service's cookies, in browsers at a host that has moved here.
 
 use serde_json::json;
-use shared::settings::Cookies;
+use shared::tenant::settings::Cookies;
 
 use super::{acme, blacklist, detail, families, kinds, old, old_access, old_refresh, with};
 use crate::tests::browser::{Browser, PAGE, cleared, set_cookies};
@@ -11,7 +11,7 @@ use crate::tests::fixture::{Actor, claims, old_token};
 fn old_browser(acme: &Actor) -> Browser {
     acme.edit(|tenant| {
         tenant.settings.cookies = Cookies::Plain;
-        tenant.settings.origins = vec![shared::origin::Origin::parse(PAGE).unwrap()];
+        tenant.settings.origins = vec![shared::tenant::origin::Origin::parse(PAGE).unwrap()];
     });
     let mut browser = Browser::at(acme);
     browser.jar.insert("access_token".into(), old_access());

@@ -3,10 +3,10 @@
 use futures::executor::block_on;
 use futures::future::join_all;
 use serde_json::json;
-use shared::needs::Needs;
-use shared::push::UserRow;
 use shared::tenant::Status;
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
+use shared::wire::push::UserRow;
 
 use super::{
     DAY, JTI, START, acme, bearer, blacklist, came, detail, doors, families, kinds, logout, marker, old,
@@ -107,7 +107,7 @@ fn a_lost_answer_is_repeated_harmlessly() {
 fn who_was_suspended_or_has_a_new_password_meanwhile_does_not_exchange() {
     let (world, acme) = acme();
     let inactive = "No active account found for the given token.";
-    type Change = fn(&mut shared::push::UserRow);
+    type Change = fn(&mut shared::wire::push::UserRow);
     let changes: [(&str, Change); 4] = [
         (inactive, |row| (row.status, row.session_epoch) = (UserStatus::Suspended, 1)),
         (inactive, |row| (row.status, row.session_epoch) = (UserStatus::Deleted, 1)),

@@ -8,7 +8,7 @@ mod user_id;
 mod whose;
 
 use serde_json::{Value, json};
-use shared::legacy::Marker;
+use shared::tokens::legacy::Marker;
 
 use super::fixture::{Actor, Answered, START_MS, World, old_token};
 use crate::sql;

@@ -1,8 +1,8 @@
 //! The `user_id` claim, as the old service wrote it.
 
 use serde_json::{Value, json};
-use shared::claims::UserIdForm;
 use shared::ids::UserId;
+use shared::tokens::claims::UserIdForm;
 
 use super::{acme, detail, with};
 use crate::tests::fixture::{PASSWORD, claims};

@@ -49,7 +49,7 @@ fn what_is_not_a_legacy_token_of_this_tenant_is_garbage() {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         format!("{}.{}.{signature}", part(&json!({"alg": "none"})), part(claims))
     };
-    let own_kid = shared::jwk::PublicKey::key_id(&acme.tenant.borrow().legacy.as_ref().unwrap().key);
+    let own_kid = shared::tokens::jwk::PublicKey::key_id(&acme.tenant.borrow().legacy.as_ref().unwrap().key);
     let garbage = doors(&acme, "garbage");
     assert!(garbage.iter().all(|(status, _)| *status == 401));
     for kind in ["access", "refresh"] {

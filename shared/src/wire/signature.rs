@@ -11,8 +11,8 @@ use ed25519_dalek::{Signature as Ed25519Signature, Signer as _, SigningKey, Veri
 use sha2::{Digest as _, Sha256};
 
 use crate::Invalid;
-use crate::limits::SIGNATURE_SECS;
-use crate::seal::parse_named_key;
+use crate::contract::limits::SIGNATURE_SECS;
+use crate::wire::seal::parse_named_key;
 
 /// Headers that a `forward` signature covers where they are present, in this order.
 pub const FORWARD_HEADERS: [&str; 8] = [
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn the_signature_matches_the_vector() {
         let vector: serde_json::Value =
-            serde_json::from_str(include_str!("../vectors/signature.json")).unwrap();
+            serde_json::from_str(include_str!("../../vectors/signature.json")).unwrap();
         let digest = content_digest(b"{}");
         let signed = key("c1", 7).sign(Tag::Push, &message(&digest, &[]), 1_700_000_000);
         assert_eq!(signed.input, vector["signature_input"].as_str().unwrap());

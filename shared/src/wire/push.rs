@@ -6,7 +6,7 @@
 //!
 //! The two halves are deployed one after the other, so a message of the release before or after this one
 //! is read, too: a field that is added has a default, and one that is not known is ignored or kept.
-//! [`crate::needs`] says what must not be ignored.
+//! [`crate::wire::needs`] says what must not be ignored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 use crate::ids::{SessionId, TenantId, UserId};
-use crate::needs::Needs;
 use crate::tenant::Tenant;
 use crate::user::UserStatus;
-use crate::verbatim::Verbatim;
+use crate::wire::needs::Needs;
+use crate::wire::verbatim::Verbatim;
 
 /// `POST /internal/v1/push`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,7 +203,7 @@ impl Push {
             .snapshot
             .as_ref()
             .is_none_or(|it| (1..=64).contains(&it.id.len()) && self.complete.is_none());
-        if self.rows() > crate::limits::PUSH_ROWS {
+        if self.rows() > crate::contract::limits::PUSH_ROWS {
             Err(Invalid("push: too many rows"))
         } else if self.history < 1 || !range_fits || !snapshot_fits {
             Err(Invalid("push: range"))

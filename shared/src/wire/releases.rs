@@ -11,19 +11,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::claims::UserIdForm;
-use crate::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
-use crate::foreign::{PasswordIn, PasswordOut};
 use crate::ids::{EventId, HostName, SessionId, TenantId, UserId};
-use crate::legacy::{Legacy, Marker};
-use crate::needs::Needs;
-use crate::push::{
+use crate::tenant::{Foreign, Root, Status, Tenant, tests};
+use crate::tokens::claims::UserIdForm;
+use crate::tokens::legacy::{Legacy, Marker};
+use crate::user::UserStatus;
+use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
+use crate::wire::needs::Needs;
+use crate::wire::password::{PasswordIn, PasswordOut};
+use crate::wire::push::{
     Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, Mark, NameRow, Push, Pushed, SessionOut,
     SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
-use crate::tenant::{Foreign, Root, Status, Tenant, tests};
-use crate::user::UserStatus;
-use crate::verbatim::Verbatim;
+use crate::wire::verbatim::Verbatim;
 
 /// The folder of what the present code writes.
 const NEXT: &str = "next";

@@ -3,7 +3,7 @@
 //! Control serves the document (`GET /api/schema/`); what is here stands beside the table of routes and
 //! the codes that it describes. The types say what is on the wire and are never made: the edge reads
 //! bodies field by field and writes its answers in place. A test below holds these descriptions to
-//! [`crate::routes`], and one over the running parts holds every example to what is answered.
+//! [`crate::contract::routes`], and one over the running parts holds every example to what is answered.
 
 #![allow(dead_code, reason = "what is described is never made")]
 
@@ -14,7 +14,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::refusal::Code;
+use crate::contract::refusal::Code;
 
 /// The edge's own routes.
 #[derive(OpenApi)]
@@ -338,7 +338,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::routes::{Door, ROUTES};
+    use crate::contract::routes::{Door, ROUTES};
 
     #[test]
     fn every_route_of_the_edge_is_described_and_nothing_else() {

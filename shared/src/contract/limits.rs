@@ -1,6 +1,6 @@
 //! Every limit and lifetime that the wire contract promises, in one table.
 //!
-//! Names carry the unit. A tenant's own choices, with their bounds, are in [`crate::settings`].
+//! Names carry the unit. A tenant's own choices, with their bounds, are in [`crate::tenant::settings`].
 
 /// Largest JSON or form body, in bytes.
 pub const BODY_BYTES: usize = 1024 * 1024;

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::claims::UserIdClaim;
-use crate::jwk::PublicKey;
-use crate::limits::CLOCK_AHEAD_SECS;
-use crate::refusal::TokenFault;
+use crate::contract::limits::CLOCK_AHEAD_SECS;
+use crate::contract::refusal::TokenFault;
+use crate::tokens::claims::UserIdClaim;
+use crate::tokens::jwk::PublicKey;
 
 /// What a tenant still accepts of its old service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

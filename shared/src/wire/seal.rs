@@ -231,7 +231,8 @@ mod tests {
     /// Made with Python's `cryptography`.
     #[test]
     fn the_text_form_matches_the_vector() {
-        let vector: serde_json::Value = serde_json::from_str(include_str!("../vectors/seal.json")).unwrap();
+        let vector: serde_json::Value =
+            serde_json::from_str(include_str!("../../vectors/seal.json")).unwrap();
         let sealed = Sealed::seal(&key("a1", 9), &context("ada"), [3; 12], b"secret").unwrap();
         assert_eq!(sealed.to_string(), vector["sealed"].as_str().unwrap());
     }

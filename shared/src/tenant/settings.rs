@@ -4,8 +4,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::limits::ORIGINS;
-use crate::origin::Origin;
+use crate::contract::limits::ORIGINS;
+use crate::tenant::origin::Origin;
 
 /// Whether a tenant's own hosts know cookies, and what they are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Default for Settings {
 
 /// Name, least and greatest value of each setting that is a number.
 pub const BOUNDS: [(&str, u64, u64); 7] = [
-    ("access_ttl_secs", 60, crate::limits::ACCESS_TTL_MAX_SECS),
+    ("access_ttl_secs", 60, crate::contract::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
     ("absolute_secs", 60, 365 * 86_400),
     ("retry_window_secs", 0, 60),

@@ -1,14 +1,17 @@
 //! The tenant's document: everything the edge knows about a tenant, pushed whole by control, with a
 //! revision of its own. It holds no secret in clear.
 
+pub mod origin;
+pub mod settings;
+
 use serde::{Deserialize, Serialize};
 
-use crate::claims::UserIdForm;
 use crate::ids::{HostName, KeyId, Slug, TenantId};
-use crate::jwk::PublicKey;
-use crate::legacy::Legacy;
-use crate::needs::Needs;
-use crate::settings::Settings;
+use crate::tenant::settings::Settings;
+use crate::tokens::claims::UserIdForm;
+use crate::tokens::jwk::PublicKey;
+use crate::tokens::legacy::Legacy;
+use crate::wire::needs::Needs;
 
 /// State of a tenant. A word of a later release reads as suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,11 @@
 //! an HS256 JWS that Wardgate alone can verify; jwt-compact makes and checks it here. No parser
 //! tries a second kind, and no function takes an algorithm from a token.
 
+pub mod claims;
+pub mod jwk;
+pub mod jws;
+pub mod legacy;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
@@ -12,11 +17,11 @@ use jwt_compact::alg::{Hs256, Hs256Key};
 use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
 use serde::{Deserialize, Serialize};
 
-use crate::claims::{AccessClaims, UserIdClaim};
+use crate::contract::refusal::TokenFault;
 use crate::derive::{Purpose, Secret, derive};
 use crate::ids::{KeyId, SessionId, TenantId, UserId};
-use crate::jws::Jws;
-use crate::refusal::TokenFault;
+use crate::tokens::claims::{AccessClaims, UserIdClaim};
+use crate::tokens::jws::Jws;
 
 /// Header and payload of an access token, encoded and joined: what the tenant's key signs.
 ///
@@ -174,12 +179,14 @@ mod tests {
     /// the order of members.
     #[test]
     fn tokens_of_other_libraries_are_read_alike() {
-        let vector: serde_json::Value = serde_json::from_str(include_str!("../vectors/tokens.json")).unwrap();
+        let vector: serde_json::Value =
+            serde_json::from_str(include_str!("../../vectors/tokens.json")).unwrap();
         let text = |name: &str| vector[name].as_str().unwrap();
-        let public = crate::jwk::PublicKey::parse(text("n"), text("e")).unwrap();
+        let public = crate::tokens::jwk::PublicKey::parse(text("n"), text("e")).unwrap();
         assert_eq!(public.key_id().as_str(), text("jose_thumbprint"));
         let tenant = TenantId::parse(vector["claims"]["tenant"].as_str().unwrap()).unwrap();
-        let expected = crate::claims::Expected { tenant, issuer: "https://acme.example", audience: None };
+        let expected =
+            crate::tokens::claims::Expected { tenant, issuer: "https://acme.example", audience: None };
         for library in ["pyjwt", "jose"] {
             let jws = Jws::split(text(library)).unwrap();
             assert_eq!(jws.access_key_id().as_deref(), Some(text("kid")), "{library}");

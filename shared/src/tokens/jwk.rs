@@ -173,19 +173,19 @@ mod tests {
     #[test]
     fn the_thumbprint_matches_rfc_7638() {
         let vector: serde_json::Value =
-            serde_json::from_str(include_str!("../vectors/rfc7638_thumbprint.json")).unwrap();
+            serde_json::from_str(include_str!("../../vectors/rfc7638_thumbprint.json")).unwrap();
         let text = |name: &str| vector["jwk"][name].as_str().unwrap();
         let key = PublicKey::parse(text("n"), text("e")).unwrap();
         assert_eq!(key.key_id().as_str(), vector["thumbprint_sha256_b64u"].as_str().unwrap());
         assert_eq!(key.bits(), 2048);
         // Made by `openssl pkey -pubin` from the same key.
-        assert_eq!(key.to_pem().unwrap(), include_str!("../vectors/rfc7638_public.pem"));
-        assert_eq!(PublicKey::from_pem(include_str!("../vectors/rfc7638_public.pem")), Ok(key));
+        assert_eq!(key.to_pem().unwrap(), include_str!("../../vectors/rfc7638_public.pem"));
+        assert_eq!(PublicKey::from_pem(include_str!("../../vectors/rfc7638_public.pem")), Ok(key));
     }
 
     #[test]
     fn what_is_no_public_key_in_pem_is_refused() {
-        let pem = include_str!("../vectors/rfc7638_public.pem");
+        let pem = include_str!("../../vectors/rfc7638_public.pem");
         for other in [
             "",
             "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",

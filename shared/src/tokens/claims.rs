@@ -6,9 +6,9 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::contract::limits::CLOCK_AHEAD_SECS;
+use crate::contract::refusal::TokenFault;
 use crate::ids::{SessionId, TenantId, UserId};
-use crate::limits::CLOCK_AHEAD_SECS;
-use crate::refusal::TokenFault;
 
 /// The claims of an access token, in the order they are written. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for UserIdClaim {
 }
 
 /// How a tenant's `user_id` claim is written. A later release adds a form together with a word in
-/// [`crate::needs`], since the form that is read in its place names other users.
+/// [`crate::wire::needs`], since the form that is read in its place names other users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserIdForm {

@@ -1,0 +1,11 @@
+//! What passes between the halves: messages, how they are signed, and what is sealed in them.
+
+pub mod facts;
+pub mod needs;
+pub mod password;
+pub mod push;
+#[cfg(test)]
+mod releases;
+pub mod seal;
+pub mod signature;
+pub mod verbatim;
