@@ -1,0 +1,256 @@
+//! Who may call: extractors that a handler names in its signature.
+//!
+//! Each opens the request's transaction, finds the user by their current row in it and hands both
+//! over; the handler commits. A refusal of permission writes its audit entry in that transaction,
+//! before anything else can have happened in it.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use shared::contract::permissions::{Permission, Permitted, ROLES};
+use shared::contract::refusal::Refusal;
+use shared::ids::TenantId;
+use shared::tenant::Status;
+
+use super::bearer;
+use crate::audit::{self, Actor, Who};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::http::answer::Refused;
+use crate::http::credentials;
+use crate::http::origin::Origin;
+use crate::http::trace::RequestId;
+use crate::tenants::{self, Tenant, TenantError, no_tenant};
+use crate::users::User;
+
+/// A request whose user is known, in its transaction.
+pub struct Authenticated {
+    /// The request's transaction, inside the user's tenant.
+    pub tx: TenantTx,
+    /// The user.
+    pub user: User,
+    /// Their tenant.
+    pub tenant: Tenant,
+    /// The user as an actor.
+    pub actor: Actor,
+    /// Whether the token is one of the legacy service, which holds no permission.
+    legacy: bool,
+}
+
+/// A user who holds the permission `P`.
+pub struct Allowed<P> {
+    /// User, tenant and transaction.
+    pub by: Authenticated,
+    permission: PhantomData<P>,
+}
+
+/// A user of the platform tenant who holds the platform permission `P`.
+pub struct Platform<P> {
+    /// User, tenant and transaction.
+    pub by: Authenticated,
+    permission: PhantomData<P>,
+}
+
+/// Any user, about themselves.
+pub struct Me {
+    /// User, tenant and transaction.
+    pub by: Authenticated,
+}
+
+/// Any caller at an active tenant, with or without a credential. A presented one must be valid.
+pub struct Anyone {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The transaction, inside the tenant.
+    pub tx: TenantTx,
+    /// What the log keeps of the call.
+    pub request_id: Option<String>,
+    /// The client's address.
+    pub client: Option<String>,
+}
+
+/// Any caller at the platform tenant. At every other tenant the path does not exist.
+pub struct AnyoneAtPlatform(pub Anyone);
+
+/// A user who may do `Own` to their own tenant, or a platform administrator who may do `Plat` to
+/// any. The tenant is the one in the path.
+pub struct OnTenant<Own, Plat> {
+    /// The transaction, inside the tenant in question once that has a cell.
+    pub tx: TenantTx,
+    /// The tenant in question.
+    pub tenant: Tenant,
+    /// Who acts.
+    pub actor: Actor,
+    /// Whether they act for the platform, which may set more.
+    pub for_platform: bool,
+    permissions: PhantomData<(Own, Plat)>,
+}
+
+/// Opens the transaction at the origin's tenant.
+async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
+    let origin = parts.extensions.get::<Origin>().cloned().ok_or(Refusal::unsigned())?;
+    let mut tx = match control.db.tenant_tx(origin.tenant).await {
+        Err(crate::failure::Failure::Database(sqlx::Error::RowNotFound)) => {
+            // A token may claim a tenant that never was; at the edge it would be garbage.
+            return Err(shared::contract::refusal::TokenFault::Invalid.into());
+        }
+        other => other?,
+    };
+    let tenant = tenants::find(&mut tx, origin.tenant).await?;
+    match tenant.status {
+        Status::Active => Ok((tx, tenant, origin)),
+        Status::Suspended => Err(Refusal::tenant_suspended().into()),
+        Status::Provisioning | Status::Deleted => Err(Refusal::not_found().into()),
+    }
+}
+
+async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
+    let token = credentials::bearer(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
+    let (mut tx, tenant, origin) = begin(control, parts).await?;
+    let bearer::Presented { user, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
+    let actor = Actor {
+        who: Who::User { id: user.id, rank: user.rank },
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+        client: origin.client,
+    };
+    Ok(Authenticated { tx, user, tenant, actor, legacy })
+}
+
+impl Authenticated {
+    /// Whether the user's current roles have `permission` in their tenant.
+    #[must_use]
+    pub fn holds(&self, permission: Permission) -> bool {
+        let granted = |role: &String| {
+            ROLES.iter().any(|known| known.name == role && known.permissions.contains(&permission))
+        };
+        let exists = self.tenant.is_platform || !permission.is_platform();
+        exists && !self.legacy && self.user.roles.iter().any(granted)
+    }
+
+    /// Writes the refusal into the audit log and words it.
+    async fn refuse(mut self, control: &Control, permission: Permission, target: &str) -> Refused {
+        let now = control.clock.now();
+        let target = Some(target.to_owned());
+        let written = audit::refuse(&mut self.tx, &self.actor, now, target, permission.as_str()).await;
+        let written = match written {
+            Ok(()) => self.tx.commit().await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => Refusal::forbidden().into(),
+            Err(failure) => failure.into(),
+        }
+    }
+
+    async fn demand(self, control: &Control, permission: Permission, target: &str) -> Result<Self, Refused> {
+        if self.holds(permission) { Ok(self) } else { Err(self.refuse(control, permission, target).await) }
+    }
+}
+
+impl<P: Permitted + Send> FromRequestParts<Control> for Allowed<P> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let by = authenticate(control, parts).await?;
+        let by = by.demand(control, P::PERMISSION, parts.uri.path()).await?;
+        Ok(Self { by, permission: PhantomData })
+    }
+}
+
+impl<P: Permitted + Send> FromRequestParts<Control> for Platform<P> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let by = authenticate(control, parts).await?;
+        let by = by.demand(control, P::PERMISSION, parts.uri.path()).await?;
+        // `demand` knows it for `platform.*`; the type must hold for any permission.
+        if by.tenant.is_platform {
+            Ok(Self { by, permission: PhantomData })
+        } else {
+            Err(by.refuse(control, P::PERMISSION, parts.uri.path()).await)
+        }
+    }
+}
+
+impl FromRequestParts<Control> for Me {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        Ok(Self { by: authenticate(control, parts).await? })
+    }
+}
+
+impl FromRequestParts<Control> for Anyone {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let (mut tx, tenant, origin) = begin(control, parts).await?;
+        if let Some(token) = credentials::bearer(&parts.headers)? {
+            bearer::user(control, &mut tx, &tenant, &token).await?;
+        }
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Self { tenant, tx, request_id, client: origin.client })
+    }
+}
+
+impl FromRequestParts<Control> for AnyoneAtPlatform {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let anyone = Anyone::from_request_parts(parts, control).await?;
+        if anyone.tenant.is_platform { Ok(Self(anyone)) } else { Err(Refusal::not_found().into()) }
+    }
+}
+
+impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> for OnTenant<Own, Plat> {
+    type Rejection = Refused;
+
+    /// 1. The user: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403;
+    ///    another tenant does not exist for users outside the platform tenant: 404.
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let by = authenticate(control, parts).await?;
+        let params = RawPathParams::from_request_parts(parts, control).await;
+        let id = params
+            .ok()
+            .and_then(|params| params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()));
+        let id = id.and_then(|id| TenantId::parse(&id).ok());
+        let own = id == Some(by.tenant.id);
+        if !own && !by.tenant.is_platform {
+            return Err(no_tenant());
+        }
+        let needed = if own { Own::PERMISSION } else { Plat::PERMISSION };
+        let for_platform = by.tenant.is_platform && by.holds(Plat::PERMISSION);
+        let Authenticated { mut tx, user, actor, .. } = by.demand(control, needed, parts.uri.path()).await?;
+        let tenant = tenants::find(&mut tx, id.ok_or_else(no_tenant)?).await?;
+        if tenant.status == Status::Deleted {
+            return Err(TenantError::NotFound.into());
+        }
+        let actor = if own { actor } else { Actor { who: Who::Platform { id: user.id }, ..actor } };
+        if tenant.status != Status::Provisioning {
+            tx.enter(&control.db, tenant.id).await?;
+        }
+        Ok(Self { tx, tenant, actor, for_platform, permissions: PhantomData })
+    }
+}
+
+/// Words a domain's refusal of rank, with its audit entry in a transaction of its own: the one in
+/// which it was found is over.
+pub async fn outranked(
+    control: &Control,
+    tenant: TenantId,
+    actor: &Actor,
+    target: &str,
+    permission: Permission,
+) -> Refused {
+    let written = async {
+        let mut tx = control.db.tenant_tx(tenant).await?;
+        let now = control.clock.now();
+        audit::refuse(&mut tx, actor, now, Some(target.to_owned()), permission.as_str()).await?;
+        tx.commit().await
+    };
+    match written.await {
+        Ok(()) => Refusal::forbidden().into(),
+        Err(failure) => failure.into(),
+    }
+}
