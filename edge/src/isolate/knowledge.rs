@@ -58,6 +58,9 @@ pub enum Kind {
     User,
     /// A session ended.
     Family,
+    /// A kind of a later release. What must not be ignored comes with a need, which storage checks.
+    #[serde(other)]
+    Later,
 }
 
 /// The shard's row.
@@ -335,7 +338,7 @@ impl TenantMemory {
 
     fn apply_row(&mut self, row: &FeedRow) {
         match row.kind {
-            Kind::Name => {}
+            Kind::Name | Kind::Later => {}
             Kind::Document => {
                 self.revision = self.revision.max((row.history.unwrap_or(0), row.rev.unwrap_or(0)));
             }
