@@ -210,14 +210,14 @@ pub(super) async fn replace_hosts(
     Ok(())
 }
 
-/// Writes what an edit may change.
+/// Writes what an edit may change. Settings of a later release, which this one does not know, stay.
 pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
     let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
     let tokens = tenant.legacy.tokens.as_ref().map(serde_json::to_value).transpose();
     let tokens = tokens.map_err(|_| Failure::Unreadable("legacy key"))?;
     sqlx::query!(
         "update platform.tenants
-         set name = $2, issuer = $3, audience = $4, settings = $5, updated_at = $6::timestamptz, status = $7::text,
+         set name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
              user_id_form = $8, legacy = $9, foreign_until = $10,
              deleted_at = case when $7::text = 'deleted' then $6::timestamptz end
          where id = $1",

@@ -199,3 +199,23 @@ async fn dedicated_cells_have_a_limit_that_says_what_to_do() {
     assert!(refused.body["isolation"][0].as_str().unwrap().contains("\"shared\""));
     make(json!({"slug": "beta", "name": "Beta", "isolation": "shared"})).await.expect(201);
 }
+
+#[tokio::test]
+async fn a_setting_of_a_later_release_outlives_an_edit() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let app = scene.control.db.app();
+    let id = scene.tenant.id.uuid();
+    sqlx::query("update platform.tenants set settings = settings || '{\"later\": [1]}' where id = $1")
+        .bind(id)
+        .execute(app)
+        .await
+        .unwrap();
+    ada.patch(&path(scene.tenant.id), json!({"settings": {"access_ttl_secs": 600}})).await.expect(200);
+    let kept: serde_json::Value = sqlx::query_scalar("select settings from platform.tenants where id = $1")
+        .bind(id)
+        .fetch_one(app)
+        .await
+        .unwrap();
+    assert_eq!((&kept["later"], &kept["access_ttl_secs"]), (&json!([1]), &json!(600)));
+}
