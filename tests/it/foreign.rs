@@ -4,7 +4,7 @@
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 use wardgate_tests::actors::Tenant;
-use wardgate_tests::clients::{OldService, OldUser};
+use wardgate_tests::clients::{LegacyService, LegacyUser};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 
@@ -17,10 +17,10 @@ async fn try_sign_in(tenant: &Tenant<'_>, username: &str, password: &str) -> Rep
 #[tokio::test]
 async fn who_came_from_django_signs_in_and_nobody_can_tell_who_did() {
     let stack = Stack::own("foreign").await;
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = Tenant::create(&stack).await;
     let users = [("bob", 1, TYPED), ("carol", 2, "carol's password"), ("eve", 3, "eve's password")];
-    let users = users.map(|(username, pk, password)| OldUser {
+    let users = users.map(|(username, pk, password)| LegacyUser {
         pk,
         username,
         stored: old.hash(password, "pbkdf2_sha256"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Session, Tenant};
-use wardgate_tests::clients::{OldService, OldTokens, OldUser};
+use wardgate_tests::clients::{LegacyService, LegacyTokens, LegacyUser};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::verifier::open;
@@ -19,9 +19,9 @@ fn unusable() -> String {
 }
 
 /// A tenant that came from `old`, with ada (1) and bob (2).
-async fn came<'s>(stack: &'s Stack, old: &mut OldService, more: Value) -> Tenant<'s> {
+async fn came<'s>(stack: &'s Stack, old: &mut LegacyService, more: Value) -> Tenant<'s> {
     let tenant = Tenant::create_with(stack, more).await;
-    let user = |pk, username| OldUser { pk, username, stored: unusable(), is_staff: pk == 1 };
+    let user = |pk, username| LegacyUser { pk, username, stored: unusable(), is_staff: pk == 1 };
     tenant.import(&[user(1, "ada"), user(2, "bob")]).await;
     tenant.accept_tokens_of(old).await;
     tenant
@@ -47,9 +47,9 @@ async fn doors(tenant: &Tenant<'_>, token: &str) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn an_old_access_token_is_good_and_an_old_refresh_token_becomes_a_session() {
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(Stack::shared().await, &mut old, json!({})).await;
-    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let LegacyTokens { access, refresh } = old.sign_in(1, &acme.slug);
     let valid = acme.http.post_as(&access, "/api/token/validate/").await.expect(200).json();
     assert_eq!((&valid["user_id"], &valid["tenant"]), (&json!(1), &json!(acme.id)));
     let _ = acme.http.post("/api/token/verify/", &json!({"token": refresh})).await.expect(200);
@@ -69,7 +69,7 @@ async fn an_old_access_token_is_good_and_an_old_refresh_token_becomes_a_session(
 #[tokio::test]
 async fn user_1_of_one_tenant_is_never_user_1_of_another() {
     let stack = Stack::shared().await;
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({})).await;
     let beta = came(stack, &mut old, json!({})).await;
     let (ours, theirs) = (old.sign_in(1, &acme.slug), old.sign_in(1, &beta.slug));
@@ -87,9 +87,9 @@ async fn user_1_of_one_tenant_is_never_user_1_of_another() {
 
 #[tokio::test]
 async fn without_a_marker_only_what_is_on_the_list_is_exchanged() {
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = Tenant::create(Stack::shared().await).await;
-    let user = |pk, username| OldUser { pk, username, stored: unusable(), is_staff: pk == 1 };
+    let user = |pk, username| LegacyUser { pk, username, stored: unusable(), is_staff: pk == 1 };
     acme.import(&[user(1, "ada"), user(2, "bob")]).await;
     let (listed, other) = (old.sign_in(1, "any"), old.sign_in(1, "any"));
     acme.accept_listed(&old, 1, &[&listed.refresh]).await;
@@ -103,9 +103,9 @@ async fn without_a_marker_only_what_is_on_the_list_is_exchanged() {
 
 #[tokio::test]
 async fn an_old_access_token_is_good_for_oneself_and_for_no_permission() {
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(Stack::shared().await, &mut old, json!({})).await;
-    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let LegacyTokens { access, refresh } = old.sign_in(1, &acme.slug);
     let get = async |path: &str, token: &str| {
         Reply::to(acme.http.request(reqwest::Method::GET, path).bearer_auth(token)).await
     };
@@ -121,7 +121,7 @@ async fn an_old_access_token_is_good_for_oneself_and_for_no_permission() {
 #[tokio::test]
 async fn sixteen_exchanges_at_once_make_one_session() {
     let stack = Stack::shared().await;
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({})).await;
     let mut sids = Vec::new();
     for round in 1..=20 {
@@ -149,7 +149,7 @@ async fn sixteen_exchanges_at_once_make_one_session() {
 #[tokio::test]
 async fn without_a_retry_window_one_of_sixteen_exchanges_wins_and_nothing_ends() {
     let stack = Stack::shared().await;
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({"settings": {"retry_window_secs": 0}})).await;
     for round in 1..=20 {
         let refresh = old.sign_in(1, &acme.slug).refresh;
@@ -168,9 +168,9 @@ async fn without_a_retry_window_one_of_sixteen_exchanges_wins_and_nothing_ends()
 #[tokio::test]
 async fn what_was_blacklisted_or_whose_user_was_suspended_is_never_exchanged() {
     let stack = Stack::shared().await;
-    let mut old = OldService::start();
+    let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({})).await;
-    let OldTokens { access, refresh } = old.sign_in(1, &acme.slug);
+    let LegacyTokens { access, refresh } = old.sign_in(1, &acme.slug);
     let _ = acme.http.post("/api/token/blacklist/", &json!({"refresh": refresh})).await.expect(200);
     assert_eq!(try_refresh(&acme, &refresh).await.expect(401).text_at("detail"), "Token is blacklisted");
 

@@ -60,7 +60,7 @@ impl LegacyService {
         );
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/python");
         let mut child = Command::new(python)
-            .arg(folder.join("old_service.py"))
+            .arg(folder.join("legacy_service.py"))
             .args(arguments)
             .env("OLD_SERVICE_DATABASE_URL", self.url())
             .env("PYTHONDONTWRITEBYTECODE", "1")

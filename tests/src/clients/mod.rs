@@ -5,7 +5,7 @@
 mod browser;
 mod django;
 mod judge;
-mod old_service;
+mod legacy_service;
 mod resource_server;
 mod site;
 mod tokens;
@@ -13,7 +13,7 @@ mod tokens;
 pub use browser::{Browser, Tab};
 pub use django::Django;
 pub use judge::{Judge, Key, Verdict};
-pub use old_service::{OldService, OldTokens, OldUser};
+pub use legacy_service::{LegacyService, LegacyTokens, LegacyUser};
 pub use resource_server::{ResourceServer, Trust};
 pub use site::Site;
 pub use tokens::bad as bad_tokens;

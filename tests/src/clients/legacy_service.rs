@@ -17,14 +17,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// The running service.
-pub struct OldService {
+pub struct LegacyService {
     process: Process,
     /// Its public key in PEM.
     pub public_key: String,
 }
 
 /// One of its users, as `dumpdata` writes them.
-pub struct OldUser {
+pub struct LegacyUser {
     /// Their number.
     pub pk: u32,
     /// Their user name.
@@ -37,14 +37,14 @@ pub struct OldUser {
 
 /// What it gave to a client.
 #[derive(Clone)]
-pub struct OldTokens {
+pub struct LegacyTokens {
     /// The access token.
     pub access: String,
     /// The refresh token.
     pub refresh: String,
 }
 
-impl OldService {
+impl LegacyService {
     /// Starts it.
     ///
     /// # Panics
@@ -70,17 +70,17 @@ impl OldService {
     ///
     /// # Panics
     /// Where it does not.
-    pub fn sign_in(&mut self, pk: u32, realm: &str) -> OldTokens {
+    pub fn sign_in(&mut self, pk: u32, realm: &str) -> LegacyTokens {
         let said = self.process.ask(&json!({"sign": pk, "claims": {"realm": realm}}), LIMIT);
         let token = |name: &str| said[name].as_str().expect(name).to_owned();
-        OldTokens { access: token("access"), refresh: token("refresh") }
+        LegacyTokens { access: token("access"), refresh: token("refresh") }
     }
 }
 
 impl Tenant<'_> {
     /// Brings users of an old service here, known to the edge.
-    pub async fn import(&self, users: &[OldUser]) {
-        let object = |user: &OldUser| {
+    pub async fn import(&self, users: &[LegacyUser]) {
+        let object = |user: &LegacyUser| {
             json!({"model": "auth.user", "pk": user.pk, "fields": {
                 "username": user.username, "password": user.stored, "email": "", "first_name": "",
                 "last_name": "", "is_active": true, "is_staff": user.is_staff, "is_superuser": false, "groups": [],
@@ -94,16 +94,16 @@ impl Tenant<'_> {
 
     /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. User 1 has to be
     /// somebody here.
-    pub async fn accept_tokens_of(&self, old: &mut OldService) {
+    pub async fn accept_tokens_of(&self, old: &mut LegacyService) {
         self.accept(json!({"public_key": old.public_key, "claim": "realm", "value": self.slug})).await;
         // What has reached the edge's database is known to every isolate a moment later.
-        let OldTokens { access, .. } = old.sign_in(1, &self.slug);
+        let LegacyTokens { access, .. } = old.sign_in(1, &self.slug);
         let good = async || self.http.post_as(&access, "/api/token/validate/").await.status == 200;
         wait::until("the old key to be known", PROPAGATION, async || good().await.then_some(())).await;
     }
 
     /// Accepts an old service's refresh tokens for a day: these, which are of the user `pk`.
-    pub async fn accept_listed(&self, old: &OldService, pk: u32, refresh: &[&str]) {
+    pub async fn accept_listed(&self, old: &LegacyService, pk: u32, refresh: &[&str]) {
         self.accept(json!({"public_key": old.public_key})).await;
         let object = |(at, token): (usize, &&str)| {
             json!({"model": "token_blacklist.outstandingtoken", "pk": at, "fields": {"user": pk, "token": token,

@@ -1,8 +1,8 @@
 """The old service's side of an import: a Django database made by Django's own migrations.
 
-    old_service.py migrate [SCHEMA]     make the tables (with django-otp and SimpleJWT's blacklist)
-    old_service.py load [SCHEMA]        make the people that standard input has as JSON
-    old_service.py dump FILE [json|jsonl]
+    legacy_service.py migrate [SCHEMA]     make the tables (with django-otp and SimpleJWT's blacklist)
+    legacy_service.py load [SCHEMA]        make the people that standard input has as JSON
+    legacy_service.py dump FILE [json|jsonl]
 
 The database's URL is in OLD_SERVICE_DATABASE_URL. Passwords are hashed by Django's own hashers, with
 cheap parameters: what they cost is not what these tests are about.
@@ -44,7 +44,7 @@ class Scrypt(hashers.ScryptPasswordHasher):
 
 def configure(schema):
     url = urlsplit(os.environ["OLD_SERVICE_DATABASE_URL"])
-    here = [f"old_service.{name}" for name in ("Pbkdf2", "Pbkdf2Sha1", "Argon2", "BcryptSha256", "Bcrypt", "Scrypt")]
+    here = [f"legacy_service.{name}" for name in ("Pbkdf2", "Pbkdf2Sha1", "Argon2", "BcryptSha256", "Bcrypt", "Scrypt")]
     settings.configure(
         DATABASES={
             "default": {
@@ -119,6 +119,6 @@ def main(arguments):
 
 if __name__ == "__main__":
     # Under its own name, so that Django finds the hashers above.
-    import old_service
+    import legacy_service
 
-    old_service.main(sys.argv[1:])
+    legacy_service.main(sys.argv[1:])
