@@ -276,17 +276,19 @@ fn statement_outcome(
     outcome(&row, RefreshAttempt { generation: presented, rotated, ended, now, window })
 }
 
-/// The one table of `architecture.md`, written a second time, in words.
-fn expected(
-    behind: i64,
-    elapsed: i64,
-    window: i64,
+/// What is true of a family's row and its user.
+struct Row {
     expired: bool,
     active: bool,
     ended: bool,
+    /// Whether the family was born under the user's present epoch.
     epoch: bool,
     understood: bool,
-) -> Outcome {
+}
+
+/// The table of what a presented token means, written a second time, in words.
+fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
+    let Row { expired, active, ended, epoch, understood } = row;
     let elapsed = elapsed.max(0);
     if !ended {
         if behind < 0 {
@@ -335,7 +337,8 @@ proptest! {
         world.memory().db.borrow().execute("update users set status = ?1, needs = ?2", (status, needs)).unwrap();
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;
-        prop_assert_eq!(found, expected(behind, elapsed, window, expired, active, ended, epoch, understood));
+        let row = Row { expired, active, ended, epoch, understood };
+        prop_assert_eq!(found, expected(behind, elapsed, window, row));
     }
 }
 
