@@ -104,7 +104,8 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
     }
 }
 
-/// No field here is a list or an object: what such a one holds does not wait for the database with us.
+/// No field of these routes is a list or an object. The contents of one are dropped at once, so that they do
+/// not fill memory while the database is asked.
 fn flat((name, value): (String, Value)) -> (String, Value) {
     let value = match value {
         Value::Array(_) => Value::Array(Vec::new()),

@@ -81,7 +81,7 @@ create table marks (
   rev integer not null
 ) without rowid;
 
--- People: what a sign-in needs, no name, no address. Status deleted is a tombstone.
+-- Users: what a sign-in needs, no name, no address. Status deleted is a tombstone.
 create table users (
   tenant text not null,
   id text not null,

@@ -75,11 +75,9 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     let (mut batch, mut sweeps) = (Batch::new(NAMES_SHARD), Vec::new());
     batch.also(sql::FOLLOW_MARK.bind([tenant.into(), history.into(), from.into()]));
     if let Some(row) = &push.document {
-        let status = status_word(row.document.status);
         let text = serde_json::to_string(&row.document).map_err(|_| Refusal::internal())?;
         batch.also(sql::PUT_DOCUMENT.bind([
             tenant.into(),
-            status.into(),
             history.into(),
             row.rev.into(),
             text.into(),
@@ -124,16 +122,6 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     }
     let mark = batch.add::<Mark>(sql::MARK.bind([tenant.into()]));
     Ok((batch, PushHandles { mark, sweeps }))
-}
-
-fn status_word(status: shared::tenant::Status) -> &'static str {
-    use shared::tenant::Status;
-    match status {
-        Status::Provisioning => "provisioning",
-        Status::Active => "active",
-        Status::Suspended => "suspended",
-        Status::Deleted => "deleted",
-    }
 }
 
 fn stamps(push: &Push, snapshot: &Snapshot, [names, users, identifiers]: [&str; 3]) -> [Statement; 3] {

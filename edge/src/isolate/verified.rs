@@ -32,8 +32,8 @@ pub struct VerifiedToken {
     pub exp: i64,
     /// Unix seconds until which this is all there is to know, but for denials.
     pub known_until: i64,
-    /// Where it leads, of a token of the service that the tenant came from. Such a one satisfies no
-    /// administrative permission and no recent sign-in.
+    /// The session that a token of the legacy service leads to. A legacy token satisfies no administrative
+    /// permission and no recent sign-in.
     pub legacy: Option<LegacyTrail>,
 }
 

@@ -83,7 +83,7 @@ fn word(now: i64, generation: i64, turned: TurnedFamily) -> Result<Box<FamilyRow
     let row = match turned.family {
         TokenFamily::Row(row) => row,
         TokenFamily::Fault(fault) => return Err(fault.at_refresh()),
-        TokenFamily::Outdated => return Err(Refusal::unavailable()),
+        TokenFamily::Withheld => return Err(Refusal::unavailable()),
     };
     let attempt =
         RefreshAttempt { generation, rotated: turned.moved, ended: turned.ended, now, window: turned.window };

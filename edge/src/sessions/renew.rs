@@ -110,7 +110,8 @@ async fn by_refresh<P: Platform>(
     };
     let row = match turned.family {
         TokenFamily::Row(row) => row,
-        TokenFamily::Fault(_) | TokenFamily::Outdated => return Ok(Caller::Nobody { ended: true }),
+        TokenFamily::Fault(_) => return Ok(Caller::Nobody { ended: true }),
+        TokenFamily::Withheld => return Err(Refusal::unavailable()),
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
     match family::verify(&row, token.generation, ctx.now(), window) {

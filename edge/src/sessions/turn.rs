@@ -43,8 +43,9 @@ pub enum TokenFamily {
     Row(Box<FamilyRow>),
     /// There is none, and this is what is wrong with the token.
     Fault(TokenFault),
-    /// There is none, but a legacy token that could have one: the document that vouched for it is outdated.
-    Outdated,
+    /// There is none, but a legacy token that could have one: the document that vouched for it is outdated, or
+    /// its user needs what this release does not understand.
+    Withheld,
 }
 
 /// One batch: a family that was stolen or rolled back ends; the current generation is turned; the row and the
@@ -83,11 +84,11 @@ pub async fn turn<P: Platform>(
         Some(row) => TokenFamily::Row(Box::new(row)),
         None => token
             .without_row(&rows, legacy_user, ctx.now_secs())?
-            .map_or(TokenFamily::Outdated, TokenFamily::Fault),
+            .map_or(TokenFamily::Withheld, TokenFamily::Fault),
     };
     let ended = match &family {
         TokenFamily::Row(row) => row.ended_by.as_deref() == Some(event.as_str()),
-        TokenFamily::Fault(_) | TokenFamily::Outdated => false,
+        TokenFamily::Fault(_) | TokenFamily::Withheld => false,
     };
     if ended {
         ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);

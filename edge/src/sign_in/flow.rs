@@ -118,9 +118,10 @@ async fn open_family<P: Platform>(
     let state = rows.take_one(state)?;
     match rows.take_one(family)? {
         Some(row) => Ok(row),
-        None if StateRow::compare(state.as_ref(), &reserved.known) == State::Suspended => {
-            Err(Refusal::tenant_suspended())
-        }
-        None => Err(Refusal::no_active_account()),
+        None => Err(match StateRow::compare(state.as_ref(), &reserved.known) {
+            State::Suspended => Refusal::tenant_suspended(),
+            State::NotUnderstood => Refusal::unavailable(),
+            State::Current | State::Newer | State::Renamed | State::Gone => Refusal::no_active_account(),
+        }),
     }
 }

@@ -16,7 +16,7 @@ pub struct Batch {
 }
 
 /// Where the rows of one statement of one batch will be. It is used up by taking them.
-#[must_use = "a statement whose rows nobody reads is added by `also`"]
+#[must_use = "a statement whose rows are not read is added by `also`"]
 pub struct Handle<T> {
     batch: u32,
     at: usize,
@@ -53,7 +53,7 @@ impl Batch {
         self.add(statement)
     }
 
-    /// Adds a statement whose rows nobody reads, or that has none.
+    /// Adds a statement that returns no rows, or whose rows are not read.
     pub fn also(&mut self, statement: Statement) {
         self.statements.push(statement);
     }

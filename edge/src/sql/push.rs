@@ -8,10 +8,10 @@ statements! {
         insert into pushes (tenant, history, from_rev)
         values (?1, ?2, ?3)";
 
-    /// (tenant, status, history, rev, document, now).
+    /// (tenant, history, rev, document, now).
     PUT_DOCUMENT = "
         insert into tenants (id, status, history, rev, document, needs, changed_at)
-        values (?1, ?2, ?3, ?4, ?5, nullif(?5 -> 'needs', '[]'), ?6)
+        values (?1, ?4 ->> 'status', ?2, ?3, ?4, nullif(?4 -> 'needs', '[]'), ?5)
         on conflict (id) do update
         set status = excluded.status,
             history = excluded.history,

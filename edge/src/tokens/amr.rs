@@ -35,7 +35,7 @@ impl Amr {
         Self(methods.iter().map(|method| method.as_str().to_owned()).collect())
     }
 
-    /// Reads a family's column; one that is no list is of nobody's session, and says nothing.
+    /// Reads a family's column. A column that is not a list of methods reads as no method.
     #[must_use]
     pub fn from_column(text: &str) -> Self {
         Self(serde_json::from_str(text).unwrap_or_default())

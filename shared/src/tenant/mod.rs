@@ -4,7 +4,7 @@
 pub mod origin;
 pub mod settings;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{HostName, KeyId, Slug, TenantId};
 use crate::tenant::settings::Settings;
@@ -91,7 +91,9 @@ pub struct Tenant {
     pub shards: Vec<u8>,
     /// Its choices.
     pub settings: Settings,
-    /// Its signing keys, oldest first.
+    /// Its signing keys, oldest first. A key of a form that a later release adds is passed over; a document in
+    /// which such a key signs needs a word.
+    #[serde(deserialize_with = "readable")]
     pub keys: Vec<SigningKey>,
     /// Its session roots: the current one first, then the one before.
     pub session_roots: Vec<Root>,
@@ -115,6 +117,12 @@ pub struct Tenant {
 pub struct Foreign {
     /// Unix seconds from which the rest need a reset; without it they are checked until none is left.
     pub until: Option<u64>,
+}
+
+/// The keys that this release can read.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SigningKey>, D::Error> {
+    let keys = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect())
 }
 
 impl Tenant {

@@ -50,6 +50,12 @@ impl Needs {
     }
 }
 
+impl From<Vec<String>> for Needs {
+    fn from(words: Vec<String>) -> Self {
+        Self(words)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -298,3 +298,11 @@ fn words_of_a_later_release_read_as_the_strictest() {
     assert!(!document.needs.are_met());
     assert_eq!(document.published_keys().count(), 1);
 }
+
+#[test]
+fn a_key_of_a_later_form_is_passed_over() {
+    let mut later = serde_json::to_value(push()).unwrap();
+    later["document"]["document"]["keys"][0]["public"] = json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"});
+    let push: Push = serde_json::from_value(later).unwrap();
+    assert_eq!(push.document.unwrap().document.keys.len(), 1);
+}

@@ -75,7 +75,7 @@ fn a_denial_outlives_the_feed() {
     world.advance(3 * 3600 * 1000);
     block_on(clean(&world.app)).unwrap();
     let feed = world.memory().run(&sql::FEED_AFTER.bind([0.into(), 1000.into()]));
-    assert!(feed.iter().all(|row| row["kind"] != "person"), "the feed has forgotten");
+    assert!(feed.iter().all(|row| row["kind"] != "user"), "the feed has forgotten");
     // An isolate that slept, and has met the tenant again.
     world.app.knowledge.take();
     assert_eq!(detail(acme.validate(&old_access())), "Token is blacklisted");

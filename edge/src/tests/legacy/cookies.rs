@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::tenant::settings::Cookies;
+use shared::wire::needs::Needs;
 
 use super::{acme, blacklist, detail, families, kinds, old, old_access, old_refresh, with};
 use crate::tests::browser::{Browser, PAGE, cleared, set_cookies};
@@ -93,4 +94,19 @@ fn a_document_that_changes_in_the_moment_of_a_renewal_puts_it_off_once() {
     browser.jar.remove("access_token");
     browser.get("/api/user/me/").expect(503);
     browser.get("/api/user/me/").expect(401);
+}
+
+#[test]
+fn a_cookie_whose_user_needs_an_unknown_word_is_kept_and_renewed_later() {
+    let (world, acme) = acme();
+    let mut browser = old_browser(&acme);
+    acme.change("acme-ada", |row| {
+        row.legacy_id = Some("1".into());
+        row.needs = Needs::of(&["a word of a later release"]);
+    });
+    browser.get("/api/user/me/").expect(503);
+    assert_eq!(browser.jar["refresh_token"], old_refresh());
+    assert_eq!(families(&world), 0);
+    acme.change("acme-ada", |row| row.legacy_id = Some("1".into()));
+    browser.get("/api/user/me/").expect(200);
 }
