@@ -25,6 +25,8 @@ create table tenants (
     issuer      text,
     audience    text,
     settings    jsonb not null,
+    -- What the edge must understand to sign anybody in here (`shared::wire::needs`), pushed as it stands.
+    needs       text[] not null default '{}',
     -- How `user_id` is written in tokens.
     user_id_form text not null default 'uuid' check (user_id_form in ('uuid', 'integer', 'string')),
     -- Key, date and marker of the legacy service's tokens that are still accepted (`shared::legacy`).

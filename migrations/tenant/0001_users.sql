@@ -38,6 +38,9 @@ create table users (
     updated_at      timestamptz not null,
     -- The id that the legacy service gave, or would have given next.
     legacy_id       text,
+    -- What the edge must understand to sign the user in (`shared::wire::needs`). A control pushes it as it
+    -- stands, also the words that it does not know, so that going back by a release opens no door.
+    needs           text[] not null default '{}',
     constraint users_pkey primary key (tenant_id, id),
     constraint users_legacy_id_key unique (tenant_id, legacy_id),
     check ((foreign_hash is null) = (foreign_format is null))

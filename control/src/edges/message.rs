@@ -136,7 +136,7 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     let revs: Vec<(UserId, i64)> = parsed.collect::<Result<_, Failure>>()?;
     let ids: Vec<Uuid> = revs.iter().map(|(id, _)| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier, legacy_id,
+        r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier, legacy_id, needs,
             foreign_hash is not null as "foreign!",
             array(
                 select ur.role from user_roles ur
@@ -158,7 +158,8 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             Some(wrapped) => Some(reseal(control, tenant, id, wrapped).await?),
             None => None,
         };
-        let status = crate::users::status(&row.status)?;
+        // A status that a later release wrote is not active, and must not stop the others.
+        let status = crate::users::status(&row.status).unwrap_or(UserStatus::Suspended);
         let (access_epoch, session_epoch, password_epoch) =
             (row.access_epoch, row.session_epoch, row.password_epoch);
         let user = UserRow {
@@ -172,7 +173,7 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             verifier,
             foreign: row.foreign,
             legacy_id: row.legacy_id,
-            needs: Needs::default(),
+            needs: row.needs.into(),
         };
         found.insert(id, user);
     }

@@ -12,7 +12,7 @@ pub async fn measure(control: &Control) -> Result<(), Failure> {
         r#"select task_identifier as "task!",
             count(*) filter (where locked_at is not null) as "running!",
             count(*) filter (where locked_at is null and attempts < max_attempts and run_at <= now()) as "due!",
-            count(*) filter (where locked_at is null and attempts >= max_attempts) as "dead!",
+            count(*) filter (where locked_at is null and attempts >= max_attempts and key is not null) as "dead!",
             coalesce(extract(epoch from max(now() - run_at)
                 filter (where locked_at is null and attempts < max_attempts and run_at <= now())), 0)::float8
                 as "oldest_secs!"

@@ -32,12 +32,6 @@ impl LegacyService {
         let until = self.foreign_until.map(|until| u64::try_from(until.timestamp()).unwrap_or(0));
         self.foreign_left.then_some(Foreign { until })
     }
-
-    /// The form of `user_id` as it is stored.
-    #[must_use]
-    pub fn user_id_text(&self) -> &'static str {
-        form_text(self.user_id)
-    }
 }
 
 /// Locks the flag of foreign hashes, so that a transaction that adds one and a transaction that removes the

@@ -70,7 +70,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
-        needs: Needs::default(),
+        needs: needs(tx, id).await?,
         legacy: tenant.legacy.tokens,
     })
 }
@@ -92,6 +92,14 @@ fn signing_key(control: &Inner, tenant: TenantId, key: Published) -> Result<Sign
 fn unix_secs(at: DateTime<Utc>) -> u64 {
     let seconds = at.timestamp() + i64::from(at.timestamp_subsec_nanos() > 0);
     u64::try_from(seconds).unwrap_or(0)
+}
+
+/// What the edge must understand, as it stands: also the words of a later release.
+async fn needs(tx: &mut TenantTx, id: TenantId) -> Result<Needs, Failure> {
+    let words = sqlx::query_scalar!("select needs from platform.tenants where id = $1", id.uuid())
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(words.into())
 }
 
 async fn sealed_roots(

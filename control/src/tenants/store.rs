@@ -1,8 +1,11 @@
 //! Rows of tenants and their hosts.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::ids::{HostName, Slug, TenantId};
+use shared::tenant::settings::Settings;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -210,11 +213,22 @@ pub(super) async fn replace_hosts(
     Ok(())
 }
 
-/// Writes what an edit may change. Settings of a later release, which this one does not know, stay.
+/// Writes what an edit may change. What a later release wrote and this one cannot read stays, unless the
+/// edit sets it: a word reads as another one, and a field is left out.
 pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
-    let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
-    let tokens = tenant.legacy.tokens.as_ref().map(serde_json::to_value).transpose();
-    let tokens = tokens.map_err(|_| Failure::Unreadable("legacy key"))?;
+    let stored = sqlx::query!(
+        "select settings, user_id_form, legacy from platform.tenants where id = $1",
+        tenant.id.uuid()
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(Failure::from)?;
+    let settings = edited_settings(&stored.settings, &tenant.settings)?;
+    let legacy = match &tenant.legacy.tokens {
+        None => None,
+        Some(tokens) => Some(edited(stored.legacy, tokens)?),
+    };
+    let form = edited(Some(stored.user_id_form.into()), &tenant.legacy.user_id)?;
     sqlx::query!(
         "update platform.tenants
          set name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
@@ -228,13 +242,36 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         settings,
         tenant.updated_at,
         super::model::status_text(tenant.status),
-        tenant.legacy.user_id_text(),
-        tokens,
+        form.as_str().unwrap_or("uuid"),
+        legacy,
         tenant.legacy.foreign_until,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The settings that an edit changed.
+fn edited_settings(stored: &Value, now: &Settings) -> Result<Value, Failure> {
+    let unreadable = |_| Failure::Unreadable("settings");
+    let before: Settings = serde_json::from_value(stored.clone()).map_err(unreadable)?;
+    let before = serde_json::to_value(before).map_err(unreadable)?;
+    let mut now = serde_json::to_value(now).map_err(unreadable)?;
+    if let Some(settings) = now.as_object_mut() {
+        settings.retain(|name, value| before.get(name) != Some(value) || stored.get(name).is_none());
+    }
+    Ok(now)
+}
+
+/// What is stored, if it reads as `now`; else `now`.
+fn edited<T: Serialize + DeserializeOwned + PartialEq>(
+    stored: Option<Value>,
+    now: &T,
+) -> Result<Value, Failure> {
+    match stored {
+        Some(stored) if serde_json::from_value::<T>(stored.clone()).ok().as_ref() == Some(now) => Ok(stored),
+        _ => serde_json::to_value(now).map_err(|_| Failure::Unreadable("tenant")),
+    }
 }
 
 /// How many dedicated cells there are or will be.

@@ -62,7 +62,7 @@ impl LegacyService {
         let mut child = Command::new(python)
             .arg(folder.join("legacy_service.py"))
             .args(arguments)
-            .env("OLD_SERVICE_DATABASE_URL", self.url())
+            .env("LEGACY_SERVICE_DATABASE_URL", self.url())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("PYTHONPATH")
             .env_remove("DJANGO_SETTINGS_MODULE")

@@ -11,6 +11,7 @@ use control::legacy::ids;
 use control::users::{self, Change};
 use shared::ids::UserId;
 use shared::user::UserStatus;
+use shared::wire::needs::Needs;
 use shared::wire::push::Mark;
 use sqlx::AssertSqlSafe;
 use tokio::sync::Notify;
@@ -354,4 +355,31 @@ async fn any_trouble_ends_in_the_same_rows() {
         let there = (there.status, there.access_epoch, there.session_epoch, there.roles);
         assert_eq!((here.status, here.access_epoch, here.session_epoch, here.roles), there, "seed {seed}");
     }
+}
+
+/// A control that was rolled back edits what a later one made, and must not take its needs away.
+#[tokio::test]
+async fn needs_are_pushed_as_they_stand() {
+    let scene = Scene::alone().await;
+    let bob = scene.member("bob", "client").await;
+    let later = Needs::of(&["a word of a later release"]);
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    sqlx::query("update users set needs = $2 where id = $1")
+        .bind(bob.id.uuid())
+        .bind(["a word of a later release"])
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("update platform.tenants set needs = $2 where id = $1")
+        .bind(scene.tenant.id.uuid())
+        .bind(["a word of a later release"])
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.changes().document(scene.tenant.id, control::db::changes::Haste::InTurn);
+    tx.commit().await.unwrap();
+    change(&scene, bob.id, suspended()).await;
+    scene.push().await;
+    assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().needs, later);
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].needs, later);
 }

@@ -206,7 +206,7 @@ async fn a_setting_of_a_later_release_outlives_an_edit() {
     let ada = scene.member("ada", "root-admin").await;
     let app = scene.control.db.app();
     let id = scene.tenant.id.uuid();
-    sqlx::query("update platform.tenants set settings = settings || '{\"later\": [1]}' where id = $1")
+    sqlx::query("update platform.tenants set settings = settings || '{\"later\": [1], \"cookies\": \"partitioned\"}' where id = $1")
         .bind(id)
         .execute(app)
         .await
@@ -218,4 +218,5 @@ async fn a_setting_of_a_later_release_outlives_an_edit() {
         .await
         .unwrap();
     assert_eq!((&kept["later"], &kept["access_ttl_secs"]), (&json!([1]), &json!(600)));
+    assert_eq!(kept["cookies"], "partitioned", "what could not be read was not edited");
 }
