@@ -41,7 +41,7 @@ pub enum Verb {
     Restart(StateOption),
     /// Run every test, against a PostgreSQL and a Worker of its own
     Test(TestOptions),
-    /// Check format, lints, SQL metadata, documentation, and that the Worker can be deployed
+    /// Check format, imports, lints, SQL metadata, documentation, and that the Worker can be deployed
     Check,
     /// Build the Worker into build/edge
     Bundle(BundleOptions),

@@ -4,7 +4,7 @@
     legacy_service.py load [SCHEMA]        make the people that standard input has as JSON
     legacy_service.py dump FILE [json|jsonl]
 
-The database's URL is in OLD_SERVICE_DATABASE_URL. Passwords are hashed by Django's own hashers, with
+The database's URL is in LEGACY_SERVICE_DATABASE_URL. Passwords are hashed by Django's own hashers, with
 cheap parameters: what they cost is not what these tests are about.
 """
 
@@ -43,7 +43,7 @@ class Scrypt(hashers.ScryptPasswordHasher):
 
 
 def configure(schema):
-    url = urlsplit(os.environ["OLD_SERVICE_DATABASE_URL"])
+    url = urlsplit(os.environ["LEGACY_SERVICE_DATABASE_URL"])
     here = [f"legacy_service.{name}" for name in ("Pbkdf2", "Pbkdf2Sha1", "Argon2", "BcryptSha256", "Bcrypt", "Scrypt")]
     settings.configure(
         DATABASES={

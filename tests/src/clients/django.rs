@@ -28,7 +28,7 @@ impl Django {
 
     fn run(&self, command: &str, input: &str) {
         let mut python = environment::python("legacy_service.py");
-        python.arg(command).env("OLD_SERVICE_DATABASE_URL", self.database.admin_url());
+        python.arg(command).env("LEGACY_SERVICE_DATABASE_URL", self.database.admin_url());
         let mut child = python.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python");
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("its standard input");
         let done = child.wait_with_output().expect("its end");

@@ -52,7 +52,7 @@ impl LegacyService {
     #[must_use]
     pub fn start() -> Self {
         let command = environment::python("issuer.py");
-        let mut process = Process::start("old-service", command, Talk::Json);
+        let mut process = Process::start("legacy-service", command, Talk::Json);
         let public_key = process.said(LIMIT)["public_key"].as_str().expect("a key").to_owned();
         Self { process, public_key }
     }
