@@ -85,7 +85,6 @@ async fn a_fact_of_a_later_edge_is_kept_as_it_came_and_stops_nothing() {
     let ada = scene.member("ada", "root-admin").await;
     let mut later = fact(scene.tenant.id, 1, FactKind::Other("factor_used".into()), None);
     later.more.insert("factor".into(), json!("a phone"));
-    later.more.insert("count".into(), json!("never in place of what is known"));
     scene.edge.state().outbox = vec![later, fact(scene.tenant.id, 2, FactKind::SignedOut, None)];
     drain::turn(&scene.control).await.unwrap();
     drain::turn(&scene.control).await.unwrap();
