@@ -26,9 +26,9 @@ create table feed (
   password_epoch integer
 );
 create index feed_tenant on feed (tenant, seq);
-create trigger feed_head after insert on feed begin
+create trigger feed_head after insert on feed BEGIN
   update shard set head = new.seq;
-end;
+END;
 
 -- Hosts and slugs. A row without a tenant is a tombstone.
 create table names (
@@ -41,13 +41,13 @@ create table names (
   stamp text
 ) without rowid;
 create index names_tombstones on names (changed_at) where tenant is null;
-create trigger names_inserted after insert on names begin
+create trigger names_inserted after insert on names BEGIN
   insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
-end;
+END;
 create trigger names_updated after update of tenant, shard on names
-when new.tenant is not old.tenant or new.shard is not old.shard begin
+when new.tenant is not old.tenant or new.shard is not old.shard BEGIN
   insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
-end;
+END;
 
 -- Tenants' documents: the edge's truth, of which KV holds copies. rev is the document's revision.
 create table tenants (
@@ -64,15 +64,15 @@ create table tenants (
 ) without rowid;
 create index tenants_kv_behind on tenants (id)
 where history > kv_history or (history = kv_history and rev > kv_rev);
-create trigger tenants_inserted after insert on tenants begin
+create trigger tenants_inserted after insert on tenants BEGIN
   insert into feed (at, kind, tenant, subject, history, rev, status)
   values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
-end;
+END;
 create trigger tenants_updated after update of history, rev on tenants
-when (new.history, new.rev) is not (old.history, old.rev) begin
+when (new.history, new.rev) is not (old.history, old.rev) BEGIN
   insert into feed (at, kind, tenant, subject, history, rev, status)
   values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
-end;
+END;
 
 -- How far everything of a tenant has arrived.
 create table marks (
@@ -111,17 +111,17 @@ create table users (
 ) without rowid;
 create index users_tombstones on users (changed_at) where status = 'deleted';
 create trigger users_inserted after insert on users
-when new.status <> 'active' or new.access_epoch > 0 begin
+when new.status <> 'active' or new.access_epoch > 0 BEGIN
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
-end;
+END;
 create trigger users_updated
 after update of status, access_epoch, session_epoch, password_epoch, legacy_over on users
 when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.legacy_over)
-  is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) begin
+  is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) BEGIN
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
-end;
+END;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
 -- still out. The key is the uniqueness, so a move is one upsert.
@@ -163,9 +163,9 @@ create index families_user on families (tenant, user);
 create index families_finished on families (max(absolute_deadline, kept_until));
 create index families_ended on families (max(ended_at, kept_until)) where ended_at is not null;
 create trigger families_end after update of ended_at on families
-when new.ended_at is not null and old.ended_at is null begin
+when new.ended_at is not null and old.ended_at is null BEGIN
   insert into feed (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);
-end;
+END;
 
 -- Wrong passwords in a fixed window, by keyed hash of the name, known and unknown alike.
 create table attempts (
@@ -207,7 +207,7 @@ create index refusals_minute on refusals (minute);
 -- from_rev is null for changes that are sent ahead, which complete nothing.
 create view pushes as
 select tenant, history, rev as from_rev from marks;
-create trigger pushes_follow_the_mark instead of insert on pushes begin
+create trigger pushes_follow_the_mark instead of insert on pushes BEGIN
   select raise(abort, 'stale_history')
   where exists (select 1 from marks where tenant = new.tenant and history > new.history);
   select raise(abort, 'revision_gap')
@@ -216,4 +216,4 @@ create trigger pushes_follow_the_mark instead of insert on pushes begin
       select 1 from marks
       where tenant = new.tenant and history = new.history and rev >= new.from_rev
     );
-end;
+END;
