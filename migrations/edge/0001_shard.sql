@@ -56,6 +56,9 @@ create table tenants (
   history integer not null,
   rev integer not null,
   document text not null,
+  -- SHA-256 of the document's bytes, as Content-Digest writes it (RFC 9530). A copy that has another is
+  -- never used: KV may be written by what cannot write here.
+  digest text not null,
   -- What a reader must understand to sign anybody in here, as a JSON list; null: nothing.
   needs text,
   kv_history integer not null default 0,

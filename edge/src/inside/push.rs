@@ -6,6 +6,7 @@ use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::{Code, Refusal};
 use shared::ids::TenantId;
 use shared::wire::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
+use shared::wire::signature::content_digest;
 
 use crate::context::Context;
 use crate::http::Answer;
@@ -76,12 +77,14 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     batch.also(sql::FOLLOW_MARK.bind([tenant.into(), history.into(), from.into()]));
     if let Some(row) = &push.document {
         let text = serde_json::to_string(&row.document).map_err(|_| Refusal::internal())?;
+        let digest = content_digest(text.as_bytes());
         batch.also(sql::PUT_DOCUMENT.bind([
             tenant.into(),
             history.into(),
             row.rev.into(),
             text.into(),
             now.into(),
+            digest.into(),
         ]));
     }
     let (names, users) = (json_rows(&push.names)?, json_rows(&push.users)?);

@@ -8,15 +8,16 @@ statements! {
         insert into pushes (tenant, history, from_rev)
         values (?1, ?2, ?3)";
 
-    /// (tenant, history, rev, document, now).
+    /// (tenant, history, rev, document, now, digest).
     PUT_DOCUMENT = "
-        insert into tenants (id, status, history, rev, document, needs, changed_at)
-        values (?1, ?4 ->> 'status', ?2, ?3, ?4, nullif(?4 -> 'needs', '[]'), ?5)
+        insert into tenants (id, status, history, rev, document, digest, needs, changed_at)
+        values (?1, ?4 ->> 'status', ?2, ?3, ?4, ?6, nullif(?4 -> 'needs', '[]'), ?5)
         on conflict (id) do update
         set status = excluded.status,
             history = excluded.history,
             rev = excluded.rev,
             document = excluded.document,
+            digest = excluded.digest,
             needs = excluded.needs,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (tenants.history, tenants.rev)";

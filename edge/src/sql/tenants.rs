@@ -17,11 +17,11 @@ statements! {
         order by seq
         limit ?2";
 
-    /// The tenant of a name; its document only if the copy at hand is not this revision:
-    /// (name, tenant of the copy, its history, its revision).
+    /// The tenant of a name; its document only if the copy at hand has other bytes: (name, digest of the
+    /// copy).
     TENANT_BY_NAME = "
         select t.id, n.shard, t.history, t.rev,
-               case when t.id = ?2 and t.history = ?3 and t.rev = ?4 then null else t.document end as document
+               case when t.digest = ?2 then null else t.document end as document
         from names n
         join tenants t on t.id = n.tenant
         where n.name = ?1";

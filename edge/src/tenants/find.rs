@@ -2,7 +2,7 @@
 //!
 //! The name (a host or slug) leads to the tenant's document: from the isolate, else from D1, which
 //! is asked in any case when an isolate meets a tenant for the first time. A copy in KV only saves
-//! the document's way: one that is not exactly D1's revision is not used.
+//! the document's way: one whose SHA-256 is not the one in D1's row is not used.
 
 use std::rc::Rc;
 
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use shared::contract::refusal::Refusal;
 use shared::ids::TenantId;
 use shared::tenant::{Status, Tenant};
+use shared::wire::signature::content_digest;
 
 use crate::after::After;
 use crate::app::App;
@@ -196,8 +197,8 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
 /// Questions in a row that a feed read may overtake before a request gives up.
 const MEETINGS: usize = 3;
 
-/// Meets a tenant: one question for its revision (with its document, unless KV's copy is that
-/// revision), the denials that live, and where the feed is.
+/// Meets a tenant: one question for its revision (with its document, unless KV's copy is the same
+/// bytes), the denials that live, and where the feed is.
 async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let name = named.name.as_str();
     if !app.platform.admits(Limit::Network, &format!("meet/{}", named.network)).await {
@@ -211,7 +212,7 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
             app.knowledge.borrow_mut().nobody(name, &shard);
             return Err(Refusal::not_found());
         };
-        let known = Rc::new(open(app, row, copy.clone())?);
+        let known = Rc::new(open(app, row, copy.as_ref())?);
         let mut knowledge = app.knowledge.borrow_mut();
         if knowledge.meet(read_at, &shard, known.clone(), &denials) {
             knowledge.name(name, Some(known.tenant.id));
@@ -223,14 +224,14 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
 
 type Introduction = (ShardRow, Option<TenantRow>, Vec<FeedRow>);
 
-async fn ask<P: Platform>(app: &App<P>, name: &str, copy: Option<&Tenant>) -> Result<Introduction, Refusal> {
-    let (id, history, rev) = match copy {
-        Some(tenant) => (tenant.id.to_string(), tenant.history, tenant.doc_rev),
-        None => (String::new(), 0, 0),
-    };
+async fn ask<P: Platform>(
+    app: &App<P>,
+    name: &str,
+    copy: Option<&DocumentCopy>,
+) -> Result<Introduction, Refusal> {
     let mut batch = Batch::new(NAMES_SHARD);
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
-    let params = [name.into(), id.into(), history.into(), rev.into()];
+    let params = [name.into(), copy.map(|copy| copy.digest.as_str()).into()];
     let tenant = batch.add::<TenantRow>(sql::TENANT_BY_NAME.bind(params));
     let denials = batch.add::<FeedRow>(sql::DENIALS_BY_NAME.bind([name.into()]));
     let rows = batch.run(&app.platform).await?;
@@ -238,11 +239,18 @@ async fn ask<P: Platform>(app: &App<P>, name: &str, copy: Option<&Tenant>) -> Re
     Ok((shard, rows.take_one(tenant)?, rows.take(denials)?))
 }
 
+/// What KV has in place of a document. Whoever may write KV chose these bytes: they are not read before
+/// D1 has said that they are the document's.
+struct DocumentCopy {
+    unverified_text: String,
+    digest: String,
+}
+
 /// The copy that KV may have of a name's tenant.
-async fn copy_of<P: Platform>(app: &App<P>, name: &str) -> Option<Tenant> {
+async fn copy_of<P: Platform>(app: &App<P>, name: &str) -> Option<DocumentCopy> {
     let id = app.platform.get(&name_key(name)).await?;
     let text = app.platform.get(&document_key(TenantId::parse(&id).ok()?)).await?;
-    serde_json::from_str(&text).ok()
+    Some(DocumentCopy { digest: content_digest(text.as_bytes()), unverified_text: text })
 }
 
 /// KV key of a name's tenant.
@@ -271,11 +279,14 @@ pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Ope
     Ok(known)
 }
 
-fn open<P: Platform>(app: &App<P>, row: TenantRow, copy: Option<Tenant>) -> Result<OpenedTenant, Refusal> {
-    let tenant = match row.document {
-        Some(text) => serde_json::from_str::<Tenant>(&text).ok(),
-        None => copy,
-    };
+fn open<P: Platform>(
+    app: &App<P>,
+    row: TenantRow,
+    copy: Option<&DocumentCopy>,
+) -> Result<OpenedTenant, Refusal> {
+    // Without a document the row says that the copy has its digest.
+    let text = row.document.as_deref().or(copy.map(|copy| copy.unverified_text.as_str()));
+    let tenant = text.and_then(|text| serde_json::from_str::<Tenant>(text).ok());
     let tenant = tenant.filter(|tenant| tenant.id == row.id && tenant.revision() == (row.history, row.rev));
     let settings = app.settings()?;
     tenant.and_then(|tenant| OpenedTenant::open(tenant, settings).ok()).ok_or_else(Refusal::unavailable)

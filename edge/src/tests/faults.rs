@@ -1,9 +1,9 @@
 //! What fails on purpose: D1, KV, control. Never a guess, never a wrong answer, nothing lost.
 
 use serde_json::json;
-use shared::tenant::Status;
+use shared::tenant::{KeyState, Status};
 
-use super::fixture::{Actor, PASSWORD, World};
+use super::fixture::{Actor, OLD_KEY, PASSWORD, Request, World, claims, forge, signing_key};
 use crate::inside::sweep::clean;
 
 fn acme() -> (World, Actor) {
@@ -91,6 +91,74 @@ fn kv_decides_nothing() {
         world.new_isolate();
         acme.try_sign_in("ada", PASSWORD).expect(403);
     }
+}
+
+/// What KV holds of a tenant, changed by somebody who can write there and not in D1.
+fn forge_copy(world: &World, acme: &Actor, change: impl FnOnce(&mut shared::tenant::Tenant)) {
+    let key = crate::tenants::find::document_key(acme.id());
+    let mut kv = world.memory().kv.borrow_mut();
+    let mut copy: shared::tenant::Tenant = serde_json::from_str(&kv[&key]).unwrap();
+    change(&mut copy);
+    kv.insert(key, serde_json::to_string(&copy).unwrap());
+}
+
+#[test]
+fn a_forged_copy_of_the_right_revision_is_not_believed() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let stranger = signing_key(acme.id(), OLD_KEY, KeyState::Active, None);
+    let kid = stranger.kid.clone();
+    forge_copy(&world, &acme, |copy| copy.keys.push(stranger));
+    let forged = forge(OLD_KEY, &claims(&tokens.access));
+    world.new_isolate();
+    let refused = acme.validate(&forged).expect(401);
+    assert_eq!(
+        refused.json(),
+        json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"})
+    );
+    let jwks = world.send(acme.request("GET", "/api/.well-known/jwks.json")).expect(200).text;
+    assert!(!jwks.contains(kid.as_str()), "{jwks}");
+    acme.validate(&tokens.access).expect(200);
+    acme.sign_in("ada");
+}
+
+#[test]
+fn a_forged_copy_brings_no_tenant_back_and_changes_no_rule() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.edit(|tenant| tenant.status = Status::Suspended);
+    forge_copy(&world, &acme, |copy| copy.status = Status::Active);
+    world.new_isolate();
+    acme.validate(&tokens.access).expect(401);
+    acme.edit(|tenant| tenant.status = Status::Active);
+    forge_copy(&world, &acme, |copy| copy.settings.access_ttl_secs = 900);
+    world.new_isolate();
+    let issued = claims(&acme.sign_in("ada").access);
+    assert_eq!(issued["exp"].as_i64().unwrap() - issued["iat"].as_i64().unwrap(), 300);
+}
+
+#[test]
+fn a_forged_name_leads_to_no_other_tenant() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let globex = world.tenant("globex");
+    for name in ["slug:acme", "host:acme.example", "slug:invented"] {
+        let key = crate::tenants::find::name_key(name);
+        world.memory().kv.borrow_mut().insert(key, globex.id().to_string());
+    }
+    world.new_isolate();
+    assert_eq!(acme.validate(&tokens.access).expect(200).text("tenant"), acme.id().to_string());
+    acme.sign_in("ada");
+    let invented = Request::new("GET", "https://auth.example/t/invented/api/public-key/");
+    world.send(invented).expect(404);
+}
+
+#[test]
+fn a_true_copy_saves_the_document_its_way() {
+    let (world, acme) = acme();
+    world.new_isolate();
+    world.memory().db.borrow().execute_batch("update tenants set document = 'not read'").unwrap();
+    acme.sign_in("ada");
 }
 
 #[test]
