@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use shared::contract::refusal::Refusal;
 use shared::passwords::Workspace;
 
+use crate::isolate::guessers::Guessers;
 use crate::isolate::knowledge::Knowledge;
 use crate::isolate::verified::VerifiedTokens;
 use crate::platform::Platform;
@@ -18,6 +19,8 @@ pub struct App<P> {
     pub(crate) settings: Result<Settings, SettingFault>,
     /// What is known of the shard.
     pub knowledge: RefCell<Knowledge>,
+    /// Networks that ask for too many names of nobody's.
+    pub(crate) guessers: RefCell<Guessers>,
     /// Tokens whose signature held.
     pub verified: RefCell<VerifiedTokens>,
     /// The memory that a hash works in, made at the first sign-in.
@@ -34,6 +37,7 @@ impl<P: Platform> App<P> {
             platform,
             settings,
             knowledge: RefCell::default(),
+            guessers: RefCell::default(),
             verified: RefCell::default(),
             workspace: RefCell::default(),
             #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) async fn edge<P: Platform>(
             let response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
             Ok(Reply { response, after: found.after })
         }
-        Own::Validate => validate_route(ctx, target, request).await,
+        Own::Validate => validate_route(ctx, target, request).await.map_err(without_429),
         Own::Token => token(ctx, target, request).await.map(Reply::from),
         Own::Login => login(ctx, target, request).await.map(Reply::from),
         Own::Refresh => refreshed(ctx, target, request).await.map(Reply::from),
@@ -164,6 +164,11 @@ pub(crate) fn published(
         KeyForm::Jwks => Ok(keys::jwks(known, request.header("if-none-match").as_deref(), cached)),
         KeyForm::PublicKey => keys::public_key(known, request.header("accept").as_deref(), now_ms, cached),
     }
+}
+
+/// The contract of `validate` has no 429: a caller that cannot be told yet asks again.
+fn without_429(refusal: Refusal) -> Refusal {
+    if refusal.status == 429 { Refusal::unavailable() } else { refusal }
 }
 
 async fn validate_route<P: Platform>(

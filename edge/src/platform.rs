@@ -144,9 +144,11 @@ pub trait Rs256 {
 }
 
 /// The limits that stand in front of storage and of any hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
-    /// By tenant and network.
+    /// By network alone, whichever tenants it asks for.
+    NetworkTotal,
+    /// By tenant and network; and by network, for names that turn out to be nobody's.
     Network,
     /// By tenant and name hash.
     Name,

@@ -204,7 +204,30 @@ create table refusals (
   count integer not null,
   primary key (tenant, name_hash, network, minute)
 ) without rowid;
-create index refusals_minute on refusals (minute);
+create index refusals_minute on refusals (minute, id);
+
+-- How many refusals wait, by tenant, and of all tenants under the empty one.
+create table refusals_waiting (
+  tenant text primary key,
+  count integer not null
+) without rowid;
+create trigger refusals_inserted after insert on refusals BEGIN
+  insert into refusals_waiting (tenant, count)
+  values (new.tenant, 1), ('', 1)
+  on conflict (tenant) do update set count = count + 1;
+END;
+create trigger refusals_deleted after delete on refusals BEGIN
+  update refusals_waiting set count = count - 1 where tenant in (old.tenant, '');
+END;
+
+-- Refused sign-ins that got no row of their own, because too many wait: one row a tenant, from its first
+-- such minute until control is told.
+create table refusals_dropped (
+  tenant text primary key,
+  minute integer not null,
+  id text not null,
+  count integer not null
+) without rowid;
 
 -- A push is inserted here before its rows: whatever does not follow the mark aborts the whole batch.
 -- from_rev is null for changes that are sent ahead, which complete nothing.

@@ -134,7 +134,8 @@ pub struct Fact {
 /// The database's.
 pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure> {
     let tenant = tx.tenant();
-    let outcome = if fact.action == "edge.sign_in_refused" { "refused" } else { "done" };
+    let refused = ["edge.sign_in_refused", "edge.refusals_dropped"].contains(&fact.action.as_str());
+    let outcome = if refused { "refused" } else { "done" };
     let done = sqlx::query!(
         "insert into audit_entries
             (tenant_id, id, at, actor_kind, actor, action, outcome, target, event_id, client, details)

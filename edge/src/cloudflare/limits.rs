@@ -8,6 +8,7 @@ impl Limiter for Cloudflare {
     /// behind it.
     async fn admits(&self, limit: Limit, key: &str) -> bool {
         let limiter = match limit {
+            Limit::NetworkTotal => &self.by_network_total,
             Limit::Network => &self.by_network,
             Limit::Name => &self.by_name,
         };

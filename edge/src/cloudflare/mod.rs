@@ -35,6 +35,7 @@ pub struct Cloudflare {
     /// `DB_0`, `DB_1`, ...
     shards: Vec<D1Database>,
     copies: Option<KvStore>,
+    by_network_total: Option<RateLimiter>,
     by_network: Option<RateLimiter>,
     by_name: Option<RateLimiter>,
     keys: keys::Keys,
@@ -45,6 +46,7 @@ impl Cloudflare {
         Self {
             shards: (0..=u8::MAX).map_while(|shard| env.d1(&format!("DB_{shard}")).ok()).collect(),
             copies: told("KV", env.kv("KV")),
+            by_network_total: told("LIMIT_NETWORK_TOTAL", env.rate_limiter("LIMIT_NETWORK_TOTAL")),
             by_network: told("LIMIT_NETWORK", env.rate_limiter("LIMIT_NETWORK")),
             by_name: told("LIMIT_NAME", env.rate_limiter("LIMIT_NAME")),
             keys: keys::Keys::new(settings),

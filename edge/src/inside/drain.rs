@@ -50,7 +50,9 @@ pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<
     let mut batch = Batch::new(drain.shard);
     batch.also(sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]));
     batch.also(sql::CLOSE_MINUTES.bind([minute.into(), most.into()]));
-    batch.also(sql::FORGET_CLOSED_MINUTES.bind([]));
+    batch.also(sql::FORGET_CLOSED_MINUTES.bind([minute.into(), most.into()]));
+    batch.also(sql::CLOSE_DROPPED.bind([minute.into(), most.into()]));
+    batch.also(sql::FORGET_CLOSED_DROPPED.bind([]));
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
     let outbox = batch.add::<OutboxRow>(sql::OUTBOX.bind([most.saturating_add(1).into()]));
     let rows = ctx.run(batch).await?;

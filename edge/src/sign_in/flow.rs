@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sign_in::password::{UserRow, is_right};
-use crate::sign_in::throttle::{ReservedAttempt, admit, record_refusal, reserve};
+use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve};
 use crate::sql::batch::Batch;
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_known};
@@ -28,7 +28,7 @@ pub enum SignInOutcome {
 
 /// Signs a user in.
 ///
-/// 1. The limits by network and by name, before storage and any hash: 429.
+/// 1. The limits by network, by tenant and network, and by tenant and name, before storage and any hash: 429.
 /// 2. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
 ///    read (a newer document is read and the batch done again).
 /// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
@@ -46,8 +46,9 @@ pub async fn sign_in<P: Platform>(
     Credentials { name, password }: Credentials,
     client: &str,
 ) -> Result<SignInOutcome, Refusal> {
-    let known = find_known(ctx, named).await?;
     let network = network::of(client);
+    admit_network(ctx.app, &network).await?;
+    let known = find_known(ctx, named).await?;
     admit(ctx.app, &known, &network, &name).await?;
     let reserved = reserve(ctx, named, known, &name).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.

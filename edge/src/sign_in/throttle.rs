@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
-use shared::contract::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, OUTBOX_FAILURES};
+use shared::contract::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::contract::refusal::Refusal;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
@@ -59,7 +59,13 @@ pub(super) struct ReservedAttempt {
     pub user: Option<UserRow>,
 }
 
-/// The limits by network and by name, which cost neither storage nor a hash.
+/// The limit by network alone, before it is even known whether there is such a tenant: else one address has
+/// the limit below as often as there are tenants.
+pub(super) async fn admit_network<P: Platform>(app: &App<P>, network: &str) -> Result<(), Refusal> {
+    if app.platform.admits(Limit::NetworkTotal, network).await { Ok(()) } else { Err(Refusal::throttled(60)) }
+}
+
+/// The limits by network and by name at one tenant, which cost neither storage nor a hash.
 pub(super) async fn admit<P: Platform>(
     app: &App<P>,
     known: &OpenedTenant,
@@ -162,20 +168,31 @@ fn reserved<R: Rows>(
     Ok(ReservedAttempt { known, hashes, window_start: counted.window_start, user })
 }
 
-/// Counts a refused sign-in under its minute.
+/// Counts a refused sign-in under its minute, or with the tenant's others where too many wait.
 pub(super) async fn record_refusal<P: Platform>(
     ctx: Context<'_, P>,
     reserved: &ReservedAttempt,
     network: &str,
 ) -> Result<(), Refusal> {
+    let (tenant, event) = (reserved.known.tenant.id.to_string(), ctx.event_id().to_string());
+    let (tenant, event, name) = (tenant.as_str(), event.as_str(), reserved.hashes.attempt.as_str());
+    let minute = ctx.minute();
     let mut batch = Batch::new(reserved.known.tenant.shard());
     batch.also(sql::RECORD_REFUSAL.bind([
-        reserved.known.tenant.id.to_string().into(),
-        reserved.hashes.attempt.as_str().into(),
+        tenant.into(),
+        name.into(),
         network.into(),
-        ctx.minute().into(),
-        ctx.event_id().to_string().into(),
-        i64::from(OUTBOX_FAILURES).into(),
+        minute.into(),
+        event.into(),
+        i64::from(TENANT_REFUSALS).into(),
+        i64::from(SHARD_REFUSALS).into(),
+    ]));
+    batch.also(sql::COUNT_DROPPED_REFUSAL.bind([
+        tenant.into(),
+        name.into(),
+        network.into(),
+        minute.into(),
+        event.into(),
     ]));
     ctx.run(batch).await?;
     Ok(())

@@ -15,10 +15,33 @@ statements! {
         limit ?2
         on conflict (id) do nothing";
 
-    /// And leave: those that are in the outbox.
+    /// And leave: those of the same stretch that are in the outbox: (minute, most).
     FORGET_CLOSED_MINUTES = "
         delete from refusals
-        where id in (select id from outbox)";
+        where (tenant, name_hash, network, minute) in (
+            select tenant, name_hash, network, minute
+            from refusals
+            where minute < ?1
+            order by minute, id
+            limit ?2
+          )
+          and exists (select 1 from outbox where outbox.id = refusals.id)";
+
+    /// What was counted without rows becomes a fact a tenant, likewise: (minute, most).
+    CLOSE_DROPPED = "
+        insert into outbox (id, tenant, at, kind, count)
+        select id, tenant, minute, 'refusals_dropped', count
+        from refusals_dropped
+        where minute < ?1
+          and (select count(*) from (select 1 from outbox limit ?2)) < ?2
+        order by minute, id
+        limit ?2
+        on conflict (id) do nothing";
+
+    /// And leaves.
+    FORGET_CLOSED_DROPPED = "
+        delete from refusals_dropped
+        where exists (select 1 from outbox where outbox.id = refusals_dropped.id)";
 
     /// Committed facts leave, if this is the database they came from: (seq, incarnation).
     ACKNOWLEDGE = "

@@ -63,12 +63,34 @@ statements! {
         from families
         where id = ?5";
 
-    /// Counts a refused sign-in under its minute, unless too many facts wait undrained:
-    /// (tenant, name hash, network, minute, event, most).
+    /// Counts a refused sign-in under its minute. What has a row is counted on; a new row needs room, of the
+    /// tenant and of the shard: (tenant, name hash, network, minute, event, most of a tenant, most of all).
     RECORD_REFUSAL = "
         insert into refusals (tenant, name_hash, network, minute, id, count)
         select ?1, ?2, ?3, ?4, ?5, 1
-        where (select count(*) from (select 1 from refusals limit ?6)) < ?6
+        where exists (
+            select 1
+            from refusals
+            where tenant = ?1 and name_hash = ?2 and network = ?3 and minute = ?4
+          )
+           or not exists (
+            select 1
+            from refusals_waiting
+            where (tenant = ?1 and count >= ?6) or (tenant = '' and count >= ?7)
+          )
         on conflict (tenant, name_hash, network, minute) do update
+        set count = count + 1";
+
+    /// Counts the refused sign-in that the statement before found no room for:
+    /// (tenant, name hash, network, minute, event).
+    COUNT_DROPPED_REFUSAL = "
+        insert into refusals_dropped (tenant, minute, id, count)
+        select ?1, ?4, ?5, 1
+        where not exists (
+            select 1
+            from refusals
+            where tenant = ?1 and name_hash = ?2 and network = ?3 and minute = ?4
+          )
+        on conflict (tenant) do update
         set count = count + 1";
 }

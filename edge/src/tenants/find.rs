@@ -199,17 +199,21 @@ const MEETINGS: usize = 3;
 
 /// Meets a tenant: one question for its revision (with its document, unless KV's copy is the same
 /// bytes), the denials that live, and where the feed is.
+///
+/// A network that has asked for too many names of nobody's asks D1 about one a second of those that KV has
+/// no copy for. What KV has a copy for is asked about in any case; D1 decides what it is.
 async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let name = named.name.as_str();
-    if !app.platform.admits(Limit::Network, &format!("meet/{}", named.network)).await {
-        return Err(Refusal::throttled(60));
-    }
     let copy = copy_of(app, name).await;
+    if copy.is_none() && !app.guessers.borrow_mut().may_ask(&named.network, app.platform.now_ms()) {
+        return Err(Refusal::throttled(1));
+    }
     for _ in 0..MEETINGS {
         let read_at = app.platform.now_ms();
         let (shard, row, denials) = ask(app, name, copy.as_ref()).await?;
         let Some(row) = row else {
             app.knowledge.borrow_mut().nobody(name, &shard);
+            charge(app, &named.network).await;
             return Err(Refusal::not_found());
         };
         let known = Rc::new(open(app, row, copy.as_ref())?);
@@ -220,6 +224,14 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
         }
     }
     Err(Refusal::unavailable())
+}
+
+/// Charges a network for a name that turned out to be nobody's. A name of a tenant costs nothing: a gateway
+/// asks for thousands of them, and strangers may share its address.
+async fn charge<P: Platform>(app: &App<P>, network: &str) {
+    if !app.platform.admits(Limit::Network, &format!("nobody/{network}")).await {
+        app.guessers.borrow_mut().over_limit(network, app.platform.now_ms());
+    }
 }
 
 type Introduction = (ShardRow, Option<TenantRow>, Vec<FeedRow>);

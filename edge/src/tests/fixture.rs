@@ -15,6 +15,7 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::contract::limits::{NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE};
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
@@ -175,7 +176,10 @@ pub struct Memory {
     pub kv_down: Cell<bool>,
     /// KV takes no more writes, as if it were frozen in the past.
     pub kv_frozen: Cell<bool>,
+    /// This limit admits nobody.
     pub limited: Cell<Option<Limit>>,
+    /// Calls under each key of a limit within a minute.
+    pub charged: RefCell<HashMap<(Limit, String, u64), u32>>,
     pub control_down: Cell<bool>,
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
     /// Headers that control's answers have besides.
@@ -209,6 +213,7 @@ impl Memory {
             kv_down: Cell::new(false),
             kv_frozen: Cell::new(false),
             limited: Cell::new(None),
+            charged: RefCell::default(),
             control_down: Cell::new(false),
             forwarded: RefCell::default(),
             control_adds: RefCell::default(),
@@ -366,8 +371,16 @@ impl Rs256 for Memory {
 }
 
 impl Limiter for Memory {
-    async fn admits(&self, limit: Limit, _: &str) -> bool {
-        self.limited.get() != Some(limit)
+    async fn admits(&self, limit: Limit, key: &str) -> bool {
+        let most = match limit {
+            Limit::NetworkTotal => NETWORK_TOTAL_PER_MINUTE,
+            Limit::Network => NETWORK_PER_MINUTE,
+            Limit::Name => NAME_PER_MINUTE,
+        };
+        let mut charged = self.charged.borrow_mut();
+        let calls = charged.entry((limit, key.to_owned(), self.now_ms() / 60_000)).or_default();
+        *calls += 1;
+        *calls <= most && self.limited.get() != Some(limit)
     }
 }
 
@@ -541,6 +554,7 @@ impl World {
     pub fn new_isolate(&self) {
         self.app.knowledge.take();
         self.app.verified.take();
+        self.app.guessers.take();
     }
 
     /// Sends a request, and does afterwards what is due.

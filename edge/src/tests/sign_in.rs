@@ -1,9 +1,12 @@
 //! Sign-in: one work and one answer whatever happens, counted tries, families.
 
 use serde_json::json;
+use shared::contract::limits::{SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::user::UserStatus;
+use shared::wire::facts::DrainIn;
+use shared::wire::signature::Tag;
 
-use super::fixture::{PASSWORD, World, claims};
+use super::fixture::{Actor, PASSWORD, Request, World, claims};
 use crate::platform::Limit;
 use crate::sql;
 
@@ -154,7 +157,7 @@ fn the_binding_stands_in_front_of_storage_and_hash() {
     let acme = world.tenant("acme");
     acme.user("ada");
     acme.sign_in("ada");
-    for limit in [Limit::Network, Limit::Name] {
+    for limit in [Limit::NetworkTotal, Limit::Network, Limit::Name] {
         world.memory().limited.set(Some(limit));
         let (batches, hashes) = (world.memory().batches.get(), world.app.hashes.get());
         acme.try_sign_in("ada", PASSWORD).expect(429);
@@ -162,20 +165,157 @@ fn the_binding_stands_in_front_of_storage_and_hash() {
     }
 }
 
+/// Refused tries of one name cost no hash once its window is full.
+fn guess(world: &World, tenants: &[Actor], tries: usize) {
+    for at in 0..tries {
+        let tenant = &tenants[at % tenants.len()];
+        let refused = tenant.try_sign_in("nobody", "wrong").status;
+        assert!(matches!(refused, 401 | 429), "{refused}");
+    }
+    assert!(world.app.hashes.get() <= 10 * u32::try_from(tenants.len()).unwrap() + 1);
+}
+
 #[test]
-fn invented_tenants_cost_storage_only_within_the_networks_limit() {
+fn a_network_has_one_limit_over_all_tenants() {
+    let world = World::new();
+    let tenants = ["acme", "globex", "initech"].map(|slug| world.tenant(slug));
+    tenants[2].user("ada");
+    guess(&world, &tenants, 1999);
+    tenants[2].sign_in("ada");
+    let (batches, hashes) = (world.memory().batches.get(), world.app.hashes.get());
+    let refused = tenants[2].try_sign_in("ada", PASSWORD).expect(429);
+    assert_eq!(refused.json(), json!({"detail": "Request was throttled. Expected available in 60 seconds."}));
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    assert_eq!((world.memory().batches.get(), world.app.hashes.get()), (batches, hashes));
+    let body = json!({"username": "ada", "password": PASSWORD});
+    let elsewhere = tenants[2].request("POST", "/api/token/").json(&body);
+    world.send(Request { client: "192.0.2.2".into(), ..elsewhere }).expect(200);
+}
+
+#[test]
+fn invented_tenants_are_charged_too_and_cost_nothing_over_the_limit() {
+    let world = World::new();
+    world.memory().limited.set(Some(Limit::NetworkTotal));
+    let batches = world.memory().batches.get();
+    let url = "https://auth.example/t/invented/api/token/";
+    let body = json!({"username": "ada", "password": PASSWORD});
+    world.send(Request::new("POST", url).json(&body)).expect(429);
+    assert_eq!(world.memory().batches.get(), batches);
+}
+
+fn invented(at: usize) -> Request {
+    Request::new("GET", &format!("https://auth.example/t/invented-{at}/.well-known/jwks.json"))
+}
+
+#[test]
+fn a_gateway_meets_any_number_of_tenants_at_validate() {
     let world = World::new();
     let acme = world.tenant("acme");
     acme.user("ada");
-    acme.sign_in("ada");
-    world.memory().limited.set(Some(Limit::Network));
-    let batches = world.memory().batches.get();
-    for slug in ["nobody", "nobody-else"] {
-        let url = format!("https://auth.example/t/{slug}/.well-known/jwks.json");
-        world.send(super::fixture::Request::new("GET", &url)).expect(429);
+    let tokens = acme.sign_in("ada");
+    for _ in 0..1001 {
+        world.new_isolate();
+        acme.validate(&tokens.access).expect(200);
     }
-    world.send(acme.request("GET", "/.well-known/jwks.json")).expect(200);
-    assert_eq!(world.memory().batches.get(), batches);
+}
+
+#[test]
+fn a_stranger_with_invented_names_shuts_no_tenant_out() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    let tokens = acme.sign_in("ada");
+    world.new_isolate();
+    for at in 0..1001 {
+        world.send(invented(at)).expect(404);
+    }
+    let batches = world.memory().batches.get();
+    for at in 1001..1101 {
+        let refused = world.send(invented(at)).expect(429);
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    assert_eq!(world.memory().batches.get(), batches, "no storage for more of them");
+    acme.validate(&tokens.access).expect(200);
+    acme.sign_in("ada");
+    world.memory().kv.borrow_mut().clear();
+    world.app.knowledge.take();
+    let refused = acme.validate(&tokens.access).expect(503);
+    assert_eq!(refused.text("code"), "unavailable");
+    world.advance(1000);
+    acme.validate(&tokens.access).expect(200);
+}
+
+fn facts(world: &World) -> Vec<serde_json::Value> {
+    let drain = DrainIn { shard: 0, acknowledge: None, limit: 500 };
+    let drained = world.signed("/internal/v1/drain", Tag::Drain, &drain).expect(200).json();
+    drained["facts"].as_array().unwrap().clone()
+}
+
+/// Refusals of names that somebody invents, as many as a tenant may have.
+fn fill(world: &World, tenant: &str, rows: u32) {
+    let minute = world.memory().now_ms.get() / 60_000 * 60_000;
+    let text = format!(
+        "insert into refusals (tenant, name_hash, network, minute, id, count)
+         with recursive n (n) as (select 1 union all select n + 1 from n where n < {rows})
+         select '{tenant}', n, '198.51.100.1', {minute}, '{tenant}' || n, 1 from n"
+    );
+    world.memory().db.borrow().execute_batch(&text).unwrap();
+}
+
+fn rows(world: &World, text: &str) -> i64 {
+    world.memory().db.borrow().query_row(text, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn names_that_are_invented_at_other_tenants_hide_no_guessing() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    for at in 0..10 {
+        fill(&world, &format!("t{at}"), TENANT_REFUSALS);
+    }
+    acme.try_sign_in("ada", "wrong").expect(401);
+    assert_eq!(rows(&world, &format!("select count from refusals where tenant = '{}'", acme.id())), 1);
+}
+
+#[test]
+fn a_full_table_counts_what_it_has_on_and_what_it_drops() {
+    for full in ["the tenant's share", "the shard's"] {
+        let world = World::new();
+        let acme = world.tenant("acme");
+        acme.try_sign_in("ada", "wrong").expect(401);
+        match full {
+            "the shard's" => fill(&world, "t", SHARD_REFUSALS),
+            _ => fill(&world, &acme.id().to_string(), TENANT_REFUSALS),
+        }
+        for name in ["ada", "ada", "bob", "eve", "bob"] {
+            acme.try_sign_in(name, "wrong").expect(401);
+        }
+        world.memory().db.borrow().execute_batch("delete from refusals where network like '198%'").unwrap();
+        world.advance(60_000);
+        let facts = facts(&world);
+        let told: Vec<_> = facts.iter().map(|fact| (&fact["kind"], &fact["count"])).collect();
+        assert_eq!(
+            told,
+            [(&json!("sign_in_refused"), &json!(3)), (&json!("refusals_dropped"), &json!(3))],
+            "{full}"
+        );
+        assert_eq!(facts[1]["tenant"], acme.id().to_string());
+        assert_eq!(facts[1]["name_hash"], json!(null));
+        assert_eq!(rows(&world, "select count(*) from refusals_dropped"), 0);
+    }
+}
+
+#[test]
+fn what_is_drained_makes_room() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    let tenant = acme.id().to_string();
+    fill(&world, &tenant, TENANT_REFUSALS);
+    assert_eq!(rows(&world, "select max(count) from refusals_waiting"), 1000);
+    world.memory().db.borrow().execute_batch("delete from refusals").unwrap();
+    assert_eq!(rows(&world, "select sum(count) from refusals_waiting"), 0);
+    acme.try_sign_in("ada", "wrong").expect(401);
+    assert_eq!(rows(&world, "select count(*) from refusals_dropped"), 0);
 }
 
 #[test]

@@ -47,8 +47,11 @@ pub const DRAIN_FACTS: usize = 500;
 pub const ATTEMPTS: u32 = 10;
 /// The window of wrong passwords, in seconds, from the first counted try.
 pub const ATTEMPT_WINDOW_SECS: u64 = 300;
-/// Sign-ins a minute from one network, before any hash.
+/// Sign-ins a minute from one network at one tenant, before any hash; and names a minute that turn out to be
+/// nobody's.
 pub const NETWORK_PER_MINUTE: u32 = 1000;
+/// Sign-ins a minute from one network at all tenants together, before storage and any hash.
+pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
 /// Sign-ins a minute for one name, before any hash.
 pub const NAME_PER_MINUTE: u32 = 120;
 
@@ -74,8 +77,11 @@ pub const ACCESS_TTL_MAX_SECS: u64 = 900;
 pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
 /// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.
 pub const TOMBSTONE_SECS: u64 = 86_400;
-/// Failure facts that may wait undrained on a shard; above it failures are counted, not kept.
-pub const OUTBOX_FAILURES: u32 = 10_000;
+/// Refused sign-ins of one tenant that may wait undrained, one for each name, network and minute; above it
+/// they are counted together.
+pub const TENANT_REFUSALS: u32 = 1000;
+/// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
+pub const SHARD_REFUSALS: u32 = 50_000;
 
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub const IDEMPOTENCY_SECS: u64 = 86_400;

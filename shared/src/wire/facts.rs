@@ -17,6 +17,9 @@ pub enum FactKind {
     LegacyExchanged,
     /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
     SignInRefused,
+    /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
+    /// with a count.
+    RefusalsDropped,
     /// A family ended by its owner.
     SignedOut,
     /// All families of a user ended by their owner.
@@ -41,6 +44,7 @@ impl FactKind {
             Self::SignedIn => "signed_in",
             Self::LegacyExchanged => "legacy_exchanged",
             Self::SignInRefused => "sign_in_refused",
+            Self::RefusalsDropped => "refusals_dropped",
             Self::SignedOut => "signed_out",
             Self::SignedOutEverywhere => "signed_out_everywhere",
             Self::ReuseDetected => "reuse_detected",
@@ -58,6 +62,7 @@ impl From<String> for FactKind {
             Self::SignedIn,
             Self::LegacyExchanged,
             Self::SignInRefused,
+            Self::RefusalsDropped,
             Self::SignedOut,
             Self::SignedOutEverywhere,
             Self::ReuseDetected,
@@ -100,7 +105,7 @@ pub struct Fact {
     /// Keyed hash of the name that was tried, where no user is known.
     #[serde(default)]
     pub name_hash: Option<String>,
-    /// How many times within the minute; 1 but for [`FactKind::SignInRefused`].
+    /// How many times; 1 but for [`FactKind::SignInRefused`] and [`FactKind::RefusalsDropped`].
     pub count: i64,
     /// Fields that a later release adds. They are kept as they came.
     #[serde(flatten)]
