@@ -4,7 +4,7 @@
 use reqwest::Method;
 use shared::ids::SessionId;
 use shared::user::UserStatus;
-use shared::wire::facts::{Acknowledge, DrainIn};
+use shared::wire::facts::{Acknowledge, DrainIn, DrainOut};
 use shared::wire::push::Command;
 use shared::wire::signature::Tag;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -158,14 +158,22 @@ async fn a_drain_that_is_not_controls_own_takes_nothing_out() {
     let _ = ada.sign_in().await;
     let status = edge_status(&stack, acme.id).await;
     assert!(status.outbox > 0);
-    let everything = Acknowledge { incarnation: status.incarnation.clone(), seq: FAR };
-    let drain = DrainIn { shard: 0, acknowledge: Some(everything), limit: 500 };
+    let unread = DrainIn { shard: 0, acknowledge: None, limit: 500 };
+    let page = EdgeCall::good(&stack, Tag::Drain, &unread).send(&stack).await.expect(200);
+    let page: DrainOut = serde_json::from_str(&page.text).expect("facts");
+    let last = page.facts.last().expect("a fact");
+    let everything = Acknowledge { incarnation: page.incarnation.clone(), seq: last.seq, id: Some(last.id) };
+    let drain = DrainIn { acknowledge: Some(everything.clone()), ..unread };
 
     refuse_all(&stack, &EdgeCall::good(&stack, Tag::Drain, &drain)).await;
     // Of another life of the database even control's own word acknowledges nothing.
-    let elsewhere = Acknowledge { incarnation: "another".to_owned(), seq: FAR };
+    let elsewhere = Acknowledge { incarnation: "another".to_owned(), seq: FAR, id: None };
     let drain_elsewhere = DrainIn { acknowledge: Some(elsewhere), ..drain.clone() };
     let _ = EdgeCall::good(&stack, Tag::Drain, &drain_elsewhere).send(&stack).await.expect(200);
+    // Nor does one of facts that this database did not give, as after a restore.
+    let beyond = DrainIn { acknowledge: Some(Acknowledge { seq: FAR, ..everything }), ..drain.clone() };
+    let refused = EdgeCall::good(&stack, Tag::Drain, &beyond).send(&stack).await.expect(409);
+    assert_eq!(refused.text_at("code"), "outbox_restored");
 
     assert_eq!(edge_status(&stack, acme.id).await.outbox, status.outbox);
     let good = EdgeCall::good(&stack, Tag::Drain, &drain);

@@ -69,4 +69,6 @@ actions! {
     SetupUsed = "setup.used",
     /// History was raised after a restore; every session ended.
     EdgeReseeded = "edge.reseeded",
+    /// The edge's database was restored and begins another life.
+    EdgeRestored = "edge.restored",
 }

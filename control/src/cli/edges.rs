@@ -7,7 +7,7 @@ use super::show::{Show, optional};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::edges::{reseed, status};
+use crate::edges::{reseed, restored, status};
 use crate::http::time;
 
 #[derive(Subcommand)]
@@ -19,6 +19,15 @@ pub(super) enum Command {
         #[arg(long)]
         behind: bool,
     },
+    /// After the edge's database (D1) was restored to an earlier state: it begins another life, under a new
+    /// incarnation. The drain of its facts, which stops when it meets such a database, begins anew; none is
+    /// lost and none is written twice. Reseed every tenant afterwards.
+    #[command(after_help = "Example:\n  wardgate edges restored")]
+    Restored {
+        /// The shard whose database was restored: 0 is `DB_0`.
+        #[arg(long, default_value_t = 0)]
+        shard: u8,
+    },
     /// After this database was restored from a backup: begin a new history for a tenant. Every
     /// session of the tenant ends, and the edge gets a snapshot.
     #[command(after_help = "Example:\n  wardgate edges reseed acme --yes")]
@@ -29,6 +38,13 @@ pub(super) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What is told with a new life of a shard.
+#[derive(serde::Serialize)]
+struct RestoredOut {
+    shard: u8,
+    incarnation: String,
 }
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
@@ -49,6 +65,18 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
                     },
                 ]
             });
+            if let Some(why) = status::drain(control).await?.and_then(|drain| drain.last_error) {
+                show.note(&format!("the edge's facts are not taken over: {why}"));
+            }
+            Ok(())
+        }
+        Command::Restored { shard } => {
+            let incarnation = restored::restored(control, &Actor::operator(), shard).await?;
+            let line = format!(
+                "shard {shard} begins life {incarnation}; a running `serve` drains it from the start. Sessions \
+                 that had ended since the backup live again: run `wardgate edges reseed` for every tenant"
+            );
+            show.one(&RestoredOut { shard, incarnation }, &line);
             Ok(())
         }
         Command::Reseed { yes: false, .. } => {

@@ -66,6 +66,11 @@ impl Show {
         }
     }
 
+    /// What a reader of the answer should know besides; on standard error, so that the answer stays whole.
+    pub fn note(self, line: &str) {
+        eprintln!("wardgate: {line}");
+    }
+
     /// Why it was not done.
     pub fn error(self, error: &CliError) {
         if self.json {

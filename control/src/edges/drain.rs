@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use shared::contract::refusal::Code;
 use shared::ids::TenantId;
 use shared::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::client::CallError;
 use super::lanes::{self, LaneError};
 use crate::audit;
 use crate::control::Control;
@@ -71,7 +73,12 @@ async fn call(
 ) -> Result<(Option<Acknowledge>, bool), LaneError> {
     let limit = u32::try_from(shared::contract::limits::DRAIN_FACTS).unwrap_or(500);
     let drain = DrainIn { shard: SHARD, acknowledge: acknowledge.clone(), limit };
-    let out = control.edge.drain(&drain, control.clock.now()).await?;
+    let out = match control.edge.drain(&drain, control.clock.now()).await {
+        Err(CallError::Refused { code, .. }) if code == Code::OutboxRestored.as_str() => {
+            return Err(LaneError::Restored);
+        }
+        answered => answered?,
+    };
     let committed = commit(control, &out).await?;
     metrics::counter!("wardgate_edge_facts_total").increment(u64::try_from(out.facts.len()).unwrap_or(0));
     Ok((committed.or(acknowledge), out.more))
@@ -93,8 +100,9 @@ async fn commit(control: &Control, out: &DrainOut) -> Result<Option<Acknowledge>
             Err(error) => return Err(error),
         }
     }
-    let last = out.facts.iter().map(|fact| fact.seq).max();
-    Ok(last.map(|seq| Acknowledge { incarnation: out.incarnation.clone(), seq }))
+    let last = out.facts.iter().max_by_key(|fact| fact.seq);
+    let incarnation = out.incarnation.clone();
+    Ok(last.map(|fact| Acknowledge { incarnation, seq: fact.seq, id: Some(fact.id) }))
 }
 
 async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {

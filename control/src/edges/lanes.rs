@@ -52,6 +52,9 @@ pub enum LaneError {
     /// Another control sends a snapshot of the tenant.
     #[error("a snapshot of the tenant is being sent")]
     UnderWay,
+    /// The edge's database is back from before, and has facts that were never read.
+    #[error("the edge's database was restored from before: run `wardgate edges restored`")]
+    Restored,
     /// The edge said twice that a push does not follow the mark which it named itself.
     #[error("the edge refuses what follows its own mark")]
     Gap,

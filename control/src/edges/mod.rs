@@ -13,6 +13,7 @@ mod marks;
 mod message;
 pub mod pusher;
 pub mod reseed;
+pub mod restored;
 pub mod snapshot;
 pub mod status;
 pub mod sweep;

@@ -34,6 +34,33 @@ pub struct EdgeStatus {
     pub halted: Option<String>,
 }
 
+/// How the drain of an edge's facts goes.
+#[derive(Debug, Serialize)]
+pub struct DrainStatus {
+    /// The edge.
+    pub edge: String,
+    /// When facts were last taken over.
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    pub drained_at: Option<DateTime<Utc>>,
+    /// Why the last call failed.
+    pub last_error: Option<String>,
+}
+
+/// The drain of this control's edge; `None` before its first call.
+///
+/// # Errors
+/// The database's.
+pub async fn drain(control: &Control) -> Result<Option<DrainStatus>, Failure> {
+    let drain = sqlx::query_as!(
+        DrainStatus,
+        "select edge, drained_at, last_error from platform.drains where edge = $1",
+        control.settings.edge.id,
+    )
+    .fetch_optional(control.db.relay())
+    .await?;
+    Ok(drain)
+}
+
 /// Every tenant that has anything at the edge; with `behind`, those that lag or are halted.
 ///
 /// # Errors
@@ -73,6 +100,11 @@ pub async fn measure(control: &Control) -> Result<(), Failure> {
         metrics::gauge!("wardgate_edge_failing_seconds", "tenant" => status.slug.clone()).set(failing);
         let halted = if status.halted.is_some() { 1.0 } else { 0.0 };
         metrics::gauge!("wardgate_edge_halted", "tenant" => status.slug).set(halted);
+    }
+    if let Some(drain) = drain(control).await? {
+        let age = drain.drained_at.map_or(0, |at| (now - at).num_seconds().max(0));
+        #[allow(clippy::cast_precision_loss)]
+        metrics::gauge!("wardgate_edge_drain_age_seconds", "edge" => drain.edge).set(age as f64);
     }
     Ok(())
 }

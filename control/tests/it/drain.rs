@@ -1,6 +1,7 @@
 //! Facts of the edge arrive once, also when answers and acknowledgements are lost.
 
-use control::edges::drain;
+use control::audit::Actor;
+use control::edges::{drain, restored, status};
 use serde_json::json;
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::wire::facts::{Fact, FactKind};
@@ -94,4 +95,56 @@ async fn a_fact_of_a_later_edge_is_kept_as_it_came_and_stops_nothing() {
     let mut entries = listed["results"].as_array().unwrap().iter();
     let kept = entries.find(|entry| entry["action"] == "edge.factor_used").expect("the fact's entry");
     assert_eq!((&kept["details"]["factor"], &kept["details"]["count"]), (&json!("a phone"), &json!(1)));
+}
+
+/// Facts of the tenant in the log, by their id at the edge.
+async fn logged_facts(scene: &Scene) -> Vec<uuid::Uuid> {
+    let mut admin = scene.database.admin().await;
+    let text = format!(
+        "select event_id from {}.audit_entries where tenant_id = $1 and event_id is not null order by at",
+        scene.tenant.cell
+    );
+    let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(text)).bind(scene.tenant.id.uuid());
+    rows.fetch_all(&mut admin).await.unwrap()
+}
+
+fn ids(facts: &[Fact]) -> Vec<uuid::Uuid> {
+    facts.iter().map(|fact| fact.id.uuid()).collect()
+}
+
+#[tokio::test]
+async fn after_a_restore_of_the_edge_the_drain_begins_anew_and_loses_nothing() {
+    let scene = Scene::alone().await;
+    let tenant = scene.tenant.id;
+    let born = |seq| fact(tenant, seq, FactKind::SignedIn, None);
+    let (kept, lost, new) = (born(1), [born(2), born(3)], [born(2), born(3), born(4)]);
+    scene.edge.state().outbox = [vec![kept.clone()], lost.to_vec()].concat();
+    drain::turn(&scene.control).await.unwrap();
+    // Time Travel, to before the first acknowledgement; and what is born since.
+    scene.edge.state().outbox = [vec![kept.clone()], new.to_vec()].concat();
+    for _ in 0..2 {
+        let refused = drain::turn(&scene.control).await.unwrap_err().to_string();
+        assert_eq!(refused, "the edge's database was restored from before: run `wardgate edges restored`");
+    }
+    assert_eq!(scene.edge.state().outbox.len(), 4, "nothing has left");
+    let drain_status = status::drain(&scene.control).await.unwrap().unwrap();
+    assert_eq!(
+        drain_status.last_error.as_deref(),
+        Some("the edge's database was restored from before: run `wardgate edges restored`")
+    );
+    let life = restored::restored(&scene.control, &Actor::operator(), 0).await.unwrap();
+    assert_eq!(life, "life 1");
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty());
+    let mut facts = [vec![kept], lost.to_vec(), new.to_vec()].concat();
+    facts.sort_by_key(|fact| fact.at_ms);
+    let mut logged = logged_facts(&scene).await;
+    let mut expected = ids(&facts);
+    logged.sort();
+    expected.sort();
+    assert_eq!(logged, expected, "every fact once, also those that the restore took");
+    let platform = scene.platform().await;
+    assert!(platform.logged().await.contains(&"edge.restored".to_owned()));
+    assert_eq!(status::drain(&scene.control).await.unwrap().unwrap().last_error, None);
 }

@@ -18,7 +18,8 @@ use shared::tenant::Tenant;
 use shared::user::UserStatus;
 use shared::wire::facts::{DrainIn, DrainOut, Fact};
 use shared::wire::push::{
-    Command, IdentifierRow, Mark, NameRow, Push, Pushed, SnapshotStep, StatusOut, TenantMark, UserRow,
+    Command, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut, SnapshotStep, StatusOut, TenantMark,
+    UserRow,
 };
 use shared::wire::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use tokio::net::TcpListener;
@@ -51,6 +52,8 @@ pub struct Memory {
     /// Facts that wait to be drained.
     pub outbox: Vec<Fact>,
     pub acknowledged: i64,
+    /// How often its database has begun another life.
+    pub lives: u32,
     /// Does what a drain asks and loses the answer, this many times.
     pub lose_drain_answers: usize,
 }
@@ -192,6 +195,10 @@ fn sweep<K, T>(
 }
 
 impl Memory {
+    fn incarnation(&self) -> String {
+        format!("life {}", self.lives)
+    }
+
     fn take(&mut self, push: &Push) -> Result<bool, &'static str> {
         let mark = self.marks.get(&push.tenant).copied().unwrap_or_default();
         if push.history < mark.history {
@@ -256,15 +263,20 @@ async fn command(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes
     if !signed(&clock, Tag::Command, &uri, &headers, &body) {
         return answer(401, json!({}));
     }
-    let state = state.lock().unwrap();
-    let Command::Status { tenants } = serde_json::from_slice(&body).unwrap() else {
-        return answer(400, Value::Null);
+    let mut state = state.lock().unwrap();
+    let tenants = match serde_json::from_slice(&body).unwrap() {
+        Command::Status { tenants } => tenants,
+        Command::Restored { shard: 0 } => {
+            state.lives += 1;
+            return answer(200, RestoredOut { incarnation: state.incarnation() });
+        }
+        _ => return answer(400, Value::Null),
     };
     let marks = tenants.iter().filter_map(|tenant| {
         let mark = *state.marks.get(tenant)?;
         Some(TenantMark { tenant: *tenant, mark, doc_rev: 0, kv_rev: 0 })
     });
-    answer(200, StatusOut { incarnation: "one".into(), now_ms: 0, outbox: 0, marks: marks.collect() })
+    answer(200, StatusOut { incarnation: state.incarnation(), now_ms: 0, outbox: 0, marks: marks.collect() })
 }
 
 async fn drain(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
@@ -274,7 +286,13 @@ async fn drain(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) 
     }
     let mut state = state.lock().unwrap();
     let drain: DrainIn = serde_json::from_slice(&body).unwrap();
-    if let Some(acknowledge) = drain.acknowledge.filter(|acknowledge| acknowledge.incarnation == "one") {
+    let incarnation = state.incarnation();
+    if let Some(acknowledge) = drain.acknowledge.filter(|it| it.incarnation == incarnation) {
+        let greatest = state.outbox.iter().map(|fact| fact.seq).fold(state.acknowledged, i64::max);
+        let there = state.outbox.iter().find(|fact| fact.seq == acknowledge.seq);
+        if acknowledge.seq > greatest || there.is_some_and(|fact| Some(fact.id) != acknowledge.id) {
+            return answer(409, json!({"detail": "", "code": "outbox_restored"}));
+        }
         state.acknowledged = state.acknowledged.max(acknowledge.seq);
         let acknowledged = state.acknowledged;
         state.outbox.retain(|fact| fact.seq > acknowledged);
@@ -286,5 +304,5 @@ async fn drain(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) 
         state.lose_drain_answers -= 1;
         return answer(502, Value::Null);
     }
-    answer(200, DrainOut { incarnation: "one".into(), facts, more })
+    answer(200, DrainOut { incarnation, facts, more })
 }

@@ -1,10 +1,12 @@
-//! From control: `command` asks for this edge's state and for sessions, and ends one.
+//! From control: `command` asks for this edge's state and for sessions, ends one, and is told of a restore.
 
 use serde::Deserialize;
 use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
-use shared::wire::push::{Command, EndSessionOut, Mark, SessionOut, SessionsOut, StatusOut, TenantMark};
+use shared::wire::push::{
+    Command, EndSessionOut, Mark, RestoredOut, SessionOut, SessionsOut, StatusOut, TenantMark,
+};
 
 use crate::context::Context;
 use crate::http::Answer;
@@ -23,6 +25,7 @@ pub async fn command<P: Platform>(ctx: Context<'_, P>, command: &Command) -> Res
         Command::Status { tenants } => status(ctx, tenants).await,
         Command::Sessions { tenant, user } => sessions(ctx, *tenant, *user).await,
         Command::EndSession { tenant, sid } => end_session(ctx, *tenant, *sid).await,
+        Command::Restored { shard } => restored(ctx, *shard).await,
     }
 }
 
@@ -110,4 +113,18 @@ async fn end_session<P: Platform>(
     let ended = rows.count(ended)? > 0;
     ctx.app.knowledge.borrow_mut().end(tenant, sid);
     Ok(Answer::json(200, &EndSessionOut { ended }))
+}
+
+#[derive(Deserialize)]
+struct LifeRow {
+    incarnation: String,
+}
+
+/// Begins another life of a database that is back from before. Isolates forget what they knew of it, and
+/// control drains it from the start. Once more is harmless.
+async fn restored<P: Platform>(ctx: Context<'_, P>, shard: u8) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(shard);
+    let life = batch.add::<LifeRow>(sql::RENAME_LIFE.bind([]));
+    let life = ctx.run(batch).await?.take_one(life)?.ok_or_else(Refusal::unavailable)?;
+    Ok(Answer::json(200, &RestoredOut { incarnation: life.incarnation }))
 }

@@ -2,12 +2,16 @@
 //!
 //! A fact leaves only when control has said that it is committed there, and only from the database
 //! life that it came from. A lost or repeated call, or a dropped acknowledgement, loses nothing.
+//!
+//! A database that was restored is the same life with fewer facts: its positions are given again. So an
+//! acknowledgement names its fact, and one that this database did not give is refused: what it has instead
+//! was never read.
 
 use serde::Deserialize;
 use shared::contract::limits::DRAIN_FACTS;
-use shared::contract::refusal::Refusal;
+use shared::contract::refusal::{Code, Refusal};
 use shared::ids::{EventId, SessionId, TenantId, UserId};
-use shared::wire::facts::{DrainIn, DrainOut, Fact, FactKind};
+use shared::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 
 use crate::context::Context;
 use crate::http::Answer;
@@ -30,25 +34,43 @@ struct OutboxRow {
     count: i64,
 }
 
+/// What the outbox knows of a position.
+#[derive(Deserialize)]
+struct AcknowledgedRow {
+    ours: i64,
+    beyond: i64,
+    id: Option<EventId>,
+}
+
+impl AcknowledgedRow {
+    /// Whether this database gave the fact. One that has left was acknowledged before.
+    fn was_given(&self, acknowledge: &Acknowledge) -> bool {
+        let another = matches!((self.id, acknowledge.id), (Some(here), Some(read)) if here != read);
+        self.ours == 0 || (self.beyond == 0 && !another)
+    }
+}
+
 /// Drains.
 ///
 /// One batch: what is acknowledged leaves, refusals whose minute is over become facts, and the
 /// oldest facts are read.
 ///
 /// # Errors
-/// 400 for a limit out of range, 503 where the database did not answer.
+/// 400 for a limit out of range, 409 `outbox_restored` for an acknowledgement of facts that this database did
+/// not give (nothing has left), 503 where the database did not answer.
 pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<Answer, Refusal> {
     let limit = usize::try_from(drain.limit).unwrap_or(usize::MAX);
     if !(1..=DRAIN_FACTS).contains(&limit) {
         return Err(Refusal::field("limit", "Must be 1 to 500."));
     }
-    let (seq, incarnation) = match &drain.acknowledge {
-        Some(acknowledge) => (acknowledge.seq, acknowledge.incarnation.as_str()),
-        None => (0, ""),
-    };
+    let none = Acknowledge { incarnation: String::new(), seq: 0, id: None };
+    let acknowledge = drain.acknowledge.as_ref().unwrap_or(&none);
+    let (seq, incarnation) = (acknowledge.seq, acknowledge.incarnation.as_str());
+    let fact = acknowledge.id.map(|id| id.to_string());
     let (minute, most) = (ctx.minute(), i64::from(drain.limit));
     let mut batch = Batch::new(drain.shard);
-    batch.also(sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into()]));
+    let acknowledged = batch.add::<AcknowledgedRow>(sql::ACKNOWLEDGED.bind([seq.into(), incarnation.into()]));
+    batch.also(sql::ACKNOWLEDGE.bind([seq.into(), incarnation.into(), fact.into()]));
     batch.also(sql::CLOSE_MINUTES.bind([minute.into(), most.into()]));
     batch.also(sql::FORGET_CLOSED_MINUTES.bind([minute.into(), most.into()]));
     batch.also(sql::CLOSE_DROPPED.bind([minute.into(), most.into()]));
@@ -57,6 +79,10 @@ pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<
     let outbox = batch.add::<OutboxRow>(sql::OUTBOX.bind([most.saturating_add(1).into()]));
     let rows = ctx.run(batch).await?;
     let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
+    if !rows.take_one(acknowledged)?.is_some_and(|row| row.was_given(acknowledge)) {
+        let detail = "This database did not give the facts that are acknowledged.";
+        return Err(Refusal::new(409, detail, Code::OutboxRestored));
+    }
     let mut facts: Vec<Fact> = rows.take(outbox)?.into_iter().map(Fact::from).collect();
     let more = facts.len() > limit;
     facts.truncate(limit);

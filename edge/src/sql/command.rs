@@ -13,4 +13,10 @@ statements! {
     /// Facts that wait.
     OUTBOX_SIZE = "
         select (select count(*) from outbox) + (select count(*) from refusals) as waiting";
+
+    /// Begins another life of the database: whatever was known of the one before counts no more.
+    RENAME_LIFE = "
+        update shard
+        set incarnation = lower(hex(randomblob(16)))
+        returning incarnation";
 }

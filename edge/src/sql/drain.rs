@@ -43,11 +43,23 @@ statements! {
         delete from refusals_dropped
         where exists (select 1 from outbox where outbox.id = refusals_dropped.id)";
 
-    /// Committed facts leave, if this is the database they came from: (seq, incarnation).
+    /// What the outbox itself knows of an acknowledged position: whether it is of this life of the database,
+    /// whether it is beyond every fact there ever was, and which fact is there, if one still is:
+    /// (seq, incarnation).
+    ACKNOWLEDGED = "
+        select incarnation = ?2 as ours,
+               ?1 > coalesce((select seq from sqlite_sequence where name = 'outbox'), 0) as beyond,
+               (select id from outbox where seq = ?1) as id
+        from shard";
+
+    /// Committed facts leave, if this is the database they came from: the position must be one that was
+    /// given, and of the fact that control read there: (seq, incarnation, event or null).
     ACKNOWLEDGE = "
         delete from outbox
         where seq <= ?1
-          and exists (select 1 from shard where incarnation = ?2)";
+          and exists (select 1 from shard where incarnation = ?2)
+          and ?1 <= (select seq from sqlite_sequence where name = 'outbox')
+          and (?3 is null or exists (select 1 from outbox where seq = ?1 and id = ?3))";
 
     /// (most).
     OUTBOX = "

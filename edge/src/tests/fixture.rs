@@ -227,6 +227,21 @@ impl Memory {
         }
     }
 
+    /// What the database is now, to be gone back to.
+    pub fn bookmark(&self) -> rusqlite::Connection {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let at = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("file:bookmark-{at}?mode=memory&cache=shared");
+        let copy = rusqlite::Connection::open(&name).unwrap();
+        self.db.borrow().execute("vacuum into ?1", [&name]).unwrap();
+        copy
+    }
+
+    /// D1 by Time Travel: the database is again what it was, its name included.
+    pub fn travel_to(&self, bookmark: rusqlite::Connection) {
+        *self.db.borrow_mut() = bookmark;
+    }
+
     /// Runs one statement by hand.
     pub fn run(&self, statement: &Statement) -> Vec<Value> {
         run(&self.db.borrow(), statement).unwrap()

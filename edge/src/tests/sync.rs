@@ -55,7 +55,8 @@ fn calls_without_a_good_signature_change_nothing() {
     };
     let end = Command::EndSession { tenant: acme.id(), sid: shared::ids::SessionId::parse(&sid).unwrap() };
     let incarnation = drain(&world, None, 500).incarnation;
-    let drained = DrainIn { shard: 0, acknowledge: Some(Acknowledge { incarnation, seq: 999 }), limit: 500 };
+    let drained =
+        DrainIn { shard: 0, acknowledge: Some(Acknowledge { incarnation, seq: 999, id: None }), limit: 500 };
     let stranger = ServiceKey::parse(&format!("control:{}", "A".repeat(43))).unwrap();
     let calls: [(&str, Tag, Tag, Value); 3] = [
         ("/internal/v1/push", Tag::Push, Tag::Command, json!(push)),
@@ -243,6 +244,74 @@ fn drain(world: &World, acknowledge: Option<Acknowledge>, limit: u32) -> DrainOu
     serde_json::from_str(&answer.expect(200).text).unwrap()
 }
 
+/// Everything of a page is committed.
+fn acknowledge(page: &DrainOut) -> Acknowledge {
+    let last = page.facts.last().unwrap();
+    Acknowledge { incarnation: page.incarnation.clone(), seq: last.seq, id: Some(last.id) }
+}
+
+#[test]
+fn after_time_travel_nothing_that_was_never_read_is_deleted() {
+    // Control may look at once, or when the positions that it has read were given to other facts.
+    for signed_in_since in [1, 3, 5] {
+        let (world, acme) = acme();
+        acme.sign_in("ada");
+        let bookmark = world.memory().bookmark();
+        acme.sign_in("ada");
+        acme.sign_in("ada");
+        let read = drain(&world, None, 500);
+        assert_eq!(read.facts.len(), 3);
+        world.memory().travel_to(bookmark);
+        for _ in 0..signed_in_since {
+            acme.sign_in("ada");
+        }
+        let before = contents(&world);
+        let body = DrainIn { shard: 0, acknowledge: Some(acknowledge(&read)), limit: 500 };
+        let refused = world.signed("/internal/v1/drain", Tag::Drain, &body).expect(409);
+        assert_eq!(
+            refused.json(),
+            json!({
+                "detail": "This database did not give the facts that are acknowledged.",
+                "code": "outbox_restored",
+            })
+        );
+        assert_eq!(contents(&world), before, "nothing has left");
+        let restored = world.signed("/internal/v1/command", Tag::Command, &Command::Restored { shard: 0 });
+        let incarnation = restored.expect(200).text("incarnation");
+        assert_ne!(incarnation, read.incarnation);
+        let anew = drain(&world, Some(acknowledge(&read)), 500);
+        assert_eq!((&anew.incarnation, anew.facts.len()), (&incarnation, 1 + signed_in_since));
+        assert_eq!(anew.facts[0], read.facts[0], "what was read before has its id still");
+        assert_eq!(drain(&world, Some(acknowledge(&anew)), 500).facts, []);
+    }
+}
+
+#[test]
+fn an_acknowledgement_without_its_fact_is_refused_beyond_the_outbox() {
+    let (world, acme) = acme();
+    acme.sign_in("ada");
+    let read = drain(&world, None, 500);
+    let (incarnation, seq) = (read.incarnation.clone(), read.facts[0].seq + 1);
+    let beyond = Some(Acknowledge { incarnation: incarnation.clone(), seq, id: None });
+    let body = DrainIn { shard: 0, acknowledge: beyond, limit: 500 };
+    world.signed("/internal/v1/drain", Tag::Drain, &body).expect(409);
+    assert_eq!(drain(&world, None, 500).facts, read.facts);
+    let known = Acknowledge { incarnation, seq: seq - 1, id: None };
+    assert_eq!(drain(&world, Some(known), 500).facts, []);
+}
+
+#[test]
+fn an_acknowledgement_of_facts_that_have_left_is_taken_again_and_again() {
+    let (world, acme) = acme();
+    acme.sign_in("ada");
+    let read = acknowledge(&drain(&world, None, 500));
+    for _ in 0..3 {
+        assert_eq!(drain(&world, Some(read.clone()), 500).facts, []);
+    }
+    acme.sign_in("ada");
+    assert_eq!(drain(&world, Some(read), 500).facts.len(), 1);
+}
+
 #[test]
 fn facts_stay_until_they_are_acknowledged_in_the_life_they_came_from() {
     let (world, acme) = acme();
@@ -252,9 +321,9 @@ fn facts_stay_until_they_are_acknowledged_in_the_life_they_came_from() {
     let first = drain(&world, None, 2);
     assert_eq!((first.facts.len(), first.more), (2, true));
     assert_eq!(drain(&world, None, 2).facts, first.facts, "a dropped acknowledgement");
-    let other = Acknowledge { incarnation: "another".into(), seq: 99 };
+    let other = Acknowledge { incarnation: "another".into(), seq: 99, id: None };
     assert_eq!(drain(&world, Some(other), 500).facts.len(), 3);
-    let acknowledge = Acknowledge { incarnation: first.incarnation.clone(), seq: first.facts[1].seq };
+    let acknowledge = acknowledge(&first);
     let rest = drain(&world, Some(acknowledge.clone()), 500);
     assert_eq!((rest.facts.len(), rest.more), (1, false));
     assert_eq!(drain(&world, Some(acknowledge), 500).facts, rest.facts, "a repeated one");

@@ -56,6 +56,8 @@ codes! {
     RevisionGap = "revision_gap",
     /// A push of a history that is over.
     StaleHistory = "stale_history",
+    /// An acknowledgement of facts that this database never gave: it was restored.
+    OutboxRestored = "outbox_restored",
     /// A service signature is missing or does not hold.
     SignatureInvalid = "signature_invalid",
     /// The object is not in a state that allows this.

@@ -131,6 +131,10 @@ pub struct Acknowledge {
     pub incarnation: String,
     /// The last position.
     pub seq: i64,
+    /// The fact at that position. One with another there is a database that was restored since: nothing
+    /// leaves. Absent from a control that does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<EventId>,
 }
 
 /// 200 of a drain.

@@ -240,6 +240,11 @@ pub enum Command {
         /// The session.
         sid: SessionId,
     },
+    /// The shard's database is back from before: it begins another life, under a new incarnation.
+    Restored {
+        /// The shard.
+        shard: u8,
+    },
 }
 
 /// Answer to [`Command::Status`].
@@ -293,6 +298,13 @@ pub struct SessionOut {
 pub struct EndSessionOut {
     /// Whether this call ended it.
     pub ended: bool,
+}
+
+/// Answer to [`Command::Restored`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredOut {
+    /// The new name of this life of the database.
+    pub incarnation: String,
 }
 
 #[cfg(test)]
