@@ -162,7 +162,7 @@ create index edge_rows_tombstones on edge_rows (deleted_at) where deleted_at is 
 -- Who is sending what, so that several controls share the work; a lease outlives one request only.
 create table edge_lanes (
     tenant_id     uuid not null references tenants (id),
-    lane          text not null check (lane in ('backlog', 'urgent')),
+    lane          text not null check (lane in ('backlog', 'urgent', 'facts')),
     leased_until  timestamptz,
     attempts      integer not null default 0,
     retry_at      timestamptz,
@@ -170,6 +170,19 @@ create table edge_lanes (
     last_error    text,
     primary key (tenant_id, lane)
 );
+
+-- Facts of the edge that their tenant could not take when they came, in their order. Its lane `facts` says
+-- why, and when they are offered again.
+create table held_facts (
+    tenant_id uuid not null references tenants (id),
+    -- The fact's id at the edge.
+    id        uuid not null,
+    place     bigint generated always as identity,
+    fact      jsonb not null,
+    primary key (tenant_id, id)
+);
+
+create index held_facts_in_order on held_facts (tenant_id, place);
 
 -- How far the outbox of an edge has been taken over. The control that takes holds the row's lock.
 create table drains (

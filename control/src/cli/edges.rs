@@ -7,6 +7,7 @@ use super::show::{Show, optional};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
+use crate::edges::status::EdgeStatus;
 use crate::edges::{reseed, restored, status};
 use crate::http::time;
 
@@ -47,6 +48,16 @@ struct RestoredOut {
     incarnation: String,
 }
 
+/// Why a tenant's line is worth a look.
+fn state(row: &EdgeStatus) -> String {
+    match (&row.halted, &row.last_error, &row.facts_error) {
+        (Some(why), _, _) => format!("halted: {why}"),
+        (None, Some(error), _) => error.clone(),
+        (None, None, Some(why)) => format!("{} facts wait: {why}", row.facts_held),
+        (None, None, None) => String::from("ok"),
+    }
+}
+
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
         Command::Status { behind } => {
@@ -58,11 +69,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
                     row.mark.to_string(),
                     row.lag.to_string(),
                     optional(row.confirmed_at.map(time::text)),
-                    match (&row.halted, &row.last_error) {
-                        (Some(why), _) => format!("halted: {why}"),
-                        (None, Some(error)) => error.clone(),
-                        (None, None) => String::from("ok"),
-                    },
+                    state(row),
                 ]
             });
             if let Some(why) = status::drain(control).await?.and_then(|drain| drain.last_error) {

@@ -1,7 +1,8 @@
 //! Facts born at the edge become entries of the audit log.
 //!
 //! The cursor is acknowledged only after everything up to it is committed, and an entry is known by
-//! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing.
+//! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing. Facts
+//! that a tenant cannot take now are kept by [`super::held`], which counts as committed.
 //!
 //! Not a job: the cursor is followed every two seconds, and a failing edge is tried again in two, where
 //! a job would be written and deleted each time and would wait longer after each failure.
@@ -14,11 +15,13 @@ use chrono::{DateTime, Utc};
 use shared::contract::refusal::Code;
 use shared::ids::TenantId;
 use shared::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::CallError;
+use super::held;
 use super::lanes::{self, LaneError};
 use crate::audit;
 use crate::control::Control;
@@ -30,6 +33,11 @@ const POLL: Duration = Duration::from_secs(2);
 /// The role's own limit of 30 s for an idle transaction is for requests; a page of facts may take longer
 /// on a slow day, and would never be acknowledged.
 const LONGEST_TURN: &str = "set local idle_in_transaction_session_timeout = '2min'";
+/// What a tenant's cell does not take within this time is held: the database ends its statements first.
+const TENANT: Duration = Duration::from_secs(5);
+const SHORT: &str = "set local lock_timeout = '3s'; set local statement_timeout = '4s'";
+/// How long tenants that keep their facts waiting may keep one turn, far below [`LONGEST_TURN`].
+const TURN: Duration = Duration::from_secs(20);
 const SHARD: u8 = 0;
 
 /// Drains until `stop`. One of several controls does it at a time. Because it calls regularly, it is
@@ -58,20 +66,25 @@ pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken)
 
 /// One call to the edge, if it is this control's turn; says whether more waits.
 ///
+/// 1. Facts that their tenants could not take are offered again, where their delay is over.
+/// 2. The edge is told what is committed and asked for more.
+/// 3. Each tenant takes its facts. Those of a tenant that cannot are held here, so that one tenant's cell
+///    stops no other's log.
+///
 /// # Errors
 /// See [`LaneError`].
 pub async fn turn(control: &Control) -> Result<bool, LaneError> {
-    let Some(turn) = Turn::take(control).await? else { return Ok(false) };
-    let drained = call(control, turn.acknowledge.clone()).await;
+    let Some(mut turn) = Turn::take(control).await? else { return Ok(false) };
+    let drained = call(control, &mut turn).await;
     turn.end(control, &drained).await?;
     Ok(drained?.1)
 }
 
-async fn call(
-    control: &Control,
-    acknowledge: Option<Acknowledge>,
-) -> Result<(Option<Acknowledge>, bool), LaneError> {
+async fn call(control: &Control, turn: &mut Turn) -> Result<(Option<Acknowledge>, bool), LaneError> {
+    let patience = Patience::begin();
+    offer_again(control, &mut turn.tx, &patience).await?;
     let limit = u32::try_from(shared::contract::limits::DRAIN_FACTS).unwrap_or(500);
+    let acknowledge = turn.acknowledge.clone();
     let drain = DrainIn { shard: SHARD, acknowledge: acknowledge.clone(), limit };
     let out = match control.edge.drain(&drain, control.clock.now()).await {
         Err(CallError::Refused { code, .. }) if code == Code::OutboxRestored.as_str() => {
@@ -79,25 +92,65 @@ async fn call(
         }
         answered => answered?,
     };
-    let committed = commit(control, &out).await?;
+    let committed = commit(control, &mut turn.tx, &out, &patience).await?;
     metrics::counter!("wardgate_edge_facts_total").increment(u64::try_from(out.facts.len()).unwrap_or(0));
     Ok((committed.or(acknowledge), out.more))
 }
 
-/// Commits the facts tenant by tenant and returns what may be acknowledged.
-async fn commit(control: &Control, out: &DrainOut) -> Result<Option<Acknowledge>, Failure> {
+/// How long tenants may keep one turn waiting, all together.
+struct Patience(Instant);
+
+impl Patience {
+    fn begin() -> Self {
+        Self(Instant::now() + TURN)
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// Offers facts that are held to their tenants.
+async fn offer_again(control: &Control, tx: &mut PgConnection, patience: &Patience) -> Result<(), Failure> {
+    for tenant in held::due(tx, control.clock.now()).await? {
+        if patience.is_over() {
+            return Ok(());
+        }
+        let facts = held::oldest(tx, tenant).await?;
+        match take(control, tenant, &facts.iter().collect::<Vec<_>>()).await {
+            Taken::All | Taken::Forgotten => held::release(tx, tenant, &facts).await?,
+            Taken::Failed(why) => held::failed(tx, tenant, control.clock.now(), &why).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Commits the facts tenant by tenant and returns what may be acknowledged: all of them, committed or held.
+async fn commit(
+    control: &Control,
+    tx: &mut PgConnection,
+    out: &DrainOut,
+    patience: &Patience,
+) -> Result<Option<Acknowledge>, Failure> {
+    let waiting = held::tenants(tx).await?;
     let mut by_tenant: BTreeMap<TenantId, Vec<&Fact>> = BTreeMap::new();
     for fact in &out.facts {
         by_tenant.entry(fact.tenant).or_default().push(fact);
     }
     for (tenant, facts) in by_tenant {
-        match commit_tenant(control, tenant, &facts).await {
-            Ok(()) => {}
-            // Facts of a tenant that a restore has forgotten: nobody is left to tell.
-            Err(Failure::Database(sqlx::Error::RowNotFound)) => {
-                tracing::warn!(%tenant, facts = facts.len(), "facts of an unknown tenant were dropped");
+        let taken = match waiting.contains(&tenant) {
+            true => None,
+            false if patience.is_over() => Some(Taken::Failed("others kept the drain waiting".into())),
+            false => Some(take(control, tenant, &facts).await),
+        };
+        match taken {
+            // Behind those that wait: a tenant's log keeps their order.
+            None => held::hold(tx, tenant, &facts).await?,
+            Some(Taken::All | Taken::Forgotten) => {}
+            Some(Taken::Failed(why)) => {
+                held::hold(tx, tenant, &facts).await?;
+                held::failed(tx, tenant, control.clock.now(), &why).await?;
             }
-            Err(error) => return Err(error),
         }
     }
     let last = out.facts.iter().max_by_key(|fact| fact.seq);
@@ -105,8 +158,35 @@ async fn commit(control: &Control, out: &DrainOut) -> Result<Option<Acknowledge>
     Ok(last.map(|fact| Acknowledge { incarnation, seq: fact.seq, id: Some(fact.id) }))
 }
 
+/// What became of a tenant's facts.
+enum Taken {
+    /// They are committed.
+    All,
+    /// A restore has forgotten the tenant: no log is left to write them into.
+    Forgotten,
+    /// They are not, and why.
+    Failed(String),
+}
+
+async fn take(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Taken {
+    let why = match tokio::time::timeout(TENANT, commit_tenant(control, tenant, facts)).await {
+        Ok(Ok(())) => return Taken::All,
+        Ok(Err(Failure::Database(sqlx::Error::RowNotFound))) => {
+            tracing::warn!(%tenant, facts = facts.len(), "facts of an unknown tenant were dropped");
+            return Taken::Forgotten;
+        }
+        Ok(Err(error)) => chain(&error).to_string(),
+        Err(_) => format!("no answer within {} seconds", TENANT.as_secs()),
+    };
+    metrics::counter!("wardgate_edge_facts_failures_total").increment(1);
+    tracing::warn!(%tenant, facts = facts.len(), error = why, "a tenant cannot take its facts: they are held");
+    Taken::Failed(why)
+}
+
 async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {
     let mut tx = control.db.tenant_tx(tenant).await?;
+    sqlx::raw_sql(SHORT).execute(&mut *tx).await?;
+    let mut dropped = 0;
     for fact in facts {
         let at = DateTime::from_timestamp_millis(fact.at_ms).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
         let entry = audit::Fact {
@@ -121,8 +201,13 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
         if let (true, FactKind::SignedIn, Some(user)) = (fresh, &fact.kind, fact.user) {
             users::store::signed_in(&mut tx, user, at).await?;
         }
+        if (fresh, &fact.kind) == (true, &FactKind::RefusalsDropped) {
+            dropped += u64::try_from(fact.count).unwrap_or(0);
+        }
     }
-    tx.commit().await
+    tx.commit().await?;
+    metrics::counter!("wardgate_edge_refusals_dropped_total").increment(dropped);
+    Ok(())
 }
 
 /// What an entry keeps of a fact beside its columns; what a later release of the edge adds, as it came.

@@ -165,7 +165,7 @@ pub async fn failed(
     .fetch_optional(relay)
     .await?;
     let [dice] = random::<1>()?;
-    let retry_at = now + delay(lane, attempts.unwrap_or(1), dice);
+    let retry_at = now + delay(lane.longest_delay_ms(), attempts.unwrap_or(1), dice);
     sqlx::query!(
         "update platform.edge_lanes set retry_at = $3 where tenant_id = $1 and lane = $2",
         tenant.uuid(),
@@ -188,11 +188,11 @@ pub async fn hurry(relay: &PgPool, now: DateTime<Utc>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// 200 ms, doubled with every attempt up to the lane's longest, and spread over half to one and a
-/// half of that, so that tenants whose edge came back do not all call at once.
-fn delay(lane: Lane, attempts: i32, dice: u8) -> TimeDelta {
+/// 200 ms, doubled with every attempt up to the longest, and spread over half to one and a half of that, so
+/// that tenants whose edge came back do not all call at once.
+pub(super) fn delay(longest_ms: i64, attempts: i32, dice: u8) -> TimeDelta {
     let doubled = 100_i64 << attempts.clamp(0, 20);
-    let base = doubled.min(lane.longest_delay_ms());
+    let base = doubled.min(longest_ms);
     TimeDelta::milliseconds(base / 2 + base * i64::from(dice) / 255)
 }
 
@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn delays_grow_to_a_bound_and_are_spread() {
-        let ms = |lane, attempts, dice| delay(lane, attempts, dice).num_milliseconds();
+        let ms =
+            |lane: Lane, attempts, dice| delay(lane.longest_delay_ms(), attempts, dice).num_milliseconds();
         assert_eq!((ms(Lane::Backlog, 1, 0), ms(Lane::Backlog, 1, 255)), (100, 300));
         assert_eq!((ms(Lane::Backlog, 5, 0), ms(Lane::Backlog, 5, 255)), (1600, 4800));
         assert_eq!((ms(Lane::Backlog, 99, 0), ms(Lane::Backlog, 99, 255)), (15_000, 45_000));

@@ -2,11 +2,12 @@
 
 use control::audit::Actor;
 use control::edges::{drain, restored, status};
+use control::tenants::Isolation;
 use serde_json::json;
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::wire::facts::{Fact, FactKind};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, new_tenant};
 
 fn fact(tenant: TenantId, seq: i64, kind: FactKind, user: Option<UserId>) -> Fact {
     let random: [u8; 10] = control::world::random().unwrap();
@@ -112,6 +113,77 @@ fn ids(facts: &[Fact]) -> Vec<uuid::Uuid> {
     facts.iter().map(|fact| fact.id.uuid()).collect()
 }
 
+async fn until_taken(scene: &Scene) {
+    for _ in 0..100 {
+        drain::turn(&scene.control).await.unwrap();
+        let waits = status::all(&scene.control, false).await.unwrap().iter().any(|row| row.facts_held > 0);
+        if scene.edge.state().outbox.is_empty() && !waits {
+            return;
+        }
+        scene.control.clock.advance(chrono::TimeDelta::minutes(1));
+    }
+    panic!("the facts were never taken");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_cell_is_broken_stops_no_other_and_loses_nothing() {
+    let scene = Scene::alone().await;
+    let broken = Scene {
+        tenant: new_tenant(&scene.control, Isolation::Schema).await,
+        database: scene.database.clone(),
+        control: scene.control.clone(),
+        edge: scene.edge.clone(),
+        api: scene.api,
+    };
+    let of = |scene: &Scene, seqs: std::ops::RangeInclusive<i64>| -> Vec<Fact> {
+        seqs.map(|seq| fact(scene.tenant.id, seq, FactKind::ReuseDetected, None)).collect()
+    };
+    let mut admin = scene.database.admin().await;
+    let mut cell = async |text: &str| {
+        let text = text.replace("CELL", &broken.tenant.cell.to_string());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut admin).await.unwrap();
+    };
+    cell("alter table CELL.audit_entries rename to elsewhere").await;
+    let (first, mine) = (of(&broken, 1..=2), of(&scene, 3..=4));
+    scene.edge.state().outbox = [first.clone(), mine.clone()].concat();
+    drain::turn(&scene.control).await.unwrap();
+    let later = of(&broken, 5..=6);
+    scene.edge.state().outbox.extend(later.clone());
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty(), "the edge keeps nobody's facts for it");
+    assert_eq!(logged_facts(&scene).await, ids(&mine));
+    let shown = status::all(&scene.control, true).await.unwrap();
+    let row =
+        shown.iter().find(|row| row.slug == broken.tenant.slug.as_str()).expect("it is shown as behind");
+    assert_eq!(row.facts_held, 4);
+    assert!(row.facts_failing_since.is_some() && row.facts_error.as_ref().unwrap().contains("audit_entries"));
+    cell("alter table CELL.elsewhere rename to audit_entries").await;
+    until_taken(&scene).await;
+    assert_eq!(logged_facts(&broken).await, ids(&[first, later].concat()), "once each, in their order");
+    let row = status::all(&scene.control, false).await.unwrap();
+    let row = row.iter().find(|row| row.slug == broken.tenant.slug.as_str()).unwrap();
+    assert_eq!((row.facts_held, row.facts_failing_since, &row.facts_error), (0, None, &None));
+}
+
+#[tokio::test]
+async fn a_tenant_whose_cell_is_locked_keeps_no_other_waiting() {
+    let scene = Scene::alone().await;
+    let locked = new_tenant(&scene.control, Isolation::Schema).await;
+    let mut admin = scene.database.admin().await;
+    let lock = format!("begin; lock table {}.audit_entries", locked.cell);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut admin).await.unwrap();
+    let facts = [locked.id, scene.tenant.id].map(|tenant| fact(tenant, 1, FactKind::ReuseDetected, None));
+    scene.edge.state().outbox = facts.to_vec();
+    drain::turn(&scene.control).await.unwrap();
+    drain::turn(&scene.control).await.unwrap();
+    assert!(scene.edge.state().outbox.is_empty());
+    assert_eq!(logged_facts(&scene).await, ids(&facts[1..]));
+    sqlx::raw_sql("rollback").execute(&mut admin).await.unwrap();
+    until_taken(&scene).await;
+    assert_eq!(logged_facts(&Scene { tenant: locked, ..scene }).await, ids(&facts[..1]));
+}
+
 #[tokio::test]
 async fn after_a_restore_of_the_edge_the_drain_begins_anew_and_loses_nothing() {
     let scene = Scene::alone().await;
@@ -147,4 +219,22 @@ async fn after_a_restore_of_the_edge_the_drain_begins_anew_and_loses_nothing() {
     let platform = scene.platform().await;
     assert!(platform.logged().await.contains(&"edge.restored".to_owned()));
     assert_eq!(status::drain(&scene.control).await.unwrap().unwrap().last_error, None);
+}
+
+#[tokio::test]
+async fn refusals_that_were_dropped_are_in_the_log_with_their_number() {
+    let scene = Scene::alone().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let dropped = Fact {
+        count: 4321,
+        sid: None,
+        network: None,
+        ..fact(scene.tenant.id, 1, FactKind::RefusalsDropped, None)
+    };
+    scene.edge.state().outbox = vec![dropped];
+    drain::turn(&scene.control).await.unwrap();
+    let listed = ada.get("/api/audit/?page_size=100").await.expect(200).body;
+    let mut entries = listed["results"].as_array().unwrap().iter();
+    let entry = entries.find(|entry| entry["action"] == "edge.refusals_dropped").expect("the fact's entry");
+    assert_eq!((&entry["details"]["count"], &entry["outcome"]), (&json!(4321), &json!("refused")));
 }
