@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::bundle::{self, Kind};
 use crate::control::{self, Control};
+use crate::edge_migrations;
 use crate::events::Events;
 use crate::imports::{self, Layers};
 use crate::ports::DEFAULT_BASE;
@@ -69,7 +70,7 @@ const CRATES: [Layers; 4] = [
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(10, &events);
+    let mut steps = Steps::new(12, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {
@@ -97,6 +98,12 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     })?;
     steps
         .step("SQL: .sqlx is what the statements and migrations say", || sql_metadata(workspace, &events))?;
+    steps.step("D1: migrations keep the case that its splitter looks for", || {
+        edge_migrations::check(&workspace.root.join(edge_migrations::FOLDER))
+    })?;
+    steps.step("D1: wrangler splits and applies the migrations, either way", || {
+        edge_migrations::apply(workspace)
+    })?;
     steps.noted("Worker: build the bundle", || bundle::build(workspace, Kind::Production))?;
     steps.step("Worker: wrangler would deploy it", || deployable(workspace))?;
     println!("\nEvery check passed in {}.", steps.elapsed());

@@ -14,6 +14,7 @@ mod dev;
 mod dev_json;
 mod doctor;
 mod edge;
+mod edge_migrations;
 mod events;
 mod greeting;
 mod imports;
