@@ -9,11 +9,18 @@ import * as edge from "./edge.js";
 const INTERNAL = JSON.stringify({ detail: "Internal error.", code: "internal" });
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
+/** The first line of a cause, without what may be a secret, an address or a URL; as `src/log.rs` does. */
+function redacted(cause) {
+  const quoted = /[@?&%]|:\/\/|\d+\.\d+\.\d+\.\d+|::|([0-9a-f]{1,4}:){4,}|bearer|(?=[\w+=-]*\d)[\w+=-]{20,}|[\w+=-]{40,}/i;
+  const words = String(cause).split("\n")[0].split(/\s+/);
+  return words.map((word) => (quoted.test(word) ? "<redacted>" : word)).join(" ").slice(0, 300);
+}
+
 /** A panic arrives as an exception: this request ends here, everything else in the isolate goes on. */
 export function internalError(request, error) {
   const given = request.headers.get("x-request-id") ?? "";
   const id = REQUEST_ID.test(given) ? given : crypto.randomUUID();
-  console.error(JSON.stringify({ level: "error", message: "panic", request_id: id, error: String(error) }));
+  console.error(JSON.stringify({ level: "error", message: "panic", request_id: id, detail: redacted(error) }));
   const headers = { "content-type": "application/json", "cache-control": "no-store", "x-request-id": id };
   return new Response(INTERNAL, { status: 500, headers });
 }

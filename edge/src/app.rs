@@ -1,6 +1,6 @@
 //! An isolate: the platform, its settings, and plain data that outlives a request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use shared::contract::refusal::Refusal;
 use shared::passwords::Workspace;
@@ -8,6 +8,7 @@ use shared::passwords::Workspace;
 use crate::isolate::guessers::Guessers;
 use crate::isolate::knowledge::Knowledge;
 use crate::isolate::verified::VerifiedTokens;
+use crate::log;
 use crate::platform::Platform;
 use crate::settings::{SettingFault, Settings};
 
@@ -23,17 +24,22 @@ pub struct App<P> {
     pub(crate) guessers: RefCell<Guessers>,
     /// Tokens whose signature held.
     pub verified: RefCell<VerifiedTokens>,
+    /// Answers so far, from a random number on: which of them are logged.
+    answers: Cell<u32>,
     /// The memory that a hash works in, made at the first sign-in.
     workspace: RefCell<Option<Workspace>>,
     /// Hashes that were computed, so that tests can count them.
     #[cfg(test)]
-    pub(crate) hashes: std::cell::Cell<u32>,
+    pub(crate) hashes: Cell<u32>,
 }
 
 impl<P: Platform> App<P> {
     /// An isolate that knows nothing yet.
     pub fn new(platform: P, settings: Result<Settings, SettingFault>) -> Self {
+        let mut start = [0; 4];
+        platform.fill(&mut start);
         Self {
+            answers: Cell::new(u32::from_le_bytes(start)),
             platform,
             settings,
             knowledge: RefCell::default(),
@@ -41,7 +47,7 @@ impl<P: Platform> App<P> {
             verified: RefCell::default(),
             workspace: RefCell::default(),
             #[cfg(test)]
-            hashes: std::cell::Cell::default(),
+            hashes: Cell::default(),
         }
     }
 
@@ -59,6 +65,13 @@ impl<P: Platform> App<P> {
         self.hashes.set(self.hashes.get() + 1);
         let mut workspace = self.workspace.borrow_mut();
         work(workspace.get_or_insert_with(Workspace::default))
+    }
+
+    /// Whether it is the turn of an answer that went well to be logged.
+    pub(crate) fn logs_this_answer(&self) -> bool {
+        let turn = self.answers.get();
+        self.answers.set(turn.wrapping_add(1));
+        turn.is_multiple_of(log::EVERY)
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

@@ -31,6 +31,7 @@ pub mod health;
 pub mod http;
 pub mod inside;
 pub mod isolate;
+pub mod log;
 pub mod network;
 pub mod own;
 pub mod platform;

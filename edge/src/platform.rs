@@ -14,6 +14,7 @@ use shared::tokens::jwk::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::http::{Incoming, Outgoing, Response};
+use crate::log::Level;
 
 /// The clock, read when a request begins, and again when its body has arrived.
 pub trait Clock {
@@ -160,6 +161,12 @@ pub trait Limiter {
     fn admits(&self, limit: Limit, key: &str) -> impl Future<Output = bool>;
 }
 
+/// The log.
+pub trait Log {
+    /// Writes a line of [`crate::log`].
+    fn log(&self, level: Level, line: &str);
+}
+
 /// Control could not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("control is not reachable")]
@@ -187,8 +194,8 @@ pub trait Upstream {
 }
 
 /// Everything the edge needs of the world.
-pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream {}
-impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Upstream> Platform for T {}
+pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream {}
+impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream> Platform for T {}
 
 /// A store that does not answer is 503 on every route; what a push is refused for is told apart by
 /// [`crate::inside::push`] before.

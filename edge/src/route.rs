@@ -20,6 +20,20 @@ pub enum Endpoint {
     Forward(&'static Route),
 }
 
+impl Endpoint {
+    /// The entry of the route table that `path` belongs to, without the ids that stand in it.
+    #[must_use]
+    pub fn as_logged(self, path: &str) -> &'static str {
+        match self {
+            Self::Forward(route) => route.path,
+            Self::Own(_) | Self::Health(_) => routes::find(path).map_or("none", |route| route.path),
+            Self::Inside(Inside::Push) => "internal/v1/push",
+            Self::Inside(Inside::Command) => "internal/v1/command",
+            Self::Inside(Inside::Drain) => "internal/v1/drain",
+        }
+    }
+}
+
 /// The public routes that the edge answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {

@@ -14,6 +14,7 @@ use crate::browser::cors::{self, Cors};
 use crate::context::Context;
 use crate::http::{Answer, Body, Incoming, Response};
 use crate::inside::{command, copies, drain, push, signed};
+use crate::log::{self, AnswerLine, Level};
 use crate::own::{edge, published, state_age};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
@@ -37,16 +38,42 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
         (Ok((endpoint, target)), Some(route)) => Cors::of(*endpoint, target, route, &request),
         _ => None,
     };
-    let answered = match place {
-        Ok((endpoint, target)) => serve(ctx, endpoint, &target, request).await,
-        Err(refusal) => Err(refusal),
+    let answered = match &place {
+        Ok((endpoint, target)) => serve(ctx, *endpoint, target, request).await,
+        Err(refusal) => Err(refusal.clone()),
     };
     let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
     let Reply { mut response, after } = answered.unwrap_or_else(refused);
     if let Some(cors) = cors {
         cors.dress(ctx, &mut response);
     }
+    let asked = place.as_ref().ok().map(|(endpoint, target)| (*endpoint, target));
+    log_answer(app, &method, asked, response.status, &request_id);
     Reply { response: finish(response, route, &method, &request_id), after }
+}
+
+/// Logs an answer: every failure, and some of the rest.
+fn log_answer<P: Platform>(
+    app: &App<P>,
+    method: &str,
+    asked: Option<(Endpoint, &Target)>,
+    status: u16,
+    request_id: &str,
+) {
+    let (level, turn) = (log::level(status), app.logs_this_answer());
+    if level == Level::Info && !turn {
+        return;
+    }
+    let line = log::line(&AnswerLine {
+        level,
+        message: "answered",
+        method: log::method(method),
+        route: asked.map_or("none", |(endpoint, target)| endpoint.as_logged(&target.path)),
+        status,
+        tenant: asked.and_then(|(_, target)| app.knowledge.borrow().named(&target.named.name).flatten()),
+        request_id,
+    });
+    app.platform.log(level, &line);
 }
 
 /// Carries out what is due after an answer.
@@ -173,7 +200,8 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
     let settings = app.settings().ok()?;
     let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
-    let Reply { response, after } = match (method.as_str(), endpoint(settings.role, &target.path)?) {
+    let asked = endpoint(settings.role, &target.path)?;
+    let Reply { response, after } = match (method.as_str(), asked) {
         ("POST", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let (mut reply, known) = validate::validate_now(ctx, &target.named, &token)?;
@@ -192,5 +220,6 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
         _ => return None,
     };
     let request_id = request_id(app, request);
+    log_answer(app, &method, Some((asked, &target)), response.status, &request_id);
     Some(Reply { response: finish(response.into_stream(), None, &method, &request_id), after })
 }

@@ -42,7 +42,7 @@ const CRATES: [Layers; 4] = [
             &["isolate"],
             &["sql"],
             &["platform", "after", "body", "route"],
-            &["http", "network", "settings"],
+            &["http", "log", "network", "settings"],
         ],
     },
     Layers {
@@ -205,5 +205,22 @@ mod tests {
         assert!(!deployment.contains_key("cache"));
         let vars = deployment["vars"].as_table().unwrap();
         assert!(vars.keys().all(|name| !name.contains("KEK") && !name.ends_with("_KEY")), "{vars:?}");
+    }
+
+    /// Sampling is drawn before a request runs, so that a rate below 1 loses errors. Invocation logs and
+    /// traces hold URLs and clients' addresses.
+    #[test]
+    fn the_deployment_keeps_every_error_and_no_address() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wrangler.toml");
+        let deployment: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
+        let observability = deployment["observability"].as_table().unwrap();
+        let rate = |table: &toml::Table| table["head_sampling_rate"].as_integer();
+        let (logs, traces) = (&observability["logs"], &observability["traces"]);
+        assert_eq!((rate(observability), rate(logs.as_table().unwrap())), (Some(1), Some(1)));
+        assert_eq!(observability["enabled"].as_bool(), Some(true));
+        assert_eq!(logs["enabled"].as_bool(), Some(true));
+        assert_eq!(logs["invocation_logs"].as_bool(), Some(false));
+        assert_eq!(traces["enabled"].as_bool(), Some(false));
+        assert_eq!(observability["redact_query_string"].as_bool(), Some(true));
     }
 }

@@ -6,6 +6,7 @@
 //! where the runtime comes in.
 
 mod clock;
+mod console;
 mod copies;
 mod entry;
 mod keys;

@@ -35,9 +35,10 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
+use crate::log::Level;
 use crate::platform::{
-    Clock, Copies, CryptoError, Entropy, Limit, Limiter, Param, Rows, Rs256, Statement, Store, StoreError,
-    Upstream, UpstreamError,
+    Clock, Copies, CryptoError, Entropy, Limit, Limiter, Log, Param, Rows, Rs256, Statement, Store,
+    StoreError, Upstream, UpstreamError,
 };
 use crate::serve::{carry_out, handle};
 use crate::settings::{Role, Settings};
@@ -180,6 +181,8 @@ pub struct Memory {
     pub limited: Cell<Option<Limit>>,
     /// Calls under each key of a limit within a minute.
     pub charged: RefCell<HashMap<(Limit, String, u64), u32>>,
+    /// Lines of the log.
+    pub logged: RefCell<Vec<String>>,
     pub control_down: Cell<bool>,
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
     /// Headers that control's answers have besides.
@@ -214,6 +217,7 @@ impl Memory {
             kv_frozen: Cell::new(false),
             limited: Cell::new(None),
             charged: RefCell::default(),
+            logged: RefCell::default(),
             control_down: Cell::new(false),
             forwarded: RefCell::default(),
             control_adds: RefCell::default(),
@@ -396,6 +400,12 @@ impl Limiter for Memory {
         let calls = charged.entry((limit, key.to_owned(), self.now_ms() / 60_000)).or_default();
         *calls += 1;
         *calls <= most && self.limited.get() != Some(limit)
+    }
+}
+
+impl Log for Memory {
+    fn log(&self, _: Level, line: &str) {
+        self.logged.borrow_mut().push(line.to_owned());
     }
 }
 

@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod forwarding;
 mod legacy;
+mod log;
 mod needs;
 mod origins;
 mod renewal;
