@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::contract::limits::CLOCK_AHEAD_SECS;
 use crate::contract::refusal::TokenFault;
 use crate::ids::{SessionId, TenantId, UserId};
+use crate::tokens::numeric_date;
 
 /// The claims of an access token, in the order they are written. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +18,10 @@ pub struct AccessClaims<'a> {
     #[serde(borrow)]
     pub token_type: Cow<'a, str>,
     /// Not after.
+    #[serde(deserialize_with = "numeric_date::down")]
     pub exp: i64,
     /// Issued at.
+    #[serde(deserialize_with = "numeric_date::down")]
     pub iat: i64,
     /// 32 hex digits.
     #[serde(borrow)]
@@ -41,12 +44,13 @@ pub struct AccessClaims<'a> {
     /// How the user signed in (RFC 8176).
     pub amr: Vec<String>,
     /// When the user signed in.
+    #[serde(deserialize_with = "numeric_date::down")]
     pub auth_time: i64,
     /// The tenant's audience, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
     /// Honoured, never issued.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "numeric_date::up_if_any")]
     pub nbf: Option<i64>,
 }
 
@@ -156,6 +160,7 @@ pub struct Expected<'a> {
 struct Kind<'a> {
     #[serde(borrow)]
     token_type: Cow<'a, str>,
+    #[serde(deserialize_with = "numeric_date::down")]
     exp: i64,
     tenant: TenantId,
     #[serde(borrow)]

@@ -12,6 +12,7 @@ use crate::contract::limits::CLOCK_AHEAD_SECS;
 use crate::contract::refusal::TokenFault;
 use crate::tokens::claims::UserIdClaim;
 use crate::tokens::jwk::PublicKey;
+use crate::tokens::numeric_date;
 
 /// What a tenant still accepts of its old service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,10 +70,11 @@ pub struct LegacyToken {
 struct Claims<'a> {
     #[serde(borrow)]
     token_type: Cow<'a, str>,
+    #[serde(deserialize_with = "numeric_date::down")]
     exp: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numeric_date::down_if_any")]
     iat: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numeric_date::up_if_any")]
     nbf: Option<i64>,
     #[serde(borrow)]
     jti: Cow<'a, str>,
@@ -211,6 +213,16 @@ mod tests {
         assert!(check(&acme, &long, 1999).is_ok());
         assert_eq!(check(&acme, &long, 2000), Err(TokenFault::Invalid));
         assert_eq!(check(&acme, &claims("access"), 839), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn dates_may_have_a_fraction() {
+        let acme = legacy(Some(json!("acme")));
+        let mut token = claims("access");
+        (token["exp"], token["iat"], token["nbf"]) = (json!(1500.9), json!(999.5), json!(1000.5));
+        assert_eq!(check(&acme, &token, 1000), Err(TokenFault::Invalid));
+        assert_eq!(check(&acme, &token, 1001).unwrap().expires_at, 1500);
+        assert_eq!(check(&acme, &token, 1500), Err(TokenFault::Expired));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod jwk;
 pub mod jws;
 pub mod legacy;
+pub mod numeric_date;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
