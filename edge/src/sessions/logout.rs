@@ -128,7 +128,7 @@ async fn end_presented<P: Platform>(
     unverified_token: &str,
 ) -> Result<(UserId, SessionId), Refusal> {
     let token = presented(ctx, known, unverified_token).await;
-    let token = token.map_err(|refused| refused.with(TokenFault::at_verify))?;
+    let token = token.map_err(|refused| refused.with(TokenFault::at_sign_out))?;
     let mut batch = Batch::new(token.sid.shard());
     let legacy_user = token.open_to_end(ctx, known, &mut batch);
     let params = [token.sid.to_string().into(), known.tenant.id.to_string().into()];
@@ -138,10 +138,10 @@ async fn end_presented<P: Platform>(
     ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
     let Some(row_before) = rows.take_one(family)? else {
         let fault = token.without_row(&rows, legacy_user, ctx.now_secs())?;
-        return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_verify));
+        return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_sign_out));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
-    family::verify(&row_before, token.generation, ctx.now(), window).map_err(TokenFault::at_verify)?;
+    family::verify(&row_before, token.generation, ctx.now(), window).map_err(TokenFault::at_sign_out)?;
     Ok((row_before.user, token.sid))
 }
 

@@ -240,12 +240,18 @@ fn blacklist_and_verify_speak_as_the_old_service() {
     let second = acme.refreshed(&tokens.refresh);
     verify(&tokens.refresh).expect(200);
     world.advance(30_001);
-    assert_eq!(verify(&tokens.refresh).expect(401).text("detail"), "Token is blacklisted");
+    // Only verify refuses these with 400: its serializer looks into the blacklist, the token's class does it
+    // everywhere else.
+    let blacklisted = json!({"non_field_errors": ["Token is blacklisted"]});
+    let behind = verify(&tokens.refresh).expect(400);
+    assert_eq!((behind.json(), behind.header("www-authenticate")), (blacklisted.clone(), None));
     verify(&second.refresh).expect(200);
     assert_eq!(blacklist(&second.refresh).expect(200).json(), json!({}));
-    assert_eq!(blacklist(&second.refresh).expect(401).text("detail"), "Token is blacklisted");
-    assert_eq!(verify(&second.refresh).expect(401).text("detail"), "Token is blacklisted");
-    assert_eq!(verify(&second.access).expect(401).text("detail"), "Token is blacklisted");
+    let again = blacklist(&second.refresh).expect(401);
+    assert_eq!(again.json(), json!({"detail": "Token is blacklisted", "code": "token_not_valid"}));
+    assert_eq!(again.header("www-authenticate"), Some("Bearer realm=\"api\""));
+    assert_eq!(verify(&second.refresh).expect(400).json(), blacklisted);
+    assert_eq!(verify(&second.access).expect(400).json(), blacklisted);
     acme.refresh(&second.refresh).expect(401);
 }
 
@@ -338,6 +344,36 @@ proptest! {
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;
         let row = Row { expired, active, ended, epoch, understood };
+    world.advance(30 * 86_400_000);
+    let expired = json!({"detail": "Token is expired", "code": "token_not_valid"});
+    for token in [&second.refresh, &second.access] {
+        assert_eq!(verify(token).expect(401).json(), expired);
+    }
+}
+
+#[test]
+fn verify_says_blacklisted_whatever_became_of_the_user() {
+    type Change = fn(&mut shared::wire::push::UserRow);
+    let changes: [Change; 4] = [
+        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Suspended, 1, 1),
+        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Deleted, 1, 1),
+        |row| (row.access_epoch, row.session_epoch, row.password_epoch) = (1, 1, 1),
+        |row| (row.access_epoch, row.session_epoch) = (1, 1),
+    ];
+    for change in changes {
+        let (world, acme) = acme();
+        let tokens = acme.sign_in("ada");
+        acme.change("ada", change);
+        world.advance(3001);
+        for token in [&tokens.refresh, &tokens.access] {
+            let refused = acme.post("/api/token/verify/", &json!({"token": token})).expect(400);
+            assert_eq!(refused.json(), json!({"non_field_errors": ["Token is blacklisted"]}));
+            let refused = acme.validate(token).expect(401).text("detail");
+            let of_refresh =
+                if token == &tokens.refresh { "Token has wrong type" } else { "Token is blacklisted" };
+            assert_eq!(refused, of_refresh);
+        }
+    }
         prop_assert_eq!(found, expected(behind, elapsed, window, row));
     }
 }

@@ -293,7 +293,7 @@ impl TokenFault {
         }
     }
 
-    /// At verify, blacklist and logout.
+    /// At verify. The old service's serializer looked into its blacklist itself, hence 400.
     #[must_use]
     pub fn at_verify(self) -> Refusal {
         Refusal::new(401, self.words(), Code::TokenNotValid)
@@ -308,6 +308,19 @@ impl TokenFault {
 }
 
 #[cfg(test)]
+        match self {
+            Self::UserNotFound | Self::UserInactive | Self::PasswordChanged | Self::Blacklisted => {
+                Refusal::field("non_field_errors", self.words())
+            }
+            Self::Invalid | Self::Expired | Self::WrongType => {
+                Refusal::new(401, self.words(), Code::TokenNotValid)
+            }
+        }
+    }
+
+    /// At blacklist and logout, of a refresh token in the body.
+    #[must_use]
+    pub fn at_sign_out(self) -> Refusal {
 mod tests {
     use super::*;
 
@@ -338,5 +351,26 @@ mod tests {
             Refusal::not_an_object(&json!([])).body,
             json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]})
         );
+        for fault in [
+            TokenFault::UserNotFound,
+            TokenFault::UserInactive,
+            TokenFault::PasswordChanged,
+            TokenFault::Blacklisted,
+        ] {
+            let (verify, end) = (fault.at_verify(), fault.at_sign_out());
+            let expected = json!({"non_field_errors": ["Token is blacklisted"]});
+            assert_eq!((verify.status, verify.body), (400, expected));
+            let expected = json!({"detail": "Token is blacklisted", "code": "token_not_valid"});
+            assert_eq!((end.status, end.body), (401, expected));
+        }
+        for (fault, words) in [
+            (TokenFault::Invalid, "Token is invalid"),
+            (TokenFault::Expired, "Token is expired"),
+            (TokenFault::WrongType, "Token has wrong type"),
+        ] {
+            let verify = fault.at_verify();
+            let expected = json!({"detail": words, "code": "token_not_valid"});
+            assert_eq!((verify.status, verify.body), (401, expected));
+        }
     }
 }

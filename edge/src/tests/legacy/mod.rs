@@ -105,3 +105,8 @@ fn kinds(world: &World) -> Vec<String> {
 fn detail(answer: Answered) -> String {
     answer.expect(401).text("detail")
 }
+
+/// What verify says of a token of the blacklist.
+fn blacklisted(answer: Answered) {
+    assert_eq!(answer.expect(400).json(), json!({"non_field_errors": ["Token is blacklisted"]}));
+}
