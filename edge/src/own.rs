@@ -12,8 +12,7 @@ use crate::http::{Answer, Incoming};
 use crate::platform::Platform;
 use crate::route::{KeyForm, Own};
 use crate::sessions::issued::IssuedTokens;
-use crate::sessions::logout::{self, By};
-use crate::sessions::{refresh, verify};
+use crate::sessions::{logout, refresh, verify};
 use crate::sign_in::flow::{self, SignInOutcome};
 use crate::tenants::find::{FoundTenant, find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
@@ -110,7 +109,7 @@ async fn refresh_token<P: Platform>(
     }
 }
 
-/// Logout: by Bearer, by `refresh` in the body, or by cookie. The cookies go with the answer; by cookie
+/// Logout: by Bearer, by `refresh` in the body, and by cookie. The cookies go with the answer; by cookie
 /// also where the session had ended already.
 async fn leave<P: Platform>(
     ctx: Context<'_, P>,
@@ -119,17 +118,14 @@ async fn leave<P: Platform>(
 ) -> Result<Answer, Refusal> {
     let (fields, ctx) = arrived(ctx, request).await?;
     let bearer = Bearer::read(request);
-    let presented = match bearer {
-        Bearer::None if !fields.has("refresh") => by_cookie(ctx, target, request).await?,
-        Bearer::None | Bearer::Malformed | Bearer::Token(_) => None,
+    let others = bearer != Bearer::None || fields.has("refresh");
+    let presented = match by_cookie(ctx, target, request).await {
+        // Beside another credential, cookies without their proof are as cookies that were not sent.
+        Err(refusal) if others && refusal == Refusal::csrf_failed() => None,
+        judged => judged?,
     };
-    let by = match (&bearer, &presented) {
-        (Bearer::Malformed, _) => return Err(Refusal::bad_authorization_header()),
-        (Bearer::Token(token), _) => By::Bearer(token),
-        (Bearer::None, Some(presented)) => By::Cookies(presented),
-        (Bearer::None, None) => By::Body,
-    };
-    let mut answer = match logout::logout(ctx, &target.named, by, &fields).await {
+    let left = logout::logout(ctx, &target.named, &bearer, presented.as_ref(), &fields).await;
+    let mut answer = match left {
         Ok(answer) => answer,
         Err(refusal) if refusal.status == 401 && presented.is_some() => Answer::refusal(&refusal),
         Err(refusal) => return Err(refusal),

@@ -14,34 +14,28 @@ use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::LegacyTrail;
 use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
-use crate::sql::batch::Batch;
+use crate::sql::batch::{Batch, BatchRows};
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{FoundTenant, TenantName, find_fresh};
-use crate::tokens::access::authenticate;
+use crate::tenants::target::Bearer;
+use crate::tokens::access::{authenticate, session_of_expired};
 use crate::tokens::error::TokenError;
 use crate::tokens::refresh_token::presented;
 
-/// By what a caller says which session to end.
-pub enum By<'a> {
-    /// An access token in `Authorization`.
-    Bearer(&'a str),
-    /// `refresh` in the body.
-    Body,
-    /// Cookies, CSRF judged.
-    Cookies(&'a CookieSession),
-}
-
-/// Ends the caller's session, or all of them.
+/// Ends the sessions that a request has credentials for, or all sessions of their users.
 ///
-/// 1. Bearer, else `refresh` in the body, else the cookies, else 401.
-/// 2. The session ends; one that has ended already is fine.
+/// 1. The Bearer token, `refresh` in the body, the cookies (CSRF judged): each is tried, since a client that
+///    leaves may hold a credential that has expired beside one that has not.
+/// 2. Each good one ends its own session; a cookie's session that has ended already is fine.
+/// 3. 204 where one was good; else the fault of the first.
 ///
 /// # Errors
-/// 401 for a credential that is not good, 403 at a suspended tenant, 503 out of reach.
+/// 401 and 400 for credentials that are not good, 403 at a suspended tenant, 503 out of reach.
 pub async fn logout<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-    by: By<'_>,
+    bearer: &Bearer,
+    cookies: Option<&CookieSession>,
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let everywhere = fields.flag("everywhere")?;
@@ -49,55 +43,114 @@ pub async fn logout<P: Platform>(
     if found.known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
-    let (user, sid, legacy) = match by {
-        By::Bearer(token) => {
-            let judged = authenticate(ctx, &found, named, token).await;
-            let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
-            (access.sub, access.sid, access.legacy)
-        }
-        By::Cookies(CookieSession { refresh: Some((_, proven)), .. }) if !everywhere => {
-            // Good by its signature alone, it may end its own session, which is what its browser wants.
-            end_one(ctx, &found.known, proven.sid, proven.legacy.as_ref()).await?;
-            return Ok(Answer::no_content());
-        }
-        By::Cookies(presented) => {
-            let (user, sid) = left_by(ctx, &found, named, presented).await?;
-            (user, sid, None)
-        }
-        By::Body if fields.has("refresh") => {
-            let token = fields.token("refresh")?;
-            let (user, sid) = end_presented(ctx, &found.known, &token).await?;
-            (user, sid, None)
-        }
-        By::Body => return Err(Refusal::no_credentials()),
-    };
-    if everywhere {
-        end_everywhere(ctx, &found.known, user, sid, legacy.as_ref()).await?;
-    } else {
-        end_one(ctx, &found.known, sid, legacy.as_ref()).await?;
+    let leaving = Leaving { ctx, found: &found, named, everywhere };
+    let mut tried = Tried::default();
+    match bearer {
+        Bearer::None => {}
+        Bearer::Malformed => tried.add(Err(Refusal::bad_authorization_header()))?,
+        Bearer::Token(token) => tried.add(leaving.by_access(token).await)?,
     }
-    Ok(Answer::no_content())
+    if fields.has("refresh") {
+        tried.add(match fields.token("refresh") {
+            Ok(token) => leaving.by_refresh(&token).await,
+            Err(refusal) => Err(refusal),
+        })?;
+    }
+    if let Some(cookies) = cookies {
+        tried.add(leaving.by_cookies(cookies).await)?;
+    }
+    tried.answer()
 }
 
-/// Whose session the cookies are of: to end others than its own, a refresh cookie has to be good
-/// altogether.
-async fn left_by<P: Platform>(
-    ctx: Context<'_, P>,
-    found: &FoundTenant,
-    named: &TenantName,
-    presented: &CookieSession,
-) -> Result<(UserId, SessionId), Refusal> {
-    let mut fault = TokenFault::Invalid;
-    if let Some(token) = &presented.unverified_access {
-        match authenticate(ctx, found, named, token).await {
-            Ok(access) => return Ok((access.sub, access.sid)),
-            Err(TokenError::Other(refusal)) => return Err(refusal),
-            Err(TokenError::Token(found)) => fault = found,
+/// What the credentials of a request came to so far.
+#[derive(Default)]
+struct Tried {
+    ended: bool,
+    fault: Option<Refusal>,
+}
+
+impl Tried {
+    /// What is wrong with a credential stands in no other's way. What cannot be known does: the caller has to
+    /// come again.
+    fn add(&mut self, result: Result<(), Refusal>) -> Result<(), Refusal> {
+        match result {
+            Ok(()) => self.ended = true,
+            Err(refusal) if matches!(refusal.status, 400 | 401) => {
+                self.fault.get_or_insert(refusal);
+            }
+            Err(refusal) => return Err(refusal),
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Result<Answer, Refusal> {
+        if self.ended {
+            return Ok(Answer::no_content());
+        }
+        Err(self.fault.unwrap_or_else(Refusal::no_credentials))
+    }
+}
+
+/// A request to end sessions.
+struct Leaving<'a, P: Platform> {
+    ctx: Context<'a, P>,
+    found: &'a FoundTenant,
+    named: &'a TenantName,
+    everywhere: bool,
+}
+
+impl<P: Platform> Leaving<'_, P> {
+    /// An access token ends its session while it is good. One that has only expired still says which session
+    /// it was of, as an ID token does that is a hint (OpenID Connect RP-Initiated Logout 1.0, section 2): it
+    /// ends that one while it lives, and never others.
+    async fn by_access(&self, unverified_token: &str) -> Result<(), Refusal> {
+        let judged = match authenticate(self.ctx, self.found, self.named, unverified_token).await {
+            Ok(access) => return self.end(access.sub, access.sid, access.legacy.as_ref()).await,
+            Err(TokenError::Token(TokenFault::Expired)) if !self.everywhere => {
+                self.by_expired(unverified_token).await
+            }
+            Err(refused) => Err(refused),
+        };
+        judged.map_err(|refused| refused.with(TokenFault::as_bearer))
+    }
+
+    async fn by_expired(&self, unverified_token: &str) -> Result<(), TokenError> {
+        let (ctx, known) = (self.ctx, &self.found.known);
+        let sid = session_of_expired(ctx, known, unverified_token).await?;
+        match end_family(ctx, known, sid, Batch::new(sid.shard())).await?.0 {
+            Some(row_before) if !row_before.is_over(ctx.now()) => Ok(()),
+            Some(_) | None => Err(TokenFault::Expired.into()),
         }
     }
-    match &presented.refresh {
-        Some((token, _)) => end_presented(ctx, &found.known, token).await,
-        None => Err(fault.as_bearer()),
+
+    async fn by_refresh(&self, unverified_token: &str) -> Result<(), Refusal> {
+        let (user, sid) = end_presented(self.ctx, &self.found.known, unverified_token).await?;
+        if self.everywhere { self.end(user, sid, None).await } else { Ok(()) }
+    }
+
+    /// A refresh cookie that is good by its signature alone may end its own session, which is what its browser
+    /// wants. To end others, it has to be good altogether.
+    async fn by_cookies(&self, cookies: &CookieSession) -> Result<(), Refusal> {
+        if let (Some((_, proven)), false) = (&cookies.refresh, self.everywhere) {
+            return end_one(self.ctx, &self.found.known, proven.sid, proven.legacy.as_ref()).await;
+        }
+        let mut tried = Tried::default();
+        if let Some(token) = &cookies.unverified_access {
+            tried.add(self.by_access(token).await)?;
+        }
+        match &cookies.refresh {
+            Some((token, _)) if !tried.ended => self.by_refresh(token).await,
+            Some(_) | None => tried.answer().map(drop),
+        }
+    }
+
+    async fn end(&self, user: UserId, sid: SessionId, legacy: Option<&LegacyTrail>) -> Result<(), Refusal> {
+        let (ctx, known) = (self.ctx, &self.found.known);
+        if self.everywhere {
+            end_everywhere(ctx, known, user, sid, legacy).await
+        } else {
+            end_one(ctx, known, sid, legacy).await
+        }
     }
 }
 
@@ -131,18 +184,29 @@ async fn end_presented<P: Platform>(
     let token = token.map_err(|refused| refused.with(TokenFault::at_sign_out))?;
     let mut batch = Batch::new(token.sid.shard());
     let legacy_user = token.open_to_end(ctx, known, &mut batch);
-    let params = [token.sid.to_string().into(), known.tenant.id.to_string().into()];
-    let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
-    end_by_owner(ctx, known, token.sid, &mut batch);
-    let rows = ctx.run(batch).await?;
-    ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
-    let Some(row_before) = rows.take_one(family)? else {
+    let (row_before, rows) = end_family(ctx, known, token.sid, batch).await?;
+    let Some(row_before) = row_before else {
         let fault = token.without_row(&rows, legacy_user, ctx.now_secs())?;
         return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_sign_out));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
     family::verify(&row_before, token.generation, ctx.now(), window).map_err(TokenFault::at_sign_out)?;
     Ok((row_before.user, token.sid))
+}
+
+/// Goes on with a batch: reads the family as it is, and ends it.
+async fn end_family<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    sid: SessionId,
+    mut batch: Batch,
+) -> Result<(Option<FamilyRow>, BatchRows<P::Rows>), Refusal> {
+    let params = [sid.to_string().into(), known.tenant.id.to_string().into()];
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
+    end_by_owner(ctx, known, sid, &mut batch);
+    let rows = ctx.run(batch).await?;
+    ctx.app.knowledge.borrow_mut().end(known.tenant.id, sid);
+    Ok((rows.take_one(family)?, rows))
 }
 
 /// Ends a session by its owner, and records it.

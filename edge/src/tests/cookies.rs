@@ -170,7 +170,6 @@ fn bearer_wins_and_a_bad_one_is_never_replaced() {
     for bad in ["Bearer x", "Bearer", "Bearer a b", "bearer x.y.z"] {
         world.send(browser.request("GET", "/api/user/me/").header("authorization", bad)).expect(401);
         world.send(browser.request("POST", "/api/token/validate/").header("authorization", bad)).expect(401);
-        world.send(browser.request("POST", "/api/logout/").header("authorization", bad)).expect(401);
     }
     assert_eq!(world.memory().forwarded.borrow().len(), 1);
     // Nor does CSRF stand in the way of a Bearer: no browser sends one on its own.
@@ -261,6 +260,46 @@ fn logout_takes_the_cookies_away() {
     let answer = world.send(strangers.header("origin", "https://evil.example")).expect(204);
     assert_eq!(names(&answer), [""; 0], "a stranger's page signs nobody out of their browser");
     assert_eq!(names(&acme.post("/api/logout/", &json!({"refresh": acme.sign_in("ada").refresh}))), [""; 0]);
+}
+
+#[test]
+fn a_bad_bearer_does_not_keep_the_cookies_from_signing_out() {
+    let (world, acme) = acme();
+    let all = [ACCESS, REFRESH, "csrftoken"];
+    for everywhere in [false, true] {
+        for bad in ["Bearer x", "Bearer", "Bearer a b", "bearer x.y.z"] {
+            let (browser, other) = (Browser::signed_in(&acme, "ada"), Browser::signed_in(&acme, "ada"));
+            let leave = browser.request("POST", "/api/logout/").header("authorization", bad);
+            let left = world.send(leave.json(&json!({"everywhere": everywhere}))).expect(204);
+            assert_eq!(cleared(&left), all);
+            acme.refresh(browser.refresh()).expect(401);
+            acme.refresh(other.refresh()).expect(if everywhere { 401 } else { 200 });
+        }
+    }
+    // The page's own access token has expired; its cookies have not.
+    let browser = Browser::signed_in(&acme, "ada");
+    world.advance(301_000);
+    world.send(browser.request("POST", "/api/logout/").bearer(browser.access())).expect(204);
+    acme.refresh(browser.refresh()).expect(401);
+    // Cookies count only with what a stranger's page has not: the fault is that of the Bearer.
+    let browser = Browser::signed_in(&acme, "ada");
+    let strangers = own_request(&acme, "POST", "/api/logout/").header("origin", "https://evil.example");
+    let refused = world.send(browser.with_cookies(strangers).bearer("x")).expect(401);
+    assert_eq!(names(&refused), [""; 0]);
+    let alone = own_request(&acme, "POST", "/api/logout/").header("origin", "https://evil.example");
+    assert_eq!(world.send(browser.with_cookies(alone)).expect(403).text("code"), "csrf_failed");
+    acme.refresh(browser.refresh()).expect(200);
+    // A good Bearer needs no cookie, and the cookies of another session, proven, end that one, too.
+    let browser = Browser::signed_in(&acme, "ada");
+    let tokens = acme.sign_in("ada");
+    let strangers = own_request(&acme, "POST", "/api/logout/").header("origin", "https://evil.example");
+    world.send(browser.with_cookies(strangers).bearer(&tokens.access)).expect(204);
+    acme.refresh(&tokens.refresh).expect(401);
+    let tokens = acme.sign_in("ada");
+    let left = world.send(browser.request("POST", "/api/logout/").bearer(&tokens.access)).expect(204);
+    assert_eq!(cleared(&left), all);
+    acme.refresh(&tokens.refresh).expect(401);
+    acme.refresh(browser.refresh()).expect(401);
 }
 
 #[test]

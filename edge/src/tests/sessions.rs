@@ -213,6 +213,97 @@ fn signing_out_ends_one_session_or_all() {
 }
 
 #[test]
+fn a_bad_credential_never_keeps_a_good_one_from_ending_its_session() {
+    let (world, acme) = acme();
+    let beta = world.tenant("beta");
+    beta.user("ada");
+    let theirs = beta.sign_in("ada");
+    let old = acme.sign_in("ada");
+    world.advance(301_000);
+    acme.post("/api/token/blacklist/", &json!({"refresh": old.refresh})).expect(200);
+    let bad = [
+        format!("Bearer {}", old.access),
+        format!("Bearer {}", old.refresh),
+        format!("Bearer {}", theirs.access),
+        String::from("Bearer x.y.z"),
+        String::from("Bearer"),
+        String::from("Bearer a b"),
+    ];
+    for everywhere in [false, true] {
+        for authorization in &bad {
+            let (tokens, other) = (acme.sign_in("ada"), acme.sign_in("ada"));
+            let body = json!({"refresh": tokens.refresh, "everywhere": everywhere});
+            let logout = acme.request("POST", "/api/logout/").header("authorization", authorization);
+            world.send(logout.json(&body)).expect(204);
+            acme.refresh(&tokens.refresh).expect(401);
+            acme.refresh(&other.refresh).expect(if everywhere { 401 } else { 200 });
+        }
+    }
+    beta.refresh(&theirs.refresh).expect(200);
+    // And the other way round: a good Bearer ends its session, whatever stands in the body.
+    for refresh in [json!(null), json!(""), json!("x"), json!({}), json!(old.refresh), json!(theirs.access)] {
+        let tokens = acme.sign_in("ada");
+        let logout = acme.request("POST", "/api/logout/").bearer(&tokens.access);
+        world.send(logout.json(&json!({"refresh": refresh}))).expect(204);
+        acme.refresh(&tokens.refresh).expect(401);
+    }
+    // The blacklist asks for the token in its body alone.
+    let tokens = acme.sign_in("ada");
+    let blacklist = acme.request("POST", "/api/token/blacklist/").bearer(&old.access);
+    world.send(blacklist.json(&json!({"refresh": tokens.refresh}))).expect(200);
+    acme.refresh(&tokens.refresh).expect(401);
+}
+
+#[test]
+fn each_good_credential_of_a_request_ends_its_own_session_and_no_other() {
+    let (world, acme) = acme();
+    acme.user("bob");
+    let (ada, bob) = (acme.sign_in("ada"), acme.sign_in("bob"));
+    let (adas_other, bobs_other) = (acme.sign_in("ada"), acme.sign_in("bob"));
+    let logout = |bearer: &str, body: Value| {
+        world.send(acme.request("POST", "/api/logout/").bearer(bearer).json(&body))
+    };
+    logout(&ada.access, json!({"refresh": bob.refresh})).expect(204);
+    for ended in [&ada, &bob] {
+        acme.refresh(&ended.refresh).expect(401);
+        acme.validate(&ended.access).expect(401);
+    }
+    let (adas, bobs) = (acme.refreshed(&adas_other.refresh), acme.refreshed(&bobs_other.refresh));
+    logout(&adas.access, json!({"refresh": bobs.refresh, "everywhere": true})).expect(204);
+    for ended in [&adas, &bobs] {
+        acme.refresh(&ended.refresh).expect(401);
+    }
+    // What was ended is told once for each.
+    let ends = kinds(&world).into_iter().filter(|kind| kind.starts_with("signed_out")).collect::<Vec<_>>();
+    assert_eq!(ends, ["signed_out", "signed_out", "signed_out_everywhere", "signed_out"]);
+}
+
+#[test]
+fn an_access_token_that_has_only_expired_ends_its_living_session_alone() {
+    let (world, acme) = acme();
+    let (tokens, other) = (acme.sign_in("ada"), acme.sign_in("ada"));
+    world.advance(301_000);
+    let logout =
+        |body: Value| world.send(acme.request("POST", "/api/logout/").bearer(&tokens.access).json(&body));
+    let refused = logout(json!({"everywhere": true})).expect(401);
+    assert_eq!(refused.json()["messages"][0]["message"], "Token is expired");
+    acme.refresh(&acme.refreshed(&tokens.refresh).refresh).expect(200);
+    logout(json!({})).expect(204);
+    acme.refresh(&tokens.refresh).expect(401);
+    acme.refresh(&other.refresh).expect(200);
+    let refused = logout(json!({})).expect(401);
+    assert_eq!(refused.json()["messages"][0]["message"], "Token is expired", "its session is over");
+    // A signature that does not hold, or a key that was revoked, is no credential at any time.
+    let expired = claims(&other.access);
+    let forged = super::fixture::forge(2, &expired);
+    world.send(acme.request("POST", "/api/logout/").bearer(&forged)).expect(401);
+    acme.edit(|tenant| tenant.keys[0].state = shared::tenant::KeyState::Revoked);
+    world.advance(3001);
+    let refused = world.send(acme.request("POST", "/api/logout/").bearer(&other.access)).expect(401);
+    assert_eq!(refused.json()["messages"][0]["message"], "Token is invalid");
+}
+
+#[test]
 fn signing_out_reaches_another_isolate() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
@@ -253,6 +344,36 @@ fn blacklist_and_verify_speak_as_the_old_service() {
     assert_eq!(verify(&second.refresh).expect(400).json(), blacklisted);
     assert_eq!(verify(&second.access).expect(400).json(), blacklisted);
     acme.refresh(&second.refresh).expect(401);
+    world.advance(30 * 86_400_000);
+    let expired = json!({"detail": "Token is expired", "code": "token_not_valid"});
+    for token in [&second.refresh, &second.access] {
+        assert_eq!(verify(token).expect(401).json(), expired);
+    }
+}
+
+#[test]
+fn verify_says_blacklisted_whatever_became_of_the_user() {
+    type Change = fn(&mut shared::wire::push::UserRow);
+    let changes: [Change; 4] = [
+        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Suspended, 1, 1),
+        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Deleted, 1, 1),
+        |row| (row.access_epoch, row.session_epoch, row.password_epoch) = (1, 1, 1),
+        |row| (row.access_epoch, row.session_epoch) = (1, 1),
+    ];
+    for change in changes {
+        let (world, acme) = acme();
+        let tokens = acme.sign_in("ada");
+        acme.change("ada", change);
+        world.advance(3001);
+        for token in [&tokens.refresh, &tokens.access] {
+            let refused = acme.post("/api/token/verify/", &json!({"token": token})).expect(400);
+            assert_eq!(refused.json(), json!({"non_field_errors": ["Token is blacklisted"]}));
+            let refused = acme.validate(token).expect(401).text("detail");
+            let of_refresh =
+                if token == &tokens.refresh { "Token has wrong type" } else { "Token is blacklisted" };
+            assert_eq!(refused, of_refresh);
+        }
+    }
 }
 
 fn statement_outcome(
@@ -344,36 +465,6 @@ proptest! {
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;
         let row = Row { expired, active, ended, epoch, understood };
-    world.advance(30 * 86_400_000);
-    let expired = json!({"detail": "Token is expired", "code": "token_not_valid"});
-    for token in [&second.refresh, &second.access] {
-        assert_eq!(verify(token).expect(401).json(), expired);
-    }
-}
-
-#[test]
-fn verify_says_blacklisted_whatever_became_of_the_user() {
-    type Change = fn(&mut shared::wire::push::UserRow);
-    let changes: [Change; 4] = [
-        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Suspended, 1, 1),
-        |row| (row.status, row.access_epoch, row.session_epoch) = (UserStatus::Deleted, 1, 1),
-        |row| (row.access_epoch, row.session_epoch, row.password_epoch) = (1, 1, 1),
-        |row| (row.access_epoch, row.session_epoch) = (1, 1),
-    ];
-    for change in changes {
-        let (world, acme) = acme();
-        let tokens = acme.sign_in("ada");
-        acme.change("ada", change);
-        world.advance(3001);
-        for token in [&tokens.refresh, &tokens.access] {
-            let refused = acme.post("/api/token/verify/", &json!({"token": token})).expect(400);
-            assert_eq!(refused.json(), json!({"non_field_errors": ["Token is blacklisted"]}));
-            let refused = acme.validate(token).expect(401).text("detail");
-            let of_refresh =
-                if token == &tokens.refresh { "Token has wrong type" } else { "Token is blacklisted" };
-            assert_eq!(refused, of_refresh);
-        }
-    }
         prop_assert_eq!(found, expected(behind, elapsed, window, row));
     }
 }

@@ -180,15 +180,8 @@ async fn verify<P: Platform>(
     kid: &str,
 ) -> Result<VerifiedToken, TokenError> {
     let tenant = &known.tenant;
-    let key = tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
-    let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
-    if !ctx.app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await? {
-        return Err(TokenFault::Invalid.into());
-    }
-    let payload = jws.payload_bytes().ok_or(TokenFault::Invalid)?;
-    let expected =
-        Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() };
-    let claims = AccessClaims::check(&payload, expected, ctx.now_secs())?;
+    let payload = signed_payload(ctx, known, jws, kid).await?;
+    let claims = AccessClaims::check(&payload, expected(known), ctx.now_secs())?;
     Ok(VerifiedToken {
         tenant: tenant.id,
         revision: tenant.revision(),
@@ -201,6 +194,42 @@ async fn verify<P: Platform>(
         known_until: claims.exp,
         legacy: None,
     })
+}
+
+/// The payload, if the key that the header names signed it.
+async fn signed_payload<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    jws: Jws<'_>,
+    kid: &str,
+) -> Result<Vec<u8>, TokenError> {
+    let key = known.tenant.verifying_key(kid).ok_or(TokenFault::Invalid)?;
+    let signature = jws.signature_bytes().ok_or(TokenFault::Invalid)?;
+    if !ctx.app.platform.verify(&key.public, jws.signed.as_bytes(), &signature).await? {
+        return Err(TokenFault::Invalid.into());
+    }
+    Ok(jws.payload_bytes().ok_or(TokenFault::Invalid)?)
+}
+
+fn expected(known: &OpenedTenant) -> Expected<'_> {
+    let tenant = &known.tenant;
+    Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() }
+}
+
+/// The session of an access token that [`authenticate`] found expired, if nothing else is wrong with it.
+/// Whether that session lives, its row says.
+///
+/// # Errors
+/// Expired for a token that is of no session (a legacy one, a refresh token); the token's other faults; 503.
+pub async fn session_of_expired<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    unverified_token: &str,
+) -> Result<SessionId, TokenError> {
+    let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
+    let kid = jws.access_key_id().ok_or(TokenFault::Expired)?;
+    let payload = signed_payload(ctx, known, jws, &kid).await?;
+    Ok(AccessClaims::check_but_expiry(&payload, expected(known), ctx.now_secs())?.sid)
 }
 
 /// A refresh token of this tenant where an access token belongs: expired, else of the wrong type.

@@ -280,10 +280,11 @@ fn blacklist() {}
 
 #[utoipa::path(
     post, path = "/api/logout/", tag = "Tokens", operation_id = "logout", summary = "Sign out",
-    description = "Ends the session of the Bearer token, of `refresh` or of the cookies, which are cleared.",
+    description = "Ends the sessions of the Bearer token, of `refresh` and of the cookies, which are cleared. Each that is good ends its own session, whatever is wrong with the others. An access token that has only expired still ends its own session, while that lives, but not others.",
     request_body(content = Logout, example = json!({"everywhere": true})),
     responses(
         (status = 204, description = "Signed out"),
+        (status = 401, description = "No good credential: the fault of the first", body = Refused, example = json!({"detail": "Authentication credentials were not provided."})),
     ),
     security(("bearer" = []), ("cookie" = [], "csrf" = []))
 )]

@@ -174,6 +174,19 @@ impl<'a> AccessClaims<'a> {
     /// In the contract's order: invalid (not these claims, another tenant, issuer or audience, from
     /// the future), expired, wrong type.
     pub fn check(payload: &'a [u8], expected: Expected<'_>, now_secs: i64) -> Result<Self, TokenFault> {
+        let claims = Self::check_but_expiry(payload, expected, now_secs)?;
+        if claims.exp <= now_secs { Err(TokenFault::Expired) } else { Ok(claims) }
+    }
+
+    /// The same of a token that may have expired, by which its session can still be ended.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; expired only of a token of another kind.
+    pub fn check_but_expiry(
+        payload: &'a [u8],
+        expected: Expected<'_>,
+        now_secs: i64,
+    ) -> Result<Self, TokenFault> {
         let kind: Kind<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
         if kind.tenant != expected.tenant || kind.iss != expected.issuer {
             return Err(TokenFault::Invalid);
@@ -189,10 +202,7 @@ impl<'a> AccessClaims<'a> {
         };
         let of_the_future = claims.iat > now_secs.saturating_add(CLOCK_AHEAD_SECS);
         let immature = claims.nbf.is_some_and(|nbf| nbf > now_secs);
-        if !audience_held || of_the_future || immature {
-            return Err(TokenFault::Invalid);
-        }
-        if claims.exp <= now_secs { Err(TokenFault::Expired) } else { Ok(claims) }
+        if !audience_held || of_the_future || immature { Err(TokenFault::Invalid) } else { Ok(claims) }
     }
 }
 
@@ -255,6 +265,30 @@ mod tests {
         assert_eq!(check(&with("token_type", json!("refresh")), None, 1300), Err(TokenFault::Expired));
         assert_eq!(check(&with("nbf", json!(1101)), None, 1100), Err(TokenFault::Invalid));
         assert_eq!(check(&with("nbf", json!(1100)), None, 1100), Ok(()));
+    }
+
+    #[test]
+    fn dates_may_have_a_fraction() {
+        assert_eq!(check(&with("exp", json!(1300.9)), None, 1299), Ok(()));
+        assert_eq!(check(&with("exp", json!(1300.9)), None, 1300), Err(TokenFault::Expired));
+        assert_eq!(check(&with("nbf", json!(1100.1)), None, 1100), Err(TokenFault::Invalid));
+        for name in ["iat", "auth_time"] {
+            assert_eq!(check(&with(name, json!(1000.5)), None, 1100), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn expiry_alone_may_be_left_out() {
+        let expected =
+            Expected { tenant: TenantId::new(1, [1; 10]), issuer: "https://acme.example", audience: None };
+        let read = |claims: &Value| {
+            let payload = serde_json::to_vec(claims).unwrap();
+            AccessClaims::check_but_expiry(&payload, expected, 9000).map(|claims| claims.exp)
+        };
+        assert_eq!(read(&good()), Ok(1300));
+        assert_eq!(read(&with("iss", json!("https://b.example"))), Err(TokenFault::Invalid));
+        assert_eq!(read(&with("nbf", json!(9001))), Err(TokenFault::Invalid));
+        assert_eq!(read(&with("token_type", json!("refresh"))), Err(TokenFault::Expired));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Access tokens of an old service: for whom they are good, for how long, and what refuses them.
 
 use futures::executor::block_on;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::ids::SessionId;
 use shared::user::UserStatus;
 
@@ -111,6 +111,46 @@ fn signing_out_with_an_access_token_ends_it() {
     world.new_isolate();
     assert_eq!(detail(acme.validate(&token)), "Token is blacklisted", "and for good");
     assert_eq!(kinds(&world), ["signed_out"]);
+}
+
+#[test]
+fn signing_out_with_both_tokens_ends_both() {
+    for expired in [false, true] {
+        let (world, acme) = acme();
+        if expired {
+            world.advance(DAY * 1000);
+        }
+        logout(&acme, Some(&old_access()), &json!({"refresh": old_refresh()})).expect(204);
+        acme.validate(&old_access()).expect(401);
+        assert_eq!(detail(acme.refresh(&old_refresh())), "Token is blacklisted");
+        // Of its session an expired legacy token says nothing, since it has none.
+        let alone = logout(&acme, Some(&old_access()), &json!({}));
+        alone.expect(401);
+    }
+}
+
+#[test]
+fn dates_may_have_a_fraction() {
+    let (world, acme) = acme();
+    let at = |secs: f64| START as f64 + secs;
+    let token = |exp: Value, iat: Value, nbf: Value| {
+        let mut claims = old("access", "a3");
+        (claims["exp"], claims["iat"], claims["nbf"]) = (exp, iat, nbf);
+        old_token(&claims)
+    };
+    let good = token(json!(at(100.5)), json!(at(-60.25)), json!(at(-0.5)));
+    acme.validate(&good).expect(200);
+    assert_eq!(acme.validate(&good).expect(200).json()["exp"], START + 100);
+    bearer(&acme, &good).expect(200);
+    verify(&acme, &good).expect(200);
+    let future = token(json!(at(100.5)), json!(at(61.5)), json!(at(0.0)));
+    assert_eq!(detail(acme.validate(&future)), "Token is invalid");
+    let immature = token(json!(at(100.5)), json!(at(0.0)), json!(at(0.5)));
+    assert_eq!(detail(acme.validate(&immature)), "Token is invalid", "not before means not a second before");
+    let refresh = with("refresh", "exp", json!(at(5000.75)));
+    acme.refresh(&refresh).expect(200);
+    world.advance(100_000);
+    assert_eq!(detail(acme.validate(&good)), "Token is expired");
 }
 
 #[test]
