@@ -84,9 +84,9 @@ pub enum Health {
     Readyz,
 }
 
-/// Routes of the `front` role.
+/// Routes of the `front` role, by a path as it was sent.
 fn front(path: &str) -> Option<Endpoint> {
-    match path {
+    match without_final_slash(path) {
         "/api/token/validate" => Some(Endpoint::Own(Own::Validate)),
         "/api/.well-known/jwks.json" | "/.well-known/jwks.json" => {
             Some(Endpoint::Own(Own::Keys(KeyForm::Jwks)))
@@ -102,9 +102,9 @@ fn front(path: &str) -> Option<Endpoint> {
     }
 }
 
-/// Routes of the `login` role.
+/// Routes of the `login` role, by a path as it was sent.
 fn sign_in(path: &str) -> Option<Endpoint> {
-    let own = match path {
+    let own = match without_final_slash(path) {
         "/api/token" => Own::Token,
         "/api/login" => Own::Login,
         "/api/token/refresh" => Own::Refresh,
@@ -158,7 +158,6 @@ pub fn endpoint(role: Role, path: &str) -> Option<Endpoint> {
     if let Some(inside) = inside(role, path) {
         return Some(Endpoint::Inside(inside));
     }
-    let path = without_final_slash(path);
     match role {
         Role::All => front(path).or_else(|| sign_in(path)),
         Role::Front => front(path),

@@ -121,6 +121,12 @@ async fn a_refusal_of_permission_precedes_405_and_is_written_down() {
 async fn paths_options_and_final_slashes() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "root-admin").await;
+    for path in ["/api/user/me//", "/api/user/users//", "/api/user/users/%20/", "/api/user/users/a%2Fb/"] {
+        for method in [Method::GET, Method::PATCH, Method::OPTIONS] {
+            let refused = scene.anonymous(method, path, None).await.expect(404);
+            assert_eq!(refused.body, json!({"detail": "Not found."}), "{path}");
+        }
+    }
     let options = scene.anonymous(Method::OPTIONS, "/api/user/users/", None).await.expect(200);
     assert_eq!(
         (options.body, options.headers["allow"].to_str().unwrap()),

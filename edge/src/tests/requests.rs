@@ -121,6 +121,33 @@ fn request_ids_are_taken_over_only_if_they_are_plain() {
 
 #[test]
 fn keys_may_be_cached_only_where_the_url_names_the_tenant() {
+#[test]
+fn a_path_is_one_route_or_none_for_every_method() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let long = format!("/api/user/users/{}/", "x".repeat(129));
+    for path in [
+        "/api/user/me//",
+        "/api/user/users//",
+        "/api/user/users/a b/",
+        "/api/user/users/a%20b/",
+        "/api/user/users/\u{e4}/",
+        "/api/user/users/../",
+        "/api/user/users/./",
+        "/api/token//",
+        "/api/public-key//",
+        "/.well-known/jwks.json//",
+        "/healthz//",
+        &long,
+    ] {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let answer = world.send(acme.request(method, path).bearer(&tokens.access));
+            assert_eq!((answer.status, answer.header("allow")), (404, None), "{method} {path}");
+        }
+    }
+    assert_eq!(world.memory().forwarded.borrow().len(), 0);
+}
+
     let (world, acme) = acme();
     for path in ["/.well-known/jwks.json", "/api/.well-known/jwks.json", "/api/public-key/"] {
         for url in [acme.url(path), format!("https://acme.example{path}")] {

@@ -3,6 +3,8 @@
 //! Both sides answer 404, 405 and `OPTIONS` from this table; the methods stand in the order that
 //! the old service sent them.
 
+use crate::contract::limits::PATH_SEGMENT_BYTES;
+
 /// Who may call a route without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -19,7 +21,7 @@ pub enum Door {
 /// One path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Segments joined by `/`, without the leading and the final one; `*` stands for one segment.
+    /// Segments joined by `/`, without the leading and the final one; `*` stands for one plain segment.
     pub path: &'static str,
     /// The value of `Allow`.
     pub allow: &'static str,
@@ -82,7 +84,7 @@ impl Route {
         loop {
             match (pattern.next(), actual.next()) {
                 (None, None) => return true,
-                (Some("*"), Some(segment)) if !segment.is_empty() => {}
+                (Some("*"), Some(segment)) if is_plain(segment) => {}
                 (Some(expected), Some(segment)) if expected == segment => {}
                 _ => return false,
             }
@@ -90,7 +92,16 @@ impl Route {
     }
 }
 
-/// The route of a path, with or without its final slash.
+/// `[A-Za-z0-9._~-]{1,128}`, and neither `.` nor `..`: no reader of such a segment can take it for another.
+fn is_plain(segment: &str) -> bool {
+    (1..=PATH_SEGMENT_BYTES).contains(&segment.len())
+        && segment != "."
+        && segment != ".."
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
+}
+
+/// The route of a path, with or without its final slash. What is found here is one for every method, and
+/// every segment of it is plain, so that it can be forwarded as it stands.
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Route> {
     let segments = path.strip_prefix('/')?;
@@ -117,9 +128,24 @@ mod tests {
             ("/", None),
             ("", None),
             ("//api/user/users/", None),
+            ("/api/user/me//", None),
+            ("/api//user/me/", None),
+            ("/api/user/users/a.b~c-d_e/", Some("api/user/users/*")),
+            ("/api/user/users/../", None),
+            ("/api/user/users/./", None),
+            ("/api/user/users/%2e%2e/", None),
+            ("/api/user/users/a b/", None),
+            ("/api/user/users/\u{e4}/", None),
+            ("api/user/users/", None),
         ] {
             assert_eq!(find(path).map(|route| route.path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_segment_has_a_length() {
+        let found = |length: usize| find(&format!("/api/user/users/{}/", "x".repeat(length))).is_some();
+        assert_eq!((found(0), found(1), found(128), found(129)), (false, true, true, false));
     }
 
     #[test]
@@ -134,8 +160,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_is_safe(path: String) {
-            let _ = find(&path);
+        fn what_is_found_is_plain(path in "\\PC{0,40}|(/api/user/users/[a-z.%/ ]{0,6}/?)") {
+            if find(&path).is_some() {
+                prop_assert!(path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte)));
+                prop_assert!(!path.contains("//") && !path.contains("/../"));
+            }
         }
     }
 }
