@@ -157,8 +157,8 @@ pub(crate) fn published(
 ) -> Result<Answer, Refusal> {
     let known = &found.known;
     match form {
-        KeyForm::Jwks => Ok(keys::jwks(known, request.header("if-none-match").as_deref(), cached)),
-        KeyForm::PublicKey => keys::public_key(known, request.header("accept").as_deref(), now_ms, cached),
+        KeyForm::Jwks => keys::jwks(known, request, cached),
+        KeyForm::PublicKey => keys::public_key(known, request, now_ms, cached),
     }
 }
 

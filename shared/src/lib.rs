@@ -23,6 +23,7 @@
 pub mod contract;
 pub mod derive;
 pub mod fields;
+pub mod http;
 pub mod identifiers;
 pub mod ids;
 pub mod json;

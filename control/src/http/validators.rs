@@ -1,88 +1,75 @@
-//! `ETag`, `If-None-Match` and `If-Match` of single objects (RFC 9110, sections 8.8.3 and 13.1): a copy
-//! that is still good is not sent again, and a change of what has changed since it was read is refused.
+//! `ETag`, `If-None-Match` and `If-Match` of single objects: a copy that is still good is not sent again, and a
+//! change of what has changed since it was read is refused. What the fields mean is in
+//! [`shared::http::conditions`].
 //!
-//! The tag is a digest of what is answered, so it says exactly whether that is still the same. A proxy
-//! that compresses the answer makes it a weak one, as Cloudflare does; it comes back weak and still is
-//! our digest. So `If-Match` is compared by the digest alone, where the RFC would let no such client edit.
+//! The tag is a digest of what is answered, so it says exactly whether that is still the same.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;
-use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use headers::{ETag, Header as _, HeaderMapExt as _, IfNoneMatch};
 use serde::Serialize;
-use shared::contract::refusal::{Code, Refusal};
+use shared::contract::refusal::Refusal;
+use shared::http::conditions::{self, Validator, Verdict};
 
 use super::answer::{Refused, created, ok};
 
 /// Bytes of the digest that make the tag.
 const BYTES: usize = 16;
 
-fn tag(body: &impl Serialize) -> Result<ETag, Refused> {
-    let internal = || Refused(Refusal::internal());
-    let bytes = serde_json::to_vec(body).map_err(|_| internal())?;
+fn validator(body: &impl Serialize) -> Result<Validator, Refused> {
+    let bytes = serde_json::to_vec(body).map_err(|_| Refused(Refusal::internal()))?;
     let digest = digest(&SHA256, &bytes);
-    let text = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..BYTES).unwrap_or_default());
-    format!("\"{text}\"").parse().map_err(|_| internal())
+    Ok(Validator::new(&URL_SAFE_NO_PAD.encode(digest.as_ref().get(..BYTES).unwrap_or_default())))
 }
 
-fn tagged(mut response: Response, tag: ETag) -> Response {
-    response.headers_mut().typed_insert(tag);
-    response
+fn tagged(mut response: Response, validator: &Validator) -> Result<Response, Refused> {
+    let tag = HeaderValue::try_from(validator.to_string()).map_err(|_| Refused(Refusal::internal()))?;
+    response.headers_mut().insert(ETAG, tag);
+    Ok(response)
 }
 
 /// The conditions of a request.
-pub struct Conditions {
-    known: Option<IfNoneMatch>,
-    /// Of `If-Match`, whose form is the same; see the module for why it is compared the same way.
-    read: Option<IfNoneMatch>,
-}
+pub struct Conditions(conditions::Conditions);
 
 impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let of = |name| tags(&parts.headers, name);
-        Ok(Self { known: of(IF_NONE_MATCH)?, read: of(IF_MATCH)? })
+        let of = |name| field(&parts.headers, name);
+        Ok(Self(conditions::Conditions::parse(of(IF_MATCH).as_deref(), of(IF_NONE_MATCH).as_deref())?))
     }
 }
 
-/// The tags that a header lists, or `*`.
-fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<IfNoneMatch>, Refusal> {
-    if !headers.contains_key(&name) {
-        return Ok(None);
-    }
-    let listed = IfNoneMatch::decode(&mut headers.get_all(&name).iter());
-    listed.map(Some).map_err(|_| Refusal::field(name.as_str(), "Enter entity tags."))
-}
-
-/// Whether `tag` is among the listed ones, weak or not.
-fn lists(listed: &IfNoneMatch, tag: &ETag) -> bool {
-    !listed.precondition_passes(tag)
+/// The lines of a field, joined (RFC 9110, section 5.3).
+fn field(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 impl Conditions {
-    /// 200 with the object, or 304 to who has it already.
+    /// 200 with the object, or 304 to a client that has it already.
     ///
     /// # Errors
-    /// 500 for what cannot be written.
+    /// 412 where the client asks for another state of it, 500 for what cannot be written.
     pub fn answer(&self, body: &impl Serialize) -> Result<Response, Refused> {
-        let tag = tag(body)?;
-        let response = match &self.known {
-            Some(known) if lists(known, &tag) => StatusCode::NOT_MODIFIED.into_response(),
-            _ => ok(body),
-        };
-        Ok(tagged(response, tag))
+        let validator = validator(body)?;
+        match self.0.on_read(&validator) {
+            Verdict::Proceed => tagged(ok(body), &validator),
+            Verdict::NotModified => tagged(StatusCode::NOT_MODIFIED.into_response(), &validator),
+            Verdict::Failed => Err(Refusal::precondition_failed().into()),
+        }
     }
 
     /// Whether a change may be made of the object as it is now, whose row has to be locked.
     #[must_use]
     pub fn demand_unchanged(&self) -> bool {
-        self.read.is_some()
+        self.0.are_there()
     }
 
     /// Lets a change of the object pass only as it was read, where the client said how that was.
@@ -90,13 +77,10 @@ impl Conditions {
     /// # Errors
     /// 412 where it has changed since.
     pub fn check(&self, now: &impl Serialize) -> Result<(), Refused> {
-        match &self.read {
-            Some(read) if !lists(read, &tag(now)?) => {
-                let detail = "The object has been changed since it was read.";
-                Err(Refusal::new(412, detail, Code::PreconditionFailed).into())
-            }
-            _ => Ok(()),
+        if !self.0.are_there() || self.0.on_change(&validator(now)?) {
+            return Ok(());
         }
+        Err(Refusal::precondition_failed().into())
     }
 }
 
@@ -105,7 +89,7 @@ impl Conditions {
 /// # Errors
 /// 500 for what cannot be written.
 pub fn changed(body: &impl Serialize) -> Result<Response, Refused> {
-    Ok(tagged(ok(body), tag(body)?))
+    tagged(ok(body), &validator(body)?)
 }
 
 /// 201 with an object and its tag.
@@ -113,5 +97,5 @@ pub fn changed(body: &impl Serialize) -> Result<Response, Refused> {
 /// # Errors
 /// 500 for what cannot be written.
 pub fn made(body: &impl Serialize) -> Result<Response, Refused> {
-    Ok(tagged(created(body), tag(body)?))
+    tagged(created(body), &validator(body)?)
 }

@@ -160,7 +160,17 @@ async fn guarded(who: &Member, path: &str, field: &str) {
     assert!(old.starts_with('"') && old.len() > 20, "{old}");
     let same = with(Method::GET, "if-none-match", format!("\"x\", {old}"), None).await.expect(304);
     assert_eq!((same.header("etag"), &same.body), (old.as_str(), &Value::Null));
+    for list in [format!("W/{old}"), String::from("*"), format!(", \"a,b\" ,W/{old}")] {
+        with(Method::GET, "if-none-match", list, None).await.expect(304);
+    }
+    for list in ["\"x\"", "x", ""] {
+        with(Method::GET, "if-none-match", list.into(), None).await.expect(200);
+    }
+    with(Method::GET, "if-match", "\"x\"".into(), None).await.expect(412);
     let body = |text: &str| Some(json!({field: text}));
+    with(Method::PATCH, "if-match", "x".into(), body("none")).await.expect(400);
+    with(Method::PATCH, "if-none-match", "*".into(), body("none")).await.expect(412);
+    with(Method::PATCH, "if-none-match", old.clone(), body("none")).await.expect(412);
     let changed = with(Method::PATCH, "if-match", old.clone(), body("one")).await.expect(200);
     let new = changed.header("etag").to_owned();
     assert_ne!(new, old);

@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod forwarding;
 mod legacy;
+mod keys;
 mod log;
 mod needs;
 mod origins;

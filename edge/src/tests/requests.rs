@@ -161,10 +161,9 @@ fn a_path_is_one_route_or_none_for_every_method() {
         let by_header =
             Request::new("GET", &format!("https://auth.example{path}")).header("x-tenant", "acme");
         let answer = world.send(by_header).expect(200);
-        assert_eq!(
-            (answer.header("cache-control"), answer.header("vary")),
-            (Some("no-store"), Some("X-Tenant"))
-        );
+        let varies = answer.headers.iter().filter(|(name, _)| name == "Vary");
+        let varies: Vec<_> = varies.map(|(_, by)| by.as_str()).collect();
+        assert_eq!((answer.header("cache-control"), varies.contains(&"X-Tenant")), (Some("no-store"), true));
         let head = world.send(Request::new("HEAD", &acme.url(path))).expect(200);
         assert_eq!(head.text, "");
     }

@@ -292,7 +292,7 @@ fn logout() {}
 
 #[utoipa::path(
     get, path = "/api/public-key/", tag = "Keys", operation_id = "public_key", summary = "The key that signs now",
-    description = "The PEM alone for `Accept: application/x-pem-file` or `text/plain`.",
+    description = "The PEM alone, or JSON, as `Accept` asks for (RFC 9110, section 12.5.1); JSON where it does not say. `ETag` and `If-None-Match` as RFC 9110 has them: each form has a tag of its own.",
     responses((status = 200, description = "The key", content(
         (PublicKey = "application/json", example = json!({
             "public_key": "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkq...\n-----END PUBLIC KEY-----\n",
@@ -300,23 +300,25 @@ fn logout() {}
             "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
         })),
         (String = "application/x-pem-file"),
-    )))
+        (String = "text/plain"),
+    )), (status = 304, description = "The copy that the client has is still good"),
+    (status = 406, description = "No form that `Accept` allows", body = Refused, example = json!({"detail": "Could not satisfy the request Accept header."})))
 )]
 fn public_key() {}
 
 #[utoipa::path(
     get, path = "/api/.well-known/jwks.json", tag = "Keys", operation_id = "jwks", summary = "The key set (RFC 7517)",
-    responses((status = 200, description = "Next, active and retired keys", body = KeySet, example = json!({"keys": [{
+    responses((status = 200, description = "Next, active and retired keys, with an `ETag`", body = KeySet, example = json!({"keys": [{
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
-    }]})))
+    }]})), (status = 304, description = "The copy that the client has is still good"))
 )]
 fn jwks() {}
 
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "Keys", operation_id = "root_jwks", summary = "The key set (RFC 7517)",
-    responses((status = 200, description = "Next, active and retired keys", body = KeySet, example = json!({"keys": [{
+    responses((status = 200, description = "Next, active and retired keys, with an `ETag`", body = KeySet, example = json!({"keys": [{
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
-    }]})))
+    }]})), (status = 304, description = "The copy that the client has is still good"))
 )]
 fn root_jwks() {}
 

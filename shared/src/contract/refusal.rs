@@ -187,6 +187,18 @@ impl Refusal {
         Self::plain(405, &format!("Method \"{method}\" not allowed."))
     }
 
+    /// 406: no representation is acceptable to the client.
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        Self::plain(406, "Could not satisfy the request Accept header.")
+    }
+
+    /// 412: the object has been changed since it was read.
+    #[must_use]
+    pub fn precondition_failed() -> Self {
+        Self::new(412, "The object has been changed since it was read.", Code::PreconditionFailed)
+    }
+
     /// 413.
     #[must_use]
     pub fn too_large() -> Self {
@@ -296,18 +308,6 @@ impl TokenFault {
     /// At verify. The old service's serializer looked into its blacklist itself, hence 400.
     #[must_use]
     pub fn at_verify(self) -> Refusal {
-        Refusal::new(401, self.words(), Code::TokenNotValid)
-    }
-
-    /// At validate, which says `"valid": false` besides.
-    #[must_use]
-    pub fn at_validate(self) -> Refusal {
-        let body = json!({"valid": false, "detail": self.words(), "code": Code::TokenNotValid.as_str()});
-        Refusal { status: 401, body, retry_after_secs: None }
-    }
-}
-
-#[cfg(test)]
         match self {
             Self::UserNotFound | Self::UserInactive | Self::PasswordChanged | Self::Blacklisted => {
                 Refusal::field("non_field_errors", self.words())
@@ -321,6 +321,18 @@ impl TokenFault {
     /// At blacklist and logout, of a refresh token in the body.
     #[must_use]
     pub fn at_sign_out(self) -> Refusal {
+        Refusal::new(401, self.words(), Code::TokenNotValid)
+    }
+
+    /// At validate, which says `"valid": false` besides.
+    #[must_use]
+    pub fn at_validate(self) -> Refusal {
+        let body = json!({"valid": false, "detail": self.words(), "code": Code::TokenNotValid.as_str()});
+        Refusal { status: 401, body, retry_after_secs: None }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -338,18 +350,6 @@ mod tests {
         assert_eq!(
             TokenFault::UserInactive.at_refresh().body,
             json!({"detail": "No active account found for the given token."})
-        );
-        assert_eq!(
-            TokenFault::Blacklisted.at_validate().body,
-            json!({"valid": false, "detail": "Token is blacklisted", "code": "token_not_valid"})
-        );
-        assert_eq!(
-            Refusal::throttled(60).body["detail"],
-            "Request was throttled. Expected available in 60 seconds."
-        );
-        assert_eq!(
-            Refusal::not_an_object(&json!([])).body,
-            json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]})
         );
         for fault in [
             TokenFault::UserNotFound,
@@ -372,5 +372,17 @@ mod tests {
             let expected = json!({"detail": words, "code": "token_not_valid"});
             assert_eq!((verify.status, verify.body), (401, expected));
         }
+        assert_eq!(
+            TokenFault::Blacklisted.at_validate().body,
+            json!({"valid": false, "detail": "Token is blacklisted", "code": "token_not_valid"})
+        );
+        assert_eq!(
+            Refusal::throttled(60).body["detail"],
+            "Request was throttled. Expected available in 60 seconds."
+        );
+        assert_eq!(
+            Refusal::not_an_object(&json!([])).body,
+            json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]})
+        );
     }
 }

@@ -1,0 +1,199 @@
+//! `ETag`, `If-None-Match` and `If-Match` (RFC 9110, sections 8.8.3 and 13): one comparison for both sides.
+//!
+//! A validator of ours is strong and names one representation: of one object or tenant, in one format, at one
+//! revision. Cloudflare, before every edge, makes strong tags weak (developers.cloudflare.com/cache/reference/etag-headers),
+//! and so does any proxy that compresses. A client can only send back what it was given: strictly by section
+//! 13.1.1 nobody behind Cloudflare could change anything under `If-Match`. So a weak tag counts there if its
+//! opaque part is ours. It still says exactly which bytes were read, because we make no weak tags ourselves.
+
+use std::fmt;
+
+use crate::contract::refusal::Refusal;
+
+/// The validator of a representation, as `ETag` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator(String);
+
+impl Validator {
+    /// The validator of what `names` names, which is part of the tag: `[A-Za-z0-9._~-]` alone.
+    #[must_use]
+    pub fn new(names: &str) -> Self {
+        Self(names.to_owned())
+    }
+}
+
+impl fmt::Display for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+/// The tags of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tags {
+    /// `*`.
+    Any,
+    /// The opaque parts, of weak and of strong ones.
+    Listed(Vec<String>),
+}
+
+impl Tags {
+    /// `None` for what is no list of entity tags.
+    fn parse(field: &str) -> Option<Self> {
+        let blank = |char| matches!(char, ' ' | '\t');
+        if field.trim_matches(blank) == "*" {
+            return Some(Self::Any);
+        }
+        let mut listed = Vec::new();
+        let mut rest = field;
+        loop {
+            // A recipient takes empty elements (RFC 9110, section 5.6.1.2).
+            rest = rest.trim_start_matches(|char| blank(char) || char == ',');
+            if rest.is_empty() {
+                return (!listed.is_empty()).then_some(Self::Listed(listed));
+            }
+            let quoted = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+            let (opaque, after) = quoted.split_once('"')?;
+            if opaque.chars().any(|char| char <= ' ' || char == '\u{7f}') {
+                return None;
+            }
+            listed.push(opaque.to_owned());
+            rest = after.trim_start_matches(blank);
+            if !(rest.is_empty() || rest.starts_with(',')) {
+                return None;
+            }
+        }
+    }
+
+    fn name(&self, current: &Validator) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => listed.contains(&current.0),
+        }
+    }
+}
+
+/// What the conditions of a request come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They hold.
+    Proceed,
+    /// The client has this very representation: 304.
+    NotModified,
+    /// They do not hold: 412.
+    Failed,
+}
+
+/// The conditions of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    if_match: Option<Tags>,
+    if_none_match: Option<Tags>,
+}
+
+impl Conditions {
+    /// Reads both fields, the lines of each joined by commas. An `If-None-Match` that cannot be read names no
+    /// copy; of an `If-Match`, it is not known what it forbids.
+    ///
+    /// # Errors
+    /// 400 for an `If-Match` that is no list of entity tags.
+    pub fn parse(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Self, Refusal> {
+        let unreadable = || Refusal::field("if-match", "Enter entity tags.");
+        let if_match = if_match.map(|field| Tags::parse(field).ok_or_else(unreadable)).transpose()?;
+        Ok(Self { if_match, if_none_match: if_none_match.and_then(Tags::parse) })
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.if_match.is_some() || self.if_none_match.is_some()
+    }
+
+    /// For a GET or HEAD of what `current` names, in the order of RFC 9110, section 13.2.2.
+    #[must_use]
+    pub fn on_read(&self, current: &Validator) -> Verdict {
+        if self.if_match.as_ref().is_some_and(|tags| !tags.name(current)) {
+            Verdict::Failed
+        } else if self.if_none_match.as_ref().is_some_and(|tags| tags.name(current)) {
+            Verdict::NotModified
+        } else {
+            Verdict::Proceed
+        }
+    }
+
+    /// Whether what `current` names may be changed.
+    #[must_use]
+    pub fn on_change(&self, current: &Validator) -> bool {
+        self.on_read(current) == Verdict::Proceed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn on_read(if_match: Option<&str>, if_none_match: Option<&str>) -> Option<Verdict> {
+        let conditions = Conditions::parse(if_match, if_none_match).ok()?;
+        Some(conditions.on_read(&Validator::new("a.1")))
+    }
+
+    #[test]
+    fn lists_weak_tags_and_stars() {
+        assert_eq!(on_read(None, None), Some(Verdict::Proceed));
+        for same in [
+            "\"a.1\"",
+            "W/\"a.1\"",
+            "*",
+            " * ",
+            "\"x\", W/\"a.1\"",
+            ",, \"x,y\" ,\"a.1\"\t,",
+            "\"x\",\"a.1\"",
+        ] {
+            assert_eq!(on_read(None, Some(same)), Some(Verdict::NotModified), "{same}");
+            assert_eq!(on_read(Some(same), None), Some(Verdict::Proceed), "{same}");
+        }
+        for other in ["\"a.2\"", "\"A.1\"", "\"*\"", "\"x\", \"\"", "\"x,\\\"", "W/\"x\""] {
+            assert_eq!(on_read(None, Some(other)), Some(Verdict::Proceed), "{other}");
+            assert_eq!(on_read(Some(other), None), Some(Verdict::Failed), "{other}");
+        }
+        for unreadable in [
+            "",
+            ",",
+            "a.1",
+            "\"a.1",
+            "a.1\"",
+            "w/\"a.1\"",
+            "W/ \"a.1\"",
+            "\"x\" \"a.1\"",
+            "*, \"a.1\"",
+            "\"a 1\"",
+        ] {
+            assert_eq!(on_read(None, Some(unreadable)), Some(Verdict::Proceed), "{unreadable}");
+            assert_eq!(on_read(Some(unreadable), None), None, "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn if_match_is_judged_first() {
+        assert_eq!(on_read(Some("\"x\""), Some("\"a.1\"")), Some(Verdict::Failed));
+        assert_eq!(on_read(Some("\"a.1\""), Some("\"a.1\"")), Some(Verdict::NotModified));
+    }
+
+    #[test]
+    fn a_change_needs_both_to_hold() {
+        let may = |if_match, if_none_match| {
+            Conditions::parse(if_match, if_none_match).unwrap().on_change(&Validator::new("a.1"))
+        };
+        assert!(may(None, None) && may(Some("*"), None) && may(None, Some("\"x\"")));
+        assert!(!may(Some("\"x\""), None) && !may(None, Some("*")) && !may(None, Some("\"a.1\"")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_field_is_safe(field in "\\PC{0,40}|[W/\"a.1, *]{0,20}") {
+            let _ = on_read(Some(&field), Some(&field));
+        }
+    }
+}

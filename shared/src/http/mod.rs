@@ -1,0 +1,4 @@
+//! What both sides read of HTTP alike: preconditions, media ranges, forms.
+
+pub mod accept;
+pub mod conditions;
