@@ -1,8 +1,9 @@
 //! Bodies of the edge's own routes: JSON or a form, read once, bounded, believed nothing.
 
 use serde_json::{Map, Value};
-use shared::contract::limits::{BODY_BYTES, BODY_VALUES};
+use shared::contract::limits::BODY_BYTES;
 use shared::contract::refusal::Refusal;
+use shared::http::form::FormType;
 use shared::json;
 use zeroize::Zeroizing;
 
@@ -63,7 +64,7 @@ impl Fault {
 ///
 /// # Errors
 /// 413 over 1 MiB, 415 for a media type or encoding that is not read here, 400 for what does not
-/// parse, is no object or has a key twice.
+/// parse, is no object, has a key twice or a file in it.
 pub async fn fields(request: &impl Incoming) -> Result<Fields, Refusal> {
     let declared = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > BODY_BYTES) {
@@ -97,8 +98,8 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
                 Err(Refusal::not_an_object(&other))
             }
         }
-    } else if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        form(bytes)
+    } else if let Some(form) = FormType::of(media_type) {
+        Ok(Fields { object: form.read(media_type, bytes)?, form: true })
     } else {
         Err(Refusal::unsupported_media_type(media_type))
     }
@@ -113,19 +114,6 @@ fn flat((name, value): (String, Value)) -> (String, Value) {
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     };
     (name, value)
-}
-
-fn form(bytes: &[u8]) -> Result<Fields, Refusal> {
-    let mut object = Map::new();
-    for (name, value) in form_urlencoded::parse(bytes) {
-        if object.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
-            return Err(Refusal::field("non_field_errors", "A field was sent twice."));
-        }
-        if object.len() > BODY_VALUES {
-            return Err(Refusal::field("non_field_errors", "Too many fields were sent."));
-        }
-    }
-    Ok(Fields { object, form: true })
 }
 
 impl Fields {
@@ -259,14 +247,6 @@ mod tests {
         let body = br#"{"a":[[1],2],"b":{"c":[3]},"d":"e"}"#;
         let kept = parse(Some("application/json"), None, body).ok().unwrap().object;
         assert_eq!(Value::Object(kept), serde_json::json!({"a": [], "b": {}, "d": "e"}));
-    }
-
-    #[test]
-    fn a_form_of_many_fields_is_refused() {
-        let fields = |count: usize| (0..count).map(|at| format!("{at}=&")).collect::<String>();
-        let form = Some("application/x-www-form-urlencoded");
-        assert_eq!(status(form, fields(BODY_VALUES).as_bytes()), None);
-        assert_eq!(status(form, fields(BODY_VALUES + 1).as_bytes()), Some(400));
     }
 
     proptest! {

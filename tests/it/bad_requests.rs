@@ -236,6 +236,22 @@ async fn a_form_is_as_good_as_json_and_a_field_in_it_twice_is_not() {
     };
     let _ = form(format!("username=ada&password={}", ada.password)).await.expect(200);
     assert_refusal(&form(format!("username=ada&username=eve&password={}", ada.password)).await, "twice");
+    let multipart = async |path: &str, fields: &[(&str, &str)]| {
+        let part = |(name, value): &(&str, &str)| {
+            format!("--parts\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let body = fields.iter().map(part).collect::<String>() + "--parts--\r\n";
+        let request =
+            acme.http.request(Method::POST, path).bearer_auth(&acme.admin.session().access).body(body);
+        Reply::to(request.header("content-type", "multipart/form-data; boundary=parts")).await
+    };
+    let ada = [("username", "ada"), ("password", ada.password.as_str())];
+    let _ = multipart("/api/token/", &ada).await.expect(200);
+    assert_refusal(&multipart("/api/token/", &[ada[0], ada[0], ada[1]]).await, "twice");
+    // The same on the other side, to which the edge forwards it as it came.
+    let made =
+        multipart("/api/user/users/", &[("username", "grace"), ("first_name", "Grace")]).await.expect(201);
+    assert_eq!(made.json()["first_name"], "Grace");
 }
 
 #[tokio::test]

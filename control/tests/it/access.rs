@@ -178,6 +178,17 @@ async fn bodies_of_the_wrong_kind_size_and_shape() {
     assert_eq!(empty.body, json!({"username": ["This field is required."]}));
     let form = Some("application/x-www-form-urlencoded");
     send(form, b"username=form&email=form%40acme.test".to_vec()).await.expect(201);
+    let parts = |names: &str| {
+        let part = format!("--x\r\nContent-Disposition: form-data; {names}\r\n\r\nmultipart\r\n--x--");
+        part.into_bytes()
+    };
+    let multipart = Some("multipart/form-data; boundary=x");
+    send(multipart, parts("name=\"username\"")).await.expect(201);
+    let file = send(multipart, parts("name=\"username\"; filename=\"a.txt\"")).await.expect(400);
+    assert_eq!(file.body, json!({"username": ["Not a valid string."]}));
+    let unbounded = send(Some("multipart/form-data"), parts("name=\"username\"")).await.expect(400);
+    let detail = "Multipart form parse error - multipart boundary not found in Content-Type";
+    assert_eq!(unbounded.body, json!({"detail": detail}));
 }
 
 /// Whoever calls: the body is read before the caller is looked up, so that no transaction waits for one.

@@ -59,7 +59,23 @@ fn every_body_that_is_not_one_is_a_4xx_in_the_contracts_words() {
     for path in WITH_BODY.into_iter().chain(["/api/token/validate/"]) {
         send(path, None, None, b"{}").expect(415);
         send(path, Some("text/plain"), None, b"{}").expect(415);
-        send(path, Some("multipart/form-data; boundary=x"), None, b"--x--").expect(415);
+        let form = Some("multipart/form-data; boundary=x");
+        send(path, form, Some("gzip"), b"--x--").expect(415);
+        send(path, Some("multipart/mixed; boundary=x"), None, b"--x--").expect(415);
+        let broken: [(Option<&str>, &[u8]); 7] = [
+            (form, b"--x"),
+            (form, b"--y--"),
+            (form, b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1"),
+            (form, b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--"),
+            (form, b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--x--"),
+            (Some("multipart/form-data"), b"--x--"),
+            (Some("multipart/form-data; boundary="), b"--x--"),
+        ];
+        for (content_type, broken) in broken {
+            let refused = send(path, content_type, None, broken).expect(400);
+            assert!(refused.text("detail").starts_with("Multipart form parse error - "), "{}", refused.text);
+        }
+        send(path, form, None, &vec![b' '; 1024 * 1024 + 1]).expect(413);
         send(path, json_type, Some("gzip"), b"{}").expect(415);
         let parse = send(path, json_type, None, b"{bad").expect(400);
         assert!(parse.text("detail").starts_with("JSON parse error - "), "{path}");
@@ -106,22 +122,6 @@ fn unknown_paths_and_the_inside_are_the_same_404_to_a_tenants_caller() {
 }
 
 #[test]
-fn request_ids_are_taken_over_only_if_they_are_plain() {
-    let (world, acme) = acme();
-    let id = |sent: &str| {
-        let answer = world.send(acme.request("GET", "/healthz").header("x-request-id", sent));
-        answer.header("x-request-id").unwrap().to_owned()
-    };
-    assert_eq!(id("abc_D-9"), "abc_D-9");
-    for bad in ["", "a b", "ä", "a\nb", &"x".repeat(65)] {
-        assert_ne!(id(bad), bad);
-        assert_eq!(id(bad).len(), 32);
-    }
-}
-
-#[test]
-fn keys_may_be_cached_only_where_the_url_names_the_tenant() {
-#[test]
 fn a_path_is_one_route_or_none_for_every_method() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
@@ -148,6 +148,22 @@ fn a_path_is_one_route_or_none_for_every_method() {
     assert_eq!(world.memory().forwarded.borrow().len(), 0);
 }
 
+#[test]
+fn request_ids_are_taken_over_only_if_they_are_plain() {
+    let (world, acme) = acme();
+    let id = |sent: &str| {
+        let answer = world.send(acme.request("GET", "/healthz").header("x-request-id", sent));
+        answer.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(id("abc_D-9"), "abc_D-9");
+    for bad in ["", "a b", "ä", "a\nb", &"x".repeat(65)] {
+        assert_ne!(id(bad), bad);
+        assert_eq!(id(bad).len(), 32);
+    }
+}
+
+#[test]
+fn keys_may_be_cached_only_where_the_url_names_the_tenant() {
     let (world, acme) = acme();
     for path in ["/.well-known/jwks.json", "/api/.well-known/jwks.json", "/api/public-key/"] {
         for url in [acme.url(path), format!("https://acme.example{path}")] {

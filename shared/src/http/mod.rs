@@ -2,3 +2,4 @@
 
 pub mod accept;
 pub mod conditions;
+pub mod form;

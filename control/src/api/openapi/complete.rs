@@ -96,8 +96,9 @@ fn also_as_form(operation: &mut Map<String, Value>) {
         operation.get("tags").is_some_and(|tags| tags == &json!(["Tokens"]) || tags == &json!(["People"]));
     let Some(content) = operation.get_mut("requestBody").map(|body| &mut body["content"]) else { return };
     if flat {
-        content["application/x-www-form-urlencoded"] =
-            json!({"schema": content["application/json"]["schema"]});
+        for form in ["application/x-www-form-urlencoded", "multipart/form-data"] {
+            content[form] = json!({"schema": content["application/json"]["schema"]});
+        }
     }
 }
 
