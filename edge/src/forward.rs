@@ -20,7 +20,7 @@ use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 
 /// The client's headers that pass.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 14] = [
     "authorization",
     "accept",
     "accept-language",
@@ -33,6 +33,8 @@ const PASSED: [&str; 12] = [
     "idempotency-key",
     "user-agent",
     "traceparent",
+    "tracestate",
+    "baggage",
 ];
 
 /// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep. Cookies

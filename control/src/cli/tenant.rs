@@ -33,7 +33,8 @@ pub(super) enum Command {
     /// Change a tenant's name, hosts, issuer, audience or settings.
     #[command(after_help = "Examples:
   wardgate tenant edit acme --set access_ttl_secs=600
-  wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example")]
+  wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example
+  wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context")]
     Edit(EditArgs),
     /// Tokens of the service that a tenant came from.
     Legacy {
@@ -253,10 +254,13 @@ fn settings(before: Settings, changes: &[String]) -> Result<Settings, CliError> 
     if faults.is_empty() { Ok(settings) } else { Err(TenantError::Fields(faults).into()) }
 }
 
-/// A value as JSON: `origins` are separated by commas, `cookies` is a word, all others are numbers.
+/// A value as JSON: `origins` and `cors_headers` are separated by commas, `cookies` is a word, all others are
+/// numbers.
 fn setting(name: &str, text: &str) -> Value {
     match name {
-        "origins" => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+        "origins" | "cors_headers" => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+        }
         "cookies" => text.into(),
         _ => text.parse::<u64>().map_or(Value::Null, Value::from),
     }

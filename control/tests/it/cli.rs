@@ -90,7 +90,17 @@ async fn from_nothing_to_a_user_who_can_sign_in() {
     let settings = &listed.expect(0).json["settings"];
     assert_eq!(settings["origins"], json!(["https://a.example", "http://localhost:3000"]));
     assert_eq!((&settings["cookies"], &settings["min_password_length"]), (&json!("plain"), &json!(8)));
-    for bad in ["origins=http://a.example", "cookies=on", "idle_secs=x", "nothing=1"] {
+    let headers =
+        cli.run(&["tenant", "edit", "acme", "--set", "cors_headers=X-Acme-Trace, x-b"], "").expect(0).json;
+    assert_eq!(headers["settings"]["cors_headers"], json!(["x-acme-trace", "x-b"]));
+    for bad in [
+        "cors_headers=cookie",
+        "cors_headers=*",
+        "origins=http://a.example",
+        "cookies=on",
+        "idle_secs=x",
+        "nothing=1",
+    ] {
         cli.run(&["tenant", "edit", "acme", "--set", bad], "").expect(5);
     }
     let none = cli.run(&["tenant", "edit", "acme", "--set", "origins="], "").expect(0).json;

@@ -122,7 +122,7 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
         ada.patch(&own, change).await.expect(400);
     }
     let origins = json!(["https://app.acme.example", "http://localhost:3000"]);
-    let web = json!({"settings": {"origins": origins, "cookies": "plain"}});
+    let web = json!({"settings": {"origins": origins, "cors_headers": ["X-Acme-Trace"], "cookies": "plain"}});
     let changed = ada.patch(&own, web).await.expect(200).body;
     let settings = &changed["settings"];
     assert_eq!(
@@ -133,11 +133,16 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     let at_edge = scene.edge.state().documents[&scene.tenant.id].settings.clone();
     assert_eq!(serde_json::to_value(&at_edge.origins).unwrap(), origins);
     assert_eq!(at_edge.cookies, shared::tenant::settings::Cookies::Plain);
+    let headers: Vec<_> = at_edge.cors_headers.iter().map(|name| name.as_str()).collect();
+    assert_eq!((headers, &settings["cors_headers"]), (vec!["x-acme-trace"], &json!(["x-acme-trace"])));
     for (bad, field) in [
         (json!({"origins": ["https://app.acme.example/"]}), "origins"),
         (json!({"origins": ["null"]}), "origins"),
         (json!({"origins": ["https://a.example", "https://a.example"]}), "origins"),
         (json!({"origins": "https://a.example"}), "origins"),
+        (json!({"cors_headers": ["x-a", "X-A"]}), "cors_headers"),
+        (json!({"cors_headers": ["*"]}), "cors_headers"),
+        (json!({"cors_headers": "x-a"}), "cors_headers"),
         (json!({"cookies": "on"}), "cookies"),
         (json!({"access_ttl_secs": "60"}), "settings"),
     ] {

@@ -5,6 +5,7 @@
 
 use shared::contract::limits::PREFLIGHT_SECS;
 use shared::contract::routes::{Door, Route};
+use shared::tenant::header_name::HeaderName;
 use shared::tenant::settings::Cookies;
 
 use crate::browser::origin::is_listed;
@@ -16,11 +17,16 @@ use crate::route::{Endpoint, Own};
 use crate::tenants::find::{TenantName, remembered};
 use crate::tenants::target::Target;
 
-/// Request headers that a page may set: those that pass to control, ours, and those that clients of the
-/// old service are used to send.
-const ALLOWED: &str = "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, \
-                       If-None-Match, If-Range, Range, Traceparent, User-Agent, X-CSRFToken, \
-                       X-Request-Id, X-Requested-With, X-Tenant";
+/// Request headers that a page may set: those that pass to control, ours, and those that libraries, caches
+/// and the SDKs of tracing services (W3C Trace Context and Baggage, Datadog, Sentry, B3, New Relic, Elastic,
+/// Application Insights, X-Ray) add by themselves. A tenant may add to them.
+const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Content-Type, Idempotency-Key, \
+                       If-Match, If-Modified-Since, If-None-Match, If-Range, Pragma, Range, User-Agent, \
+                       X-CSRFToken, X-Request-Id, X-Requested-With, X-Tenant, \
+                       Traceparent, Tracestate, Baggage, B3, Elastic-Apm-Traceparent, Newrelic, \
+                       Request-Context, Request-Id, Sentry-Trace, X-Amzn-Trace-Id, X-B3-Flags, \
+                       X-B3-ParentSpanId, X-B3-Sampled, X-B3-SpanId, X-B3-TraceId, X-Datadog-Origin, \
+                       X-Datadog-Parent-Id, X-Datadog-Sampling-Priority, X-Datadog-Tags, X-Datadog-Trace-Id";
 /// Headers of an answer that a page may read, beside those that it always may.
 const EXPOSED: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, Location, \
                        Retry-After, Wardgate-State-Age, WWW-Authenticate, X-Request-Id";
@@ -83,6 +89,11 @@ impl Cors {
                 if response.header("access-control-allow-origin").is_none() {
                     response.set("Access-Control-Allow-Origin", String::from("*"));
                 }
+                // `*` is every header but `Authorization` where nothing is sent with credentials (Fetch,
+                // section 4.8): whatever a page adds to all of its requests.
+                if let Some(methods) = self.preflight {
+                    answer_preflight(methods, format!("{ALLOWED}, *"), response);
+                }
             }
             Readers::Listed { named, own_host } => {
                 if self.varies {
@@ -93,19 +104,24 @@ impl Cors {
                 if !admit(&known, *own_host, origin, response) {
                     return;
                 }
+                match self.preflight {
+                    Some(methods) => answer_preflight(methods, allowed(&known), response),
+                    None => response.set("Access-Control-Expose-Headers", EXPOSED.to_owned()),
+                }
             }
-        }
-        match self.preflight {
-            Some(methods) => answer_preflight(methods, response),
-            None if matches!(self.readers, Readers::All) => {}
-            None => response.set("Access-Control-Expose-Headers", EXPOSED.to_owned()),
         }
     }
 }
 
-fn answer_preflight<S>(methods: &str, response: &mut Response<S>) {
+/// The headers that pages of a tenant may set: the usual ones, then its own.
+fn allowed(known: &OpenedTenant) -> String {
+    let own = known.tenant.settings.cors_headers.iter().map(HeaderName::as_str);
+    std::iter::once(ALLOWED).chain(own).collect::<Vec<_>>().join(", ")
+}
+
+fn answer_preflight<S>(methods: &str, headers: String, response: &mut Response<S>) {
     response.set("Access-Control-Allow-Methods", methods.to_owned());
-    response.set("Access-Control-Allow-Headers", ALLOWED.to_owned());
+    response.set("Access-Control-Allow-Headers", headers);
     response.set("Access-Control-Max-Age", PREFLIGHT_SECS.to_string());
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::contract::routes::{Door, ROUTES};
+use shared::tenant::header_name::HeaderName;
 use shared::tenant::origin::Origin;
 use shared::tenant::settings::Cookies;
 
@@ -159,6 +160,79 @@ fn preflights_are_answered_at_the_edge_for_every_route() {
     let unknown = preflight_status(&world, "https://acme.example/api/nowhere/");
     let nobody = preflight_status(&world, "https://nobody.example/api/login/");
     assert_eq!((unknown, nobody), (404, 404));
+}
+
+/// What the SDKs of tracing services, caches and HTTP libraries add to a page's requests.
+const USUAL: [&str; 22] = [
+    "accept",
+    "authorization",
+    "baggage",
+    "b3",
+    "cache-control",
+    "content-type",
+    "elastic-apm-traceparent",
+    "newrelic",
+    "pragma",
+    "request-id",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    "x-amzn-trace-id",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-trace-id",
+    "x-requested-with",
+];
+
+/// The headers that a page of `origin` is told it may send.
+fn allowed_headers(world: &super::fixture::World, url: &str, origin: &str) -> Option<Vec<String>> {
+    let request = Request::new("OPTIONS", url).header("origin", origin);
+    let answer = world.send(request.header("access-control-request-method", "POST")).expect(200);
+    let list = answer.header("access-control-allow-headers")?;
+    Some(list.split(", ").map(str::to_ascii_lowercase).collect())
+}
+
+#[test]
+fn pages_may_send_what_tracing_and_libraries_add() {
+    let (world, acme) = acme();
+    for path in ["/api/token/", "/api/user/me/", "/api/token/validate/", "/.well-known/jwks.json"] {
+        for url in [format!("https://acme.example{path}"), acme.url(path)] {
+            let allowed = allowed_headers(&world, &url, PAGE).unwrap();
+            for name in USUAL {
+                assert!(allowed.iter().any(|known| known == name), "{name} at {url}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tenants_own_headers_are_for_its_pages() {
+    let (world, acme) = acme();
+    let beta = world.tenant("beta");
+    let names = |names: &[&str]| names.iter().map(|name| HeaderName::parse(name).unwrap()).collect();
+    acme.edit(|tenant| tenant.settings.cors_headers = names(&["X-Acme-Trace", "x-cloud-trace-context"]));
+    beta.edit(|tenant| tenant.settings.origins = vec![Origin::parse(PAGE).unwrap()]);
+    world.new_isolate();
+    let allows = |url: String, origin: &str, name: &str| {
+        allowed_headers(&world, &url, origin).map(|allowed| allowed.iter().any(|known| known == name))
+    };
+    for path in ["/api/token/", "/api/user/me/"] {
+        for name in ["x-acme-trace", "x-cloud-trace-context", "authorization"] {
+            assert_eq!(allows(acme.url(path), PAGE, name), Some(true), "{name}");
+        }
+        assert_eq!(allows(acme.url(path), PAGE, "x-acme"), Some(false));
+        assert_eq!(allows(acme.url(path), "https://evil.example", "x-acme-trace"), None);
+        assert_eq!(allows(beta.url(path), PAGE, "x-acme-trace"), Some(false));
+    }
+    let keys = allows(acme.url("/api/public-key/"), "https://evil.example", "*");
+    assert_eq!(keys, Some(true), "what is public may be asked for with any header");
+    acme.edit(|tenant| tenant.settings.cors_headers.clear());
+    world.advance(4000);
+    assert_eq!(allows(acme.url("/api/token/"), PAGE, "x-acme-trace"), Some(false));
 }
 
 fn preflight_status(world: &super::fixture::World, url: &str) -> u16 {

@@ -28,6 +28,11 @@ fn what_arrives_at_control_is_ours_and_signed() {
         ("wardgate-caller", "evil"),
         ("connection", "x-secret"),
         ("accept-language", "de"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "rojo=00f067aa0ba902b7"),
+        ("baggage", "userId=alice"),
+        ("sentry-trace", "x"),
+        ("x-datadog-trace-id", "1"),
         ("x-request-id", "abc-1"),
         ("content-length", "16"),
     ]
@@ -48,7 +53,10 @@ fn what_arrives_at_control_is_ours_and_signed() {
     assert_eq!(header("wardgate-client"), Some("192.0.2.1"));
     assert_eq!(header("wardgate-base"), Some("https://auth.example/t/acme"));
     assert_eq!(header("accept-language"), Some("de"));
-    for absent in ["cookie", "x-forwarded-for", "connection"] {
+    assert_eq!(header("traceparent"), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    assert_eq!(header("tracestate"), Some("rojo=00f067aa0ba902b7"));
+    assert_eq!(header("baggage"), Some("userId=alice"));
+    for absent in ["cookie", "x-forwarded-for", "connection", "sentry-trace", "x-datadog-trace-id"] {
         assert_eq!(header(absent), None);
     }
     let covered: Vec<_> = FORWARD_HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();

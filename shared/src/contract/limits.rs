@@ -21,6 +21,10 @@ pub const PATH_SEGMENT_BYTES: usize = 128;
 
 /// Web origins that a tenant may list.
 pub const ORIGINS: usize = 100;
+/// Request headers that a tenant may list for its pages, beside the usual ones.
+pub const CORS_HEADERS: usize = 50;
+/// Longest name of one.
+pub const HEADER_NAME_BYTES: usize = 64;
 /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
 /// is refused by the answer itself at once.
 pub const PREFLIGHT_SECS: u64 = 600;

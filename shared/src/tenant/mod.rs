@@ -1,6 +1,7 @@
 //! The tenant's document: everything the edge knows about a tenant, pushed whole by control, with a
 //! revision of its own. It holds no secret in clear.
 
+pub mod header_name;
 pub mod origin;
 pub mod settings;
 

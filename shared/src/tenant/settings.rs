@@ -1,10 +1,14 @@
 //! What a tenant may choose, with defaults and bounds: one table for control's checks, the edge's
 //! reading and the documentation.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::contract::limits::ORIGINS;
+use crate::Invalid;
+use crate::contract::limits::{CORS_HEADERS, ORIGINS};
+use crate::tenant::header_name::HeaderName;
 use crate::tenant::origin::Origin;
 
 /// Whether a tenant's own hosts know cookies, and what they are called.
@@ -56,6 +60,11 @@ pub struct Settings {
     #[serde(deserialize_with = "readable")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub origins: Vec<Origin>,
+    /// Names of request headers that pages of these origins may send, beside those that browsers, HTTP
+    /// libraries and tracing services send by themselves. Absent where there are none.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub cors_headers: Vec<HeaderName>,
     /// Cookies on the tenant's own hosts.
     #[serde(deserialize_with = "cookies_or_off")]
     pub cookies: Cookies,
@@ -72,6 +81,7 @@ impl Default for Settings {
             min_password_length: 15,
             key_bits: 2048,
             origins: vec![],
+            cors_headers: vec![],
             cookies: Cookies::Host,
         }
     }
@@ -107,7 +117,10 @@ impl Settings {
     /// The field and its message: an unknown name, a value of another type, an origin that is none.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
         match name {
-            "origins" => self.origins = origins(value)?,
+            "origins" => self.origins = list("origins", value, Origin::parse, ORIGIN_WORDS)?,
+            "cors_headers" => {
+                self.cors_headers = list("cors_headers", value, HeaderName::parse, CORS_HEADER_WORDS)?;
+            }
             "cookies" => {
                 self.cookies = Cookies::parse(value)
                     .ok_or_else(|| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
@@ -154,17 +167,24 @@ impl Settings {
         if ![2048, 3072, 4096].contains(&self.key_bits) {
             faults.push(("key_bits", String::from("Must be 2048, 3072 or 4096.")));
         }
-        if self.origins.len() > ORIGINS {
-            faults.push(("origins", format!("Ensure this field has no more than {ORIGINS} elements.")));
-        }
-        let mut once: Vec<_> = self.origins.iter().collect();
-        once.sort();
-        once.dedup();
-        if once.len() != self.origins.len() {
-            faults.push(("origins", String::from("An origin is named twice.")));
-        }
+        let mut bound = |name, (count, once): (usize, bool), most: usize, twice: &str| {
+            if count > most {
+                faults.push((name, format!("Ensure this field has no more than {most} elements.")));
+            }
+            if !once {
+                faults.push((name, twice.to_owned()));
+            }
+        };
+        bound("origins", measure(&self.origins), ORIGINS, "An origin is named twice.");
+        bound("cors_headers", measure(&self.cors_headers), CORS_HEADERS, "A header is named twice.");
         faults
     }
+}
+
+/// How many elements a list has, and whether each is there once.
+fn measure<T: Ord>(list: &[T]) -> (usize, bool) {
+    let once: BTreeSet<_> = list.iter().collect();
+    (list.len(), once.len() == list.len())
 }
 
 /// The cookies of a document. With a word that a later release adds, none is read or set.
@@ -172,24 +192,34 @@ fn cookies_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cookies,
     Ok(Cookies::parse(&Value::deserialize(deserializer)?).unwrap_or(Cookies::Off))
 }
 
-/// The origins of a document. A form that a later release adds matches no origin here.
-fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
+/// A list of a document. An element of a form that a later release adds admits nothing here.
+fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String>,
+{
     let texts = Vec::<String>::deserialize(deserializer)?;
-    Ok(texts.iter().filter_map(|text| Origin::parse(text).ok()).collect())
+    Ok(texts.into_iter().filter_map(|text| T::try_from(text).ok()).collect())
 }
 
-/// A list of origins; the first that is none is named by its place.
-fn origins(value: &Value) -> Result<Vec<Origin>, (&'static str, String)> {
+const ORIGIN_WORDS: &str = "enter an origin as a browser sends it: https://host or https://host:port in lower \
+                            case, without path; http only for localhost.";
+const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page can set: at most 64 letters, \
+                                 digits and hyphens, not *, not one that browsers set themselves.";
+
+/// A list of texts; the first that is not what it should be is named by its place.
+fn list<T>(
+    field: &'static str,
+    value: &Value,
+    parse: fn(&str) -> Result<T, Invalid>,
+    words: &str,
+) -> Result<Vec<T>, (&'static str, String)> {
     let Value::Array(items) = value else {
-        return Err(("origins", String::from("Expected a list of items.")));
+        return Err((field, String::from("Expected a list of items.")));
     };
     let parse = |(at, item): (usize, &Value)| {
-        let origin = item.as_str().and_then(|text| Origin::parse(text).ok());
-        origin.ok_or_else(|| {
-            let words = "enter an origin as a browser sends it: https://host or https://host:port in lower \
-                         case, without path; http only for localhost.";
-            ("origins", format!("Item {}: {words}", at + 1))
-        })
+        let parsed = item.as_str().and_then(|text| parse(text).ok());
+        parsed.ok_or_else(|| (field, format!("Item {}: {words}", at + 1)))
     };
     items.iter().enumerate().map(parse).collect()
 }
@@ -205,7 +235,11 @@ mod tests {
         assert_eq!(Settings::default().faults(), []);
         let json = serde_json::to_value(Settings::default()).unwrap();
         let names: Vec<_> = BOUNDS.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(json.as_object().unwrap().len(), names.len() + 2);
+        assert_eq!(
+            json.as_object().unwrap().len(),
+            names.len() + 2,
+            "a setting of a later release is written where it is set"
+        );
         for name in names {
             assert_eq!(json[name], Settings::default().value(name), "{name}");
         }
@@ -232,14 +266,19 @@ mod tests {
             assert_eq!(settings.value(name), least, "{name}");
         }
         settings.set("origins", &json!(["https://app.acme.example", "http://localhost:3000"])).unwrap();
+        settings.set("cors_headers", &json!(["X-Acme-Trace"])).unwrap();
         settings.set("cookies", &json!("plain")).unwrap();
         assert_eq!((settings.origins.len(), settings.cookies), (2, Cookies::Plain));
+        assert_eq!(settings.cors_headers[0].as_str(), "x-acme-trace");
         let good = settings.clone();
         for (name, value, field) in [
             ("origins", json!("https://app.acme.example"), "origins"),
             ("origins", json!(["null"]), "origins"),
             ("origins", json!(["https://app.acme.example", 5]), "origins"),
             ("origins", json!(null), "origins"),
+            ("cors_headers", json!("x-acme-trace"), "cors_headers"),
+            ("cors_headers", json!(["x-acme-trace", "*"]), "cors_headers"),
+            ("cors_headers", json!(["Cookie"]), "cors_headers"),
             ("cookies", json!("Host"), "cookies"),
             ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),
@@ -265,11 +304,26 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_few_and_each_once_whatever_their_case() {
+        let list = |count: usize| (0..count).map(|at| format!("X-{at}")).collect::<Vec<_>>();
+        let faults = |names: Vec<String>| {
+            let mut settings = Settings::default();
+            settings.set("cors_headers", &json!(names)).unwrap();
+            settings.faults().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(list(CORS_HEADERS)), [""; 0]);
+        assert_eq!(faults(list(CORS_HEADERS + 1)), ["cors_headers"]);
+        assert_eq!(faults(vec!["x-a".into(), "X-A".into()]), ["cors_headers"]);
+    }
+
+    #[test]
     fn what_a_later_release_adds_admits_nobody() {
         let read: Settings = serde_json::from_value(json!({
             "cookies": "partitioned", "origins": ["https://*.acme.example", "https://acme.example"], "more": [],
+            "cors_headers": ["x-*", "x-a"],
         }))
         .unwrap();
+        assert_eq!(read.cors_headers.iter().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-a"]);
         let origins: Vec<_> = read.origins.iter().map(ToString::to_string).collect();
         assert_eq!((read.cookies, origins), (Cookies::Off, vec![String::from("https://acme.example")]));
     }
