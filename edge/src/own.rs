@@ -16,7 +16,8 @@ use crate::sessions::{logout, refresh, verify};
 use crate::sign_in::flow::{self, SignInOutcome};
 use crate::tenants::find::{FoundTenant, find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
-use crate::tokens::{keys, validate};
+use crate::tokens::keys;
+use crate::tokens::validate::{self, Asker};
 
 /// The edge's own public routes, their method judged already.
 pub(crate) async fn edge<P: Platform>(
@@ -167,31 +168,45 @@ fn without_429(refusal: Refusal) -> Refusal {
     if refusal.status == 429 { Refusal::unavailable() } else { refusal }
 }
 
+/// By Bearer; else by `token` in the body, which a gateway's `GET` does not have; else by cookie. A query
+/// holds no token: it would stand in every log on the way.
 async fn validate_route<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
     request: &P::Request,
 ) -> Result<Reply, Refusal> {
-    let (token, ctx) = match Bearer::read(request) {
-        Bearer::Token(token) => (token, ctx),
-        Bearer::Malformed => return Err(TokenFault::Invalid.at_validate()),
-        Bearer::None => {
+    let asker = Asker::of(&request.method());
+    let (token, ctx) = match (Bearer::read(request), asker) {
+        (Bearer::Token(token), _) => (Ok(token), ctx),
+        (Bearer::Malformed, _) => (Err(TokenFault::Invalid.at_validate()), ctx),
+        (Bearer::None, Asker::Gateway) => {
+            let by_cookie = access_cookie(ctx, target, request).await?;
+            (by_cookie.ok_or_else(Refusal::no_credentials_at_validate), ctx)
+        }
+        (Bearer::None, Asker::Service) => {
             let (fields, ctx) = arrived(ctx, request).await?;
             let asks_cookie = !fields.has("token");
-            let presented = if asks_cookie { by_cookie(ctx, target, request).await? } else { None };
-            match presented.and_then(|presented| presented.unverified_access) {
-                Some(token) => (token, ctx),
-                None => (fields.token("token")?, ctx),
-            }
+            let by_cookie = if asks_cookie { access_cookie(ctx, target, request).await? } else { None };
+            (Ok(by_cookie.map_or_else(|| fields.token("token"), Ok)?), ctx)
         }
     };
     let found = find_fresh(ctx, &target.named).await?;
-    let mut response = match validate::validate(ctx, &found, &target.named, &token).await {
-        Ok(answer) => answer,
-        Err(refusal) => Answer::refusal(&refusal),
+    let answer = match token {
+        Ok(token) => validate::validate(ctx, &found, &target.named, asker, &token).await,
+        Err(refusal) => Err(refusal),
     };
+    let mut response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
     response.set("Wardgate-State-Age", state_age(ctx));
     Ok(Reply { response, after: found.after })
+}
+
+async fn access_cookie<P: Platform>(
+    ctx: Context<'_, P>,
+    target: &Target,
+    request: &P::Request,
+) -> Result<Option<String>, Refusal> {
+    let presented = by_cookie(ctx, target, request).await?;
+    Ok(presented.and_then(|presented| presented.unverified_access))
 }
 
 /// The age of what is known, in seconds with one decimal.

@@ -39,7 +39,7 @@ impl Endpoint {
 pub enum Own {
     /// `front`: the public keys.
     Keys(KeyForm),
-    /// `front`: `POST /api/token/validate/`.
+    /// `front`: `POST /api/token/validate/`, and `GET`, as gateways ask.
     Validate,
     /// `login`: `POST /api/token/`.
     Token,

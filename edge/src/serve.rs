@@ -20,7 +20,7 @@ use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, request_id, target};
-use crate::tokens::validate;
+use crate::tokens::validate::{self, Asker};
 use crate::{forward, health};
 
 /// Answers a request.
@@ -202,9 +202,10 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
     let target = target(settings, request, &url, String::new())?;
     let asked = endpoint(settings.role, &target.path)?;
     let Reply { response, after } = match (method.as_str(), asked) {
-        ("POST", Endpoint::Own(Own::Validate)) => {
+        ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
-            let (mut reply, known) = validate::validate_now(ctx, &target.named, &token)?;
+            let asker = Asker::of(&method);
+            let (mut reply, known) = validate::validate_now(ctx, &target.named, asker, &token)?;
             reply.response.set("Wardgate-State-Age", state_age(ctx));
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut reply.response);

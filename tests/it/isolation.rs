@@ -10,9 +10,12 @@ use wardgate_tests::stack::Stack;
 /// A door that takes a token: its name, and how it is knocked at.
 type Door = (&'static str, fn(&Http, &str) -> reqwest::RequestBuilder);
 
-const DOORS: [Door; 12] = [
+const DOORS: [Door; 13] = [
     ("validate by Bearer", |http, token| {
         http.request(Method::POST, "/api/token/validate/").bearer_auth(token)
+    }),
+    ("validate as a gateway asks", |http, token| {
+        http.request(Method::GET, "/api/token/validate/").bearer_auth(token)
     }),
     ("validate by body", |http, token| post(http, "/api/token/validate/", &json!({"token": token}))),
     ("verify", |http, token| post(http, "/api/token/verify/", &json!({"token": token}))),

@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod forms;
 mod forwarding;
+mod gateways;
 mod keys;
 mod legacy;
 mod log;

@@ -105,7 +105,7 @@ fn the_synchronous_way_gives_the_same_answers() {
     world.advance(3001);
     assert!(now(&validate).is_none(), "a read is needed first");
     for request in [
-        acme.request("GET", "/api/token/validate/").bearer(&tokens.access),
+        acme.request("PUT", "/api/token/validate/").bearer(&tokens.access),
         acme.request("POST", "/api/token/").bearer(&tokens.access),
         acme.request("GET", "/api/user/users/").bearer(&tokens.access),
     ] {

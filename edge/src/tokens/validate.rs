@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, TenantId};
@@ -31,8 +32,46 @@ struct ValidOut<'a> {
     exp: i64,
 }
 
-fn valid(access: &VerifiedToken) -> Answer {
-    Answer::json(
+/// Who asks, which the method says: no URL can leave the headers out, and no client that a gateway speaks for
+/// can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// `POST`: a program that reads the body.
+    Service,
+    /// `GET` and `HEAD`: a gateway, which reads status and headers.
+    Gateway,
+}
+
+impl Asker {
+    /// By the method of a request.
+    #[must_use]
+    pub fn of(method: &str) -> Self {
+        if matches!(method, "GET" | "HEAD") { Self::Gateway } else { Self::Service }
+    }
+}
+
+/// What stands for itself in a header: the unreserved characters of RFC 3986, section 2.3.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text in a header. An id of the old service and the name of a role may hold anything: percent-encoded,
+/// neither can end a line, begin another role, or be a byte that the runtime does not take.
+fn header_text(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+fn user_header(user_id: &UserIdClaim) -> String {
+    match user_id {
+        UserIdClaim::Integer(number) => number.to_string(),
+        UserIdClaim::Text(text) => header_text(text),
+    }
+}
+
+fn roles_header(roles: &[String]) -> String {
+    roles.iter().map(|role| header_text(role)).collect::<Vec<_>>().join(",")
+}
+
+fn valid(access: &VerifiedToken, asker: Asker) -> Answer {
+    let mut answer = Answer::json(
         200,
         &ValidOut {
             valid: true,
@@ -43,7 +82,15 @@ fn valid(access: &VerifiedToken) -> Answer {
             token_type: "access",
             exp: access.exp,
         },
-    )
+    );
+    if asker == Asker::Gateway {
+        // All of them, also where a value is empty: some gateways let a client's own header pass in place of
+        // one that is missing.
+        answer.set("X-Auth-User-Id", user_header(&access.user_id));
+        answer.set("X-Auth-Tenant", access.tenant.to_string());
+        answer.set("X-Auth-Roles", roles_header(&access.roles));
+    }
+    answer
 }
 
 /// Validates without storage and without waiting: a token that was verified before, at a tenant
@@ -51,6 +98,7 @@ fn valid(access: &VerifiedToken) -> Answer {
 pub fn validate_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
+    asker: Asker,
     unverified_token: &str,
 ) -> Option<(Reply, Option<Rc<OpenedTenant>>)> {
     // The cache is asked first, so that a lease is taken only by a request that serves.
@@ -67,7 +115,7 @@ pub fn validate_now<P: Platform>(
         Some(Err(TokenFault::Invalid))
     };
     let response = match judged {
-        Some(Ok(access)) => valid(&access),
+        Some(Ok(access)) => valid(&access, asker),
         Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
         None => return None,
     };
@@ -85,11 +133,12 @@ pub async fn validate<P: Platform>(
     ctx: Context<'_, P>,
     found: &FoundTenant,
     named: &TenantName,
+    asker: Asker,
     unverified_token: &str,
 ) -> Result<Answer, Refusal> {
     judge_access(ctx, found, named, unverified_token)
         .await
-        .map(|access| valid(&access))
+        .map(|access| valid(&access, asker))
         .map_err(|refused| refused.with(TokenFault::at_validate))
 }
 

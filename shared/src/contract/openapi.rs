@@ -20,7 +20,7 @@ use crate::contract::refusal::Code;
 #[derive(OpenApi)]
 #[openapi(
     paths(
-        token, login, refresh, validate, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
+        token, login, refresh, validate, validate_for_gateways, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
         readyz
     ),
     components(schemas(Refused, FieldErrors, Code)),
@@ -157,7 +157,8 @@ enum UserId {
 struct NotValid {
     valid: bool,
     detail: String,
-    code: Code,
+    /// Absent where no token was presented.
+    code: Option<Code>,
 }
 
 #[derive(ToSchema)]
@@ -256,6 +257,31 @@ fn refresh() {}
     security((), ("bearer" = []), ("cookie" = []))
 )]
 fn validate() {}
+
+#[utoipa::path(
+    get, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate_for_gateways", summary = "Ask as a gateway does",
+    description = "For nginx's `auth_request`, Traefik's `ForwardAuth` and Envoy's `ext_authz`: the status decides, and headers say who it is. By Bearer or cookie; a token in the query or a body is not read, and no `X-Forwarded-*` or `X-Original-*` header is. Texts in headers are percent-encoded but for the unreserved characters of RFC 3986. `HEAD` answers alike, without the body.",
+    responses(
+        (status = 200, description = "Good", body = Valid,
+            headers(
+                ("X-Auth-User-Id" = String, description = "`user_id`"),
+                ("X-Auth-Tenant" = String, description = "`tenant`"),
+                ("X-Auth-Roles" = String, description = "`roles`, separated by commas; empty where there are none"),
+            ),
+            example = json!({
+                "valid": true,
+                "user_id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f",
+                "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a",
+                "sid": "AGhlbGxvLCB3b3JsZCEhISE",
+                "roles": ["client"],
+                "token_type": "access",
+                "exp": 1_767_225_900,
+            })),
+        (status = 401, description = "Not good, or missing", body = NotValid, example = json!({"valid": false, "detail": "Authentication credentials were not provided."})),
+    ),
+    security(("bearer" = []), ("cookie" = []))
+)]
+fn validate_for_gateways() {}
 
 #[utoipa::path(
     post, path = "/api/token/verify/", tag = "Tokens", operation_id = "verify", summary = "Ask whether a token of either kind is good",

@@ -135,6 +135,13 @@ impl Refusal {
         Self::plain(401, "Authentication credentials were not provided.")
     }
 
+    /// The same at validate, which says `"valid": false` besides.
+    #[must_use]
+    pub fn no_credentials_at_validate() -> Self {
+        let body = json!({"valid": false, "detail": "Authentication credentials were not provided."});
+        Self { status: 401, body, retry_after_secs: None }
+    }
+
     /// 401: `Authorization` is not two parts.
     #[must_use]
     pub fn bad_authorization_header() -> Self {

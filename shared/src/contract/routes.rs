@@ -42,7 +42,7 @@ pub const ROUTES: &[Route] = &[
     route("api/token/verify", "POST, OPTIONS", Door::Edge),
     route("api/token/blacklist", "POST, OPTIONS", Door::Edge),
     route("api/logout", "POST, OPTIONS", Door::Edge),
-    route("api/token/validate", "POST, OPTIONS", Door::EdgeBare),
+    route("api/token/validate", "GET, POST, HEAD, OPTIONS", Door::EdgeBare),
     route("api/public-key", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route(".well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
