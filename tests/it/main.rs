@@ -16,6 +16,7 @@ mod drain;
 mod edits;
 mod foreign;
 mod forwarding;
+mod gateways;
 mod inside;
 mod isolation;
 mod legacy;

@@ -45,6 +45,18 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A program that a package of the pinned Python brings.
+#[must_use]
+pub fn packaged(program: &str) -> Command {
+    Command::new(PathBuf::from(variable("WARDGATE_TEST_PYTHON")).with_file_name(program))
+}
+
+/// nginx.
+#[must_use]
+pub fn nginx() -> Command {
+    Command::new(variable("WARDGATE_TEST_NGINX"))
+}
+
 /// A Node program of `tests/clients`, with the packages that are pinned there.
 #[must_use]
 pub fn node(program: &str) -> Command {
@@ -67,6 +79,26 @@ fn clients() -> PathBuf {
 #[must_use]
 pub fn xtask() -> PathBuf {
     variable("WARDGATE_TEST_XTASK").into()
+}
+
+/// The clone.
+///
+/// # Panics
+/// Where the script that runs workerd is not in it.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let script = PathBuf::from(variable("WARDGATE_TEST_WORKERD_SCRIPT"));
+    script.parent().and_then(std::path::Path::parent).expect("a folder").to_owned()
+}
+
+/// The pinned wrangler without `./wardgate`, as a developer of their own has it. It asks nothing and calls
+/// nobody.
+#[must_use]
+pub fn wrangler() -> Command {
+    let mut command = Command::new(variable("WARDGATE_TEST_NODE"));
+    command.arg(workspace().join("node_modules/wrangler/bin/wrangler.js"));
+    command.env("WRANGLER_SEND_METRICS", "false").env("CI", "1");
+    command
 }
 
 /// Where logs of the parts are kept, if somebody wants to read them.

@@ -210,6 +210,9 @@ fn guarded(command: &Command) -> Command {
 
 fn copy_of(command: &Command, mut copy: Command) -> Command {
     copy.args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        copy.current_dir(folder);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => copy.env(name, value),

@@ -1,13 +1,14 @@
 //! Clients that are not ours, for the end-to-end tests: a Python with the packages of a resource
-//! server, Node's packages, and a browser. Only `test` needs them, so only `test` installs them.
+//! server, Node's packages, a browser, and gateways. Only `test` needs them, so only `test` installs them.
 //!
-//! The packages are pinned under `tests/clients`. A browser is not: it is the one that the machine
-//! has, since those that registries ship are built for functions in somebody's cloud, and not for
-//! every processor (docs/decisions/0006-the-machines-own-browser.md).
+//! The packages are pinned under `tests/clients`; Traefik and Envoy are among Python's. A browser is not: it
+//! is the one that the machine has, since those that registries ship are built for functions in somebody's
+//! cloud, and not for every processor (docs/decisions/0006-the-machines-own-browser.md). nginx is the
+//! machine's, or Debian's, which is unpacked here and not installed: its package starts a server.
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -36,15 +37,18 @@ pub struct Clients {
     pub python: PathBuf,
     /// Chromium or Chrome.
     pub browser: PathBuf,
+    /// nginx.
+    pub nginx: PathBuf,
 }
 
 impl Clients {
     /// Adds whatever is missing, but for a Python and a browser, which the machine has to bring.
     pub fn install(workspace: &Workspace) -> Result<Self> {
         let (browser, python) = (browser()?, Python::find()?);
+        let nginx = nginx(workspace).map_or_else(|| unpack_nginx(workspace), Ok)?;
         install_npm(&folder(workspace).join("node"), || Ok(()))?;
         let python = python.install(workspace)?;
-        Ok(Self { python, browser })
+        Ok(Self { python, browser, nginx })
     }
 }
 
@@ -65,13 +69,53 @@ pub fn browser() -> Result<PathBuf> {
         anyhow::ensure!(named.is_file(), "WARDGATE_CHROMIUM names no file: {}", named.display());
         return Ok(named);
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = std::env::split_paths(&path).collect();
-    let mut places = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    places.find(|place| place.is_file()).context(
+    BROWSERS.iter().find_map(|name| on_path(name)).context(
         "the tests need Chromium or Chrome: `apt-get install chromium` on Debian, `brew install --cask \
          google-chrome` on macOS, or name one in WARDGATE_CHROMIUM",
     )
+}
+
+/// The first file of this name in the folders of PATH; an absolute name is itself.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|place| place.is_file())
+}
+
+/// nginx: the machine's, which Debian keeps off the PATH of users, or the one that was unpacked here.
+pub fn nginx(workspace: &Workspace) -> Option<PathBuf> {
+    let unpacked = unpacked_nginx(workspace).join("usr/sbin/nginx");
+    on_path("nginx").or_else(|| on_path("/usr/sbin/nginx")).or_else(|| unpacked.is_file().then_some(unpacked))
+}
+
+fn unpacked_nginx(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("build/nginx")
+}
+
+/// Debian's package, which apt verifies, unpacked under build/.
+fn unpack_nginx(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = unpacked_nginx(workspace);
+    let download = tempfile::tempdir()?;
+    fs::create_dir_all(&folder)?;
+    let fetch = || -> Result<()> {
+        let get =
+            || run(Command::new("apt-get").args(["download", "-qq", "nginx"]).current_dir(download.path()));
+        if get().is_err() {
+            // A fresh machine has no lists yet; only root may fetch them.
+            run(Command::new("apt-get").args(["update", "-qq"]))?;
+            get()?;
+        }
+        for package in fs::read_dir(download.path())? {
+            run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&folder))?;
+        }
+        Ok(())
+    };
+    fetch().context(
+        "the tests need nginx: `apt-get install nginx` on Debian (which starts a server), `brew install nginx` \
+         on macOS",
+    )?;
+    let nginx = folder.join("usr/sbin/nginx");
+    run(Command::new(&nginx).arg("-v").stderr(Stdio::null())).context("Debian's nginx does not run here")?;
+    Ok(nginx)
 }
 
 /// A Python of the machine.

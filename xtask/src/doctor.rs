@@ -59,6 +59,8 @@ fn for_tests(workspace: &Workspace) -> Result<()> {
         |found: Result<String>| found.unwrap_or_else(|_| "missing: test says how to get it".to_owned());
     line("Python", &or_missing(clients::Python::find().map(|python| python.version)));
     line("browser", &or_missing(clients::browser().map(|path| path.display().to_string())));
+    let nginx = clients::nginx(workspace).map(|path| path.display().to_string());
+    line("nginx", nginx.as_deref().unwrap_or("missing: test unpacks Debian's"));
     line(
         "test clients",
         said(clients::are_current(workspace)?, "as pinned", "missing or old: test installs them"),

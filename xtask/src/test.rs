@@ -17,8 +17,8 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let events = Events::listen()?;
     let mut steps = Steps::new(6, &events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
-    let clients =
-        steps.step("Clients: Python packages, npm packages, a browser", || Clients::install(workspace))?;
+    let clients = steps
+        .step("Clients: Python and npm packages, a browser, gateways", || Clients::install(workspace))?;
     steps.noted("Worker: build the bundle of the tests", || bundle::build(workspace, Kind::Test))?;
     // One selection of packages for building and running: another would be another set of features,
     // and built anew.
@@ -54,6 +54,7 @@ fn run_tests(
     cargo.env("WARDGATE_TEST_WORKERD_SCRIPT", edge::script(workspace));
     cargo.env("WARDGATE_TEST_PYTHON", &clients.python);
     cargo.env("WARDGATE_TEST_CHROMIUM", &clients.browser);
+    cargo.env("WARDGATE_TEST_NGINX", &clients.nginx);
     cargo.env("WARDGATE_TEST_CLIENTS", clients::folder(workspace));
     cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
     run_command(&mut cargo)

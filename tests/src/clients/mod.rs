@@ -4,6 +4,7 @@
 
 mod browser;
 mod django;
+pub mod gateway;
 mod judge;
 mod legacy_service;
 mod resource_server;
