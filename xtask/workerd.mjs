@@ -6,7 +6,8 @@
 //
 // Bindings, limits and the compatibility date come from wrangler.toml, variables and secrets from a
 // dotenv file. The D1 migrations are applied before the Worker is called ready. Ports may be 0;
-// without --state everything is forgotten.
+// without --state everything is forgotten. What --state holds is what `wrangler dev --persist-to`
+// finds in the same folder.
 //
 // Standard output has one JSON object a line: {"event":"ready","url","direct_url","workerd_pid"},
 // and {"event":"restarted","workerd_pid"} when workerd was started again after a crash. Standard
@@ -114,7 +115,8 @@ const miniflare = new Miniflare(
     cf: { colo: "DEV", country: "XX", asn: 64512 },
     log: new Log(LogLevel.WARN),
     logRequests: false,
-    resourcePersistencePath: options.state && resolve(options.state),
+    // wrangler's own name for this layout.
+    resourcePersistencePath: options.state && join(resolve(options.state), "v3"),
     handleStructuredLogs: ({ message }) => process.stderr.write(`${message}\n`),
     unsafeHandleRuntimeRestart: () => tell({ event: "restarted", workerd_pid: workerdPid() }),
     workers: [workerOptions()],

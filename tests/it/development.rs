@@ -7,9 +7,10 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use rand::Rng as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 use wardgate_tests::actors::Session;
-use wardgate_tests::http::Http;
+use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::process::{Process, Talk, descendants, interrupt, kill_9, lives};
 use wardgate_tests::{environment, wait};
 
@@ -107,11 +108,13 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     the_told_credentials_are_good(&told).await;
     dev_json_is_private_and_holds_no_key(&state);
 
-    let second = command("dev", &state).output().expect("a second dev");
-    assert!(!second.status.success());
-    let words = said(&second);
-    for told in [dev.pid().to_string(), told["edge"]["url"].as_str().expect("an address").to_owned()] {
-        assert!(words.contains(&told), "a second dev says who runs where: {words}");
+    for mut second in [command("dev", &state), wrangler_dev(&state)] {
+        let second = second.output().expect("a second command");
+        assert!(!second.status.success());
+        let words = said(&second);
+        for told in [dev.pid().to_string(), told["edge"]["url"].as_str().expect("an address").to_owned()] {
+            assert!(words.contains(&told), "a second one says who runs where: {words}");
+        }
     }
 
     kill_9(dev.pid());
@@ -127,4 +130,64 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     all_gone(&next).await;
     assert!(!state.join("dev.json").exists());
     eprintln!("{} processes gone {took:?} after Ctrl-C", next.len());
+
+    what_was_prepared_is_served_by_wrangler_dev(&state, base).await;
+}
+
+/// `./wardgate wrangler dev` on a state.
+fn wrangler_dev(state: &Path) -> Command {
+    let mut command = Command::new(environment::xtask());
+    command.args(["wrangler", "dev"]).env("WARDGATE_STATE", state);
+    command
+}
+
+/// A clone with nothing but what a plain `wrangler dev` reads: its configuration, the bundle, and the variables
+/// that `dev` leaves as `.dev.vars`.
+fn plain_wrangler_dev(state: &Path, port: u16, clone: &Path) -> Command {
+    let root = environment::workspace();
+    std::fs::copy(root.join("wrangler.toml"), clone.join("wrangler.toml")).expect("wrangler.toml");
+    std::fs::copy(state.join("edge.vars"), clone.join(".dev.vars")).expect("edge.vars");
+    std::os::unix::fs::symlink(root.join("build"), clone.join("build")).expect("the bundle");
+    let mut command = environment::wrangler();
+    command.args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string(), "--persist-to"]);
+    command.arg(state.join("edge")).current_dir(clone);
+    command
+}
+
+async fn what_was_prepared_is_served_by_wrangler_dev(state: &Path, base: u16) {
+    let prepared = command("dev", state).arg("--prepare").output().expect("dev --prepare");
+    assert!(prepared.status.success(), "{}", said(&prepared));
+    let words = said(&prepared);
+    assert!(words.contains("./wardgate wrangler dev"), "it says how to go on: {words}");
+    assert!(!state.join("dev.json").exists(), "nothing runs");
+
+    let secrets: Value =
+        serde_json::from_slice(&std::fs::read(state.join("secrets.json")).expect("secrets")).expect("JSON");
+    let credentials = json!({"username": "ada", "password": secrets["admin_password"]});
+    let http = Http::new(format!("http://127.0.0.1:{}/t/acme", base + 7));
+    let clone = tempfile::tempdir().expect("a folder");
+    for (name, wrangler) in [
+        ("wrangler", wrangler_dev(state)),
+        ("wrangler-plain", plain_wrangler_dev(state, base + 7, clone.path())),
+    ] {
+        let mut wrangler = Process::start(name, wrangler, Talk::No);
+        let (answer, took) = wait::until("a sign-in at wrangler dev", STOP, async || {
+            assert!(wrangler.ended().is_none(), "{name} ended:\n{}", wrangler.log_tail());
+            Reply::try_to(http.request(Method::POST, "/api/token/").json(&credentials)).await.ok()
+        })
+        .await;
+        let session = Session::of(&http, &answer.expect(200));
+        let _ = session.validate().await.expect(200);
+        let _ = session.refreshed().await.validate().await.expect(200);
+        eprintln!("{name} signs in {took:?} after its start");
+        if name == "wrangler" {
+            let dev = command("dev", state).output().expect("a dev beside it");
+            assert!(said(&dev).contains("wrangler dev"), "D1 is one program's at a time: {}", said(&dev));
+        }
+        let mut all = descendants(wrangler.pid());
+        all.push(wrangler.pid());
+        interrupt(wrangler.pid());
+        wait::until("wrangler to end", STOP, async || wrangler.ended()).await;
+        all_gone(&all).await;
+    }
 }

@@ -45,7 +45,7 @@ pub enum Verb {
     Check,
     /// Build the Worker into build/edge
     Bundle(BundleOptions),
-    /// Run the pinned wrangler, which deploys the Worker
+    /// Run the pinned wrangler, which deploys the Worker; `wrangler dev` runs what `dev --prepare` left
     Wrangler(WranglerOptions),
     /// Say what is installed, what is missing, and what runs
     Doctor(StateOption),
@@ -82,6 +82,9 @@ pub struct DevOptions {
     /// Return when everything runs, and leave it running
     #[arg(long)]
     pub detach: bool,
+    /// Set everything up, leave what `wrangler dev` needs, and end
+    #[arg(long, conflicts_with = "detach")]
+    pub prepare: bool,
 }
 
 /// Options of `bundle`.

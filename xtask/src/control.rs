@@ -117,6 +117,14 @@ impl Control {
         serde_json::from_str(&text).context("`wardgate user` answered something else")
     }
 
+    /// Whether the edge has confirmed everything that was committed.
+    pub fn edge_has_all(&self) -> Result<bool> {
+        let behind = self.made(&["edges", "status", "--behind", "--json"], "")?;
+        let behind: Vec<serde_json::Value> =
+            serde_json::from_str(&behind).context("`wardgate edges status` answered something else")?;
+        Ok(behind.is_empty())
+    }
+
     fn made(&self, arguments: &[&str], input: &str) -> Result<String> {
         self.answer(arguments, input)?
             .with_context(|| format!("`wardgate {}` found nothing", arguments.join(" ")))

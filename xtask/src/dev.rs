@@ -21,7 +21,7 @@ use crate::state::{Held, State};
 use crate::steps::Steps;
 use crate::wait::until;
 use crate::workspace::Workspace;
-use crate::{control, greeting, postgres, secrets, tools};
+use crate::{control, dev_vars, greeting, postgres, secrets, tools};
 
 /// The name under which `dev` itself stands in the ledger.
 const DEV: &str = "dev";
@@ -67,11 +67,14 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     Ports::from_base(secrets.port_base).ensure_free()?;
     state.ledger().record(DEV, std::process::id(), Signal::TERM)?;
 
-    let mut steps = Steps::new(8, events);
+    let mut steps = Steps::new(8 + usize::from(options.prepare), events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.noted("Worker: build the bundle", || bundle::build(workspace, Kind::Production))?;
     steps.step("Control: build the binary", || control::build(workspace))?;
     let mut stack = Stack::new(workspace, events, state.clone(), secrets, external.as_deref())?;
+    if !dev_vars::leave(&workspace.root, state)? {
+        println!("      .dev.vars is not ours and stays as it is: a plain `wrangler dev` reads that");
+    }
     steps.step("PostgreSQL: start", || stack.start_postgres())?;
     steps.step("PostgreSQL: roles, schema and cells", || stack.migrate())?;
     steps.step("Edge: start the Worker on workerd", || stack.start_edge())?;
@@ -79,6 +82,13 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     let people = steps.step("Tenant acme and the administrators", || stack.ensure_people())?;
 
     let mut dev_json = DevJson::of(&stack, &people, greeting::now());
+    if options.prepare {
+        steps.step("Edge: take everything over", || stack.settle())?;
+        stack.stop();
+        state.ledger().clear()?;
+        greeting::print_prepared(&dev_json, &steps.elapsed());
+        return Ok(());
+    }
     dev_json.publish(&stack)?;
     greeting::print(&dev_json, &steps.elapsed());
     watch(&mut stack, &mut dev_json, events)?;

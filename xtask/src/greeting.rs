@@ -33,6 +33,25 @@ pub fn print(dev: &DevJson, time: &str) {
     println!();
 }
 
+/// For `dev --prepare`: how to go on with wrangler.
+pub fn print_prepared(dev: &DevJson, time: &str) {
+    let DevJson { tenant, admin, state_dir, .. } = dev;
+    println!("\nPrepared, after {time}. Nothing runs now.\n");
+    println!("  ./wardgate wrangler dev          the pinned wrangler, on {}", dev.edge.url);
+    println!(
+        "  wrangler dev --persist-to {}   your own, in the clone; it reads .dev.vars",
+        state_dir.join("edge").display()
+    );
+    println!();
+    println!("  tenant      {}", tenant.slug);
+    println!("  {:<11} {}   password {}", admin.roles.join(", "), admin.username, admin.password);
+    println!(
+        "\nWhat the edge serves itself works there; what control serves is 503 until `./wardgate dev`.\n"
+    );
+    let [sign_in, ..] = curl_lines(dev);
+    println!("{sign_in}\n");
+}
+
 /// Three lines for a shell. The first keeps its answer, from which the second takes the access token.
 pub fn curl_lines(dev: &DevJson) -> [String; 3] {
     let DevJson { edge, tenant, admin, .. } = dev;
@@ -56,6 +75,6 @@ pub fn who_runs(state: &State) -> String {
              another --state with another --port-base runs beside it",
             dev.pid, dev.started_at, dev.edge.url, dev.control.url
         ),
-        None => format!("another command is starting or stopping dev on {folder}: wait for it"),
+        None => format!("another command uses {folder}: a dev that starts or stops, or `wrangler dev`"),
     }
 }

@@ -12,6 +12,7 @@ mod clients;
 mod control;
 mod dev;
 mod dev_json;
+mod dev_vars;
 mod doctor;
 mod edge;
 mod edge_migrations;

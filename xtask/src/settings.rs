@@ -14,6 +14,8 @@ pub const TENANT: &str = "acme";
 pub const TENANT_HOST: &str = "acme.localhost";
 /// Name of the edge in everything sealed for it.
 const EDGE: &str = "dev";
+/// The first line of every file that `dev` writes.
+pub const WRITTEN_BY_DEV: &str = "# Written by ./wardgate dev at every start.\n";
 /// Hosts on which a header or a path prefix chooses the tenant.
 const SHARED_HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -160,7 +162,7 @@ pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses) -> Result
         encryption: Encryption { kek: secrets.control_kek.secret() },
     };
     let text = toml::to_string(&settings).context("cannot render control.toml")?;
-    Ok(format!("# Written by ./wardgate dev at every start.\n{text}"))
+    Ok(format!("{WRITTEN_BY_DEV}{text}"))
 }
 
 /// edge.vars, a dotenv file. Values hold no quotes and no line breaks, so nothing needs escaping.
@@ -178,7 +180,7 @@ pub fn edge(ports: Ports, secrets: &Secrets, addresses: &Addresses) -> Result<St
         ("EDGE_SERVICE_KEY", secrets.edge_service_key.secret().to_owned()),
     ];
     let lines = values.map(|(name, value)| format!("{name}=\"{value}\"\n"));
-    Ok(format!("# Written by ./wardgate dev at every start.\n{}", lines.concat()))
+    Ok(format!("{WRITTEN_BY_DEV}{}", lines.concat()))
 }
 
 #[cfg(test)]

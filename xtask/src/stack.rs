@@ -1,6 +1,8 @@
 //! PostgreSQL, the Worker and control as one set: started in order, stopped in the opposite one.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::control::{Control, NewUser, Tenant, User};
 use crate::edge::{self, Edge};
@@ -12,6 +14,7 @@ use crate::readiness;
 use crate::secrets::Secrets;
 use crate::settings::{self, Addresses, TENANT, TENANT_HOST};
 use crate::state::{State, write_private};
+use crate::wait::until;
 use crate::workspace::Workspace;
 
 /// The first administrator of the tenant.
@@ -20,6 +23,9 @@ pub const ADMIN: &str = "ada";
 pub const PLATFORM_TENANT: &str = "platform";
 /// The platform's first administrator.
 pub const PLATFORM_ADMIN: &str = "operator";
+
+/// How long commits of the set-up may take to reach the edge.
+const PROPAGATION: Duration = Duration::from_secs(60);
 
 /// Where everything is and what runs. Dropping it stops what runs.
 pub struct Stack<'a> {
@@ -125,6 +131,21 @@ impl<'a> Stack<'a> {
         let url = format!("{}/readyz", self.addresses.edge);
         readiness::wait(&url, &mut edge.program, &self.state.log_path("edge"), self.events)?;
         Ok(People { tenant, admin, platform_admin })
+    }
+
+    /// Waits until the edge has everything that control has committed.
+    pub fn settle(&self) -> Result<()> {
+        let mut last = Ok(false);
+        let _ = until(PROPAGATION, || {
+            last = self.control_cli.edge_has_all();
+            !matches!(last, Ok(false)) || self.events.go_on().is_err()
+        });
+        self.events.go_on()?;
+        ensure!(
+            last?,
+            "the edge has not taken over everything: see `./wardgate edges status` of a running dev"
+        );
+        Ok(())
     }
 
     /// Which parts have ended since somebody last asked, in words.

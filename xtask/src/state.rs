@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::ledger::Ledger;
 use crate::postgres;
@@ -26,7 +27,7 @@ pub struct State {
 pub struct Held {
     /// What is held.
     pub state: State,
-    _lock: File,
+    lock: File,
 }
 
 impl State {
@@ -61,7 +62,7 @@ impl State {
     pub fn hold(&self) -> Result<Option<Held>> {
         let lock = File::open(self.folder.join(MARKER))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Held { state: self.clone(), _lock: lock })),
+            Ok(()) => Ok(Some(Held { state: self.clone(), lock })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error).context("cannot lock the state folder"),
         }
@@ -98,6 +99,12 @@ impl State {
 }
 
 impl Held {
+    /// Keeps the folder held when this process becomes another program, until that and whatever it starts
+    /// has ended.
+    pub fn keep_over_exec(&self) -> Result<()> {
+        fcntl_setfd(&self.lock, FdFlags::empty()).context("cannot keep the lock")
+    }
+
     /// Empties the folder but for the marker, which holds the lock.
     pub fn empty(&self) -> Result<()> {
         postgres::delete_data(&self.state)?;
