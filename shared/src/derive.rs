@@ -14,7 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::fields;
 use crate::identifiers::Identifier;
-use crate::ids::{SessionId, TenantId};
+use crate::ids::{self, SessionId, TenantId};
 
 /// 32 secret bytes. No `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -108,9 +108,11 @@ pub fn attempt_hash(attempt_key: &Secret, tenant: TenantId, name: &str) -> [u8; 
 }
 
 /// The keyed hash by which a legacy token's `user_id` leads to a user: the number and its text are
-/// one id.
+/// one id, and so are the spellings of a UUID.
 #[must_use]
 pub fn legacy_user_hash(identifier_key: &Secret, tenant: TenantId, id: &str) -> [u8; 32] {
+    let canonical = ids::uuid(id).map(|uuid| uuid.hyphenated().to_string());
+    let id = canonical.as_deref().unwrap_or(id);
     mac(identifier_key, "legacy-user/v1", &[tenant.as_bytes(), id.as_bytes()])
 }
 
@@ -193,6 +195,11 @@ mod tests {
         assert_eq!(csrf_value(&csrf, tenant, sid), vectors["csrf_value"].as_str().unwrap());
         assert_eq!(hex(&identifier_hash(&key, tenant, &ada)), vectors["identifier_hash"].as_str().unwrap());
         assert_eq!(hex(&legacy_user_hash(&key, tenant, "17")), vectors["legacy_user_hash"].as_str().unwrap());
+        let old = "0190a5da-c967-74bb-cceb-302099a8057f";
+        for spelled in [old.to_uppercase(), old.replace('-', ""), format!("{{{old}}}")] {
+            let hash = legacy_user_hash(&key, tenant, &spelled);
+            assert_eq!(hash, legacy_user_hash(&key, tenant, old), "{spelled}");
+        }
         let jti = "ca3d3b2f4f9c4d3a8f0f6f8f2b1c0d9e";
         assert_eq!(
             hex(&legacy_token_hash(&key, tenant, jti)),

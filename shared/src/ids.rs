@@ -25,18 +25,12 @@ macro_rules! uuid_id {
                 Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
             }
 
-            /// Parses the hyphenated lower-case form alone, so that one id has one spelling.
+            /// Parses any spelling of the UUID ([`uuid()`]); it is written in one.
             ///
             /// # Errors
-            /// Anything else.
+            /// What is no UUID.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
-                let id = Uuid::try_parse(text).map_err(|_| Invalid($what))?;
-                let mut canonical = Uuid::encode_buffer();
-                if id.hyphenated().encode_lower(&mut canonical) == text {
-                    Ok(Self(id))
-                } else {
-                    Err(Invalid($what))
-                }
+                uuid(text).map(Self).map_err(|_| Invalid($what))
             }
 
             /// The UUID itself, for a database column.
@@ -70,6 +64,16 @@ macro_rules! uuid_id {
             }
         }
     };
+}
+
+/// Parses a UUID as libraries write it: hyphenated, in 32 digits, in braces or as a URN, in upper or lower
+/// case (RFC 9562, section 4). An id is the value, never its text: texts are compared only where both were
+/// written from the value.
+///
+/// # Errors
+/// What is no UUID.
+pub fn uuid(text: &str) -> Result<Uuid, Invalid> {
+    Uuid::try_parse(text).map_err(|_| Invalid("UUID"))
 }
 
 uuid_id!(
@@ -273,12 +277,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_has_one_spelling() {
-        let id = TenantId::new(1_700_000_000_000, [7; 10]);
-        assert_eq!(TenantId::parse(&id.to_string()), Ok(id));
-        assert!(TenantId::parse(&id.to_string().to_uppercase()).is_err());
-        assert!(TenantId::parse(&id.uuid().simple().to_string()).is_err());
-        assert_eq!(id.uuid().get_version_num(), 7);
+    fn a_uuid_is_read_in_every_spelling_and_written_in_one() {
+        let id = TenantId::new(1_700_000_000_000, [0xab; 10]);
+        let uuid = id.uuid();
+        for spelled in [
+            uuid.hyphenated().to_string(),
+            uuid.simple().to_string(),
+            uuid.braced().to_string(),
+            uuid.urn().to_string(),
+            uuid.hyphenated().to_string().to_uppercase(),
+            uuid.simple().to_string().to_uppercase(),
+            uuid.braced().to_string().to_uppercase(),
+        ] {
+            assert_eq!(TenantId::parse(&spelled), Ok(id), "{spelled}");
+            let read: TenantId = serde_json::from_value(spelled.clone().into()).unwrap();
+            assert_eq!(read, id, "{spelled}");
+            assert_eq!(serde_json::to_value(read).unwrap(), "018bcfe5-6800-7bab-abab-abababababab");
+            assert_eq!(read.to_string(), "018bcfe5-6800-7bab-abab-abababababab");
+        }
+        for bad in ["", "7", "018bcfe5-6800-7bab-abab-ababababababa", "018bcfe568007bababababababababag"] {
+            assert!(TenantId::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(uuid.get_version_num(), 7);
     }
 
     #[test]
@@ -312,7 +332,7 @@ mod tests {
         #[test]
         fn parsers_never_panic_and_accept_only_what_they_print(text in ".{0,60}") {
             if let Ok(id) = SessionId::parse(&text) { prop_assert_eq!(id.to_string(), text.clone()); }
-            if let Ok(id) = UserId::parse(&text) { prop_assert_eq!(id.to_string(), text.clone()); }
+            if let Ok(id) = UserId::parse(&text) { prop_assert_eq!(UserId::parse(&id.to_string()), Ok(id)); }
             if let Ok(slug) = Slug::parse(&text) { prop_assert_eq!(slug.as_str(), text.as_str()); }
             if let Ok(host) = HostName::parse(&text) { prop_assert_eq!(host.as_str(), text.as_str()); }
             if let Ok(kid) = KeyId::parse(&text) { prop_assert_eq!(kid.as_str(), text.as_str()); }

@@ -205,7 +205,7 @@ fn alike(recorded: &Value, said: &Value, origin: &str) -> bool {
     };
     match placeholder {
         "<jwt>" => text.split('.').count() == 3,
-        "<id>" => UserId::parse(text).is_ok(),
+        "<id>" => UserId::parse(text).is_ok_and(|id| id.to_string() == text),
         "<datetime>" => {
             text.len() == "2026-01-01T00:00:00.000000Z".len()
                 && text.ends_with('Z')

@@ -20,9 +20,9 @@ pub(super) fn of_api(control: &Control, api: Router) -> Router {
         .layer(from_fn_with_state(control.clone(), gate::pass))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(control.clone(), trace::follow));
-    // A path is served with and without its final slash, so it is cut before routing. The router
-    // inside is nested as a service, because a layer alone runs after the route was chosen.
-    Router::new().fallback_service(tower::util::MapRequest::new(api, gate::without_final_slash))
+    // A path is served with and without its final slash and with its ids in every spelling, so it is
+    // made one before routing. The router inside is nested as a service, because a layer alone runs after the route was chosen.
+    Router::new().fallback_service(tower::util::MapRequest::new(api, gate::with_one_path))
 }
 
 /// What the edge asks: logged and guarded against panics like the API, but signed by itself, and no

@@ -18,11 +18,15 @@ pub(super) async fn made_tenant(control: &Control, name: &str) -> Result<Tenant,
 /// The tenant that a slug or an id names; a deleted one is nobody's.
 pub(super) async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
     let mut connection = control.db.app().acquire().await?;
-    let found = match (TenantId::parse(name), Slug::parse(name)) {
-        (Ok(id), _) => tenants::find(&mut connection, id).await,
-        (_, Ok(slug)) => tenants::find_by_slug(&mut connection, &slug).await,
-        _ => Err(tenants::TenantError::NotFound),
+    let mut found = match TenantId::parse(name) {
+        Ok(id) => tenants::find(&mut connection, id).await,
+        Err(_) => Err(tenants::TenantError::NotFound),
     };
+    // 32 hexadecimal digits are a slug, too.
+    if let (Err(tenants::TenantError::NotFound), Ok(slug)) = (&found, Slug::parse(&name.to_ascii_lowercase()))
+    {
+        found = tenants::find_by_slug(&mut connection, &slug).await;
+    }
     match found {
         Ok(tenant) if tenant.status != shared::tenant::Status::Deleted => Ok(tenant),
         Ok(_) | Err(tenants::TenantError::NotFound) => Err(CliError::NotFound(format!("no tenant `{name}`"))),

@@ -207,10 +207,14 @@ async fn apply(
 }
 
 async fn named(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User, CliError> {
-    let found = match UserId::parse(name) {
+    let mut found = match UserId::parse(name) {
         Ok(id) => users::find(tx, id).await,
-        Err(_) => users::find_by_name(control, tx, name).await,
+        Err(_) => Err(UserError::NotFound),
     };
+    // 32 hexadecimal digits may be a user name, too.
+    if matches!(found, Err(UserError::NotFound)) {
+        found = users::find_by_name(control, tx, name).await;
+    }
     found.map_err(|error| match error {
         UserError::NotFound => CliError::NotFound(format!("no user `{name}` in this tenant")),
         other => other.into(),

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde_json::{Map, Value};
+use shared::ids;
 use uuid::Uuid;
 
 /// PostgreSQL takes no text that has one.
@@ -158,9 +159,9 @@ impl Fields {
         found
     }
 
-    /// A UUID.
+    /// A UUID, in any spelling.
     pub fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        let parsed = Uuid::try_parse(&self.text(name)?).ok();
+        let parsed = ids::uuid(&self.text(name)?).ok();
         if parsed.is_none() {
             self.fault(name, "Must be a valid UUID.");
         }

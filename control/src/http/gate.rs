@@ -10,9 +10,10 @@ use axum::http::header::{ALLOW, CACHE_CONTROL};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use shared::contract::refusal::Refusal;
 use shared::contract::routes::{self, Route};
-use shared::ids::TenantId;
+use shared::ids::{self, TenantId};
 use shared::wire::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
 
 use super::answer::{Refused, json};
@@ -97,30 +98,82 @@ fn verified(control: &Inner, request: &Request) -> Option<Origin> {
     })
 }
 
-/// The path as it was sent, which is what was signed.
+/// The path as it was sent, which is what was signed, and as answers link to it.
 #[derive(Clone, Debug)]
-struct OriginalPath(String);
-
-fn original_path(request: &Request) -> &str {
-    request.extensions().get::<OriginalPath>().map_or(request.uri().path(), |path| &path.0)
+struct OriginalPath {
+    sent: String,
+    public: String,
 }
 
-/// Cuts the final slash, so that one route serves both spellings; the path as sent is kept.
+fn original_path(request: &Request) -> &str {
+    request.extensions().get::<OriginalPath>().map_or(request.uri().path(), |path| &path.sent)
+}
+
+/// Gives one thing one path: the final slash is cut, and ids are written canonically. So routes, cursors,
+/// idempotency keys and the log, which compare or keep paths, see one text; the path as sent is kept.
 #[must_use]
-pub fn without_final_slash(mut request: Request) -> Request {
-    let path = request.uri().path().to_owned();
-    if let Some(cut) = path.strip_suffix('/').filter(|cut| !cut.is_empty() && !cut.ends_with('/')) {
+pub fn with_one_path(mut request: Request) -> Request {
+    let sent = request.uri().path().to_owned();
+    let public = with_canonical_ids(&sent);
+    let cut = public.strip_suffix('/').filter(|cut| !cut.is_empty() && !cut.ends_with('/'));
+    let path = cut.unwrap_or(&public);
+    if path != sent {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if let Ok(uri) = format!("{cut}{query}").parse::<Uri>() {
+        if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
             *request.uri_mut() = uri;
         }
     }
-    request.extensions_mut().insert(OriginalPath(path));
+    request.extensions_mut().insert(OriginalPath { sent, public });
     request
+}
+
+/// The path with every id in it written canonically. No other segment of a route reads as a UUID: names of
+/// keys and sessions have other lengths.
+fn with_canonical_ids(path: &str) -> String {
+    let canonical = |segment: &str| {
+        let decoded = percent_decode_str(segment).decode_utf8().ok()?;
+        ids::uuid(&decoded).ok().map(|id| id.hyphenated().to_string())
+    };
+    let segments = path.split('/').map(|segment| canonical(segment).unwrap_or_else(|| segment.to_owned()));
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The path of this request as the client knows it, for links.
 #[must_use]
 pub fn public_path(extensions: &axum::http::Extensions) -> String {
-    extensions.get::<OriginalPath>().map(|path| path.0.clone()).unwrap_or_default()
+    extensions.get::<OriginalPath>().map(|path| path.public.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn one_thing_has_one_path() {
+        for (sent, path, public) in [
+            ("/api/user/users/", "/api/user/users", "/api/user/users/"),
+            ("/api/user/users", "/api/user/users", "/api/user/users"),
+            ("/api/user/users//", "/api/user/users//", "/api/user/users//"),
+            ("/", "/", "/"),
+            (
+                "/t/0190A5DAC96774BBCCEB302099A8057F/keys/?page=2",
+                "/t/0190a5da-c967-74bb-cceb-302099a8057f/keys",
+                "/t/0190a5da-c967-74bb-cceb-302099a8057f/keys/",
+            ),
+            (
+                "/t/%7B0190a5da-c967-74bb-cceb-302099a8057f%7D",
+                "/t/0190a5da-c967-74bb-cceb-302099a8057f",
+                "/t/0190a5da-c967-74bb-cceb-302099a8057f",
+            ),
+            ("/t/%ff/%7B%7D/a%2Fb", "/t/%ff/%7B%7D/a%2Fb", "/t/%ff/%7B%7D/a%2Fb"),
+        ] {
+            let request = with_one_path(Request::get(sent).body(Body::empty()).unwrap());
+            assert_eq!(request.uri().path(), path);
+            assert_eq!(public_path(request.extensions()), public);
+            assert_eq!(original_path(&request), sent.split('?').next().unwrap());
+            assert_eq!(request.uri().query(), sent.split_once('?').map(|(_, query)| query));
+        }
+    }
 }

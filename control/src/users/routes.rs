@@ -172,7 +172,8 @@ async fn apply(
     unchanged(&mut tx, user_id, conditions).await?;
     let change = Change { password, ..what };
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
-    let user = ranked(control, tenant.id, &actor, id, UsersWrite::PERMISSION, outcome).await?;
+    let target = user_id.to_string();
+    let user = ranked(control, tenant.id, &actor, &target, UsersWrite::PERMISSION, outcome).await?;
     tx.commit().await?;
     changed(&UserOut::from(user))
 }
@@ -198,7 +199,7 @@ pub async fn delete(
     let user_id = parse(&id)?;
     unchanged(&mut tx, user_id, &conditions).await?;
     let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
-    ranked(&control, tenant.id, &actor, &id, UsersDelete::PERMISSION, deleted).await?;
+    ranked(&control, tenant.id, &actor, &user_id.to_string(), UsersDelete::PERMISSION, deleted).await?;
     tx.commit().await?;
     Ok(no_content())
 }
@@ -216,8 +217,9 @@ pub async fn end_sessions(
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
-    let ended = super::end_sessions(&control, &mut tx, &actor, parse(&id)?).await;
-    ranked(&control, tenant.id, &actor, &id, SessionsEnd::PERMISSION, ended).await?;
+    let user_id = parse(&id)?;
+    let ended = super::end_sessions(&control, &mut tx, &actor, user_id).await;
+    ranked(&control, tenant.id, &actor, &user_id.to_string(), SessionsEnd::PERMISSION, ended).await?;
     tx.commit().await?;
     Ok(no_content())
 }

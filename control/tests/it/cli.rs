@@ -155,3 +155,25 @@ async fn the_setup_token_goes_to_the_terminal_and_nowhere_else() {
     assert!(printed.json["token"].as_str().unwrap().starts_with("wgs_"));
     assert_eq!(printed.stderr, "");
 }
+
+#[tokio::test]
+async fn a_name_that_could_be_an_id_is_a_name() {
+    let cli = Cli::migrated().await;
+    let name = "0190a5dac96774bbcceb302099a80570";
+    let tenant = cli.run(&["tenant", "create", name], "").expect(0).json;
+    let user = cli.run(&["user", "create", name, "--tenant", name], "").expect(0).json;
+    let spelled = |id: &serde_json::Value| {
+        let id = id.as_str().unwrap();
+        [id.to_owned(), id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}")]
+    };
+    for tenant_name in spelled(&tenant["id"]).iter().chain([&name.to_owned()]) {
+        let found = cli.run(&["tenant", "show", tenant_name], "").expect(0).json;
+        assert_eq!(found["id"], tenant["id"], "{tenant_name}");
+    }
+    for user_name in spelled(&user["id"]).iter().chain([&name.to_owned()]) {
+        let found = cli.run(&["user", "show", user_name, "--tenant", name], "").expect(0).json;
+        assert_eq!(found["id"], user["id"], "{user_name}");
+    }
+    let upper = cli.run(&["tenant", "show", "PLATFORM"], "").expect(0).json;
+    assert_eq!(upper["slug"], "platform");
+}

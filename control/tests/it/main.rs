@@ -9,6 +9,7 @@ mod dumps;
 mod edge;
 mod foreign;
 mod forward;
+mod ids;
 mod import;
 mod isolation;
 mod jobs;
