@@ -2,7 +2,10 @@
 //! change of what has changed since it was read is refused. What the fields mean is in
 //! [`shared::http::conditions`].
 //!
-//! The tag is a digest of what is answered, so it says exactly whether that is still the same.
+//! The tag is two digests: of what an edit can set, and of all that is answered. So it says exactly whether
+//! the answer is still the same, and an edit is refused only where another edit would be lost: a sign-in
+//! moves a user's `last_login`, and is none. `If-Match` of a change is therefore compared by the first digest
+//! alone.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;
@@ -18,13 +21,23 @@ use shared::http::conditions::{self, Validator, Verdict};
 
 use super::answer::{Refused, created, ok};
 
-/// Bytes of the digest that make the tag.
-const BYTES: usize = 16;
+/// Bytes of each digest that make the tag.
+const BYTES: usize = 12;
 
-fn validator(body: &impl Serialize) -> Result<Validator, Refused> {
-    let bytes = serde_json::to_vec(body).map_err(|_| Refused(Refusal::internal()))?;
+/// An object that is read and edited.
+pub trait Editable: Serialize {
+    /// What an edit can set, whether it is answered or not.
+    fn edited(&self) -> impl Serialize;
+}
+
+fn digested(what: &impl Serialize) -> Result<String, Refused> {
+    let bytes = serde_json::to_vec(what).map_err(|_| Refused(Refusal::internal()))?;
     let digest = digest(&SHA256, &bytes);
-    Ok(Validator::new(&URL_SAFE_NO_PAD.encode(digest.as_ref().get(..BYTES).unwrap_or_default())))
+    Ok(URL_SAFE_NO_PAD.encode(digest.as_ref().get(..BYTES).unwrap_or_default()))
+}
+
+fn validator(body: &impl Editable) -> Result<Validator, Refused> {
+    Ok(Validator::of_state(&digested(&body.edited())?, &digested(body)?))
 }
 
 fn tagged(mut response: Response, validator: &Validator) -> Result<Response, Refused> {
@@ -57,7 +70,7 @@ impl Conditions {
     ///
     /// # Errors
     /// 412 where the client asks for another state of it, 500 for what cannot be written.
-    pub fn answer(&self, body: &impl Serialize) -> Result<Response, Refused> {
+    pub fn answer(&self, body: &impl Editable) -> Result<Response, Refused> {
         let validator = validator(body)?;
         match self.0.on_read(&validator) {
             Verdict::Proceed => tagged(ok(body), &validator),
@@ -76,7 +89,7 @@ impl Conditions {
     ///
     /// # Errors
     /// 412 where it has changed since.
-    pub fn check(&self, now: &impl Serialize) -> Result<(), Refused> {
+    pub fn check(&self, now: &impl Editable) -> Result<(), Refused> {
         if !self.0.are_there() || self.0.on_change(&validator(now)?) {
             return Ok(());
         }
@@ -88,7 +101,7 @@ impl Conditions {
 ///
 /// # Errors
 /// 500 for what cannot be written.
-pub fn changed(body: &impl Serialize) -> Result<Response, Refused> {
+pub fn changed(body: &impl Editable) -> Result<Response, Refused> {
     tagged(ok(body), &validator(body)?)
 }
 
@@ -96,6 +109,6 @@ pub fn changed(body: &impl Serialize) -> Result<Response, Refused> {
 ///
 /// # Errors
 /// 500 for what cannot be written.
-pub fn made(body: &impl Serialize) -> Result<Response, Refused> {
+pub fn made(body: &impl Editable) -> Result<Response, Refused> {
     tagged(created(body), &validator(body)?)
 }

@@ -4,12 +4,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::{HostName, KeyId, Slug, TenantId};
+use shared::tenant::Status;
 use shared::tenant::settings::Settings;
 use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
 use super::Tenant;
 use super::model::{Isolation, status_text};
+use crate::http::validators::Editable;
 use crate::legacy::service::form_text;
 
 /// A tenant.
@@ -84,6 +86,15 @@ impl From<Legacy> for LegacyOut {
             value,
             listed: legacy.listed,
         }
+    }
+}
+
+impl Editable for TenantOut {
+    /// A tenant becomes active by itself, and the last password of another service goes by itself.
+    fn edited(&self) -> impl Serialize {
+        let names = (&self.name, &self.hosts, &self.issuer, &self.audience);
+        let suspended = self.status == status_text(Status::Suspended);
+        (self.id, names, suspended, &self.settings, self.user_id, &self.legacy, self.foreign.until)
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::User;
 use crate::crypt::personal::Personal;
+use crate::http::validators::Editable;
 
 /// The statuses of a person who is there.
 #[derive(ToSchema)]
@@ -65,6 +66,16 @@ pub struct UserOut {
 }
 
 impl From<User> for UserOut {
+    /// An edit sets the password, too.
+    #[serde(skip)]
+    password_epoch: i64,
+}
+
+impl Editable for UserOut {
+    fn edited(&self) -> impl Serialize {
+        let names = (&self.username, &self.email, &self.first_name, &self.last_name, &self.phone);
+        (self.id, names, self.status, &self.roles, &self.branch, self.email_verified, self.password_epoch)
+    }
     fn from(user: User) -> Self {
         Self {
             id: user.id,
@@ -88,6 +99,7 @@ impl From<User> for UserOut {
     }
 }
 
+            password_epoch: user.password_epoch,
 /// A user as the documentation shows one.
 pub(super) fn example() -> Value {
     json!({

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::TimeDelta;
 use control::http::once;
+use control::jobs::runner;
 use control::tenants::Isolation;
 use futures::future::join_all;
 use reqwest::Method;
@@ -240,4 +241,62 @@ async fn settings_that_are_changed_at_once_are_all_kept() {
             assert_eq!(settings[name], value, "round {round}: {name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_sign_in_is_no_edit_of_a_user() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
+    let path = format!("{USERS}{}/", bob.id);
+    let read = ada.get(&path).await.expect(200);
+    let tag = read.header("etag").to_owned();
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let at = scene.control.clock.now();
+    control::users::store::signed_in(&mut tx, bob.id, at).await.unwrap();
+    tx.commit().await.unwrap();
+    ada.delete(&format!("{path}sessions/")).await.expect(204);
+    // The copy is out of date, but nothing that an edit sets has changed.
+    let again = ada.with(Method::GET, &path, &[("if-none-match", &tag)], None).await.expect(200);
+    assert_ne!(again.body["last_login"], read.body["last_login"]);
+    assert_ne!(again.header("etag"), tag);
+    let edited = ada.with(Method::PATCH, &path, &[("if-match", &tag)], Some(json!({"phone": "1"}))).await;
+    edited.expect(200);
+    ada.with(Method::PATCH, &path, &[("if-match", &tag)], Some(json!({"phone": "2"}))).await.expect(412);
+    // A password is set by an edit, though no answer shows it.
+    let tag = ada.get(&path).await.expect(200).header("etag").to_owned();
+    ada.patch(&path, json!({"password": PASSWORD})).await.expect(200);
+    let lost = json!({"password": "another horse battery staple"});
+    ada.with(Method::PATCH, &path, &[("if-match", &tag)], Some(lost)).await.expect(412);
+}
+
+#[tokio::test]
+async fn what_control_does_by_itself_is_no_edit_of_a_tenant() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let made =
+        root.post(TENANTS, json!({"slug": "beta", "name": "Beta", "isolation": "shared"})).await.expect(201);
+    let path = format!("{TENANTS}{}/", made.body["id"].as_str().unwrap());
+    runner::run_due(&scene.control).await.unwrap();
+    let with = |method, name, tag: String, body| {
+        let (root, path) = (root.clone(), path.clone());
+        async move { root.with(method, &path, &[(name, tag.as_str())], body).await }
+    };
+    let tag = made.header("etag").to_owned();
+    with(Method::GET, "if-none-match", tag.clone(), None).await.expect(200);
+    with(Method::PATCH, "if-match", tag.clone(), Some(json!({"name": "One"}))).await.expect(200);
+    with(Method::PATCH, "if-match", tag, Some(json!({"name": "Two"}))).await.expect(412);
+    // Somebody's last password of another service is hashed anew at a sign-in.
+    let foreign = |left: bool| {
+        let set = sqlx::query("update platform.tenants set foreign_left = $1 where slug = 'beta'");
+        let database = scene.database.clone();
+        async move { set.bind(left).execute(&mut database.admin().await).await.unwrap() }
+    };
+    foreign(true).await;
+    let tag = root.get(&path).await.expect(200).header("etag").to_owned();
+    foreign(false).await;
+    with(Method::PATCH, "if-match", tag, Some(json!({"name": "Three"}))).await.expect(200);
+    let tag = root.get(&path).await.expect(200).header("etag").to_owned();
+    root.patch(&path, json!({"status": "suspended"})).await.expect(200);
+    with(Method::PATCH, "if-match", tag, Some(json!({"name": "Four"}))).await.expect(412);
 }

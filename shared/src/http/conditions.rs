@@ -12,19 +12,31 @@ use crate::contract::refusal::Refusal;
 
 /// The validator of a representation, as `ETag` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validator(String);
+pub struct Validator {
+    opaque: String,
+    /// What stands before the first `.` of the tag, where a change is judged by that alone.
+    state: Option<String>,
+}
 
 impl Validator {
     /// The validator of what `names` names, which is part of the tag: `[A-Za-z0-9._~-]` alone.
     #[must_use]
     pub fn new(names: &str) -> Self {
-        Self(names.to_owned())
+        Self { opaque: names.to_owned(), state: None }
+    }
+
+    /// The validator of an object that is edited: `state` names what an edit can set, without a `.`, and
+    /// `representation` all that is answered. `If-Match` of a change is compared by the first alone, so that a
+    /// change is refused only where another one would be lost.
+    #[must_use]
+    pub fn of_state(state: &str, representation: &str) -> Self {
+        Self { opaque: format!("{state}.{representation}"), state: Some(state.to_owned()) }
     }
 }
 
 impl fmt::Display for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
+        write!(f, "\"{}\"", self.opaque)
     }
 }
 
@@ -68,7 +80,17 @@ impl Tags {
     fn name(&self, current: &Validator) -> bool {
         match self {
             Self::Any => true,
-            Self::Listed(listed) => listed.contains(&current.0),
+            Self::Listed(listed) => listed.contains(&current.opaque),
+        }
+    }
+
+    fn name_state(&self, current: &Validator) -> bool {
+        match (self, &current.state) {
+            (Self::Any, _) => true,
+            (Self::Listed(_), None) => self.name(current),
+            (Self::Listed(listed), Some(state)) => {
+                listed.iter().any(|opaque| opaque.split_once('.').is_some_and(|(read, _)| read == state))
+            }
         }
     }
 }
@@ -124,7 +146,8 @@ impl Conditions {
     /// Whether what `current` names may be changed.
     #[must_use]
     pub fn on_change(&self, current: &Validator) -> bool {
-        self.on_read(current) == Verdict::Proceed
+        self.if_match.as_ref().is_none_or(|tags| tags.name_state(current))
+            && !self.if_none_match.as_ref().is_some_and(|tags| tags.name(current))
     }
 }
 
@@ -188,6 +211,22 @@ mod tests {
         };
         assert!(may(None, None) && may(Some("*"), None) && may(None, Some("\"x\"")));
         assert!(!may(Some("\"x\""), None) && !may(None, Some("*")) && !may(None, Some("\"a.1\"")));
+    }
+
+    #[test]
+    fn a_change_is_judged_by_the_state_that_was_read() {
+        let may = |if_match| {
+            let conditions = Conditions::parse(Some(if_match), None).unwrap();
+            conditions.on_change(&Validator::of_state("a", "2"))
+        };
+        for same in ["\"a.1\"", "W/\"a.2\"", "\"x\", \"a.\"", "*"] {
+            assert!(may(same), "{same}");
+        }
+        for other in ["\"b.2\"", "\"a\"", "\"2\"", "\"aa.2\""] {
+            assert!(!may(other), "{other}");
+        }
+        let read = Conditions::parse(None, Some("\"a.1\"")).unwrap();
+        assert_eq!(read.on_read(&Validator::of_state("a", "2")), Verdict::Proceed, "the copy is another");
     }
 
     proptest! {
