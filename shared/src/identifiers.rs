@@ -25,7 +25,7 @@ impl Identifier {
         if text.len() > IDENTIFIER_BYTES * 6 {
             return Err(Invalid("identifier"));
         }
-        let folded = fold(text.trim());
+        let folded = folded(text.trim());
         let canonical = match folded.rsplit_once('@') {
             Some((local, domain)) if !local.is_empty() => {
                 let domain = idna::domain_to_ascii_strict(domain).map_err(|_| Invalid("identifier"))?;
@@ -54,13 +54,30 @@ impl Identifier {
     }
 }
 
-/// Unicode's toCasefold under NFKC (D145 of The Unicode Standard, chapter 3): folding may leave a
-/// text that NFKC changes again, so both are done until nothing moves, which is twice at most.
-fn fold(text: &str) -> String {
+/// The one form in which texts that users type are compared, names and what is searched for in them: trimmed,
+/// and Unicode's toCasefold under NFKC (D145 of The Unicode Standard, chapter 3). Folding may leave a text
+/// that NFKC changes again, so both are done until nothing moves, which is twice at most.
+#[must_use]
+pub fn folded(text: &str) -> String {
     let nfkc = ComposingNormalizerBorrowed::new_nfkc();
     let fold = CaseMapper::new();
     let once = |text: &str| nfkc.normalize(&fold.fold_string(&nfkc.normalize(text))).trim().to_owned();
     once(&once(text))
+}
+
+/// An address in each form in which a user may look for it: folded, and with its domain in letters and as
+/// A-label.
+#[must_use]
+pub fn address_forms(text: &str) -> Vec<String> {
+    let mut forms = vec![folded(text)];
+    if let Some((local, domain)) = folded(text).rsplit_once('@') {
+        let in_letters = idna::domain_to_unicode(domain).0;
+        forms.push(format!("{local}@{in_letters}"));
+    }
+    forms.extend(Identifier::parse(text).map(|canonical| canonical.0));
+    forms.sort_unstable();
+    forms.dedup();
+    forms
 }
 
 #[cfg(test)]
@@ -86,6 +103,18 @@ mod tests {
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_has_a_form_for_each_way_to_write_its_domain() {
+        let both = ["ada@bücher.example", "ada@xn--bcher-kva.example"];
+        for text in ["Ada@Bücher.example", "ADA@BU\u{308}CHER.EXAMPLE", "ada@xn--bcher-kva.example"] {
+            let mut forms = address_forms(text);
+            forms.sort_by_key(String::len);
+            assert_eq!(forms, both, "{text}");
+        }
+        assert_eq!(address_forms("Ada@Acme.Test"), ["ada@acme.test"]);
+        assert_eq!(address_forms("no address"), ["no address"]);
     }
 
     #[test]

@@ -234,6 +234,22 @@ impl HostName {
     }
 }
 
+impl HostName {
+    /// The form in which a host that somebody typed is looked for: in letters of any case or in A-labels, with
+    /// or without a final dot. What is no host name stays something that no host is.
+    #[must_use]
+    pub fn canonical(text: &str) -> String {
+        let text = text.trim().trim_end_matches('.');
+        idna::domain_to_ascii(text).unwrap_or_else(|_| text.to_owned())
+    }
+
+    /// The host with the letters that its A-labels stand for.
+    #[must_use]
+    pub fn in_letters(&self) -> String {
+        idna::domain_to_unicode(&self.0).0
+    }
+}
+
 /// A label that claims to be an A-label must decode to what encodes to it again.
 fn a_label_holds(label: &str) -> bool {
     !label.starts_with("xn--") || idna::domain_to_ascii(label).is_ok_and(|ascii| ascii == label)
@@ -319,6 +335,22 @@ mod tests {
         ] {
             assert!(HostName::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_host_is_looked_for_as_it_is_typed() {
+        for (typed, host) in [
+            ("Acme.Example", "acme.example"),
+            ("acme.example.", "acme.example"),
+            (" Bücher.example ", "xn--bcher-kva.example"),
+            ("BU\u{308}CHER.EXAMPLE", "xn--bcher-kva.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("xn--a.b", "xn--a.b"),
+        ] {
+            assert_eq!(HostName::canonical(typed), host, "{typed}");
+        }
+        let host = HostName::parse("xn--bcher-kva.example").unwrap();
+        assert_eq!(host.in_letters(), "bücher.example");
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! No composition rules (NIST SP 800-63B, section 3.1.1.2): length, guessability, likeness to the
 //! user's own names. "Entirely numeric" is said of guessable ones alone.
 
+use shared::identifiers::folded;
 use shared::passwords::Password;
 use zxcvbn::Score;
 
@@ -51,7 +52,7 @@ fn is_common(text: &str) -> bool {
 }
 
 fn resembled(password: &str, names: Names<'_>) -> Option<&'static str> {
-    let password = password.to_lowercase();
+    let password = folded(password);
     [
         ("username", names.username),
         ("first name", names.first_name),
@@ -59,7 +60,7 @@ fn resembled(password: &str, names: Names<'_>) -> Option<&'static str> {
         ("email address", names.email),
     ]
     .into_iter()
-    .find(|(_, name)| resembles(&password, &name.to_lowercase()))
+    .find(|(_, name)| resembles(&password, &folded(name)))
     .map(|(label, _)| label)
 }
 
@@ -129,5 +130,13 @@ mod tests {
     fn own_names_are_refused() {
         assert_eq!(said("Ada.Lovelace1", 8), ["The password is too similar to the username."]);
         assert_eq!(said("analytical-ex", 8), ["The password is too similar to the email address."]);
+        // Names are stored as typed, a password in NFKC.
+        let names =
+            Names {
+                username: "ｊｏｓｅ\u{301}ｐｈｉｎａ", last_name: "STRASSENBAU", ..Names::default()
+            };
+        let first = |password| faults(&Password::parse(password).unwrap(), 8, names).swap_remove(0);
+        assert_eq!(first("Joséphina"), "The password is too similar to the username.");
+        assert_eq!(first("Straßenbau"), "The password is too similar to the last name.");
     }
 }
