@@ -44,6 +44,8 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When they were last changed.
     pub updated_at: DateTime<Utc>,
+    /// Their id at the service that the tenant came from, or the one that it would have given next.
+    pub legacy_id: Option<String>,
 }
 
 /// A user to be made.

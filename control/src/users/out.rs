@@ -52,6 +52,9 @@ pub struct UserOut {
     roles: Vec<String>,
     #[schema(required)]
     branch: Option<String>,
+    /// Their id at the service that the tenant came from, as text.
+    #[schema(required)]
+    legacy_id: Option<String>,
     email_verified: bool,
     mfa_enabled: bool,
     /// Percent.
@@ -63,9 +66,6 @@ pub struct UserOut {
     date_joined: DateTime<Utc>,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
-}
-
-impl From<User> for UserOut {
     /// An edit sets the password, too.
     #[serde(skip)]
     password_epoch: i64,
@@ -76,6 +76,9 @@ impl Editable for UserOut {
         let names = (&self.username, &self.email, &self.first_name, &self.last_name, &self.phone);
         (self.id, names, self.status, &self.roles, &self.branch, self.email_verified, self.password_epoch)
     }
+}
+
+impl From<User> for UserOut {
     fn from(user: User) -> Self {
         Self {
             id: user.id,
@@ -89,24 +92,25 @@ impl Editable for UserOut {
             roles: user.roles,
             // Nobody has a branch, a second factor or a profile yet: what clients read is there.
             branch: None,
+            legacy_id: user.legacy_id,
             email_verified: user.email_verified,
             mfa_enabled: false,
             profile_completion: 0,
             last_login: user.last_login,
             date_joined: user.created_at,
             updated_at: user.updated_at,
+            password_epoch: user.password_epoch,
         }
     }
 }
 
-            password_epoch: user.password_epoch,
 /// A user as the documentation shows one.
 pub(super) fn example() -> Value {
     json!({
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
         "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "status": "active",
-        "is_active": true, "roles": ["staff"], "branch": null, "email_verified": true, "mfa_enabled": false,
-        "profile_completion": 0, "last_login": null, "date_joined": "2026-01-02T03:04:05.678901Z",
+        "is_active": true, "roles": ["staff"], "branch": null, "legacy_id": null, "email_verified": true,
+        "mfa_enabled": false, "profile_completion": 0, "last_login": null, "date_joined": "2026-01-02T03:04:05.678901Z",
         "updated_at": "2026-01-02T03:04:05.678901Z",
     })
 }

@@ -34,6 +34,7 @@ struct Row {
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    legacy_id: Option<String>,
 }
 
 /// The user of a row of `tenant`.
@@ -57,6 +58,7 @@ fn user(tenant: TenantId, row: Row) -> Result<User, Failure> {
         last_login: row.last_login,
         created_at: row.created_at,
         updated_at: row.updated_at,
+        legacy_id: row.legacy_id,
     })
 }
 
@@ -113,7 +115,8 @@ pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>,
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
             ), 0) as "rank!",
-            u.access_epoch, u.session_epoch, u.password_epoch, u.last_login, u.created_at, u.updated_at
+            u.access_epoch, u.session_epoch, u.password_epoch, u.last_login, u.created_at, u.updated_at,
+            u.legacy_id
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
         order by wanted.place"#,
