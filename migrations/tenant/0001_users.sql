@@ -20,6 +20,9 @@ create table users (
     first_name      text not null default '',
     last_name       text not null default '',
     phone           text not null default '',
+    -- User name, address, first and last name in the one form in which texts are compared, each on a line:
+    -- what a search reads.
+    search          text not null default '',
     status          text not null check (status in ('active', 'suspended', 'inactive', 'pending')),
     email_verified  boolean not null default false,
     -- The Argon2id verifier, wrapped by control's key-encryption key. Null: cannot sign in, unless the

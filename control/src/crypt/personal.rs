@@ -32,6 +32,8 @@ pub enum Field {
     LastName,
     /// Telephone number.
     Phone,
+    /// What a search reads.
+    Search,
 }
 
 /// A personal text.

@@ -226,8 +226,8 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
-    let (mut usernames, mut emails, mut first_names, mut last_names, mut phones) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut usernames, mut emails, mut first_names, mut last_names, mut phones, mut searches) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
     for user in users {
         let columns = PersonalColumns::of(tenant, user.id, &user.profile);
         usernames.push(columns.username);
@@ -235,6 +235,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         first_names.push(columns.first_name);
         last_names.push(columns.last_name);
         phones.push(columns.phone);
+        searches.push(columns.search);
     }
     let statuses: Vec<String> = users.iter().map(|user| user.status.as_str().to_owned()).collect();
     let hashes: Vec<Option<Vec<u8>>> =
@@ -246,14 +247,15 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     sqlx::query!(
         "insert into users
             (tenant_id, id, legacy_id, username, email, first_name, last_name, phone, status,
-             foreign_hash, foreign_format, created_at, last_login, updated_at)
+             foreign_hash, foreign_format, created_at, last_login, updated_at, search)
          select $1, id, legacy_id, username, email, first_name, last_name, phone, status,
-             hash, format, coalesce(created, $2), login, $2
+             hash, format, coalesce(created, $2), login, $2, search
          from unnest(
              $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[]
+             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+             $15::text[]
          ) as p (id, legacy_id, username, email, first_name, last_name, phone,
-             status, hash, format, created, login)",
+             status, hash, format, created, login, search)",
         tenant.uuid(),
         now,
         &ids,
@@ -268,6 +270,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         &formats[..] as &[Option<String>],
         &created[..] as &[Option<DateTime<Utc>>],
         &logins[..] as &[Option<DateTime<Utc>>],
+        &searches,
     )
     .execute(&mut **tx)
     .await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
-use super::{Profile, identifiers, verifiers};
+use super::{Profile, identifiers, search, verifiers};
 use crate::control::Control;
 use crate::crypt::personal::{Field, Personal, Place};
 use crate::crypt::sealed::Sealer;
@@ -140,6 +140,8 @@ pub struct PersonalColumns {
     pub last_name: String,
     /// Telephone number.
     pub phone: String,
+    /// What a search reads.
+    pub search: String,
 }
 
 impl PersonalColumns {
@@ -153,6 +155,7 @@ impl PersonalColumns {
             first_name: stored(Field::FirstName, &profile.first_name),
             last_name: stored(Field::LastName, &profile.last_name),
             phone: stored(Field::Phone, &profile.phone),
+            search: stored(Field::Search, &search::text(profile)),
         }
     }
 }
@@ -184,8 +187,8 @@ pub(super) async fn insert(
     sqlx::query!(
         "insert into users
             (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
-             wrapped_verifier, created_at, updated_at, legacy_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
+             wrapped_verifier, created_at, updated_at, legacy_id, search)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
         tenant.uuid(),
         id.uuid(),
         personal.username,
@@ -198,6 +201,7 @@ pub(super) async fn insert(
         wrapped_verifier,
         now,
         legacy_id,
+        personal.search,
     )
     .execute(&mut **tx)
     .await?;
@@ -231,7 +235,7 @@ pub(super) async fn update(
              wrapped_verifier = coalesce($13, wrapped_verifier),
              foreign_hash = case when $13::bytea is null then foreign_hash end,
              foreign_format = case when $13::bytea is null then foreign_format end,
-             updated_at = $14
+             updated_at = $14, search = $15
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),
@@ -247,6 +251,7 @@ pub(super) async fn update(
         changed.epochs.password,
         wrapped_verifier,
         changed.at,
+        personal.search,
     )
     .execute(&mut **tx)
     .await?;
