@@ -17,6 +17,8 @@ create table tenants (
     -- A deleted tenant keeps its row, so its slug and id are never given again.
     slug        text not null constraint tenants_slug_key unique,
     name        text not null,
+    -- The name in the one form in which texts are compared: what a search reads.
+    search      text not null default '',
     status      text not null check (status in ('provisioning', 'active', 'suspended', 'deleted')),
     is_platform boolean not null default false,
     isolation   text not null check (isolation in ('schema', 'shared')),
@@ -49,6 +51,8 @@ create index tenants_legacy on tenants (id) where legacy is not null;
 -- A host given up by an edit leaves; the hosts of a deleted tenant stay and are never given again.
 create table hosts (
     host      text constraint hosts_pkey primary key,
+    -- Its A-labels as the letters that they stand for, for a search.
+    in_letters text not null,
     tenant_id uuid not null references tenants (id),
     position  integer not null,
     unique (tenant_id, position) deferrable initially deferred

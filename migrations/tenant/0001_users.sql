@@ -151,6 +151,9 @@ create table audit_entries (
 
 create unique index audit_entries_event on audit_entries (tenant_id, event_id) where event_id is not null;
 create index audit_entries_by_time on audit_entries (tenant_id, at desc, id desc);
+create index audit_entries_by_actor on audit_entries (tenant_id, actor, at desc, id desc) where actor is not null;
+create index audit_entries_by_target on audit_entries (tenant_id, target, at desc, id desc) where target is not null;
+create index audit_entries_by_action on audit_entries (tenant_id, action, at desc, id desc);
 
 alter table roles enable row level security;
 alter table roles force row level security;

@@ -12,6 +12,9 @@ macro_rules! actions {
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
         }
     };
 }

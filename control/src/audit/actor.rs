@@ -3,6 +3,9 @@
 use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
 
+/// The kinds of actors, as stored and answered.
+pub(super) const KINDS: [&str; 5] = ["person", "platform", "operator", "edge", "control"];
+
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {

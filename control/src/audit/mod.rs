@@ -6,9 +6,11 @@
 
 mod action;
 mod actor;
+pub mod filters;
 pub mod routes;
 mod store;
 
 pub use action::Action;
 pub use actor::{Actor, Who};
-pub use store::{EntryOut, Fact, count, page, record, record_each, record_fact, refuse};
+pub use filters::Filters;
+pub use store::{EntryOut, Fact, record, record_each, record_fact, refuse};

@@ -5,36 +5,19 @@ use axum::response::Response;
 use shared::contract::permissions::marker::AuditRead;
 
 use super::EntryOut;
-use super::store::At;
+use super::filters::{self, Filters, Named};
 use crate::access::{Allowed, Authenticated};
 use crate::control::Control;
 use crate::http::answer::Refused;
-use crate::http::body::FromFields;
-use crate::http::described::{Cursor, Ordering, Paging};
-use crate::http::fields::Fields;
-use crate::http::list::{Asked, List, Order};
+use crate::http::described::{CreatedAt, Cursor, Ordering, Paging};
+use crate::http::list::Asked;
 use crate::http::page::ListOut;
 
-/// The log has no filters yet.
-pub struct Filters;
-
-impl FromFields for Filters {
-    fn read(_: &mut Fields) -> Option<Self> {
-        Some(Self)
-    }
-}
-
-impl List for Filters {
-    type Key = At;
-    const ORDERINGS: &'static [(&'static str, At)] = &[("at", At)];
-    const DEFAULT: Order<At> = Order { by: At, descending: true };
-}
-
-/// Entries of the tenant, newest first.
+/// Entries of the tenant, newest first, by what [`Filters`] can ask for.
 #[utoipa::path(
     get, path = "/api/audit/", tag = "Audit", operation_id = "audit_list", summary = "Read the audit log",
-    description = "Needs `audit.read`. Newest first.",
-    params(Ordering, Paging, Cursor),
+    description = "Needs `audit.read`. Newest first, unless ordered otherwise.",
+    params(Filters, Named, CreatedAt, Ordering, Paging, Cursor),
     responses((status = 200, description = "A part of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
         "results": [{
@@ -48,11 +31,11 @@ impl List for Filters {
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<AuditRead>,
-    Asked { part, .. }: Asked<Filters>,
+    Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, .. } = allowed.by;
-    let count = super::count(&mut tx).await?;
+    let count = filters::count(&mut tx, &filters, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
-    let entries = super::page(&mut tx, &span.rows).await?;
-    span.answer(count, entries, |entry, At| entry.position(), EntryOut::from)
+    let entries = filters::list(&mut tx, &filters, &span.rows).await?;
+    span.answer(entries, EntryOut::from)
 }

@@ -4,15 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use shared::ids::UserId;
-use sqlx::PgConnection;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Action, Actor};
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::http::cursor::Position;
-use crate::http::list::Rows;
 use crate::world::{random, unix_ms};
 
 /// Writes that `actor` did `action` to `target`. `details` names fields and states, never values
@@ -155,17 +153,16 @@ pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure
     Ok(done.rows_affected() == 1)
 }
 
-/// What entries are ordered by.
-#[derive(Clone, Copy, Debug)]
-pub struct At;
+/// What became of an action.
+pub(super) const OUTCOMES: [&str; 2] = ["done", "refused"];
 
 /// An entry of the log.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct EntryOut {
-    id: Uuid,
+    pub(super) id: Uuid,
     #[serde(serialize_with = "crate::http::time::micros")]
-    at: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
     /// `person`, `platform`, `operator`, `edge` or `control`.
     actor_kind: String,
     #[schema(required)]
@@ -182,62 +179,4 @@ pub struct EntryOut {
     client: Option<String>,
     /// Names of fields and states, never values of personal data.
     details: Value,
-}
-
-impl EntryOut {
-    /// Where it stands in the log.
-    pub(super) fn position(&self) -> Position {
-        Position { key: crate::http::time::text(self.at), id: self.id }
-    }
-}
-
-/// The number of entries.
-///
-/// # Errors
-/// The database's.
-pub async fn count(connection: &mut PgConnection) -> Result<i64, Failure> {
-    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from audit_entries"#)
-        .fetch_one(connection)
-        .await?;
-    Ok(count)
-}
-
-/// Some of the entries.
-///
-/// # Errors
-/// The database's.
-pub async fn page(connection: &mut PgConnection, rows: &Rows<At>) -> Result<Vec<EntryOut>, Failure> {
-    let (at, id) = rows.after();
-    let entries = if rows.order.descending {
-        sqlx::query_as!(
-            EntryOut,
-            "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
-             from audit_entries
-             where (at, id) < (coalesce($1::text::timestamptz, 'infinity'), coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
-             order by at desc, id desc
-             limit $3 offset $4",
-            at,
-            id,
-            rows.limit,
-            rows.offset,
-        )
-        .fetch_all(connection)
-        .await?
-    } else {
-        sqlx::query_as!(
-            EntryOut,
-            "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details
-             from audit_entries
-             where (at, id) > (coalesce($1::text::timestamptz, '-infinity'), coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
-             order by at, id
-             limit $3 offset $4",
-            at,
-            id,
-            rows.limit,
-            rows.offset,
-        )
-        .fetch_all(connection)
-        .await?
-    };
-    Ok(entries)
 }

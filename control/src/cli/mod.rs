@@ -14,6 +14,7 @@ mod sessions;
 mod show;
 mod target;
 mod tenant;
+mod tenant_list;
 mod user;
 
 use std::process::ExitCode;

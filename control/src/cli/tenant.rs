@@ -10,6 +10,7 @@ use super::legacy;
 use super::outcome::CliError;
 use super::show::Show;
 use super::target::{made_tenant, tenant_named};
+use super::tenant_list::{self, ListArgs};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::tenants::{
@@ -22,8 +23,8 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  wardgate tenant create acme --name Acme --host acme.example")]
     Create(Create),
     /// List tenants.
-    #[command(after_help = "Example:\n  wardgate tenant list --json")]
-    List,
+    #[command(after_help = tenant_list::EXAMPLES)]
+    List(ListArgs),
     /// Show one tenant; exit code 4 if there is none.
     #[command(after_help = "Example:\n  wardgate tenant show acme --json")]
     Show {
@@ -116,7 +117,7 @@ pub(super) struct EditArgs {
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
         Command::Create(args) => create(control, show, args).await,
-        Command::List => list(control, show).await,
+        Command::List(args) => tenant_list::run(control, show, args).await,
         Command::Show { tenant } => {
             let tenant = tenant_named(control, &tenant).await?;
             print(control, show, tenant, "");
@@ -166,17 +167,6 @@ async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> 
         "tenant `{}` is still provisioning; a running `serve` goes on with it",
         tenant.slug
     )))
-}
-
-async fn list(control: &Control, show: Show) -> Result<(), CliError> {
-    let mut connection = control.db.app().acquire().await?;
-    let tenants = tenants::list(&mut connection, None, i64::MAX, 0).await?;
-    let origin = &control.settings.http.shared_origin;
-    let rows: Vec<_> = tenants.into_iter().map(|tenant| TenantOut::new(tenant, origin)).collect();
-    show.table(&["slug", "status", "issuer", "id"], &rows, |row| {
-        vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()]
-    });
-    Ok(())
 }
 
 async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliError> {

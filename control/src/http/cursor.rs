@@ -1,6 +1,6 @@
 //! Cursors: where in a list a client stands, signed, so that a client cannot go on from a place where it never was.
 //!
-//! A cursor names the row at which a page ended, by the value that the list is ordered by and by its
+//! A cursor names the row at which a page ended, by the values that the list is ordered by and by its
 //! id. Rows that come and go meanwhile therefore neither repeat nor hide others. It is bound to the
 //! tenant and to everything else that was asked for. It is signed and not sealed: it holds nothing that
 //! the page did not show.
@@ -25,10 +25,10 @@ const SIGNATURE: usize = 32;
 /// The row at which a page ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The value that the list is ordered by, as text.
+    /// The values that the list is ordered by, as text.
     #[serde(rename = "k")]
-    pub key: String,
-    /// The row's id, which orders equal values.
+    pub keys: Vec<String>,
+    /// The row's id, which orders rows whose values are equal.
     #[serde(rename = "i")]
     pub id: Uuid,
 }
@@ -67,9 +67,11 @@ impl Signer {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads a cursor; 404 for whatever was not signed here for this query of this tenant.
-    pub fn open(&self, text: &str) -> Result<Cursor, Refusal> {
-        self.opened(text).ok_or_else(|| Refusal::plain(404, "Invalid cursor."))
+    /// Reads a cursor of `keys` orderings; 404 for whatever was not signed here for this query of this
+    /// tenant.
+    pub fn open(&self, text: &str, keys: usize) -> Result<Cursor, Refusal> {
+        let opened = self.opened(text).filter(|cursor| cursor.from.keys.len() == keys);
+        opened.ok_or_else(|| Refusal::plain(404, "Invalid cursor."))
     }
 
     fn opened(&self, text: &str) -> Option<Cursor> {
@@ -91,19 +93,21 @@ mod tests {
     }
 
     fn cursor(key: &str) -> Cursor {
-        Cursor { from: Position { key: key.to_owned(), id: Uuid::from_u128(9) }, back: true }
+        Cursor { from: Position { keys: vec![key.to_owned()], id: Uuid::from_u128(9) }, back: true }
     }
 
     #[test]
     fn a_cursor_is_good_for_its_tenant_and_query_alone() {
         let own = signer(1, "/users?search=u");
         let text = own.sign(&cursor("ada")).unwrap();
-        assert_eq!(own.open(&text).ok(), Some(cursor("ada")));
+        assert_eq!(own.open(&text, 1).ok(), Some(cursor("ada")));
         for other in
             [signer(2, "/users?search=u"), signer(1, "/users?search=v"), signer(1, "/audit?search=u")]
         {
-            assert_eq!(other.open(&text).map_err(|refusal| refusal.status), Err(404));
+            assert_eq!(other.open(&text, 1).map_err(|refusal| refusal.status), Err(404));
         }
+        // A list that is ordered by more by now has no place for it.
+        assert_eq!(own.open(&text, 2).map_err(|refusal| refusal.status), Err(404));
     }
 
     proptest! {
@@ -113,12 +117,12 @@ mod tests {
             let mut bytes = URL_SAFE_NO_PAD.decode(own.sign(&cursor(&key)).unwrap()).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            prop_assert!(own.open(&URL_SAFE_NO_PAD.encode(bytes)).is_err());
+            prop_assert!(own.open(&URL_SAFE_NO_PAD.encode(bytes), 1).is_err());
         }
 
         #[test]
         fn any_text_is_safe(text: String) {
-            prop_assert!(signer(1, "").open(&text).is_err());
+            prop_assert!(signer(1, "").open(&text, 1).is_err());
         }
     }
 }

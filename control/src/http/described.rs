@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "what is described is never made")]
 
+use chrono::{DateTime, Utc};
 use utoipa::IntoParams;
 
 /// Which page.
@@ -14,6 +15,8 @@ pub struct Paging {
     page: Option<String>,
     /// At most 100, 20 if absent.
     page_size: Option<u32>,
+    /// `exact`: counts all, where the count would be an estimate beyond 10,000.
+    count: Option<String>,
 }
 
 /// Which part, of a list that grows.
@@ -29,8 +32,18 @@ pub struct Cursor {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Ordering {
-    /// With `-` the other way round.
+    /// One or more, divided by commas; with `-` the other way round. Equal ones come by their ids.
     ordering: Option<String>,
+}
+
+/// Other names of `created_after` and `created_before`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CreatedAt {
+    /// As `created_after`.
+    created_at_after: Option<DateTime<Utc>>,
+    /// As `created_before`.
+    created_at_before: Option<DateTime<Utc>>,
 }
 
 /// A creation that happens once.

@@ -3,11 +3,15 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde_json::{Map, Value};
+use shared::identifiers::folded;
 use shared::ids;
 use uuid::Uuid;
 
 /// PostgreSQL takes no text that has one.
 const NULL_CHARACTERS: &str = "Null characters are not allowed.";
+
+/// Each word of a search costs a pass over every name.
+const WORDS: usize = 16;
 
 /// The fields of a body and what was found wrong with them.
 pub struct Fields {
@@ -177,6 +181,36 @@ impl Fields {
         parsed
     }
 
+    /// The words of a search in the form in which names are compared, divided at blanks and commas as the
+    /// legacy service did.
+    pub fn words(&mut self, name: &str) -> Vec<String> {
+        let words = words(&self.text(name).unwrap_or_default());
+        if words.len() > WORDS {
+            self.fault(name, format!("Enter no more than {WORDS} words."));
+        }
+        words
+    }
+
+    /// A field that has several names, by whichever is given.
+    pub fn by_any_name<T>(
+        &mut self,
+        names: &[&'static str],
+        read: impl Fn(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<T> {
+        let (mut given, mut value) = (None, None);
+        for name in names {
+            let read = read(self, name);
+            if !self.has(name) {
+                continue;
+            }
+            match given {
+                Some(first) => self.fault(name, format!("This is `{first}`, which is given, too.")),
+                None => (given, value) = (Some(*name), read),
+            }
+        }
+        value
+    }
+
     /// A list of texts; a form gives one text, which is a list of one.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let texts = self.any_texts(name)?;
@@ -221,6 +255,12 @@ impl Fields {
             }
         }
     }
+}
+
+fn words(search: &str) -> Vec<String> {
+    let folded = folded(search);
+    let words = folded.split(|c: char| c.is_whitespace() || c == ',');
+    words.filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
 }
 
 fn moment(text: &str, of_day: OfDay) -> Option<DateTime<Utc>> {
@@ -287,6 +327,24 @@ mod tests {
         assert_eq!(it.texts("e"), Some(vec!["x".into()]));
         assert_eq!((it.clearable_text("f"), it.clearable_text("g")), (Some(None), Some(None)));
         assert!(it.faults().is_empty());
+    }
+
+    #[test]
+    fn a_search_is_divided_into_words() {
+        assert_eq!(words(" ada,  Lovelace\tx "), ["ada", "lovelace", "x"]);
+        assert_eq!(words("ＡＤＡ，ΟΔΥΣΣΕΥΣ"), ["ada", "οδυσσευσ"]);
+        assert!(words(" , ").is_empty());
+    }
+
+    #[test]
+    fn a_field_has_one_value_by_all_of_its_names() {
+        let read = |it: &mut Fields| it.by_any_name(&["a", "b", "c"], |it, name| it.text(name));
+        let mut it = fields(json!({"b": "x"}));
+        assert_eq!(read(&mut it), Some("x".into()));
+        assert!(["a", "b", "c"].iter().all(|name| it.knows(name)) && it.faults().is_empty());
+        let mut it = fields(json!({"a": "x", "c": "x"}));
+        read(&mut it);
+        assert_eq!(it.faults(), [("c".to_owned(), vec!["This is `a`, which is given, too.".to_owned()])]);
     }
 
     #[test]

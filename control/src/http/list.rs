@@ -1,11 +1,14 @@
-//! What can be asked of a list: filters, one ordering, and a place in it, by page or by cursor.
+//! What can be asked of a list: filters, orderings, and a place in it, by page or by cursor.
 //!
 //! A list is described once, by the type of its filters, which implements [`List`]; the handler gets an
-//! [`Asked`] of it, finds the [`Part`] and answers by its [`Span`]. `crate::audit::routes` is the shortest
-//! list that grows, `crate::users::filters` one with everything; whatever needs no filter is [`Unfiltered`].
+//! [`Asked`] of it, counts, finds the [`Part`] and answers by its [`Span`]. `crate::audit::routes` is the
+//! shortest list that grows, `crate::users::filters` one with everything; whatever needs no filter is
+//! [`Unfiltered`].
 //!
 //! What the type does not read is no filter of the list, and a 400: a filter that is silently passed
-//! over shows more than was asked for. How rows are ordered in SQL is the slice's: [`Rows`] says which.
+//! over shows more than was asked for. A parameter that was left blank is as if it were not there, and what
+//! clients and browsers add by themselves is understood. How rows are ordered in SQL is said in
+//! [`super::rows`].
 
 use std::collections::BTreeMap;
 
@@ -18,33 +21,29 @@ use shared::contract::refusal::Refusal;
 
 use super::answer::{Refused, ok};
 use super::body::FromFields;
-use super::cursor::{Cursor, Position, Signer};
+use super::cursor::{Cursor, Signer};
 use super::fields::Fields;
 use super::gate::public_path;
 use super::origin::Origin;
 use super::page::{ListOut, PageOf};
+use super::rows::{Count, Order, Placed, Rows, position};
 use crate::control::Control;
 use crate::db::TenantTx;
 
+/// What libraries add to a GET to get round caches: jQuery (`cache: false`) and Ext JS. It asks for nothing,
+/// and is another one each time, so it is in no link and bound to no cursor.
+const CACHE_BUSTERS: [&str; 2] = ["_", "_dc"];
+
 /// A list, described by its filters.
 pub trait List: FromFields + Send {
-    /// What rows can be ordered by; equal ones come in the order of their ids.
-    type Key: Copy + Send + Sync + 'static;
-    /// The names of the orderings.
+    /// What rows can be ordered by.
+    type Key: Copy + PartialEq + Send + Sync + 'static;
+    /// The names of the orderings. `id` is one that no two rows share.
     const ORDERINGS: &'static [(&'static str, Self::Key)];
     /// The order that nobody asked for.
     const DEFAULT: Order<Self::Key>;
     /// Whether `cursor` is taken in place of `page`: for lists that grow.
     const CURSORS: bool = true;
-}
-
-/// An order of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order<K> {
-    /// The value that counts first.
-    pub by: K,
-    /// Greatest first.
-    pub descending: bool,
 }
 
 /// A list without filters, in one order.
@@ -73,86 +72,81 @@ pub struct Asked<L: List> {
 
 /// Which part of a list.
 pub struct Part<K> {
-    order: Order<K>,
+    order: Vec<Order<K>>,
     /// By number: what counts where there is no cursor.
-    pub page: PageOf,
+    page: PageOf,
     cursor: Option<String>,
     /// The path, which cursors are bound to with the query.
     path: String,
-}
-
-/// Which rows, for SQL: those that come after one in this order, `limit` of them.
-#[derive(Clone, Debug)]
-pub struct Rows<K> {
-    /// The order; against the list's own where a cursor goes back.
-    pub order: Order<K>,
-    /// The row to go on from.
-    pub after: Option<Position>,
-    /// Most rows.
-    pub limit: i64,
-    /// Rows to pass over.
-    pub offset: i64,
-}
-
-impl<K> Rows<K> {
-    /// The value and the id of the row to go on from.
-    #[must_use]
-    pub fn after(&self) -> (Option<&str>, Option<uuid::Uuid>) {
-        let after = self.after.as_ref();
-        (after.map(|position| position.key.as_str()), after.map(|position| position.id))
-    }
 }
 
 /// A part that has been found in a list of known length.
 pub struct Span<K> {
     /// Which rows it needs.
     pub rows: Rows<K>,
-    by: K,
+    /// In the list's own direction.
+    order: Vec<Order<K>>,
+    count: Count,
     page: PageOf,
     /// Where a cursor was asked for: what signs the next ones, and whether this one goes back.
     cursor: Option<(Signer, bool)>,
 }
 
 impl<K: Copy> Part<K> {
+    /// Whether nothing but an exact count of the list will do.
+    #[must_use]
+    pub fn counts_all(&self) -> bool {
+        self.page.counts_all()
+    }
+
     /// Finds the part in a list of `count` rows.
     ///
     /// # Errors
     /// 404 for a page that such a list does not have, and for a cursor that is not one of it.
-    pub async fn of(self, control: &Control, tx: &mut TenantTx, count: i64) -> Result<Span<K>, Refused> {
+    pub async fn of(self, control: &Control, tx: &mut TenantTx, count: Count) -> Result<Span<K>, Refused> {
         let Self { order, page, cursor, path } = self;
-        let (limit, by) = (page.limit(), order.by);
         let Some(text) = cursor else {
-            let rows = Rows { order, after: None, limit, offset: page.offset(count)? };
-            return Ok(Span { rows, by, page, cursor: None });
+            let (offset, limit) = page.span(count)?;
+            let rows = Rows { order: order.clone(), after: None, limit, offset };
+            return Ok(Span { rows, order, count, page, cursor: None });
         };
         let query = form_urlencoded::Serializer::new(path + "?").extend_pairs(&page.links.others).finish();
         let signer = Signer::of(control, tx, query).await?;
         // A blank one begins.
         let (after, back) = match text.as_str() {
             "" => (None, false),
-            text => signer.open(text).map(|Cursor { from, back }| (Some(from), back))?,
+            text => signer.open(text, order.len()).map(|Cursor { from, back }| (Some(from), back))?,
         };
-        let order = Order { descending: order.descending != back, ..order };
+        let turned = order.iter().map(|order| Order { descending: order.descending != back, ..*order });
         // One row more tells whether there is a page beyond.
-        let rows = Rows { order, after, limit: limit + 1, offset: 0 };
-        Ok(Span { rows, by, page, cursor: Some((signer, back)) })
+        let rows = Rows { order: turned.collect(), after, limit: page.limit() + 1, offset: 0 };
+        Ok(Span { rows, order, count, page, cursor: Some((signer, back)) })
+    }
+
+    /// The answer with this part of a list that is at hand whole.
+    ///
+    /// # Errors
+    /// As [`Part::of`].
+    pub fn of_all<T: Serialize>(&self, all: Vec<T>) -> Result<Response, Refused> {
+        let count = Count::Exact(i64::try_from(all.len()).unwrap_or(i64::MAX));
+        let (offset, limit) = self.page.span(count)?;
+        let [offset, limit] = [offset, limit].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        self.page.answer(count, all.into_iter().skip(offset).take(limit).collect())
     }
 }
 
 impl<K: Copy> Span<K> {
-    /// The answer with these rows of a list of `count`. `position` says where a row stands.
+    /// The answer with the rows that the span needs.
     ///
     /// # Errors
     /// As [`Part::of`].
-    pub fn answer<R, T: Serialize>(
+    pub fn answer<R: Placed<K>, T: Serialize>(
         self,
-        count: i64,
         mut rows: Vec<R>,
-        position: impl Fn(&R, K) -> Position,
         out: impl Fn(R) -> T,
     ) -> Result<Response, Refused> {
         let Some((signer, back)) = &self.cursor else {
-            return self.page.answer(count, rows.into_iter().map(out).collect());
+            return self.page.answer(self.count, rows.into_iter().map(out).collect());
         };
         let size = usize::try_from(self.page.limit()).unwrap_or_default();
         let beyond = rows.len() > size;
@@ -162,7 +156,7 @@ impl<K: Copy> Span<K> {
         }
         let link = |row: Option<&R>, back| -> Result<Option<String>, Refused> {
             // All rows may have gone meanwhile: then the way back is from where this page would be.
-            let from = row.map(|row| position(row, self.by)).or_else(|| self.rows.after.clone());
+            let from = row.map(|row| position(row, &self.order)).or_else(|| self.rows.after.clone());
             let Some(from) = from else { return Ok(None) };
             Ok(Some(self.page.links.to(Some(("cursor", signer.sign(&Cursor { from, back })?)))))
         };
@@ -170,7 +164,7 @@ impl<K: Copy> Span<K> {
         let began_within = self.rows.after.is_some() && !back;
         let previous = if began_within || beyond && *back { link(rows.first(), true)? } else { None };
         let results = rows.into_iter().map(out).collect();
-        Ok(ok(&ListOut { count, next, previous, results }))
+        Ok(ok(&ListOut::new(self.count, next, previous, results)))
     }
 }
 
@@ -178,14 +172,20 @@ impl<K: Copy> Span<K> {
 fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refusal> {
     let mut others: BTreeMap<String, String> =
         form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let page = others.remove("page");
-    let cursor = if L::CURSORS { others.remove("cursor") } else { None };
+    let begins_cursor = L::CURSORS && others.get("cursor").is_some_and(|text| text.trim().is_empty());
     // A form sends what was left blank, too.
-    let given = others.iter().filter(|(_, value)| !value.is_empty());
-    let given: Map<_, _> = given.map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    let mut fields = Fields::new(given);
+    others.retain(|name, value| !CACHE_BUSTERS.contains(&name.as_str()) && !value.trim().is_empty());
+    let page = others.remove("page");
+    let given = if L::CURSORS { others.remove("cursor") } else { None };
+    // A blank cursor is the first one, unless there is a page.
+    let cursor = given.or_else(|| (begins_cursor && page.is_none()).then(String::new));
+    let asked: Map<_, _> =
+        others.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let mut fields = Fields::new(asked);
     // Whatever it says: what is no size is the usual one.
     fields.text("page_size");
+    fields.choice("count", &[("exact", ())]);
+    format(&mut fields);
     let order = ordering::<L>(&mut fields);
     let filters = L::read(&mut fields);
     for name in others.keys() {
@@ -205,17 +205,48 @@ fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refus
     }
 }
 
-/// `ordering=field` or `ordering=-field`.
-fn ordering<L: List>(fields: &mut Fields) -> Order<L::Key> {
-    let Some(text) = fields.text("ordering") else { return L::DEFAULT };
-    let name = text.strip_prefix('-').unwrap_or(&text);
-    match L::ORDERINGS.iter().find(|(known, _)| *known == name) {
-        Some((_, by)) => Order { by: *by, descending: text.starts_with('-') },
-        None => {
-            fields.fault("ordering", format!("\"{text}\" is not a valid choice."));
-            L::DEFAULT
+/// Filters and order that were given otherwise than by a query, as on the command line.
+///
+/// # Errors
+/// Everything that is wrong with them, by field.
+pub fn given<L: List>(
+    given: Map<String, Value>,
+) -> Result<(L, Vec<Order<L::Key>>), Vec<(String, Vec<String>)>> {
+    let mut fields = Fields::new(given);
+    let order = ordering::<L>(&mut fields);
+    match L::read(&mut fields) {
+        Some(filters) if fields.faults().is_empty() => Ok((filters, order)),
+        _ => Err(fields.into_faults()),
+    }
+}
+
+/// REST framework's way to choose a form of the answer (`URL_FORMAT_OVERRIDE`), of which there is one.
+fn format(fields: &mut Fields) {
+    if let Some(text) = fields.text("format").filter(|text| !text.eq_ignore_ascii_case("json")) {
+        fields.fault("format", format!("\"{text}\" is not a valid choice."));
+    }
+}
+
+/// `ordering=field,-other`. A field that has counted counts no more, and nothing counts after the id.
+fn ordering<L: List>(fields: &mut Fields) -> Vec<Order<L::Key>> {
+    let text = fields.text("ordering").unwrap_or_default();
+    let mut order: Vec<Order<L::Key>> = Vec::new();
+    let mut is_total = false;
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let name = word.strip_prefix('-').unwrap_or(word);
+        match L::ORDERINGS.iter().find(|(known, _)| *known == name) {
+            None => fields.fault("ordering", format!("\"{word}\" is not a valid choice.")),
+            Some((_, by)) if is_total || order.iter().any(|order| order.by == *by) => {}
+            Some((name, by)) => {
+                order.push(Order { by: *by, descending: word.starts_with('-') });
+                is_total = *name == "id";
+            }
         }
     }
+    if order.is_empty() {
+        order.push(L::DEFAULT);
+    }
+    order
 }
 
 impl<L: List, S: Send + Sync> FromRequestParts<S> for Asked<L> {
@@ -243,7 +274,7 @@ mod tests {
 
     impl List for Things {
         type Key = u8;
-        const ORDERINGS: &'static [(&'static str, u8)] = &[("id", 0), ("name", 1)];
+        const ORDERINGS: &'static [(&'static str, u8)] = &[("id", 0), ("name", 1), ("alias", 1), ("kind", 2)];
         const DEFAULT: Order<u8> = Order { by: 0, descending: false };
     }
 
@@ -263,19 +294,44 @@ mod tests {
                 "cursor": ["Give either a page or a cursor."],
             })
         );
-        assert!(read::<Unfiltered>("cursor=", String::new(), "").is_err(), "not every list has cursors");
+        assert!(read::<Unfiltered>("cursor=x", String::new(), "").is_err(), "not every list has cursors");
+        assert!(read::<Unfiltered>("cursor=", String::new(), "").is_ok(), "blank is absent");
+    }
+
+    fn order(query: &str) -> Vec<(u8, bool)> {
+        let order = asked(query).ok().unwrap().part.order;
+        order.into_iter().map(|order| (order.by, order.descending)).collect()
     }
 
     #[test]
     fn orderings_and_blanks() {
-        for (query, by, descending) in [
-            ("", 0, false),
-            ("ordering=&big=", 0, false),
-            ("ordering=name", 1, false),
-            ("ordering=-name&big=true", 1, true),
+        for (query, expected) in [
+            ("", vec![(0, false)]),
+            ("ordering=&big=", vec![(0, false)]),
+            ("ordering=%20,", vec![(0, false)]),
+            ("ordering=name", vec![(1, false)]),
+            ("ordering=-name&big=true", vec![(1, true)]),
+            ("ordering=-name,%20kind", vec![(1, true), (2, false)]),
+            ("ordering=kind,alias,-name", vec![(2, false), (1, false)]),
+            ("ordering=kind,-id,name", vec![(2, false), (0, true)]),
         ] {
-            let order = asked(query).ok().unwrap().part.order;
-            assert_eq!((order.by, order.descending), (by, descending), "{query}");
+            assert_eq!(order(query), expected, "{query}");
         }
+        let refused = asked("ordering=-,--name,name").err().unwrap();
+        let said = ["\"-\" is not a valid choice.", "\"--name\" is not a valid choice."];
+        assert_eq!(refused, serde_json::json!({ "ordering": said }));
+    }
+
+    #[test]
+    fn what_clients_add_by_themselves_asks_for_nothing() {
+        let others =
+            |query: &str| asked(query).ok().unwrap().part.page.links.others.into_iter().collect::<Vec<_>>();
+        assert!(others("_=1700000000&_dc=2&page=&page_size=+&big=&unknown=&ordering=&cursor=").is_empty());
+        assert_eq!(others("format=json&_=1"), [("format".into(), "json".into())]);
+        let cursor = |query: &str| asked(query).ok().unwrap().part.cursor;
+        assert_eq!(cursor("cursor=&page="), Some(String::new()));
+        assert_eq!(cursor("cursor=&page=2"), None);
+        assert_eq!(cursor("cursor=x&page="), Some("x".into()));
+        assert_eq!(asked("format=xml&count=1").err().unwrap()["count"][0], "\"1\" is not a valid choice.");
     }
 }

@@ -9,6 +9,7 @@ use shared::contract::refusal::Refusal;
 use utoipa::ToSchema;
 
 use super::answer::{Refused, ok};
+use super::rows::Count;
 
 /// Which page was asked for, and how to link to its neighbours.
 pub struct PageOf {
@@ -35,8 +36,12 @@ pub(super) struct Links {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Page)]
 pub struct ListOut<T> {
-    /// How many there are in all.
+    /// How many there are in all: exact up to 10,000, beyond unless asked for an estimate.
     pub(super) count: i64,
+    /// There if the count is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(super) count_is_estimate: bool,
     /// Where the next part is.
     #[schema(required)]
     pub(super) next: Option<String>,
@@ -65,6 +70,13 @@ impl Links {
     }
 }
 
+impl<T> ListOut<T> {
+    pub(super) fn new(count: Count, next: Option<String>, previous: Option<String>, results: Vec<T>) -> Self {
+        let count_is_estimate = matches!(count, Count::Estimate(_));
+        Self { count: count.number(), count_is_estimate, next, previous, results }
+    }
+}
+
 impl PageOf {
     /// Most rows of the page.
     #[must_use]
@@ -72,33 +84,50 @@ impl PageOf {
         self.size
     }
 
-    /// Rows before the page in a list of `count`.
+    /// Whether nothing but an exact count will do.
+    pub(super) fn counts_all(&self) -> bool {
+        self.asked == Asked::Last || self.links.others.contains_key("count")
+    }
+
+    /// Rows before the page in a list of `count`, and how many to read: where only an estimate says how
+    /// long the list is, one row more tells whether there is a page beyond.
     ///
     /// # Errors
     /// 404 for a page that such a list does not have.
-    pub fn offset(&self, count: i64) -> Result<i64, Refused> {
-        Ok((self.number(count)? - 1) * self.size)
+    pub(super) fn span(&self, count: Count) -> Result<(i64, i64), Refused> {
+        let offset = (self.number(count)? - 1).saturating_mul(self.size);
+        Ok((offset, self.size + i64::from(matches!(count, Count::Estimate(_)))))
     }
 
-    fn number(&self, count: i64) -> Result<i64, Refused> {
+    fn number(&self, count: Count) -> Result<i64, Refused> {
         // An empty list has one page, an empty one.
-        let last = ((count + self.size - 1) / self.size).max(1);
-        match self.asked {
-            Asked::Last => Ok(last),
-            Asked::Number(number) if (1..=last).contains(&number) => Ok(number),
-            Asked::Number(_) => Err(invalid_page().into()),
+        let last = ((count.number() + self.size - 1) / self.size).max(1);
+        match (self.asked, count) {
+            (Asked::Last, _) => Ok(last),
+            (Asked::Number(number), Count::Exact(_)) if number > last => Err(invalid_page().into()),
+            (Asked::Number(number), _) => Ok(number),
         }
     }
 
-    /// The answer with one page of a list of `count`.
+    /// The answer with the rows of [`PageOf::span`].
     ///
     /// # Errors
     /// 404 for a page that such a list does not have.
-    pub fn answer<T: Serialize>(&self, count: i64, results: Vec<T>) -> Result<Response, Refused> {
+    pub(super) fn answer<T: Serialize>(&self, count: Count, mut rows: Vec<T>) -> Result<Response, Refused> {
         let number = self.number(count)?;
-        let next = (number * self.size < count).then(|| self.links.to_page(number + 1));
+        let read = i64::try_from(rows.len()).unwrap_or(self.size);
+        let (count, beyond) = match count {
+            Count::Exact(exact) => (count, number.saturating_mul(self.size) < exact),
+            Count::Estimate(_) if read == 0 && number > 1 => return Err(invalid_page().into()),
+            Count::Estimate(about) => {
+                let seen = (number - 1).saturating_mul(self.size) + read;
+                (Count::Estimate(about.max(seen)), read > self.size)
+            }
+        };
+        rows.truncate(usize::try_from(self.size).unwrap_or_default());
+        let next = beyond.then(|| self.links.to_page(number + 1));
         let previous = (number > 1).then(|| self.links.to_page(number - 1));
-        Ok(ok(&ListOut { count, next, previous, results }))
+        Ok(ok(&ListOut::new(count, next, previous, rows)))
     }
 
     /// Reads `page` and `page_size`; `others` goes into every link.
@@ -138,7 +167,7 @@ mod tests {
 
     fn links(query: &str, count: i64) -> (Option<String>, Option<String>) {
         let page = page(query);
-        let number = page.number(count).ok().unwrap();
+        let number = page.number(Count::Exact(count)).ok().unwrap();
         let cut = |link: String| link.replace("https://a.test/api/user/users/", "");
         (
             (number * page.size < count).then(|| cut(page.links.to_page(number + 1))),
@@ -159,8 +188,9 @@ mod tests {
 
     #[test]
     fn pages_that_are_not_there() {
-        assert!(page("page=99").number(45).is_err());
-        for bad in ["page=0", "page=-1", "page=x", "page=", "page=99999999999999999999"] {
+        assert!(page("page=99").number(Count::Exact(45)).is_err());
+        assert!(page("page=99").number(Count::Estimate(45)).is_ok(), "the rows will tell");
+        for bad in ["page=0", "page=-1", "page=x", "page=99999999999999999999"] {
             assert_eq!(read(bad).err().map(|refusal| refusal.status), Some(404), "{bad}");
         }
         assert_eq!(

@@ -40,10 +40,7 @@ pub async fn list(
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, tenant, .. } = on;
     let keys = if tenant.status == Status::Provisioning { vec![] } else { all(&mut tx, &tenant).await? };
-    let count = i64::try_from(keys.len()).unwrap_or(0);
-    let from = usize::try_from(part.page.offset(count)?).unwrap_or(0);
-    let size = usize::try_from(part.page.limit()).unwrap_or(0);
-    part.page.answer(count, keys.into_iter().skip(from).take(size).collect())
+    part.of_all(keys)
 }
 
 async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused> {

@@ -60,10 +60,7 @@ pub async fn list(
             permissions: shown(role.permissions),
         })
         .collect();
-    let count = i64::try_from(roles.len()).unwrap_or(0);
-    let from = usize::try_from(part.page.offset(count)?).unwrap_or(0);
-    let size = usize::try_from(part.page.limit()).unwrap_or(0);
-    part.page.answer(count, roles.into_iter().skip(from).take(size).collect())
+    part.of_all(roles)
 }
 
 /// Every permission that a role of this tenant could have.

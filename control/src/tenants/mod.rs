@@ -3,6 +3,7 @@
 mod create;
 pub mod document;
 mod edit;
+pub mod filters;
 pub(crate) mod input;
 mod model;
 mod out;
@@ -14,8 +15,9 @@ mod store;
 
 pub use create::{NewTenant, create};
 pub use edit::{Edit, EditLegacy, delete, edit, resume, suspend};
+pub use filters::Filters;
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
 pub use out::TenantOut;
 pub use platform::ensure_platform;
 pub use refused::no_tenant;
-pub use store::{count, find, find_by_slug, list, lock};
+pub use store::{find, find_by_slug, lock};

@@ -10,6 +10,7 @@ use shared::contract::permissions::{Permission, Permitted as _};
 use shared::contract::refusal::Refusal;
 use shared::tenant::Status;
 
+use super::filters::{self, Filters};
 use super::input::{Creation, NewTenantIn, Patch, TenantIn, laid_over};
 use super::out::example;
 use super::{Tenant, TenantOut};
@@ -17,18 +18,18 @@ use crate::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
 use crate::control::Control;
 use crate::http::answer::{Refused, no_content};
 use crate::http::body::Json;
-use crate::http::described::{IdempotencyKey, IfMatch, IfNoneMatch, Paging};
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
+use crate::http::list::Asked;
 use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
 use crate::users::{self, UserError};
 
-/// Tenants by pages: all for the platform's administrators, one's own for others.
+/// Tenants, by what [`Filters`] can ask for: all for the platform's administrators, one's own for others.
 #[utoipa::path(
     get, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_list", summary = "List tenants",
     description = "Needs `tenant.read`: one's own tenant, or all of them for who holds `platform.tenants_read`.",
-    params(Paging),
+    params(Filters, CreatedAt, Ordering, Paging, Cursor),
     responses((status = 200, description = "A part of the list", body = ListOut<TenantOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
@@ -36,14 +37,15 @@ use crate::users::{self, UserError};
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<TenantRead>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
     let only =
         if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };
     let Authenticated { mut tx, .. } = allowed.by;
-    let count = super::count(&mut tx, only).await?;
-    let tenants = super::list(&mut tx, only, part.page.limit(), part.page.offset(count)?).await?;
-    part.page.answer(count, tenants.into_iter().map(|tenant| out(&control, tenant)).collect())
+    let count = filters::count(&mut tx, only, &filters, part.counts_all()).await?;
+    let span = part.of(&control, &mut tx, count).await?;
+    let tenants = filters::list(&mut tx, only, &filters, &span.rows).await?;
+    span.answer(tenants, |tenant| out(&control, tenant))
 }
 
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.

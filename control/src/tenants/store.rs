@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shared::identifiers::folded;
 use shared::ids::{HostName, Slug, TenantId};
 use shared::tenant::settings::Settings;
 use sqlx::PgConnection;
@@ -121,43 +122,20 @@ async fn select(
     Ok(row.try_into()?)
 }
 
-/// The number of tenants that are not deleted; `only` narrows to one.
-///
-/// # Errors
-/// The database's.
-pub async fn count(connection: &mut PgConnection, only: Option<TenantId>) -> Result<i64, Failure> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from platform.tenants
-        where status <> 'deleted' and ($1::uuid is null or id = $1)"#,
-        only.map(TenantId::uuid),
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(count)
-}
-
-/// One page of them in the order they were made.
-///
-/// # Errors
-/// The database's.
-pub async fn list(
+/// The tenants of these ids, in the order of the ids.
+pub(super) async fn select_in_order(
     connection: &mut PgConnection,
-    only: Option<TenantId>,
-    limit: i64,
-    offset: i64,
+    ids: &[Uuid],
 ) -> Result<Vec<Tenant>, Failure> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
+        r#"select t.id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
             user_id_form, legacy, foreign_left, foreign_until, imported_at, created_at, updated_at,
             array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
-         from platform.tenants t
-         where status <> 'deleted' and ($1::uuid is null or id = $1)
-         order by created_at, id
-         limit $2 offset $3"#,
-        only.map(TenantId::uuid),
-        limit,
-        offset,
+         from unnest($1::uuid[]) with ordinality as wanted (id, place)
+         join platform.tenants t on t.id = wanted.id
+         order by wanted.place"#,
+        ids,
     )
     .fetch_all(connection)
     .await?;
@@ -169,8 +147,9 @@ pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Re
     let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
     sqlx::query!(
         "insert into platform.tenants
-            (id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings, created_at, updated_at)
-         values ($1, $2, $3, 'provisioning', $4, $5, $6, $7, $8, $9, $10, $10)",
+            (id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings, created_at, updated_at,
+             search)
+         values ($1, $2, $3, 'provisioning', $4, $5, $6, $7, $8, $9, $10, $10, $11)",
         tenant.id.uuid(),
         tenant.slug.as_str(),
         tenant.name,
@@ -181,6 +160,7 @@ pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Re
         tenant.audience,
         settings,
         tenant.created_at,
+        folded(&tenant.name),
     )
     .execute(&mut *connection)
     .await
@@ -197,15 +177,18 @@ pub(super) async fn replace_hosts(
     tenant: TenantId,
     hosts: &[HostName],
 ) -> Result<(), TenantError> {
+    let in_letters: Vec<String> = hosts.iter().map(HostName::in_letters).collect();
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     sqlx::query!("delete from platform.hosts where tenant_id = $1", tenant.uuid())
         .execute(&mut *connection)
         .await?;
     sqlx::query!(
-        "insert into platform.hosts (host, tenant_id, position)
-         select host, $1, position::int from unnest($2::text[]) with ordinality as h (host, position)",
+        "insert into platform.hosts (host, in_letters, tenant_id, position)
+         select host, in_letters, $1, position::int
+         from unnest($2::text[], $3::text[]) with ordinality as h (host, in_letters, position)",
         tenant.uuid(),
         &hosts,
+        &in_letters,
     )
     .execute(connection)
     .await
@@ -233,7 +216,7 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         "update platform.tenants
          set name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
              user_id_form = $8, legacy = $9, foreign_until = $10,
-             deleted_at = case when $7::text = 'deleted' then $6::timestamptz end
+             deleted_at = case when $7::text = 'deleted' then $6::timestamptz end, search = $11
          where id = $1",
         tenant.id.uuid(),
         tenant.name,
@@ -245,6 +228,7 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         form.as_str().unwrap_or("uuid"),
         legacy,
         tenant.legacy.foreign_until,
+        folded(&tenant.name),
     )
     .execute(connection)
     .await?;

@@ -4,8 +4,9 @@
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
+use shared::ids::{self, TenantId};
 use shared::user::UserStatus;
-use sqlx::PgConnection;
+use sqlx::{Postgres, QueryBuilder};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -17,9 +18,9 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::http::body::FromFields;
-use crate::http::cursor::Position;
 use crate::http::fields::{Fields, OfDay};
-use crate::http::list::{List, Order, Rows};
+use crate::http::list::List;
+use crate::http::rows::{self, Column, Count, Order, Placed, Rows, plan_by_values};
 use crate::http::time::text;
 
 /// The filters of the list of users; what is absent narrows nothing.
@@ -41,6 +42,8 @@ pub struct Filters {
     pub email: Option<String>,
     /// Whether the address was verified.
     pub email_verified: Option<bool>,
+    /// Their id at the service that the tenant came from.
+    pub legacy_id: Option<String>,
     /// Made then or later; a date alone is its first moment.
     pub created_after: Option<DateTime<Utc>>,
     /// Made then or earlier; a date alone is its last moment.
@@ -65,6 +68,21 @@ pub enum Key {
     LastLogin,
 }
 
+/// The names of the time at which a user was made: in other lists, and in answers.
+const AFTER: [&str; 3] = ["created_after", "created_at_after", "date_joined_after"];
+const BEFORE: [&str; 3] = ["created_before", "created_at_before", "date_joined_before"];
+
+/// The names that follow from what answers call it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct DateJoined {
+    /// As `created_after`.
+    date_joined_after: Option<DateTime<Utc>>,
+    /// As `created_before`.
+    date_joined_before: Option<DateTime<Utc>>,
+}
+
 impl FromFields for Filters {
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self {
@@ -75,28 +93,12 @@ impl FromFields for Filters {
             username: fields.text("username"),
             email: fields.text("email"),
             email_verified: fields.boolean("email_verified"),
-            created_after: fields.moment("created_after", OfDay::Begin),
-            created_before: fields.moment("created_before", OfDay::End),
-            search: search(fields),
+            legacy_id: fields.text("legacy_id"),
+            created_after: fields.by_any_name(&AFTER, |fields, name| fields.moment(name, OfDay::Begin)),
+            created_before: fields.by_any_name(&BEFORE, |fields, name| fields.moment(name, OfDay::End)),
+            search: fields.words("search"),
         })
     }
-}
-
-/// Each word costs a pass over every name.
-const WORDS: usize = 16;
-
-fn search(fields: &mut Fields) -> Vec<String> {
-    let words = words(&fields.text("search").unwrap_or_default());
-    if words.len() > WORDS {
-        fields.fault("search", format!("Enter no more than {WORDS} words."));
-    }
-    words
-}
-
-/// Divided at blanks and commas, as the legacy service did.
-fn words(search: &str) -> Vec<String> {
-    let words = search.split(|c: char| c.is_whitespace() || c == ',');
-    words.filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
 }
 
 impl List for Filters {
@@ -106,6 +108,7 @@ impl List for Filters {
         ("username", Key::Username),
         ("email", Key::Email),
         ("created_at", Key::CreatedAt),
+        ("date_joined", Key::CreatedAt),
         ("last_login", Key::LastLogin),
     ];
     const DEFAULT: Order<Key> = Order { by: Key::CreatedAt, descending: false };
@@ -167,76 +170,89 @@ async fn named(
     Ok(if meant { vec![user.id.uuid()] } else { Vec::new() })
 }
 
-/// A statement over the users that match. Fields are joined by a line feed, which is in no word.
-macro_rules! matching {
-    ($tx:expr, $matching:expr, $select:literal, $($rest:literal)+ $(, $value:expr)*) => {
-        sqlx::query_scalar!(
-            $select + " from users u
-            where u.tenant_id = $1
-                and ($2::uuid[] is null or u.id = any ($2))
-                and ($3::text is null or u.status = $3)
-                and ($4::boolean is null or (u.status = 'active') = $4)
-                and ($5::text is null or exists (
-                    select from user_roles ur
-                    where ur.tenant_id = u.tenant_id and ur.user_id = u.id and ur.role = $5
-                ))
-                and ($6::boolean is null or u.email_verified = $6)
-                and ($7::timestamptz is null or u.created_at >= $7)
-                and ($8::timestamptz is null or u.created_at <= $8)
-                and (cardinality($9::text[]) = 0 or not exists (
-                    select from unnest(array(select lower(word) from unnest($9) w (word))) w (word)
-                    where strpos(
-                        lower(concat_ws(E'\\n', u.username, u.email, u.first_name, u.last_name)), w.word
-                    ) = 0
-                ))" $(+ $rest)+,
-            $tx.tenant().uuid(),
-            $matching.among.as_deref(),
-            $matching.filters.status.map(UserStatus::as_str),
-            $matching.filters.is_active,
-            $matching.filters.role.as_deref(),
-            $matching.filters.email_verified,
-            $matching.filters.created_after,
-            $matching.filters.created_before,
-            &$matching.filters.search,
-            $($value),*
-        )
-    };
-}
-
-/// One page in one order, read from either end.
-macro_rules! ordered {
-    ($tx:expr, $matching:expr, $rows:expr, $key:literal, $type:literal) => {{
-        let (key, id) = $rows.after();
-        if $rows.order.descending {
-            matching!(
-                $tx, $matching, "select u.id",
-                " and ($10::text is null or (" $key ", u.id) < ($10::text::" $type ", $11))
-                order by " $key " desc, u.id desc limit $12 offset $13",
-                key, id, $rows.limit, $rows.offset
-            )
-            .fetch_all(&mut **$tx)
-            .await?
-        } else {
-            matching!(
-                $tx, $matching, "select u.id",
-                " and ($10::text is null or (" $key ", u.id) > ($10::text::" $type ", $11))
-                order by " $key ", u.id limit $12 offset $13",
-                key, id, $rows.limit, $rows.offset
-            )
-            .fetch_all(&mut **$tx)
-            .await?
+impl Column for Key {
+    fn column(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Id => ("u.id", "uuid"),
+            Self::Username => ("u.username", "text"),
+            Self::Email => ("coalesce(u.email, '')", "text"),
+            Self::CreatedAt => ("u.created_at", "timestamptz"),
+            Self::LastLogin => ("coalesce(u.last_login, '-infinity')", "timestamptz"),
         }
-    }};
+    }
 }
 
-/// How many users match.
+impl Placed<Key> for User {
+    fn id(&self) -> Uuid {
+        self.id.uuid()
+    }
+
+    fn key(&self, by: Key) -> String {
+        match by {
+            Key::Id => self.id.to_string(),
+            Key::Username => self.username.expose().to_owned(),
+            Key::Email => self.email.as_ref().map(|email| email.expose().to_owned()).unwrap_or_default(),
+            Key::CreatedAt => text(self.created_at),
+            Key::LastLogin => self.last_login.map_or_else(|| String::from("-infinity"), text),
+        }
+    }
+}
+
+/// ` from users` with the conditions of the filters.
+fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching) {
+    let Matching { filters, among } = matching;
+    sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid());
+    if let Some(among) = among {
+        sql.push("\nand u.id = any (").push_bind(among.clone()).push(")");
+    }
+    if let Some(status) = filters.status {
+        sql.push("\nand u.status = ").push_bind(status.as_str());
+    }
+    if let Some(is_active) = filters.is_active {
+        sql.push("\nand (u.status = 'active') = ").push_bind(is_active);
+    }
+    if let Some(role) = &filters.role {
+        sql.push(
+            "\nand exists (
+                select from user_roles ur
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and ur.role = ",
+        );
+        sql.push_bind(role.clone()).push(")");
+    }
+    if let Some(verified) = filters.email_verified {
+        sql.push("\nand u.email_verified = ").push_bind(verified);
+    }
+    if let Some(id) = &filters.legacy_id {
+        sql.push("\nand u.legacy_id = any (").push_bind(spellings(id)).push(")");
+    }
+    if let Some(after) = filters.created_after {
+        sql.push("\nand u.created_at >= ").push_bind(after);
+    }
+    if let Some(before) = filters.created_before {
+        sql.push("\nand u.created_at <= ").push_bind(before);
+    }
+    for word in &filters.search {
+        sql.push("\nand strpos(u.search, ").push_bind(word.clone()).push(") > 0");
+    }
+}
+
+/// How the legacy service may have written an id: a UUID, hyphenated or not.
+fn spellings(id: &str) -> Vec<String> {
+    let mut spellings = vec![id.to_owned()];
+    if let Ok(uuid) = ids::uuid(id) {
+        spellings.extend([uuid.hyphenated().to_string(), uuid.simple().to_string()]);
+    }
+    spellings
+}
+
+/// How many users match; `all` counts them, however many.
 ///
 /// # Errors
 /// The database's.
-pub async fn count(tx: &mut TenantTx, matching: &Matching) -> Result<i64, Failure> {
+pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
+    let tenant = tx.tenant();
     plan_by_values(tx).await?;
-    let count = matching!(tx, matching, r#"select count(*) as "count!""#, "");
-    Ok(count.fetch_one(&mut **tx).await?)
+    rows::count(tx, all, |sql| from(sql, tenant, matching)).await
 }
 
 /// Some of the users who match.
@@ -244,49 +260,16 @@ pub async fn count(tx: &mut TenantTx, matching: &Matching) -> Result<i64, Failur
 /// # Errors
 /// The database's.
 pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> Result<Vec<User>, Failure> {
+    let mut sql = QueryBuilder::new("select u.id");
+    from(&mut sql, tx.tenant(), matching);
+    rows.end(&mut sql, "u.id");
     plan_by_values(tx).await?;
-    let ids = match rows.order.by {
-        Key::Id => ordered!(tx, matching, rows, "u.id", "uuid"),
-        Key::Username => ordered!(tx, matching, rows, "u.username", "text"),
-        Key::Email => ordered!(tx, matching, rows, "coalesce(u.email, '')", "text"),
-        Key::CreatedAt => ordered!(tx, matching, rows, "u.created_at", "timestamptz"),
-        Key::LastLogin => ordered!(tx, matching, rows, "coalesce(u.last_login, '-infinity')", "timestamptz"),
-    };
+    let ids: Vec<Uuid> = sql.build_query_scalar().fetch_all(&mut **tx).await?;
     select(tx, &ids).await
-}
-
-/// A plan that fits every filter fits none of them: each of these statements is planned for its values.
-async fn plan_by_values(connection: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::raw_sql("set local plan_cache_mode = force_custom_plan").execute(connection).await?;
-    Ok(())
-}
-
-/// Where a user stands in a list.
-#[must_use]
-pub fn position(user: &User, by: Key) -> Position {
-    let key = match by {
-        Key::Id => user.id.to_string(),
-        Key::Username => user.username.expose().to_owned(),
-        Key::Email => user.email.as_ref().map(|email| email.expose().to_owned()).unwrap_or_default(),
-        Key::CreatedAt => text(user.created_at),
-        Key::LastLogin => user.last_login.map_or_else(|| String::from("-infinity"), text),
-    };
-    Position { key, id: user.id.uuid() }
 }
 
 /// The first users in the order in which they were made, for whoever pages by number.
 #[must_use]
 pub fn in_order(limit: i64, offset: i64) -> Rows<Key> {
-    Rows { order: Filters::DEFAULT, after: None, limit, offset }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_is_divided_into_words() {
-        assert_eq!(words(" ada,  lovelace\tx "), ["ada", "lovelace", "x"]);
-        assert!(words(" , ").is_empty());
-    }
+    Rows { order: vec![Filters::DEFAULT], after: None, limit, offset }
 }

@@ -7,7 +7,7 @@ use shared::contract::permissions::marker::{SessionsEnd, UsersDelete, UsersRead,
 use shared::contract::permissions::{Permission, Permitted as _};
 use shared::ids::UserId;
 
-use super::filters::{self, Filters, Matching};
+use super::filters::{self, DateJoined, Filters, Matching};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
 use super::out::example;
 use super::{Change, NewUser, UserError, UserOut};
@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::body::Json;
-use crate::http::described::{Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
+use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
 use crate::http::list::Asked;
 use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
@@ -29,7 +29,7 @@ use shared::ids::TenantId;
 #[utoipa::path(
     get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
     description = "Needs `users.read`.",
-    params(Filters, Ordering, Paging, Cursor),
+    params(Filters, CreatedAt, DateJoined, Ordering, Paging, Cursor),
     responses((status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
@@ -41,10 +41,10 @@ pub async fn list(
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, .. } = allowed.by;
     let matching = Matching::of(&control, &mut tx, filters).await?;
-    let count = filters::count(&mut tx, &matching).await?;
+    let count = filters::count(&mut tx, &matching, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
     let users = super::list(&mut tx, &matching, &span.rows).await?;
-    span.answer(count, users, filters::position, UserOut::from)
+    span.answer(users, UserOut::from)
 }
 
 /// Makes a user, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at

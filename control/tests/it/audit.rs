@@ -3,7 +3,7 @@
 use control::audit::{self, Action, Actor};
 use serde_json::json;
 
-use crate::scene::Scene;
+use crate::scene::{Member, Scene};
 
 #[tokio::test]
 async fn a_change_and_its_entry_commit_together_or_not_at_all() {
@@ -42,4 +42,103 @@ async fn entries_say_who_from_where_and_name_no_values() {
         .unwrap();
     assert_eq!(edited["details"]["fields"], json!(["email", "first_name"]));
     scene.member("sue", "staff").await.get("/api/audit/").await.expect(403);
+}
+
+/// How many entries a query finds, and their actions, newest first.
+async fn found(who: &Member, query: &str) -> Vec<String> {
+    let log = who.get(&format!("/api/audit/?{query}")).await.expect(200);
+    let results = log.body["results"].as_array().unwrap();
+    assert_eq!(log.body["count"], results.len(), "{query}");
+    results.iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_log_is_asked_who_did_what_to_whom_and_when() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let (bob, sue) = (scene.member("bob", "client").await, scene.member("sue", "staff").await);
+    let before = scene.control.clock.now();
+    let path = format!("/api/user/users/{}/", bob.id);
+    ada.patch(&path, json!({"first_name": "Bob"})).await.expect(200);
+    ada.patch(&path, json!({"status": "suspended"})).await.expect(200);
+    sue.get("/api/audit/").await.expect(403);
+    let fact = audit::Fact {
+        event_id: uuid::Uuid::from_u128(5),
+        at: scene.control.clock.now(),
+        action: "edge.signed_in".into(),
+        user: Some(sue.id),
+        network: Some("192.0.2.7".into()),
+        details: json!({}),
+    };
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    audit::record_fact(&mut tx, &fact).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let (changed, edited) = ("user.status_changed", "user.edited");
+    for (query, expected) in [
+        (format!("actor={}", ada.id), vec![changed, edited]),
+        (format!("actor={}&action=user.edited", ada.id), vec![edited]),
+        (format!("subject={}", bob.id), vec![changed, edited, "user.created"]),
+        (format!("target={}&actor_kind=operator", bob.id), vec!["user.created"]),
+        ("subject=/api/audit".into(), vec!["permission.refused"]),
+        ("subject=nobody".into(), vec![]),
+        (format!("actor={}", sue.id), vec!["edge.signed_in", "permission.refused"]),
+        ("outcome=refused".into(), vec!["permission.refused"]),
+        ("action=edge.signed_in".into(), vec!["edge.signed_in"]),
+        (format!("action=user.edited,user.status_changed&subject={}", bob.id), vec![changed, edited]),
+        ("actor_kind=person".into(), vec!["permission.refused", changed, edited]),
+        ("client=192.0.2.7".into(), vec!["edge.signed_in"]),
+    ] {
+        assert_eq!(found(&ada, &query).await, expected, "{query}");
+    }
+    let at = before.format("%Y-%m-%dT%H:%M:%S%.6fZ");
+    let since = ["edge.signed_in", "permission.refused", changed, edited];
+    let everything = found(&ada, "").await.len();
+    for (after, before) in [
+        ("created_after", "created_before"),
+        ("created_at_after", "created_at_before"),
+        ("at_after", "at_before"),
+    ] {
+        assert_eq!(found(&ada, &format!("{after}={at}")).await, since);
+        assert_eq!(found(&ada, &format!("{before}={at}")).await.len(), everything - since.len());
+    }
+    let ordered = found(&ada, &format!("ordering=created_at&actor={}", ada.id)).await;
+    assert_eq!(ordered, [edited, changed]);
+    // One entry's request leads to all that the request did.
+    let log = ada.get(&format!("/api/audit/?actor={}", ada.id)).await.expect(200);
+    let request = log.body["results"][0]["request_id"].as_str().unwrap();
+    assert_eq!(found(&ada, &format!("request_id={request}")).await, [changed]);
+    // By cursor, too.
+    let query = format!("/api/audit/?actor={}&page_size=1&cursor=", ada.id);
+    let first = ada.get(&query).await.expect(200);
+    let next = first.body["next"].as_str().unwrap();
+    let next = ada.get(&next[next.find("/api/").unwrap()..]).await.expect(200);
+    assert_eq!((&next.body["results"][0]["action"], &next.body["next"]), (&json!(edited), &json!(null)));
+
+    let refused = ada.get("/api/audit/?actor=ada&action=user.vanished&outcome=maybe&actor_kind=x&at_after=x");
+    let refused = refused.await.expect(400);
+    assert_eq!(
+        refused.body,
+        json!({
+            "actor": ["Must be a valid UUID."],
+            "action": ["\"user.vanished\" is not a valid choice."],
+            "outcome": ["\"maybe\" is not a valid choice."],
+            "actor_kind": ["\"x\" is not a valid choice."],
+            "at_after": ["Enter a valid date/time."],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_filter_of_the_log_shows_nothing_of_another_tenant() {
+    for (scene, other) in
+        [(Scene::new().await, Scene::new().await), (Scene::shared().await, Scene::shared().await)]
+    {
+        let ada = scene.member("ada", "root-admin").await;
+        let eve = other.member("eve", "root-admin").await;
+        for query in [format!("subject={}", eve.id), format!("actor={}", eve.id)] {
+            assert!(found(&ada, &query).await.is_empty(), "{query}");
+        }
+        assert_eq!(found(&eve, &format!("subject={}", eve.id)).await, ["user.created"]);
+    }
 }

@@ -177,3 +177,31 @@ async fn a_name_that_could_be_an_id_is_a_name() {
     let upper = cli.run(&["tenant", "show", "PLATFORM"], "").expect(0).json;
     assert_eq!(upper["slug"], "platform");
 }
+
+#[tokio::test]
+async fn tenants_are_listed_as_the_api_lists_them() {
+    let cli = Cli::migrated().await;
+    for (slug, name, host) in
+        [("acme", "Café", "acme.test"), ("beta", "CAFE\u{301} II", "xn--bcher-kva.test")]
+    {
+        cli.run(&["tenant", "create", slug, "--name", name, "--host", host], "").expect(0);
+    }
+    cli.run(&["tenant", "suspend", "beta"], "").expect(0);
+    let listed = |arguments: &[&str]| {
+        let rows = cli.run(&[&["tenant", "list"], arguments].concat(), "").expect(0).json;
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["slug"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&[]), ["platform", "acme", "beta"]);
+    assert_eq!(listed(&["--status", "suspended"]), ["beta"]);
+    assert_eq!(listed(&["--search", "cafe\u{301}"]), ["acme", "beta"]);
+    assert_eq!(listed(&["--host", "Bücher.test"]), ["beta"]);
+    assert_eq!(listed(&["--ordering=-status,-slug"]), ["beta", "platform", "acme"]);
+    let refused = cli.run(&["tenant", "list", "--status", "gone", "--ordering", "-hosts"], "").expect(5);
+    for said in ["--status: \\\"gone\\\" is not", "--ordering: \\\"-hosts\\\" is not"] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+}

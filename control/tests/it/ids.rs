@@ -95,4 +95,11 @@ async fn every_spelling_of_an_id_in_a_filter_is_the_same() {
         let found = ada.get(&format!("/api/user/users/?branch={spelled}")).await.expect(200);
         assert_eq!(found.body["count"], 0, "{spelled}");
     }
+    for spelled in spellings(ada.id.uuid()) {
+        for name in ["actor", "subject", "target"] {
+            let found = ada.get(&format!("/api/audit/?{name}={spelled}")).await.expect(200);
+            let expected = u64::from(name != "actor");
+            assert_eq!(found.body["count"], expected, "{name}={spelled}: {}", found.body);
+        }
+    }
 }

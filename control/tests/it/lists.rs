@@ -307,3 +307,281 @@ async fn the_log_is_read_by_cursor_too() {
         assert_eq!(ids.len() as u64, count, "{ordering}");
     }
 }
+
+#[tokio::test]
+async fn what_clients_send_by_themselves_is_understood() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    for n in 0..3 {
+        user(&ada, json!({"username": format!("u{n}")})).await;
+    }
+    let keys = format!("/api/tenant/tenants/{}/keys/", scene.tenant.id);
+    for list in [USERS, "/api/audit/", "/api/tenant/tenants/", "/api/user/roles/", &keys] {
+        let plain = ada.get(list).await.expect(200);
+        for query in [
+            "format=json",
+            "format=JSON",
+            "_=1700000000",
+            "_dc=1700000000",
+            "page=",
+            "page=%20",
+            "page_size=",
+            "ordering=",
+            "count=",
+            "format=&_=",
+        ] {
+            let asked = ada.get(&format!("{list}?{query}")).await.expect(200);
+            assert_eq!(asked.body["results"], plain.body["results"], "{list}?{query}");
+        }
+        let refused = ada.get(&format!("{list}?format=xml")).await.expect(400);
+        assert_eq!(refused.body, json!({"format": ["\"xml\" is not a valid choice."]}), "{list}");
+    }
+    // What is blank and what only gets round a cache is in no link.
+    let page = ada.get(&format!("{USERS}?_=1&format=json&status=&page_size=2&search=")).await.expect(200);
+    let next = next_of(&page, "next").unwrap();
+    assert_eq!(next, "/api/user/users/?format=json&page=2&page_size=2");
+    let previous = ada.get(&format!("{next}&_=2")).await.expect(200);
+    assert_eq!(next_of(&previous, "previous").unwrap(), "/api/user/users/?format=json&page_size=2");
+    // And no cursor depends on it.
+    let first = ada.get(&format!("{USERS}?page_size=2&cursor=&page=&_=1&role=")).await.expect(200);
+    let next = next_of(&first, "next").unwrap();
+    assert!(!next.contains("_=") && !next.contains("role"), "{next}");
+    assert_eq!(names(&ada.get(&format!("{next}&_=2&status=")).await.expect(200)), ["u1", "u2"]);
+    // A page that is asked for wins over a cursor that is left blank.
+    assert_eq!(
+        names(&ada.get(&format!("{USERS}?page_size=2&page=2&cursor=")).await.expect(200)),
+        ["u1", "u2"]
+    );
+}
+
+#[tokio::test]
+async fn several_orderings_count_one_after_the_other() {
+    let scene = Scene::new().await;
+    let ada = scene.member("m", "root-admin").await;
+    let mut ids = vec![(ada.id, "m")];
+    for (username, email) in [("z", None), ("b", None), ("k", Some("c@x.test")), ("y", Some("b@x.test"))] {
+        ids.push((user(&ada, json!({"username": username, "email": email})).await, username));
+    }
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let at = scene.control.clock.now();
+    for (id, _) in ids.iter().filter(|(_, name)| ["b", "y", "m"].contains(name)) {
+        control::users::store::signed_in(&mut tx, *id, at).await.unwrap();
+    }
+    sqlx::query("update users set created_at = $1").bind(at).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    ids.sort();
+    let by_id: Vec<&str> = ids.iter().map(|(_, name)| *name).collect();
+    let by_id_backwards: Vec<&str> = by_id.iter().rev().copied().collect();
+    for (ordering, expected) in [
+        // Without an address: m, z, b. Signed in: b, y, m.
+        ("email,username", vec!["b", "m", "z", "y", "k"]),
+        ("email,-username", vec!["z", "m", "b", "y", "k"]),
+        ("-email,username", vec!["k", "y", "b", "m", "z"]),
+        ("last_login,email,username", vec!["z", "k", "b", "m", "y"]),
+        ("-last_login,email,-username", vec!["m", "b", "y", "z", "k"]),
+        ("-last_login,-email,username", vec!["y", "b", "m", "k", "z"]),
+        // Equal ones by id, in the direction of the last.
+        ("created_at", by_id.clone()),
+        ("date_joined", by_id.clone()),
+        ("-date_joined", by_id_backwards.clone()),
+        ("created_at,-id", by_id_backwards.clone()),
+        ("-created_at,id", by_id.clone()),
+        // A field that has counted counts no more, and after the id nothing does.
+        ("email,-email,email,username", vec!["b", "m", "z", "y", "k"]),
+        ("id,username,-email", by_id.clone()),
+        ("date_joined,-created_at", by_id.clone()),
+        (",email,,username,", vec!["b", "m", "z", "y", "k"]),
+        ("+email+,+username", vec!["b", "m", "z", "y", "k"]),
+    ] {
+        for walked in walked(&ada, &format!("ordering={ordering}")).await {
+            assert_eq!(walked, expected, "{ordering}");
+        }
+    }
+    let refused = ada.get(&format!("{USERS}?ordering=email,password,-shoe,id")).await.expect(400);
+    let said = ["\"password\" is not a valid choice.", "\"-shoe\" is not a valid choice."];
+    assert_eq!(refused.body, json!({"ordering": said}));
+    // A cursor is good for all of its orderings, or none.
+    let query = |ordering| format!("{USERS}?ordering={ordering}&page_size=2&cursor=");
+    let first = ada.get(&query("email,username")).await.expect(200);
+    let next = next_of(&first, "next").unwrap();
+    let cursor = next.split("cursor=").nth(1).unwrap().split('&').next().unwrap();
+    for other in ["email,-username", "username,email", "email", "username"] {
+        ada.get(&format!("{}{cursor}", query(other))).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn a_field_is_asked_for_by_the_name_that_answers_have() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let before = scene.control.clock.now();
+    user(&ada, json!({"username": "bob"})).await;
+    let at = before.format("%Y-%m-%dT%H:%M:%S%.6fZ");
+    for (after, before) in [
+        ("created_after", "created_before"),
+        ("created_at_after", "created_at_before"),
+        ("date_joined_after", "date_joined_before"),
+    ] {
+        assert_eq!(found(&ada, &format!("{after}={at}")).await, ["bob"]);
+        assert_eq!(found(&ada, &format!("{before}={at}")).await, ["ada"]);
+    }
+    let refused = ada.get(&format!("{USERS}?date_joined_after=x&created_at_before=y")).await.expect(400);
+    let said = ["Enter a valid date/time."];
+    assert_eq!(refused.body, json!({"date_joined_after": said, "created_at_before": said}));
+    let twice = ada.get(&format!("{USERS}?date_joined_after={at}&created_after={at}")).await.expect(400);
+    assert_eq!(twice.body, json!({"date_joined_after": ["This is `created_after`, which is given, too."]}));
+}
+
+#[tokio::test]
+async fn a_search_finds_every_spelling_of_a_name() {
+    let scene = Scene::new().await;
+    let ada = scene.member("root", "root-admin").await;
+    for (username, first, last, email) in [
+        ("a", "José", "Straße", Some("jose@bücher.example")),
+        ("b", "Jose\u{301}", "ΟΔΥΣΣΕΥΣ", Some("b@xn--bcher-kva.example")),
+        ("c", "Ｊｏｓｅ", "ﬁn", None),
+        ("d", "JOSÉ", "İstanbul", None),
+    ] {
+        let body = json!({"username": username, "first_name": first, "last_name": last, "email": email});
+        user(&ada, body).await;
+    }
+    for (search, expected) in [
+        ("JOSE\u{301}", vec!["a", "b", "d"]),
+        ("josé", vec!["a", "b", "d"]),
+        ("ｊｏｓé", vec!["a", "b", "d"]),
+        ("STRASSE", vec!["a"]),
+        ("straße", vec!["a"]),
+        ("STRAẞE", vec!["a"]),
+        ("οδυσσευς", vec!["b"]),
+        ("οδυσσευσ", vec!["b"]),
+        ("FIN", vec!["c"]),
+        ("ﬁn", vec!["c"]),
+        ("bücher", vec!["a", "b"]),
+        ("BU\u{308}CHER.example", vec!["a", "b"]),
+        ("xn--bcher-kva", vec!["a", "b"]),
+        // Blanks and commas of other scripts divide words, too.
+        ("josé\u{3000}straße", vec!["a"]),
+        ("josé，STRASSE", vec!["a"]),
+    ] {
+        let mut found = found(&ada, &format!("search={search}")).await;
+        found.sort();
+        assert_eq!(found, expected, "{search}");
+    }
+    // What is edited is found by its new name, and by its old one no more.
+    let path = format!("{USERS}?search=istanbul");
+    assert_eq!(ada.get(&path).await.expect(200).body["count"], 0, "the dot above is a letter of its own");
+    let d = ada.get(&format!("{USERS}?username=d")).await.expect(200).body["results"][0]["id"].clone();
+    let d = format!("{USERS}{}/", d.as_str().unwrap());
+    ada.patch(&d, json!({"last_name": "İzmI\u{307}r", "email": "d@Bücher.example"})).await.expect(200);
+    assert_eq!(found(&ada, "search=İZMİR+bücher").await, ["d"]);
+    assert_eq!(found(&ada, "search=İstanbul").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_user_of_another_service_is_found_by_the_id_that_they_had_there() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = scene.member("bob", "client").await;
+    let cyd = scene.member("cyd", "client").await;
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let old = uuid::Uuid::from_u128(0xabc);
+    for (id, legacy) in [(bob.id, "17".to_owned()), (cyd.id, old.to_string())] {
+        sqlx::query("update users set legacy_id = $2 where id = $1")
+            .bind(id.uuid())
+            .bind(legacy)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(found(&ada, "legacy_id=17").await, ["bob"]);
+    assert_eq!(found(&ada, "legacy_id=17&username=ada").await.len(), 0);
+    assert_eq!(found(&ada, "legacy_id=1").await.len(), 0);
+    assert_eq!(found(&ada, "legacy_id=").await.len(), 3);
+    for spelled in [old.to_string(), old.simple().to_string().to_uppercase()] {
+        assert_eq!(found(&ada, &format!("legacy_id={spelled}")).await, ["cyd"], "{spelled}");
+    }
+    let read = ada.get(&format!("{USERS}{}/", bob.id)).await.expect(200);
+    assert_eq!(read.body["legacy_id"], "17");
+    assert_eq!(bob.get("/api/user/me/").await.expect(200).body["legacy_id"], "17");
+    assert_eq!(ada.get("/api/user/me/").await.expect(200).body["legacy_id"], Value::Null);
+    bob.get(&format!("{USERS}?legacy_id=17")).await.expect(403);
+}
+
+/// Puts `rows` users beside those that there are, made one after the other.
+async fn crowd(scene: &Scene, rows: i32) {
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    for statement in [
+        "insert into users (tenant_id, id, username, search, status, created_at, updated_at)
+         select nullif(current_setting('app.tenant', true), '')::uuid, gen_random_uuid(), 'crowd' || n,
+            'crowd' || n, case when n % 2 = 0 then 'suspended' else 'active' end,
+            now() + n * interval '1 millisecond', now()
+         from generate_series(1, $1) n",
+        "insert into audit_entries (tenant_id, id, at, actor_kind, action, outcome, details)
+         select nullif(current_setting('app.tenant', true), '')::uuid, gen_random_uuid(),
+            now() + n * interval '1 millisecond', 'control', 'user.edited', 'done', '{}'
+         from generate_series(1, $1) n",
+    ] {
+        sqlx::query(statement).bind(rows).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut admin = scene.database.admin().await;
+    for table in ["users", "audit_entries"] {
+        let analyze = format!("analyze {}.{table}", scene.tenant.cell);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(analyze)).execute(&mut admin).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_count_is_exact_up_to_ten_thousand_and_then_an_estimate() {
+    counted(Scene::new().await).await;
+    // In the common cell there are others.
+    crowd(&Scene::shared().await, 20_000).await;
+    counted(Scene::shared().await).await;
+}
+
+async fn counted(scene: Scene) {
+    let ada = scene.member("ada", "root-admin").await;
+    let logged = i64::try_from(scene.logged().await.len()).unwrap();
+    crowd(&scene, 12_000).await;
+    for (list, exact) in [(USERS, 12_001), ("/api/audit/", 12_000 + logged)] {
+        let first = ada.get(&format!("{list}?page_size=100")).await.expect(200);
+        assert_eq!(first.body["count_is_estimate"], true, "{list}");
+        let estimate = first.body["count"].as_i64().unwrap();
+        assert!((10_001..=14_000).contains(&estimate), "{list}: {estimate}");
+        let cursor = ada.get(&format!("{list}?page_size=100&cursor=")).await.expect(200);
+        assert_eq!(cursor.body["count_is_estimate"], true, "{list}");
+        // Who wants to know it exactly says so, or goes to the last page.
+        for query in ["count=exact", "count=exact&cursor=", "page=last"] {
+            let counted = ada.get(&format!("{list}?page_size=100&{query}")).await.expect(200);
+            assert_eq!(counted.body["count"], exact, "{list}?{query}");
+            assert_eq!(counted.body.get("count_is_estimate"), None, "{list}?{query}");
+        }
+        let last = ada.get(&format!("{list}?page_size=100&page=last")).await.expect(200);
+        let rest = usize::try_from(exact % 100).unwrap();
+        assert_eq!(last.body["results"].as_array().unwrap().len(), rest);
+        assert_eq!(last.body["next"], Value::Null);
+        // Pages are where there are rows, whatever the estimate says.
+        let last = ada.get(&format!("{list}?page_size=100&page=121")).await.expect(200);
+        assert_eq!(
+            (last.body["results"].as_array().unwrap().len(), &last.body["next"]),
+            (rest, &Value::Null)
+        );
+        let before = ada.get(&format!("{list}?page_size=100&page=120")).await.expect(200);
+        assert!(before.body["next"].as_str().unwrap().contains("page=121"), "{list}");
+        for beyond in [122, 1000, i64::MAX / 200] {
+            let missing = ada.get(&format!("{list}?page_size=100&page={beyond}")).await.expect(404);
+            assert_eq!(missing.body, json!({"detail": "Invalid page."}));
+        }
+        let refused = ada.get(&format!("{list}?count=roughly")).await.expect(400);
+        assert_eq!(refused.body, json!({"count": ["\"roughly\" is not a valid choice."]}));
+    }
+    // A filter that leaves fewer is counted.
+    let half = ada.get(&format!("{USERS}?status=suspended")).await.expect(200);
+    assert_eq!((&half.body["count"], half.body.get("count_is_estimate")), (&json!(6000), None));
+    let most = ada.get(&format!("{USERS}?search=crowd")).await.expect(200);
+    assert_eq!(
+        (&most.body["count_is_estimate"], most.body["count"].as_i64() > Some(10_000)),
+        (&json!(true), true)
+    );
+}

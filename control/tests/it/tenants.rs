@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use shared::ids::TenantId;
 
-use crate::scene::{PASSWORD, Scene, call};
+use crate::scene::{Member, PASSWORD, Scene, call};
 
 const TENANTS: &str = "/api/tenant/tenants/";
 
@@ -224,4 +224,101 @@ async fn a_setting_of_a_later_release_outlives_an_edit() {
         .unwrap();
     assert_eq!((&kept["later"], &kept["access_ttl_secs"]), (&json!([1]), &json!(600)));
     assert_eq!(kept["cookies"], "partitioned", "what could not be read was not edited");
+}
+
+/// The slugs that a query finds.
+async fn slugs(who: &Member, query: &str) -> Vec<String> {
+    let found = who.get(&format!("{TENANTS}?{query}")).await.expect(200);
+    let results = found.body["results"].as_array().unwrap();
+    assert_eq!(found.body["count"], results.len(), "{query}");
+    results.iter().map(|tenant| tenant["slug"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn tenants_are_found_by_what_they_are_known_by() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let stage = scene.tenant.slug.as_str();
+    for (slug, name, hosts, isolation) in [
+        ("beta", "Café Zürich", json!(["beta.test", "xn--bcher-kva.example"]), "shared"),
+        ("gamma", "CAFE\u{301}", json!([]), "shared"),
+        ("delta", "Alpha", json!(["delta.test"]), "schema"),
+    ] {
+        let body = json!({"slug": slug, "name": name, "hosts": hosts, "isolation": isolation});
+        root.post(TENANTS, body).await.expect(201);
+    }
+    runner::run_due(&scene.control).await.unwrap();
+    let gamma = root.get(&format!("{TENANTS}?slug=gamma")).await.expect(200);
+    let gamma: TenantId = TenantId::parse(gamma.body["results"][0]["id"].as_str().unwrap()).unwrap();
+    let before = scene.control.clock.now();
+    root.patch(&path(gamma), json!({"status": "suspended"})).await.expect(200);
+    root.post(TENANTS, json!({"slug": "late", "name": "Late"})).await.expect(201);
+    let at = before.format("%Y-%m-%dT%H:%M:%S%.6fZ");
+    for (query, expected) in [
+        ("", vec!["platform", stage, "beta", "gamma", "delta", "late"]),
+        ("status=suspended", vec!["gamma"]),
+        ("status=provisioning", vec!["late"]),
+        ("status=active&isolation=shared", vec!["beta"]),
+        ("slug=beta", vec!["beta"]),
+        ("slug=BETA", vec!["beta"]),
+        ("slug=bet", vec![]),
+        ("host=delta.test", vec!["delta"]),
+        ("host=Delta.Test", vec!["delta"]),
+        ("host=b%C3%BCcher.example", vec!["beta"]),
+        ("host=elta.test", vec![]),
+        ("isolation=schema&search=l", vec!["platform", "delta", "late"]),
+        ("search=café", vec!["beta", "gamma"]),
+        ("search=CAFE\u{301}", vec!["beta", "gamma"]),
+        ("search=ZU\u{308}RICH", vec!["beta"]),
+        ("search=bücher", vec!["beta"]),
+        ("search=elta.te", vec!["delta"]),
+        ("search=gam", vec!["gamma"]),
+        ("search=café+beta", vec!["beta"]),
+        ("search=%25", vec![]),
+        (&format!("created_after={at}"), vec!["late"]),
+        (&format!("created_at_before={at}&slug=beta"), vec!["beta"]),
+        ("ordering=-slug&search=l&isolation=schema", vec!["platform", "late", "delta"]),
+        ("ordering=isolation,-slug&status=active", vec![stage, "platform", "delta", "beta"]),
+        ("ordering=name&slug=beta", vec!["beta"]),
+        ("ordering=-status,slug&isolation=shared", vec!["gamma", "beta"]),
+        ("ordering=-updated_at&isolation=shared", vec!["gamma", "beta"]),
+    ] {
+        assert_eq!(slugs(&root, query).await, expected, "{query}");
+    }
+    for ordering in ["id", "slug", "name", "status", "isolation", "created_at", "updated_at"] {
+        for ordering in [ordering.to_owned(), format!("-{ordering}")] {
+            let mut walked = Vec::new();
+            let mut next = Some(format!("{TENANTS}?ordering={ordering}&page_size=2&cursor="));
+            while let Some(at) = next {
+                let page = root.get(&at).await.expect(200);
+                walked.extend(page.body["results"].as_array().unwrap().iter().map(|it| it["slug"].clone()));
+                next = page.body["next"].as_str().map(|link| link[link.find("/api/").unwrap()..].to_owned());
+            }
+            assert_eq!(
+                json!(walked),
+                json!(slugs(&root, &format!("ordering={ordering}")).await),
+                "{ordering}"
+            );
+        }
+    }
+    let refused = root.get(&format!("{TENANTS}?status=deleted&isolation=x&ordering=hosts&name=x")).await;
+    assert_eq!(
+        refused.expect(400).body,
+        json!({
+            "status": ["\"deleted\" is not a valid choice."],
+            "isolation": ["\"x\" is not a valid choice."],
+            "ordering": ["\"hosts\" is not a valid choice."],
+            "name": ["Unknown parameter."],
+        })
+    );
+    // A renamed tenant is found by its new name, a moved one by its new host.
+    let change = json!({"name": "Größe", "hosts": ["epsilon.test"]});
+    root.patch(&path(scene.tenant.id), change).await.expect(200);
+    assert_eq!(slugs(&root, "search=GRÖSSE").await, [stage]);
+    assert_eq!(slugs(&root, "search=epsilon").await, [stage]);
+    // A tenant's own administrators still see theirs alone.
+    let ada = scene.member("ada", "root-admin").await;
+    assert_eq!(slugs(&ada, "").await, [stage]);
+    assert_eq!(slugs(&ada, "slug=beta").await.len(), 0);
+    assert_eq!(slugs(&ada, "search=größe").await, [stage]);
 }

@@ -37,6 +37,20 @@ pub enum FactKind {
 }
 
 impl FactKind {
+    /// The kinds that this release knows.
+    pub const KNOWN: [Self; 10] = [
+        Self::SignedIn,
+        Self::LegacyExchanged,
+        Self::SignInRefused,
+        Self::RefusalsDropped,
+        Self::SignedOut,
+        Self::SignedOutEverywhere,
+        Self::ReuseDetected,
+        Self::StorageRollback,
+        Self::SessionEvicted,
+        Self::SessionEnded,
+    ];
+
     /// The word in bodies and columns.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -58,19 +72,7 @@ impl FactKind {
 
 impl From<String> for FactKind {
     fn from(word: String) -> Self {
-        let known = [
-            Self::SignedIn,
-            Self::LegacyExchanged,
-            Self::SignInRefused,
-            Self::RefusalsDropped,
-            Self::SignedOut,
-            Self::SignedOutEverywhere,
-            Self::ReuseDetected,
-            Self::StorageRollback,
-            Self::SessionEvicted,
-            Self::SessionEnded,
-        ];
-        known.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Other(word))
+        Self::KNOWN.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Other(word))
     }
 }
 

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use shared::contract::routes::{self, Door};
 
-use crate::audit;
 use crate::http::list::List;
 use crate::users::Filters;
+use crate::{audit, tenants};
 
 /// Names of the refusals that routes have in common, by status.
 const COMMON: [(&str, &str); 9] = [
@@ -38,7 +38,8 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     orderings::<Filters>(&mut document["paths"]["/api/user/users/"]);
-    orderings::<audit::routes::Filters>(&mut document["paths"]["/api/audit/"]);
+    orderings::<audit::Filters>(&mut document["paths"]["/api/audit/"]);
+    orderings::<tenants::Filters>(&mut document["paths"]["/api/tenant/tenants/"]);
 }
 
 fn security_schemes() -> Value {
@@ -108,7 +109,8 @@ fn orderings<L: List>(item: &mut Value) {
     let words: Vec<_> = words.collect();
     let parameters = item["get"]["parameters"].as_array_mut().into_iter().flatten();
     for parameter in parameters.filter(|parameter| parameter["name"] == "ordering") {
-        parameter["schema"] = json!({"type": "string", "enum": words});
+        parameter["schema"] = json!({"type": "array", "items": {"type": "string", "enum": words}});
+        (parameter["style"], parameter["explode"]) = (json!("form"), json!(false));
     }
 }
 

@@ -161,13 +161,14 @@ mod tests {
             let parameters = document()["paths"][path]["get"]["parameters"].as_array().expect(path);
             let names: BTreeSet<_> =
                 parameters.iter().map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
-            let common = ["page", "page_size", "ordering", "cursor"].map(ToOwned::to_owned);
+            let common = ["page", "page_size", "count", "ordering", "cursor"].map(ToOwned::to_owned);
             assert!(common.iter().all(|name| names.contains(name)), "{path}");
             let filters = names.into_iter().filter(|name| !common.contains(name)).collect();
             assert_eq!(read(&filters), filters, "{path}");
         };
         held("/api/user/users/", read_by::<users::Filters>);
-        held("/api/audit/", read_by::<audit::routes::Filters>);
+        held("/api/audit/", read_by::<audit::Filters>);
+        held("/api/tenant/tenants/", read_by::<tenants::Filters>);
     }
 
     /// Every `$ref` of the document.

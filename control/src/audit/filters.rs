@@ -1,0 +1,191 @@
+//! What can be asked of the log, and how that becomes SQL.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use shared::ids;
+use shared::wire::facts::FactKind;
+use sqlx::{Postgres, QueryBuilder};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::Action;
+use super::actor::KINDS;
+use super::store::{EntryOut, OUTCOMES};
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::http::body::FromFields;
+use crate::http::fields::{Fields, OfDay};
+use crate::http::list::List;
+use crate::http::rows::{self, Column, Count, Order, Placed, Rows, plan_by_values};
+use crate::http::time::text;
+
+/// The filters of the log; what is absent narrows nothing.
+#[derive(Clone, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Filters {
+    /// Who did it, by id: a user of the tenant, or one of the platform.
+    pub actor: Option<Uuid>,
+    /// `person`, `platform`, `operator`, `edge` or `control`.
+    #[param(value_type = Option<String>)]
+    pub actor_kind: Option<&'static str>,
+    /// What was done; several, divided by commas.
+    #[param(value_type = Option<String>)]
+    pub action: Vec<String>,
+    /// `done` or `refused`.
+    #[param(value_type = Option<String>)]
+    pub outcome: Option<&'static str>,
+    /// Whom or what it was done to: an id, the name of a key, or a path that was refused.
+    pub subject: Option<String>,
+    /// The client's address or network.
+    pub client: Option<String>,
+    /// The request in which it was done.
+    pub request_id: Option<String>,
+    /// Then or later; a date alone is its first moment.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Then or earlier; a date alone is its last moment.
+    pub created_before: Option<DateTime<Utc>>,
+}
+
+/// The names that follow from what answers call it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct Named {
+    /// As `subject`.
+    target: Option<String>,
+    /// As `created_after`.
+    at_after: Option<DateTime<Utc>>,
+    /// As `created_before`.
+    at_before: Option<DateTime<Utc>>,
+}
+
+impl FromFields for Filters {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        const AFTER: [&str; 3] = ["created_after", "created_at_after", "at_after"];
+        const BEFORE: [&str; 3] = ["created_before", "created_at_before", "at_before"];
+        let subject = fields.by_any_name(&["subject", "target"], |fields, name| fields.text(name));
+        Some(Self {
+            actor: fields.uuid("actor"),
+            actor_kind: fields.choice("actor_kind", &KINDS.map(|kind| (kind, kind))),
+            action: actions(fields),
+            outcome: fields.choice("outcome", &OUTCOMES.map(|outcome| (outcome, outcome))),
+            subject: subject.map(canonical),
+            client: fields.text("client").map(|text| address(&text)),
+            request_id: fields.text("request_id"),
+            created_after: fields.by_any_name(&AFTER, |fields, name| fields.moment(name, OfDay::Begin)),
+            created_before: fields.by_any_name(&BEFORE, |fields, name| fields.moment(name, OfDay::End)),
+        })
+    }
+}
+
+/// Ids are in the log as they are written.
+fn canonical(subject: String) -> String {
+    ids::uuid(&subject).map_or(subject, |id| id.hyphenated().to_string())
+}
+
+/// So are addresses.
+fn address(text: &str) -> String {
+    text.parse::<IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
+}
+
+/// A misspelt action would look like one that was never done.
+fn actions(fields: &mut Fields) -> Vec<String> {
+    let text = fields.text("action").unwrap_or_default();
+    let actions: Vec<_> =
+        text.split(',').map(str::trim).filter(|action| !action.is_empty()).map(ToOwned::to_owned).collect();
+    for action in &actions {
+        let ours = Action::ALL.iter().any(|known| known.as_str() == action);
+        let of_edge = action.strip_prefix("edge.");
+        let of_edge = of_edge.is_some_and(|kind| FactKind::KNOWN.iter().any(|known| known.as_str() == kind));
+        if !ours && !of_edge {
+            fields.fault("action", format!("\"{action}\" is not a valid choice."));
+        }
+    }
+    actions
+}
+
+/// What entries are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At;
+
+impl List for Filters {
+    type Key = At;
+    const ORDERINGS: &'static [(&'static str, At)] = &[("at", At), ("created_at", At)];
+    const DEFAULT: Order<At> = Order { by: At, descending: true };
+}
+
+impl Column for At {
+    fn column(self) -> (&'static str, &'static str) {
+        ("at", "timestamptz")
+    }
+}
+
+impl Placed<At> for EntryOut {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn key(&self, At: At) -> String {
+        text(self.at)
+    }
+}
+
+/// ` from audit_entries` with the conditions of the filters.
+fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
+    sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(tenant);
+    if let Some(actor) = filters.actor {
+        sql.push("\nand actor = ").push_bind(actor.hyphenated().to_string());
+    }
+    if let Some(kind) = filters.actor_kind {
+        sql.push("\nand actor_kind = ").push_bind(kind);
+    }
+    match filters.action.as_slice() {
+        [] => {}
+        // An index that is entered at one place gives its rows in their order.
+        [action] => drop(sql.push("\nand action = ").push_bind(action.clone())),
+        several => drop(sql.push("\nand action = any (").push_bind(several.to_vec()).push(")")),
+    }
+    if let Some(outcome) = filters.outcome {
+        sql.push("\nand outcome = ").push_bind(outcome);
+    }
+    if let Some(subject) = &filters.subject {
+        sql.push("\nand target = ").push_bind(subject.clone());
+    }
+    if let Some(client) = &filters.client {
+        sql.push("\nand client = ").push_bind(client.clone());
+    }
+    if let Some(request) = &filters.request_id {
+        sql.push("\nand request_id = ").push_bind(request.clone());
+    }
+    if let Some(after) = filters.created_after {
+        sql.push("\nand at >= ").push_bind(after);
+    }
+    if let Some(before) = filters.created_before {
+        sql.push("\nand at <= ").push_bind(before);
+    }
+}
+
+/// How many entries match; `all` counts them, however many.
+///
+/// # Errors
+/// The database's.
+pub async fn count(tx: &mut TenantTx, filters: &Filters, all: bool) -> Result<Count, Failure> {
+    let tenant = tx.tenant().uuid();
+    plan_by_values(tx).await?;
+    rows::count(tx, all, |sql| from(sql, tenant, filters)).await
+}
+
+/// Some of the entries that match.
+///
+/// # Errors
+/// The database's.
+pub async fn list(tx: &mut TenantTx, filters: &Filters, rows: &Rows<At>) -> Result<Vec<EntryOut>, Failure> {
+    let mut sql = QueryBuilder::new(
+        "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details",
+    );
+    from(&mut sql, tx.tenant().uuid(), filters);
+    rows.end(&mut sql, "id");
+    plan_by_values(tx).await?;
+    Ok(sql.build_query_as().fetch_all(&mut **tx).await?)
+}

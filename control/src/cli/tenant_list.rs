@@ -1,0 +1,74 @@
+//! `wardgate tenant list`: with the filters and orders of the API.
+
+use serde_json::{Map, Value};
+
+use super::outcome::CliError;
+use super::show::Show;
+use crate::control::Control;
+use crate::http::list::given;
+use crate::tenants::{self, TenantOut};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  wardgate tenant list --json
+  wardgate tenant list --search acme --status suspended
+  wardgate tenant list --host acme.example
+  wardgate tenant list --ordering=-updated_at,slug";
+
+#[derive(clap::Args)]
+pub(super) struct ListArgs {
+    /// Only tenants in this state: provisioning, active or suspended.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only the tenant with this slug.
+    #[arg(long)]
+    slug: Option<String>,
+    /// Only the tenant with this host, in letters or as A-labels.
+    #[arg(long)]
+    host: Option<String>,
+    /// Only tenants whose users live in a schema of their own (`schema`) or in the common one (`shared`).
+    #[arg(long)]
+    isolation: Option<String>,
+    /// Only tenants made then or later: 2026-12-20, or 2026-12-20T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<String>,
+    /// Only tenants made then or earlier.
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<String>,
+    /// Only tenants with these words in name, slug or hosts.
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// One or more of id, slug, name, status, isolation, created_at and updated_at, divided by commas; with a
+    /// hyphen before it the greatest comes first: --ordering=-updated_at.
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    ordering: Option<String>,
+}
+
+pub(super) async fn run(control: &Control, show: Show, args: ListArgs) -> Result<(), CliError> {
+    let fields = [
+        ("status", args.status),
+        ("slug", args.slug),
+        ("host", args.host),
+        ("isolation", args.isolation),
+        ("created_after", args.created_after),
+        ("created_before", args.created_before),
+        ("search", args.search),
+        ("ordering", args.ordering),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
+    let (filters, order) =
+        given::<tenants::Filters>(fields.collect::<Map<String, Value>>()).map_err(|faults| {
+            let lines = faults
+                .iter()
+                .map(|(field, messages)| format!("--{}: {}", field.replace('_', "-"), messages.join(" ")));
+            CliError::Refused(lines.collect::<Vec<_>>().join("\n"))
+        })?;
+    let mut connection = control.db.app().acquire().await?;
+    let tenants = tenants::filters::all(&mut connection, &filters, order).await?;
+    let origin = &control.settings.http.shared_origin;
+    let rows: Vec<_> = tenants.into_iter().map(|tenant| TenantOut::new(tenant, origin)).collect();
+    show.table(&["slug", "status", "issuer", "id"], &rows, |row| {
+        vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()]
+    });
+    Ok(())
+}
