@@ -23,8 +23,8 @@ create table tenants (
     is_platform boolean not null default false,
     isolation   text not null check (isolation in ('schema', 'shared')),
     cell        text not null,
-    -- Null: derived from the first host or the slug.
-    issuer      text,
+    -- What its tokens say of it, and outsiders store: set when it is made, never derived again.
+    issuer      text not null,
     audience    text,
     settings    jsonb not null,
     -- What the edge must understand to sign anybody in here (`shared::wire::needs`), pushed as it stands.
@@ -56,6 +56,24 @@ create table hosts (
     tenant_id uuid not null references tenants (id),
     position  integer not null,
     unique (tenant_id, position) deferrable initially deferred
+);
+
+-- An issuer is one tenant's for good, its former ones and those of deleted tenants included: outsiders may
+-- trust it long after it was changed.
+create table issuers (
+    issuer    text constraint issuers_pkey primary key,
+    tenant_id uuid not null references tenants (id)
+);
+
+-- What `iss` and `aud` were before a change, while such tokens may live.
+create table former_claims (
+    tenant_id uuid not null references tenants (id),
+    issuer    text not null,
+    audience  text,
+    ended_at  timestamptz not null,
+    -- From when they are refused; null until the edge confirmed the change, for it issues such tokens till then.
+    until     timestamptz,
+    primary key (tenant_id, ended_at)
 );
 
 -- The first administrator of a tenant without a cell yet, wrapped: it holds a name and a verifier.

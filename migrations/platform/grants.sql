@@ -7,6 +7,8 @@ grant usage on schema platform to {app}, {relay};
 grant select on platform.cells to {app}, {relay};
 grant select, insert, update on platform.tenants to {app};
 grant select, insert, update, delete on platform.hosts to {app};
+grant select, insert on platform.issuers to {app};
+grant select, insert, update, delete on platform.former_claims to {app};
 grant select, insert, delete on platform.first_admins to {app};
 grant select, insert on platform.key_ids to {app};
 grant select, insert, update on platform.signing_keys to {app};

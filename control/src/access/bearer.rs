@@ -16,6 +16,7 @@ use crate::keys::rsa;
 use crate::keys::store::verifying;
 use crate::legacy::tokens;
 use crate::tenants::Tenant;
+use crate::tenants::claims::accepted;
 use crate::users::{self, User, UserError};
 
 /// The subject of a token.
@@ -40,7 +41,8 @@ pub async fn user(
     tenant: &Tenant,
     unverified_token: &str,
 ) -> Result<Presented, Refused> {
-    let now_secs = control.clock.now().timestamp();
+    let now = control.clock.now();
+    let now_secs = now.timestamp();
     if let Some(token) = legacy(tenant, unverified_token, now_secs)? {
         let epoch = 0;
         let user = match tokens::user_of(control, tx, &token.user.to_string()).await? {
@@ -53,9 +55,10 @@ pub async fn user(
         Some(payload) => payload,
         None => return Err(of_another_kind(control, tx, unverified_token, now_secs).await?.into()),
     };
-    let issuer = tenant.issuer(&control.settings.http.shared_origin);
-    let expected = Expected { tenant: tenant.id, issuer: &issuer, audience: tenant.audience.as_deref() };
-    let claims = AccessClaims::check(&payload, expected, now_secs)?;
+    let former = accepted(&tenant.former_claims, now);
+    let (issuer, audience) = (tenant.issuer.as_str(), tenant.audience.as_deref());
+    let expected = Expected { tenant: tenant.id, issuer, audience, former: &former };
+    let claims = AccessClaims::check(&payload, expected, now_secs).map_err(TokenFault::from)?.claims;
     Ok(Presented { user: standing(tx, claims.sub, claims.epoch).await?, legacy: false })
 }
 

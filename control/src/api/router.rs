@@ -56,6 +56,12 @@ pub fn router(control: &Control) -> Router {
             ),
         )
         .route(
+            "/api/tenant/tenants/{id}/claims",
+            json::<OnTenant<TenantRead, PlatformTenantsRead>>(
+                get(tenants::routes::claims::read).patch(tenants::routes::claims::update),
+            ),
+        )
+        .route(
             "/api/tenant/tenants/{id}/keys",
             json::<OnTenant<KeysRead, PlatformTenantsRead>>(get(keys::routes::list)),
         )

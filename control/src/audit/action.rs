@@ -24,8 +24,10 @@ actions! {
     TenantCreated = "tenant.created",
     /// A tenant's cell exists and it is in use.
     TenantActivated = "tenant.activated",
-    /// Name, hosts, issuer, audience or settings were edited.
+    /// Name, hosts or settings were edited.
     TenantEdited = "tenant.edited",
+    /// Issuer, audience, or how tokens write `user_id`, was changed: from what, to what.
+    TenantClaimsChanged = "tenant.claims_changed",
     /// A tenant was stopped.
     TenantSuspended = "tenant.suspended",
     /// A suspended tenant is in use again.

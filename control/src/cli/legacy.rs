@@ -117,7 +117,7 @@ async fn edit(
     let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;
     tx.commit().await?;
     let line = format!("{} {what}", tenant.slug);
-    show.one(&TenantOut::new(tenant, &control.settings.http.shared_origin), &line);
+    show.one(&TenantOut::new(tenant), &line);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! refused, 4 no such thing, 5 refused (what was asked does not hold or is not allowed now).
 
 mod bootstrap;
+mod claims;
 mod edges;
 mod import;
 mod keys;

@@ -66,9 +66,9 @@ impl Show {
         }
     }
 
-    /// What a reader of the answer should know besides; on standard error, so that the answer stays whole.
-    pub fn note(self, line: &str) {
-        eprintln!("wardgate: {line}");
+    /// What has to be known besides, on standard error, so that programs read the outcome alone.
+    pub fn note(self, text: &str) {
+        eprintln!("wardgate: {text}");
     }
 
     /// Why it was not done.

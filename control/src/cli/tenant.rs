@@ -5,6 +5,7 @@ use serde_json::Value;
 use shared::ids::{HostName, Slug};
 use shared::tenant::settings::Settings;
 
+use super::claims::{self, Consent};
 use super::import::UserId;
 use super::legacy;
 use super::outcome::CliError;
@@ -13,6 +14,7 @@ use super::target::{made_tenant, tenant_named};
 use super::tenant_list::{self, ListArgs};
 use crate::audit::Actor;
 use crate::control::Control;
+use crate::tenants::claims::change::Change;
 use crate::tenants::{
     self, Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision,
 };
@@ -31,12 +33,50 @@ pub(super) enum Command {
         /// Slug or id.
         tenant: String,
     },
-    /// Change a tenant's name, hosts, issuer, audience or settings.
+    /// Change a tenant's name, hosts or settings.
     #[command(after_help = "Examples:
   wardgate tenant edit acme --set access_ttl_secs=600
   wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example
   wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context")]
     Edit(EditArgs),
+    /// Show what a tenant's tokens say of it, and which former issuers and audiences are still accepted.
+    #[command(after_help = "Example:\n  wardgate tenant claims acme --json")]
+    Claims {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Change `iss` of a tenant's tokens, after saying what breaks.
+    #[command(after_help = "Example:\n  wardgate tenant set-issuer acme https://id.acme.example")]
+    SetIssuer {
+        /// Slug or id.
+        tenant: String,
+        /// A URL that no other tenant has or had.
+        issuer: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Change `aud` of a tenant's access tokens, after saying what breaks.
+    #[command(after_help = "Examples:
+  wardgate tenant set-audience acme acme-api
+  wardgate tenant set-audience acme ''")]
+    SetAudience {
+        /// Slug or id.
+        tenant: String,
+        /// Empty: none.
+        audience: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Change how a tenant's tokens write `user_id`, after saying what breaks.
+    #[command(after_help = "Example:\n  wardgate tenant set-user-id acme string")]
+    SetUserId {
+        /// Slug or id.
+        tenant: String,
+        /// `uuid`, or the old service's id as an `integer` or a `string`.
+        form: UserId,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Tokens of the service that a tenant came from.
     Legacy {
         #[command(subcommand)]
@@ -69,10 +109,11 @@ pub(super) struct Create {
     /// What people call it; default: the slug.
     #[arg(long)]
     name: Option<String>,
-    /// A host of its own; may be repeated. The first is in its issuer.
+    /// A host of its own; may be repeated.
     #[arg(long = "host")]
     hosts: Vec<String>,
-    /// `iss` of its tokens; default: `https://<first host>`, else `<shared origin>/t/<slug>`.
+    /// `iss` of its tokens; default: `https://<first host>`, else `<shared origin>/t/<slug>`. It does not
+    /// follow the hosts later.
     #[arg(long)]
     issuer: Option<String>,
     /// `aud` of its access tokens; default: none.
@@ -96,18 +137,9 @@ pub(super) struct EditArgs {
     /// All of its hosts; may be repeated.
     #[arg(long = "host")]
     hosts: Option<Vec<String>>,
-    /// `iss` of its tokens; empty: derived again.
-    #[arg(long)]
-    issuer: Option<String>,
-    /// `aud` of its access tokens; empty: none.
-    #[arg(long)]
-    audience: Option<String>,
     /// A setting as `name=value`; may be repeated.
     #[arg(long = "set")]
     settings: Vec<String>,
-    /// How tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
-    #[arg(long, value_enum)]
-    user_id: Option<UserId>,
     /// From when passwords that another service hashed are not checked any more but forgotten, so that the
     /// rest need a reset; empty: they are until none is left.
     #[arg(long, value_name = "TIME")]
@@ -120,8 +152,22 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::List(args) => tenant_list::run(control, show, args).await,
         Command::Show { tenant } => {
             let tenant = tenant_named(control, &tenant).await?;
-            print(control, show, tenant, "");
+            print(show, tenant, "");
             Ok(())
+        }
+        Command::Claims { tenant } => claims::show(control, show, &tenant).await,
+        Command::SetIssuer { tenant, issuer, consent } => {
+            let change = Change { issuer: Some(issuer), ..Change::default() };
+            claims::set(control, show, &tenant, change, consent).await
+        }
+        Command::SetAudience { tenant, audience, consent } => {
+            let audience = Some(audience).filter(|audience| !audience.is_empty());
+            let change = Change { audience: Some(audience), ..Change::default() };
+            claims::set(control, show, &tenant, change, consent).await
+        }
+        Command::SetUserId { tenant, form, consent } => {
+            let change = Change { user_id: Some(form.form()), ..Change::default() };
+            claims::set(control, show, &tenant, change, consent).await
         }
         Command::Edit(args) => edit(control, show, args).await,
         Command::Legacy { command } => legacy::run(control, show, command).await,
@@ -150,7 +196,7 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
     tx.commit().await?;
     provision::run(control, tenant.id).await?;
     let tenant = settled(control, tenant).await?;
-    print(control, show, tenant, "created: ");
+    print(show, tenant, "created: ");
     Ok(())
 }
 
@@ -171,15 +217,11 @@ async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> 
 
 async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliError> {
     let tenant = made_tenant(control, &args.tenant).await?;
-    let filled = |text: String| if text.is_empty() { None } else { Some(text) };
     let wanted = Edit {
         name: args.name,
         hosts: args.hosts.as_deref().map(hosts).transpose()?,
-        issuer: args.issuer.map(filled),
-        audience: args.audience.map(filled),
         settings: Some(settings(tenant.settings.clone(), &args.settings)?),
         legacy: EditLegacy {
-            user_id: args.user_id.map(UserId::form),
             foreign_until: match args.foreign_until.as_deref() {
                 None => None,
                 Some("") => Some(None),
@@ -189,9 +231,13 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
         },
     };
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let tenant = tenants::edit(control, &mut tx, &Actor::operator(), tenant.id, wanted).await?;
+    let before = tenant;
+    let tenant = tenants::edit(control, &mut tx, &Actor::operator(), before.id, wanted).await?;
     tx.commit().await?;
-    print(control, show, tenant, "edited: ");
+    for warning in claims::warnings(&before, &tenant) {
+        show.note(&warning);
+    }
+    print(show, tenant, "edited: ");
     Ok(())
 }
 
@@ -205,7 +251,7 @@ async fn set_status(control: &Control, show: Show, name: &str, suspended: bool) 
         tenants::resume(control, &mut tx, &actor, id).await?
     };
     tx.commit().await?;
-    print(control, show, tenant, "");
+    print(show, tenant, "");
     Ok(())
 }
 
@@ -221,8 +267,8 @@ async fn delete(control: &Control, show: Show, name: &str) -> Result<(), CliErro
     Ok(())
 }
 
-fn print(control: &Control, show: Show, tenant: Tenant, what: &str) {
-    let out = TenantOut::new(tenant, &control.settings.http.shared_origin);
+fn print(show: Show, tenant: Tenant, what: &str) {
+    let out = TenantOut::new(tenant);
     let line = format!("{what}{} ({}) is {}; issuer {}", out.slug, out.id, out.status, out.issuer);
     show.one(&out, &line);
 }

@@ -65,8 +65,7 @@ pub(super) async fn run(control: &Control, show: Show, args: ListArgs) -> Result
         })?;
     let mut connection = control.db.app().acquire().await?;
     let tenants = tenants::filters::all(&mut connection, &filters, order).await?;
-    let origin = &control.settings.http.shared_origin;
-    let rows: Vec<_> = tenants.into_iter().map(|tenant| TenantOut::new(tenant, origin)).collect();
+    let rows: Vec<_> = tenants.into_iter().map(TenantOut::new).collect();
     show.table(&["slug", "status", "issuer", "id"], &rows, |row| {
         vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()]
     });

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::keys;
+use crate::{keys, tenants};
 
 /// Where a tenant stands.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +100,7 @@ pub async fn pushed(control: &Control, push: &Push, mark: Mark) -> Result<(), Fa
         let kids: Vec<String> = row.document.published_keys().map(|key| key.kid.to_string()).collect();
         let mut tx = control.db.tenant_tx(push.tenant).await?;
         keys::store::confirm(&mut tx, &kids, now).await?;
+        tenants::claims::change::confirm(&mut tx, &row.document.former_claims, now).await?;
         tx.commit().await?;
     }
     confirmed(control.db.relay(), push.tenant, mark, now).await

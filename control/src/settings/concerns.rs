@@ -63,7 +63,8 @@ concern! {
         direct: bool, Default::Is("false");
         /// Where `/metrics` listens, apart from the API.
         metrics_listen: SocketAddr, Default::Is("\"127.0.0.1:8789\"");
-        /// Issuer of a tenant without a host: `<shared origin>/t/<slug>`.
+        /// Issuer of a tenant that is made without a host: `<shared origin>/t/<slug>`. Those that are made keep theirs
+        /// when it changes.
         shared_origin: String, Default::Required;
         /// Host names that belong to no tenant. Comma separated in the environment.
         shared_hosts: List<String>, Default::Is("[]");

@@ -5,6 +5,7 @@ use shared::ids::{HostName, Slug, TenantId};
 use shared::tenant::Status;
 use shared::tenant::settings::Settings;
 
+use super::claims;
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
 use super::provision::Provision;
 use super::store;
@@ -17,7 +18,7 @@ use crate::jobs::queue;
 use crate::legacy::service::LegacyService;
 use crate::world::{random, unix_ms};
 
-/// Characters of a name or an audience.
+/// Characters of a name.
 const LONGEST_TEXT: usize = 255;
 
 /// What is asked for.
@@ -28,7 +29,7 @@ pub struct NewTenant {
     pub name: String,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
-    /// Its issuer, if not derived.
+    /// Its issuer; absent: [`claims::default_issuer`].
     pub issuer: Option<String>,
     /// Its audience, if it has one.
     pub audience: Option<String>,
@@ -59,13 +60,16 @@ pub async fn create(
             Isolation::Schema => CellName::own(id),
             Isolation::Shared => CellName::shared(),
         },
+        issuer: new.issuer.unwrap_or_else(|| {
+            claims::default_issuer(&new.slug, &new.hosts, &control.settings.http.shared_origin)
+        }),
+        former_claims: Vec::new(),
         slug: new.slug,
         name: new.name,
         hosts: new.hosts,
         status: Status::Provisioning,
         is_platform: false,
         isolation: new.isolation,
-        own_issuer: new.issuer,
         audience: new.audience,
         settings: new.settings,
         legacy: LegacyService::default(),
@@ -105,26 +109,12 @@ pub(super) fn check(control: &Control, tenant: &Tenant) -> Result<(), TenantErro
     if tenant.name.trim().is_empty() {
         faults.push(("name", String::from("This field may not be blank.")));
     }
-    // The name is in every list of the platform's, the audience in every token.
-    for (field, text) in [("name", Some(&tenant.name)), ("audience", tenant.audience.as_ref())] {
-        if text.is_some_and(|text| text.chars().count() > LONGEST_TEXT) {
-            faults.push((field, format!("Ensure this field has no more than {LONGEST_TEXT} characters.")));
-        }
+    // The name is in every list of the platform's.
+    if tenant.name.chars().count() > LONGEST_TEXT {
+        faults.push(("name", format!("Ensure this field has no more than {LONGEST_TEXT} characters.")));
     }
-    if tenant.own_issuer.as_deref().is_some_and(|issuer| !is_issuer(issuer)) {
-        faults.push(("issuer", String::from("Enter a valid URL without query and fragment.")));
-    }
+    faults.extend(claims::faults(&tenant.issuer, tenant.audience.as_deref()));
     if faults.is_empty() { Ok(()) } else { Err(TenantError::Fields(faults)) }
-}
-
-/// RFC 8414, section 2: a URL without query and fragment. Plain HTTP is for development.
-fn is_issuer(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "https" | "http")
-            && url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    }) && text.len() <= 255
 }
 
 /// Until there is a cell for users. It waits in a row of its own, because a job holds ids only.

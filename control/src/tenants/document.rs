@@ -6,7 +6,7 @@ use shared::tenant::{self as document, KeyState, Root, SigningKey};
 use shared::wire::needs::Needs;
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
-use super::store;
+use super::{claims, store};
 use crate::control::{Control, Inner};
 use crate::crypt::roots::{RootKind, roots};
 use crate::db::TenantTx;
@@ -58,7 +58,8 @@ pub async fn build(
         status: tenant.status,
         history,
         doc_rev,
-        issuer: tenant.issuer(&control.settings.http.shared_origin),
+        former_claims: claims::accepted(&tenant.former_claims, control.clock.now()),
+        issuer: tenant.issuer,
         slug: tenant.slug,
         audience: tenant.audience,
         hosts: tenant.hosts,

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use shared::ids::HostName;
 use shared::tenant::Status;
 use shared::tenant::settings::Settings;
-use shared::tokens::claims::UserIdForm;
 use shared::tokens::legacy::Legacy;
 
 use super::create::check;
@@ -17,17 +16,14 @@ use crate::db::changes::Haste;
 use crate::legacy;
 use shared::ids::TenantId;
 
-/// What an edit asks for; what is absent stays.
+/// What an edit asks for; what is absent stays. What tokens say of the tenant has a change of its own:
+/// [`super::claims`].
 #[derive(Default)]
 pub struct Edit {
     /// What users call it.
     pub name: Option<String>,
     /// Its hosts, all of them. The platform's to set.
     pub hosts: Option<Vec<HostName>>,
-    /// Its issuer. The platform's to set.
-    pub issuer: Option<Option<String>>,
-    /// Its audience. The platform's to set.
-    pub audience: Option<Option<String>>,
     /// Its choices, all of them.
     pub settings: Option<Settings>,
     /// What it still has of the service that it came from. The platform's to set.
@@ -37,8 +33,6 @@ pub struct Edit {
 /// What an edit sets of [`LegacyService`](crate::legacy::service::LegacyService).
 #[derive(Default)]
 pub struct EditLegacy {
-    /// How `user_id` is written.
-    pub user_id: Option<UserIdForm>,
     /// The tokens that are still accepted; `Some(None)`: none.
     pub tokens: Option<Option<Legacy>>,
     /// When passwords that it hashed are not checked any more.
@@ -75,23 +69,11 @@ pub async fn edit(
         set("hosts", hosts != tenant.hosts);
         tenant.hosts = hosts;
     }
-    if let Some(issuer) = edit.issuer {
-        set("issuer", issuer != tenant.own_issuer);
-        tenant.own_issuer = issuer;
-    }
-    if let Some(audience) = edit.audience {
-        set("audience", audience != tenant.audience);
-        tenant.audience = audience;
-    }
     if let Some(settings) = edit.settings {
         set("settings", settings != tenant.settings);
         tenant.settings = settings;
     }
-    let EditLegacy { user_id, tokens, foreign_until } = edit.legacy;
-    if let Some(form) = user_id {
-        set("user_id", form != tenant.legacy.user_id);
-        tenant.legacy.user_id = form;
-    }
+    let EditLegacy { tokens, foreign_until } = edit.legacy;
     if let Some(until) = foreign_until {
         set("foreign_until", until != tenant.legacy.foreign_until);
         tenant.legacy.foreign_until = until;
@@ -196,7 +178,7 @@ pub async fn delete(
     write(tx, actor, &tenant, Action::TenantDeleted, Haste::Revokes, serde_json::json!({})).await
 }
 
-async fn living(tx: &mut TenantTx, id: TenantId) -> Result<Tenant, TenantError> {
+pub(super) async fn living(tx: &mut TenantTx, id: TenantId) -> Result<Tenant, TenantError> {
     let tenant = store::lock(tx, id).await?;
     if tenant.status == Status::Deleted { Err(TenantError::NotFound) } else { Ok(tenant) }
 }
@@ -219,7 +201,7 @@ async fn move_hosts(
 }
 
 /// Row, document, and entry in the tenant's own log.
-async fn write(
+pub(super) async fn write(
     tx: &mut TenantTx,
     actor: &Actor,
     tenant: &Tenant,

@@ -8,7 +8,8 @@ use shared::tokens::claims::UserIdForm;
 use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
-use super::{Edit, EditLegacy, Isolation, NewTenant};
+use super::claims::change::Change;
+use super::{Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
 use crate::legacy::service::form_text;
@@ -25,7 +26,8 @@ pub struct NewTenantIn {
     name: String,
     /// Lower-case A-labels without port.
     hosts: Option<Vec<String>>,
-    /// `https://<first host>` if absent.
+    /// A URL that no other tenant has or had; `https://<first host>` if absent, without a host the tenant's path
+    /// at the shared origin. It does not follow the hosts later.
     issuer: Option<String>,
     /// What tokens are for: `aud`.
     audience: Option<String>,
@@ -46,24 +48,25 @@ struct FirstAdminIn {
     password: String,
 }
 
-/// A change of a tenant. Hosts, issuer, audience, status, `user_id`, `legacy` and
-/// `foreign_until` are the platform's to set.
+/// A change of a tenant. Hosts, status, `legacy` and `foreign_until` are the platform's to set.
 #[derive(ToSchema)]
 #[schema(as = TenantChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct TenantIn {
     name: Option<String>,
+    /// All of them. The issuer stays as it is: where it names a host that is taken away, verifiers that fetch
+    /// the keys there need another address. Browsers have a session for each host.
     hosts: Option<Vec<String>>,
-    /// Null for the derived one.
+    /// As it is: another one is refused, for `/api/tenant/tenants/{id}/claims/` alone changes it.
     issuer: Option<String>,
-    /// Null for none.
+    /// Likewise.
     audience: Option<String>,
+    /// Likewise.
+    user_id: Option<String>,
     /// `suspended` or `active`.
     status: Option<String>,
-    /// What is absent stays.
+    /// What is absent stays. Other `cookies` sign every browser out: the new names are not set yet.
     settings: Option<Settings>,
-    /// How tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
-    user_id: Option<String>,
     /// Null for none.
     legacy: Option<LegacyIn>,
     /// From when passwords that another service hashed are not checked any more; null: while there are any.
@@ -100,8 +103,64 @@ pub struct Patch {
     pub(super) edit: Edit,
     pub(super) settings: Option<Map<String, Value>>,
     pub(super) suspended: Option<bool>,
+    pub(super) fixed: Fixed,
     /// Whether anything is asked for that is the platform's to set.
     pub(super) of_platform: bool,
+}
+
+/// What a PATCH may name and not change.
+pub(super) struct Fixed {
+    slug: Option<String>,
+    isolation: Option<String>,
+    claims: Change,
+    issuer_is_null: bool,
+}
+
+impl Fixed {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let issuer = fields.clearable_text("issuer");
+        let forms = [UserIdForm::Uuid, UserIdForm::Integer, UserIdForm::String].map(|it| (form_text(it), it));
+        Some(Self {
+            slug: if fields.has("slug") { Some(fields.required_text("slug")?) } else { None },
+            isolation: if fields.has("isolation") { Some(fields.required_text("isolation")?) } else { None },
+            issuer_is_null: issuer == Some(None),
+            claims: Change {
+                issuer: issuer.flatten(),
+                audience: fields.clearable_text("audience"),
+                user_id: fields.choice("user_id", &forms),
+            },
+        })
+    }
+
+    /// Refuses what differs from the tenant as it is, and says what changes it.
+    pub(super) fn check(&self, tenant: &Tenant) -> Result<(), TenantError> {
+        let mut faults = Vec::new();
+        let slug = self.slug.as_ref().is_some_and(|slug| slug != tenant.slug.as_str());
+        let isolation = self.isolation.as_ref().is_some_and(|it| it != tenant.isolation.as_str());
+        for (field, differs) in [("slug", slug), ("isolation", isolation)] {
+            if differs {
+                faults.push((field, String::from("This field cannot be changed.")));
+            }
+        }
+        let claims = &self.claims;
+        let issuer = claims.issuer.as_ref().is_some_and(|it| *it != tenant.issuer) || self.issuer_is_null;
+        let audience = claims.audience.as_ref().is_some_and(|it| *it != tenant.audience);
+        let user_id = claims.user_id.is_some_and(|it| it != tenant.legacy.user_id);
+        for (field, command, differs) in [
+            ("issuer", "set-issuer", issuer),
+            ("audience", "set-audience", audience),
+            ("user_id", "set-user-id", user_id),
+        ] {
+            if differs {
+                let message = format!(
+                    "Others have stored it: change it by PATCH /api/tenant/tenants/{}/claims/ or `wardgate tenant {command}`.",
+                    tenant.id
+                );
+                faults.push((field, message));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(TenantError::Fields(faults)) }
+    }
 }
 
 /// The settings with these changes. Bounds are judged when the whole tenant is.
@@ -180,8 +239,6 @@ fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
 
 /// What the platform may set of the legacy service.
 fn read_legacy(fields: &mut Fields) -> EditLegacy {
-    let forms = [UserIdForm::Uuid, UserIdForm::Integer, UserIdForm::String].map(|it| (form_text(it), it));
-    let user_id = fields.choice("user_id", &forms);
     let foreign_until = match fields.clearable_text("foreign_until") {
         Some(Some(_)) => fields.moment("foreign_until", OfDay::Begin).map(Some),
         other => other.map(|_| None),
@@ -191,7 +248,7 @@ fn read_legacy(fields: &mut Fields) -> EditLegacy {
         true => read_tokens(fields).map(Some),
         false => None,
     };
-    EditLegacy { user_id, tokens, foreign_until }
+    EditLegacy { tokens, foreign_until }
 }
 
 /// Key, date and marker; what is wrong within is said of `legacy`.
@@ -225,22 +282,11 @@ impl FromFields for Patch {
         let of_platform = ["hosts", "issuer", "audience", "status", "user_id", "legacy", "foreign_until"]
             .iter()
             .any(|name| fields.has(name));
-        for fixed in ["slug", "isolation"] {
-            if fields.has(fixed) {
-                fields.fault(fixed, "This field cannot be changed.");
-            }
-        }
+        let fixed = Fixed::read(fields)?;
         let name = if fields.has("name") { fields.required_text("name") } else { None };
-        let edit = Edit {
-            name,
-            hosts: hosts(fields),
-            issuer: fields.clearable_text("issuer"),
-            audience: fields.clearable_text("audience"),
-            settings: None,
-            legacy: read_legacy(fields),
-        };
+        let edit = Edit { name, hosts: hosts(fields), settings: None, legacy: read_legacy(fields) };
         let settings = fields.object("settings");
         let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
-        Some(Self { edit, settings, suspended, of_platform })
+        Some(Self { edit, settings, suspended, fixed, of_platform })
     }
 }

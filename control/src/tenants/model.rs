@@ -9,6 +9,7 @@ use shared::tenant::settings::Settings;
 use crate::db::CellName;
 use crate::failure::Failure;
 use crate::legacy::service::LegacyService;
+use crate::tenants::claims::Former;
 
 /// Where a tenant's people live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,7 +48,7 @@ pub struct Tenant {
     pub slug: Slug,
     /// What users call it.
     pub name: String,
-    /// Its own hosts, the first of which is in its issuer.
+    /// Its own hosts.
     pub hosts: Vec<HostName>,
     /// Its state.
     pub status: Status,
@@ -57,10 +58,12 @@ pub struct Tenant {
     pub isolation: Isolation,
     /// The schema of its users.
     pub cell: CellName,
-    /// Its issuer, where one was set.
-    pub own_issuer: Option<String>,
-    /// Its audience, where one was set.
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `aud` of its access tokens, if it has one.
     pub audience: Option<String>,
+    /// What both were before, the earliest first.
+    pub former_claims: Vec<Former>,
     /// Its choices.
     pub settings: Settings,
     /// What it still has of the service that it came from.
@@ -72,16 +75,6 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// `iss` of its tokens: its own, else `https://<first host>`, else `<shared origin>/t/<slug>`.
-    #[must_use]
-    pub fn issuer(&self, shared_origin: &str) -> String {
-        match (&self.own_issuer, self.hosts.first()) {
-            (Some(issuer), _) => issuer.clone(),
-            (None, Some(host)) => format!("https://{host}"),
-            (None, None) => format!("{}/t/{}", shared_origin.trim_end_matches('/'), self.slug),
-        }
-    }
-
     /// The names by which the edge finds it, as rows of the platform tenant.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

@@ -25,7 +25,7 @@ pub struct TenantOut {
     #[schema(value_type = String)]
     pub slug: Slug,
     name: String,
-    /// Its own, the first of which is in its issuer.
+    /// Its own.
     #[schema(value_type = Vec<String>)]
     hosts: Vec<HostName>,
     /// `iss` of its tokens.
@@ -110,11 +110,11 @@ pub(super) fn example() -> Value {
 }
 
 impl TenantOut {
-    /// Words a tenant; the shared origin is in the issuer of one without a host.
+    /// Words a tenant.
     #[must_use]
-    pub fn new(tenant: Tenant, shared_origin: &str) -> Self {
+    pub fn new(tenant: Tenant) -> Self {
         Self {
-            issuer: tenant.issuer(shared_origin),
+            issuer: tenant.issuer,
             id: tenant.id,
             slug: tenant.slug,
             name: tenant.name,

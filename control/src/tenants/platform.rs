@@ -4,6 +4,7 @@ use shared::ids::{Slug, TenantId};
 use shared::tenant::Status;
 use shared::tenant::settings::Settings;
 
+use super::claims::default_issuer;
 use super::model::{Isolation, Tenant, TenantError};
 use super::provision::activate;
 use super::store;
@@ -38,16 +39,18 @@ pub async fn ensure_platform(control: &Control) -> Result<TenantId, TenantError>
 
 async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantError> {
     let now = control.clock.now();
+    let slug = Slug::parse("platform").map_err(|_| Failure::Unreadable("slug"))?;
     let tenant = Tenant {
         id: TenantId::new(unix_ms(now), random()?),
-        slug: Slug::parse("platform").map_err(|_| Failure::Unreadable("slug"))?,
+        issuer: default_issuer(&slug, &[], &control.settings.http.shared_origin),
+        former_claims: Vec::new(),
+        slug,
         name: String::from("Platform"),
         hosts: Vec::new(),
         status: Status::Provisioning,
         is_platform: true,
         isolation: Isolation::Schema,
         cell,
-        own_issuer: None,
         audience: None,
         settings: Settings::default(),
         legacy: LegacyService::default(),

@@ -1,5 +1,7 @@
 //! `/api/tenant/tenants/`.
 
+pub mod claims;
+
 use axum::extract::State;
 use axum::response::Response;
 use shared::contract::openapi as described;
@@ -10,10 +12,10 @@ use shared::contract::permissions::{Permission, Permitted as _};
 use shared::contract::refusal::Refusal;
 use shared::tenant::Status;
 
+use super::TenantOut;
 use super::filters::{self, Filters};
 use super::input::{Creation, NewTenantIn, Patch, TenantIn, laid_over};
 use super::out::example;
-use super::{Tenant, TenantOut};
 use crate::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
 use crate::control::Control;
 use crate::http::answer::{Refused, no_content};
@@ -45,7 +47,7 @@ pub async fn list(
     let count = filters::count(&mut tx, only, &filters, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
     let tenants = filters::list(&mut tx, only, &filters, &span.rows).await?;
-    span.answer(tenants, |tenant| out(&control, tenant))
+    span.answer(tenants, TenantOut::new)
 }
 
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
@@ -86,7 +88,7 @@ pub async fn create(
     let claim = match key {
         None => None,
         Some(key) => match key.claim(&control, &mut tx, by.id).await? {
-            Found::Done(id) => return made(&out(&control, super::find(&mut tx, id.into()).await?)),
+            Found::Done(id) => return made(&TenantOut::new(super::find(&mut tx, id.into()).await?)),
             Found::New(claim) => Some(claim),
         },
     };
@@ -95,7 +97,7 @@ pub async fn create(
         claim.keep(&control, &mut tx, tenant.id.uuid()).await?;
     }
     tx.commit().await?;
-    made(&out(&control, tenant))
+    made(&TenantOut::new(tenant))
 }
 
 /// Faults of the first administrator are faults of the field `admin`.
@@ -118,11 +120,10 @@ fn said_of_admin(error: UserError) -> Refused {
     )
 )]
 pub async fn read(
-    State(control): State<Control>,
     on: OnTenant<TenantRead, PlatformTenantsRead>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    conditions.answer(&out(&control, on.tenant))
+    conditions.answer(&TenantOut::new(on.tenant))
 }
 
 /// Changes a tenant; what is absent stays, also within `settings`. Its own administrators may set
@@ -151,7 +152,8 @@ pub async fn update(
     }
     // What is laid over the settings is laid over those that no other edit is changing.
     tenant = super::lock(&mut tx, tenant.id).await?;
-    conditions.check(&out(&control, tenant.clone()))?;
+    conditions.check(&TenantOut::new(tenant.clone()))?;
+    patch.fixed.check(&tenant)?;
     let mut edit = patch.edit;
     if let Some(changes) = patch.settings {
         let settings = laid_over(&tenant.settings, changes);
@@ -164,7 +166,7 @@ pub async fn update(
         None => tenant,
     };
     tx.commit().await?;
-    changed(&out(&control, tenant))
+    changed(&TenantOut::new(tenant))
 }
 
 /// Deletes a tenant for good: 204. Nobody deletes their own.
@@ -185,15 +187,11 @@ pub async fn delete(
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, mut tenant, actor, .. } = on;
     tenant = super::lock(&mut tx, tenant.id).await?;
-    conditions.check(&out(&control, tenant.clone()))?;
+    conditions.check(&TenantOut::new(tenant.clone()))?;
     if tenant.status == Status::Provisioning {
         return Err(super::TenantError::WrongState.into());
     }
     super::delete(&control, &mut tx, &actor, tenant.id).await?;
     tx.commit().await?;
     Ok(no_content())
-}
-
-fn out(control: &Control, tenant: Tenant) -> TenantOut {
-    TenantOut::new(tenant, &control.settings.http.shared_origin)
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use shared::identifiers::folded;
 use shared::ids::{HostName, Slug, TenantId};
 use shared::tenant::settings::Settings;
+use shared::tokens::claims::FormerClaims;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,8 +25,9 @@ struct Row {
     is_platform: bool,
     isolation: String,
     cell: String,
-    issuer: Option<String>,
+    issuer: String,
     audience: Option<String>,
+    former_claims: Value,
     settings: Value,
     user_id_form: String,
     legacy: Option<Value>,
@@ -55,8 +57,9 @@ impl TryFrom<Row> for Tenant {
             is_platform: row.is_platform,
             isolation: Isolation::parse(&row.isolation).ok_or_else(unreadable)?,
             cell: CellName::parse(&row.cell)?,
-            own_issuer: row.issuer,
+            issuer: row.issuer,
             audience: row.audience,
+            former_claims: serde_json::from_value(row.former_claims).map_err(|_| unreadable())?,
             settings: serde_json::from_value(row.settings).map_err(|_| unreadable())?,
             legacy: LegacyService {
                 user_id: serde_json::from_value(row.user_id_form.into()).map_err(|_| unreadable())?,
@@ -110,7 +113,12 @@ async fn select(
         Row,
         r#"select id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
             user_id_form, legacy, foreign_left, foreign_until, imported_at, created_at, updated_at,
-            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
+            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!",
+            (
+                select coalesce(jsonb_agg(to_jsonb(f) - 'tenant_id' order by ended_at), '[]')
+                from platform.former_claims f
+                where f.tenant_id = t.id
+            ) as "former_claims!"
          from platform.tenants t
          where id = $1 or slug = $2"#,
         id.map(TenantId::uuid),
@@ -131,7 +139,12 @@ pub(super) async fn select_in_order(
         Row,
         r#"select t.id, slug, name, status, is_platform, isolation, cell, issuer, audience, settings,
             user_id_form, legacy, foreign_left, foreign_until, imported_at, created_at, updated_at,
-            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!"
+            array(select host from platform.hosts h where h.tenant_id = t.id order by position) as "hosts!",
+            (
+                select coalesce(jsonb_agg(to_jsonb(f) - 'tenant_id' order by ended_at), '[]')
+                from platform.former_claims f
+                where f.tenant_id = t.id
+            ) as "former_claims!"
          from unnest($1::uuid[]) with ordinality as wanted (id, place)
          join platform.tenants t on t.id = wanted.id
          order by wanted.place"#,
@@ -156,7 +169,7 @@ pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Re
         tenant.is_platform,
         tenant.isolation.as_str(),
         tenant.cell.as_str(),
-        tenant.own_issuer,
+        tenant.issuer,
         tenant.audience,
         settings,
         tenant.created_at,
@@ -168,7 +181,82 @@ pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Re
     sqlx::query!("insert into platform.revisions (tenant_id) values ($1)", tenant.id.uuid())
         .execute(&mut *connection)
         .await?;
-    replace_hosts(connection, tenant.id, &tenant.hosts).await
+    replace_hosts(connection, tenant.id, &tenant.hosts).await?;
+    claim_issuer(connection, tenant).await
+}
+
+/// Makes the tenant's issuer its own for good.
+pub(super) async fn claim_issuer(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
+    sqlx::query!(
+        "insert into platform.issuers (issuer, tenant_id) values ($1, $2) on conflict do nothing",
+        tenant.issuer,
+        tenant.id.uuid(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    let owner =
+        sqlx::query_scalar!("select tenant_id from platform.issuers where issuer = $1", tenant.issuer)
+            .fetch_one(connection)
+            .await?;
+    if owner == tenant.id.uuid() {
+        return Ok(());
+    }
+    let message = format!("\"{}\" is or was the issuer of another tenant: name another one.", tenant.issuer);
+    Err(TenantError::field("issuer", &message))
+}
+
+/// Keeps what `iss` and `aud` of the tenant's tokens were until `now`, once, and forgets those that are over.
+pub(super) async fn keep_former_claims(
+    connection: &mut PgConnection,
+    before: &Tenant,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    sqlx::query!(
+        "delete from platform.former_claims
+         where tenant_id = $1
+             and (until <= $2 or (issuer = $3 and audience is not distinct from $4::text))",
+        before.id.uuid(),
+        now,
+        before.issuer,
+        before.audience,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "insert into platform.former_claims (tenant_id, issuer, audience, ended_at) values ($1, $2, $3, $4)",
+        before.id.uuid(),
+        before.issuer,
+        before.audience,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the edge has taken these and so issues no more such tokens: from now on they age.
+pub(super) async fn confirm_former_claims(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    taken: &[FormerClaims],
+    until: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let taken = serde_json::to_value(taken).map_err(|_| Failure::Unreadable("former claims"))?;
+    sqlx::query!(
+        "update platform.former_claims f
+         set until = $3
+         from jsonb_to_recordset($2) as t (issuer text, audience text)
+         where f.tenant_id = $1
+             and f.until is null
+             and f.issuer = t.issuer
+             and f.audience is not distinct from t.audience",
+        tenant.uuid(),
+        taken,
+        until,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Gives the tenant exactly these hosts.
@@ -220,7 +308,7 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
          where id = $1",
         tenant.id.uuid(),
         tenant.name,
-        tenant.own_issuer,
+        tenant.issuer,
         tenant.audience,
         settings,
         tenant.updated_at,

@@ -218,7 +218,7 @@ impl Scene {
             jti: "0".repeat(32).into(),
             user_id: UserIdClaim::Text(user.to_string()),
             sub: user,
-            iss: self.tenant.issuer("https://shared.test").into(),
+            iss: self.tenant.issuer.clone().into(),
             tenant: self.tenant.id,
             sid: SessionId::new(0, [7; 16]),
             epoch,

@@ -66,11 +66,55 @@ async fn names_are_unique_and_never_given_again() {
     }
     // A host that an edit gives up is free; what a deleted tenant had is not.
     root.patch(&path(beta), json!({"hosts": ["beta2.test"]})).await.expect(200);
-    make("gamma", "beta.test").await.expect(201);
+    // Its issuer is not: whoever trusts it would trust another tenant.
+    let taken = make("gamma", "beta.test").await.expect(400);
+    let message = "\"https://beta.test\" is or was the issuer of another tenant: name another one.";
+    assert_eq!(taken.body, json!({"issuer": [message]}));
+    let gamma =
+        json!({"slug": "gamma", "name": "Gamma", "hosts": ["beta.test"], "issuer": "https://gamma.test"});
+    assert_eq!(root.post(TENANTS, gamma).await.expect(201).body["issuer"], "https://gamma.test");
     root.delete(&path(beta)).await.expect(204);
     root.get(&path(beta)).await.expect(404);
     make("beta", "new.test").await.expect(400);
     make("delta", "beta2.test").await.expect(400);
+}
+
+#[tokio::test]
+async fn an_issuer_stays_whatever_becomes_of_the_hosts_and_its_tokens_go_on() {
+    for scene in [Scene::new().await, Scene::shared().await] {
+        let (path, slug) = (path(scene.tenant.id), scene.tenant.slug.to_string());
+        let root = scene.platform().await.member(&format!("root-{slug}"), "root-admin").await;
+        let ada = scene.member("ada", "root-admin").await;
+        let issuer = json!(format!("https://shared.test/t/{slug}"));
+        let [one, two] = ["one", "two"].map(|name| format!("{name}.{slug}.test"));
+        for hosts in [json!([one]), json!([one, two]), json!([two, one]), json!([two]), json!([])] {
+            let changed = root.patch(&path, json!({"hosts": hosts})).await.expect(200).body;
+            assert_eq!((&changed["hosts"], &changed["issuer"]), (&hosts, &issuer));
+            ada.get("/api/user/me/").await.expect(200);
+            scene.push().await;
+            assert_eq!(json!(scene.edge.state().documents[&scene.tenant.id].issuer), issuer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_general_edit_names_what_changes_an_issuer_and_changes_none() {
+    let scene = Scene::new().await;
+    let root = format!("root-{}", scene.tenant.slug);
+    let root = scene.platform().await.member(&root, "root-admin").await;
+    let path = path(scene.tenant.id);
+    let before = root.get(&path).await.expect(200).body;
+    for (field, command) in
+        [("issuer", "set-issuer"), ("audience", "set-audience"), ("user_id", "set-user-id")]
+    {
+        let other = if field == "user_id" { "integer" } else { "https://other.test" };
+        let refused = root.patch(&path, json!({"name": "x", field: other})).await.expect(400).body;
+        let message = refused[field][0].as_str().unwrap();
+        assert!(message.contains(command) && message.contains("/claims/"), "{message}");
+    }
+    assert_eq!(root.get(&path).await.expect(200).body, before);
+    // Whoever sends back what they have read changes nothing by that.
+    assert_eq!(root.patch(&path, before.clone()).await.expect(200).body, before);
 }
 
 #[tokio::test]

@@ -141,6 +141,7 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         doc_rev: 1,
         issuer: format!("https://auth.example/t/{slug}"),
         audience: None,
+        former_claims: vec![],
         hosts: vec![shared::ids::HostName::parse(&format!("{slug}.example")).unwrap()],
         shards: vec![0],
         settings: TenantSettings::default(),

@@ -11,6 +11,7 @@ mod foreign;
 mod forms;
 mod forwarding;
 mod gateways;
+mod issuer;
 mod keys;
 mod legacy;
 mod log;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use shared::contract::limits::UNKNOWN_KID_MS;
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
-use shared::tokens::claims::{AccessClaims, Audience, Expected, UserIdClaim};
+use shared::tokens::claims::{AccessClaims, Audience, ClaimsFault, UserIdClaim};
 use shared::tokens::jws::Jws;
 use shared::tokens::{access_signing_input, join_signature};
 
@@ -107,7 +107,8 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Res
 /// 2. A refresh token of this tenant: wrong type.
 /// 3. Without a key id: the legacy key, and one read of the user.
 /// 4. The key that its header names; an unknown one costs one read of the feed, now and then.
-/// 5. The signature, the claims, then the denials.
+/// 5. The signature, the claims, then the denials. Claims of an issuer that is not known cost one read of the
+///    feed, too: another isolate may have learned of a change before this one.
 ///
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
@@ -154,10 +155,19 @@ async fn verify_ours<P: Platform>(
     if known.tenant.verifying_key(&kid).is_none() {
         known = look_again(ctx, known, named).await?;
     }
-    verify(ctx, &known, jws, &kid).await
+    let payload = signed_payload(ctx, &known, jws, &kid).await?;
+    match read(&known, &payload, ctx.now_secs()) {
+        Err(ClaimsFault::OtherIssuer) => {
+            known = look_again(ctx, known, named).await?;
+            known.tenant.verifying_key(&kid).ok_or(TokenFault::Invalid)?;
+            Ok(read(&known, &payload, ctx.now_secs()).map_err(TokenFault::from)?)
+        }
+        verified => Ok(verified.map_err(TokenFault::from)?),
+    }
 }
 
-/// The tenant after one more read of the feed, for a key that is not known: at most one in five seconds.
+/// The tenant after one more read of the feed, for a key or issuer that is not known: at most one in five
+/// seconds.
 ///
 /// # Errors
 /// 404 if the tenant is gone, 503 where nothing can be known.
@@ -171,29 +181,6 @@ pub async fn look_again<P: Platform>(
         return Ok(find_fresh(ctx, named).await?.known);
     }
     Ok(known)
-}
-
-async fn verify<P: Platform>(
-    ctx: Context<'_, P>,
-    known: &OpenedTenant,
-    jws: Jws<'_>,
-    kid: &str,
-) -> Result<VerifiedToken, TokenError> {
-    let tenant = &known.tenant;
-    let payload = signed_payload(ctx, known, jws, kid).await?;
-    let claims = AccessClaims::check(&payload, expected(known), ctx.now_secs())?;
-    Ok(VerifiedToken {
-        tenant: tenant.id,
-        revision: tenant.revision(),
-        sub: claims.sub,
-        user_id: claims.user_id,
-        sid: claims.sid,
-        epoch: claims.epoch,
-        roles: claims.roles,
-        exp: claims.exp,
-        known_until: claims.exp,
-        legacy: None,
-    })
 }
 
 /// The payload, if the key that the header names signed it.
@@ -211,9 +198,23 @@ async fn signed_payload<P: Platform>(
     Ok(jws.payload_bytes().ok_or(TokenFault::Invalid)?)
 }
 
-fn expected(known: &OpenedTenant) -> Expected<'_> {
+/// What the claims say, as long as the tenant accepts them.
+fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedToken, ClaimsFault> {
     let tenant = &known.tenant;
-    Expected { tenant: tenant.id, issuer: &tenant.issuer, audience: tenant.audience.as_deref() }
+    let accepted = AccessClaims::check(payload, tenant.expected(), now_secs)?;
+    let claims = accepted.claims;
+    Ok(VerifiedToken {
+        tenant: tenant.id,
+        revision: tenant.revision(),
+        sub: claims.sub,
+        user_id: claims.user_id,
+        sid: claims.sid,
+        epoch: claims.epoch,
+        roles: claims.roles,
+        exp: claims.exp,
+        known_until: accepted.until,
+        legacy: None,
+    })
 }
 
 /// The session of an access token that [`authenticate`] found expired, if nothing else is wrong with it.
@@ -229,7 +230,8 @@ pub async fn session_of_expired<P: Platform>(
     let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
     let kid = jws.access_key_id().ok_or(TokenFault::Expired)?;
     let payload = signed_payload(ctx, known, jws, &kid).await?;
-    Ok(AccessClaims::check_but_expiry(&payload, expected(known), ctx.now_secs())?.sid)
+    let accepted = AccessClaims::check_but_expiry(&payload, known.tenant.expected(), ctx.now_secs());
+    Ok(accepted.map_err(TokenFault::from)?.claims.sid)
 }
 
 /// A refresh token of this tenant where an access token belongs: expired, else of the wrong type.
@@ -247,9 +249,10 @@ pub async fn access_token_fault<P: Platform>(
 ) -> TokenFault {
     let Some(jws) = Jws::split(unverified_token) else { return TokenFault::Invalid };
     let Some(kid) = jws.access_key_id() else { return TokenFault::Invalid };
-    match verify(ctx, known, jws, &kid).await {
+    let Ok(payload) = signed_payload(ctx, known, jws, &kid).await else { return TokenFault::Invalid };
+    match read(known, &payload, ctx.now_secs()).map_err(TokenFault::from) {
         Ok(_) => TokenFault::WrongType,
-        Err(TokenError::Token(TokenFault::Expired)) => TokenFault::Expired,
+        Err(TokenFault::Expired) => TokenFault::Expired,
         Err(_) => TokenFault::Invalid,
     }
 }

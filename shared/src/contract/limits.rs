@@ -77,6 +77,12 @@ pub const JWKS_MAX_AGE_SECS: u64 = 300;
 pub const JWKS_STALE_SECS: u64 = 600;
 /// Longest access token that any tenant may choose, in seconds.
 pub const ACCESS_TTL_MAX_SECS: u64 = 900;
+/// How long tokens of a former issuer or audience are accepted, from when the edge confirmed the change, in
+/// seconds: as long as any of them can live. A push that takes its minute and a clock that is a minute off
+/// cost nobody their token.
+pub const FORMER_CLAIMS_SECS: u64 = ACCESS_TTL_MAX_SECS + 120;
+/// Former issuers and audiences of a tenant that are accepted at a time.
+pub const FORMER_CLAIMS: usize = 8;
 /// How long a feed row is kept: twice the longest access token and an hour, in seconds.
 pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
 /// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.

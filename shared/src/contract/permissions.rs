@@ -60,6 +60,8 @@ permissions! {
     PlatformTenantsRead = "platform.tenants_read",
     /// Create, edit, suspend and resume tenants.
     PlatformTenantsWrite = "platform.tenants_write",
+    /// Change the issuer or audience of a tenant, or how its tokens write `user_id`.
+    PlatformTenantsClaims = "platform.tenants_claims",
     /// Delete tenants.
     PlatformTenantsDelete = "platform.tenants_delete",
     /// Import signing keys.
@@ -110,6 +112,7 @@ pub const ROLES: [Role; 4] = {
                 P::KeysRevoke,
                 P::PlatformTenantsRead,
                 P::PlatformTenantsWrite,
+                P::PlatformTenantsClaims,
                 P::PlatformTenantsDelete,
                 P::PlatformKeysImport,
             ],

@@ -59,6 +59,7 @@ pub const ROUTES: &[Route] = &[
     // Served by control: tenants and their keys.
     route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys/rotate", "POST, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys/import", "POST, OPTIONS", Door::Protected),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{HostName, KeyId, Slug, TenantId};
 use crate::tenant::settings::Settings;
-use crate::tokens::claims::UserIdForm;
+use crate::tokens::claims::{Expected, FormerClaims, UserIdForm};
 use crate::tokens::jwk::PublicKey;
 use crate::tokens::legacy::Legacy;
 use crate::wire::needs::Needs;
@@ -86,6 +86,9 @@ pub struct Tenant {
     pub issuer: String,
     /// `aud` of access tokens, where the tenant has one.
     pub audience: Option<String>,
+    /// What both were before, while such tokens may live. A reader that does not know the field refuses them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_claims: Vec<FormerClaims>,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
     /// The D1 shards that hold its users.
@@ -146,6 +149,17 @@ impl Tenant {
         self.keys.iter().filter(|key| key.state != KeyState::Revoked)
     }
 
+    /// What is demanded of the tenant's access tokens.
+    #[must_use]
+    pub fn expected(&self) -> Expected<'_> {
+        Expected {
+            tenant: self.id,
+            issuer: &self.issuer,
+            audience: self.audience.as_deref(),
+            former: &self.former_claims,
+        }
+    }
+
     /// Whether refusals at `now_secs` ask control about passwords that were hashed elsewhere.
     #[must_use]
     pub fn asks_about_foreign(&self, now_secs: u64) -> bool {
@@ -186,6 +200,7 @@ pub(crate) mod tests {
             doc_rev: 7,
             issuer: String::from("https://acme.example"),
             audience: None,
+            former_claims: vec![],
             hosts: vec![],
             shards: vec![0],
             settings: Settings::default(),

@@ -144,6 +144,17 @@ impl Audience {
     }
 }
 
+/// What `iss` and `aud` of a tenant's tokens were before one of them was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerClaims {
+    /// Its issuer of then.
+    pub issuer: String,
+    /// Its audience of then, if it had one.
+    pub audience: Option<String>,
+    /// Unix seconds from which such tokens are refused: until then they may live.
+    pub until: u64,
+}
+
 /// What a tenant demands of its access tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -153,6 +164,59 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// Its audience, if it has one.
     pub audience: Option<&'a str>,
+    /// What both were before, while such tokens may live.
+    pub former: &'a [FormerClaims],
+}
+
+impl Expected<'_> {
+    /// Until when, in Unix seconds, a token of this issuer is accepted whose audience `held` admits:
+    /// without end for the present issuer and audience, the latest of the former ones else.
+    fn accepted_until(
+        &self,
+        issuer: &str,
+        held: impl Fn(Option<&str>) -> bool,
+        now_secs: i64,
+    ) -> Option<i64> {
+        if issuer == self.issuer && held(self.audience) {
+            return Some(i64::MAX);
+        }
+        let former = self.former.iter().filter(|it| it.issuer == issuer && held(it.audience.as_deref()));
+        let until = former.map(|it| i64::try_from(it.until).unwrap_or(i64::MAX)).max();
+        until.filter(|until| now_secs < *until)
+    }
+}
+
+/// Claims that are good, and how long they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedClaims<'a> {
+    /// The claims.
+    pub claims: AccessClaims<'a>,
+    /// Unix seconds from which they are refused: `exp`, or earlier for those of a former issuer or audience.
+    pub until: i64,
+}
+
+/// Why claims are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimsFault {
+    /// Another issuer or audience. The reader may have yet to learn of a change: the tenant's key signed it.
+    OtherIssuer,
+    /// Anything else.
+    Token(TokenFault),
+}
+
+impl From<TokenFault> for ClaimsFault {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<ClaimsFault> for TokenFault {
+    fn from(fault: ClaimsFault) -> Self {
+        match fault {
+            ClaimsFault::OtherIssuer => Self::Invalid,
+            ClaimsFault::Token(fault) => fault,
+        }
+    }
 }
 
 /// `exp` alone, to tell an expired token of another kind from a live one.
@@ -173,9 +237,13 @@ impl<'a> AccessClaims<'a> {
     /// # Errors
     /// In the contract's order: invalid (not these claims, another tenant, issuer or audience, from
     /// the future), expired, wrong type.
-    pub fn check(payload: &'a [u8], expected: Expected<'_>, now_secs: i64) -> Result<Self, TokenFault> {
-        let claims = Self::check_but_expiry(payload, expected, now_secs)?;
-        if claims.exp <= now_secs { Err(TokenFault::Expired) } else { Ok(claims) }
+    pub fn check(
+        payload: &'a [u8],
+        expected: Expected<'_>,
+        now_secs: i64,
+    ) -> Result<AcceptedClaims<'a>, ClaimsFault> {
+        let accepted = Self::check_but_expiry(payload, expected, now_secs)?;
+        if accepted.claims.exp <= now_secs { Err(TokenFault::Expired.into()) } else { Ok(accepted) }
     }
 
     /// The same of a token that may have expired, by which its session can still be ended.
@@ -186,23 +254,30 @@ impl<'a> AccessClaims<'a> {
         payload: &'a [u8],
         expected: Expected<'_>,
         now_secs: i64,
-    ) -> Result<Self, TokenFault> {
+    ) -> Result<AcceptedClaims<'a>, ClaimsFault> {
         let kind: Kind<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
-        if kind.tenant != expected.tenant || kind.iss != expected.issuer {
-            return Err(TokenFault::Invalid);
+        if kind.tenant != expected.tenant {
+            return Err(TokenFault::Invalid.into());
         }
         if kind.token_type != "access" {
-            return Err(if kind.exp <= now_secs { TokenFault::Expired } else { TokenFault::WrongType });
+            let known = expected.accepted_until(&kind.iss, |_| true, now_secs);
+            known.ok_or(ClaimsFault::OtherIssuer)?;
+            return Err(if kind.exp <= now_secs { TokenFault::Expired } else { TokenFault::WrongType }.into());
         }
         let claims: Self = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
-        let audience_held = match (expected.audience, &claims.aud) {
+        let audience_held = |audience: Option<&str>| match (audience, &claims.aud) {
             (None, _) => true,
             (Some(audience), Some(presented)) => presented.names(audience),
             (Some(_), None) => false,
         };
+        let accepted = expected.accepted_until(&claims.iss, audience_held, now_secs);
+        let until = accepted.ok_or(ClaimsFault::OtherIssuer)?.min(claims.exp);
         let of_the_future = claims.iat > now_secs.saturating_add(CLOCK_AHEAD_SECS);
         let immature = claims.nbf.is_some_and(|nbf| nbf > now_secs);
-        if !audience_held || of_the_future || immature { Err(TokenFault::Invalid) } else { Ok(claims) }
+        if of_the_future || immature {
+            return Err(TokenFault::Invalid.into());
+        }
+        Ok(AcceptedClaims { claims, until })
     }
 }
 
@@ -222,10 +297,23 @@ mod tests {
     }
 
     fn check(claims: &Value, audience: Option<&str>, now: i64) -> Result<(), TokenFault> {
+        Ok(check_among(claims, audience, &[], now).map(|_| ())?)
+    }
+
+    fn check_among(
+        claims: &Value,
+        audience: Option<&str>,
+        former: &[FormerClaims],
+        now: i64,
+    ) -> Result<i64, ClaimsFault> {
         let payload = serde_json::to_vec(claims).unwrap();
-        let expected =
-            Expected { tenant: TenantId::new(1, [1; 10]), issuer: "https://acme.example", audience };
-        AccessClaims::check(&payload, expected, now).map(|_| ())
+        let issuer = "https://acme.example";
+        let expected = Expected { tenant: TenantId::new(1, [1; 10]), issuer, audience, former };
+        AccessClaims::check(&payload, expected, now).map(|accepted| accepted.until)
+    }
+
+    fn former(issuer: &str, audience: Option<&str>, until: u64) -> FormerClaims {
+        FormerClaims { issuer: issuer.into(), audience: audience.map(Into::into), until }
     }
 
     fn with(name: &str, value: Value) -> Value {
@@ -300,10 +388,51 @@ mod tests {
         assert_eq!(check(&with("aud", json!(["x"])), Some("api"), 1100), Err(TokenFault::Invalid));
     }
 
+    #[test]
+    fn a_former_issuer_is_accepted_until_its_time_and_no_longer() {
+        let old = with("iss", json!("https://old.example"));
+        let list = [former("https://old.example", None, 1200), former("https://older.example", None, 1100)];
+        assert_eq!(check_among(&old, None, &list, 1199), Ok(1200), "until then, though it lives to 1300");
+        assert_eq!(check_among(&old, None, &list, 1200), Err(ClaimsFault::OtherIssuer));
+        assert_eq!(check_among(&good(), None, &list, 1299), Ok(1300), "the present one by its `exp`");
+        let older = with("iss", json!("https://older.example"));
+        assert_eq!(check_among(&older, None, &list, 1099), Ok(1100));
+        assert_eq!(check_among(&older, None, &list, 1100), Err(ClaimsFault::OtherIssuer));
+        let never = with("iss", json!("https://never.example"));
+        assert_eq!(check_among(&never, None, &list, 1000), Err(ClaimsFault::OtherIssuer));
+        let twice = [former("https://old.example", None, 1100), former("https://old.example", None, 1150)];
+        assert_eq!(check_among(&old, None, &twice, 1149), Ok(1150), "the latest counts");
+        let refresh = |now| {
+            let mut claims = old.clone();
+            claims["token_type"] = json!("refresh");
+            check_among(&claims, None, &list, now).map_err(TokenFault::from)
+        };
+        assert_eq!(refresh(1199), Err(TokenFault::WrongType));
+        assert_eq!(refresh(1200), Err(TokenFault::Invalid));
+    }
+
+    #[test]
+    fn a_former_audience_is_accepted_with_the_issuer_that_it_had() {
+        let list =
+            [former("https://acme.example", None, 1200), former("https://acme.example", Some("old"), 1150)];
+        let of = |aud: Value| with("aud", aud);
+        assert_eq!(check_among(&of(json!("new")), Some("new"), &list, 1199), Ok(1300));
+        assert_eq!(check_among(&good(), Some("new"), &list, 1199), Ok(1200), "there was none before");
+        assert_eq!(check_among(&good(), Some("new"), &list, 1200), Err(ClaimsFault::OtherIssuer));
+        let list = &list[1..];
+        assert_eq!(check_among(&of(json!(["x", "old"])), Some("new"), list, 1149), Ok(1150));
+        assert_eq!(check_among(&of(json!("old")), Some("new"), list, 1150), Err(ClaimsFault::OtherIssuer));
+        assert_eq!(check_among(&of(json!("x")), Some("new"), list, 1149), Err(ClaimsFault::OtherIssuer));
+        let mut elsewhere = of(json!("old"));
+        elsewhere["iss"] = json!("https://other.example");
+        assert_eq!(check_among(&elsewhere, Some("new"), list, 1149), Err(ClaimsFault::OtherIssuer));
+    }
+
     proptest! {
         #[test]
         fn any_payload_is_safe(payload: Vec<u8>, now: i64) {
-            let expected = Expected { tenant: TenantId::new(1, [1; 10]), issuer: "", audience: None };
+            let tenant = TenantId::new(1, [1; 10]);
+            let expected = Expected { tenant, issuer: "", audience: None, former: &[] };
             prop_assert!(AccessClaims::check(&payload, expected, now).is_err());
         }
     }

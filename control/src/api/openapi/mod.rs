@@ -42,6 +42,8 @@ use crate::{audit, keys, roles, setup, tenants, users};
         tenants::routes::read,
         tenants::routes::update,
         tenants::routes::delete,
+        tenants::routes::claims::read,
+        tenants::routes::claims::update,
         keys::routes::list,
         keys::routes::rotate,
         keys::routes::revoke,
@@ -147,6 +149,7 @@ mod tests {
             let names: BTreeSet<String> = properties.keys().cloned().collect();
             assert_eq!(read(&names), names, "{schema}");
         };
+        held("TenantClaimsChange", read_by::<tenants::claims::change::Change>);
         held("NewUser", read_by::<Typed<NewUser>>);
         held("NewUser", read_by::<Replacement>);
         held("UserChange", read_by::<Typed<Change>>);
