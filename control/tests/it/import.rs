@@ -370,6 +370,11 @@ async fn a_table_of_ones_own_and_a_role_column() {
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].user_id, UserIdForm::String);
     scene.member("new", "client").await;
     assert_eq!(scene.everybody().await["new"]["legacy_id"], Value::Null);
+    // The form is settled: a later import does not change it in passing.
+    let other = ["--user-id", "integer"];
+    let refused = scene.import_from(&old, &[&table[..], &columns, &roles, &other].concat()).expect(5);
+    assert!(refused.stderr.contains("wardgate tenant set-user-id"), "{}", refused.stderr);
+    scene.import_from(&old, &[&table[..], &columns, &roles, &["--user-id", "string"]].concat()).expect(0);
 }
 
 #[tokio::test]

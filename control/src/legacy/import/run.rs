@@ -89,6 +89,7 @@ enum Verdict {
 /// See [`ImportError`]. Users who do not come are in the report.
 pub async fn run(control: &Control, source: Source, options: &Options) -> Result<Report, ImportError> {
     let tenant = options.tenant.id;
+    form_stays(&options.tenant, options.user_id)?;
     let mut tx = control.db.tenant_tx(tenant).await?;
     roles_exist(&mut tx, &options.mapping).await?;
     let hashing = Hashing::of(control, &mut tx).await?;
@@ -126,6 +127,25 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
         import.conclude().await?;
     }
     Ok(import.report)
+}
+
+/// The first import settles how `user_id` is written, unless it was set before: others have stored it since.
+fn form_stays(tenant: &Tenant, wanted: Option<UserIdForm>) -> Result<(), ImportError> {
+    let settled = settled_form(tenant);
+    if wanted.is_some() && settled.is_some() && wanted != settled {
+        let form = service::form_text(tenant.legacy.user_id);
+        return Err(ImportError::Refused(format!(
+            "the tenant's tokens write `user_id` as {form}, and others have stored it: leave --user-id out, or \
+             see what `wardgate tenant set-user-id` says"
+        )));
+    }
+    Ok(())
+}
+
+/// How `user_id` is written, if that is settled: by an import, or by hand.
+fn settled_form(tenant: &Tenant) -> Option<UserIdForm> {
+    let form = tenant.legacy.user_id;
+    (tenant.legacy.imported_at.is_some() || form != UserIdForm::Uuid).then_some(form)
 }
 
 /// The roles that the mapping names must exist before the import.
@@ -304,10 +324,7 @@ impl Import<'_> {
     /// How `user_id` is written from now on.
     fn user_id(&self) -> UserIdForm {
         let by_ids = if self.greatest.is_some() { UserIdForm::Integer } else { UserIdForm::String };
-        self.options.user_id.unwrap_or(match self.options.tenant.legacy.imported_at {
-            Some(_) => self.options.tenant.legacy.user_id,
-            None => by_ids,
-        })
+        self.options.user_id.or(settled_form(&self.options.tenant)).unwrap_or(by_ids)
     }
 
     /// The tenant as it has to be before its users come.
