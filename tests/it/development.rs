@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wardgate_tests::actors::Session;
 use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::process::{Process, Talk, descendants, interrupt, kill_9, lives};
-use wardgate_tests::{environment, wait};
+use wardgate_tests::{environment, seed, wait};
 
 /// It may have to build the Worker first.
 const START: Duration = Duration::from_secs(600);
@@ -88,6 +88,31 @@ async fn the_told_credentials_are_good(told: &Value) {
     assert!(keys.verify(&session.access).is_ok());
 }
 
+/// A tenant with a host of its own, made as anybody would make it: its keys are where its issuer says.
+async fn the_issuer_of_a_tenant_with_a_host_answers(state: &Path, told: &Value) {
+    let slug = format!("t{}", seed::unique());
+    let host = format!("{slug}.localhost");
+    let mut create = Command::new(environment::xtask());
+    create.args(["tenant", "create", &slug, "--host", &host, "--json"]).env("WARDGATE_STATE", state);
+    let made = create.env_remove("WARDGATE_CONFIG").output().expect("a made tenant");
+    assert!(made.status.success(), "{}", said(&made));
+    let made: Value = serde_json::from_slice(&made.stdout).expect("a tenant");
+    let edge = told["edge"]["url"].as_str().expect("an address");
+    let port = edge.rsplit(':').next().expect("a port");
+    let issuer = made["issuer"].as_str().expect("an issuer");
+    assert_eq!(issuer, format!("http://{host}:{port}"));
+    // Browsers and curl know that names under `localhost` are this machine; here it is said.
+    let client = reqwest::Client::builder().no_proxy().resolve(&host, ([127, 0, 0, 1], 0).into()).build();
+    let client = client.expect("an HTTP client");
+    let keys = format!("{issuer}/.well-known/jwks.json");
+    let (keys, _) = wait::until("the keys at the issuer", STOP, async || {
+        let answer = client.get(&keys).send().await.ok().filter(|answer| answer.status() == 200)?;
+        answer.json::<Value>().await.ok()
+    })
+    .await;
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2), "{keys}");
+}
+
 fn dev_json_is_private_and_holds_no_key(state: &Path) {
     let file = state.join("dev.json");
     assert_eq!(std::fs::metadata(&file).expect("dev.json").permissions().mode() & 0o777, 0o600);
@@ -106,6 +131,7 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     let (mut dev, told) = start(&state, base).await;
     let first = everything(&dev, &told);
     the_told_credentials_are_good(&told).await;
+    the_issuer_of_a_tenant_with_a_host_answers(&state, &told).await;
     dev_json_is_private_and_holds_no_key(&state);
 
     for mut second in [command("dev", &state), wrangler_dev(&state)] {

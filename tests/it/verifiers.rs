@@ -46,3 +46,35 @@ async fn pyjwt_and_jose_verify_by_jwks_and_by_pem() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_issuer_changes_and_only_those_who_compare_it_have_to_be_told() {
+    let stack = Stack::shared().await;
+    let acme = Tenant::create(stack).await;
+    let ada = acme.user("ada").await;
+    let before = ada.sign_in().await;
+    let mut judges = [Judge::pyjwt(&acme).await, Judge::jose(&acme).await];
+    let issuer = format!("https://{}.test", acme.slug);
+    let claims = format!("{}claims/", acme.path());
+
+    // A host changes nothing.
+    acme.change(&json!({"hosts": [format!("{}.localhost", acme.slug)]})).await;
+    acme.settle().await;
+    assert_eq!(ada.sign_in().await.claim("iss"), acme.issuer());
+
+    let changed = acme.operator.patch(&claims, &json!({"issuer": issuer})).await.expect(200);
+    assert_eq!(changed.json()["former"][0]["issuer"], acme.issuer());
+    acme.settle().await;
+    let after = before.refreshed().await;
+    assert_eq!(after.claim("iss"), issuer);
+    for session in [&before, &after] {
+        let _ = session.validate().await.expect(200);
+        let _ = session.me().await.expect(200);
+    }
+    for judge in &mut judges {
+        assert_eq!(judge.verify(Key::Jwks, &before.access), Verdict::Good(before.claims()));
+        assert!(matches!(judge.verify(Key::Jwks, &after.access), Verdict::Refused(_)), "{}", judge.name());
+        judge.expect_issuer(&issuer);
+        assert_eq!(judge.verify(Key::Jwks, &after.access), Verdict::Good(after.claims()));
+    }
+}

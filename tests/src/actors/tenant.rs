@@ -144,7 +144,7 @@ impl<'s> Tenant<'s> {
         self.http.get("/api/public-key/").await.expect(200).text_at("public_key")
     }
 
-    /// The issuer of its tokens, while it has no host of its own.
+    /// The issuer of its tokens, where it was made without a host of its own.
     #[must_use]
     pub fn issuer(&self) -> String {
         format!("{SHARED_ORIGIN}/t/{}", self.slug)

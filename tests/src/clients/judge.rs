@@ -58,6 +58,11 @@ impl Judge {
         self.process.name()
     }
 
+    /// Tells it of another issuer than the tenant's first.
+    pub fn expect_issuer(&mut self, issuer: &str) {
+        issuer.clone_into(&mut self.issuer);
+    }
+
     /// Has it verify a token.
     ///
     /// # Panics
