@@ -38,6 +38,17 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// What was sealed for the edge so far does not open under the id of the settings.
+    #[error(
+        "WARDGATE_EDGE_ID is `{own}`, and this database feeds the edge `{fed}`, where nothing opens that is sealed for \
+         `{own}`: set it back or, where that edge is gone for good, run `wardgate edges forget {fed} --yes`"
+    )]
+    OtherEdge {
+        /// The id of the settings.
+        own: String,
+        /// The one that was fed.
+        fed: String,
+    },
     /// Something beneath failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -54,6 +65,7 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
     let api = bind("WARDGATE_HTTP_LISTEN", settings.listen).await?;
     let metrics_listener = bind("WARDGATE_HTTP_METRICS_LISTEN", settings.metrics_listen).await?;
     refuse_exempt_role(&control).await?;
+    refuse_other_edge(&control).await?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     background(&control, &tasks, &stop);
@@ -84,6 +96,16 @@ async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
             Ok(())
         }
         other => other,
+    }
+}
+
+/// A slip in the edge's id would end every tenant that is pushed under it.
+async fn refuse_other_edge(control: &Control) -> Result<(), ServeError> {
+    match edges::fed::other(control).await {
+        Ok(None) => Ok(()),
+        Ok(Some(fed)) => Err(ServeError::OtherEdge { own: control.settings.edge.id.clone(), fed }),
+        Err(failure) if failure.is_passing() => Ok(()),
+        Err(failure) => Err(failure.into()),
     }
 }
 

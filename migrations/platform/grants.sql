@@ -23,7 +23,7 @@ grant select on platform.tenants to {relay};
 grant select, update on platform.revisions to {relay};
 grant select, update, delete on platform.edge_rows to {relay};
 grant select, insert, update on platform.edge_lanes to {relay};
-grant select, insert, update on platform.drains to {relay};
+grant select, insert, update, delete on platform.drains to {relay};
 grant select, insert, delete on platform.held_facts to {relay};
 grant select, delete on platform.idempotency_keys to {relay};
 grant select on platform.edge_lanes to {app};

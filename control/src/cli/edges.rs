@@ -8,7 +8,7 @@ use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::edges::status::EdgeStatus;
-use crate::edges::{reseed, restored, status};
+use crate::edges::{fed, reseed, restored, status};
 use crate::http::time;
 
 #[derive(Subcommand)]
@@ -28,6 +28,16 @@ pub(super) enum Command {
         /// The shard whose database was restored: 0 is `DB_0`.
         #[arg(long, default_value_t = 0)]
         shard: u8,
+    },
+    /// Forget an edge that is gone for good, so that `serve` feeds the one that the settings name. Facts that
+    /// waited there are lost; what the new edge has of each tenant begins with `edges reseed`.
+    #[command(after_help = "Example:\n  wardgate edges forget edge-1 --yes")]
+    Forget {
+        /// Its id.
+        edge: String,
+        /// Yes, it is gone for good.
+        #[arg(long)]
+        yes: bool,
     },
     /// After this database was restored from a backup: begin a new history for a tenant. Every
     /// session of the tenant ends, and the edge gets a snapshot.
@@ -84,6 +94,19 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
                  that had ended since the backup live again: run `wardgate edges reseed` for every tenant"
             );
             show.one(&RestoredOut { shard, incarnation }, &line);
+            Ok(())
+        }
+        Command::Forget { edge, .. } if edge == control.settings.edge.id => {
+            Err(CliError::Refused(format!("`{edge}` is the edge that the settings name")))
+        }
+        Command::Forget { yes: false, .. } => {
+            Err(CliError::Refused("facts that wait at that edge will be lost: say --yes".into()))
+        }
+        Command::Forget { edge, yes: true } => {
+            if !fed::forget(control, &edge).await? {
+                return Err(CliError::NotFound(format!("no edge `{edge}` was fed from this database")));
+            }
+            show.one(&serde_json::json!({ "forgotten": edge }), &format!("forgotten: {edge}"));
             Ok(())
         }
         Command::Reseed { yes: false, .. } => {

@@ -8,6 +8,7 @@
 pub mod backlog;
 pub mod client;
 pub mod drain;
+pub mod fed;
 mod held;
 mod lanes;
 mod marks;

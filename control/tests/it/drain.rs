@@ -7,6 +7,7 @@ use serde_json::json;
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::wire::facts::{Fact, FactKind};
 
+use crate::cli::Cli;
 use crate::scene::{Scene, new_tenant};
 
 fn fact(tenant: TenantId, seq: i64, kind: FactKind, user: Option<UserId>) -> Fact {
@@ -47,6 +48,30 @@ async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
     assert_eq!(arrived, 3);
     let shown = ada.get(&format!("/api/user/users/{}/", bob.id)).await.expect(200);
     assert_eq!(shown.body["last_login"], json!("2023-11-14T22:13:20.003000Z"));
+}
+
+#[tokio::test]
+async fn another_id_of_the_edge_is_refused_before_anything_is_sealed_for_it() {
+    let scene = Scene::alone().await;
+    drain::turn(&scene.control).await.unwrap();
+    let mut variables = scene.database.variables(&scene.edge.url);
+    variables.insert("WARDGATE_HTTP_LISTEN", "127.0.0.1:0".into());
+    variables.insert("WARDGATE_HTTP_METRICS_LISTEN", "127.0.0.1:0".into());
+    variables.insert("WARDGATE_EDGE_ID", "edge-tset".into());
+    let cli = Cli { variables };
+    let refused = cli.run(&["serve"], "").expect(1);
+    for words in ["WARDGATE_EDGE_ID is `edge-tset`", "wardgate edges forget edge-test --yes"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    cli.run(&["edges", "forget", "edge-tset", "--yes"], "").expect(5);
+    cli.run(&["edges", "forget", "edge-test"], "").expect(5);
+    assert_eq!(control::edges::fed::other(&scene.control).await.unwrap(), None, "the edge of the settings");
+    cli.run(&["edges", "forget", "nobody", "--yes"], "").expect(4);
+    cli.run(&["edges", "forget", "edge-test", "--yes"], "").expect(0);
+    let mut settings = scene.control.settings.clone();
+    settings.edge.id = "edge-tset".into();
+    let moved = control::control::new(settings).unwrap();
+    assert_eq!(control::edges::fed::other(&moved).await.unwrap(), None);
 }
 
 #[tokio::test]
