@@ -101,6 +101,12 @@ pub fn wrangler() -> Command {
     command
 }
 
+/// How many of something a test brings: `whole` under `./wardgate test --long`, else `part`.
+#[must_use]
+pub fn scaled<T>(part: T, whole: T) -> T {
+    if std::env::var_os("WARDGATE_TEST_LONG").is_some_and(|text| text == "1") { whole } else { part }
+}
+
 /// Where logs of the parts are kept, if somebody wants to read them.
 #[must_use]
 pub fn log_folder() -> Option<PathBuf> {

@@ -5,7 +5,8 @@
 //! tokens with a library that neither side uses for it. The tests themselves are in `it/`.
 //!
 //! `./wardgate test` starts what this needs and says where it is; `./wardgate test --only NAME`
-//! runs one test. Random tests print their seed, and `WARDGATE_TEST_SEED` replays it.
+//! runs one test, and `--long` brings whole counts ([`environment::scaled`]). Random tests print their
+//! seed, and `WARDGATE_TEST_SEED` replays it.
 
 pub mod actors;
 pub mod clients;

@@ -28,7 +28,7 @@ Every other verb goes to the service's own command line, pointed at what `dev` r
 
 In a hurry:
   ./wardgate dev       builds and runs everything, then prints lines to paste
-  ./wardgate test      runs every test, beside a running dev or without one";
+  ./wardgate test      runs every test, beside a running dev or without one; --long with whole counts";
 
 /// One verb.
 #[derive(Subcommand)]
@@ -101,6 +101,9 @@ pub struct TestOptions {
     /// Only tests whose name contains NAME
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
+    /// Whole counts where the tests otherwise bring a part: a hundred thousand users, ten thousand cases
+    #[arg(long)]
+    pub long: bool,
 }
 
 /// Arguments of `wrangler`.

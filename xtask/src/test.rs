@@ -44,6 +44,9 @@ fn run_tests(
     if let Some(name) = &options.only {
         cargo.arg(name);
     }
+    if options.long {
+        cargo.env("WARDGATE_TEST_LONG", "1");
+    }
     for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_TENANT", "WARDGATE_STATE"] {
         cargo.env_remove(other);
     }

@@ -3,13 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::legacy_service::LegacyService;
+use crate::scale::scaled;
 use crate::scene::Scene;
-
-/// How many users the test of kills brings; control/README.md says how to bring more.
-fn crowd() -> u64 {
-    let text = std::env::var("WARDGATE_TEST_IMPORT_PEOPLE").unwrap_or_else(|_| "20000".into());
-    text.parse().expect("WARDGATE_TEST_IMPORT_PEOPLE is a number")
-}
 
 /// The most memory that a run may take, in KiB, however many users come.
 const MOST_KIB: u64 = 160 * 1024;
@@ -117,7 +112,7 @@ impl Scene {
 async fn killed_ten_times_it_ends_as_if_it_never_was() {
     let seed = u64::from_le_bytes(control::world::random().unwrap());
     let seed = std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-    let users = crowd();
+    let users: u64 = scaled(5_000, 100_000);
     eprintln!("WARDGATE_TEST_SEED={seed}, {users} people");
     let old = LegacyService::new().await;
     old.sql(&format!(

@@ -23,6 +23,7 @@ mod migrations;
 mod pusher;
 mod repeats;
 mod revisions;
+mod scale;
 mod scene;
 mod schema;
 mod setup;

@@ -19,6 +19,7 @@ mod needs;
 mod origins;
 mod renewal;
 mod requests;
+mod scale;
 mod sessions;
 mod sign_in;
 mod statements;

@@ -6,6 +6,7 @@ use shared::ids::SessionId;
 use shared::user::UserStatus;
 
 use super::fixture::{Actor, Request, World, claims};
+use super::scale::scaled;
 use crate::sessions::family::{FamilyRow, Outcome, RefreshAttempt, outcome};
 use crate::sql;
 
@@ -438,7 +439,7 @@ fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(scaled(400, 10_000)))]
     /// SQL and the pure function are held to one table.
     #[test]
     fn statements_and_words_agree(

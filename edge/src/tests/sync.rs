@@ -8,6 +8,7 @@ use shared::wire::push::{Command, Complete, Push, Snapshot, SnapshotStep};
 use shared::wire::signature::{ServiceKey, Tag};
 
 use super::fixture::{Actor, PASSWORD, Request, World, claims, control_key, message};
+use super::scale::scaled;
 use crate::sql;
 
 fn acme() -> (World, Actor) {
@@ -371,7 +372,7 @@ fn pushes(acme: &Actor) -> Vec<Push> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(30))]
+    #![proptest_config(ProptestConfig::with_cases(scaled(30, 300)))]
     /// Any order, doubled and overlapping: the same rows.
     #[test]
     fn pushes_in_any_order_end_in_the_same_rows(order in proptest::collection::vec(0usize..12, 0..24)) {
