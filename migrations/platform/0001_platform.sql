@@ -105,7 +105,7 @@ create table signing_keys (
     confirmed_at    timestamptz,
     -- When it begins to sign; known once a rotation has chosen it.
     sign_from       timestamptz,
-    -- When a retired key leaves the published set.
+    -- When the edge forgets a retired or revoked key.
     remove_at       timestamptz,
     ended_at        timestamptz,
     constraint signing_keys_pkey primary key (tenant_id, kid),

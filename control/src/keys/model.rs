@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! next ──rotate, then sign_from──▶ active ──successor's sign_from──▶ retired ──remove_at──▶ removed
-//!   └───────────────revoke────────────┴───────────────revoke────────────┘──▶ revoked
+//!   └───────────────revoke────────────┴───────────────revoke────────────┘──▶ revoked ──remove_at──▶ removed
 //! ```
 //!
 //! A tenant always has one active key and one `next`, published since the last rotation, so that a
@@ -15,6 +15,9 @@ use shared::ids::KeyId;
 
 /// Added to every wait, for clocks that are not quite together.
 const MARGIN_SECS: u64 = 60;
+/// Revoked keys that the edge is told of at a time. An edge that does not know a key refuses its tokens as
+/// well, so the earliest may leave before their time: the document stays short however often keys are revoked.
+const MOST_REVOKED: usize = 16;
 
 /// State of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +28,9 @@ pub enum State {
     Active,
     /// Signed; its tokens still verify.
     Retired,
-    /// Refused at once and not published.
+    /// Refused at once and not published; the edge is still told so.
     Revoked,
-    /// No longer published; no unexpired token names it.
+    /// The edge does not know it; no unexpired token names it, or none that counts.
     Removed,
 }
 
@@ -72,9 +75,9 @@ pub struct Key {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// From when it signs.
     pub sign_from: Option<DateTime<Utc>>,
-    /// When it leaves the published set.
+    /// When the edge forgets it.
     pub remove_at: Option<DateTime<Utc>>,
-    /// When it was revoked or removed.
+    /// When it was revoked, or else removed.
     pub ended_at: Option<DateTime<Utc>>,
 }
 
@@ -91,6 +94,13 @@ impl Key {
             remove_at: None,
             ended_at: None,
         }
+    }
+
+    /// The edge forgets it from now on.
+    fn remove(&mut self, now: DateTime<Utc>) {
+        self.state = State::Removed;
+        self.remove_at = self.remove_at.map(|at| at.min(now));
+        self.ended_at.get_or_insert(now);
     }
 }
 
@@ -182,33 +192,47 @@ impl KeyRing {
             }
             moved = true;
         }
-        for key in self.keys.iter_mut().filter(|key| key.state == State::Retired) {
-            if key.remove_at.is_some_and(|at| at <= now) {
-                key.state = State::Removed;
-                key.ended_at = Some(now);
+        for key in &mut self.keys {
+            let leaves = matches!(key.state, State::Retired | State::Revoked);
+            if leaves && key.remove_at.is_some_and(|at| at <= now) {
+                key.remove(now);
                 moved = true;
             }
         }
         moved
     }
 
-    /// Ends a key at once. Where it signed, `next` signs immediately, seen by verifiers or not.
+    /// Ends a key at once. Where it signed, `next` signs immediately, seen by verifiers or not. The edge is
+    /// told of it as long as a token may name it.
     ///
     /// # Errors
     /// [`KeyRefusal::NoSuchKey`], [`KeyRefusal::Ended`].
     pub fn revoke(&mut self, kid: &KeyId, now: DateTime<Utc>) -> Result<(), KeyRefusal> {
+        let kept = self.kept_after_signing();
         let key = self.keys.iter_mut().find(|key| key.kid == *kid).ok_or(KeyRefusal::NoSuchKey)?;
         let before = key.state;
-        if matches!(before, State::Revoked | State::Removed) {
-            return Err(KeyRefusal::Ended);
+        match before {
+            State::Next => key.sign_from = None,
+            State::Active | State::Retired => {}
+            State::Revoked | State::Removed => return Err(KeyRefusal::Ended),
         }
         key.state = State::Revoked;
-        key.remove_at = None;
+        key.remove_at = Some(now + kept);
         key.ended_at = Some(now);
         if before == State::Active {
             self.promote(now);
         }
+        self.forget_earliest_revoked(now);
         Ok(())
+    }
+
+    fn forget_earliest_revoked(&mut self, now: DateTime<Utc>) {
+        let mut revoked: Vec<_> = self.keys.iter_mut().filter(|key| key.state == State::Revoked).collect();
+        revoked.sort_by_key(|key| key.ended_at);
+        let beyond = revoked.len().saturating_sub(MOST_REVOKED);
+        for key in revoked.into_iter().take(beyond) {
+            key.remove(now);
+        }
     }
 
     /// Takes an imported key as the new `next`: it is published first and signs after a rotation like
@@ -224,8 +248,7 @@ impl KeyRing {
             if waiting.sign_from.is_some() {
                 return Err(KeyRefusal::UnderWay);
             }
-            waiting.state = State::Removed;
-            waiting.ended_at = Some(now);
+            waiting.remove(now);
         }
         self.add(kid, now)
     }
@@ -235,29 +258,34 @@ impl KeyRing {
     pub fn due_at(&self) -> Option<DateTime<Utc>> {
         let times = self.keys.iter().filter_map(|key| match key.state {
             State::Next => key.sign_from,
-            State::Retired => key.remove_at,
-            State::Active | State::Revoked | State::Removed => None,
+            State::Retired | State::Revoked => key.remove_at,
+            State::Active | State::Removed => None,
         });
         times.min()
     }
 
     /// The active key signs no more once its successor does; its tokens live on for a while.
     fn retire(&mut self, successor_from: DateTime<Utc>) {
-        let kept = seconds(self.staleness_secs + ACCESS_TTL_MAX_SECS + MARGIN_SECS);
+        let kept = self.kept_after_signing();
         if let Some(active) = self.at(State::Active) {
             active.state = State::Retired;
             active.remove_at = Some(successor_from + kept);
         }
     }
 
+    /// How long a token may name a key that signs no more: an edge that cannot read goes on signing with it
+    /// until its staleness limit, and then the token lives.
+    fn kept_after_signing(&self) -> TimeDelta {
+        seconds(self.staleness_secs + ACCESS_TTL_MAX_SECS + MARGIN_SECS)
+    }
+
     /// Lets `next` sign now. The edge's clock may be behind ours, so "now" is a minute ago, but later
     /// than the time of every other key, because the latest time decides who signs.
     fn promote(&mut self, now: DateTime<Utc>) {
-        let latest =
-            self.keys.iter().filter(|key| key.state != State::Revoked).filter_map(|key| match key.state {
-                State::Next => None,
-                _ => key.sign_from,
-            });
+        let latest = self.keys.iter().filter_map(|key| match key.state {
+            State::Active | State::Retired => key.sign_from,
+            State::Next | State::Revoked | State::Removed => None,
+        });
         let earliest = latest.max().map_or(DateTime::UNIX_EPOCH, |at| at + seconds(1));
         let from = (now - TimeDelta::seconds(CLOCK_AHEAD_SECS)).max(earliest);
         if let Some(next) = self.at(State::Next) {
@@ -275,7 +303,8 @@ mod tests {
 
     fn kid(fill: u8) -> KeyId {
         // 43 characters of base64url whose last one carries no stray bits.
-        let letter = char::from(b'A' + fill);
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let letter = char::from(letters[usize::from(fill)]);
         KeyId::parse(&format!("{}A", String::from(letter).repeat(42))).unwrap()
     }
 
@@ -350,6 +379,56 @@ mod tests {
             assert_eq!(ring.revoke(&kid(which), at(101)), Err(KeyRefusal::Ended));
             assert_eq!(ring.revoke(&kid(9), at(101)), Err(KeyRefusal::NoSuchKey));
         }
+    }
+
+    #[test]
+    fn a_revoked_key_is_forgotten_when_no_token_can_name_it() {
+        for which in [0, 1] {
+            let mut ring = ring();
+            ring.rotate(at(100)).unwrap();
+            ring.revoke(&kid(which), at(200)).unwrap();
+            let removal = at(200 + 900 + 900 + 60);
+            assert_eq!(ring.keys[usize::from(which)].remove_at, Some(removal));
+            assert_eq!(ring.due_at(), Some(removal));
+            assert!(!ring.advance(removal - seconds(1)));
+            assert!(ring.advance(removal + seconds(5)));
+            let key = &ring.keys[usize::from(which)];
+            // What is kept of it says when it was revoked and when it went.
+            assert_eq!(
+                (key.state, key.ended_at, key.remove_at),
+                (State::Removed, Some(at(200)), Some(removal))
+            );
+            assert_eq!(ring.due_at(), None);
+        }
+    }
+
+    #[test]
+    fn the_edge_is_told_of_a_bounded_number_of_revoked_keys() {
+        let mut ring = ring();
+        for round in 2..40 {
+            let (waiting, now) = (kid(round - 1), at(100 + i64::from(round)));
+            ring.revoke(&waiting, now).unwrap();
+            ring.add(kid(round), now).unwrap();
+        }
+        let of = |state| ring.keys.iter().filter(move |key| key.state == state);
+        assert_eq!(of(State::Revoked).count(), 16);
+        assert_eq!(of(State::Removed).count(), 22);
+        let (last_gone, first_told) = (
+            of(State::Removed).map(|key| key.ended_at).max(),
+            of(State::Revoked).map(|key| key.ended_at).min(),
+        );
+        assert!(last_gone < first_told, "the earliest leave first");
+    }
+
+    #[test]
+    fn a_key_that_was_to_sign_later_does_not_make_its_successor_wait() {
+        let mut ring = ring();
+        let sign_from = ring.rotate(at(20)).unwrap();
+        ring.revoke(&kid(1), at(30)).unwrap();
+        ring.add(kid(2), at(30)).unwrap();
+        ring.revoke(&kid(0), at(40)).unwrap();
+        assert!(ring.keys[2].sign_from.unwrap() < sign_from);
+        assert!(ring.keys[2].sign_from.unwrap() <= at(40));
     }
 
     #[test]

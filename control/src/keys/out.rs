@@ -22,7 +22,8 @@ pub struct KeyOut {
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub sign_from: Option<DateTime<Utc>>,
-    /// When it leaves the published set.
+    /// When the edge forgets it: a retired one leaves the published set then, a revoked one the list of those
+    /// that are refused.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub remove_at: Option<DateTime<Utc>>,

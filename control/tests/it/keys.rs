@@ -99,6 +99,31 @@ async fn revoking_the_active_key_makes_the_next_sign_at_once() {
 }
 
 #[tokio::test]
+async fn the_edge_forgets_a_revoked_key_when_no_token_can_name_it() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let kid = listed["results"][0]["kid"].as_str().unwrap().to_owned();
+    let before = scene.control.clock.now();
+    let revoked =
+        ada.call(Method::POST, &format!("{}{kid}/revoke/", path(&scene)), None).await.expect(200).body;
+    let remove_at = revoked["keys"][0]["remove_at"].as_str().unwrap();
+    let wait = (chrono::DateTime::parse_from_rfc3339(remove_at).unwrap().to_utc() - before).num_seconds();
+    assert!((1860..=1870).contains(&wait), "{wait}: staleness 900, longest token 900, margin 60");
+    scene.push().await;
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].keys.len(), 3);
+
+    scene.control.clock.advance(TimeDelta::seconds(wait + 1));
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
+    let ada = again(&scene, &ada).await;
+    assert_eq!(states(&ada, &scene).await, ["removed", "active", "next"]);
+    scene.push().await;
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].keys.len(), 2);
+    // Whoever looks it up finds that it is ended, still.
+    ada.call(Method::POST, &format!("{}{kid}/revoke/", path(&scene)), None).await.expect(409);
+}
+
+#[tokio::test]
 async fn an_imported_key_is_the_next_one() {
     let scene = Scene::alone().await;
     let root = scene.platform().await.member("root", "root-admin").await;
