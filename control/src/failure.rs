@@ -12,9 +12,9 @@ pub enum Failure {
     /// What is stored cannot be read back: another key-encryption key, an altered row.
     #[error("stored {0} cannot be read")]
     Unreadable(&'static str),
-    /// Too many password hashes are waiting.
-    #[error("too many password hashes are waiting")]
-    Busy,
+    /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).
+    #[error("too much waits for the tenant's share of {0}")]
+    Busy(&'static str),
     /// The machine gave no randomness.
     #[error("no randomness")]
     Entropy,
@@ -35,7 +35,7 @@ impl Failure {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Database(error) => is_passing(error),
-            Self::Halted | Self::Busy => true,
+            Self::Halted | Self::Busy(_) => true,
             Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
         }
     }

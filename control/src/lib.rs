@@ -22,6 +22,7 @@ pub mod roles;
 pub mod serve;
 pub mod settings;
 pub mod setup;
+pub mod shares;
 pub mod tenants;
 pub mod users;
 pub mod world;

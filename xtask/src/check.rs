@@ -59,9 +59,15 @@ const CRATES: [Layers; 4] = [
             &["http", "jobs::queue", "jobs::kind"],
             // What every part works with, made once at the start, and the parts that it is made of.
             &["control"],
-            &["edges::client", "legacy::passwords::checker", "passwords::hasher", "passwords::turns"],
+            &[
+                "edges::client",
+                "legacy::passwords::checker",
+                "passwords::hasher",
+                "passwords::turns",
+            ],
             &["crypt"],
             &["db"],
+            &["shares"],
             &["failure", "settings", "world"],
         ],
     },

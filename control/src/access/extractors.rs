@@ -87,10 +87,14 @@ pub struct OnTenant<Own, Plat> {
     permissions: PhantomData<(Own, Plat)>,
 }
 
-/// Opens the transaction at the origin's tenant.
+/// Opens the transaction at the origin's tenant. Whoever presents nothing uses what is for strangers.
 async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
     let origin = parts.extensions.get::<Origin>().cloned().ok_or(Refusal::unsigned())?;
-    let mut tx = match control.db.tenant_tx(origin.tenant).await {
+    let begun = match credentials::bearer(&parts.headers)? {
+        Some(_) => control.db.tenant_tx(origin.tenant).await,
+        None => control.db.strangers_tx(origin.tenant).await,
+    };
+    let mut tx = match begun {
         Err(crate::failure::Failure::Database(sqlx::Error::RowNotFound)) => {
             // A token may claim a tenant that never was; at the edge it would be garbage.
             return Err(shared::contract::refusal::TokenFault::Invalid.into());
@@ -234,17 +238,17 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> fo
     }
 }
 
-/// Words a domain's refusal of rank, with its audit entry in a transaction of its own: the one in
-/// which it was found is over.
+/// Words a domain's refusal of rank. Its audit entry is written where nothing else of the request is: what
+/// was done in `tx` is undone, and the tenant never holds two connections for one request.
 pub async fn outranked(
     control: &Control,
-    tenant: TenantId,
+    tx: TenantTx,
     actor: &Actor,
     target: &str,
     permission: Permission,
 ) -> Refused {
     let written = async {
-        let mut tx = control.db.tenant_tx(tenant).await?;
+        let mut tx = tx.anew(&control.db).await?;
         let now = control.clock.now();
         audit::refuse(&mut tx, actor, now, Some(target.to_owned()), permission.as_str()).await?;
         tx.commit().await

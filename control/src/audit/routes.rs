@@ -6,7 +6,7 @@ use shared::contract::permissions::marker::AuditRead;
 
 use super::EntryOut;
 use super::filters::{self, Filters, Named};
-use crate::access::{Allowed, Authenticated};
+use crate::access::Allowed;
 use crate::control::Control;
 use crate::http::answer::Refused;
 use crate::http::described::{CreatedAt, Cursor, Ordering, Paging};
@@ -33,7 +33,7 @@ pub async fn list(
     allowed: Allowed<AuditRead>,
     Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, .. } = allowed.by;
+    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let count = filters::count(&mut tx, &filters, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
     let entries = filters::list(&mut tx, &filters, &span.rows).await?;

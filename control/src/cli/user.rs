@@ -128,7 +128,7 @@ pub(super) async fn run(
             apply(control, show, tenant, &user, change).await
         }
         Command::SetPassword { user } => {
-            let password = Some(hashed(control).await?);
+            let password = Some(hashed(control, tenant).await?);
             let change = Change { password, ..Change::default() };
             apply(control, show, tenant, &user, change).await
         }
@@ -161,7 +161,7 @@ pub(super) async fn run(
 }
 
 async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -> Result<(), CliError> {
-    let password = if args.password_stdin { Some(hashed(control).await?) } else { None };
+    let password = if args.password_stdin { Some(hashed(control, tenant).await?) } else { None };
     let new = NewUser {
         profile: Profile {
             username: args.username,
@@ -227,8 +227,8 @@ fn print(show: Show, user: User, what: &str) {
     show.one(&out, &line);
 }
 
-async fn hashed(control: &Control) -> Result<Hashed, CliError> {
-    Ok(Hashed::of(&control.hasher, &password()?).await?)
+async fn hashed(control: &Control, tenant: TenantId) -> Result<Hashed, CliError> {
+    Ok(Hashed::of(&control.hasher, tenant, &password()?).await?)
 }
 
 /// The first line of standard input, without its line feed. Never an argument: those are in `ps`.

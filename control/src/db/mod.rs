@@ -2,7 +2,12 @@
 //!
 //! Every request works inside [`Db::tenant_tx`]; nothing else may read a tenant's tables. SQL of
 //! tenant tables is unqualified, SQL of the platform names the schema `platform`.
+//!
+//! A tenant holds its share of the connections at most ([`crate::shares`]): what its users ask for and what
+//! strangers cause there are counted apart, and what control does by itself has connections of its own. So
+//! neither a busy tenant nor guessed passwords keep another tenant, a job or a push waiting.
 
+mod account;
 mod cell;
 pub mod changes;
 mod effects;
@@ -20,13 +25,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shared::ids::TenantId;
+use sqlx::PgExecutor;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+use self::account::{Account, Lane};
 use crate::failure::Failure;
 use crate::settings;
+use crate::shares::{Kind, Shares};
 
 /// A request that cannot have a connection in this time is answered 503: quick, not queued.
 const ACQUIRE: Duration = Duration::from_secs(3);
+/// How long a request waits for its tenant's share, before it waits for a connection.
+const SHARE: Duration = Duration::from_secs(2);
 /// What a burst opened is given back soon: PostgreSQL's connections are shared with other controls.
 const IDLE: Duration = Duration::from_secs(60);
 /// The schema of the queue's tables, which are its library's.
@@ -36,6 +46,8 @@ pub const JOBS_SCHEMA: &str = "platform_jobs";
 const JOB_CONNECTIONS: u32 = 4;
 /// Connections of the pusher, besides those that the settings allow for requests.
 const PUSH_CONNECTIONS: u32 = 5;
+/// Connections of jobs and of the drain, as the role that serves requests: each of them works on one.
+const WORK_CONNECTIONS: u32 = 5;
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
@@ -46,10 +58,18 @@ pub struct Db {
     app: PgPool,
     /// Reads what is pushed, as the same role: a revocation does not queue behind requests.
     push: PgPool,
+    /// What jobs and the drain work with, as the same role: they do not queue behind requests either.
+    work: PgPool,
     /// Finds what is due.
     relay: PgPool,
     /// Runs the queue, as the relay's role: a full queue does not keep a revocation waiting.
     jobs: PgPool,
+    /// Connections for the users of each tenant.
+    users: Shares,
+    /// Connections for what strangers cause at each tenant.
+    strangers: Shares,
+    /// Reads that may go through all rows, for each tenant.
+    long_reads: Shares,
     /// A tenant never changes its cell, so what was looked up once stays right.
     cells: Arc<Mutex<HashMap<TenantId, CellName>>>,
     /// The platform tenant, once it was looked up: there is one for ever.
@@ -72,9 +92,14 @@ impl Db {
                 .connect_lazy_with(options);
             Ok::<_, Failure>(pool)
         };
+        let most = usize::try_from(settings.max_connections).unwrap_or(usize::MAX);
         Ok(Self {
+            users: Shares::new(Kind::Connections, (most / 4).max(2), SHARE),
+            strangers: Shares::new(Kind::StrangersConnections, most / 8, SHARE),
+            long_reads: Shares::new(Kind::LongReads, most / 10, SHARE),
             app: pool(&settings.app_url, settings.max_connections)?,
             push: pool(&settings.app_url, PUSH_CONNECTIONS)?,
+            work: pool(&settings.app_url, WORK_CONNECTIONS)?,
             relay: pool(&settings.relay_url, 5)?,
             jobs: pool(&settings.relay_url, JOB_CONNECTIONS)?,
             cells: Arc::default(),
@@ -100,23 +125,59 @@ impl Db {
         &self.jobs
     }
 
-    /// Begins a transaction that sees one tenant's rows: BEGIN, the cell and the tenant travel in
-    /// one round trip.
+    /// Begins a transaction that sees one tenant's rows, for one of its users or the command line: BEGIN,
+    /// the cell and the tenant travel in one round trip.
+    ///
+    /// # Errors
+    /// No such tenant is [`sqlx::Error::RowNotFound`]; [`Failure::Busy`] where the tenant has its share.
+    pub async fn tenant_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        self.begin(Account { lane: Lane::Users, tenant }, tenant).await
+    }
+
+    /// The same for a request that has shown no credential: it takes nothing of what the tenant's users have.
+    ///
+    /// # Errors
+    /// As [`Db::tenant_tx`].
+    pub async fn strangers_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        self.begin(Account { lane: Lane::Strangers, tenant }, tenant).await
+    }
+
+    /// The same for what control does by itself: jobs and the drain.
     ///
     /// # Errors
     /// No such tenant is [`sqlx::Error::RowNotFound`].
-    pub async fn tenant_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
-        let cell = self.cell_of(&self.app, tenant).await?;
-        TenantTx::begin(&self.app, tenant, &cell, "").await
+    pub async fn work_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        self.begin(Account { lane: Lane::Work, tenant }, tenant).await
+    }
+
+    /// The same for what follows a push.
+    ///
+    /// # Errors
+    /// No such tenant is [`sqlx::Error::RowNotFound`].
+    pub async fn push_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+        self.begin(Account { lane: Lane::Push, tenant }, tenant).await
     }
 
     /// The same, reading one unchanging picture: what a push says is true at one revision.
     ///
     /// # Errors
-    /// As [`Db::tenant_tx`].
+    /// As [`Db::push_tx`].
     pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
         let cell = self.cell_of(&self.push, tenant).await?;
-        TenantTx::begin(&self.push, tenant, &cell, " ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        let mode = " ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        TenantTx::begin(&self.push, Account { lane: Lane::Push, tenant }, None, (tenant, &cell, mode)).await
+    }
+
+    /// Waits for the account's share, then for a connection.
+    async fn begin(&self, account: Account, tenant: TenantId) -> Result<TenantTx, Failure> {
+        let (pool, seat) = match account.lane {
+            Lane::Users => (&self.app, Some(self.users.take(account.tenant).await?)),
+            Lane::Strangers => (&self.app, Some(self.strangers.take(account.tenant).await?)),
+            Lane::Work => (&self.work, None),
+            Lane::Push => (&self.push, None),
+        };
+        let cell = self.cell_of(pool, tenant).await?;
+        TenantTx::begin(pool, account, seat, (tenant, &cell, "")).await
     }
 
     /// The platform tenant.
@@ -133,12 +194,12 @@ impl Db {
         Ok(*self.platform.get_or_init(|| id.into()))
     }
 
-    async fn cell_of(&self, pool: &PgPool, tenant: TenantId) -> Result<CellName, Failure> {
+    async fn cell_of<'e>(&self, by: impl PgExecutor<'e>, tenant: TenantId) -> Result<CellName, Failure> {
         if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
             return Ok(cell.clone());
         }
         let text = sqlx::query_scalar!("select cell from platform.tenants where id = $1", tenant.uuid())
-            .fetch_one(pool)
+            .fetch_one(by)
             .await?;
         let cell = CellName::parse(&text)?;
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, cell.clone());
@@ -158,6 +219,7 @@ impl Db {
     pub async fn close(&self) {
         self.app.close().await;
         self.push.close().await;
+        self.work.close().await;
         self.relay.close().await;
         self.jobs.close().await;
     }

@@ -6,24 +6,33 @@ use std::ops::{Deref, DerefMut};
 use shared::ids::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
+use super::account::Account;
 use super::changes::Changes;
 use super::effects::Effects;
 use super::{CellName, Db};
 use crate::failure::Failure;
+use crate::shares::Seat;
+
+/// A read that may go through all rows of a tenant ends after this.
+const LONGEST_READ: &str = "SET LOCAL statement_timeout = '10s'";
 
 /// A transaction that sees one tenant's rows. Dropped without [`TenantTx::commit`], it never was.
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant: TenantId,
     effects: Effects,
+    account: Account,
+    // Given back after the connection.
+    _share: Option<Seat>,
+    long_read: Option<Seat>,
 }
 
 impl TenantTx {
     pub(super) async fn begin(
         pool: &PgPool,
-        tenant: TenantId,
-        cell: &CellName,
-        mode: &str,
+        account: Account,
+        share: Option<Seat>,
+        (tenant, cell, mode): (TenantId, &CellName, &str),
     ) -> Result<Self, Failure> {
         // Both values are safe by type: a UUID and a validated cell name. `SET LOCAL` ends with the
         // transaction, also when a request is cancelled half way.
@@ -31,7 +40,7 @@ impl TenantTx {
             "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(Self { tx, tenant, effects: Effects::default() })
+        Ok(Self { tx, tenant, effects: Effects::default(), account, _share: share, long_read: None })
     }
 
     /// The tenant whose rows this transaction sees.
@@ -40,13 +49,19 @@ impl TenantTx {
         self.tenant
     }
 
+    /// The tenant whose shares are used: the one in which the request began.
+    #[must_use]
+    pub fn payer(&self) -> TenantId {
+        self.account.tenant
+    }
+
     /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
     /// on a tenant. The permission must be checked before.
     ///
     /// # Errors
     /// The database's.
     pub async fn enter(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
-        let cell = db.cell_of(&db.app, tenant).await?;
+        let cell = db.cell_of(&mut *self.tx, tenant).await?;
         let enter = format!("SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
         sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *self.tx).await?;
         self.tenant = tenant;
@@ -59,11 +74,46 @@ impl TenantTx {
     /// # Errors
     /// As [`Db::tenant_tx`].
     pub async fn pause<T>(self, db: &Db, work: impl Future<Output = T>) -> Result<(T, Self), Failure> {
-        let tenant = self.tenant;
         debug_assert!(self.effects.is_empty(), "what was written would be lost");
-        self.tx.rollback().await?;
+        let (account, tenant) = (self.account, self.tenant);
+        self.end().await?;
         let done = work.await;
-        Ok((done, db.tenant_tx(tenant).await?))
+        Ok((done, db.begin(account, tenant).await?))
+    }
+
+    /// Undoes what was written, and begins anew in the same tenant.
+    ///
+    /// # Errors
+    /// As [`Db::tenant_tx`].
+    pub async fn anew(self, db: &Db) -> Result<Self, Failure> {
+        let (account, tenant) = (self.account, self.tenant);
+        self.end().await?;
+        db.begin(account, tenant).await
+    }
+
+    /// Gives back the connection and then the shares.
+    async fn end(self) -> Result<(), Failure> {
+        self.tx.rollback().await?;
+        Ok(())
+    }
+
+    /// Goes on with a read that may go through all rows of the tenant: within a share that is smaller still,
+    /// and for a bounded time. The connection is not held while others of the tenant read.
+    ///
+    /// # Errors
+    /// As [`Db::tenant_tx`].
+    pub async fn for_long_read(self, db: &Db) -> Result<Self, Failure> {
+        let (seat, mut tx) = match db.long_reads.take_now(self.payer()) {
+            Some(seat) => (seat, self),
+            None => {
+                let take = db.long_reads.take(self.payer());
+                let (seat, tx) = self.pause(db, take).await?;
+                (seat?, tx)
+            }
+        };
+        sqlx::raw_sql(LONGEST_READ).execute(&mut *tx.tx).await?;
+        tx.long_read = Some(seat);
+        Ok(tx)
     }
 
     /// Notes what the edge must learn if this transaction commits.

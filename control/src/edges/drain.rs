@@ -184,7 +184,7 @@ async fn take(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Taken {
 }
 
 async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {
-    let mut tx = control.db.tenant_tx(tenant).await?;
+    let mut tx = control.db.work_tx(tenant).await?;
     sqlx::raw_sql(SHORT).execute(&mut *tx).await?;
     let mut dropped = 0;
     for fact in facts {

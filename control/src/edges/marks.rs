@@ -98,7 +98,7 @@ pub async fn pushed(control: &Control, push: &Push, mark: Mark) -> Result<(), Fa
     let now = control.clock.now();
     if let Some(row) = &push.document {
         let kids: Vec<String> = row.document.published_keys().map(|key| key.kid.to_string()).collect();
-        let mut tx = control.db.tenant_tx(push.tenant).await?;
+        let mut tx = control.db.push_tx(push.tenant).await?;
         keys::store::confirm(&mut tx, &kids, now).await?;
         tenants::claims::change::confirm(&mut tx, &row.document.former_claims, now).await?;
         tx.commit().await?;

@@ -36,7 +36,7 @@ impl Enqueued for AdvanceKeys {
 /// See [`TenantError`].
 pub async fn advance(control: &Control, id: TenantId) -> Result<(), TenantError> {
     let now = control.clock.now();
-    let mut tx = control.db.tenant_tx(id).await?;
+    let mut tx = control.db.work_tx(id).await?;
     let tenant = tenants::find(&mut tx, id).await?;
     // Made before the lock is taken, since it takes a while; not needed if only a removal is due.
     let spare = generate(tenant.settings.key_bits).await?;

@@ -171,7 +171,7 @@ pub async fn sweep(control: &Control) -> Result<(), Failure> {
         let over =
             legacy.as_ref().is_none_or(|it| i64::try_from(it.until).is_ok_and(|it| it <= now.timestamp()));
         if over {
-            let mut tx = control.db.tenant_tx(row.id.into()).await?;
+            let mut tx = control.db.work_tx(row.id.into()).await?;
             if legacy.is_some() {
                 end(&mut tx, now).await?;
             }

@@ -1,6 +1,7 @@
 //! A password that somebody chose, hashed before the transaction begins that sets it: a connection that
 //! waits for a hash is one that nobody else has.
 
+use shared::ids::TenantId;
 use shared::passwords::{Password, Verifier};
 
 use super::{Hasher, Names, faults};
@@ -16,10 +17,10 @@ impl Hashed {
     ///
     /// # Errors
     /// [`Failure::Busy`] if too many wait.
-    pub async fn of(hasher: &Hasher, typed: &str) -> Result<Self, Failure> {
+    pub async fn of(hasher: &Hasher, tenant: TenantId, typed: &str) -> Result<Self, Failure> {
         match Password::parse(typed) {
             Ok(password) => {
-                let verifier = hasher.hash(password.clone()).await?;
+                let verifier = hasher.hash(tenant, password.clone()).await?;
                 Ok(Self(Ok((password, verifier))))
             }
             Err(_) if typed.is_empty() => Ok(Self(Err("This field may not be blank."))),
@@ -37,7 +38,8 @@ impl Hashed {
         typed: Option<String>,
     ) -> Result<(Option<Self>, TenantTx), Failure> {
         let Some(typed) = typed else { return Ok((None, tx)) };
-        let (hashed, tx) = tx.pause(&control.db, Self::of(&control.hasher, &typed)).await?;
+        let hash = Self::of(&control.hasher, tx.payer(), &typed);
+        let (hashed, tx) = tx.pause(&control.db, hash).await?;
         Ok((Some(hashed?), tx))
     }
 

@@ -1,12 +1,14 @@
-//! Argon2id on blocking threads, a bounded number at once: each takes 19 MiB, and an unbounded
+//! Argon2id on threads of their own, a bounded number at once: each takes 19 MiB, and an unbounded
 //! number was measured to take 1.5 GB.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use shared::ids::TenantId;
 use shared::passwords::{Password, Verifier, Workspace};
 
 use super::turns::Turns;
 use crate::failure::Failure;
+use crate::shares::Kind;
 use crate::world::random;
 
 /// Hashes passwords.
@@ -21,28 +23,34 @@ impl Hasher {
     /// Allows `concurrency` hashes at once, at least one.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        Self { turns: Turns::new(concurrency), idle: Arc::default() }
+        Self { turns: Turns::new(Kind::Passwords, concurrency, concurrency), idle: Arc::default() }
     }
 
-    /// Makes the verifier of a password.
+    /// Makes the verifier of a password of a tenant.
     ///
     /// # Errors
-    /// [`Failure::Busy`] after five seconds in the queue.
-    pub async fn hash(&self, password: Password) -> Result<Verifier, Failure> {
+    /// As [`Turns::take`].
+    pub async fn hash(&self, tenant: TenantId, password: Password) -> Result<Verifier, Failure> {
         let salt = random()?;
-        self.work(move |workspace| workspace.hash(&password, salt)).await
+        self.work(tenant, move |workspace| workspace.hash(&password, salt)).await
     }
 
     /// Whether a verifier is of this password.
     ///
     /// # Errors
-    /// [`Failure::Busy`] after five seconds in the queue.
-    pub async fn verify(&self, password: Password, verifier: Verifier) -> Result<bool, Failure> {
-        self.work(move |workspace| workspace.verify(&password, &verifier)).await
+    /// As [`Turns::take`].
+    pub async fn verify(
+        &self,
+        tenant: TenantId,
+        password: Password,
+        verifier: Verifier,
+    ) -> Result<bool, Failure> {
+        self.work(tenant, move |workspace| workspace.verify(&password, &verifier)).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
+        tenant: TenantId,
         work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let idle = self.idle.clone();
@@ -52,7 +60,7 @@ impl Hasher {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
             done
         };
-        self.turns.take("hashing a password", in_workspace).await
+        self.turns.take(tenant, "hashing a password", in_workspace).await
     }
 }
 
@@ -64,7 +72,7 @@ mod tests {
     async fn memory_is_bounded_by_the_turns() {
         let hasher = Hasher::new(2);
         let password = || Password::parse("correct horse battery").unwrap();
-        let many = (0..8).map(|_| hasher.hash(password()));
+        let many = (0..8).map(|fill| hasher.hash(TenantId::new(1, [fill; 10]), password()));
         let verifiers = futures::future::join_all(many).await;
         for verifier in &verifiers {
             assert!(Workspace::default().verify(&password(), verifier.as_ref().unwrap()));

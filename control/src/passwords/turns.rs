@@ -1,39 +1,60 @@
-//! Work that takes a processor and much memory, a bounded number at once on blocking threads.
+//! Work that takes a processor for long, a bounded number at once on threads of their own, of which each
+//! tenant has its share.
+//!
+//! Where the system knows priorities of threads, requests and PostgreSQL go before this work: whoever asks for
+//! little is answered while others have keys made and passwords hashed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use shared::ids::TenantId;
+use tokio::sync::oneshot;
 
 use crate::failure::Failure;
+use crate::shares::{Kind, Shares};
 
 /// Who waits longer than this for a turn is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A third of the weight of a thread that serves requests (`sched(7)`): less would starve this work beside
+/// other programs of the machine.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
 
 /// Turns at such work.
 #[derive(Clone)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Turns(Shares);
 
 impl Turns {
-    /// Allows `concurrency` at once, at least one.
-    pub fn new(concurrency: usize) -> Self {
-        Self(Arc::new(Semaphore::new(concurrency.max(1))))
+    /// Allows `concurrency` at once, at least one, and `each` tenant so many of them.
+    pub fn new(kind: Kind, concurrency: usize, each: usize) -> Self {
+        Self(Shares::of(kind, concurrency, each, PATIENCE))
     }
 
-    /// Does the work when its turn comes. [`Failure::Busy`] after five seconds in the queue.
+    /// Does the work of a tenant when its turn comes. [`Failure::Busy`] after five seconds in the queue, or
+    /// at once where too much of the tenant's work waits.
     pub async fn take<T: Send + 'static>(
         &self,
+        tenant: TenantId,
         what: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let waited = tokio::time::timeout(PATIENCE, self.0.clone().acquire_owned()).await;
-        let turn = waited.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Busy)?;
-        let done = tokio::task::spawn_blocking(move || {
+        let turn = self.0.take(tenant).await?;
+        let (tell, done) = oneshot::channel();
+        // A thread cannot take its priority back, so it is not one of the runtime's.
+        let thread = std::thread::Builder::new().name("dear".to_owned()).spawn(move || {
+            yield_to_requests();
             let done = work();
             // A caller that is gone must not free the turn while its work still runs.
             drop(turn);
-            done
+            let _ = tell.send(done);
         });
+        thread.map_err(|_| Failure::Crypto(what))?;
         done.await.map_err(|_| Failure::Crypto(what))
     }
+}
+
+/// On Linux the priority is the thread's own. It may always be lowered; if it is not, the work is done all the
+/// same.
+fn yield_to_requests() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
 }

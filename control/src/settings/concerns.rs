@@ -46,7 +46,7 @@ concern! {
         role_prefix: Option<String>, Default::Absent;
         /// How many tenants may have a schema of their own. Thousands make dumps and checkpoints slow.
         max_dedicated_cells: u32, Default::Is("500");
-        /// Most connections of the role that serves requests.
+        /// Most connections for requests. Each tenant's users hold a quarter of them at a time, at least 2.
         max_connections: u32, Default::Is("20");
     }
 }

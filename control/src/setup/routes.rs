@@ -73,7 +73,7 @@ pub async fn create(
     if !is_good(&control, &mut tx, &setup.token).await? {
         return Err(bad_token());
     }
-    let hash = Hashed::of(&control.hasher, &setup.password);
+    let hash = Hashed::of(&control.hasher, tx.payer(), &setup.password);
     let (password, mut tx) = tx.pause(&control.db, hash).await?;
     let user = redeem(&control, &mut tx, &actor, &setup.token, setup.profile, password?).await;
     let user = user.map_err(|error| match error {

@@ -59,7 +59,7 @@ pub async fn run(control: &Control, id: TenantId) -> Result<(), TenantError> {
         .await?;
     let keys =
         [keys::generate(tenant.settings.key_bits).await?, keys::generate(tenant.settings.key_bits).await?];
-    let mut tx = control.db.tenant_tx(id).await?;
+    let mut tx = control.db.work_tx(id).await?;
     activate(control, &mut tx, &keys).await?;
     tx.commit().await?;
     Ok(())

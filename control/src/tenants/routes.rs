@@ -43,7 +43,7 @@ pub async fn list(
 ) -> Result<Response, Refused> {
     let only =
         if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };
-    let Authenticated { mut tx, .. } = allowed.by;
+    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let count = filters::count(&mut tx, only, &filters, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
     let tenants = filters::list(&mut tx, only, &filters, &span.rows).await?;
@@ -73,14 +73,14 @@ pub async fn create(
     let Authenticated { mut tx, actor, tenant: own, user: by, .. } = platform.by;
     if let Some((profile, password)) = admin {
         let least = new.settings.min_password_length;
-        let prepare = users::prepare_first_admin(&control, &profile, &password, least);
+        let prepare = users::prepare_first_admin(&control, own.id, &profile, &password, least);
         let (prepared, begun) = tx.pause(&control.db, prepare).await?;
         new.admin = Some(prepared.map_err(said_of_admin)?);
         tx = begun;
         match users::still_stands(&mut tx, &actor).await {
             Err(UserError::Rank) => {
                 let permission = PlatformTenantsWrite::PERMISSION;
-                return Err(outranked(&control, own.id, &actor, "new", permission).await);
+                return Err(outranked(&control, tx, &actor, "new", permission).await);
             }
             stands => stands?,
         }
@@ -148,7 +148,7 @@ pub async fn update(
     let OnTenant { mut tx, mut tenant, actor, for_platform, .. } = on;
     if patch.of_platform && !for_platform {
         let permission = Permission::PlatformTenantsWrite;
-        return Err(outranked(&control, tenant.id, &actor, &tenant.id.to_string(), permission).await);
+        return Err(outranked(&control, tx, &actor, &tenant.id.to_string(), permission).await);
     }
     // What is laid over the settings is laid over those that no other edit is changing.
     tenant = super::lock(&mut tx, tenant.id).await?;

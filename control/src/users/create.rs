@@ -1,6 +1,6 @@
 //! Making a user.
 
-use shared::ids::UserId;
+use shared::ids::{TenantId, UserId};
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
 
@@ -109,19 +109,21 @@ pub async fn insert_first_admin(
     Ok(())
 }
 
-/// Checks the first administrator of a tenant that does not exist yet and hashes the password.
+/// Checks the first administrator of a tenant that does not exist yet and hashes the password, as a part of
+/// what `payer` may have hashed.
 ///
 /// # Errors
 /// [`UserError::Fields`] for what does not hold.
 pub async fn prepare_first_admin(
     control: &Control,
+    payer: TenantId,
     profile: &Profile,
     password: &str,
     least_characters: u64,
 ) -> Result<FirstAdmin, UserError> {
     let mut faults = Faults::default();
     profile.check(&mut faults);
-    let hashed = Hashed::of(&control.hasher, password).await?;
+    let hashed = Hashed::of(&control.hasher, payer, password).await?;
     match check_password(&hashed, least_characters, profile, &mut faults) {
         Some(verifier) if faults.is_empty() => Ok(FirstAdmin {
             username: profile.username.clone(),

@@ -23,7 +23,6 @@ use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
-use shared::ids::TenantId;
 
 /// Users, by what [`Filters`] can ask for.
 #[utoipa::path(
@@ -39,7 +38,7 @@ pub async fn list(
     allowed: Allowed<UsersRead>,
     Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, .. } = allowed.by;
+    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let matching = Matching::of(&control, &mut tx, filters).await?;
     let count = filters::count(&mut tx, &matching, part.counts_all()).await?;
     let span = part.of(&control, &mut tx, count).await?;
@@ -68,7 +67,7 @@ pub async fn create(
     allowed: Allowed<UsersWrite>,
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, tenant, user: by, .. } = allowed.by;
+    let Authenticated { tx, actor, user: by, .. } = allowed.by;
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
     let claim = match key {
         None => None,
@@ -79,7 +78,7 @@ pub async fn create(
     };
     let new = NewUser { password, ..what };
     let user = super::create(&control, &mut tx, &actor, new).await;
-    let user = ranked(&control, tenant.id, &actor, "new", UsersWrite::PERMISSION, user).await?;
+    let (user, mut tx) = ranked(&control, tx, &actor, "new", UsersWrite::PERMISSION, user).await?;
     if let Some(claim) = claim {
         claim.keep(&control, &mut tx, user.id.uuid()).await?;
     }
@@ -166,14 +165,14 @@ async fn apply(
     conditions: &Conditions,
     Typed { what, password }: Typed<Change>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { tx, actor, .. } = allowed.by;
     let (password, mut tx) = Hashed::between(control, tx, password).await?;
     let user_id = parse(id)?;
     unchanged(&mut tx, user_id, conditions).await?;
     let change = Change { password, ..what };
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
     let target = user_id.to_string();
-    let user = ranked(control, tenant.id, &actor, &target, UsersWrite::PERMISSION, outcome).await?;
+    let (user, tx) = ranked(control, tx, &actor, &target, UsersWrite::PERMISSION, outcome).await?;
     tx.commit().await?;
     changed(&UserOut::from(user))
 }
@@ -195,11 +194,12 @@ pub async fn delete(
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = allowed.by;
     let user_id = parse(&id)?;
     unchanged(&mut tx, user_id, &conditions).await?;
     let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
-    ranked(&control, tenant.id, &actor, &user_id.to_string(), UsersDelete::PERMISSION, deleted).await?;
+    let target = user_id.to_string();
+    let ((), tx) = ranked(&control, tx, &actor, &target, UsersDelete::PERMISSION, deleted).await?;
     tx.commit().await?;
     Ok(no_content())
 }
@@ -216,10 +216,11 @@ pub async fn end_sessions(
     allowed: Allowed<SessionsEnd>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = allowed.by;
     let user_id = parse(&id)?;
     let ended = super::end_sessions(&control, &mut tx, &actor, user_id).await;
-    ranked(&control, tenant.id, &actor, &user_id.to_string(), SessionsEnd::PERMISSION, ended).await?;
+    let target = user_id.to_string();
+    let ((), tx) = ranked(&control, tx, &actor, &target, SessionsEnd::PERMISSION, ended).await?;
     tx.commit().await?;
     Ok(no_content())
 }
@@ -241,14 +242,15 @@ fn parse(id: &str) -> Result<UserId, UserError> {
 /// A refusal of rank is a refusal of permission, and is written down as one.
 async fn ranked<T>(
     control: &Control,
-    tenant: TenantId,
+    tx: TenantTx,
     actor: &Actor,
     target: &str,
     permission: Permission,
     outcome: Result<T, UserError>,
-) -> Result<T, Refused> {
+) -> Result<(T, TenantTx), Refused> {
     match outcome {
-        Err(UserError::Rank) => Err(outranked(control, tenant, actor, target, permission).await),
-        other => other.map_err(Refused::from),
+        Ok(done) => Ok((done, tx)),
+        Err(UserError::Rank) => Err(outranked(control, tx, actor, target, permission).await),
+        Err(other) => Err(other.into()),
     }
 }

@@ -93,6 +93,11 @@ impl Scene {
         answer.body["matched"].as_bool().unwrap()
     }
 
+    /// The status of the answer about a password of nobody.
+    pub async fn guess(&self) -> u16 {
+        Ask::new(self, None, "Corr3ct-horse").send().await.status
+    }
+
     /// Somebody whose password another service hashed.
     async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
         let user = self.member(username, "client").await;
@@ -126,7 +131,7 @@ impl Scene {
     }
 
     async fn set_password(&self, user: UserId, password: &str) {
-        let hashed = Hashed::of(&self.control.hasher, password).await.unwrap();
+        let hashed = Hashed::of(&self.control.hasher, self.tenant.id, password).await.unwrap();
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let change = Change { password: Some(hashed), ..Change::default() };
         let actor = control::audit::Actor::operator();
@@ -288,7 +293,7 @@ async fn a_password_set_meanwhile_wins() {
     let (encoded, password) = cheap();
     let ada = scene.foreigner("ada", &encoded).await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    let hashed = Hashed::of(&scene.control.hasher, PASSWORD).await.unwrap();
+    let hashed = Hashed::of(&scene.control.hasher, scene.tenant.id, PASSWORD).await.unwrap();
     let change = Change { password: Some(hashed), ..Change::default() };
     let actor = control::audit::Actor::operator();
     users::change(&scene.control, &mut tx, &actor, ada, change).await.unwrap();

@@ -19,6 +19,7 @@ mod killed;
 mod legacy;
 mod legacy_service;
 mod lists;
+mod load;
 mod migrations;
 mod pusher;
 mod repeats;

@@ -76,7 +76,7 @@ pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Fai
         Some(verifier) => verifier,
         None => Verifier::dummy(random()?, random()?),
     };
-    let own_matched = control.hasher.verify(password.clone(), verifier).await?;
+    let own_matched = control.hasher.verify(question.tenant, password.clone(), verifier).await?;
     match user.foreign {
         Some(foreign) if foreign_matched && user.active => {
             take_over(control, question.tenant, user.user, &foreign, password).await
@@ -98,7 +98,7 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
         Some(user) => user.uuid(),
         None => Uuid::from_u128(u128::from(random::<1>()?[0] % NOBODIES)),
     };
-    let mut tx = match control.db.tenant_tx(question.tenant).await {
+    let mut tx = match control.db.strangers_tx(question.tenant).await {
         Err(Failure::Database(sqlx::Error::RowNotFound)) => {
             return Ok(Asked { user: None, formats: Vec::new() });
         }
@@ -245,9 +245,9 @@ async fn take_over(
     foreign: &Foreign,
     password: Password,
 ) -> Result<bool, Failure> {
-    let verifier = control.hasher.hash(password.clone()).await?;
+    let verifier = control.hasher.hash(tenant, password.clone()).await?;
     let wrapped = verifiers::wrap(&control.rest, tenant, user, &verifier).await?;
-    let mut tx = control.db.tenant_tx(tenant).await?;
+    let mut tx = control.db.strangers_tx(tenant).await?;
     let replaced = sqlx::query!(
         "update users
          set wrapped_verifier = $4, foreign_hash = null, foreign_format = null
@@ -278,10 +278,11 @@ async fn was_taken_over(
     user: UserId,
     password: Password,
 ) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
     let user = find(control, &mut tx, user.uuid()).await?;
     drop(tx);
     match user.filter(|user| user.active).and_then(|user| user.verifier) {
-        Some(verifier) => control.hasher.verify(password, verifier).await,
+        Some(verifier) => control.hasher.verify(tenant, password, verifier).await,
         None => Ok(false),
     }
 }
@@ -315,7 +316,7 @@ pub async fn sweep(control: &Control) -> Result<(), Failure> {
     .fetch_all(control.db.relay())
     .await?;
     for tenant in over {
-        let mut tx = control.db.tenant_tx(TenantId::from(tenant)).await?;
+        let mut tx = control.db.work_tx(TenantId::from(tenant)).await?;
         sqlx::query!(
             "delete from foreign_tries where tenant_id = $1 and began_at <= $2",
             tenant,

@@ -1,0 +1,296 @@
+//! One tenant loads whatever is dear, and another tenant's users do not notice.
+//!
+//! How long their requests take is printed as a ratio to the quiet time of the same run, and judged by whoever
+//! reads it: `WARDGATE_TEST_LONG=1 cargo test -p wardgate-control --test it load -- --nocapture`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use control::keys::due;
+use control::tenants::Isolation;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::scale::scaled;
+use crate::scene::{Answer, Member, PASSWORD, Scene, call, new_tenant, serve};
+
+/// Requests of the loading tenant at a time.
+const AT_ONCE: usize = 60;
+
+/// Two tenants of one control: one loads, and a user of the other asks who they are.
+struct Stage {
+    loading: Scene,
+    root: Member,
+    other: Member,
+    client: Client,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let loading = Scene::alone().await;
+        let root = loading.member("ada", "root-admin").await;
+        let tenant = new_tenant(&loading.control, Isolation::Schema).await;
+        let quiet = Scene {
+            database: loading.database.clone(),
+            control: loading.control.clone(),
+            edge: loading.edge.clone(),
+            tenant,
+            api: loading.api,
+        };
+        let other = quiet.member("eve", "client").await;
+        Self { loading, root, other, client: Client::new() }
+    }
+
+    /// A request of a user with a client that keeps its connections.
+    fn asking(
+        &self,
+        user: &Member,
+    ) -> impl Fn(Method, String, Option<Value>) -> futures::future::BoxFuture<'static, Answer> + Send + 'static
+    {
+        let (client, api, token) = (self.client.clone(), self.loading.api, user.token.clone());
+        move |method, path, body| {
+            let mut request = client.request(method, format!("http://{api}{path}")).bearer_auth(&token);
+            if let Some(body) = body {
+                request = request.json(&body);
+            }
+            Box::pin(async move { Answer::of(request.send().await.unwrap()).await })
+        }
+    }
+
+    /// How long the other tenant's user waits, in milliseconds, sorted. Never is it refused.
+    async fn waits(&self, what: &str) -> Vec<f64> {
+        let ask = self.asking(&self.other);
+        let mut taken = Vec::new();
+        for _ in 0..scaled(30, 500) {
+            #[allow(clippy::disallowed_methods, reason = "durations are what this is about")]
+            let began = Instant::now();
+            let answer = ask(Method::GET, "/api/user/me/".into(), None).await;
+            assert_eq!(answer.status, 200, "another tenant during {what}: {}", answer.body);
+            taken.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+        taken.sort_by(f64::total_cmp);
+        taken
+    }
+
+    /// Loads until the other tenant was measured, and returns what the loading tenant was answered.
+    async fn loaded(&self, what: &str, ask: impl Fn(usize) -> Asking) -> Vec<u16> {
+        let quiet = self.waits("nothing").await;
+        let (stop, round) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let mut loading = JoinSet::new();
+        for at in 0..AT_ONCE {
+            let (ask, stop, round) = (ask(at), stop.clone(), round.clone());
+            loading.spawn(async move {
+                let mut statuses = Vec::new();
+                while !stop.is_cancelled() {
+                    statuses.push(ask(round.fetch_add(1, Ordering::Relaxed)).await.status);
+                }
+                statuses
+            });
+        }
+        while round.load(Ordering::Relaxed) < AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let busy = self.waits(what).await;
+        stop.cancel();
+        let statuses = loading.join_all().await.concat();
+        let of = |taken: &[f64], share: f64| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let at = ((taken.len() - 1) as f64 * share) as usize;
+            taken[at]
+        };
+        for (name, share) in [("half", 0.5), ("95 of 100", 0.95), ("all", 1.0)] {
+            let (quiet, busy) = (of(&quiet, share), of(&busy, share));
+            eprintln!("{what}: {name} within {busy:.1} ms, quiet {quiet:.1} ms, ratio {:.1}", busy / quiet);
+        }
+        let refused = statuses.iter().filter(|status| **status == 503).count();
+        eprintln!("{what}: {} answers to the loading tenant, {refused} of them 503", statuses.len());
+        statuses
+    }
+}
+
+impl Scene {
+    /// So many users of the tenant, whom the edge does not know.
+    async fn crowd(&self, count: i64) {
+        let insert = format!(
+            "insert into {}.users (tenant_id, id, username, email, first_name, last_name, status, created_at,
+                updated_at)
+             select '{}', gen_random_uuid(), 'user' || n, 'user' || n || '@acme.test', 'First' || n, 'Last' || n,
+                'active', now() - n * interval '1 second', now()
+             from generate_series(1, {count}) n",
+            self.tenant.cell, self.tenant.id
+        );
+        sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut self.database.admin().await).await.unwrap();
+    }
+}
+
+type Asking = Box<dyn Fn(usize) -> futures::future::BoxFuture<'static, Answer> + Send>;
+
+fn only(statuses: &[u16], allowed: &[u16]) {
+    let other: Vec<_> = statuses.iter().filter(|status| !allowed.contains(status)).collect();
+    assert!(other.is_empty(), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_of_one_tenant_do_not_keep_another_waiting() {
+    let stage = Stage::set().await;
+    let users = "/api/user/users/";
+    let crowd: i64 = scaled(2_000, 200_000);
+    stage.loading.crowd(crowd).await;
+
+    let statuses = stage
+        .loaded("passwords are set", |_| {
+            let ask = stage.asking(&stage.root);
+            Box::new(move |round| {
+                let body = json!({"username": format!("new{round}"), "password": PASSWORD});
+                ask(Method::POST, users.into(), Some(body))
+            })
+        })
+        .await;
+    only(&statuses, &[201, 503]);
+
+    for (what, query) in [
+        ("names are searched", "?search=7+9+x"),
+        ("users are counted", "?page_size=1"),
+        ("the last page is read", "?page=last&page_size=100&ordering=-username"),
+    ] {
+        let statuses = stage
+            .loaded(what, |_| {
+                let (ask, path) = (stage.asking(&stage.root), format!("{users}{query}"));
+                Box::new(move |_| ask(Method::GET, path.clone(), None))
+            })
+            .await;
+        only(&statuses, &[200, 503]);
+    }
+    let statuses = stage
+        .loaded("the log is read", |_| {
+            let ask = stage.asking(&stage.root);
+            Box::new(move |_| ask(Method::GET, "/api/audit/".into(), None))
+        })
+        .await;
+    only(&statuses, &[200, 503]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_of_one_tenant_do_not_keep_another_waiting() {
+    let stage = Stage::set().await;
+    let staff = stage.loading.member("sam", "staff").await;
+    let path = format!("/api/user/users/{}/", stage.root.id);
+    // Each is written into the log apart from the transaction that found it: not beside it.
+    let statuses = stage
+        .loaded("ranks are refused", |_| {
+            let (ask, path) = (stage.asking(&staff), path.clone());
+            Box::new(move |_| ask(Method::PATCH, path.clone(), Some(json!({"first_name": "x"}))))
+        })
+        .await;
+    only(&statuses, &[403, 503]);
+    assert!(statuses.contains(&403));
+}
+
+/// A lock that makes a statement of the loading tenant wait until it is let go.
+async fn hang(stage: &Stage, table: &str) -> PgConnection {
+    let mut admin = stage.loading.database.admin().await;
+    let lock = format!("begin; lock table {}.{table} in access exclusive mode", stage.loading.tenant.cell);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut admin).await.unwrap();
+    admin
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_hangs_is_the_one_that_is_refused() {
+    let stage = Stage::set().await;
+    let lock = hang(&stage, "users").await;
+    let mut hanging = JoinSet::new();
+    for _ in 0..12 {
+        hanging.spawn(stage.asking(&stage.root)(Method::GET, "/api/user/me/".into(), None));
+    }
+    // Two connections are the tenant's share of the five that this control has.
+    let mut refused = 0;
+    while refused < 10 {
+        tokio::select! {
+            answer = hanging.join_next() => {
+                let answer = answer.unwrap().unwrap().expect(503);
+                assert_eq!(answer.body["code"], "unavailable");
+                assert_eq!(answer.header("retry-after"), "1");
+                refused += 1;
+            }
+            _ = stage.waits("another tenant's hanging") => {}
+        }
+    }
+    lock.close().await.unwrap();
+    let served: Vec<u16> = hanging.join_all().await.iter().map(|answer| answer.status).collect();
+    assert_eq!(served, [200, 200]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_at_a_tenant_do_not_keep_its_own_users_waiting() {
+    let stage = Stage::set().await;
+    let scene = &stage.loading;
+    let lock = hang(&stage, "foreign_tries").await;
+    let guesses: Vec<_> = (0..12).map(|_| Box::pin(scene.guess())).collect();
+    let guessing = futures::future::join_all(guesses);
+    let working = async {
+        for _ in 0..20 {
+            stage.root.get("/api/user/me/").await.expect(200);
+            stage.other.get("/api/user/me/").await.expect(200);
+        }
+        lock.close().await.unwrap();
+    };
+    let (statuses, ()) = tokio::join!(guessing, working);
+    only(&statuses, &[200, 503]);
+    assert!(statuses.contains(&200));
+}
+
+#[tokio::test]
+async fn what_control_does_by_itself_does_not_wait_for_requests() {
+    let scene = Scene::alone().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let mut held = Vec::new();
+    for _ in 0..scene.control.settings.database.max_connections {
+        held.push(scene.control.db.app().acquire().await.unwrap());
+    }
+    scene.push().await;
+    assert_eq!(scene.edge.counts(scene.tenant.id).0, 1);
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
+    ada.get("/api/user/me/").await.expect(503);
+    drop(held);
+    ada.get("/api/user/me/").await.expect(200);
+}
+
+#[tokio::test]
+async fn no_request_needs_two_connections() {
+    let scene = Scene::alone().await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let sam = scene.member("sam", "staff").await;
+    let (tenant, keys) = (format!("/api/tenant/tenants/{}/", scene.tenant.id), "keys/");
+
+    // A control that has met no tenant yet, and has one connection.
+    let control = scene.database.control(&scene.edge.url).await;
+    let api = serve(&control).await;
+    let mut held = Vec::new();
+    for _ in 1..control.settings.database.max_connections {
+        held.push(control.db.app().acquire().await.unwrap());
+    }
+    let user = |name: &str| json!({"username": name, "password": PASSWORD});
+    let slug = format!("{}x", scene.tenant.slug);
+    for (user, method, path, body, status) in [
+        (&root, Method::GET, format!("{tenant}{keys}"), None, 200),
+        (&root, Method::PATCH, tenant.clone(), Some(json!({"name": "Acme"})), 200),
+        (&root, Method::POST, "/api/tenant/tenants/".into(), Some(json!({"slug": slug, "name": "x"})), 201),
+        (&sam, Method::PATCH, format!("/api/user/users/{}/", ada.id), Some(json!({"first_name": "x"})), 403),
+        (&sam, Method::DELETE, format!("/api/user/users/{}/", ada.id), None, 403),
+        (&sam, Method::DELETE, format!("/api/user/users/{}/sessions/", ada.id), None, 403),
+        (&sam, Method::GET, "/api/audit/".into(), None, 403),
+        (&ada, Method::PATCH, tenant.clone(), Some(json!({"hosts": ["a.example"]})), 403),
+        (&ada, Method::GET, "/api/user/users/?search=a".into(), None, 200),
+        (&ada, Method::GET, "/api/audit/".into(), None, 200),
+        (&ada, Method::POST, "/api/user/users/".into(), Some(user("bob")), 201),
+    ] {
+        let bearer = format!("Bearer {}", user.token);
+        let answer = call(api, method.clone(), &path, Some(&bearer), body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+    }
+}
