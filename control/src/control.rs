@@ -7,6 +7,7 @@ use crate::crypt::sealed::Sealer;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
 use crate::failure::Failure;
+use crate::keys::maker::KeyMaker;
 use crate::legacy::passwords::ForeignChecker;
 use crate::passwords::Hasher;
 use crate::settings::Settings;
@@ -25,6 +26,8 @@ pub struct Inner {
     pub roles: Roles,
     /// Wraps secrets at rest.
     pub rest: Sealer,
+    /// Makes signing keys.
+    pub keys: KeyMaker,
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Checks passwords that another service hashed.
@@ -40,10 +43,12 @@ pub struct Inner {
 /// # Errors
 /// For URLs that do not parse or sign in as the wrong role.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
+    let rest = Sealer::new(LocalKeys::new(&settings.encryption.kek));
     Ok(Arc::new(Inner {
         db: Db::new(&settings.database)?,
         roles: Roles::of(&settings.database)?,
-        rest: Sealer::new(LocalKeys::new(&settings.encryption.kek)),
+        keys: KeyMaker::new(rest.clone()),
+        rest,
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,

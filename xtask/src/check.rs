@@ -61,6 +61,8 @@ const CRATES: [Layers; 4] = [
             &["control"],
             &[
                 "edges::client",
+                "keys::maker",
+                "keys::rsa",
                 "legacy::passwords::checker",
                 "passwords::hasher",
                 "passwords::turns",

@@ -13,4 +13,4 @@ mod store;
 pub use action::Action;
 pub use actor::{Actor, Who};
 pub use filters::Filters;
-pub use store::{EntryOut, Fact, record, record_each, record_fact, refuse};
+pub use store::{EntryOut, Fact, attempt, record, record_each, record_fact, refuse};

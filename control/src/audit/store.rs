@@ -44,6 +44,21 @@ pub async fn refuse(
     insert(tx, actor, now, Action::PermissionRefused, "refused", target, details).await
 }
 
+/// Writes that `actor` tried to do `action` to `target`, and why it was not done.
+///
+/// # Errors
+/// The database's.
+pub async fn attempt(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    action: Action,
+    target: Option<String>,
+    details: Value,
+) -> Result<(), Failure> {
+    insert(tx, actor, now, action, "refused", target, details).await
+}
+
 async fn insert(
     tx: &mut TenantTx,
     actor: &Actor,

@@ -75,8 +75,8 @@ async fn rotate(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cl
 
 async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str) -> Result<(), CliError> {
     let kid = KeyId::parse(kid).map_err(|_| CliError::NotFound("no such key".into()))?;
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    keys::revoke(control, &mut tx, &Actor::operator(), tenant, &kid).await?;
+    let tx = control.db.tenant_tx(tenant.id).await?;
+    let tx = keys::revoke(control, tx, &Actor::operator(), tenant, &kid).await?;
     tx.commit().await?;
     show.one(&serde_json::json!({ "revoked": kid }), &format!("revoked: {kid}"));
     Ok(())
@@ -90,6 +90,7 @@ async fn import(control: &Control, show: Show, tenant: &Tenant, file: &PathBuf) 
         Ok(jwk) => rsa::from_jwk(&jwk)?,
         Err(_) => rsa::from_pem(&text)?,
     };
+    let key = control.keys.keep(tenant.id, &key).await?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let kid = keys::import(control, &mut tx, &Actor::operator(), tenant, &key).await?;
     tx.commit().await?;

@@ -118,7 +118,7 @@ impl From<KeyError> for CliError {
         match error {
             KeyError::Failure(failure) => failure.into(),
             KeyError::Refused(crate::keys::model::KeyRefusal::NoSuchKey) => Self::NotFound(error.to_string()),
-            KeyError::Refused(_) | KeyError::WrongTenant => Self::Refused(error.to_string()),
+            KeyError::Refused(_) | KeyError::WrongTenant | KeyError::Rank => Self::Refused(error.to_string()),
         }
     }
 }

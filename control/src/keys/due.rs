@@ -5,12 +5,10 @@
 
 use shared::ids::TenantId;
 
-use super::store::AdvanceKeys;
-use super::{generate, store};
+use super::store::{self, AdvanceKeys};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::changes::Haste;
-use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job};
 use crate::tenants::{self, TenantError};
 
@@ -35,25 +33,33 @@ impl Enqueued for AdvanceKeys {
 /// # Errors
 /// See [`TenantError`].
 pub async fn advance(control: &Control, id: TenantId) -> Result<(), TenantError> {
-    let now = control.clock.now();
     let mut tx = control.db.work_tx(id).await?;
-    let tenant = tenants::find(&mut tx, id).await?;
-    // Made before the lock is taken, since it takes a while; not needed if only a removal is due.
-    let spare = generate(tenant.settings.key_bits).await?;
-    let before = store::lock_ring(&mut tx, &tenant.settings).await?;
-    let mut ring = before.clone();
-    if !ring.advance(now) {
-        store::plan(&mut tx, &ring, now).await?;
+    let mut spare = None;
+    loop {
+        let now = control.clock.now();
+        let tenant = tenants::find(&mut tx, id).await?;
+        let before = store::lock_ring(&mut tx, &tenant.settings).await?;
+        let mut ring = before.clone();
+        if !ring.advance(now) {
+            store::plan(&mut tx, &ring, now).await?;
+            tx.commit().await?;
+            return Ok(());
+        }
+        if ring.lacks_next() && spare.is_none() {
+            // Without the lock, since it takes a while; then everything is looked at again.
+            let made = control.keys.make(id, id, tenant.settings.key_bits);
+            let (made, begun) = tx.pause(&control.db, made).await?;
+            (spare, tx) = (Some(made?), begun);
+            continue;
+        }
+        store::save(&mut tx, &before, &ring, now).await?;
+        if let Some(key) = spare.filter(|_| ring.lacks_next()) {
+            store::add(&mut tx, &mut ring, &key, now).await?;
+        }
+        tx.changes().document(id, Haste::InTurn);
+        let details = serde_json::json!({});
+        audit::record(&mut tx, &Actor::control(), now, Action::KeysAdvanced, None, details).await?;
         tx.commit().await?;
         return Ok(());
     }
-    store::save(&mut tx, &before, &ring, now).await?;
-    if ring.lacks_next() {
-        ring.add(spare.public.key_id(), now).map_err(|_| Failure::Crypto("making a key"))?;
-        store::insert(control, &mut tx, &spare, false, now).await?;
-    }
-    tx.changes().document(id, Haste::InTurn);
-    audit::record(&mut tx, &Actor::control(), now, Action::KeysAdvanced, None, serde_json::json!({})).await?;
-    tx.commit().await?;
-    Ok(())
 }

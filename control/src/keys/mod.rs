@@ -1,10 +1,11 @@
 //! Signing keys of tenants.
 //!
 //! [`model`] decides, [`store`] persists what it returned, [`rsa`] makes and checks the keys
-//! themselves. Private keys rest wrapped and leave only sealed to the edge, in the
+//! themselves, [`maker`] bounds how many are made at once. Private keys rest wrapped and leave only sealed to the edge, in the
 //! tenant's document.
 
 pub mod due;
+pub mod maker;
 pub mod model;
 mod out;
 mod refused;
@@ -13,6 +14,7 @@ pub mod rsa;
 pub mod store;
 
 use chrono::{DateTime, Utc};
+use shared::contract::permissions::Permission;
 use shared::ids::KeyId;
 use shared::tenant::Status;
 
@@ -22,10 +24,11 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::tenants::Tenant;
+use crate::users::{self, UserError};
 pub use out::{KeyOut, KeysOut};
 
+use maker::RestingKey;
 use model::KeyRefusal;
-use rsa::Private;
 
 /// Why a key operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -36,18 +39,12 @@ pub enum KeyError {
     /// The platform tenant makes its own keys, and a tenant without a cell has none yet.
     #[error("this tenant takes no such key operation")]
     WrongTenant,
+    /// The actor is not any more who they were when the request began.
+    #[error("the actor was stopped or demoted meanwhile")]
+    Rank,
     /// Something beneath failed.
     #[error(transparent)]
     Failure(#[from] Failure),
-}
-
-/// Makes a key on a blocking thread.
-///
-/// # Errors
-/// If the library fails.
-pub async fn generate(bits: u64) -> Result<Private, Failure> {
-    let made = tokio::task::spawn_blocking(move || rsa::generate(bits)).await;
-    made.map_err(|_| Failure::Crypto("making a key"))?
 }
 
 /// Plans the switch to the next key and says when it happens.
@@ -72,32 +69,66 @@ pub async fn rotate(
     Ok(sign_from)
 }
 
-/// Ends a key at once; a new `next` takes the place of the one that signs now.
+/// Ends a key at once; a new `next` takes the place of the one that signs now. A refusal is written down,
+/// which commits; what else was done is the caller's to commit.
+///
+/// 1. under the tenant's lock, whether the key can be revoked, and whether a new one is needed for it;
+/// 2. if so, the new one is made while the connection serves others, and 1 is done again.
 ///
 /// # Errors
 /// See [`KeyError`].
 pub async fn revoke(
     control: &Control,
-    tx: &mut TenantTx,
+    mut tx: TenantTx,
     actor: &Actor,
     tenant: &Tenant,
     kid: &KeyId,
-) -> Result<(), KeyError> {
+) -> Result<TenantTx, KeyError> {
     usable(tenant)?;
-    let spare = generate(tenant.settings.key_bits).await?;
-    let now = control.clock.now();
-    let before = store::lock_ring(tx, &tenant.settings).await?;
-    let mut ring = before.clone();
-    ring.revoke(kid, now)?;
-    store::save(tx, &before, &ring, now).await?;
-    if ring.lacks_next() {
-        // `ring.add` leaves every other key as it is, so what was saved stays right.
-        ring.add(spare.public.key_id(), now)?;
-        store::insert(control, tx, &spare, false, now).await?;
+    let mut spare: Option<RestingKey> = None;
+    loop {
+        let now = control.clock.now();
+        let before = store::lock_ring(&mut tx, &tenant.settings).await?;
+        let mut ring = before.clone();
+        if let Err(refusal) = ring.revoke(kid, now) {
+            return Err(refused(tx, actor, now, kid, refusal).await);
+        }
+        if ring.lacks_next() && spare.is_none() {
+            let made = control.keys.make(tx.payer(), tenant.id, tenant.settings.key_bits);
+            let (made, begun) = tx.pause(&control.db, made).await?;
+            (spare, tx) = (Some(made?), begun);
+            tx = still_stands(control, tx, actor, kid).await?;
+            continue;
+        }
+        store::save(&mut tx, &before, &ring, now).await?;
+        if let Some(key) = spare.filter(|_| ring.lacks_next()) {
+            store::add(&mut tx, &mut ring, &key, now).await?;
+        }
+        tx.changes().document(tenant.id, Haste::Revokes);
+        audit::record(&mut tx, actor, now, Action::KeyRevoked, Some(kid.to_string()), serde_json::json!({}))
+            .await?;
+        return Ok(tx);
     }
-    tx.changes().document(tenant.id, Haste::Revokes);
-    audit::record(tx, actor, now, Action::KeyRevoked, Some(kid.to_string()), serde_json::json!({})).await?;
-    Ok(())
+}
+
+/// Somebody tried to end a key: whoever reads the log wants to know of it, whatever became of it.
+async fn refused(
+    mut tx: TenantTx,
+    actor: &Actor,
+    now: DateTime<Utc>,
+    kid: &KeyId,
+    refusal: KeyRefusal,
+) -> KeyError {
+    let details = serde_json::json!({ "why": refusal.to_string() });
+    let target = Some(kid.to_string());
+    let written = match audit::attempt(&mut tx, actor, now, Action::KeyRevoked, target, details).await {
+        Ok(()) => tx.commit().await,
+        Err(failure) => Err(failure),
+    };
+    match written {
+        Ok(()) => refusal.into(),
+        Err(failure) => failure.into(),
+    }
 }
 
 /// Takes an imported key as the new `next`.
@@ -109,7 +140,7 @@ pub async fn import(
     tx: &mut TenantTx,
     actor: &Actor,
     tenant: &Tenant,
-    key: &Private,
+    key: &RestingKey,
 ) -> Result<KeyId, KeyError> {
     usable(tenant)?;
     if tenant.is_platform {
@@ -122,10 +153,30 @@ pub async fn import(
     ring.import(kid.clone(), now)?;
     // The one that leaves makes room for the one that comes: one `next` at any moment.
     store::save(tx, &before, &ring, now).await?;
-    store::insert(control, tx, key, true, now).await?;
+    store::insert(tx, key, true, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
     audit::record(tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({})).await?;
     Ok(kid)
+}
+
+/// Making a key takes a while: whoever was stopped or demoted meanwhile is refused, which is written down.
+async fn still_stands(
+    control: &Control,
+    mut tx: TenantTx,
+    actor: &Actor,
+    kid: &KeyId,
+) -> Result<TenantTx, KeyError> {
+    match users::still_stands(&mut tx, actor).await {
+        Ok(()) => Ok(tx),
+        Err(UserError::Rank) => {
+            let (now, target) = (control.clock.now(), Some(kid.to_string()));
+            audit::refuse(&mut tx, actor, now, target, Permission::KeysRevoke.as_str()).await?;
+            tx.commit().await?;
+            Err(KeyError::Rank)
+        }
+        Err(UserError::Failure(failure)) => Err(failure.into()),
+        Err(_) => Err(KeyError::WrongTenant),
+    }
 }
 
 fn usable(tenant: &Tenant) -> Result<(), KeyError> {

@@ -20,6 +20,7 @@ impl From<KeyError> for Refused {
             KeyError::Refused(KeyRefusal::Ended) => conflict("The key is revoked or removed already."),
             KeyError::Refused(KeyRefusal::Known) => conflict("The tenant has this key already."),
             KeyError::WrongTenant => conflict("This tenant takes no such key operation."),
+            KeyError::Rank => Self(Refusal::forbidden()),
             KeyError::Failure(failure) => failure.into(),
         }
     }

@@ -85,9 +85,9 @@ pub async fn revoke(
     on: OnTenant<KeysRevoke, PlatformTenantsWrite>,
     Path((_, kid)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
-    let OnTenant { mut tx, tenant, actor, .. } = on;
+    let OnTenant { tx, tenant, actor, .. } = on;
     let kid = KeyId::parse(&kid).map_err(|_| KeyError::Refused(KeyRefusal::NoSuchKey))?;
-    super::revoke(&control, &mut tx, &actor, &tenant, &kid).await?;
+    let mut tx = super::revoke(&control, tx, &actor, &tenant, &kid).await?;
     let keys = all(&mut tx, &tenant).await?;
     tx.commit().await?;
     Ok(ok(&KeysOut { keys }))
@@ -144,8 +144,9 @@ pub async fn import(
     Path(id): Path<String>,
     Json(ImportedKey(key)): Json<ImportedKey>,
 ) -> Result<Response, Refused> {
-    let mut tx = platform.by.tx;
     let id = TenantId::parse(&id).map_err(|_| tenants::no_tenant())?;
+    let (key, mut tx) = platform.by.tx.pause(&control.db, control.keys.keep(id, &key)).await?;
+    let key = key?;
     let tenant = tenants::find(&mut tx, id).await?;
     if tenant.status == Status::Deleted {
         return Err(tenants::no_tenant());

@@ -1,7 +1,7 @@
 //! RSA by aws-lc-rs: making, importing and opening private keys, verifying RS256.
 //!
-//! Making one takes a tenth of a second and more: callers do it on a blocking thread and outside a
-//! transaction.
+//! Making one takes a tenth of a second and more: [`super::maker`] does it on a blocking thread, and outside
+//! a transaction.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, KeySize, PublicKeyComponents};

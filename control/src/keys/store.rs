@@ -9,8 +9,8 @@ use shared::tokens::jwk::PublicKey;
 use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
+use super::maker::RestingKey;
 use super::model::{Key, KeyRing, State};
-use super::rsa::Private;
 use crate::control::Control;
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
@@ -76,16 +76,26 @@ pub(super) async fn lock_ring(tx: &mut TenantTx, settings: &Settings) -> Result<
     ring(tx, settings).await
 }
 
+/// Adds a fresh key to a ring and to what is stored of it. The ring leaves every other key as it is, so what
+/// was saved stays right; a `next` has no time and needs no plan.
+pub(super) async fn add(
+    tx: &mut TenantTx,
+    ring: &mut KeyRing,
+    key: &RestingKey,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    ring.add(key.public.key_id(), now).map_err(|_| Failure::Crypto("making a key"))?;
+    insert(tx, key, false, now).await
+}
+
 /// Adds a key in the state that the ring gives it; [`save`] follows.
 pub(crate) async fn insert(
-    control: &Control,
     tx: &mut TenantTx,
-    key: &Private,
+    key: &RestingKey,
     imported: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let (tenant, kid) = (tx.tenant(), key.public.key_id());
-    let wrapped = control.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8).await?;
     let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
     sqlx::query!(
         "with known as (insert into platform.key_ids (kid, tenant_id) values ($2, $1))
@@ -96,7 +106,7 @@ pub(crate) async fn insert(
         kid.as_str(),
         i32::try_from(key.public.bits()).unwrap_or(0),
         public_jwk,
-        wrapped,
+        key.wrapped,
         imported,
         now,
     )

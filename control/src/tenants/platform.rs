@@ -6,12 +6,11 @@ use shared::tenant::settings::Settings;
 
 use super::claims::default_issuer;
 use super::model::{Isolation, Tenant, TenantError};
-use super::provision::activate;
+use super::provision::{activate, first_keys};
 use super::store;
 use crate::control::Control;
 use crate::db::{CellName, migrate};
 use crate::failure::Failure;
-use crate::keys;
 use crate::legacy::service::LegacyService;
 use crate::world::{random, unix_ms};
 
@@ -29,8 +28,9 @@ pub async fn ensure_platform(control: &Control) -> Result<TenantId, TenantError>
     };
     let mut tx = control.db.tenant_tx(id).await?;
     if store::find(&mut tx, id).await?.status == Status::Provisioning {
-        let bits = Settings::default().key_bits;
-        let keys = [keys::generate(bits).await?, keys::generate(bits).await?];
+        let made = first_keys(control, id, Settings::default().key_bits);
+        let (keys, mut tx) = tx.pause(&control.db, made).await?;
+        let keys = keys?;
         activate(control, &mut tx, &keys).await?;
         tx.commit().await?;
     }

@@ -18,7 +18,7 @@ use crate::db::{TenantTx, migrate};
 use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job};
 use crate::keys::model::KeyRing;
-use crate::keys::{self, rsa::Private};
+use crate::keys::{self, maker::RestingKey};
 use crate::users;
 use crate::world::random;
 
@@ -57,19 +57,27 @@ pub async fn run(control: &Control, id: TenantId) -> Result<(), TenantError> {
     }
     migrate::cell(&control.settings.database, &control.roles, &tenant.cell, tenant.isolation.as_str())
         .await?;
-    let keys =
-        [keys::generate(tenant.settings.key_bits).await?, keys::generate(tenant.settings.key_bits).await?];
+    let keys = first_keys(control, id, tenant.settings.key_bits).await?;
     let mut tx = control.db.work_tx(id).await?;
     activate(control, &mut tx, &keys).await?;
     tx.commit().await?;
     Ok(())
 }
 
+/// The key that signs from the beginning, and the one that waits.
+pub(super) async fn first_keys(
+    control: &Control,
+    id: TenantId,
+    bits: u64,
+) -> Result<[RestingKey; 2], Failure> {
+    Ok([control.keys.make(id, id, bits).await?, control.keys.make(id, id, bits).await?])
+}
+
 /// Everything a tenant begins with, in one transaction.
 pub(super) async fn activate(
     control: &Control,
     tx: &mut TenantTx,
-    keys: &[Private],
+    keys: &[RestingKey],
 ) -> Result<(), TenantError> {
     let id = tx.tenant();
     let mut tenant = store::lock(tx, id).await?;
@@ -127,7 +135,7 @@ async fn seed_keys(
     control: &Control,
     tx: &mut TenantTx,
     tenant: &Tenant,
-    keys: &[Private],
+    keys: &[RestingKey],
 ) -> Result<(), Failure> {
     let now = control.clock.now();
     let empty = KeyRing { keys: vec![], staleness_secs: tenant.settings.staleness_limit_secs };
@@ -136,7 +144,7 @@ async fn seed_keys(
         // The first signs at once and leaves `next` before the second enters it.
         let before = ring.clone();
         ring.add(key.public.key_id(), now).map_err(|_| Failure::Crypto("making a key"))?;
-        keys::store::insert(control, tx, key, false, now).await?;
+        keys::store::insert(tx, key, false, now).await?;
         keys::store::save(tx, &before, &ring, now).await?;
     }
     for kind in [RootKind::Session, RootKind::Lookup] {

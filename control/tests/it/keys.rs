@@ -124,6 +124,63 @@ async fn the_edge_forgets_a_revoked_key_when_no_token_can_name_it() {
 }
 
 #[tokio::test]
+async fn whoever_tries_to_revoke_a_key_is_in_the_log() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let staff = scene.member("sam", "staff").await;
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let kid = listed["results"][1]["kid"].as_str().unwrap().to_owned();
+    let revoke = |kid: &str| format!("{}{kid}/revoke/", path(&scene));
+    let unknown = "A".repeat(43);
+    ada.call(Method::POST, &revoke(&unknown), None).await.expect(404);
+    ada.call(Method::POST, &revoke(&kid), None).await.expect(200);
+    ada.call(Method::POST, &revoke(&kid), None).await.expect(409);
+    staff.call(Method::POST, &revoke(&kid), None).await.expect(403);
+    // What cannot be the name of a key names none.
+    ada.call(Method::POST, &revoke("nonsense"), None).await.expect(404);
+    let entries = ada.get("/api/audit/?ordering=at&page_size=100").await.expect(200).body;
+    let of = |action: &str| -> Vec<Value> {
+        let entries = entries["results"].as_array().unwrap().iter().filter(|entry| entry["action"] == action);
+        entries.map(|it| json!([it["outcome"], it["target"], it["details"]])).collect()
+    };
+    assert_eq!(
+        of("keys.revoked"),
+        [
+            json!(["refused", unknown, {"why": "no such key"}]),
+            json!(["done", kid, {}]),
+            json!(["refused", kid, {"why": "the key is revoked or removed already"}]),
+        ]
+    );
+    assert_eq!(of("permission.refused").len(), 1);
+}
+
+#[tokio::test]
+async fn two_who_revoke_at_once_leave_one_active_and_one_next_key() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let revoke = |at: usize| {
+        let kid = listed["results"][at]["kid"].as_str().unwrap();
+        format!("{}{kid}/revoke/", path(&scene))
+    };
+    // Each looks, makes a key and looks again, so that they meet in every order.
+    let (active, next) = (revoke(0), revoke(1));
+    let (first, second, third) = tokio::join!(
+        ada.call(Method::POST, &active, None),
+        ada.call(Method::POST, &next, None),
+        ada.call(Method::POST, &next, None),
+    );
+    let mut statuses = [first.status, second.status, third.status];
+    statuses.sort_unstable();
+    // Whose own key was revoked before it asked again is no user of a good token any more.
+    assert!(statuses[0] == 200 && statuses.iter().all(|it| [200, 401, 409].contains(it)), "{statuses:?}");
+    let ada = again(&scene, &ada).await;
+    let states = states(&ada, &scene).await;
+    let count = |state: &str| states.iter().filter(|it| *it == state).count();
+    assert_eq!((count("active"), count("next")), (1, 1), "{states:?}");
+}
+
+#[tokio::test]
 async fn an_imported_key_is_the_next_one() {
     let scene = Scene::alone().await;
     let root = scene.platform().await.member("root", "root-admin").await;

@@ -45,6 +45,10 @@ impl Stage {
         Self { loading, root, other, client: Client::new() }
     }
 
+    fn keys(&self) -> String {
+        format!("/api/tenant/tenants/{}/keys/", self.loading.tenant.id)
+    }
+
     /// A request of a user with a client that keeps its connections.
     fn asking(
         &self,
@@ -132,6 +136,47 @@ type Asking = Box<dyn Fn(usize) -> futures::future::BoxFuture<'static, Answer> +
 fn only(statuses: &[u16], allowed: &[u16]) {
     let other: Vec<_> = statuses.iter().filter(|status| !allowed.contains(status)).collect();
     assert!(other.is_empty(), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_one_tenant_do_not_keep_another_waiting() {
+    let stage = Stage::set().await;
+    let path = format!("/api/tenant/tenants/{}/", stage.loading.tenant.id);
+    stage.root.patch(&path, json!({"settings": {"key_bits": 4096}})).await.expect(200);
+
+    // A key that does not exist costs no key, and is in the log.
+    let unknown = format!("{}{}/revoke/", stage.keys(), "A".repeat(43));
+    let statuses = stage
+        .loaded("keys that do not exist are revoked", |_| {
+            let (ask, path) = (stage.asking(&stage.root), unknown.clone());
+            Box::new(move |_| ask(Method::POST, path.clone(), None))
+        })
+        .await;
+    only(&statuses, &[404, 503]);
+    assert!(statuses.contains(&404));
+    let logged = stage.loading.logged().await.iter().filter(|it| *it == "keys.revoked").count();
+    assert_eq!(logged, statuses.iter().filter(|status| **status == 404).count());
+
+    // The waiting key, each time: a new one is made for each that is revoked.
+    let keys = stage.root.get(&stage.keys()).await.expect(200).body;
+    assert_eq!(keys["count"], 2);
+    let statuses = stage
+        .loaded("keys are revoked", |_| {
+            let (list, revoke) = (stage.asking(&stage.root), stage.asking(&stage.root));
+            let (list, revoke, path) = (Arc::new(list), Arc::new(revoke), stage.keys());
+            Box::new(move |_| {
+                let (list, revoke, path) = (list.clone(), revoke.clone(), path.clone());
+                Box::pin(async move {
+                    let listed = list(Method::GET, format!("{path}?page_size=100"), None).await;
+                    let keys = listed.body["results"].as_array().cloned().unwrap_or_default();
+                    let Some(next) = keys.iter().find(|key| key["state"] == "next") else { return listed };
+                    let kid = next["kid"].as_str().unwrap();
+                    revoke(Method::POST, format!("{path}{kid}/revoke/"), None).await
+                })
+            })
+        })
+        .await;
+    only(&statuses, &[200, 404, 409, 503]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,6 +311,8 @@ async fn no_request_needs_two_connections() {
     let ada = scene.member("ada", "root-admin").await;
     let sam = scene.member("sam", "staff").await;
     let (tenant, keys) = (format!("/api/tenant/tenants/{}/", scene.tenant.id), "keys/");
+    let listed = ada.get(&format!("{tenant}{keys}")).await.expect(200).body;
+    let next = listed["results"][1]["kid"].as_str().unwrap();
 
     // A control that has met no tenant yet, and has one connection.
     let control = scene.database.control(&scene.edge.url).await;
@@ -288,6 +335,7 @@ async fn no_request_needs_two_connections() {
         (&ada, Method::GET, "/api/user/users/?search=a".into(), None, 200),
         (&ada, Method::GET, "/api/audit/".into(), None, 200),
         (&ada, Method::POST, "/api/user/users/".into(), Some(user("bob")), 201),
+        (&ada, Method::POST, format!("{tenant}{keys}{next}/revoke/"), None, 200),
     ] {
         let bearer = format!("Bearer {}", user.token);
         let answer = call(api, method.clone(), &path, Some(&bearer), body).await;
