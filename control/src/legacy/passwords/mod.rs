@@ -49,6 +49,14 @@ struct User {
     verifier: Option<Verifier>,
 }
 
+/// What is stored of the passwords of a user.
+struct Stored {
+    user: UserId,
+    active: bool,
+    foreign: Option<Vec<u8>>,
+    verifier: Option<Vec<u8>>,
+}
+
 /// A foreign hash, and as it rests.
 struct Foreign {
     wrapped: Vec<u8>,
@@ -107,8 +115,12 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     let served = is_served(&mut tx, now).await?;
     let within = count(&mut tx, subject, now).await?;
     let mut formats = formats(&mut tx).await?;
-    let user = find(control, &mut tx, subject).await?;
+    let stored = find(&mut tx, subject).await?;
     tx.commit().await?;
+    let user = match stored {
+        Some(stored) => Some(stored.open(control, question.tenant).await),
+        None => None,
+    };
     // Users may be added or removed between two statements: the work covers what will be checked.
     formats.extend(user.iter().filter_map(|user| Some(user.foreign.as_ref()?.hash.params())));
     Ok(Asked { user: user.filter(|_| served && within && sound), formats })
@@ -180,8 +192,8 @@ async fn formats(tx: &mut TenantTx) -> Result<Vec<Params>, Failure> {
     parsed.collect::<Result<_, _>>().map_err(|_| Failure::Unreadable("foreign format"))
 }
 
-/// The user of an id. What cannot be read is not there: the refusal must not differ.
-async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Option<User>, Failure> {
+/// What is stored of the user of an id.
+async fn find(tx: &mut TenantTx, subject: Uuid) -> Result<Option<Stored>, Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
         "select foreign_hash, wrapped_verifier, status from users where tenant_id = $1 and id = $2",
@@ -190,20 +202,32 @@ async fn find(control: &Inner, tx: &mut TenantTx, subject: Uuid) -> Result<Optio
     )
     .fetch_optional(&mut **tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let user = UserId::from(subject);
-    let foreign = match row.foreign_hash {
-        Some(wrapped) => {
-            let hash = readable(user, open_foreign(control, tenant, user, &wrapped).await);
-            hash.map(|hash| Foreign { wrapped, hash })
-        }
-        None => None,
-    };
-    let verifier = match row.wrapped_verifier {
-        Some(wrapped) => readable(user, open_verifier(control, tenant, user, &wrapped).await),
-        None => None,
-    };
-    Ok(Some(User { user, active: row.status == UserStatus::Active.as_str(), foreign, verifier }))
+    Ok(row.map(|row| Stored {
+        user: UserId::from(subject),
+        active: row.status == UserStatus::Active.as_str(),
+        foreign: row.foreign_hash,
+        verifier: row.wrapped_verifier,
+    }))
+}
+
+impl Stored {
+    /// Asks the key provider, so no connection is held. What cannot be read is not there: the refusal must not
+    /// differ.
+    async fn open(self, control: &Inner, tenant: TenantId) -> User {
+        let Self { user, active, foreign, verifier } = self;
+        let foreign = match foreign {
+            Some(wrapped) => {
+                let hash = readable(user, open_foreign(control, tenant, user, &wrapped).await);
+                hash.map(|hash| Foreign { wrapped, hash })
+            }
+            None => None,
+        };
+        let verifier = match verifier {
+            Some(wrapped) => readable(user, open_verifier(control, tenant, user, &wrapped).await),
+            None => None,
+        };
+        User { user, active, foreign, verifier }
+    }
 }
 
 fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
@@ -279,9 +303,10 @@ async fn was_taken_over(
     password: Password,
 ) -> Result<bool, Failure> {
     let tenant = tx.tenant();
-    let user = find(control, &mut tx, user.uuid()).await?;
+    let stored = find(&mut tx, user.uuid()).await?;
     drop(tx);
-    match user.filter(|user| user.active).and_then(|user| user.verifier) {
+    let Some(stored) = stored.filter(|stored| stored.active) else { return Ok(false) };
+    match stored.open(control, tenant).await.verifier {
         Some(verifier) => control.hasher.verify(tenant, password, verifier).await,
         None => Ok(false),
     }
