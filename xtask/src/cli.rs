@@ -101,7 +101,7 @@ pub struct TestOptions {
     /// Only tests whose name contains NAME
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// Whole counts where the tests otherwise bring a part: a hundred thousand users, ten thousand cases
+    /// Whole counts where the tests otherwise bring a part: a hundred thousand users, thousands of cases
     #[arg(long)]
     pub long: bool,
 }

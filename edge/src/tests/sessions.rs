@@ -439,7 +439,7 @@ fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(scaled(400, 10_000)))]
+    #![proptest_config(ProptestConfig::with_cases(scaled(400, 2_000)))]
     /// SQL and the pure function are held to one table.
     #[test]
     fn statements_and_words_agree(

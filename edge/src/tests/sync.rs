@@ -372,7 +372,7 @@ fn pushes(acme: &Actor) -> Vec<Push> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(scaled(30, 300)))]
+    #![proptest_config(ProptestConfig::with_cases(scaled(30, 100)))]
     /// Any order, doubled and overlapping: the same rows.
     #[test]
     fn pushes_in_any_order_end_in_the_same_rows(order in proptest::collection::vec(0usize..12, 0..24)) {
