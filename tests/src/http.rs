@@ -1,10 +1,25 @@
 //! Calls and answers, as a client meets them.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use answers::Seen;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
+
+/// Ports of the parts under test. Their answers are held against the published document.
+static OURS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+fn ours() -> MutexGuard<'static, BTreeSet<u16>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that the part under test listens at `url`.
+pub fn is_ours(url: &str) {
+    ours().extend(url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse::<u16>().ok()));
+}
 
 /// A client of one origin, or of one tenant by its path prefix.
 #[derive(Clone)]
@@ -88,9 +103,18 @@ impl Reply {
     /// # Errors
     /// The connection's.
     pub async fn try_to(request: RequestBuilder) -> reqwest::Result<Self> {
-        let response = request.send().await?;
+        let (client, request) = request.build_split();
+        let request = request?;
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let response = client.execute(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Self { status, headers, text: response.text().await? })
+        let reply = Self { status, headers, text: response.text().await? };
+        if url.port().is_some_and(|port| ours().contains(&port)) {
+            let content_type = reply.header("content-type");
+            let seen = Seen::of(method.as_str(), url.path(), status, content_type, &reply.text);
+            seen.into_iter().for_each(answers::record);
+        }
+        Ok(reply)
     }
 
     /// The body as JSON.

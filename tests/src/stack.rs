@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::database::Database;
-use crate::http::{Http, Reply};
+use crate::http::{Http, Reply, is_ours};
 use crate::process::{Process, Talk};
 use crate::secrets::Secrets;
 use crate::tap::Tap;
@@ -69,6 +69,8 @@ impl Stack {
         let (edge, ready) = start_edge(name, &secrets, control_port);
         let workerd_pid = ready["workerd_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         let edge_url = ready["direct_url"].as_str().expect("the Worker's address").to_owned();
+        is_ours(&edge_url);
+        is_ours(&format!("http://127.0.0.1:{control_port}"));
         let tap = match edge_url.strip_prefix("http://") {
             Some(address) if tapped => Some(Tap::open(address.to_owned(), seed::rng(name)).await),
             _ => None,

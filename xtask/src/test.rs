@@ -1,12 +1,16 @@
 //! `test`: every test there is, against a PostgreSQL and a Worker of its own.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::bundle::{self, Kind};
 use crate::cli::TestOptions;
 use crate::clients::Clients;
 use crate::events::Events;
-use crate::run::run as run_command;
+use crate::run::{output, run as run_command};
 use crate::scratch::Scratch;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -15,7 +19,7 @@ use crate::{clients, edge, tools};
 /// Sets up and runs cargo's tests.
 pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(6, &events);
+    let mut steps = Steps::new(7, &events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     let clients = steps
         .step("Clients: Python and npm packages, a browser, gateways", || Clients::install(workspace))?;
@@ -24,7 +28,13 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     // and built anew.
     steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
     let scratch = steps.step("PostgreSQL: start one for the tests", || Scratch::start(workspace))?;
-    let passed = steps.step("Tests: run", || run_tests(workspace, options, &scratch, &clients));
+    let answers = tempfile::tempdir()?;
+    let passed =
+        steps.step("Tests: run", || run_tests(workspace, options, &scratch, &clients, answers.path()));
+    let described = steps.step("OpenAPI: hold the document against every answer that the tests saw", || {
+        hold_document(workspace, options, answers.path())
+    });
+    let passed = passed.and(described);
     println!(
         "\n{} in {}.",
         if passed.is_ok() { "Every test passed" } else { "Not every test passed" },
@@ -39,6 +49,7 @@ fn run_tests(
     options: &TestOptions,
     scratch: &Scratch,
     clients: &Clients,
+    answers: &Path,
 ) -> Result<()> {
     let mut cargo = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     if let Some(name) = &options.only {
@@ -60,5 +71,19 @@ fn run_tests(
     cargo.env("WARDGATE_TEST_NGINX", &clients.nginx);
     cargo.env("WARDGATE_TEST_CLIENTS", clients::folder(workspace));
     cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
+    cargo.env("WARDGATE_TEST_ANSWERS", answers);
     run_command(&mut cargo)
+}
+
+/// Every answer is in the document, and the document lists for the edge's routes what was answered alone.
+/// Where only some tests ran, what they have not seen says nothing.
+fn hold_document(workspace: &Workspace, options: &TestOptions, answers: &Path) -> Result<()> {
+    let document = tempfile::NamedTempFile::new()?;
+    fs::write(&document, output(Command::new(workspace.control_binary()).arg("openapi").env_clear())?)?;
+    let mut check = Command::new(workspace.target.join("debug").join("answers"));
+    check.arg(answers).arg(document.path());
+    if options.only.is_some() {
+        check.arg("--part");
+    }
+    run_command(&mut check)
 }

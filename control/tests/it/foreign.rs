@@ -81,7 +81,7 @@ impl<'a> Ask<'a> {
             .header("signature-input", signed.input)
             .header("signature", signed.signature)
             .body(self.swapped.unwrap_or(self.body));
-        Answer::of(request.send().await.unwrap()).await
+        Answer::to(request).await
     }
 }
 

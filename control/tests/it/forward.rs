@@ -73,7 +73,7 @@ impl<'a> Forward<'a> {
         if let Some(body) = self.body {
             request = request.body(body);
         }
-        Answer::of(request.send().await.unwrap()).await
+        Answer::to(request).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use answers::Seen;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::audit::Actor;
@@ -354,7 +355,7 @@ impl Member {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Answer::of(request.send().await.unwrap()).await
+        Answer::to(request).await
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -377,7 +378,7 @@ pub async fn call(
     if let Some(body) = body {
         request = request.json(&body);
     }
-    Answer::of(request.send().await.unwrap()).await
+    Answer::to(request).await
 }
 
 /// An answer of the API.
@@ -389,11 +390,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub async fn of(response: reqwest::Response) -> Self {
+    /// Sends a request, and keeps the answer for the check against the published document.
+    pub async fn to(request: reqwest::RequestBuilder) -> Self {
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Self { status, headers, body }
+        let answer = Self { status, headers, body };
+        let text = String::from_utf8_lossy(&bytes);
+        let seen = Seen::of(&method, &path, status, answer.header("content-type"), &text);
+        seen.into_iter().for_each(answers::record);
+        answer
     }
 
     pub fn header(&self, name: &str) -> &str {
