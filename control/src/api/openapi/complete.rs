@@ -29,7 +29,8 @@ pub(super) fn complete(document: &mut Value) {
     components["schemas"]["Settings"]["additionalProperties"] = json!(false);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
-        let door = routes::find(path).map(|route| route.door);
+        // A parameter stands for a plain segment, and its braces are none.
+        let door = routes::find(&path.replace(['{', '}'], "")).map(|route| route.door);
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let (Some(door), Some(operation)) = (door, operation.as_object_mut()) else { continue };
             secure(operation, door, method == "get");
