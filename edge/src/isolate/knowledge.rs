@@ -306,7 +306,7 @@ impl Knowledge {
         }
     }
 
-    /// Whether an unknown `kid` of this tenant may cost a read now; takes the turn.
+    /// Whether an unknown `kid` or issuer of this tenant may cost a read now; takes the turn.
     pub fn may_ask_for_kid(&mut self, tenant: TenantId, now_ms: u64, every_ms: u64) -> bool {
         let Some(met) = self.met.get_mut(&tenant) else { return false };
         let due = now_ms >= met.unknown_kid_at.saturating_add(every_ms);

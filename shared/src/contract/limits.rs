@@ -66,7 +66,7 @@ pub const FAMILIES: u32 = 100;
 pub const FRESH_MS: u64 = 1000;
 /// Above this age a request reads before it answers, in milliseconds.
 pub const STALE_MS: u64 = 3000;
-/// How often an unknown `kid` may cost a read, per tenant and isolate, in milliseconds.
+/// How often an unknown `kid` or issuer may cost a read, per tenant and isolate, in milliseconds.
 pub const UNKNOWN_KID_MS: u64 = 5000;
 /// How long a legacy access token is believed before its user is looked up again, in seconds. It may
 /// outlive the feed's rows, and signing out everywhere is not in the feed.
