@@ -72,6 +72,12 @@ pub async fn create(
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant: own, user: by, .. } = platform.by;
     if let Some((profile, password)) = admin {
+        // What was done already costs no hash.
+        if let Some(key) = &key
+            && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
+        {
+            return made(&out(&control, super::find(&mut tx, id.into()).await?));
+        }
         let least = new.settings.min_password_length;
         let prepare = users::prepare_first_admin(&control, own.id, &profile, &password, least);
         let (prepared, begun) = tx.pause(&control.db, prepare).await?;

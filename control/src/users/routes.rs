@@ -67,7 +67,13 @@ pub async fn create(
     allowed: Allowed<UsersWrite>,
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, user: by, .. } = allowed.by;
+    let Authenticated { mut tx, actor, user: by, .. } = allowed.by;
+    // What was done already costs no hash.
+    if let (Some(key), Some(_)) = (&key, &password)
+        && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
+    {
+        return made(&UserOut::from(super::find(&mut tx, id.into()).await?));
+    }
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
     let claim = match key {
         None => None,

@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use crate::scale::Numbers;
 use crate::scene::{Answer, Member, PASSWORD, Scene, new_tenant};
 
 const USERS: &str = "/api/user/users/";
@@ -49,6 +50,26 @@ async fn a_creation_that_is_sent_twice_happens_once() {
     for bad in ["", "ä", &"x".repeat(256)] {
         let refused = once(&ada, USERS, bad, &json!({"username": "eve"})).await.expect(400);
         assert!(refused.body["Idempotency-Key"].is_array(), "{}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_already_costs_no_hash() {
+    let scene = Scene::alone().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let root = scene.platform().await.member("root", "root-admin").await;
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
+    let body = json!({"username": "cyd", "password": PASSWORD});
+    for _ in 0..3 {
+        once(&ada, USERS, "k", &body).await.expect(201);
+        assert_eq!(numbers.asked_for("passwords"), 1);
+    }
+    let admin = json!({"username": "eve", "email": "eve@acme.example", "password": PASSWORD});
+    let tenant = json!({"slug": "second", "name": "Second", "admin": admin});
+    for _ in 0..3 {
+        once(&root, TENANTS, "k", &tenant).await.expect(201);
+        assert_eq!(numbers.asked_for("passwords"), 2);
     }
 }
 

@@ -1,6 +1,30 @@
-//! How many of something a test brings.
+//! How many of something a test brings, and how many of something control counted.
+
+use metrics::LocalRecorderGuard;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 /// `whole` under `./wardgate test --long`, which sets `WARDGATE_TEST_LONG`; else `part`.
 pub fn scaled<T>(part: T, whole: T) -> T {
     if std::env::var_os("WARDGATE_TEST_LONG").is_some_and(|text| text == "1") { whole } else { part }
+}
+
+/// The numbers that control keeps of a test with one thread, from here on.
+pub struct Numbers(PrometheusRecorder);
+
+impl Numbers {
+    pub fn new() -> Self {
+        Self(PrometheusBuilder::new().build_recorder())
+    }
+
+    /// Keeps them while the guard lives.
+    pub fn keep(&self) -> LocalRecorderGuard<'_> {
+        metrics::set_default_local_recorder(&self.0)
+    }
+
+    /// How often a unit of this kind was asked for.
+    pub fn asked_for(&self, kind: &str) -> u64 {
+        let line = format!("wardgate_share_wait_seconds_count{{kind=\"{kind}\"}} ");
+        let text = self.0.handle().render();
+        text.lines().find_map(|it| it.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+    }
 }
