@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
+use crate::scale::Numbers;
 use crate::scene::{Member, Scene, key};
 
 fn path(scene: &Scene) -> String {
@@ -152,6 +153,39 @@ async fn whoever_tries_to_revoke_a_key_is_in_the_log() {
         ]
     );
     assert_eq!(of("permission.refused").len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_made_only_where_one_is_needed() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    scene.push().await;
+    ada.call(Method::POST, &format!("{}rotate/", path(&scene)), None).await.expect(200);
+    scene.control.clock.advance(TimeDelta::seconds(1870));
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
+    for round in 0..3 {
+        due::advance(&scene.control, scene.tenant.id).await.unwrap();
+        assert_eq!(numbers.asked_for("keys"), 1, "round {round}");
+    }
+    let ada = again(&scene, &ada).await;
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let kid = |at: usize| listed["results"][at]["kid"].as_str().unwrap().to_owned();
+    let unknown = "A".repeat(43);
+    // What it is, the answer, how many keys were made by then.
+    for (what, kid, status, made) in [
+        ("unknown", unknown, 404, 1),
+        ("retired", kid(0), 200, 1),
+        ("revoked", kid(0), 409, 1),
+        ("next", kid(2), 200, 2),
+    ] {
+        ada.call(Method::POST, &format!("{}{kid}/revoke/", path(&scene)), None).await.expect(status);
+        assert_eq!(numbers.asked_for("keys"), made, "{what}");
+    }
+    // Only a removal is due.
+    scene.control.clock.advance(TimeDelta::seconds(1900));
+    due::advance(&scene.control, scene.tenant.id).await.unwrap();
+    assert_eq!(numbers.asked_for("keys"), 2);
 }
 
 #[tokio::test]
