@@ -112,6 +112,15 @@ create table users (
   stamp text,
   primary key (tenant, id)
 ) without rowid;
+-- Users with the epochs that tokens and families name: their counters above the floor of the tenant's
+-- history. 1048576 is LEAP of shared::epochs. The counter of the last password change says how a token
+-- below it is refused, and is not raised by a reseed.
+create view subjects as
+select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over, needs,
+       access_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as access_epoch,
+       session_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as session_epoch,
+       password_epoch as password_counter
+from users;
 create index users_tombstones on users (changed_at) where status = 'deleted';
 create trigger users_inserted after insert on users
 when new.status <> 'active' or new.access_epoch > 0 BEGIN
@@ -124,6 +133,16 @@ when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.l
   is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) BEGIN
   insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
+END;
+
+-- A counter that goes back, as it does only where control was restored from a backup, may reach again
+-- what sessions were born under that had ended by then: the user's sessions end.
+create trigger users_restored after update of access_epoch, session_epoch on users
+when new.status <> 'deleted'
+  and (new.access_epoch < old.access_epoch or new.session_epoch < old.session_epoch) BEGIN
+  update families
+  set ended_at = new.changed_at, ended_for = 'session_ended'
+  where tenant = new.tenant and user = new.id and ended_at is null;
 END;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
@@ -151,6 +170,7 @@ create table families (
   rotated_at integer not null,
   idle_deadline integer not null,
   absolute_deadline integer not null,
+  -- The user's session epoch at birth, as `subjects` has it.
   session_epoch integer not null,
   amr text not null,
   auth_time integer not null,

@@ -22,6 +22,7 @@
 
 pub mod contract;
 pub mod derive;
+pub mod epochs;
 pub mod fields;
 pub mod http;
 pub mod identifiers;

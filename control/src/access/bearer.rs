@@ -1,6 +1,7 @@
 //! The access token, verified again in control: the forward key alone impersonates nobody.
 
 use shared::contract::refusal::TokenFault;
+use shared::epochs;
 use shared::ids::UserId;
 use shared::tokens::RefreshKey;
 use shared::tokens::claims::{AccessClaims, Expected};
@@ -29,7 +30,7 @@ pub struct Presented {
 
 /// The user of a token, by their current row:
 /// 1. signature, tenant, times, kind; without a key id, under the legacy key alone;
-/// 2. deleted, not active, password changed, any other raised epoch.
+/// 2. deleted, not active, from before a reseed, password changed, any other raised epoch.
 ///
 /// Families that ended are the edge's to know, and it has looked.
 ///
@@ -72,10 +73,14 @@ async fn standing(tx: &mut TenantTx, id: UserId, epoch: i64) -> Result<User, Ref
     if user.status != UserStatus::Active {
         return Err(TokenFault::UserInactive.into());
     }
-    if epoch < user.password_epoch {
+    let counter = epoch.saturating_sub(epochs::floor(tx.history().await?));
+    if counter < 0 {
+        return Err(TokenFault::Blacklisted.into());
+    }
+    if counter < user.password_epoch {
         return Err(TokenFault::PasswordChanged.into());
     }
-    if epoch < user.access_epoch {
+    if counter < user.access_epoch {
         return Err(TokenFault::Blacklisted.into());
     }
     Ok(user)

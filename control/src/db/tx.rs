@@ -55,6 +55,19 @@ impl TenantTx {
         self.account.tenant
     }
 
+    /// The tenant's restore counter, which is the floor of its users' epochs.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn history(&mut self) -> Result<i64, Failure> {
+        let tenant = self.tenant.uuid();
+        let history =
+            sqlx::query_scalar!("select history from platform.revisions where tenant_id = $1", tenant)
+                .fetch_one(&mut *self.tx)
+                .await?;
+        Ok(history)
+    }
+
     /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
     /// on a tenant. The permission must be checked before.
     ///

@@ -7,17 +7,17 @@ use shared::wire::push::{Command, StatusOut};
 use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::db::changes::Haste;
 use crate::jobs::queue;
 use crate::keys::store::AdvanceKeys;
 
-/// Added to both epochs of every user: more than anybody can have used since the backup.
-const EPOCH_LEAP: i64 = 1 << 20;
 /// Added to the next number for users, which may have been given to somebody since the backup: whoever
 /// keeps something under it must not find somebody else.
 const NUMBER_LEAP: i64 = 1 << 20;
 
-/// Raises the tenant's history above the edge's, ends all sessions and lets writing go on. The
-/// next push is a snapshot, because the edge's mark is of another history.
+/// Raises the tenant's history above the edge's and lets writing go on. The history is the floor of all
+/// epochs ([`shared::epochs`]), so every session ends with the document, which goes ahead; no user's row
+/// changes. The next push is a snapshot, because the edge's mark is of another history.
 ///
 /// # Errors
 /// See [`LaneError`]; the edge must answer, because its history decides ours.
@@ -38,21 +38,11 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
     .fetch_one(&mut *tx)
     .await
     .map_err(crate::failure::Failure::from)?;
-    sqlx::query!(
-        "update users
-         set access_epoch = access_epoch + $2, session_epoch = session_epoch + $2, updated_at = $3
-         where tenant_id = $1",
-        tenant.uuid(),
-        EPOCH_LEAP,
-        now,
-    )
-    .execute(&mut *tx)
-    .await
-    .map_err(crate::failure::Failure::from)?;
     sqlx::query!("update legacy_ids set next = next + $2 where tenant_id = $1", tenant.uuid(), NUMBER_LEAP)
         .execute(&mut *tx)
         .await
         .map_err(crate::failure::Failure::from)?;
+    tx.changes().document(tenant, Haste::Revokes);
     let details = serde_json::json!({ "history": history });
     audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details).await?;
     // While the tenant was halted, a planned change of its keys could not be made and may have been given up.

@@ -1,6 +1,7 @@
 //! The tenant's document as it is pushed: secrets are opened here and sealed to the edge at once.
 
 use chrono::{DateTime, Utc};
+use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
 use shared::wire::needs::Needs;
@@ -71,7 +72,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
-        needs: needs(tx, id).await?,
+        needs: needs(tx, id, history).await?,
         legacy: tenant.legacy.tokens,
     })
 }
@@ -95,12 +96,14 @@ fn unix_secs(at: DateTime<Utc>) -> u64 {
     u64::try_from(seconds).unwrap_or(0)
 }
 
-/// What the edge must understand, as it stands: also the words of a later release.
-async fn needs(tx: &mut TenantTx, id: TenantId) -> Result<Needs, Failure> {
+/// What the edge must understand, as it stands: also the words of a later release. After a reseed, that
+/// epochs have a floor.
+async fn needs(tx: &mut TenantTx, id: TenantId, history: i64) -> Result<Needs, Failure> {
     let words = sqlx::query_scalar!("select needs from platform.tenants where id = $1", id.uuid())
         .fetch_one(&mut **tx)
         .await?;
-    Ok(words.into())
+    let needs = Needs::from(words);
+    Ok(if epochs::floor(history) > 0 { needs.and(epochs::NEED) } else { needs })
 }
 
 async fn sealed_roots(

@@ -1,5 +1,7 @@
 //! Who is let in, in which words, and in which order the refusals come.
 
+use control::audit::Actor;
+use control::edges::reseed;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::routes::{Door, ROUTES};
@@ -64,6 +66,21 @@ async fn tokens_by_the_users_current_row() {
     ada.delete(&path).await.expect(204);
     let gone = bearer(&scene, &bob.token).await.expect(401);
     assert_eq!(gone.body, json!({"detail": "User not found", "code": "user_not_found"}));
+}
+
+#[tokio::test]
+async fn a_token_from_before_a_reseed_is_blacklisted() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    assert_eq!(bearer(&scene, &ada.token).await.status, 200);
+    reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
+    assert_eq!(bearer(&scene, &ada.token).await.expect(401).body, not_valid("Token is blacklisted"));
+    let again = scene.acting_as(&scene.user(ada.id).await).await;
+    assert_eq!(bearer(&scene, &again.token).await.status, 200);
+    let path = format!("/api/user/users/{}/", ada.id);
+    again.patch(&path, json!({"password": "Corr3ct-horse"})).await.expect(200);
+    assert_eq!(bearer(&scene, &again.token).await.expect(401).body["code"], "password_changed");
+    assert_eq!(bearer(&scene, &ada.token).await.expect(401).body, not_valid("Token is blacklisted"));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use control::edges::{pusher, reseed, status, urgent};
 use control::failure::Failure;
 use control::legacy::ids;
 use control::users::{self, Change};
+use shared::epochs;
 use shared::ids::UserId;
 use shared::user::UserStatus;
 use shared::wire::needs::Needs;
@@ -218,8 +219,13 @@ async fn a_restored_control_halts_until_a_reseed() {
     assert_eq!(history, 2);
     scene.push().await;
     let row = scene.edge.user(scene.tenant.id, bob.id).unwrap();
-    assert!(row.session_epoch >= 1 << 20 && row.access_epoch >= 1 << 20);
+    assert_eq!(
+        (row.access_epoch, row.session_epoch),
+        (1, 1),
+        "the history is above them, and no row changes"
+    );
     assert_eq!(scene.edge.mark(scene.tenant.id).history, 2);
+    assert_eq!(scene.edge.state().documents[&scene.tenant.id].needs, Needs::of(&[epochs::NEED]));
     // A number that somebody got since the backup is nobody else's now.
     let late = scene.member("late", "client").await;
     scene.push().await;

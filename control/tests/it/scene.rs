@@ -16,6 +16,7 @@ use control::users::{self, NewUser, Profile, User};
 use control::{api, keys};
 use reqwest::Method;
 use serde_json::Value;
+use shared::epochs;
 use shared::ids::{SessionId, Slug, UserId};
 use shared::tenant::settings::Settings;
 use shared::tokens::claims::{AccessClaims, UserIdClaim};
@@ -205,7 +206,9 @@ impl Scene {
 
     /// Somebody who calls the API with a token made for `user` as they are now.
     pub async fn acting_as(&self, user: &User) -> Member {
-        let claims = self.claims(user.id, user.access_epoch);
+        let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
+        let floor = epochs::floor(tx.history().await.unwrap());
+        let claims = self.claims(user.id, floor + user.access_epoch);
         Member { id: user.id, token: self.sign(&claims).await, api: self.api }
     }
 

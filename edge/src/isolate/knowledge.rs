@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use shared::contract::limits::{FEED_SECS, FRESH_MS, STALE_MS};
 use shared::contract::refusal::TokenFault;
+use shared::epochs;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::user::UserStatus;
 
@@ -74,7 +75,7 @@ pub struct ShardRow {
     pub oldest: Option<i64>,
 }
 
-/// What is denied of a user's tokens.
+/// What is denied of a user's tokens: the epochs are the user's own counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Denial {
     status: UserStatus,
@@ -330,10 +331,12 @@ impl Knowledge {
 
 impl TenantMemory {
     fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
+        // The newest history that the feed has told of: a reseed counts before its document is read.
+        let counter = epoch.saturating_sub(epochs::floor(self.revision.0));
         if let Some(denial) = self.users.get(&user) {
-            denial.judge(epoch)?;
+            denial.judge(counter)?;
         }
-        if self.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
+        if counter < 0 || self.ended.contains(&sid) { Err(TokenFault::Blacklisted) } else { Ok(()) }
     }
 
     fn apply_row(&mut self, row: &FeedRow) {
@@ -365,11 +368,12 @@ impl Denial {
         })
     }
 
-    fn judge(self, epoch: i64) -> Result<(), TokenFault> {
-        // Whatever is told here raised the epoch, and only somebody active is given a token: one with a
-        // later epoch was issued after it, by what has not reached this isolate yet. A deletion is for
+    /// Judges a token by its counter: its epoch above the floor, below zero for one of an earlier history.
+    fn judge(self, counter: i64) -> Result<(), TokenFault> {
+        // Whatever is told here raised the counter, and only somebody active is given a token: one with a
+        // later counter was issued after it, by what has not reached this isolate yet. A deletion is for
         // good, and its tombstone has no epochs.
-        if epoch > self.access_epoch && self.status != UserStatus::Deleted {
+        if counter > self.access_epoch && self.status != UserStatus::Deleted {
             return Ok(());
         }
         match self.status {
@@ -377,8 +381,9 @@ impl Denial {
             UserStatus::Suspended | UserStatus::Inactive | UserStatus::Pending => {
                 Err(TokenFault::UserInactive)
             }
-            UserStatus::Active if epoch < self.password_epoch => Err(TokenFault::PasswordChanged),
-            UserStatus::Active if epoch < self.access_epoch => Err(TokenFault::Blacklisted),
+            UserStatus::Active if counter < 0 => Err(TokenFault::Blacklisted),
+            UserStatus::Active if counter < self.password_epoch => Err(TokenFault::PasswordChanged),
+            UserStatus::Active if counter < self.access_epoch => Err(TokenFault::Blacklisted),
             UserStatus::Active => Ok(()),
         }
     }

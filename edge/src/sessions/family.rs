@@ -40,8 +40,6 @@ pub struct FamilyRow {
     pub access_epoch: Option<i64>,
     /// The user's session epoch.
     pub user_session_epoch: Option<i64>,
-    /// The access epoch of the user's last password change.
-    pub password_epoch: Option<i64>,
     /// The user's role names, as JSON.
     pub roles: Option<String>,
     /// The id that the old service gave the user.

@@ -6,18 +6,18 @@ statements! {
     /// The user of a legacy token, whether the token is on the list (if only that can tell), and when
     /// its session ended: (tenant, user hash, token hash or null, sid).
     LEGACY_USER = "
-        select u.id, u.status, u.access_epoch, u.session_epoch, u.password_epoch, u.roles, u.legacy_id,
+        select u.id, u.status, u.access_epoch, u.session_epoch, u.password_counter, u.roles, u.legacy_id,
                u.legacy_over, u.needs,
                ?3 is null or exists (
                  select 1 from identifiers l where l.tenant = ?1 and l.hash = ?3 and l.user = u.id
                ) as listed,
                (select f.ended_at from families f where f.id = ?4 and f.tenant = ?1) as ended_at
         from identifiers i
-        join users u on u.tenant = i.tenant and u.id = i.user
+        join subjects u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash = ?2";
 
     /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
-    /// imported and the document that vouches for the token is not outdated. Whoever presents it next
+    /// imported (no reseed since) and the document that vouches for the token is not outdated. Whoever presents it next
     /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
     /// history, rev, amr, understood or null: whatever it is).
@@ -26,7 +26,7 @@ statements! {
                               absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
         select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, ?12, 0, ?8, ?9
         from identifiers i
-        join users u on u.tenant = i.tenant and u.id = i.user
+        join subjects u on u.tenant = i.tenant and u.id = i.user
         join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)
         where i.tenant = ?2
           and i.hash = ?3

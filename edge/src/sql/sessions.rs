@@ -7,10 +7,10 @@ statements! {
     FAMILY = "
         select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
                f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
-               u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.password_epoch, u.roles,
+               u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.roles,
                u.legacy_id, u.needs
         from families f
-        left join users u on u.tenant = f.tenant and u.id = f.user
+        left join subjects u on u.tenant = f.tenant and u.id = f.user
         where f.id = ?1
           and f.tenant = ?2";
 
@@ -44,7 +44,7 @@ statements! {
           and absolute_deadline > ?4
           and exists (
             select 1
-            from users u
+            from subjects u
             join tenants t on t.id = u.tenant and t.status = 'active'
             where u.tenant = families.tenant
               and u.id = families.user
@@ -73,7 +73,7 @@ statements! {
           and idle_deadline + ?6 <= ?4 + ?5
           and exists (
             select 1
-            from users u
+            from subjects u
             join tenants t on t.id = u.tenant and t.status = 'active'
             where u.tenant = families.tenant
               and u.id = families.user
@@ -125,14 +125,15 @@ statements! {
 
     /// The living families of a user: (tenant, user, now).
     LIVING_FAMILIES = "
-        select id, created_at, rotated_at, min(idle_deadline, absolute_deadline) as expires_at
-        from families
-        where tenant = ?1
-          and user = ?2
-          and ended_at is null
-          and idle_deadline > ?3
-          and absolute_deadline > ?3
-        order by created_at desc";
+        select f.id, f.created_at, f.rotated_at, min(f.idle_deadline, f.absolute_deadline) as expires_at
+        from families f
+        join subjects u on u.tenant = f.tenant and u.id = f.user and u.session_epoch = f.session_epoch
+        where f.tenant = ?1
+          and f.user = ?2
+          and f.ended_at is null
+          and f.idle_deadline > ?3
+          and f.absolute_deadline > ?3
+        order by f.created_at desc";
 
     /// The fact that the next statement ends one: (event, tenant, now, sid, limit).
     RECORD_EVICTION = "

@@ -28,13 +28,15 @@ statements! {
         where i.tenant = ?1 and i.hash = ?2";
 
     /// A family, if the user is still as before the hash, the tenant is active, and this release
-    /// understands what both need:
-    /// (sid, tenant, user, now, idle deadline, absolute deadline, session epoch, amr, understood).
+    /// understands what both need. The user's own counter is compared, so that a reseed meanwhile, which leaves
+    /// passwords as they are, refuses no sign-in: the session is one of after it:
+    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time)
-        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, u.session_epoch, ?8, ?4
+        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, s.session_epoch, ?8, ?4
         from users u
+        join subjects s on s.tenant = u.tenant and s.id = u.id
         join tenants t on t.id = u.tenant and t.status = 'active'
         where u.tenant = ?2
           and u.id = ?3

@@ -165,7 +165,7 @@ pub struct UserRow {
     status: UserStatus,
     access_epoch: i64,
     session_epoch: i64,
-    password_epoch: i64,
+    password_counter: i64,
     roles: String,
     legacy_id: Option<String>,
     legacy_over: i64,
@@ -192,7 +192,7 @@ impl UserRow {
     fn access_fault(&self) -> Option<TokenFault> {
         let ended = self.access_epoch > 0 || self.legacy_over != 0 || self.ended_at.is_some();
         self.absence()
-            .or((self.password_epoch > 0).then_some(TokenFault::PasswordChanged))
+            .or((self.password_counter > 0).then_some(TokenFault::PasswordChanged))
             .or(ended.then_some(TokenFault::Blacklisted))
     }
 

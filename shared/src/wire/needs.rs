@@ -8,9 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::epochs;
+
 /// The words that this release understands. A word is added by the release that acts on it, in both
 /// halves, and is never removed.
-pub const UNDERSTOOD: &[&str] = &[];
+pub const UNDERSTOOD: &[&str] = &[epochs::NEED];
 
 /// The words of one row or document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,15 @@ impl Needs {
     #[must_use]
     pub fn of(words: &[&str]) -> Self {
         Self(words.iter().map(|word| String::from(*word)).collect())
+    }
+
+    /// These words and `word`.
+    #[must_use]
+    pub fn and(mut self, word: &str) -> Self {
+        if !self.0.iter().any(|known| known == word) {
+            self.0.push(String::from(word));
+        }
+        self
     }
 
     /// Whether there is no word. Then nothing is written, so that an earlier release reads the message.
