@@ -35,7 +35,7 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
             continue;
         }
         let limit = i64::try_from(PUSH_ROWS).unwrap_or(500);
-        let changed = message::page(&mut tx, at.mark.rev, false, limit).await?;
+        let changed = message::page(&mut tx, at.mark.rev, limit).await?;
         let mut push = message::fill(control, &mut tx, at.history, &changed).await?;
         drop(tx);
         let whole = changed.len() < PUSH_ROWS;

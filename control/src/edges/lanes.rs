@@ -61,11 +61,17 @@ pub enum LaneError {
 }
 
 /// The lanes that have something to send and nobody who sends it. The urgent one only where the
-/// backlog does not carry the change at once anyway: a page or less, and nothing in its way.
+/// backlog does not carry the change at once anyway: a page or less, and nothing in its way; and not where so
+/// many users wait that they are a backlog themselves ([`urgent`](super::urgent)).
 ///
 /// # Errors
 /// The database's.
-pub async fn due(relay: &PgPool, now: DateTime<Utc>, page: i64) -> Result<Vec<(TenantId, Lane)>, Failure> {
+pub async fn due(
+    relay: &PgPool,
+    now: DateTime<Utc>,
+    page: i64,
+    ahead: i64,
+) -> Result<Vec<(TenantId, Lane)>, Failure> {
     let rows = sqlx::query!(
         r#"select r.tenant_id as "tenant_id!", 'backlog' as "lane!"
         from platform.revisions r
@@ -81,6 +87,20 @@ pub async fn due(relay: &PgPool, now: DateTime<Utc>, page: i64) -> Result<Vec<(T
         left join platform.edge_lanes l on l.tenant_id = r.tenant_id and l.lane = 'urgent'
         left join platform.edge_lanes b on b.tenant_id = r.tenant_id and b.lane = 'backlog'
         where exists (select from platform.edge_rows e where e.tenant_id = r.tenant_id and e.urgent)
+            and (
+                exists (
+                    select from platform.edge_rows e
+                    where e.tenant_id = r.tenant_id and e.kind = 'document' and e.urgent
+                )
+                or (
+                    select count(*)
+                    from (
+                        select from platform.edge_rows e
+                        where e.tenant_id = r.tenant_id and e.urgent
+                        limit $3::bigint + 1
+                    ) as counted
+                ) <= $3::bigint
+            )
             and r.halted_at is null
             and (r.rev - r.mark > $2 or r.history <> r.mark_history
                 or b.leased_until > $1 or b.retry_at > $1)
@@ -88,6 +108,7 @@ pub async fn due(relay: &PgPool, now: DateTime<Utc>, page: i64) -> Result<Vec<(T
             and coalesce(l.retry_at <= $1, true)"#,
         now,
         page,
+        ahead,
     )
     .fetch_all(relay)
     .await?;

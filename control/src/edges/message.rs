@@ -26,40 +26,82 @@ pub(super) struct Changed {
     pub deleted: bool,
 }
 
-/// The next rows above a revision, in the order of revisions; with `urgent`, those that revoke.
-pub(super) async fn page(
-    tx: &mut TenantTx,
-    after: i64,
-    urgent: bool,
-    limit: i64,
-) -> Result<Vec<Changed>, Failure> {
+struct ChangedRow {
+    kind: String,
+    subject: String,
+    rev: i64,
+    deleted: bool,
+}
+
+impl From<ChangedRow> for Changed {
+    fn from(row: ChangedRow) -> Self {
+        let kind = match row.kind.as_str() {
+            "document" => RowKind::Document,
+            "name" => RowKind::Name,
+            "user" => RowKind::User,
+            _ => RowKind::Identifier,
+        };
+        Self { kind, subject: row.subject, rev: row.rev, deleted: row.deleted }
+    }
+}
+
+/// The next rows above a revision, in the order of revisions.
+pub(super) async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<Changed>, Failure> {
     let tenant = tx.tenant();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        ChangedRow,
         r#"select kind, subject, rev, deleted_at is not null as "deleted!"
         from platform.edge_rows
-        where tenant_id = $1 and rev > $2 and (urgent or not $3)
+        where tenant_id = $1 and rev > $2
         order by rev
-        limit $4"#,
+        limit $3"#,
         tenant.uuid(),
         after,
-        urgent,
         limit,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let kind = |text: &str| match text {
-        "document" => RowKind::Document,
-        "name" => RowKind::Name,
-        "user" => RowKind::User,
-        _ => RowKind::Identifier,
-    };
-    let changed = rows.into_iter().map(|row| Changed {
-        kind: kind(&row.kind),
-        subject: row.subject,
-        rev: row.rev,
-        deleted: row.deleted,
-    });
-    Ok(changed.collect())
+    Ok(rows.into_iter().map(Changed::from).collect())
+}
+
+/// The row of the tenant's document.
+pub(super) async fn document(tx: &mut TenantTx) -> Result<Vec<Changed>, Failure> {
+    let tenant = tx.tenant();
+    let row = sqlx::query_as!(
+        ChangedRow,
+        r#"select kind, subject, rev, deleted_at is not null as "deleted!"
+        from platform.edge_rows
+        where tenant_id = $1 and kind = 'document'"#,
+        tenant.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.into_iter().map(Changed::from).collect())
+}
+
+/// The rows that revoke, the document first: its history is the floor of all epochs. Where more than
+/// `most` users wait, the document alone.
+pub(super) async fn urgent(tx: &mut TenantTx, limit: i64, most: i64) -> Result<Vec<Changed>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query_as!(
+        ChangedRow,
+        r#"with waiting as (
+            select count(*) as rows
+            from (select from platform.edge_rows where tenant_id = $1 and urgent limit $3::bigint + 1) as counted
+        )
+        select kind, subject, rev, deleted_at is not null as "deleted!"
+        from platform.edge_rows, waiting
+        where tenant_id = $1 and urgent
+            and (kind = 'document' or kind = 'user' and waiting.rows <= $3::bigint)
+        order by kind = 'document' desc, rev
+        limit $2"#,
+        tenant.uuid(),
+        limit,
+        most,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(Changed::from).collect())
 }
 
 /// A message without rows.

@@ -52,7 +52,7 @@ async fn start_due(
 ) -> Result<(), Failure> {
     let now = control.clock.now();
     let page = i64::try_from(PUSH_ROWS).unwrap_or(500);
-    for (tenant, lane) in lanes::due(control.db.relay(), now, page).await? {
+    for (tenant, lane) in lanes::due(control.db.relay(), now, page, urgent::AHEAD).await? {
         // An urgent lane needs no free place: a revocation does not queue behind backlogs.
         let place = match lane {
             Lane::Urgent => None,

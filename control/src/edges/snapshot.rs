@@ -84,14 +84,15 @@ async fn sweep(
     Ok(())
 }
 
-/// Sends every row.
+/// Sends every row, the document first: it raises the floor of all epochs, and no row of the new history may
+/// arrive while sessions of the one before still count.
 async fn pages(
     control: &Control,
     tenant: TenantId,
     history: i64,
     snapshot: &Option<Snapshot>,
 ) -> Result<(), LaneError> {
-    let mut after = 0;
+    let mut after = None;
     loop {
         lanes::claim(control.db.relay(), tenant, Lane::Backlog, control.clock.now(), true).await?;
         let mut tx = control.db.tenant_snapshot(tenant).await?;
@@ -99,7 +100,10 @@ async fn pages(
             return Err(Failure::Halted.into());
         }
         let limit = i64::try_from(PUSH_ROWS).unwrap_or(500);
-        let changed = message::page(&mut tx, after, false, limit).await?;
+        let changed = match after {
+            None => message::document(&mut tx).await?,
+            Some(after) => message::page(&mut tx, after, limit).await?,
+        };
         let mut push = message::fill(control, &mut tx, history, &changed).await?;
         drop(tx);
         push.snapshot = snapshot.clone();
@@ -108,10 +112,11 @@ async fn pages(
             // Publishes the keys of the document; the mark moves when the snapshot is whole.
             marks::pushed(control, &push, pushed.mark).await?;
         }
-        match changed.last() {
-            Some(last) if changed.len() == PUSH_ROWS => after = last.rev,
-            _ => return Ok(()),
-        }
+        after = match (after, changed.last()) {
+            (None, _) => Some(0),
+            (Some(_), Some(last)) if changed.len() == PUSH_ROWS => Some(last.rev),
+            (Some(_), _) => return Ok(()),
+        };
     }
 }
 

@@ -1,4 +1,7 @@
 //! What revokes, past any backlog: the whole current row, without a range and without identifiers.
+//!
+//! A revocation of thousands at once is a backlog itself: then the document alone goes ahead, and the users
+//! go in the order of revisions, each of them once.
 
 use shared::contract::limits::PUSH_ROWS;
 use shared::ids::TenantId;
@@ -8,8 +11,10 @@ use super::lanes::LaneError;
 use super::message::Changed;
 use super::{marks, message};
 use crate::control::Control;
-use crate::db::changes::RowKind;
 use crate::failure::Failure;
+
+/// Users that go ahead of a backlog; where more wait, all of them go with it.
+pub(super) const AHEAD: i64 = 2000;
 
 /// Sends the rows that revoke and have not reached the edge.
 ///
@@ -20,8 +25,7 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
         let mut tx = control.db.tenant_snapshot(tenant).await?;
         let at = marks::standing(&mut tx, tenant).await?;
         let limit = i64::try_from(PUSH_ROWS).unwrap_or(500);
-        let mut changed = message::page(&mut tx, 0, true, limit).await?;
-        changed.retain(|row| matches!(row.kind, RowKind::User | RowKind::Document));
+        let changed = message::urgent(&mut tx, limit, AHEAD).await?;
         if at.halted || changed.is_empty() {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::audit::Actor;
+use control::db::changes::Haste;
 use control::edges::LaneError;
 use control::edges::{pusher, reseed, status, urgent};
 use control::failure::Failure;
@@ -55,7 +56,7 @@ async fn crowd(scene: &Scene, count: u16) {
         .execute(&mut *tx)
         .await
         .unwrap();
-        tx.changes().user(tenant, id, control::db::changes::Haste::InTurn);
+        tx.changes().user(tenant, id, Haste::InTurn);
     }
     tx.commit().await.unwrap();
 }
@@ -236,6 +237,70 @@ async fn a_restored_control_halts_until_a_reseed() {
     assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, UserStatus::Active);
 }
 
+/// What arrives of a new history before its document would be judged by the old floor.
+#[tokio::test]
+async fn a_reseed_sends_the_document_first_and_changes_no_user() {
+    let scene = Scene::new().await;
+    crowd(&scene, 700).await;
+    scene.push().await;
+    let users = "select count(*) from platform.edge_rows where tenant_id = $1 and kind = 'user' and urgent";
+    let at = "select max(updated_at)::text from users";
+    let updated = async || {
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        sqlx::query_scalar::<_, String>(at).fetch_one(&mut *tx).await.unwrap()
+    };
+    let before = updated().await;
+    reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
+    assert_eq!(updated().await, before);
+    let urgent_users = sqlx::query_scalar::<_, i64>(users).bind(scene.tenant.id.uuid());
+    assert_eq!(urgent_users.fetch_one(scene.control.db.relay()).await.unwrap(), 0);
+    let first_of_the_new = || {
+        let state = scene.edge.state();
+        let first = state.taken.iter().find(|push| push.history == 2).unwrap();
+        (first.document.is_some(), first.users.len())
+    };
+    urgent::push(&scene.control, scene.tenant.id).await.unwrap();
+    assert_eq!(first_of_the_new(), (true, 0), "ahead of the backlog");
+    scene.edge.state().taken.clear();
+    scene.push().await;
+    assert_eq!(first_of_the_new(), (true, 0), "and in the snapshot");
+    assert_eq!(scene.edge.counts(scene.tenant.id).0, 700);
+}
+
+/// Thousands of revocations at once go in their order, each once; the document still goes ahead.
+#[tokio::test]
+async fn a_mass_revocation_is_a_backlog_itself() {
+    let scene = Scene::new().await;
+    crowd(&scene, 2100).await;
+    scene.push().await;
+    let suspend = async |tx: &mut control::db::TenantTx| {
+        let tenant = scene.tenant.id;
+        let all = "update users set status = 'suspended', access_epoch = 1, session_epoch = 1
+                   where username like 'crowd%' returning id";
+        let ids = sqlx::query_scalar::<_, uuid::Uuid>(all).fetch_all(&mut **tx).await.unwrap();
+        ids.into_iter().for_each(|id| tx.changes().user(tenant, id.into(), Haste::Revokes));
+    };
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    suspend(&mut tx).await;
+    tx.commit().await.unwrap();
+    scene.edge.state().taken.clear();
+    urgent::push(&scene.control, scene.tenant.id).await.unwrap();
+    assert_eq!(scene.edge.state().taken.len(), 0);
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    tx.changes().document(scene.tenant.id, Haste::Revokes);
+    tx.commit().await.unwrap();
+    urgent::push(&scene.control, scene.tenant.id).await.unwrap();
+    let ahead: Vec<_> =
+        scene.edge.state().taken.iter().map(|push| (push.document.is_some(), push.rows())).collect();
+    assert_eq!(ahead, [(true, 1)]);
+    scene.push().await;
+    let users: usize = scene.edge.state().taken.iter().map(|push| push.users.len()).sum();
+    assert_eq!(users, 2100, "each once");
+    let waiting = "select count(*) from platform.edge_rows where tenant_id = $1 and urgent";
+    let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(scene.tenant.id.uuid());
+    assert_eq!(waiting.fetch_one(scene.control.db.relay()).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_later_history_at_the_edge_halts_too() {
     let scene = Scene::new().await;
@@ -382,7 +447,7 @@ async fn needs_are_pushed_as_they_stand() {
         .execute(&mut *tx)
         .await
         .unwrap();
-    tx.changes().document(scene.tenant.id, control::db::changes::Haste::InTurn);
+    tx.changes().document(scene.tenant.id, Haste::InTurn);
     tx.commit().await.unwrap();
     change(&scene, bob.id, suspended()).await;
     scene.push().await;
