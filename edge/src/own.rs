@@ -196,7 +196,7 @@ async fn validate_route<P: Platform>(
         Err(refusal) => Err(refusal),
     };
     let mut response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
-    response.set("Wardgate-State-Age", state_age(ctx));
+    validate::say_age(ctx, &mut response);
     Ok(Reply { response, after: found.after })
 }
 
@@ -207,10 +207,4 @@ async fn access_cookie<P: Platform>(
 ) -> Result<Option<String>, Refusal> {
     let presented = by_cookie(ctx, target, request).await?;
     Ok(presented.and_then(|presented| presented.unverified_access))
-}
-
-/// The age of what is known, in seconds with one decimal.
-pub(crate) fn state_age<P: Platform>(ctx: Context<'_, P>) -> String {
-    let tenths = ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0) / 100;
-    format!("{}.{}", tenths / 10, tenths % 10)
 }

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::http::{Answer, Body, Incoming, Response};
 use crate::inside::{command, copies, drain, push, signed};
 use crate::log::{self, AnswerLine, Level};
-use crate::own::{edge, published, state_age};
+use crate::own::{edge, published};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
@@ -206,7 +206,7 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let asker = Asker::of(&method);
             let (mut reply, known) = validate::validate_now(ctx, &target.named, asker, &token)?;
-            reply.response.set("Wardgate-State-Age", state_age(ctx));
+            validate::say_age(ctx, &mut reply.response);
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut reply.response);
             }

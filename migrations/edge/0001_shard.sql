@@ -12,11 +12,12 @@ create table shard (
 );
 insert into shard (id, incarnation) values (1, lower(hex(randomblob(16))));
 
--- What changed, in order; written by the triggers below in the batch that makes the change.
+-- What changed, in order; written by the triggers below in the batch that makes the change. Of the users and
+-- families of one tenant it has at most 4000 rows, so that no read of it is large: see `crowds`.
 create table feed (
   seq integer primary key autoincrement,
   at integer not null,
-  kind text not null check (kind in ('document', 'name', 'user', 'family')),
+  kind text not null check (kind in ('document', 'name', 'user', 'family', 'crowd', 'calm')),
   tenant text not null,
   subject text not null,
   history integer,
@@ -28,6 +29,42 @@ create table feed (
 create index feed_tenant on feed (tenant, seq);
 create trigger feed_head after insert on feed BEGIN
   update shard set head = new.seq;
+END;
+
+-- How many users and families of a tenant the feed tells of. A tenant whose next one would be too many is
+-- crowded: what changes is not written out any more, and whoever judges a token of the tenant reads its user
+-- and its family. That ends when what was not written out can concern no living token.
+create table crowds (
+  tenant text primary key,
+  told integer not null default 0,
+  -- When a change was last not written out; null: the tenant is not crowded.
+  at integer
+) without rowid;
+create index crowds_at on crowds (at) where at is not null;
+create index crowds_unused on crowds (tenant) where told = 0 and at is null;
+create trigger crowds_began after update of at on crowds when new.at is not null and old.at is null BEGIN
+  insert into feed (at, kind, tenant, subject) values (new.at, 'crowd', new.tenant, new.tenant);
+END;
+create trigger feed_told after insert on feed when new.kind in ('user', 'family') BEGIN
+  update crowds set told = told + 1 where tenant = new.tenant;
+END;
+create trigger feed_swept after delete on feed when old.kind in ('user', 'family') BEGIN
+  update crowds set told = told - 1 where tenant = old.tenant;
+END;
+
+-- Users and families that changed are inserted here: into the feed, unless their tenant is crowded.
+create view changes as
+select at, kind, tenant, subject, status, access_epoch, password_epoch from feed;
+create trigger changes_are_told instead of insert on changes BEGIN
+  insert into crowds (tenant)
+  select new.tenant
+  where not exists (select 1 from crowds where tenant = new.tenant);
+  update crowds
+  set at = max(coalesce(at, 0), new.at)
+  where tenant = new.tenant and (at is not null or told >= 4000);
+  insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
+  select new.at, new.kind, new.tenant, new.subject, new.status, new.access_epoch, new.password_epoch
+  where exists (select 1 from crowds where tenant = new.tenant and at is null);
 END;
 
 -- Hosts and slugs. A row without a tenant is a tombstone.
@@ -124,14 +161,14 @@ from users;
 create index users_tombstones on users (changed_at) where status = 'deleted';
 create trigger users_inserted after insert on users
 when new.status <> 'active' or new.access_epoch > 0 BEGIN
-  insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
+  insert into changes (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 END;
 create trigger users_updated
 after update of status, access_epoch, session_epoch, password_epoch, legacy_over on users
 when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.legacy_over)
   is not (old.status, old.access_epoch, old.session_epoch, old.password_epoch, old.legacy_over) BEGIN
-  insert into feed (at, kind, tenant, subject, status, access_epoch, password_epoch)
+  insert into changes (at, kind, tenant, subject, status, access_epoch, password_epoch)
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 END;
 
@@ -187,7 +224,7 @@ create index families_finished on families (max(absolute_deadline, kept_until));
 create index families_ended on families (max(ended_at, kept_until)) where ended_at is not null;
 create trigger families_end after update of ended_at on families
 when new.ended_at is not null and old.ended_at is null BEGIN
-  insert into feed (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);
+  insert into changes (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);
 END;
 
 -- Wrong passwords in a fixed window, by keyed hash of the name, known and unknown alike.

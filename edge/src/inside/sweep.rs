@@ -43,6 +43,10 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
         batch.add_counted(older(sql::CLEAN_ENDED, TOMBSTONE_SECS)),
         batch.add_counted(older(sql::CLEAN_FINISHED, TOMBSTONE_SECS)),
     ];
+    let before = now.saturating_sub(secs_as_ms(FEED_SECS));
+    batch.also(sql::TELL_CALM.bind([before.into(), chunk.into(), now.into()]));
+    batch.also(older(sql::CLEAN_CROWDS, FEED_SECS));
+    batch.also(sql::CLEAN_UNUSED.bind([chunk.into()]));
     batch.also(older(sql::CLEAN_IDLE, TOMBSTONE_SECS));
     batch.also(sql::CLEAN_NEXT.bind([chunk.into()]));
     batch.also(older(sql::CLEAN_USERS, TOMBSTONE_SECS));

@@ -21,6 +21,8 @@ use crate::isolate::opened::OpenedTenant;
 const LEASE_MS: u64 = 1000;
 /// Tenants that an isolate remembers; the least recently used one goes first.
 const TENANTS: usize = 512;
+/// Tenants that unread rows of the feed may concern before it is cheaper to forget all of them.
+pub const BEYOND: usize = TENANTS + 1;
 /// Names that an isolate remembers, unknown ones included.
 const NAMES: usize = 10_000;
 
@@ -47,6 +49,59 @@ pub struct FeedRow {
     pub password_epoch: Option<i64>,
 }
 
+/// What a feed read found.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedRead<'a> {
+    /// The shard.
+    pub shard: &'a ShardRow,
+    /// The rows after the cursor, as many as one read takes.
+    pub rows: &'a [FeedRow],
+    /// What the rows after those concern, [`BEYOND`] of them at most.
+    pub beyond: &'a [BeyondRow],
+}
+
+/// What feed rows concern that were not read.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BeyondRow {
+    /// The tenant; empty for names.
+    pub tenant: String,
+}
+
+/// What is denied at one tenant, when an isolate meets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Denials<'a> {
+    /// The rows of the feed.
+    pub rows: &'a [DenialRow],
+    /// Whether the tenant is crowded: then the feed does not tell, and there are none.
+    pub crowded: bool,
+}
+
+/// A row of the feed about a user or a family of one tenant.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DenialRow {
+    /// User or family.
+    pub kind: Kind,
+    /// Which one.
+    pub subject: String,
+    /// Of a user.
+    pub status: Option<UserStatus>,
+    /// Of a user.
+    pub access_epoch: Option<i64>,
+    /// Of a user.
+    pub password_epoch: Option<i64>,
+}
+
+/// What an isolate's knowledge says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Nothing is denied.
+    Good,
+    /// It is denied.
+    Denied(TokenFault),
+    /// The tenant is crowded: the rows of its user and its session say.
+    AskStorage,
+}
+
 /// Kinds of feed rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +114,10 @@ pub enum Kind {
     User,
     /// A session ended.
     Family,
+    /// A tenant is crowded from here on: its users and sessions are not told of.
+    Crowd,
+    /// It is crowded no more: what was not told of concerns no living token.
+    Calm,
     /// A kind of a later release. What must not be ignored comes with a need, which storage checks.
     #[serde(other)]
     Later,
@@ -90,6 +149,8 @@ struct TenantMemory {
     revision: (i64, i64),
     users: HashMap<UserId, Denial>,
     ended: HashSet<SessionId>,
+    /// Whether the feed is silent about users and sessions.
+    crowded: bool,
     used_at: u64,
     unknown_kid_at: u64,
 }
@@ -146,24 +207,27 @@ impl Knowledge {
         self.cursor
     }
 
-    /// Takes in a feed read that began at `read_at` and asked for at most `limit` rows.
+    /// Takes in a feed read that began at `read_at`.
+    ///
+    /// Where the feed had more rows than one read takes, the tenants that the rest concerns are forgotten, and
+    /// met again when they are asked for; all others are untouched.
     ///
     /// Reads of several requests may end in another order than they began: one that is overtaken
     /// by a younger one tells nothing, and rows that are known already are not applied again.
-    pub fn apply(&mut self, read_at: u64, shard: &ShardRow, rows: &[FeedRow], limit: usize) {
+    pub fn apply(&mut self, read_at: u64, FeedRead { shard, rows, beyond }: FeedRead<'_>) {
         if read_at < self.as_of || (read_at == self.as_of && shard.head < self.cursor) {
             return;
         }
         let reborn = self.incarnation != shard.incarnation || shard.head < self.cursor;
         let missed = shard.head > self.cursor && shard.oldest.is_none_or(|oldest| oldest > self.cursor + 1);
-        let too_many = rows.len() >= limit && rows.last().is_some_and(|last| last.seq < shard.head);
-        if reborn || missed || too_many {
+        if reborn || missed || beyond.len() >= BEYOND {
             self.forget(shard);
         } else {
             let cursor = self.cursor;
             for row in rows.iter().filter(|row| row.seq > cursor) {
                 self.apply_row(row);
             }
+            beyond.iter().for_each(|row| self.forget_one(row));
             self.cursor = shard.head.max(rows.last().map_or(0, |last| last.seq));
         }
         self.as_of = read_at;
@@ -177,6 +241,15 @@ impl Knowledge {
         self.met.clear();
         self.incarnation.clone_from(&shard.incarnation);
         self.cursor = shard.head;
+    }
+
+    /// Rows about this tenant, or about names, were not read.
+    fn forget_one(&mut self, row: &BeyondRow) {
+        if row.tenant.is_empty() {
+            self.names.clear();
+        } else if let Ok(tenant) = TenantId::parse(&row.tenant) {
+            self.met.remove(&tenant);
+        }
     }
 
     fn apply_row(&mut self, row: &FeedRow) {
@@ -201,7 +274,7 @@ impl Knowledge {
         read_at: u64,
         shard: &ShardRow,
         known: Rc<OpenedTenant>,
-        denials: &[FeedRow],
+        denials: Denials<'_>,
     ) -> bool {
         if self.as_of == 0 || (self.incarnation != shard.incarnation && read_at >= self.as_of) {
             self.forget(shard);
@@ -218,11 +291,12 @@ impl Knowledge {
             revision,
             users: HashMap::new(),
             ended: HashSet::new(),
+            crowded: denials.crowded,
             used_at: read_at,
             unknown_kid_at: 0,
         };
-        for row in denials {
-            met.apply_row(row);
+        for row in denials.rows {
+            met.deny(row);
         }
         self.met.insert(id, met);
         true
@@ -283,13 +357,7 @@ impl Knowledge {
     /// What the feed says of a token of this user, session and epoch. `None` while the tenant is not
     /// met: a request that found it may have waited while it was forgotten, and then nothing is known.
     #[must_use]
-    pub fn judge(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-        sid: SessionId,
-        epoch: i64,
-    ) -> Option<Result<(), TokenFault>> {
+    pub fn judge(&self, tenant: TenantId, user: UserId, sid: SessionId, epoch: i64) -> Option<Judgement> {
         self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
     }
 
@@ -298,6 +366,12 @@ impl Knowledge {
     #[must_use]
     pub fn told_of(&self, tenant: TenantId, user: UserId) -> bool {
         self.met.get(&tenant).is_some_and(|met| met.users.contains_key(&user))
+    }
+
+    /// Whether the feed is silent about this tenant's users.
+    #[must_use]
+    pub fn is_crowded(&self, tenant: TenantId) -> bool {
+        self.met.get(&tenant).is_some_and(|met| met.crowded)
     }
 
     /// A session that this isolate itself has ended, ahead of the feed.
@@ -330,7 +404,15 @@ impl Knowledge {
 }
 
 impl TenantMemory {
-    fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
+    fn judge(&self, user: UserId, sid: SessionId, epoch: i64) -> Judgement {
+        match self.denied(user, sid, epoch) {
+            Err(fault) => Judgement::Denied(fault),
+            Ok(()) if self.crowded => Judgement::AskStorage,
+            Ok(()) => Judgement::Good,
+        }
+    }
+
+    fn denied(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
         // The newest history that the feed has told of: a reseed counts before its document is read.
         let counter = epoch.saturating_sub(epochs::floor(self.revision.0));
         if let Some(denial) = self.users.get(&user) {
@@ -345,6 +427,23 @@ impl TenantMemory {
             Kind::Document => {
                 self.revision = self.revision.max((row.history.unwrap_or(0), row.rev.unwrap_or(0)));
             }
+            Kind::Crowd | Kind::Calm => {
+                self.crowded = row.kind == Kind::Crowd;
+                (self.users, self.ended) = Default::default();
+            }
+            Kind::Family | Kind::User => self.deny(&DenialRow {
+                kind: row.kind,
+                subject: row.subject.clone(),
+                status: row.status,
+                access_epoch: row.access_epoch,
+                password_epoch: row.password_epoch,
+            }),
+        }
+    }
+
+    fn deny(&mut self, row: &DenialRow) {
+        match row.kind {
+            Kind::Name | Kind::Later | Kind::Document | Kind::Crowd | Kind::Calm => {}
             Kind::Family => {
                 if let Ok(sid) = SessionId::parse(&row.subject) {
                     self.ended.insert(sid);
@@ -360,7 +459,7 @@ impl TenantMemory {
 }
 
 impl Denial {
-    fn of(row: &FeedRow) -> Option<Self> {
+    fn of(row: &DenialRow) -> Option<Self> {
         Some(Self {
             status: row.status?,
             access_epoch: row.access_epoch?,
@@ -394,6 +493,12 @@ mod tests {
     use super::*;
     use crate::isolate::opened::tests::known;
 
+    const NONE: Denials<'_> = Denials { rows: &[], crowded: false };
+
+    fn read<'a>(shard: &'a ShardRow, rows: &'a [FeedRow]) -> FeedRead<'a> {
+        FeedRead { shard, rows, beyond: &[] }
+    }
+
     fn shard(incarnation: &str, head: i64, oldest: Option<i64>) -> ShardRow {
         ShardRow { incarnation: incarnation.into(), head, oldest }
     }
@@ -422,7 +527,7 @@ mod tests {
     fn met() -> (Knowledge, Rc<OpenedTenant>) {
         let known = Rc::new(known());
         let mut knowledge = Knowledge::default();
-        assert!(knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), &[]));
+        assert!(knowledge.meet(10_000, &shard("a", 5, Some(1)), known.clone(), NONE));
         (knowledge, known)
     }
 
@@ -443,14 +548,14 @@ mod tests {
         let (mut knowledge, known) = met();
         let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
         let mut judge = |status: &str, access, password, epoch| {
-            knowledge.apply(
-                10_500,
-                &shard("a", 6, Some(1)),
-                &[user_row(6, &known, user, status, access, password)],
-                100,
-            );
+            let rows = [user_row(6, &known, user, status, access, password)];
+            knowledge.apply(10_500, read(&shard("a", 6, Some(1)), &rows));
             knowledge.cursor = 5;
-            knowledge.judge(known.tenant.id, user, sid, epoch).unwrap()
+            match knowledge.judge(known.tenant.id, user, sid, epoch).unwrap() {
+                Judgement::Good => Ok(()),
+                Judgement::Denied(fault) => Err(fault),
+                Judgement::AskStorage => panic!("the tenant is not crowded"),
+            }
         };
         assert_eq!(judge("active", 3, 0, 3), Ok(()));
         assert_eq!(judge("active", 3, 0, 2), Err(TokenFault::Blacklisted));
@@ -473,12 +578,12 @@ mod tests {
             (shard("a", 9, None), "rows that were swept"),
         ] {
             let (mut knowledge, known) = met();
-            knowledge.apply(10_500, &row, &[], 100);
+            knowledge.apply(10_500, read(&row, &[]));
             assert!(knowledge.known(known.tenant.id, 0).is_none(), "{reads}");
             assert_eq!(knowledge.cursor(), row.head);
         }
         let (mut knowledge, known) = met();
-        knowledge.apply(10_500, &shard("a", 5, None), &[], 100);
+        knowledge.apply(10_500, read(&shard("a", 5, None), &[]));
         assert!(knowledge.known(known.tenant.id, 0).is_some(), "nothing was missed");
     }
 
@@ -488,10 +593,11 @@ mod tests {
         let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
         let (first, second) =
             (user_row(6, &known, user, "active", 1, 0), user_row(7, &known, user, "active", 2, 0));
-        knowledge.apply(10_600, &shard("a", 7, Some(1)), &[first.clone(), second], 100);
+        knowledge.apply(10_600, read(&shard("a", 7, Some(1)), &[first.clone(), second]));
         for read_at in [10_500, 10_600] {
-            knowledge.apply(read_at, &shard("a", 6, Some(1)), std::slice::from_ref(&first), 100);
-            assert_eq!(knowledge.judge(known.tenant.id, user, sid, 1), Some(Err(TokenFault::Blacklisted)));
+            knowledge.apply(read_at, read(&shard("a", 6, Some(1)), std::slice::from_ref(&first)));
+            let judged = knowledge.judge(known.tenant.id, user, sid, 1);
+            assert_eq!(judged, Some(Judgement::Denied(TokenFault::Blacklisted)));
             assert_eq!(knowledge.cursor(), 7);
         }
     }
@@ -499,17 +605,47 @@ mod tests {
     #[test]
     fn a_meeting_that_a_feed_read_overtook_is_held_again() {
         let (mut knowledge, known) = met();
-        knowledge.apply(10_600, &shard("a", 6, Some(1)), &[], 100);
-        assert!(!knowledge.meet(10_500, &shard("a", 5, Some(1)), known.clone(), &[]));
-        assert!(knowledge.meet(10_700, &shard("a", 6, Some(1)), known, &[]));
+        knowledge.apply(10_600, read(&shard("a", 6, Some(1)), &[]));
+        assert!(!knowledge.meet(10_500, &shard("a", 5, Some(1)), known.clone(), NONE));
+        assert!(knowledge.meet(10_700, &shard("a", 6, Some(1)), known, NONE));
     }
 
     #[test]
-    fn a_feed_longer_than_a_read_forgets_everything() {
+    fn of_a_feed_longer_than_a_read_only_what_the_rest_concerns_is_forgotten() {
         let (mut knowledge, known) = met();
+        knowledge.name("slug:acme", Some(known.tenant.id));
         let row = user_row(6, &known, UserId::new(1, [1; 10]), "active", 1, 0);
-        knowledge.apply(10_500, &shard("a", 8, Some(1)), &[row], 1);
+        let beyond = |tenant: String| vec![BeyondRow { tenant }];
+        let other = beyond(TenantId::new(9, [9; 10]).to_string());
+        let head = shard("a", 8, Some(1));
+        knowledge.apply(10_500, FeedRead { shard: &head, rows: &[row], beyond: &other });
+        assert!(knowledge.known(known.tenant.id, 0).is_some());
+        assert_eq!(knowledge.cursor(), 8);
+        let head = shard("a", 9, Some(1));
+        knowledge.apply(10_600, FeedRead { shard: &head, rows: &[], beyond: &beyond(String::new()) });
+        assert_eq!(knowledge.named("slug:acme"), None);
+        assert!(knowledge.known(known.tenant.id, 0).is_some());
+        let head = shard("a", 10, Some(1));
+        let ours = beyond(known.tenant.id.to_string());
+        knowledge.apply(10_700, FeedRead { shard: &head, rows: &[], beyond: &ours });
         assert!(knowledge.known(known.tenant.id, 0).is_none());
+    }
+
+    #[test]
+    fn a_crowd_is_asked_about_until_it_is_over() {
+        let (mut knowledge, known) = met();
+        let (user, sid) = (UserId::new(1, [1; 10]), SessionId::new(0, [1; 16]));
+        let of = |seq, kind| FeedRow { kind, ..user_row(seq, &known, user, "active", 0, 0) };
+        let mut judge_after = |row: FeedRow| {
+            let head = shard("a", row.seq, Some(1));
+            knowledge.apply(10_500, read(&head, std::slice::from_ref(&row)));
+            knowledge.judge(known.tenant.id, user, sid, 0).unwrap()
+        };
+        let denied = user_row(6, &known, user, "suspended", 1, 0);
+        assert_eq!(judge_after(denied), Judgement::Denied(TokenFault::UserInactive));
+        assert_eq!(judge_after(of(7, Kind::Crowd)), Judgement::AskStorage);
+        assert_eq!(judge_after(of(8, Kind::Document)), Judgement::AskStorage);
+        assert_eq!(judge_after(of(9, Kind::Calm)), Judgement::Good);
     }
 
     #[test]
@@ -518,7 +654,7 @@ mod tests {
         let mut row = user_row(6, &known, UserId::new(1, [1; 10]), "active", 0, 0);
         (row.kind, row.history, row.rev) =
             (Kind::Document, Some(known.tenant.history), Some(known.tenant.doc_rev + 1));
-        knowledge.apply(10_500, &shard("a", 6, Some(1)), &[row], 100);
+        knowledge.apply(10_500, read(&shard("a", 6, Some(1)), &[row]));
         assert!(knowledge.known(known.tenant.id, 0).unwrap().1);
         knowledge.renew(known.clone());
         assert!(knowledge.known(known.tenant.id, 0).unwrap().1, "still behind");

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use shared::contract::refusal::TokenFault;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::tokens::claims::UserIdClaim;
 
@@ -35,6 +36,25 @@ pub struct VerifiedToken {
     /// The session that a token of the legacy service leads to. A legacy token satisfies no administrative
     /// permission and no recent sign-in.
     pub legacy: Option<LegacyTrail>,
+    /// What the rows of its user and its session said, if they were read for it.
+    pub standing: Option<Standing>,
+}
+
+/// What the rows of a token's user and session said. It has an age, as everything that an isolate knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The start of the read, Unix milliseconds.
+    pub as_of: u64,
+    /// What it said of the token.
+    pub verdict: Result<(), TokenFault>,
+}
+
+impl Standing {
+    /// Milliseconds since the read.
+    #[must_use]
+    pub fn age_ms(self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.as_of)
+    }
 }
 
 /// Where a verified legacy token leads.
@@ -74,6 +94,20 @@ impl VerifiedTokens {
         entry.filter(|(known, _)| known == token).map(|(_, access)| access)
     }
 
+    /// Remembers what the rows of a token's user and session said: the youngest read counts.
+    pub fn stands(&mut self, token: &str, standing: Standing) {
+        let Some(key) = key(token) else { return };
+        let entry = match self.young.get_mut(&key) {
+            Some(entry) => Some(entry),
+            None => self.old.get_mut(&key),
+        };
+        if let Some((_, access)) = entry.filter(|(known, _)| known == token)
+            && access.standing.is_none_or(|known| known.as_of <= standing.as_of)
+        {
+            access.standing = Some(standing);
+        }
+    }
+
     /// Remembers a token that was verified.
     pub fn insert(&mut self, token: &str, access: VerifiedToken) {
         let Some(key) = key(token) else { return };
@@ -100,6 +134,7 @@ mod tests {
             exp,
             known_until: exp,
             legacy: None,
+            standing: None,
         }
     }
 

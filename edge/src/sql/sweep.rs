@@ -13,6 +13,24 @@ statements! {
           )
         returning 1 as swept";
 
+    /// Tenants that were crowded: nothing that was not written out can concern a living token any more. Whoever
+    /// knows of the crowd is told: (before, most, now).
+    TELL_CALM = "
+        insert into feed (at, kind, tenant, subject)
+        select ?3, 'calm', tenant, tenant
+        from (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
+
+    /// And they are crowded no more: (before, most).
+    CLEAN_CROWDS = "
+        update crowds
+        set at = null
+        where tenant in (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
+
+    /// Tenants that the feed tells nothing of: (most).
+    CLEAN_UNUSED = "
+        delete from crowds
+        where tenant in (select tenant from crowds where told = 0 and at is null limit ?1)";
+
     /// Windows that are over: (before, most).
     CLEAN_ATTEMPTS = "
         delete from attempts

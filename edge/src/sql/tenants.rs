@@ -17,6 +17,14 @@ statements! {
         order by seq
         limit ?2";
 
+    /// What the rows after the first of them concern, where there are more than one read takes: tenants, and
+    /// names as an empty one: (cursor, rows of one read, most).
+    FEED_BEYOND = "
+        select distinct iif(kind = 'name', '', tenant) as tenant
+        from feed
+        where seq > (select max(seq) from (select seq from feed where seq > ?1 order by seq limit ?2))
+        limit ?3";
+
     /// The tenant of a name; its document only if the copy at hand has other bytes: (name, digest of the
     /// copy).
     TENANT_BY_NAME = "
@@ -26,14 +34,31 @@ statements! {
         join tenants t on t.id = n.tenant
         where n.name = ?1";
 
-    /// Live denials of the tenant of a name: (name).
+    /// Live denials of the tenant of a name, as many as the feed has of one tenant at most; none of a crowded
+    /// one: (name).
     DENIALS_BY_NAME = "
-        select f.seq, f.kind, f.tenant, f.subject, f.history, f.rev, f.status, f.access_epoch, f.password_epoch
+        select f.kind, f.subject, f.status, f.access_epoch, f.password_epoch
         from names n
         join feed f on f.tenant = n.tenant
         where n.name = ?1
           and f.kind in ('user', 'family')
+          and not exists (select 1 from crowds c where c.tenant = n.tenant and c.at is not null)
         order by f.seq";
+
+    /// A row if the tenant of a name is crowded: (name).
+    CROWDED_BY_NAME = "
+        select 1 as crowded
+        from names n
+        join crowds c on c.tenant = n.tenant and c.at is not null
+        where n.name = ?1";
+
+    /// The user and the session of a token, of a tenant that is crowded: (tenant, user, sid).
+    STANDING = "
+        select t.history, u.status, u.access_epoch, u.password_epoch,
+               (select f.ended_at from families f where f.id = ?3 and f.tenant = ?1) as ended_at
+        from tenants t
+        left join users u on u.tenant = t.id and u.id = ?2
+        where t.id = ?1";
 
     /// A document: (tenant).
     DOCUMENT = "

@@ -15,13 +15,15 @@ use shared::wire::signature::content_digest;
 use crate::after::After;
 use crate::app::App;
 use crate::context::Context;
-use crate::isolate::knowledge::{FeedRow, Freshness, ShardRow};
+use crate::isolate::knowledge::{
+    BEYOND, BeyondRow, DenialRow, Denials, FeedRead, FeedRow, Freshness, ShardRow,
+};
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;
 use crate::sql::{self, millis};
 
-/// Feed rows that one read asks for; an isolate that is further behind forgets and starts anew.
+/// Feed rows that one read asks for, some 200 kB. Of the rest it asks whom they concern.
 const FEED_LIMIT: usize = 1000;
 /// Shard 0 holds the names, and today everything else.
 pub const NAMES_SHARD: u8 = 0;
@@ -186,11 +188,14 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     let cursor = app.knowledge.borrow().cursor();
     let mut batch = Batch::new(NAMES_SHARD);
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
-    let feed = batch.add::<FeedRow>(sql::FEED_AFTER.bind([cursor.into(), millis(FEED_LIMIT as u64).into()]));
+    let limit = millis(FEED_LIMIT as u64);
+    let feed = batch.add::<FeedRow>(sql::FEED_AFTER.bind([cursor.into(), limit.into()]));
+    let most = millis(BEYOND as u64);
+    let beyond = batch.add::<BeyondRow>(sql::FEED_BEYOND.bind([cursor.into(), limit.into(), most.into()]));
     let rows = batch.run(&app.platform).await?;
     let shard = rows.take_one(shard)?.ok_or(StoreError::Unreachable)?;
-    let feed = rows.take(feed)?;
-    app.knowledge.borrow_mut().apply(read_at, &shard, &feed, FEED_LIMIT);
+    let (feed, beyond) = (rows.take(feed)?, rows.take(beyond)?);
+    app.knowledge.borrow_mut().apply(read_at, FeedRead { shard: &shard, rows: &feed, beyond: &beyond });
     Ok(())
 }
 
@@ -198,7 +203,7 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
 const MEETINGS: usize = 3;
 
 /// Meets a tenant: one question for its revision (with its document, unless KV's copy is the same
-/// bytes), the denials that live, and where the feed is.
+/// bytes), the denials that live unless it is crowded, and where the feed is.
 ///
 /// A network that has asked for too many names of nobody's asks D1 about one a second of those that KV has
 /// no copy for. What KV has a copy for is asked about in any case; D1 decides what it is.
@@ -210,15 +215,16 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
     }
     for _ in 0..MEETINGS {
         let read_at = app.platform.now_ms();
-        let (shard, row, denials) = ask(app, name, copy.as_ref()).await?;
-        let Some(row) = row else {
+        let Introduction { shard, tenant, denials, crowded } = ask(app, name, copy.as_ref()).await?;
+        let Some(row) = tenant else {
             app.knowledge.borrow_mut().nobody(name, &shard);
             charge(app, &named.network).await;
             return Err(Refusal::not_found());
         };
         let known = Rc::new(open(app, row, copy.as_ref())?);
         let mut knowledge = app.knowledge.borrow_mut();
-        if knowledge.meet(read_at, &shard, known.clone(), &denials) {
+        let denials = Denials { rows: &denials, crowded };
+        if knowledge.meet(read_at, &shard, known.clone(), denials) {
             knowledge.name(name, Some(known.tenant.id));
             return Ok(known);
         }
@@ -234,7 +240,13 @@ async fn charge<P: Platform>(app: &App<P>, network: &str) {
     }
 }
 
-type Introduction = (ShardRow, Option<TenantRow>, Vec<FeedRow>);
+/// What the first question about a tenant found.
+struct Introduction {
+    shard: ShardRow,
+    tenant: Option<TenantRow>,
+    denials: Vec<DenialRow>,
+    crowded: bool,
+}
 
 async fn ask<P: Platform>(
     app: &App<P>,
@@ -245,10 +257,16 @@ async fn ask<P: Platform>(
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
     let params = [name.into(), copy.map(|copy| copy.digest.as_str()).into()];
     let tenant = batch.add::<TenantRow>(sql::TENANT_BY_NAME.bind(params));
-    let denials = batch.add::<FeedRow>(sql::DENIALS_BY_NAME.bind([name.into()]));
+    let denials = batch.add::<DenialRow>(sql::DENIALS_BY_NAME.bind([name.into()]));
+    let crowded = batch.add_counted(sql::CROWDED_BY_NAME.bind([name.into()]));
     let rows = batch.run(&app.platform).await?;
     let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
-    Ok((shard, rows.take_one(tenant)?, rows.take(denials)?))
+    Ok(Introduction {
+        shard,
+        tenant: rows.take_one(tenant)?,
+        denials: rows.take(denials)?,
+        crowded: rows.count(crowded)? > 0,
+    })
 }
 
 /// What KV has in place of a document. Whoever may write KV chose these bytes: they are not read before

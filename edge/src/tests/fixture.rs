@@ -174,6 +174,8 @@ pub struct Memory {
     pub now_ms: Cell<u64>,
     /// Batches that were awaited.
     pub batches: Cell<u32>,
+    /// Bytes of the largest answer that the database gave.
+    pub largest_answer: Cell<usize>,
     pub store_down: Cell<bool>,
     /// The next batch happens, but its answer is lost.
     pub lose_answer: Cell<bool>,
@@ -214,6 +216,7 @@ impl Memory {
             kv: RefCell::default(),
             now_ms: Cell::new(START_MS),
             batches: Cell::new(0),
+            largest_answer: Cell::new(0),
             store_down: Cell::new(false),
             lose_answer: Cell::new(false),
             kv_down: Cell::new(false),
@@ -330,6 +333,8 @@ impl Store for Memory {
             }
         }
         transaction.commit().unwrap();
+        let bytes = results.iter().flat_map(|rows| &rows.0).map(|row| row.to_string().len()).sum();
+        self.largest_answer.set(self.largest_answer.get().max(bytes));
         if self.lose_answer.take() { Err(StoreError::Unreachable) } else { Ok(results) }
     }
 }
@@ -774,6 +779,23 @@ impl Actor {
         let mut row = self.user_row(name);
         change(&mut row);
         self.world.push(&Push { users: vec![row.into()], ..message(self.id()) }).expect(200);
+    }
+
+    /// Thousands of other users, pushed as control does, page by page.
+    pub fn users_change(&self, count: u32, change: impl Fn(&mut UserRow)) {
+        let mut rows = (0..count).map(|number| {
+            let id = UserId::new(3, [[0; 6].as_slice(), &number.to_be_bytes()].concat().try_into().unwrap());
+            let mut row = UserRow { id, verifier: None, ..self.user_row("template") };
+            change(&mut row);
+            row.into()
+        });
+        loop {
+            let users: Vec<_> = rows.by_ref().take(shared::contract::limits::PUSH_ROWS).collect();
+            if users.is_empty() {
+                return;
+            }
+            self.world.push(&Push { users, ..message(self.id()) }).expect(200);
+        }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -6,6 +6,7 @@ pub mod fixture;
 mod browser;
 mod cookies;
 mod cors;
+mod crowds;
 mod epochs;
 mod faults;
 mod foreign;

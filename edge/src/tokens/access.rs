@@ -10,13 +10,14 @@ use shared::tokens::jws::Jws;
 use shared::tokens::{access_signing_input, join_signature};
 
 use crate::context::Context;
+use crate::isolate::knowledge::Judgement;
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
 use crate::tenants::find::{FoundTenant, TenantName, find_fresh, read_feed};
 use crate::tokens::amr::Amr;
 use crate::tokens::error::TokenError;
-use crate::tokens::legacy;
+use crate::tokens::{legacy, standing};
 
 /// The subject of an access token.
 #[derive(Clone, Debug)]
@@ -75,28 +76,41 @@ pub async fn issue<P: Platform>(
 }
 
 /// Judges a token that was verified before, without storage and without waiting. `None` where the
-/// signature has to be checked first.
+/// signature has to be checked or rows have to be read first.
 pub fn judge_now<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
     unverified_token: &str,
 ) -> Option<Result<VerifiedToken, TokenFault>> {
     let verified = ctx.app.verified.borrow();
-    let access = verified.get(unverified_token)?;
+    let access = verified.get(unverified_token).filter(|access| is_current(ctx, known, access))?;
+    let verdict = match judge(ctx, access)? {
+        Judgement::Good => Ok(()),
+        Judgement::Denied(fault) => Err(fault),
+        Judgement::AskStorage => standing::remembered(access, ctx.now_ms)?.verdict,
+    };
+    Some(verdict.map(|()| access.clone()))
+}
+
+/// Whether what was verified of a token still counts.
+fn is_current<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &VerifiedToken) -> bool {
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
-    // The feed does not say what became of a user's legacy tokens, only that something became of them.
-    let told = access.legacy.is_some() && ctx.app.knowledge.borrow().told_of(access.tenant, access.sub);
+    // The feed does not say what became of a user's legacy tokens, only that something became of them. Of a
+    // crowded tenant it says nothing: the user is read again when the last read is no longer young.
+    let told = access.legacy.is_some() && {
+        let knowledge = ctx.app.knowledge.borrow();
+        let silent = knowledge.is_crowded(access.tenant);
+        knowledge.told_of(access.tenant, access.sub)
+            || (silent && standing::remembered(access, ctx.now_ms).is_none())
+    };
     let now = ctx.now_secs();
-    if !current || told || (access.known_until <= now && now < access.exp) {
-        return None;
-    }
-    judge(ctx, access).map(|judged| judged.map(|()| access.clone()))
+    current && !told && (now < access.known_until || access.exp <= now)
 }
 
 /// `None` where nothing is known of the tenant, and so of what is denied.
-fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Result<(), TokenFault>> {
+fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Judgement> {
     if access.exp <= ctx.now_secs() {
-        return Some(Err(TokenFault::Expired));
+        return Some(Judgement::Denied(TokenFault::Expired));
     }
     ctx.app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
@@ -109,6 +123,7 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Res
 /// 4. The key that its header names; an unknown one costs one read of the feed, now and then.
 /// 5. The signature, the claims, then the denials. Claims of an issuer that is not known cost one read of the
 ///    feed, too: another isolate may have learned of a change before this one.
+///    Of a crowded tenant, the rows of its user and session are read besides.
 ///
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
@@ -121,6 +136,46 @@ pub async fn authenticate<P: Platform>(
     if let Some(judged) = judge_now(ctx, &found.known, unverified_token) {
         return judged.map_err(TokenError::Token);
     }
+    let access = match verified_before(ctx, &found.known, unverified_token) {
+        Some(access) => access,
+        None => verify_anew(ctx, found, named, unverified_token).await?,
+    };
+    let judged = match judge(ctx, &access) {
+        Some(judged) => judged,
+        // The tenant was forgotten while the signature was checked: it is met again.
+        None => {
+            find_fresh(ctx, named).await?;
+            judge(ctx, &access).ok_or_else(Refusal::unavailable)?
+        }
+    };
+    match judged {
+        Judgement::Good => Ok(access),
+        Judgement::Denied(fault) => Err(fault.into()),
+        Judgement::AskStorage => {
+            let standing = standing::stand(ctx, &found.known, &access, unverified_token).await?;
+            standing.verdict?;
+            Ok(VerifiedToken { standing: Some(standing), ..access })
+        }
+    }
+}
+
+/// What was verified of a token before, if that still counts.
+fn verified_before<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    unverified_token: &str,
+) -> Option<VerifiedToken> {
+    let verified = ctx.app.verified.borrow();
+    verified.get(unverified_token).filter(|access| is_current(ctx, known, access)).cloned()
+}
+
+/// Verifies a token that was not verified before, or whose verification counts no more.
+async fn verify_anew<P: Platform>(
+    ctx: Context<'_, P>,
+    found: &FoundTenant,
+    named: &TenantName,
+    unverified_token: &str,
+) -> Result<VerifiedToken, TokenError> {
     if let Some(fault) = refresh_token_fault(&found.known, unverified_token, ctx.now_secs()) {
         return Err(fault.into());
     }
@@ -132,15 +187,6 @@ pub async fn authenticate<P: Platform>(
         verify_ours(ctx, found, named, jws).await?
     };
     ctx.app.verified.borrow_mut().insert(unverified_token, access.clone());
-    let judged = match judge(ctx, &access) {
-        Some(judged) => judged,
-        // The tenant was forgotten while the signature was checked: it is met again.
-        None => {
-            find_fresh(ctx, named).await?;
-            judge(ctx, &access).ok_or_else(Refusal::unavailable)?
-        }
-    };
-    judged?;
     Ok(access)
 }
 
@@ -214,6 +260,7 @@ fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedT
         exp: claims.exp,
         known_until: accepted.until,
         legacy: None,
+        standing: None,
     })
 }
 

@@ -17,7 +17,7 @@ use shared::wire::push::IdentifierRow;
 
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
-use crate::isolate::verified::{LegacyTrail, VerifiedToken};
+use crate::isolate::verified::{LegacyTrail, Standing, VerifiedToken};
 use crate::platform::{Param, Platform, Statement};
 use crate::sql::batch::{Batch, Handle};
 
@@ -217,6 +217,7 @@ pub async fn access<P: Platform>(
     if token.kind == LegacyKind::Refresh && token.marked {
         return Err(TokenFault::WrongType.into());
     }
+    let as_of = ctx.app.platform.now_ms();
     let mut batch = Batch::new(tenant.shard());
     let user = batch.add::<UserRow>(trail.user(known));
     let user = ctx.run(batch).await?.take_one(user)?;
@@ -242,5 +243,6 @@ pub async fn access<P: Platform>(
         exp: token.expires_at,
         known_until: token.expires_at.min(until).min(recheck),
         legacy: Some(trail),
+        standing: Some(Standing { as_of, verdict: Ok(()) }),
     })
 }

@@ -6,4 +6,5 @@ pub mod error;
 pub mod keys;
 pub mod legacy;
 pub mod refresh_token;
+pub mod standing;
 pub mod validate;

@@ -12,7 +12,7 @@ use shared::tokens::claims::UserIdClaim;
 
 use crate::after::Reply;
 use crate::context::Context;
-use crate::http::Answer;
+use crate::http::{Answer, Response};
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
@@ -70,7 +70,7 @@ fn roles_header(roles: &[String]) -> String {
     roles.iter().map(|role| header_text(role)).collect::<Vec<_>>().join(",")
 }
 
-fn valid(access: &VerifiedToken, asker: Asker) -> Answer {
+fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker) -> Answer {
     let mut answer = Answer::json(
         200,
         &ValidOut {
@@ -90,7 +90,29 @@ fn valid(access: &VerifiedToken, asker: Asker) -> Answer {
         answer.set("X-Auth-Tenant", access.tenant.to_string());
         answer.set("X-Auth-Roles", roles_header(&access.roles));
     }
+    // Of a crowded tenant it is the age of the rows that were read for the token, if they are older.
+    if ctx.app.knowledge.borrow().is_crowded(access.tenant)
+        && let Some(standing) = access.standing
+    {
+        let known = ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0);
+        answer.set(STATE_AGE, tenths(known.max(standing.age_ms(ctx.now_ms))));
+    }
     answer
+}
+
+/// The age of what a validation went by.
+const STATE_AGE: &str = "Wardgate-State-Age";
+
+/// Seconds with one decimal.
+fn tenths(age_ms: u64) -> String {
+    format!("{}.{}", age_ms / 1000, age_ms / 100 % 10)
+}
+
+/// Says how old what is known is, unless the answer says it.
+pub fn say_age<P: Platform, S>(ctx: Context<'_, P>, response: &mut Response<S>) {
+    if response.header(STATE_AGE).is_none() {
+        response.set(STATE_AGE, tenths(ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0)));
+    }
 }
 
 /// Validates without storage and without waiting: a token that was verified before, at a tenant
@@ -115,7 +137,7 @@ pub fn validate_now<P: Platform>(
         Some(Err(TokenFault::Invalid))
     };
     let response = match judged {
-        Some(Ok(access)) => valid(&access, asker),
+        Some(Ok(access)) => valid(ctx, &access, asker),
         Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
         None => return None,
     };
@@ -138,7 +160,7 @@ pub async fn validate<P: Platform>(
 ) -> Result<Answer, Refusal> {
     judge_access(ctx, found, named, unverified_token)
         .await
-        .map(|access| valid(&access, asker))
+        .map(|access| valid(ctx, &access, asker))
         .map_err(|refused| refused.with(TokenFault::at_validate))
 }
 
