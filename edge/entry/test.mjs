@@ -1,4 +1,4 @@
-// The entry of the end-to-end tests: the production entry, and two levers in front of it. No other
+// The entry of the end-to-end tests: the production entry, and three levers in front of it. No other
 // bundle has them.
 
 import * as edge from "./edge.js";
@@ -14,6 +14,9 @@ export default {
       // reach the edge any more.
       edge.shift_clock(Number(await request.text()));
       return new Response(null, { status: 204 });
+    }
+    if (pathname === "/test/largest-answer") {
+      return new Response(String(edge.largest_answer()));
     }
     if (pathname === "/test/panic") {
       try {

@@ -21,6 +21,7 @@ mod inside;
 mod isolation;
 mod legacy;
 mod main_job;
+mod mass_changes;
 mod outage;
 mod panic;
 mod refresh;

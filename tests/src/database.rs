@@ -65,6 +65,81 @@ impl Database {
     }
 }
 
+/// What is done to thousands of users by SQL, as a mass change does it: in chunks, each a transaction that
+/// gives its rows their revisions.
+#[derive(Clone, Copy, Debug)]
+pub enum MassChange {
+    /// They are made, without a password.
+    Make,
+    /// They are suspended, and one user by name with them.
+    Suspend(&'static str),
+    /// Their roles change.
+    Roles,
+}
+
+impl MassChange {
+    /// The statement that changes users `$2` to `$3` of the tenant `$1` and returns their ids.
+    fn statement(self, users: &str) -> String {
+        let of_chunk = "tenant_id = $1::text::uuid and username = any (
+            select 'mass' || n from generate_series($2::bigint, $3::bigint - 1) as numbers (n))";
+        match self {
+            Self::Make => format!(
+                "insert into {users} (tenant_id, id, username, status, created_at, updated_at)
+                 select $1::text::uuid, gen_random_uuid(), 'mass' || n, 'active', now(), now()
+                 from generate_series($2::bigint, $3::bigint - 1) as numbers (n)
+                 returning id"
+            ),
+            Self::Suspend(also) => format!(
+                "update {users}
+                 set status = 'suspended', access_epoch = access_epoch + 1, session_epoch = session_epoch + 1
+                 where {of_chunk} or (tenant_id = $1::text::uuid and username = '{also}' and status = 'active')
+                 returning id"
+            ),
+            Self::Roles => {
+                format!("update {users} set access_epoch = access_epoch + 1 where {of_chunk} returning id")
+            }
+        }
+    }
+}
+
+impl Database {
+    /// Carries out a mass change of `count` users of a tenant.
+    ///
+    /// # Panics
+    /// Where the database refuses it.
+    pub async fn change_many(&self, tenant: TenantId, count: i64, change: MassChange) {
+        const CHUNK: usize = 1000;
+        let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the stack's database");
+        let cell = "select cell from platform.tenants where id = $1::text::uuid";
+        let row = sqlx::query(cell).bind(tenant.to_string()).fetch_one(&mut connection).await;
+        let users = format!("{}.users", row.expect("a tenant").get::<String, _>("cell"));
+        let chunk = format!(
+            "with changed as ({change}),
+             raised as (
+                 update platform.revisions
+                 set rev = rev + (select count(*) from changed)
+                 where tenant_id = $1::text::uuid
+                 returning rev, pg_notify('wardgate_edges', $1)
+             )
+             insert into platform.edge_rows as e (tenant_id, kind, subject, rev, urgent)
+             select $1::text::uuid, 'user', id::text,
+                 rev - (select count(*) from changed) + row_number() over (), {urgent}
+             from changed, raised
+             on conflict (tenant_id, kind, subject) do update
+             set rev = excluded.rev, urgent = e.urgent or excluded.urgent",
+            change = change.statement(&users),
+            urgent = !matches!(change, MassChange::Make),
+        );
+        for from in (0..count).step_by(CHUNK) {
+            let to = count.min(from + i64::try_from(CHUNK).expect("a number"));
+            let chunk =
+                sqlx::query(AssertSqlSafe(chunk.clone())).bind(tenant.to_string()).bind(from).bind(to);
+            chunk.execute(&mut connection).await.expect("a chunk of the mass change");
+        }
+        let _ = connection.close().await;
+    }
+}
+
 /// A lock on the users of a tenant's cell: whoever asks control about one of them waits.
 pub struct Held {
     connection: PgConnection,

@@ -142,15 +142,16 @@ impl Stack {
     /// # Panics
     /// Where it fails.
     pub fn command(&self, arguments: &[&str], input: &str) -> String {
-        use std::io::Write as _;
-        let mut command = self.control_command(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("control's binary");
-        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("its standard input");
-        let done = child.wait_with_output().expect("its end");
-        let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert!(done.status.success(), "wardgate {arguments:?}: {}\n{said}{errors}", done.status);
-        said.into_owned()
+        run(self.control_command(arguments), input)
+    }
+
+    /// Runs a command of the service's command line while the test goes on.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn command_beside(&self, arguments: &[&str]) -> String {
+        let command = self.control_command(arguments);
+        tokio::task::spawn_blocking(move || run(command, "")).await.expect("its end")
     }
 
     fn control_command(&self, arguments: &[&str]) -> Command {
@@ -197,11 +198,34 @@ impl Stack {
         let _ = Reply::to(shift).await.expect(204);
     }
 
+    /// Bytes of the largest answer that the edge's database has given.
+    ///
+    /// # Panics
+    /// Where the edge does not say.
+    pub async fn largest_answer(&self) -> usize {
+        let reply = Http::new(self.edge_url.clone()).get("/test/largest-answer").await.expect(200);
+        reply.text.parse().expect("a number")
+    }
+
     /// The edge's Unix time in seconds.
     pub async fn edge_now_secs(&self) -> u64 {
         let shift_secs = *self.clock_ms.lock().await / 1000;
         crate::clock::now_secs().saturating_add_signed(shift_secs)
     }
+}
+
+/// Runs a command with `input` on its standard input, and says what it said.
+fn run(mut command: Command, input: &str) -> String {
+    use std::io::Write as _;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("control's binary");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("its standard input");
+    let done = child.wait_with_output().expect("its end");
+    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    // Not the command itself: its environment has secrets.
+    let arguments: Vec<_> = command.get_args().collect();
+    assert!(done.status.success(), "wardgate {arguments:?}: {}\n{said}{errors}", done.status);
+    said.into_owned()
 }
 
 /// Starts the Worker. Its variables are read before it is ready and deleted after it.

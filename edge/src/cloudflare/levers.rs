@@ -1,12 +1,15 @@
-//! The levers of `entry/test.mjs`: a clock that can be shifted and a panic on demand. Compiled for
-//! tests alone.
+//! The levers of `entry/test.mjs`: a clock that can be shifted, the size of the database's largest answer,
+//! and a panic on demand. Compiled for tests alone.
 
 use std::cell::Cell;
 
+use serde_json::json;
+use worker::D1Result;
 use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
 
 thread_local! {
     static SHIFT_MS: Cell<f64> = const { Cell::new(0.0) };
+    static LARGEST_ANSWER: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Shifts the clock of this isolate, but for service signatures.
@@ -18,6 +21,20 @@ pub fn shift_clock(ms: f64) {
 /// What the clock is shifted by.
 pub fn clock_shift_ms() -> f64 {
     SHIFT_MS.get()
+}
+
+/// Bytes of JSON of the largest answer that the database gave this isolate.
+#[wasm_bindgen]
+pub fn largest_answer() -> usize {
+    LARGEST_ANSWER.get()
+}
+
+/// The database has answered a batch.
+pub fn answered(results: &[D1Result]) {
+    let bytes =
+        |rows: &D1Result| rows.results::<serde_json::Value>().map(|rows| json!(rows).to_string().len());
+    let bytes = results.iter().filter_map(|rows| bytes(rows).ok()).sum();
+    LARGEST_ANSWER.set(LARGEST_ANSWER.get().max(bytes));
 }
 
 /// Panics, to show what a panic does to a neighbour.
