@@ -108,13 +108,15 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefusal {
     /// No key of this tenant has that id.
-    #[error("no such key")]
+    #[error("there is no such key")]
     NoSuchKey,
-    /// A rotation is on its way already.
-    #[error("a rotation is under way")]
-    UnderWay,
+    /// A rotation is planned already, for this moment.
+    #[error("a rotation is under way: the next key signs from {}", crate::http::time::text(*.0))]
+    UnderWay(DateTime<Utc>),
     /// Verifiers may not have seen the next key: the edge has not confirmed it.
-    #[error("the edge has not confirmed the next key yet")]
+    #[error(
+        "the edge has not confirmed the next key yet: a running `serve` pushes it, see `wardgate edges status`"
+    )]
     NotConfirmed,
     /// It can sign no more, so there is nothing to revoke.
     #[error("the key is revoked or removed already")]
@@ -172,8 +174,8 @@ impl KeyRing {
     pub fn rotate(&mut self, now: DateTime<Utc>) -> Result<DateTime<Utc>, KeyRefusal> {
         let seen_after = seconds(self.staleness_secs + JWKS_MAX_AGE_SECS + JWKS_STALE_SECS);
         let next = self.at(State::Next).ok_or(KeyRefusal::NoSuchKey)?;
-        if next.sign_from.is_some() {
-            return Err(KeyRefusal::UnderWay);
+        if let Some(planned) = next.sign_from {
+            return Err(KeyRefusal::UnderWay(planned));
         }
         let confirmed_at = next.confirmed_at.ok_or(KeyRefusal::NotConfirmed)?;
         let sign_from = now.max(confirmed_at + seen_after) + seconds(MARGIN_SECS);
@@ -245,8 +247,8 @@ impl KeyRing {
             return Err(KeyRefusal::Known);
         }
         if let Some(waiting) = self.at(State::Next) {
-            if waiting.sign_from.is_some() {
-                return Err(KeyRefusal::UnderWay);
+            if let Some(planned) = waiting.sign_from {
+                return Err(KeyRefusal::UnderWay(planned));
             }
             waiting.remove(now);
         }
@@ -343,7 +345,7 @@ mod tests {
             let mut ring = ring();
             ring.keys[1].confirmed_at = Some(at(confirmed));
             assert_eq!(ring.rotate(at(now)), Ok(at(expected)));
-            assert_eq!(ring.rotate(at(now + 1)), Err(KeyRefusal::UnderWay));
+            assert_eq!(ring.rotate(at(now + 1)), Err(KeyRefusal::UnderWay(at(expected))));
             assert_eq!(ring.due_at(), Some(at(expected)));
         }
         let mut unconfirmed = ring();
@@ -453,8 +455,8 @@ mod tests {
         assert_eq!(states(&ring), [State::Active, State::Removed, State::Next]);
         assert_eq!(ring.rotate(at(60)), Err(KeyRefusal::NotConfirmed));
         ring.keys[2].confirmed_at = Some(at(60));
-        ring.rotate(at(60)).unwrap();
-        assert_eq!(ring.import(kid(4), at(61)), Err(KeyRefusal::UnderWay));
+        let planned = ring.rotate(at(60)).unwrap();
+        assert_eq!(ring.import(kid(4), at(61)), Err(KeyRefusal::UnderWay(planned)));
     }
 
     /// Every sequence of operations keeps the two promises: at most one active and one next key.

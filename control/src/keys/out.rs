@@ -17,7 +17,7 @@ pub struct KeyOut {
     /// `next`, `active`, `retired`, `revoked` or `removed`.
     pub state: &'static str,
     #[serde(serialize_with = "crate::http::time::micros")]
-    created_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
     /// From when it signs.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
@@ -27,6 +27,10 @@ pub struct KeyOut {
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub remove_at: Option<DateTime<Utc>>,
+    /// When it was revoked or removed.
+    #[schema(required)]
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    pub ended_at: Option<DateTime<Utc>>,
 }
 
 /// All keys of a tenant.
@@ -45,6 +49,7 @@ impl From<Key> for KeyOut {
             created_at: key.created_at,
             sign_from: key.sign_from,
             remove_at: key.remove_at,
+            ended_at: key.ended_at,
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::tenants::{self, Tenant};
     description = "Needs `keys.read` for one's own tenant, `platform.tenants_read` for others.",
     params(("id" = Uuid, Path), Paging),
     responses((status = 200, description = "A part of the list", body = ListOut<KeyOut>, example = json!({
-        "count": 1, "next": null, "previous": null, "results": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}],
+        "count": 1, "next": null, "previous": null, "results": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}],
     })))
 )]
 pub async fn list(
@@ -55,7 +55,7 @@ async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused>
     description = "Needs `keys.rotate` for one's own tenant, `platform.tenants_write` for others.",
     params(("id" = Uuid, Path)),
     responses(
-        (status = 200, description = "Planned", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}]})),
+        (status = 200, description = "Planned", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}]})),
         (status = 409, description = "A rotation is under way, or the edge has not confirmed the next key", body = described::Refused),
     )
 )]
@@ -76,7 +76,7 @@ pub async fn rotate(
     description = "Needs `keys.revoke` for one's own tenant, `platform.tenants_write` for others. Its tokens are refused from now on.",
     params(("id" = Uuid, Path), ("kid" = String, Path)),
     responses(
-        (status = 200, description = "Revoked", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null}]})),
+        (status = 200, description = "Revoked", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}]})),
         (status = 409, description = "It has ended already", body = described::Refused),
     )
 )]
@@ -134,7 +134,7 @@ impl FromFields for ImportedKey {
     params(("id" = Uuid, Path)),
     request_body(content = ImportedKeyIn, example = json!({"pkcs8": "-----BEGIN PRIVATE KEY-----..."})),
     responses(
-        (status = 201, description = "Imported", body = KeyOut, example = json!({"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null})),
+        (status = 201, description = "Imported", body = KeyOut, example = json!({"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null})),
         (status = 409, description = "The platform tenant, a key that is there already, or a rotation under way", body = described::Refused),
     )
 )]
