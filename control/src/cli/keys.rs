@@ -12,7 +12,7 @@ use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
-use crate::keys::{self, KeyOut, rsa};
+use crate::keys::{self, KeyOut};
 use crate::tenants::Tenant;
 
 #[derive(Subcommand)]
@@ -29,8 +29,8 @@ pub(super) enum Command {
         /// The key's id.
         kid: String,
     },
-    /// Take a private key as the next one: PKCS#8 in PEM, or a JWK. It is published now and signs
-    /// after a rotation.
+    /// Take an RSA private key as the next one: PEM (PKCS#8 or PKCS#1), or a JWK. It is published now and
+    /// signs after a rotation.
     #[command(after_help = "Example:\n  wardgate keys import old-service.pem --tenant acme")]
     Import {
         /// The file.
@@ -83,13 +83,9 @@ async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str) -> Re
 }
 
 async fn import(control: &Control, show: Show, tenant: &Tenant, file: &PathBuf) -> Result<(), CliError> {
-    let text = std::fs::read_to_string(file)
-        .map(Zeroizing::new)
-        .map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))?;
-    let key = match serde_json::from_str::<rsa::PrivateJwk>(&text) {
-        Ok(jwk) => rsa::from_jwk(&jwk)?,
-        Err(_) => rsa::from_pem(&text)?,
-    };
+    let said = |fault: &dyn std::fmt::Display| CliError::Refused(format!("{}: {fault}", file.display()));
+    let bytes = std::fs::read(file).map(Zeroizing::new).map_err(|error| said(&error))?;
+    let key = keys::file::private_key(&bytes).map_err(|fault| said(&fault))?;
     let key = control.keys.keep(tenant.id, &key).await?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let kid = keys::import(control, &mut tx, &Actor::operator(), tenant, &key).await?;

@@ -15,6 +15,7 @@ use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
+use crate::keys::file;
 use crate::legacy::import::ImportError;
 use crate::legacy::import::dump::Dump;
 use crate::legacy::import::found::Columns;
@@ -47,7 +48,8 @@ pub(super) enum Command {
     Set {
         /// Slug or id.
         tenant: String,
-        /// A file with the public key, as `openssl pkey -pubout` writes it.
+        /// A file with the RSA public key: PEM, as `openssl pkey -pubout` writes it, PKCS#1, a certificate in PEM,
+        /// or a JWK.
         #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
         /// The date, or the moment, from which nothing is accepted any more (UTC).
@@ -85,13 +87,16 @@ const CHUNK: usize = 1000;
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
         Command::Set { tenant, public_key, until, claim, value, listed } => {
-            let pem = std::fs::read_to_string(&public_key)
-                .map_err(|error| CliError::Refused(format!("{}: {error}", public_key.display())))?;
+            let said = |fault: &dyn std::fmt::Display| {
+                CliError::Refused(format!("{}: {fault}", public_key.display()))
+            };
+            let bytes = std::fs::read(&public_key).map_err(|error| said(&error))?;
+            let key = file::public_key(&bytes).map_err(|fault| said(&fault))?;
             let value = value.map(|text| match serde_json::from_str::<Value>(&text) {
                 Ok(value) if !value.is_object() && !value.is_array() && !value.is_null() => value,
                 _ => text.into(),
             });
-            let wanted = tokens::accept(&pem, moment(&until)?, claim, value, listed);
+            let wanted = tokens::accept(key, moment(&until)?, claim, value, listed);
             let wanted = wanted.map_err(|fault| CliError::Refused(fault.to_owned()))?;
             let what = format!("accepts tokens of its old service until {until}");
             edit(control, show, &tenant, Some(wanted), &what).await

@@ -5,6 +5,7 @@
 //! tenant's document.
 
 pub mod due;
+pub mod file;
 pub mod maker;
 pub mod model;
 mod out;

@@ -98,7 +98,7 @@ pub async fn revoke(
 #[schema(as = ImportedKey)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct ImportedKeyIn {
-    /// PEM.
+    /// PEM: PKCS#8, or PKCS#1 (`RSA PRIVATE KEY`).
     pkcs8: Option<String>,
     /// RFC 7517.
     #[schema(value_type = Option<Object>)]
@@ -114,7 +114,7 @@ impl FromFields for ImportedKey {
             let jwk = serde_json::from_value::<PrivateJwk>(fields.object("jwk")?.into());
             ("jwk", jwk.map_err(|_| ImportError::Malformed).and_then(|jwk| rsa::from_jwk(&jwk)))
         } else {
-            ("pkcs8", rsa::from_pem(&fields.required_text("pkcs8")?))
+            ("pkcs8", rsa::from_pem(fields.required_text("pkcs8")?.as_bytes()))
         };
         match key {
             Ok(key) => Some(Self(key)),

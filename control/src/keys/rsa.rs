@@ -8,7 +8,7 @@ use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use shared::tokens::jwk::PublicKey;
@@ -27,8 +27,10 @@ pub struct Private {
 /// Why a key is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// Not a PKCS#8 PEM, or not a private RSA JWK with all its parts.
-    #[error("Expected a PKCS#8 private key in PEM, or a private RSA JWK with n, e, d, p, q, dp, dq and qi.")]
+    /// No RSA private key in PEM, and no private RSA JWK with all its parts.
+    #[error(
+        "Expected an RSA private key in PEM (PKCS#8 or PKCS#1), or a private RSA JWK with n, e, d, p, q, dp, dq and qi."
+    )]
     Malformed,
     /// Under 2048 or over 4096 bits, or another exponent than 65537.
     #[error("Expected an RSA key of 2048 to 4096 bits with e = 65537.")]
@@ -63,18 +65,21 @@ pub fn generate(bits: u64) -> Result<Private, Failure> {
     private(&pair).map_err(|_| Failure::Crypto("making a key"))
 }
 
-/// Takes a PKCS#8 key in PEM.
+/// Takes the first private key of a PEM, as PKCS#8 or PKCS#1 (`RSA PRIVATE KEY`).
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn from_pem(pem: &str) -> Result<Private, ImportError> {
-    let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| ImportError::Malformed)?;
+pub fn from_pem(pem: &[u8]) -> Result<Private, ImportError> {
+    let pair = match PrivateKeyDer::from_pem_slice(pem) {
+        Ok(PrivateKeyDer::Pkcs8(der)) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        Ok(PrivateKeyDer::Pkcs1(der)) => KeyPair::from_der(der.secret_pkcs1_der()),
+        _ => return Err(ImportError::Malformed),
+    };
     // The library refuses short keys itself, with the same error as malformed ones.
-    let pair =
-        KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| match error.to_string().as_str() {
-            "TooSmall" | "TooLarge" => ImportError::Weak,
-            _ => ImportError::Malformed,
-        })?;
+    let pair = pair.map_err(|error| match error.to_string().as_str() {
+        "TooSmall" | "TooLarge" => ImportError::Weak,
+        _ => ImportError::Malformed,
+    })?;
     private(&pair)
 }
 
@@ -144,14 +149,14 @@ mod tests {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             base64::engine::general_purpose::STANDARD.encode(made.pkcs8.as_slice())
         );
-        assert_eq!(from_pem(&pem).ok().map(|key| key.public), Some(made.public));
+        assert_eq!(from_pem(pem.as_bytes()).ok().map(|key| key.public), Some(made.public));
     }
 
     /// `openssl genpkey` made the key; the same in both forms.
     #[test]
     fn pem_and_jwk_are_the_same_key() {
         let jwk: PrivateJwk = serde_json::from_str(JWK).unwrap();
-        let (by_jwk, by_pem) = (from_jwk(&jwk).ok().unwrap(), from_pem(PEM).ok().unwrap());
+        let (by_jwk, by_pem) = (from_jwk(&jwk).ok().unwrap(), from_pem(PEM.as_bytes()).ok().unwrap());
         assert_eq!(by_jwk.public, by_pem.public);
         assert_eq!(by_jwk.pkcs8, by_pem.pkcs8);
     }
@@ -176,13 +181,16 @@ mod tests {
 
     #[test]
     fn short_keys_and_other_exponents_are_refused() {
-        assert_eq!(from_pem(include_str!("../../tests/keys/rsa1024.pem")).err(), Some(ImportError::Weak));
-        assert_eq!(from_pem(include_str!("../../tests/keys/rsa2048-e3.pem")).err(), Some(ImportError::Weak));
+        assert_eq!(from_pem(include_bytes!("../../tests/keys/rsa1024.pem")).err(), Some(ImportError::Weak));
         assert_eq!(
-            from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").err(),
+            from_pem(include_bytes!("../../tests/keys/rsa2048-e3.pem")).err(),
+            Some(ImportError::Weak)
+        );
+        assert_eq!(
+            from_pem(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").err(),
             Some(ImportError::Malformed)
         );
-        assert_eq!(from_pem("").err(), Some(ImportError::Malformed));
+        assert_eq!(from_pem(b"").err(), Some(ImportError::Malformed));
     }
 
     const JWK: &str = include_str!("../../tests/keys/rsa2048.jwk.json");

@@ -27,15 +27,12 @@ const CHUNK: i64 = 1000;
 /// # Errors
 /// What is wrong, in words.
 pub fn accept(
-    pem: &str,
+    key: PublicKey,
     until: DateTime<Utc>,
     claim: Option<String>,
     value: Option<Value>,
     listed: bool,
 ) -> Result<Legacy, &'static str> {
-    let key = PublicKey::from_pem(pem);
-    let key = key
-        .map_err(|_| "public_key: Expected an RSA public key in PEM, of 2048 to 4096 bits with e = 65537.")?;
     let marker = match (claim, value) {
         (None, None) => None,
         (Some(claim), Some(value)) => Some(Marker { claim, value }),

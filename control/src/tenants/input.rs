@@ -12,6 +12,7 @@ use super::claims::change::Change;
 use super::{Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
+use crate::keys::file::public_key;
 use crate::legacy::service::form_text;
 use crate::legacy::tokens;
 use crate::users::Profile;
@@ -78,7 +79,7 @@ pub struct TenantIn {
 #[schema(as = LegacyTokens)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 struct LegacyIn {
-    /// RSA in PEM; never a key that signs here.
+    /// RSA: PEM, a certificate in PEM, or a JWK; never a key that signs here.
     public_key: String,
     /// At most 30 days on.
     until: DateTime<Utc>,
@@ -256,7 +257,13 @@ fn read_tokens(fields: &mut Fields) -> Option<Legacy> {
     let mut object = fields.object("legacy")?;
     let value = object.remove("value");
     let mut inner = Fields::new(object);
-    let pem = inner.required_text("public_key");
+    let key = inner.required_text("public_key").and_then(|text| match public_key(text.as_bytes()) {
+        Ok(key) => Some(key),
+        Err(fault) => {
+            inner.fault("public_key", fault.to_string());
+            None
+        }
+    });
     let until = match inner.required_text("until") {
         Some(_) => inner.moment("until", OfDay::Begin),
         None => None,
@@ -268,7 +275,7 @@ fn read_tokens(fields: &mut Fields) -> Option<Legacy> {
             fields.fault("legacy", format!("{name}: {message}"));
         }
     }
-    match tokens::accept(&pem?, until?, claim, value, listed) {
+    match tokens::accept(key?, until?, claim, value, listed) {
         Ok(legacy) => Some(legacy),
         Err(message) => {
             fields.fault("legacy", message);

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pkcs1::der::asn1::{BitStringRef, Null, UintRef};
-use pkcs1::der::pem::LineEnding;
-use pkcs1::der::{Decode as _, DecodePem as _, Encode as _, EncodePem as _};
+use pkcs1::der::pem::{self, LineEnding};
+use pkcs1::der::{Decode as _, Encode as _, EncodePem as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoOwned};
@@ -69,17 +69,34 @@ impl PublicKey {
         Self::parse(&URL_SAFE_NO_PAD.encode(n), &URL_SAFE_NO_PAD.encode(e))
     }
 
-    /// Takes SubjectPublicKeyInfo in PEM, as `openssl pkey -pubout` writes it.
+    /// Takes SubjectPublicKeyInfo in PEM, as `openssl pkey -pubout` writes it, or PKCS#1 (`RSA PUBLIC KEY`).
     ///
     /// # Errors
     /// Anything else, and as [`PublicKey::parse`].
-    pub fn from_pem(pem: &str) -> Result<Self, Invalid> {
-        let invalid = Invalid("RSA public key in PEM");
-        let spki = SubjectPublicKeyInfoOwned::from_pem(pem.trim()).map_err(|_| invalid)?;
+    pub fn from_pem(text: &str) -> Result<Self, Invalid> {
+        match pem::decode_vec(text.trim().as_bytes()) {
+            Ok(("PUBLIC KEY", der)) => Self::from_spki_der(&der),
+            Ok(("RSA PUBLIC KEY", der)) => Self::from_pkcs1_der(&der),
+            Ok(_) | Err(_) => Err(Invalid("RSA public key in PEM")),
+        }
+    }
+
+    /// Takes SubjectPublicKeyInfo in DER (RFC 5280, section 4.1.2.7).
+    ///
+    /// # Errors
+    /// Anything else, and as [`PublicKey::parse`].
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Invalid> {
+        let invalid = Invalid("RSA public key");
+        let spki = SubjectPublicKeyInfoOwned::from_der(der).map_err(|_| invalid)?;
         if spki.algorithm.oid != pkcs1::ALGORITHM_OID {
             return Err(invalid);
         }
-        let der = spki.subject_public_key.as_bytes().ok_or(invalid)?;
+        Self::from_pkcs1_der(spki.subject_public_key.as_bytes().ok_or(invalid)?)
+    }
+
+    /// Takes RSAPublicKey in DER (RFC 8017, section A.1.1).
+    fn from_pkcs1_der(der: &[u8]) -> Result<Self, Invalid> {
+        let invalid = Invalid("RSA public key");
         let key = pkcs1::RsaPublicKey::<UintRef<'_>>::from_der(der).map_err(|_| invalid)?;
         Self::from_bytes(key.modulus.as_bytes(), key.public_exponent.as_bytes())
     }
