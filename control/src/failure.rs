@@ -68,10 +68,16 @@ pub fn chain(error: &dyn std::error::Error) -> Chain<'_> {
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut before = self.0.to_string();
+        f.write_str(&before)?;
         let mut source = self.0.source();
         while let Some(inner) = source {
-            write!(f, ": {inner}")?;
+            let text = inner.to_string();
+            // Some libraries say within an error what its source says again.
+            if !before.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            before = text;
             source = inner.source();
         }
         Ok(())
@@ -93,5 +99,28 @@ impl<T> OnConstraint<T> for Result<T, sqlx::Error> {
             sqlx::Error::Database(inner) if inner.constraint() == Some(constraint) => meaning(),
             _ => Failure::Database(error).into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Link {
+            text: &'static str,
+            source: Option<Box<Link>>,
+        }
+        let link = |text, source: Option<Link>| Link { text, source: source.map(Box::new) };
+        let innermost = link("refused (111)", None);
+        let repeated = link("no connection: refused (111)", Some(innermost));
+        let outermost = link("the database did not answer", Some(repeated));
+        assert_eq!(
+            chain(&outermost).to_string(),
+            "the database did not answer: no connection: refused (111)"
+        );
     }
 }

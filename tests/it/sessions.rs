@@ -17,7 +17,7 @@ async fn the_command_line_lists_a_users_sessions_and_ends_one() {
     };
     let living = || {
         let listed = run(&[]);
-        let rows = listed.as_array().expect("a list").iter();
+        let rows = listed["results"].as_array().expect("a list").iter();
         let mut ids: Vec<_> = rows.map(|row| row["sid"].as_str().expect("an id").to_owned()).collect();
         ids.sort();
         ids
@@ -26,7 +26,7 @@ async fn the_command_line_lists_a_users_sessions_and_ends_one() {
     both.sort();
     assert_eq!(living(), both);
 
-    assert_eq!(run(&["--end", &ended.claim("sid")])["ended"], true);
+    assert_eq!(run(&["--end", &ended.claim("sid"), "--yes"])["ended"], true);
 
     assert_eq!(living(), [kept.claim("sid")]);
     let _ = ended.try_refresh().await.expect(401);

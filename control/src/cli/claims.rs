@@ -1,8 +1,7 @@
 //! `wardgate tenant claims` and `set-...`: what a tenant's tokens say of it. Others have stored it, so a change
 //! says first what breaks.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdin};
-
+use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::Show;
 use super::target::{made_tenant, tenant_named};
@@ -15,14 +14,6 @@ use crate::tenants::routes::claims::ClaimsOut;
 use crate::tenants::{Tenant, TenantError};
 use shared::contract::limits::FORMER_CLAIMS_SECS;
 
-/// Whether to go on without a question.
-#[derive(clap::Args)]
-pub(super) struct Consent {
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-}
-
 pub(super) async fn show(control: &Control, show: Show, name: &str) -> Result<(), CliError> {
     print(show, tenant_named(control, name).await?);
     Ok(())
@@ -33,7 +24,7 @@ pub(super) async fn set(
     show: Show,
     name: &str,
     wanted: Change,
-    consent: Consent,
+    yes: Yes,
 ) -> Result<(), CliError> {
     let tenant = made_tenant(control, name).await?;
     let breaks = breaks(&tenant, &wanted);
@@ -44,7 +35,7 @@ pub(super) async fn set(
     for line in breaks {
         show.note(&line);
     }
-    agree(&tenant, consent)?;
+    yes.to(&format!("changes what others have stored of tenant `{}`", tenant.slug))?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let changed = change::change(control, &mut tx, &Actor::operator(), tenant.id, wanted).await;
     let tenant = changed.map_err(|error| match error {
@@ -103,7 +94,7 @@ pub(super) fn warnings(before: &Tenant, after: &Tenant) -> Vec<String> {
     }
     if before.settings.cookies != after.settings.cookies {
         lines.push(String::from(
-            "note: the cookies have other names from now on: every browser has to sign in again.",
+            "the cookies have other names from now on: every browser has to sign in again.",
         ));
     }
     lines
@@ -117,26 +108,9 @@ fn issuer_without_host(tenant: &Tenant, issuer: &str) -> Option<String> {
     let of_path = url.path().trim_end_matches('/') == format!("/t/{}", tenant.slug);
     (!own && !of_path).then(|| {
         format!(
-            "note: the issuer {issuer} names no host of the tenant: verifiers that fetch its keys by the issuer need another address."
+            "the issuer {issuer} names no host of the tenant: verifiers that fetch its keys by the issuer need another address."
         )
     })
-}
-
-/// Asks on a terminal; without one, `--yes` has to be said.
-fn agree(tenant: &Tenant, consent: Consent) -> Result<(), CliError> {
-    if consent.yes {
-        return Ok(());
-    }
-    if !(stdin().is_terminal() && stderr().is_terminal()) {
-        return Err(CliError::Refused("others have stored what this changes: say --yes".into()));
-    }
-    let asked = write!(stderr(), "Type the tenant's slug to go on: ").and_then(|()| stderr().flush());
-    let mut typed = String::new();
-    let read = asked.and_then(|()| stdin().read_line(&mut typed));
-    match read {
-        Ok(_) if typed.trim() == tenant.slug.as_str() => Ok(()),
-        Ok(_) | Err(_) => Err(CliError::Refused("nothing was changed".into())),
-    }
 }
 
 fn print(show: Show, tenant: Tenant) {

@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 
+use super::confirm::Yes;
 use super::outcome::CliError;
-use super::show::{Show, optional};
+use super::show::{Rows, Show, optional};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
@@ -35,9 +36,8 @@ pub(super) enum Command {
     Forget {
         /// Its id.
         edge: String,
-        /// Yes, it is gone for good.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// After this database was restored from a backup: begin a new history for a tenant. Every
     /// session of the tenant ends, and the edge gets a snapshot.
@@ -45,9 +45,8 @@ pub(super) enum Command {
     Reseed {
         /// Slug or id.
         tenant: String,
-        /// Yes, every session ends.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -67,21 +66,26 @@ fn state(row: &EdgeStatus) -> String {
         (None, None, None) => String::from("ok"),
     }
 }
+const TENANTS: Rows<EdgeStatus> = Rows {
+    names: ["tenant", "tenants"],
+    head: &["tenant", "rev", "mark", "lag", "confirmed", "state"],
+    line: |row| {
+        vec![
+            row.slug.clone(),
+            format!("{}/{}", row.history, row.rev),
+            row.mark.to_string(),
+            row.lag.to_string(),
+            optional(row.confirmed_at.map(time::text)),
+            state(row),
+        ]
+    },
+};
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
         Command::Status { behind } => {
             let rows = status::all(control, behind).await?;
-            show.table(&["tenant", "rev", "mark", "lag", "confirmed", "state"], &rows, |row| {
-                vec![
-                    row.slug.clone(),
-                    format!("{}/{}", row.history, row.rev),
-                    row.mark.to_string(),
-                    row.lag.to_string(),
-                    optional(row.confirmed_at.map(time::text)),
-                    state(row),
-                ]
-            });
+            show.list(&TENANTS, &rows);
             if let Some(why) = status::drain(control).await?.and_then(|drain| drain.last_error) {
                 show.note(&format!("the edge's facts are not taken over: {why}"));
             }
@@ -99,21 +103,17 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::Forget { edge, .. } if edge == control.settings.edge.id => {
             Err(CliError::Refused(format!("`{edge}` is the edge that the settings name")))
         }
-        Command::Forget { yes: false, .. } => {
-            Err(CliError::Refused("facts that wait at that edge will be lost: say --yes".into()))
-        }
-        Command::Forget { edge, yes: true } => {
+        Command::Forget { edge, yes } => {
+            yes.to(&format!("loses the facts that wait at edge `{edge}`"))?;
             if !fed::forget(control, &edge).await? {
                 return Err(CliError::NotFound(format!("no edge `{edge}` was fed from this database")));
             }
             show.one(&serde_json::json!({ "forgotten": edge }), &format!("forgotten: {edge}"));
             Ok(())
         }
-        Command::Reseed { yes: false, .. } => {
-            Err(CliError::Refused("every session of the tenant will end: say --yes".into()))
-        }
-        Command::Reseed { tenant, yes: true } => {
+        Command::Reseed { tenant, yes } => {
             let tenant = made_tenant(control, &tenant).await?;
+            yes.to(&format!("ends every session of tenant `{}`", tenant.slug))?;
             let history = reseed::reseed(control, &Actor::operator(), tenant.id).await?;
             let line =
                 format!("{} begins history {history}; a running `serve` sends the snapshot", tenant.slug);

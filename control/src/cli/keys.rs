@@ -1,17 +1,18 @@
 //! `wardgate keys`: signing keys of a tenant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use shared::ids::KeyId;
 use zeroize::Zeroizing;
 
+use super::confirm::Yes;
 use super::outcome::CliError;
-use super::show::{Show, optional};
+use super::show::{Rows, Show, optional};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
+use crate::keys::file as key_file;
 use crate::keys::{self, KeyOut};
 use crate::tenants::Tenant;
 
@@ -24,10 +25,14 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  wardgate keys rotate --tenant acme")]
     Rotate,
     /// End a key at once: its tokens are refused, the next key signs immediately.
-    #[command(after_help = "Example:\n  wardgate keys revoke <kid> --tenant acme")]
+    #[command(
+        after_help = "Example:\n  wardgate keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --tenant acme --yes"
+    )]
     Revoke {
-        /// The key's id.
+        /// The key's id, as `keys list` shows it.
         kid: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Take an RSA private key as the next one: PEM (PKCS#8 or PKCS#1), or a JWK. It is published now and
     /// signs after a rotation.
@@ -37,6 +42,23 @@ pub(super) enum Command {
         file: PathBuf,
     },
 }
+
+/// A key leaves at the time that was planned, or when it was revoked or removed.
+const KEYS: Rows<KeyOut> = Rows {
+    names: ["key", "keys"],
+    head: &["kid", "state", "made", "signs from", "leaves", "ended"],
+    line: |row| {
+        let at = |moment: Option<_>| optional(moment.map(time::text));
+        vec![
+            row.kid.to_string(),
+            row.state.to_owned(),
+            time::text(row.created_at),
+            at(row.sign_from),
+            at(row.remove_at),
+            at(row.ended_at),
+        ]
+    },
+};
 
 pub(super) async fn run(
     control: &Control,
@@ -48,7 +70,7 @@ pub(super) async fn run(
     match command {
         Command::List => list(control, show, &tenant).await,
         Command::Rotate => rotate(control, show, &tenant).await,
-        Command::Revoke { kid } => revoke(control, show, &tenant, &kid).await,
+        Command::Revoke { kid, yes } => revoke(control, show, &tenant, &kid, yes).await,
         Command::Import { file } => import(control, show, &tenant, &file).await,
     }
 }
@@ -57,10 +79,7 @@ async fn list(control: &Control, show: Show, tenant: &Tenant) -> Result<(), CliE
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let ring = keys::store::ring(&mut tx, &tenant.settings).await?;
     let rows: Vec<_> = ring.keys.into_iter().map(KeyOut::from).collect();
-    show.table(&["kid", "state", "signs from", "removed at"], &rows, |row| {
-        let at = |moment: Option<_>| optional(moment.map(time::text));
-        vec![row.kid.to_string(), row.state.to_owned(), at(row.sign_from), at(row.remove_at)]
-    });
+    show.list(&KEYS, &rows);
     Ok(())
 }
 
@@ -73,8 +92,21 @@ async fn rotate(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cl
     Ok(())
 }
 
-async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str) -> Result<(), CliError> {
-    let kid = KeyId::parse(kid).map_err(|_| CliError::NotFound("no such key".into()))?;
+async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str, yes: Yes) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let ring = keys::store::ring(&mut tx, &tenant.settings).await?;
+    drop(tx);
+    let Some(key) = ring.keys.into_iter().find(|key| key.kid.as_str() == kid) else {
+        return Err(CliError::NotFound(format!(
+            "tenant `{0}` has no key `{kid}`: `wardgate keys list --tenant {0}` lists them",
+            tenant.slug
+        )));
+    };
+    let (kid, state) = (key.kid, key.state.as_str());
+    yes.to(&format!(
+        "ends the {state} key {kid} of tenant `{}` at once: tokens that it signed are refused",
+        tenant.slug
+    ))?;
     let tx = control.db.tenant_tx(tenant.id).await?;
     let tx = keys::revoke(control, tx, &Actor::operator(), tenant, &kid).await?;
     tx.commit().await?;
@@ -82,14 +114,20 @@ async fn revoke(control: &Control, show: Show, tenant: &Tenant, kid: &str) -> Re
     Ok(())
 }
 
-async fn import(control: &Control, show: Show, tenant: &Tenant, file: &PathBuf) -> Result<(), CliError> {
-    let said = |fault: &dyn std::fmt::Display| CliError::Refused(format!("{}: {fault}", file.display()));
-    let bytes = std::fs::read(file).map(Zeroizing::new).map_err(|error| said(&error))?;
-    let key = keys::file::private_key(&bytes).map_err(|fault| said(&fault))?;
+async fn import(control: &Control, show: Show, tenant: &Tenant, file: &Path) -> Result<(), CliError> {
+    let bytes = std::fs::read(file)
+        .map(Zeroizing::new)
+        .map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))?;
+    let key = key_file::private_key(&bytes).map_err(|fault| said(file, &fault))?;
     let key = control.keys.keep(tenant.id, &key).await?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let kid = keys::import(control, &mut tx, &Actor::operator(), tenant, &key).await?;
     tx.commit().await?;
     show.one(&serde_json::json!({ "imported": kid }), &format!("imported as the next key: {kid}"));
     Ok(())
+}
+
+/// What is wrong with a file, by its name.
+fn said(file: &Path, fault: &dyn std::fmt::Display) -> CliError {
+    CliError::Refused(format!("{}: {fault}", file.display()))
 }

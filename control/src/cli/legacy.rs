@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::confirm::Yes;
 use super::import::SourceArgs;
 use super::outcome::CliError;
 use super::show::Show;
@@ -74,10 +75,12 @@ pub(super) enum Command {
         source: SourceArgs,
     },
     /// Accept nothing of the old service any more.
-    #[command(after_help = "Example:\n  wardgate tenant legacy clear acme")]
+    #[command(after_help = "Example:\n  wardgate tenant legacy clear acme --yes")]
     Clear {
         /// Slug or id.
         tenant: String,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -101,7 +104,14 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             let what = format!("accepts tokens of its old service until {until}");
             edit(control, show, &tenant, Some(wanted), &what).await
         }
-        Command::Clear { tenant } => {
+        Command::Clear { tenant, yes } => {
+            let named = made_tenant(control, &tenant).await?;
+            if named.legacy.tokens.is_some() {
+                yes.to(&format!(
+                    "ends every token of the old service at tenant `{}`: its holders sign in again",
+                    named.slug
+                ))?;
+            }
             edit(control, show, &tenant, None, "accepts no token of its old service any more").await
         }
         Command::Tokens { tenant, source } => tokens(control, show, &tenant, source).await,
@@ -160,13 +170,20 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
     }
     reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;
     let line = format!(
-        "{}: {} tokens are on the list now, {} were; {} are of people who are not here",
+        "{}: {} tokens are new on the list, {} were on it; {} are of users who are not here",
         tenant.slug, listed.new, listed.known, listed.of_nobody
     );
     let out = serde_json::json!({
         "tenant": tenant.id, "new": listed.new, "known": listed.known, "of_nobody": listed.of_nobody,
     });
     show.one(&out, &line);
+    if listed.new + listed.known + listed.of_nobody == 0 {
+        show.note(
+            "the source has no refresh token that is neither blacklisted nor expired: is it the right one?",
+        );
+    } else if listed.of_nobody > 0 {
+        show.note("tokens of users who are not here are not listed: import the users first, then list again");
+    }
     Ok(())
 }
 

@@ -5,18 +5,24 @@
 
 mod bootstrap;
 mod claims;
+mod confirm;
 mod edges;
 mod import;
 mod keys;
+mod known;
 mod legacy;
 mod outcome;
+mod password;
+mod roles;
 mod secrets;
 mod sessions;
+mod settings;
 mod show;
 mod target;
 mod tenant;
 mod tenant_list;
 mod user;
+mod user_list;
 
 use std::process::ExitCode;
 
@@ -25,9 +31,9 @@ use clap::{Parser, Subcommand};
 use crate::control::{self, Control};
 use crate::db::migrate;
 use crate::tenants;
-use crate::{api::openapi, serve, settings};
+use crate::{api::openapi, serve};
 use outcome::CliError;
-use show::Show;
+use show::{CellOut, Rows, Show, optional};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +75,7 @@ enum Command {
     /// Print fresh secrets for a new deployment, as both halves' settings want them.
     #[command(after_help = secrets::EXAMPLES)]
     Secrets {
-        /// What the keys are named after.
+        /// What the keys are named after: 1 to 16 of A-Z, a-z, 0-9, _ and -.
         #[arg(long, default_value = "1")]
         name: String,
     },
@@ -138,7 +144,11 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Show { json: true }.one(openapi::document(), "");
         return Ok(());
     }
-    let settings = settings::load()?;
+    if let Command::Tenant { command: tenant::Command::Settings } = &cli.command {
+        settings::list(show);
+        return Ok(());
+    }
+    let settings = crate::settings::load()?;
     let control = control::new(settings)?;
     match cli.command {
         Command::Secrets { .. } | Command::Openapi => {}
@@ -154,6 +164,12 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
     Ok(())
 }
 
+const CELLS: Rows<CellOut> = Rows {
+    names: ["cell", "cells"],
+    head: &["cell", "version", "error"],
+    line: |row| vec![row.cell.clone(), optional(row.version), optional(row.error.clone())],
+};
+
 /// One broken cell is reported and makes the run fail, after all others were brought up to date.
 async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
     let database = &control.settings.database;
@@ -162,15 +178,13 @@ async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
     let outcomes = migrate::cells(database, &control.roles).await?;
     let rows: Vec<_> = outcomes
         .iter()
-        .map(|outcome| show::CellOut {
+        .map(|outcome| CellOut {
             cell: outcome.cell.to_string(),
             version: outcome.version.as_ref().ok().copied(),
             error: outcome.version.as_ref().err().map(ToString::to_string),
         })
         .collect();
     let broken = rows.iter().filter(|row| row.error.is_some()).count();
-    show.table(&["cell", "version", "error"], &rows, |row| {
-        vec![row.cell.clone(), show::optional(row.version), show::optional(row.error.clone())]
-    });
+    show.list(&CELLS, &rows);
     if broken == 0 { Ok(()) } else { Err(CliError::Failed(format!("{broken} cells were not migrated"))) }
 }

@@ -40,9 +40,46 @@ impl CliError {
     }
 }
 
+/// What the API's words, which are the old service's, leave open.
+const RULES: [(&str, &str); 2] = [
+    (
+        "Enter a valid username.",
+        " It has no blanks and no control characters, at most 254 bytes, and behind an @ only a domain.",
+    ),
+    ("Enter a valid email address.", " Expected one like ada@acme.example."),
+];
+
 impl From<Failure> for CliError {
     fn from(failure: Failure) -> Self {
-        Self::Failed(chain(&failure).to_string())
+        let advice = match &failure {
+            Failure::Database(error) => advice(error).unwrap_or_default(),
+            _ => "",
+        };
+        Self::Failed(format!("{}{advice}", chain(&failure)))
+    }
+}
+
+/// What an operator can do about an error of the database.
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::PoolTimedOut => Some(
+            ": is it up, and do WARDGATE_DATABASE_APP_URL and WARDGATE_DATABASE_RELAY_URL name it? psql with the \
+             same URL says more",
+        ),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+            Some(": is it up, and do the settings `database.*_url` name it?")
+        }
+        // Appendix A of PostgreSQL's manual.
+        sqlx::Error::Database(error) => match error.code()?.as_ref() {
+            "42P01" | "3F000" | "42703" => Some(": has it been migrated by this release? `wardgate migrate`"),
+            "28P01" | "28000" => Some(
+                ": `wardgate migrate` with WARDGATE_DATABASE_ADMIN_URL makes the roles, with the passwords of the \
+                 three URLs",
+            ),
+            "3D000" => Some(": `createdb` makes it"),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -92,9 +129,10 @@ impl From<TenantError> for CliError {
                     .collect::<Vec<_>>()
                     .join("\n"),
             ),
-            TenantError::IsPlatform | TenantError::WrongState | TenantError::CellsExhausted => {
-                Self::Refused(error.to_string())
+            TenantError::WrongState => {
+                Self::Refused("the tenant is still being made: a running `serve` finishes that".into())
             }
+            TenantError::IsPlatform | TenantError::CellsExhausted => Self::Refused(error.to_string()),
         }
     }
 }
@@ -105,10 +143,17 @@ impl From<UserError> for CliError {
             UserError::Failure(failure) => failure.into(),
             UserError::NotFound => Self::NotFound(error.to_string()),
             UserError::Fields(Faults(faults)) => {
-                let lines = faults.iter().map(|(field, messages)| format!("{field}: {}", messages.join(" ")));
-                Self::Refused(lines.collect::<Vec<_>>().join("\n"))
+                let line = |(field, messages): &(&str, Vec<String>)| {
+                    let messages = messages.join(" ");
+                    let rule = RULES.iter().find(|(said, _)| *said == messages).map(|(_, rule)| *rule);
+                    format!("{field}: {messages}{}", rule.unwrap_or_default())
+                };
+                Self::Refused(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
-            UserError::Rank | UserError::LastRootAdmin => Self::Refused(error.to_string()),
+            UserError::LastRootAdmin => Self::Refused(format!(
+                "{error}: make another user one first, by `wardgate user set-roles NAME root-admin`"
+            )),
+            UserError::Rank => Self::Refused(error.to_string()),
         }
     }
 }
@@ -118,7 +163,10 @@ impl From<KeyError> for CliError {
         match error {
             KeyError::Failure(failure) => failure.into(),
             KeyError::Refused(crate::keys::model::KeyRefusal::NoSuchKey) => Self::NotFound(error.to_string()),
-            KeyError::Refused(_) | KeyError::WrongTenant | KeyError::Rank => Self::Refused(error.to_string()),
+            KeyError::WrongTenant => Self::Refused(String::from(
+                "the platform tenant makes its own keys and takes none: --tenant names another tenant",
+            )),
+            KeyError::Refused(_) | KeyError::Rank => Self::Refused(error.to_string()),
         }
     }
 }

@@ -10,12 +10,15 @@ use crate::tenants::{self, Tenant};
 pub(super) async fn made_tenant(control: &Control, name: &str) -> Result<Tenant, CliError> {
     let tenant = tenant_named(control, name).await?;
     if tenant.status == shared::tenant::Status::Provisioning {
-        return Err(CliError::Refused(format!("tenant `{}` is still being made", tenant.slug)));
+        return Err(CliError::Refused(format!(
+            "tenant `{}` is still being made: a running `serve` finishes that",
+            tenant.slug
+        )));
     }
     Ok(tenant)
 }
 
-/// The tenant that a slug or an id names; a deleted one is nobody's.
+/// The tenant that a slug or an id names, unless it was deleted.
 pub(super) async fn tenant_named(control: &Control, name: &str) -> Result<Tenant, CliError> {
     let mut connection = control.db.app().acquire().await?;
     let mut found = match TenantId::parse(name) {
@@ -29,7 +32,10 @@ pub(super) async fn tenant_named(control: &Control, name: &str) -> Result<Tenant
     }
     match found {
         Ok(tenant) if tenant.status != shared::tenant::Status::Deleted => Ok(tenant),
-        Ok(_) | Err(tenants::TenantError::NotFound) => Err(CliError::NotFound(format!("no tenant `{name}`"))),
+        Ok(_) => Err(CliError::NotFound(format!("tenant `{name}` was deleted, for good"))),
+        Err(tenants::TenantError::NotFound) => {
+            Err(CliError::NotFound(format!("there is no tenant `{name}`: `wardgate tenant list` lists them")))
+        }
         Err(error) => Err(error.into()),
     }
 }

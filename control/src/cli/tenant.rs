@@ -1,43 +1,53 @@
 //! `wardgate tenant`: as the platform's administrators do over the API.
 
 use clap::Subcommand;
-use serde_json::Value;
 use shared::ids::{HostName, Slug};
 use shared::tenant::settings::Settings;
 
-use super::claims::{self, Consent};
+use super::claims;
+use super::confirm::Yes;
 use super::import::UserId;
 use super::legacy;
 use super::outcome::CliError;
-use super::show::Show;
+use super::settings::{self, assigned};
+use super::show::{Rows, Show};
 use super::target::{made_tenant, tenant_named};
 use super::tenant_list::{self, ListArgs};
 use crate::audit::Actor;
 use crate::control::Control;
+use crate::http::time;
 use crate::tenants::claims::change::Change;
-use crate::tenants::{
-    self, Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError, TenantOut, provision,
-};
+use crate::tenants::{self, Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantOut, provision};
+
+/// What a slug is, for who has typed none.
+const SLUG: &str =
+    "1 to 40 lower-case letters (a-z), digits and hyphens, with a letter or digit at either end";
+/// What a host name is, likewise.
+const HOST: &str = "a name like acme.example: lower-case letters (an international name in its xn-- form), digits and \
+                    hyphens, without scheme, port, path or final dot";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Make a tenant and wait until it can be used.
-    #[command(after_help = "Example:\n  wardgate tenant create acme --name Acme --host acme.example")]
+    #[command(after_help = settings::help("Example:\n  wardgate tenant create acme --name Acme --host acme.example"))]
     Create(Create),
+    /// List the settings that a tenant can have: what they mean, their bounds and defaults.
+    #[command(after_help = "Needs neither settings nor a database.\n\nExample:\n  wardgate tenant settings")]
+    Settings,
     /// List tenants.
     #[command(after_help = tenant_list::EXAMPLES)]
     List(ListArgs),
-    /// Show one tenant; exit code 4 if there is none.
-    #[command(after_help = "Example:\n  wardgate tenant show acme --json")]
+    /// Show all that is known of one tenant, its settings included; exit code 4 if there is none.
+    #[command(after_help = "Example:\n  wardgate tenant show acme")]
     Show {
         /// Slug or id.
         tenant: String,
     },
     /// Change a tenant's name, hosts or settings.
-    #[command(after_help = "Examples:
+    #[command(after_help = settings::help("Examples:
   wardgate tenant edit acme --set access_ttl_secs=600
   wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example
-  wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context")]
+  wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context"))]
     Edit(EditArgs),
     /// Show what a tenant's tokens say of it, and which former issuers and audiences are still accepted.
     #[command(after_help = "Example:\n  wardgate tenant claims acme --json")]
@@ -53,7 +63,7 @@ pub(super) enum Command {
         /// A URL that no other tenant has or had.
         issuer: String,
         #[command(flatten)]
-        consent: Consent,
+        yes: Yes,
     },
     /// Change `aud` of a tenant's access tokens, after saying what breaks.
     #[command(after_help = "Examples:
@@ -65,7 +75,7 @@ pub(super) enum Command {
         /// Empty: none.
         audience: String,
         #[command(flatten)]
-        consent: Consent,
+        yes: Yes,
     },
     /// Change how a tenant's tokens write `user_id`, after saying what breaks.
     #[command(after_help = "Example:\n  wardgate tenant set-user-id acme string")]
@@ -75,36 +85,40 @@ pub(super) enum Command {
         /// `uuid`, or the old service's id as an `integer` or a `string`.
         form: UserId,
         #[command(flatten)]
-        consent: Consent,
+        yes: Yes,
     },
     /// Tokens of the service that a tenant came from.
     Legacy {
         #[command(subcommand)]
         command: legacy::Command,
     },
-    /// Stop a tenant: the edge serves its keys, nothing else.
+    /// Stop a tenant: the edge serves its keys, nothing else, until `resume`.
+    #[command(after_help = "Example:\n  wardgate tenant suspend acme --yes")]
     Suspend {
         /// Slug or id.
         tenant: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Let a suspended tenant work again.
+    #[command(after_help = "Example:\n  wardgate tenant resume acme")]
     Resume {
         /// Slug or id.
         tenant: String,
     },
     /// Delete a tenant for good. Slug, hosts and ids are never given again.
+    #[command(after_help = "Example:\n  wardgate tenant delete acme --yes")]
     Delete {
         /// Slug or id.
         tenant: String,
-        /// Yes, for good.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
 #[derive(clap::Args)]
 pub(super) struct Create {
-    /// Its short name, in `/t/<slug>/` and `X-Tenant`.
+    /// Its short name, in `/t/<slug>/` and `X-Tenant`: a to z, digits and hyphens, at most 40.
     slug: String,
     /// What people call it; default: the slug.
     #[arg(long)]
@@ -119,11 +133,11 @@ pub(super) struct Create {
     /// `aud` of its access tokens; default: none.
     #[arg(long)]
     audience: Option<String>,
-    /// `schema` (its own) or `shared`.
-    #[arg(long, default_value = "schema")]
+    /// Where its users live: in a schema of its own, or in the one that small tenants share.
+    #[arg(long, default_value = "schema", value_parser = ["schema", "shared"])]
     isolation: String,
-    /// A setting as `name=value`; may be repeated.
-    #[arg(long = "set")]
+    /// A setting, of those below; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
 }
 
@@ -137,13 +151,25 @@ pub(super) struct EditArgs {
     /// All of its hosts; may be repeated.
     #[arg(long = "host")]
     hosts: Option<Vec<String>>,
-    /// A setting as `name=value`; may be repeated.
-    #[arg(long = "set")]
+    /// A setting, of those below; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
     /// From when passwords that another service hashed are not checked any more but forgotten, so that the
     /// rest need a reset; empty: they are until none is left.
     #[arg(long, value_name = "TIME")]
     foreign_until: Option<String>,
+    #[command(flatten)]
+    yes: Yes,
+}
+
+impl EditArgs {
+    /// Whether nothing is to be changed.
+    fn is_empty(&self) -> bool {
+        self.name.is_none()
+            && self.hosts.is_none()
+            && self.settings.is_empty()
+            && self.foreign_until.is_none()
+    }
 }
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
@@ -152,42 +178,42 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::List(args) => tenant_list::run(control, show, args).await,
         Command::Show { tenant } => {
             let tenant = tenant_named(control, &tenant).await?;
-            print(show, tenant, "");
+            show.details(&TenantOut::new(tenant));
             Ok(())
         }
         Command::Claims { tenant } => claims::show(control, show, &tenant).await,
-        Command::SetIssuer { tenant, issuer, consent } => {
+        Command::SetIssuer { tenant, issuer, yes } => {
             let change = Change { issuer: Some(issuer), ..Change::default() };
-            claims::set(control, show, &tenant, change, consent).await
+            claims::set(control, show, &tenant, change, yes).await
         }
-        Command::SetAudience { tenant, audience, consent } => {
+        Command::SetAudience { tenant, audience, yes } => {
             let audience = Some(audience).filter(|audience| !audience.is_empty());
             let change = Change { audience: Some(audience), ..Change::default() };
-            claims::set(control, show, &tenant, change, consent).await
+            claims::set(control, show, &tenant, change, yes).await
         }
-        Command::SetUserId { tenant, form, consent } => {
+        Command::SetUserId { tenant, form, yes } => {
             let change = Change { user_id: Some(form.form()), ..Change::default() };
-            claims::set(control, show, &tenant, change, consent).await
+            claims::set(control, show, &tenant, change, yes).await
         }
+        Command::Settings => Ok(settings::list(show)),
         Command::Edit(args) => edit(control, show, args).await,
         Command::Legacy { command } => legacy::run(control, show, command).await,
-        Command::Suspend { tenant } => set_status(control, show, &tenant, true).await,
-        Command::Resume { tenant } => set_status(control, show, &tenant, false).await,
-        Command::Delete { tenant, yes: true } => delete(control, show, &tenant).await,
-        Command::Delete { .. } => Err(CliError::Refused("deleting is for good: say --yes".into())),
+        Command::Suspend { tenant, yes } => suspend(control, show, &tenant, yes).await,
+        Command::Resume { tenant } => resume(control, show, &tenant).await,
+        Command::Delete { tenant, yes } => delete(control, show, &tenant, yes).await,
     }
 }
 
 async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliError> {
     let new = NewTenant {
         name: args.name.unwrap_or_else(|| args.slug.clone()),
-        slug: Slug::parse(&args.slug).map_err(|invalid| CliError::Refused(invalid.to_string()))?,
+        slug: Slug::parse(&args.slug)
+            .map_err(|_| CliError::Refused(format!("`{}` is no slug: expected {SLUG}", args.slug)))?,
         hosts: hosts(&args.hosts)?,
         issuer: args.issuer,
         audience: args.audience,
-        isolation: Isolation::parse(&args.isolation)
-            .ok_or_else(|| CliError::Refused("isolation is `schema` or `shared`".into()))?,
-        settings: settings(Settings::default(), &args.settings)?,
+        isolation: Isolation::parse(&args.isolation).unwrap_or_default(),
+        settings: assigned(Settings::default(), &args.settings)?,
         admin: None,
     };
     let platform = control.db.platform().await?;
@@ -217,10 +243,15 @@ async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> 
 
 async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliError> {
     let tenant = made_tenant(control, &args.tenant).await?;
+    if args.is_empty() {
+        return Err(CliError::Refused(
+            "nothing was to be changed: `wardgate tenant edit --help` says what can be".into(),
+        ));
+    }
     let wanted = Edit {
         name: args.name,
         hosts: args.hosts.as_deref().map(hosts).transpose()?,
-        settings: Some(settings(tenant.settings.clone(), &args.settings)?),
+        settings: Some(assigned(tenant.settings.clone(), &args.settings)?),
         legacy: EditLegacy {
             foreign_until: match args.foreign_until.as_deref() {
                 None => None,
@@ -230,6 +261,13 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
             tokens: None,
         },
     };
+    if let Some(Some(until)) = wanted.legacy.foreign_until {
+        args.yes.to(&format!(
+            "forgets at {} the passwords of tenant `{}` that another service hashed: whoever has one needs a reset",
+            time::text(until),
+            tenant.slug
+        ))?;
+    }
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let before = tenant;
     let tenant = tenants::edit(control, &mut tx, &Actor::operator(), before.id, wanted).await?;
@@ -241,22 +279,28 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
     Ok(())
 }
 
-async fn set_status(control: &Control, show: Show, name: &str, suspended: bool) -> Result<(), CliError> {
-    let id = made_tenant(control, name).await?.id;
-    let mut tx = control.db.tenant_tx(id).await?;
-    let actor = Actor::operator();
-    let tenant = if suspended {
-        tenants::suspend(control, &mut tx, &actor, id).await?
-    } else {
-        tenants::resume(control, &mut tx, &actor, id).await?
-    };
+async fn suspend(control: &Control, show: Show, name: &str, yes: Yes) -> Result<(), CliError> {
+    let tenant = made_tenant(control, name).await?;
+    yes.to(&format!("stops tenant `{}`: its users can neither sign in nor use what they have", tenant.slug))?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let tenant = tenants::suspend(control, &mut tx, &Actor::operator(), tenant.id).await?;
     tx.commit().await?;
     print(show, tenant, "");
     Ok(())
 }
 
-async fn delete(control: &Control, show: Show, name: &str) -> Result<(), CliError> {
+async fn resume(control: &Control, show: Show, name: &str) -> Result<(), CliError> {
+    let id = made_tenant(control, name).await?.id;
+    let mut tx = control.db.tenant_tx(id).await?;
+    let tenant = tenants::resume(control, &mut tx, &Actor::operator(), id).await?;
+    tx.commit().await?;
+    print(show, tenant, "");
+    Ok(())
+}
+
+async fn delete(control: &Control, show: Show, name: &str, yes: Yes) -> Result<(), CliError> {
     let tenant = made_tenant(control, name).await?;
+    yes.to(&format!("deletes tenant `{}` ({}) with all of its users for good", tenant.slug, tenant.id))?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     tenants::delete(control, &mut tx, &Actor::operator(), tenant.id).await?;
     tx.commit().await?;
@@ -274,30 +318,9 @@ fn print(show: Show, tenant: Tenant, what: &str) {
 }
 
 fn hosts(texts: &[String]) -> Result<Vec<HostName>, CliError> {
-    let parsed = texts.iter().map(|text| HostName::parse(text)).collect::<Result<_, _>>();
-    parsed.map_err(|_| CliError::Refused("hosts are lower-case A-labels without port or final dot".into()))
-}
-
-/// Lays `name=value` over what there is.
-fn settings(before: Settings, changes: &[String]) -> Result<Settings, CliError> {
-    let mut settings = before;
-    for change in changes {
-        let (name, text) =
-            change.split_once('=').ok_or_else(|| CliError::Refused("use --set name=value".into()))?;
-        settings.set(name, &setting(name, text)).map_err(|fault| TenantError::Fields(vec![fault]))?;
-    }
-    let faults: Vec<_> = settings.faults();
-    if faults.is_empty() { Ok(settings) } else { Err(TenantError::Fields(faults).into()) }
-}
-
-/// A value as JSON: `origins` and `cors_headers` are separated by commas, `cookies` is a word, all others are
-/// numbers.
-fn setting(name: &str, text: &str) -> Value {
-    match name {
-        "origins" | "cors_headers" => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
-        }
-        "cookies" => text.into(),
-        _ => text.parse::<u64>().map_or(Value::Null, Value::from),
-    }
+    let parse = |text: &String| {
+        HostName::parse(text)
+            .map_err(|_| CliError::Refused(format!("`{text}` is no host name: expected {HOST}")))
+    };
+    texts.iter().map(parse).collect()
 }

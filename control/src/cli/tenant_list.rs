@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::outcome::CliError;
-use super::show::Show;
+use super::show::{Rows, Show};
 use crate::control::Control;
 use crate::http::list::given;
 use crate::tenants::{self, TenantOut};
@@ -14,6 +14,12 @@ Examples:
   wardgate tenant list --search acme --status suspended
   wardgate tenant list --host acme.example
   wardgate tenant list --ordering=-updated_at,slug";
+
+const TENANTS: Rows<TenantOut> = Rows {
+    names: ["tenant", "tenants"],
+    head: &["slug", "status", "issuer", "id"],
+    line: |row| vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()],
+};
 
 #[derive(clap::Args)]
 pub(super) struct ListArgs {
@@ -66,8 +72,6 @@ pub(super) async fn run(control: &Control, show: Show, args: ListArgs) -> Result
     let mut connection = control.db.app().acquire().await?;
     let tenants = tenants::filters::all(&mut connection, &filters, order).await?;
     let rows: Vec<_> = tenants.into_iter().map(TenantOut::new).collect();
-    show.table(&["slug", "status", "issuer", "id"], &rows, |row| {
-        vec![row.slug.to_string(), row.status.to_owned(), row.issuer.clone(), row.id.to_string()]
-    });
+    show.list(&TENANTS, &rows);
     Ok(())
 }

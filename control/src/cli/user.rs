@@ -1,20 +1,23 @@
 //! `wardgate user`: users of a tenant, by somebody who stands above every rank.
 
-use std::io::Read as _;
-
 use clap::Subcommand;
-use shared::ids::{TenantId, UserId};
+use serde::Serialize;
+use shared::ids::UserId;
 use shared::user::UserStatus;
-use zeroize::Zeroizing;
 
+use super::confirm::Yes;
 use super::outcome::CliError;
+use super::password::password;
+use super::roles::roles_exist;
 use super::show::Show;
 use super::target::made_tenant;
+use super::user_list::{self as listing, ListArgs};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::passwords::Hashed;
-use crate::users::{self, Change, Matching, NewUser, Profile, User, UserError, UserOut};
+use crate::tenants::Tenant;
+use crate::users::{self, Change, NewUser, PasswordKept, Profile, User, UserError, UserOut};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -23,43 +26,49 @@ pub(super) enum Command {
         after_help = "Example:\n  echo 'correct horse battery' | wardgate user create ada --tenant acme --email ada@acme.example --role staff --password-stdin"
     )]
     Create(Create),
-    /// List users.
-    #[command(after_help = "Example:\n  wardgate user list --tenant acme --json")]
-    List {
-        /// Which hundred, from 1.
-        #[arg(long, default_value_t = 1)]
-        page: i64,
-    },
-    /// Show one user; exit code 4 if there is none.
+    /// List users: a page of them and how many there are, or all.
+    #[command(after_help = listing::EXAMPLES)]
+    List(ListArgs),
+    /// Show all that is known of one user; exit code 4 if there is none.
+    #[command(after_help = "Example:\n  wardgate user show ada --tenant acme")]
     Show {
         /// User name, address or id.
         user: String,
     },
-    /// Stop a user: sessions end, sign-in is refused.
+    /// Stop a user: sessions end, sign-in is refused, until `resume`.
+    #[command(after_help = "Example:\n  wardgate user suspend ada --tenant acme")]
     Suspend {
         /// User name, address or id.
         user: String,
     },
-    /// Let a suspended user sign in again.
+    /// Let a user sign in again who is suspended, inactive or pending.
+    #[command(after_help = "Example:\n  wardgate user resume ada --tenant acme")]
     Resume {
         /// User name, address or id.
         user: String,
     },
-    /// Set a user's password from standard input; their sessions end.
+    /// Set a user's password; their sessions end. It is asked for on a terminal, else the first line of
+    /// standard input.
     #[command(
-        after_help = "Example:\n  echo 'a new passphrase for her' | wardgate user set-password ada --tenant acme"
+        after_help = "Examples:\n  wardgate user set-password ada --tenant acme\n  pass show ada | wardgate user set-password ada --tenant acme"
     )]
     SetPassword {
         /// User name, address or id.
         user: String,
     },
-    /// Give a user exactly these roles.
-    #[command(after_help = "Example:\n  wardgate user set-roles ada staff client --tenant acme")]
+    /// Give a user exactly these roles: those that are not named are taken away.
+    #[command(
+        after_help = "Examples:\n  wardgate user set-roles ada staff client --tenant acme\n  wardgate user set-roles ada --none --tenant acme"
+    )]
     SetRoles {
         /// User name, address or id.
         user: String,
         /// All of their roles.
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
         roles: Vec<String>,
+        /// Take every role away.
+        #[arg(long)]
+        none: bool,
     },
     /// List a user's living sessions, as the edge has them; with --end, end one.
     #[command(after_help = super::sessions::EXAMPLES)]
@@ -69,16 +78,24 @@ pub(super) enum Command {
         /// The session to end.
         #[arg(long, value_name = "SESSION")]
         end: Option<String>,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// End all sessions of a user.
+    #[command(after_help = "Example:\n  wardgate user end-sessions ada --tenant acme --yes")]
     EndSessions {
         /// User name, address or id.
         user: String,
+        #[command(flatten)]
+        yes: Yes,
     },
-    /// Delete a user.
+    /// Delete a user for good. Their names are free again.
+    #[command(after_help = "Example:\n  wardgate user delete ada --tenant acme --yes")]
     Delete {
         /// User name, address or id.
         user: String,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -98,9 +115,19 @@ pub(super) struct Create {
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
-    /// Read the password from standard input; without it the user cannot sign in yet.
+    /// Take a password: asked for on a terminal, else the first line of standard input. Without one the user
+    /// cannot sign in until `set-password`.
     #[arg(long)]
     password_stdin: bool,
+}
+
+/// A user as the command line shows one.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    user: UserOut,
+    /// `none`, `set`, or `foreign`: still as another service hashed it.
+    password: &'static str,
 }
 
 pub(super) async fn run(
@@ -109,59 +136,77 @@ pub(super) async fn run(
     tenant: &str,
     command: Command,
 ) -> Result<(), CliError> {
-    let tenant = made_tenant(control, tenant).await?.id;
+    let tenant = made_tenant(control, tenant).await?;
     match command {
-        Command::Create(args) => create(control, show, tenant, args).await,
-        Command::List { page } => list(control, show, tenant, page).await,
+        Command::Create(args) => create(control, show, &tenant, args).await,
+        Command::List(args) => listing::run(control, show, &tenant, args).await,
         Command::Show { user } => {
-            let mut tx = control.db.tenant_tx(tenant).await?;
-            let user = named(control, &mut tx, &user).await?;
-            print(show, user, "");
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(control, &mut tx, &tenant, &user).await?;
+            show.details(&shown(&mut tx, user).await?);
             Ok(())
         }
         Command::Suspend { user } => {
             let change = Change { status: Some(UserStatus::Suspended), ..Change::default() };
-            apply(control, show, tenant, &user, change).await
+            apply(control, show, &tenant, &user, change).await
         }
         Command::Resume { user } => {
             let change = Change { status: Some(UserStatus::Active), ..Change::default() };
-            apply(control, show, tenant, &user, change).await
+            apply(control, show, &tenant, &user, change).await
         }
-        Command::SetPassword { user } => {
-            let password = Some(hashed(control, tenant).await?);
-            let change = Change { password, ..Change::default() };
-            apply(control, show, tenant, &user, change).await
-        }
-        Command::SetRoles { user, roles } => {
-            apply(control, show, tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
-        }
-        Command::Sessions { user, end } => {
-            let mut tx = control.db.tenant_tx(tenant).await?;
-            let user = named(control, &mut tx, &user).await?;
+        Command::SetPassword { user } => set_password(control, show, &tenant, &user).await,
+        Command::SetRoles { user, roles, none: _ } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            roles_exist(&mut tx, &roles).await?;
             drop(tx);
-            super::sessions::run(control, show, tenant, &user, end.as_deref()).await
+            apply(control, show, &tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
         }
-        Command::EndSessions { user } => {
-            let mut tx = control.db.tenant_tx(tenant).await?;
-            let user = named(control, &mut tx, &user).await?;
+        Command::Sessions { user, end, yes } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(control, &mut tx, &tenant, &user).await?;
+            drop(tx);
+            match end {
+                Some(sid) => super::sessions::end(control, show, tenant.id, &user, &sid, yes).await,
+                None => super::sessions::list(control, show, tenant.id, &user).await,
+            }
+        }
+        Command::EndSessions { user, yes } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(control, &mut tx, &tenant, &user).await?;
+            drop(tx);
+            yes.to(&format!("ends every session of {}", which(&user, &tenant)))?;
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
             users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
+            let shown = shown(&mut tx, user).await?;
             tx.commit().await?;
-            print(show, user, "sessions ended: ");
+            print(show, &shown, "sessions ended: ");
             Ok(())
         }
-        Command::Delete { user } => {
-            let mut tx = control.db.tenant_tx(tenant).await?;
-            let user = named(control, &mut tx, &user).await?;
+        Command::Delete { user, yes } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(control, &mut tx, &tenant, &user).await?;
+            let shown = shown(&mut tx, user.clone()).await?;
+            drop(tx);
+            yes.to(&format!("deletes {} for good", which(&user, &tenant)))?;
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
             users::delete(control, &mut tx, &Actor::operator(), user.id).await?;
             tx.commit().await?;
-            print(show, user, "deleted: ");
+            print(show, &shown, "deleted: ");
             Ok(())
         }
     }
 }
 
-async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -> Result<(), CliError> {
-    let password = if args.password_stdin { Some(hashed(control, tenant).await?) } else { None };
+/// A user in a question: by name, id and tenant.
+fn which(user: &User, tenant: &Tenant) -> String {
+    format!("the user {} ({}) of tenant `{}`", user.username.expose(), user.id, tenant.slug)
+}
+
+async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    roles_exist(&mut tx, &args.roles).await?;
+    drop(tx);
+    let password = if args.password_stdin { Some(hashed(control, tenant.id).await?) } else { None };
     let new = NewUser {
         profile: Profile {
             username: args.username,
@@ -175,38 +220,56 @@ async fn create(control: &Control, show: Show, tenant: TenantId, args: Create) -
         password,
         email_verified: true,
     };
-    let mut tx = control.db.tenant_tx(tenant).await?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
     let user = users::create(control, &mut tx, &Actor::operator(), new).await?;
+    let name = user.username.expose().to_owned();
+    let shown = shown(&mut tx, user).await?;
     tx.commit().await?;
-    print(show, user, "created: ");
+    print(show, &shown, "created: ");
+    note_without_password(show, tenant, &name, &shown);
     Ok(())
 }
 
-async fn list(control: &Control, show: Show, tenant: TenantId, page: i64) -> Result<(), CliError> {
-    let mut tx = control.db.tenant_tx(tenant).await?;
-    let rows = users::filters::in_order(100, 100 * (page.max(1) - 1));
-    let users = users::list(&mut tx, &Matching::default(), &rows).await?;
-    let rows: Vec<_> = users.into_iter().map(UserOut::from).collect();
-    show.table(&["username", "email", "status", "roles", "id"], &rows, UserOut::line);
-    Ok(())
+/// An active user without a password looks as if they could sign in.
+fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown) {
+    if shown.password == "none" {
+        show.note(&format!(
+            "{name} has no password and cannot sign in before `wardgate user set-password {name} --tenant {}`",
+            tenant.slug
+        ));
+    }
+}
+
+async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
+    // Whoever is not there needs no password.
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    named(control, &mut tx, tenant, name).await?;
+    drop(tx);
+    let change = Change { password: Some(hashed(control, tenant.id).await?), ..Change::default() };
+    apply(control, show, tenant, name, change).await
 }
 
 async fn apply(
     control: &Control,
     show: Show,
-    tenant: TenantId,
+    tenant: &Tenant,
     name: &str,
     change: Change,
 ) -> Result<(), CliError> {
-    let mut tx = control.db.tenant_tx(tenant).await?;
-    let user = named(control, &mut tx, name).await?;
+    let resumes = change.status == Some(UserStatus::Active);
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let user = named(control, &mut tx, tenant, name).await?;
     let user = users::change(control, &mut tx, &Actor::operator(), user.id, change).await?;
+    let shown = shown(&mut tx, user).await?;
     tx.commit().await?;
-    print(show, user, "changed: ");
+    print(show, &shown, "changed: ");
+    if resumes {
+        note_without_password(show, tenant, name, &shown);
+    }
     Ok(())
 }
 
-async fn named(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User, CliError> {
+async fn named(control: &Control, tx: &mut TenantTx, tenant: &Tenant, name: &str) -> Result<User, CliError> {
     let mut found = match UserId::parse(name) {
         Ok(id) => users::find(tx, id).await,
         Err(_) => Err(UserError::NotFound),
@@ -216,33 +279,28 @@ async fn named(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User,
         found = users::find_by_name(control, tx, name).await;
     }
     found.map_err(|error| match error {
-        UserError::NotFound => CliError::NotFound(format!("no user `{name}` in this tenant")),
+        UserError::NotFound => CliError::NotFound(format!(
+            "there is no user `{name}` in tenant `{0}`: `wardgate user list --tenant {0}` lists them, --tenant names another tenant",
+            tenant.slug
+        )),
         other => other.into(),
     })
 }
 
-fn print(show: Show, user: User, what: &str) {
-    let out = UserOut::from(user);
-    let line = format!("{what}{}", out.line().join("  "));
-    show.one(&out, &line);
+async fn shown(tx: &mut TenantTx, user: User) -> Result<Shown, CliError> {
+    let password = match users::password_kept(tx, user.id).await? {
+        PasswordKept::None => "none",
+        PasswordKept::Own => "set",
+        PasswordKept::Foreign => "foreign",
+    };
+    Ok(Shown { user: UserOut::from(user), password })
+}
+
+fn print(show: Show, shown: &Shown, what: &str) {
+    let line = format!("{what}{}", shown.user.line().join("  "));
+    show.one(shown, &line);
 }
 
 async fn hashed(control: &Control, tenant: TenantId) -> Result<Hashed, CliError> {
     Ok(Hashed::of(&control.hasher, tenant, &password()?).await?)
-}
-
-/// The first line of standard input, without its line feed. Never an argument: those are in `ps`.
-fn password() -> Result<Zeroizing<String>, CliError> {
-    let mut text = Zeroizing::new(String::new());
-    let limit = u64::try_from(shared::contract::limits::PASSWORD_BYTES + 2).unwrap_or(1026);
-    std::io::stdin()
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(|_| CliError::Refused("standard input is not text".into()))?;
-    let line = text.lines().next().unwrap_or_default().to_owned();
-    if line.is_empty() {
-        Err(CliError::Refused("no password on standard input".into()))
-    } else {
-        Ok(Zeroizing::new(line))
-    }
 }

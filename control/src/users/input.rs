@@ -55,7 +55,8 @@ pub struct UserIn {
 }
 
 /// The words for a status.
-pub(super) const STATUSES: [(&str, UserStatus); 4] = [
+/// The statuses of a user who is there, by name.
+pub const STATUSES: [(&str, UserStatus); 4] = [
     ("active", UserStatus::Active),
     ("suspended", UserStatus::Suspended),
     ("inactive", UserStatus::Inactive),

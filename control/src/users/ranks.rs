@@ -25,6 +25,21 @@ pub async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserEr
     }
 }
 
+/// The names of the tenant's roles, highest rank first.
+///
+/// # Errors
+/// The database's.
+pub async fn role_names(tx: &mut TenantTx) -> Result<Vec<String>, Failure> {
+    let tenant = tx.tenant();
+    let names = sqlx::query_scalar!(
+        "select name from roles where tenant_id = $1 order by rank desc, name",
+        tenant.uuid()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(names)
+}
+
 /// The rank of each of these roles. Unknown ones are named in `faults`.
 pub(super) async fn ranks(
     tx: &mut TenantTx,

@@ -128,6 +128,40 @@ pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>,
     rows.into_iter().map(|row| user(tenant, row)).collect()
 }
 
+/// How a user's password is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordKept {
+    /// There is none: the user cannot sign in.
+    None,
+    /// As a verifier of our own.
+    Own,
+    /// As another service hashed it.
+    Foreign,
+}
+
+/// How the password of a user is kept.
+///
+/// # Errors
+/// [`UserError::NotFound`], or the database's.
+pub async fn password_kept(tx: &mut TenantTx, id: UserId) -> Result<PasswordKept, UserError> {
+    let tenant = tx.tenant();
+    let row = sqlx::query!(
+        r#"select wrapped_verifier is not null as "own!", foreign_hash is not null as "foreign!"
+        from users
+        where tenant_id = $1 and id = $2"#,
+        tenant.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .ok_or(UserError::NotFound)?;
+    Ok(match (row.own, row.foreign) {
+        (true, _) => PasswordKept::Own,
+        (false, true) => PasswordKept::Foreign,
+        (false, false) => PasswordKept::None,
+    })
+}
+
 /// The personal columns of a user, as they are stored.
 pub struct PersonalColumns {
     /// User name.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -28,9 +28,25 @@ impl Cli {
 
     /// Runs `wardgate ... --json` in this environment alone.
     pub fn run(&self, arguments: &[&str], stdin: &str) -> Outcome {
+        let output = self.output(&[arguments, &["--json"]].concat(), stdin);
+        Outcome {
+            code: output.status.code().unwrap(),
+            json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What a command that succeeds prints for people.
+    #[track_caller]
+    pub fn show(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn output(&self, arguments: &[&str], stdin: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
             .args(arguments)
-            .arg("--json")
             .env_clear()
             .envs(&self.variables)
             .stdin(Stdio::piped())
@@ -40,12 +56,7 @@ impl Cli {
             .unwrap();
         // A command that reads nothing may be over already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        Outcome {
-            code: output.status.code().unwrap(),
-            json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        child.wait_with_output().unwrap()
     }
 }
 
@@ -84,6 +95,7 @@ async fn from_nothing_to_a_user_who_can_sign_in() {
         assert_eq!(cli.run(&["user", "show", name, "--tenant", "acme"], "").expect(0).json["id"], ada["id"]);
     }
     let keys = cli.run(&["keys", "list", "--tenant", "acme"], "").expect(0).json;
+    let keys = &keys["results"];
     assert_eq!((&keys[0]["state"], &keys[1]["state"]), (&json!("active"), &json!("next")));
     let edit = ["tenant", "edit", "acme", "--set", "cookies=plain", "--set"];
     let listed = cli.run(&[&edit[..], &["origins=https://a.example, http://localhost:3000"]].concat(), "");
@@ -106,7 +118,7 @@ async fn from_nothing_to_a_user_who_can_sign_in() {
     let none = cli.run(&["tenant", "edit", "acme", "--set", "origins="], "").expect(0).json;
     assert_eq!(none["settings"]["origins"], json!([]));
     let lag = cli.run(&["edges", "status", "--behind"], "").expect(0).json;
-    assert_eq!(lag.as_array().unwrap().len(), 2, "nobody pushed yet");
+    assert_eq!(lag["results"].as_array().unwrap().len(), 2, "nobody pushed yet");
 }
 
 #[test]

@@ -18,11 +18,16 @@ fn user(id: &Value, username: &str, password: &str) -> Value {
 }
 
 impl Scene {
-    fn import_dump(&self, users: &[Value]) -> Outcome {
+    pub fn import_dump(&self, users: &[Value]) -> Outcome {
+        self.import_file(Value::from(users).to_string().as_bytes(), &[])
+    }
+
+    /// Imports what a file of these bytes has.
+    fn import_file(&self, bytes: &[u8], more: &[&str]) -> Outcome {
         let random: [u8; 8] = control::world::random().unwrap();
         let file = std::env::temp_dir().join(format!("wardgate-{}.json", u64::from_le_bytes(random)));
-        std::fs::write(&file, Value::from(users).to_string()).unwrap();
-        let outcome = self.import(&["--dump", file.to_str().unwrap()]);
+        std::fs::write(&file, bytes).unwrap();
+        let outcome = self.import(&[&["--dump", file.to_str().unwrap()], more].concat());
         std::fs::remove_file(file).unwrap();
         outcome
     }

@@ -136,7 +136,7 @@ async fn what_may_be_accepted_is_checked_before_it_is() {
     assert_eq!(legacy.marker.unwrap().value, json!("acme"));
     let shown = scene.cli().run(&["tenant", "show", scene.tenant.slug.as_str()], "").expect(0).json;
     assert_eq!((&shown["legacy"]["claim"], &shown["legacy"]["value"]), (&json!("tenant"), &json!("acme")));
-    scene.legacy(&["clear"]).expect(0);
+    scene.legacy(&["clear", "--yes"]).expect(0);
     scene.push().await;
     assert_eq!(at_edge(), None);
     assert_eq!(scene.logged().await.iter().filter(|it| *it == "tenant.edited").count(), 2);
@@ -230,7 +230,7 @@ async fn a_list_goes_with_what_it_was_for() {
     let tokens = "select count(*) from identifiers where kind = 'legacy_token'";
     tokens::sweep(&scene.control).await.unwrap();
     assert_eq!(scene.number(tokens).await, 1);
-    scene.legacy(&["clear"]).expect(0);
+    scene.legacy(&["clear", "--yes"]).expect(0);
     tokens::sweep(&scene.control).await.unwrap();
     assert_eq!(scene.number(tokens).await, 0);
 }

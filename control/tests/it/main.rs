@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod claims;
 mod cli;
+mod commands;
 mod drain;
 mod dumps;
 mod edge;

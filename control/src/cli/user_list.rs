@@ -1,0 +1,176 @@
+//! `wardgate user list`: with the filters and orders of the API, a page of it or all of it.
+
+use clap::builder::PossibleValuesParser;
+use serde_json::{Map, Value};
+
+use super::outcome::CliError;
+use super::roles::roles_exist;
+use super::show::{Beyond, Rows as Table, Show, counted};
+use crate::control::Control;
+use crate::http::list::given;
+use crate::http::rows::{Order, Rows, position};
+use crate::tenants::Tenant;
+use crate::users::filters::{self, Key};
+use crate::users::{self, Filters, Matching, STATUSES, User, UserOut};
+
+pub(super) const EXAMPLES: &str = "\
+A page is 100 users, and the last line says how many there are. --all reads them in parts: however many there
+are, memory and database bear it.
+
+Examples:
+  wardgate user list --tenant acme --role staff --ordering=-last_login
+  wardgate user list --tenant acme --search lovelace
+  wardgate user list --tenant acme --all --json > users.json";
+
+/// Users of one part of --all.
+const PART: i64 = 500;
+
+#[derive(clap::Args)]
+pub(super) struct ListArgs {
+    /// Only users with this status.
+    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES.map(|(word, _)| word)))]
+    status: Option<String>,
+    /// Only users with this role.
+    #[arg(long)]
+    role: Option<String>,
+    /// Only the user with this user name, in any spelling of it.
+    #[arg(long)]
+    username: Option<String>,
+    /// Only the user with this address, in any spelling of it.
+    #[arg(long)]
+    email: Option<String>,
+    /// Only users whose address was verified, or was not.
+    #[arg(long, value_name = "BOOL", value_parser = ["true", "false"])]
+    email_verified: Option<String>,
+    /// Only users made then or later: 2026-12-20, or 2026-12-20T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<String>,
+    /// Only users made then or earlier.
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<String>,
+    /// Only users with these words in user name, address, first or last name.
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// One or more of id, username, email, date_joined and last_login, divided by commas; with a hyphen before it
+    /// the greatest comes first: --ordering=-last_login.
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    ordering: Option<String>,
+    /// Which page, from 1.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
+    page: i64,
+    /// Users of a page.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    page_size: i64,
+    /// All of them, however many.
+    #[arg(long, conflicts_with_all = ["page", "page_size"])]
+    all: bool,
+}
+
+const USERS: Table<UserOut> = Table {
+    names: ["user", "users"],
+    head: &["username", "email", "status", "roles", "id"],
+    line: UserOut::line,
+};
+
+impl ListArgs {
+    /// What is asked for, read as the API reads it.
+    fn asked(&self) -> Result<(Filters, Vec<Order<Key>>), CliError> {
+        let fields = [
+            ("status", &self.status),
+            ("role", &self.role),
+            ("username", &self.username),
+            ("email", &self.email),
+            ("email_verified", &self.email_verified),
+            ("created_after", &self.created_after),
+            ("created_before", &self.created_before),
+            ("search", &self.search),
+            ("ordering", &self.ordering),
+        ];
+        let fields =
+            fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
+        given::<Filters>(fields.collect::<Map<String, Value>>()).map_err(|faults| {
+            let lines = faults
+                .iter()
+                .map(|(field, messages)| format!("--{}: {}", field.replace('_', "-"), messages.join(" ")));
+            CliError::Refused(lines.collect::<Vec<_>>().join("\n"))
+        })
+    }
+}
+
+pub(super) async fn run(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    args: ListArgs,
+) -> Result<(), CliError> {
+    let (filters, order) = args.asked()?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    if let Some(role) = &filters.role {
+        roles_exist(&mut tx, std::slice::from_ref(role)).await?;
+    }
+    let matching = Matching::of(control, &mut tx, filters).await?;
+    drop(tx);
+    if args.all {
+        all(control, show, tenant, &matching, order).await
+    } else {
+        page(control, show, tenant, &matching, order, &args).await
+    }
+}
+
+async fn page(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    matching: &Matching,
+    order: Vec<Order<Key>>,
+    args: &ListArgs,
+) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let count = filters::count(&mut tx, matching, true).await?.number();
+    let pages = ((count + args.page_size - 1) / args.page_size).max(1);
+    let total = u64::try_from(count).unwrap_or(0);
+    if args.page > pages {
+        let users = counted(total, USERS.names);
+        return Err(CliError::NotFound(format!(
+            "there is no page {}: the last of {users} is {pages}",
+            args.page
+        )));
+    }
+    let rows = Rows { order, after: None, limit: args.page_size, offset: args.page_size * (args.page - 1) };
+    let found = users::list(&mut tx, matching, &rows).await?;
+    let mut listing = show.listing(&USERS);
+    if listing.part(&out(found)) {
+        let next = (args.page < pages).then_some(args.page + 1);
+        listing.end(Some(Beyond { count: total, next }));
+    }
+    Ok(())
+}
+
+/// Each part in a transaction of its own: a slow reader of our output holds none open.
+async fn all(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    matching: &Matching,
+    order: Vec<Order<Key>>,
+) -> Result<(), CliError> {
+    let mut listing = show.listing(&USERS);
+    let mut after = None;
+    loop {
+        let mut tx = control.db.tenant_tx(tenant.id).await?;
+        let found = users::list(&mut tx, matching, &Rows { order: order.clone(), after, limit: PART, offset: 0 }).await?;
+        drop(tx);
+        after = found.last().map(|user| position(user, &order));
+        if !listing.part(&out(found)) {
+            return Ok(());
+        }
+        if after.is_none() {
+            listing.end(None);
+            return Ok(());
+        }
+    }
+}
+
+fn out(users: Vec<User>) -> Vec<UserOut> {
+    users.into_iter().map(UserOut::from).collect()
+}
