@@ -8,14 +8,16 @@ use shared::tokens::claims::UserIdForm;
 use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
+use super::known::{nearest, unknown};
 use super::outcome::CliError;
-use super::show::Show;
+use super::show::{Show, counted};
 use super::target::made_tenant;
 use crate::control::Control;
 use crate::legacy::import::dump::Dump;
 use crate::legacy::import::found::{COLUMNS, Columns};
+use crate::legacy::import::moment::Zone;
 use crate::legacy::import::postgres::Postgres;
-use crate::legacy::import::{self, Mapping, Options, Report, Source};
+use crate::legacy::import::{self, Mapping, Options, Report, Source, Why};
 
 const EXAMPLES: &str = "\
 Nothing is written with --check; begin with that. An import can be repeated: who came is not touched
@@ -29,8 +31,12 @@ here yet. --totp-people active lets them in by password alone. Their devices are
 The first import sets the tenant's cookies to `plain`, its shortest password to 8 characters, and how
 tokens write `user_id` (SimpleJWT wrote numbers before 5.5 and texts since: see --user-id).
 
+Times without a zone are read by UTC unless --time-zone says otherwise, and the report counts them. They are
+taken at a user's first import: --check shows whether they are right before that.
+
 Examples:
   wardgate import django --tenant acme --database-url postgres://... --check
+  wardgate import django --tenant acme --dump people.json --time-zone Europe/Berlin --check
   wardgate import django --tenant acme --database-url postgres://... --role editors=staff --role beta=
   wardgate import django --tenant acme --dump people.json   (manage.py dumpdata auth otp_totp > people.json)
   wardgate import django --database-url postgres://... --map-schema acme=acme --map-schema initech=initech
@@ -112,6 +118,25 @@ pub(super) struct SourceArgs {
     // No conflict with `database_url`, for the same reason as that of `map_schema`.
     #[arg(long, conflicts_with = "schema")]
     pub dump: Option<PathBuf>,
+    /// The zone of times that name none: an IANA name like Europe/Berlin (Django's TIME_ZONE, where USE_TZ is
+    /// off) [default: UTC].
+    // The default is not clap's: whether it was said decides whether the report asks for it.
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    pub time_zone: Option<Zone>,
+}
+
+/// Reads the name of a zone; one that is unknown is answered with the nearest.
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::named(name).ok_or_else(|| {
+        let names = Zone::names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match nearest(name, &names) {
+            Some(near) => format!("no zone has this name: did you mean {near}?"),
+            None => {
+                String::from("no zone has this name: expected one of the IANA database, like Europe/Berlin")
+            }
+        }
+    })
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -163,7 +188,9 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             check: args.check,
         };
         let report = import::run(control, source, &options).await?;
-        show.one(&serde_json::json!({ "tenant": slug, "report": report }), &text(&slug, &report));
+        let zone_was_said = args.source.time_zone.is_some();
+        let text = text(&slug, &report, zone_was_said);
+        show.one(&serde_json::json!({ "tenant": slug, "report": report }), &text);
         everybody &= report.refused.is_empty() && report.unmapped.is_empty();
     }
     if everybody { Ok(()) } else { Err(CliError::Refused(String::from("not everybody comes: see above"))) }
@@ -176,6 +203,7 @@ fn source(args: &Django, schema: Option<String>, columns: &Columns) -> Source {
             user_model: args.user_model.clone(),
             columns: columns.clone(),
             role_column: args.role_column.clone(),
+            zone: args.source.time_zone.clone().unwrap_or_default(),
         }),
         None => Source::Postgres(Postgres {
             url: Zeroizing::new(args.source.database_url.clone().unwrap_or_default()),
@@ -183,6 +211,7 @@ fn source(args: &Django, schema: Option<String>, columns: &Columns) -> Source {
             user_table: args.user_table.clone(),
             columns: columns.clone(),
             role_column: args.role_column.clone(),
+            zone: args.source.time_zone.clone().unwrap_or_default(),
         }),
     }
 }
@@ -206,9 +235,9 @@ fn mapping(args: &Django) -> Result<Mapping, CliError> {
 fn columns(texts: &[String]) -> Result<Columns, CliError> {
     let pairs = pairs(texts)?;
     match pairs.iter().find(|(ours, _)| !COLUMNS.iter().any(|(name, _)| name == ours)) {
-        Some((unknown, _)) => {
+        Some((name, _)) => {
             let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-            Err(CliError::Refused(format!("no column is called `{unknown}` here: {}", names.join(", "))))
+            Err(CliError::Refused(unknown("column", name, &names)))
         }
         None => Ok(Columns(pairs)),
     }
@@ -221,30 +250,31 @@ fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, CliError> {
 }
 
 /// A report for people.
-fn text(slug: &str, report: &Report) -> String {
+fn text(slug: &str, report: &Report, zone_was_said: bool) -> String {
     let mut lines = Vec::new();
     for why in &report.refused {
         lines.push(format!("does not come: {}, {}: {}", why.id, why.column, why.reason));
     }
     for (group, users) in &report.unmapped {
         lines.push(format!(
-            "not mapped: `{group}` ({users} people): say --role '{group}=ROLE', or '{group}=' for none"
+            "not mapped: `{group}` ({users} users): say --role '{group}=ROLE', or '{group}=' for none"
         ));
     }
-    let counted = |title: &str, counts: &BTreeMap<String, u64>| {
+    let by_name = |title: &str, counts: &BTreeMap<String, u64>| {
         counts.iter().map(|(name, count)| format!("{title} {name}: {count}")).collect::<Vec<_>>()
     };
-    lines.extend(counted("role", &report.roles));
-    lines.extend(counted("password", &report.passwords));
-    lines.extend(counted("no password here,", &report.without_password));
+    lines.extend(by_name("role", &report.roles));
+    lines.extend(by_name("password", &report.passwords));
+    lines.extend(by_name("no password here,", &report.without_password));
     if report.with_totp > 0 {
         lines.push(format!(
-            "{} people have a second factor there. There are none here yet: their devices are kept, and they come as `{}`{}",
-            report.with_totp,
+            "{} have a second factor there. There are none here yet: their devices are kept, and they come as `{}`{}",
+            counted(report.with_totp, ["user", "users"]),
             report.totp_people,
             if report.totp_people == "active" { ", by password alone" } else { ", which cannot sign in" },
         ));
     }
+    lines.extend(local_times(report, zone_was_said));
     let would = if report.check || !report.unmapped.is_empty() { "would come" } else { "came" };
     lines.push(format!(
         "{slug}: {} read; {} {would} new, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",
@@ -259,13 +289,27 @@ fn text(slug: &str, report: &Report) -> String {
     lines.join("\n")
 }
 
+/// What became of times that name no zone.
+fn local_times(report: &Report, zone_was_said: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for unclear in &report.unclear_times {
+        let Why { id, column, reason } = unclear;
+        lines.push(format!("time of {id}, {column}: {reason}"));
+    }
+    if report.local_times > 0 {
+        let (times, zone) = (counted(report.local_times, ["time names", "times name"]), &report.time_zone);
+        let ask = ": say --time-zone, such as Europe/Berlin, if the old service kept another one";
+        lines.push(format!("{times} no zone: read by {zone}{}", if zone_was_said { "" } else { ask }));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::legacy::import::Why;
 
     fn last_line(report: &Report) -> String {
-        text("acme", report).lines().last().unwrap_or_default().to_owned()
+        text("acme", report, false).lines().last().unwrap_or_default().to_owned()
     }
 
     #[test]
@@ -276,6 +320,31 @@ mod tests {
         let expected = "acme: 3 read; 2 came new, 0 changed, 0 unchanged, 0 kept as they are here, 1 refused; \
                         user_id is integer";
         assert_eq!(last_line(&report), expected);
+    }
+
+    #[test]
+    fn times_without_a_zone_are_said() {
+        let unclear =
+            Why { id: "7".into(), column: "last_login".into(), reason: "occurs twice there".into() };
+        let report = Report {
+            time_zone: "UTC".into(),
+            local_times: 1200,
+            unclear_times: vec![unclear],
+            ..Report::default()
+        };
+        assert_eq!(
+            local_times(&report, false),
+            [
+                "time of 7, last_login: occurs twice there",
+                "1,200 times name no zone: read by UTC: say --time-zone, such as Europe/Berlin, if the old service kept another one",
+            ]
+        );
+        assert_eq!(local_times(&report, true)[1], "1,200 times name no zone: read by UTC");
+        assert!(local_times(&Report::default(), false).is_empty());
+        assert_eq!(
+            zone("Europe/Berlim").err().unwrap(),
+            "no zone has this name: did you mean Europe/Berlin?"
+        );
     }
 
     #[test]

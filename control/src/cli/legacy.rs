@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::confirm::Yes;
 use super::import::SourceArgs;
 use super::outcome::CliError;
-use super::show::Show;
+use super::show::{Show, counted};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
@@ -145,11 +145,13 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
         ));
     }
     let now = control.clock.now();
+    let (zone, zone_was_said) = (source.time_zone.clone().unwrap_or_default(), source.time_zone.is_some());
+    let zone_name = zone.name().to_owned();
     let (sender, mut receiver) = mpsc::channel::<Outstanding>(CHUNK);
     let reader = match source.dump {
         Some(file) => {
             let columns = Columns::default();
-            let dump = Dump { file, user_model: String::new(), columns, role_column: None };
+            let dump = Dump { file, user_model: String::new(), columns, role_column: None, zone };
             tokio::task::spawn_blocking(move || dump.outstanding_tokens(now, &sender))
         }
         None => {
@@ -159,6 +161,7 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
                 user_table: String::new(),
                 columns: Columns::default(),
                 role_column: None,
+                zone,
             };
             tokio::spawn(outstanding_tokens(source, now, sender))
         }
@@ -168,13 +171,14 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
         listed += tokens::list(control, tenant.id, &chunk).await?;
         chunk.clear();
     }
-    reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;
+    let local = reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;
     let line = format!(
         "{}: {} tokens are new on the list, {} were on it; {} are of users who are not here",
         tenant.slug, listed.new, listed.known, listed.of_nobody
     );
     let out = serde_json::json!({
         "tenant": tenant.id, "new": listed.new, "known": listed.known, "of_nobody": listed.of_nobody,
+        "time_zone": zone_name, "local_times": local,
     });
     show.one(&out, &line);
     if listed.new + listed.known + listed.of_nobody == 0 {
@@ -183,6 +187,12 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
         );
     } else if listed.of_nobody > 0 {
         show.note("tokens of users who are not here are not listed: import the users first, then list again");
+    }
+    if local > 0 && !zone_was_said {
+        show.note(&format!(
+            "{} no zone: read by UTC; --time-zone says another one",
+            counted(local, ["expiry names", "expiries name"])
+        ));
     }
     Ok(())
 }

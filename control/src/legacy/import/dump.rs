@@ -1,12 +1,12 @@
 //! What `manage.py dumpdata` wrote: a JSON array, or JSON lines (`--format jsonl`), read as a stream.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -14,7 +14,9 @@ use tokio::sync::mpsc::Sender;
 use zeroize::Zeroizing;
 
 use super::ImportError;
-use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
+use super::format::{self, HEAD};
+use super::found::{COLUMNS, Columns, Device, Found, Group, Item, noted};
+use super::moment::{Moment, Zone};
 use crate::legacy::tokens::Outstanding;
 
 /// Where and what to read.
@@ -28,6 +30,8 @@ pub struct Dump {
     pub columns: Columns,
     /// A field with a role, in place of groups.
     pub role_column: Option<String>,
+    /// The zone of times that name none.
+    pub zone: Zone,
 }
 
 /// One object of a dump.
@@ -43,19 +47,38 @@ impl Dump {
     /// Sends everything there is; blocks.
     ///
     /// # Errors
-    /// [`ImportError::Source`], with the line and column.
+    /// [`ImportError::Source`], with the line and column; [`ImportError::Refused`] for a dump without users.
     pub fn read(&self, items: &Sender<Item>) -> Result<(), ImportError> {
+        let (mut users, mut others) = (0_u64, BTreeMap::<String, u64>::new());
         self.each(|object| {
-            if let Some(item) = self.item(object)? {
+            let model = object.model.clone();
+            let item = self.item(object)?;
+            match &item {
+                Some(Item::User(_)) => users += 1,
+                Some(Item::Group { .. } | Item::Device(_)) => {}
+                None => *others.entry(model).or_default() += 1,
+            }
+            if let Some(item) = item {
                 // Whoever takes them is gone only after an error of its own.
                 let _ = items.blocking_send(item);
             }
             Ok(())
-        })
+        })?;
+        if users > 0 { Ok(()) } else { Err(self.without_users(&others)) }
+    }
+
+    fn without_users(&self, others: &BTreeMap<String, u64>) -> ImportError {
+        let others: Vec<String> = others.iter().map(|(model, count)| format!("{model} ({count})")).collect();
+        let there = if others.is_empty() { String::from("nothing") } else { others.join(", ") };
+        ImportError::Refused(format!(
+            "the source has nobody: no object is an `{}`; of other models it has {there}: --user-model NAME says \
+             which are the users",
+            self.user_model
+        ))
     }
 
     /// Sends the refresh tokens that are neither blacklisted nor expired; blocks. They are held until the
-    /// end, because the blacklist comes last.
+    /// end, because the blacklist comes last. Returns how many named no zone for their expiry.
     ///
     /// # Errors
     /// [`ImportError::Source`].
@@ -63,13 +86,20 @@ impl Dump {
         &self,
         now: DateTime<Utc>,
         sender: &Sender<Outstanding>,
-    ) -> Result<(), ImportError> {
-        let (mut tokens, mut blacklisted) = (HashMap::new(), Vec::new());
+    ) -> Result<u64, ImportError> {
+        let (mut tokens, mut blacklisted, mut local) = (HashMap::new(), Vec::new(), 0);
         self.each(|object| {
             let field = |name: &str| object.fields.get(name).map(text).unwrap_or_default();
             match object.model.as_str() {
                 "token_blacklist.outstandingtoken" => {
-                    let living = time(object.fields.get("expires_at"))?.is_some_and(|end| end > now);
+                    let key = text(&object.pk);
+                    let expiry =
+                        self.time(&object.model, &key, "expires_at", object.fields.get("expires_at"))?;
+                    local += u64::from(expiry.as_ref().is_some_and(|it| it.reading.is_local()));
+                    let living = expiry.is_some_and(|expiry| expiry.at > now);
+                    if object.fields.get("user").is_some_and(Value::is_array) {
+                        return Err(natural_foreign("tokens"));
+                    }
                     let (jti, legacy_id) = (field("jti"), field("user"));
                     if living && !legacy_id.is_empty() {
                         tokens.insert(text(&object.pk), Outstanding { jti, legacy_id });
@@ -86,18 +116,30 @@ impl Dump {
         for token in tokens.into_values() {
             let _ = sender.blocking_send(token);
         }
-        Ok(())
+        Ok(local)
     }
 
     fn each(&self, mut take: impl FnMut(Object) -> Result<(), ImportError>) -> Result<(), ImportError> {
-        let name = self.file.display().to_string();
+        let name = match self.file.to_str() {
+            Some("-") => String::from("standard input"),
+            _ => self.file.display().to_string(),
+        };
         let said = |error: &dyn fmt::Display| ImportError::Source(format!("{name}: {error}"));
-        let input: Box<dyn Read> = match name.as_str() {
-            "-" => Box::new(std::io::stdin()),
+        let mut input: Box<dyn Read> = match self.file.to_str() {
+            Some("-") => Box::new(std::io::stdin()),
             _ => Box::new(File::open(&self.file).map_err(|error| said(&error))?),
         };
-        let mut input = BufReader::new(input);
-        let is_array = first(&mut input).map_err(|error| said(&error))? == Some(b'[');
+        let mut head = Vec::with_capacity(HEAD);
+        let most = u64::try_from(HEAD).unwrap_or(u64::MAX);
+        input.by_ref().take(most).read_to_end(&mut head).map_err(|error| said(&error))?;
+        if let Some(refusal) = format::refusal(&head) {
+            return Err(ImportError::Source(format!("{name} {refusal}")));
+        }
+        if head.starts_with(&MARK) {
+            head.drain(..MARK.len());
+        }
+        let is_array = head.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let input = BufReader::new(Cursor::new(head).chain(input));
         let mut failure = None;
         let mut take = |object| match take(object) {
             Ok(()) => true,
@@ -114,7 +156,8 @@ impl Dump {
         };
         match (failure, read) {
             (Some(failure), _) => Err(failure),
-            (None, Err(error)) => Err(said(&error)),
+            // Positions are counted from the first byte, so the message is of use as it stands.
+            (None, Err(error)) => Err(said(&format!("not what `manage.py dumpdata` writes: {error}"))),
             (None, Ok(())) => Ok(()),
         }
     }
@@ -140,7 +183,9 @@ impl Dump {
         for (ours, needed) in COLUMNS {
             let asked = self.columns.0.iter().any(|(name, there)| name == ours && !there.is_empty());
             let there = self.columns.there(ours).unwrap_or(ours);
-            if (needed || asked) && ours != "id" && !fields.contains_key(there) {
+            // The key of an object is in none of its fields.
+            let is_key = ours == "id" && matches!(there, "id" | "pk");
+            if (needed || asked) && !is_key && !fields.contains_key(there) {
                 let names: Vec<&str> = fields.keys().map(String::as_str).collect();
                 return Err(ImportError::Source(format!(
                     "`{}` has no field `{there}`: say --column {ours}=NAME, of {}",
@@ -154,12 +199,19 @@ impl Dump {
         let truth = |ours, otherwise| field(ours).map_or(otherwise, is_true);
         // The key is in no field, unless another one than the key was asked for.
         let id = field("id").map(text).or_else(|| (!pk.is_null()).then(|| text(pk)));
+        let Some(id) = id else { return Err(natural_primary()) };
+        let mut local_times = Vec::new();
+        let mut time = |ours| {
+            let moment = self.time(&self.user_model, &id, ours, field(ours))?;
+            Ok::<_, ImportError>(noted(ours, moment, &mut local_times))
+        };
+        let (date_joined, last_login) = (time("date_joined")?, time("last_login")?);
         let groups = match (&self.role_column, fields.get("groups")) {
             (None, Some(Value::Array(groups))) => groups.iter().map(group).collect(),
             _ => Vec::new(),
         };
         Ok(Found {
-            id,
+            id: Some(id),
             username: word("username"),
             email: word("email"),
             first_name: word("first_name"),
@@ -169,24 +221,45 @@ impl Dump {
             is_active: truth("is_active", true),
             is_staff: truth("is_staff", false),
             is_superuser: truth("is_superuser", false),
-            date_joined: time(field("date_joined"))?,
-            last_login: time(field("last_login"))?,
+            date_joined,
+            last_login,
             groups,
             role: self.role_column.as_ref().and_then(|name| fields.get(name)).map(text),
+            local_times,
         })
+    }
+
+    /// The time in a field of an object.
+    fn time(
+        &self,
+        model: &str,
+        key: &str,
+        name: &str,
+        value: Option<&Value>,
+    ) -> Result<Option<Moment>, ImportError> {
+        let text = match value {
+            None | Some(Value::Null) => return Ok(None),
+            Some(value) => text(value),
+        };
+        self.zone
+            .read(&text)
+            .map_err(|no_time| ImportError::Source(format!("{name} of {model} {key}: `{text}` {no_time}")))
     }
 }
 
-/// The first byte that is no blank, which stays where it is; a byte order mark is passed over.
-fn first(input: &mut impl BufRead) -> std::io::Result<Option<u8>> {
-    loop {
-        let buffer = input.fill_buf()?;
-        let Some(byte) = buffer.first().copied() else { return Ok(None) };
-        if !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf) {
-            return Ok(Some(byte));
-        }
-        input.consume(1);
-    }
+/// The mark of UTF-8, which some editors and shells put first.
+const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// Users are known here by the ids that tokens have.
+fn natural_primary() -> ImportError {
+    ImportError::Source(String::from(
+        "users have no ids in this dump, as with --natural-primary: dump without that, or name the field that \
+         tokens have as `user_id` by --column id=NAME",
+    ))
+}
+
+fn natural_foreign(what: &str) -> ImportError {
+    ImportError::Source(format!("{what} name their users by natural keys: dump without --natural-foreign"))
 }
 
 fn each_line<R: Read>(
@@ -245,21 +318,10 @@ fn group(value: &Value) -> Group {
     }
 }
 
-fn time(value: Option<&Value>) -> Result<Option<DateTime<Utc>>, ImportError> {
-    let Some(text) = value.and_then(Value::as_str) else { return Ok(None) };
-    let zoned = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&Utc));
-    // Without time zones (USE_TZ = False) Django writes none.
-    let plain = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.and_utc());
-    let at = zoned.or_else(|_| plain()).map_err(|_| ImportError::Source(format!("`{text}` is no time")))?;
-    Ok(Some(at))
-}
-
 fn device(pk: &Value, fields: &Map<String, Value>) -> Result<Device, ImportError> {
     let user = fields.get("user").ok_or_else(|| ImportError::Source("a device has no user".into()))?;
     if user.is_array() {
-        return Err(ImportError::Source(
-            "devices name their users by natural keys: dump without --natural-foreign".into(),
-        ));
+        return Err(natural_foreign("devices"));
     }
     let word = |name: &str| fields.get(name).map(text).unwrap_or_default();
     let number = |name: &str, otherwise| fields.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
@@ -290,6 +352,7 @@ mod tests {
             user_model: String::from("auth.user"),
             columns: Columns(columns.collect()),
             role_column: None,
+            zone: Zone::default(),
         };
         let fields = json!({"username": "ada", "password": "!", field: value});
         dump.user(&json!(1), fields.as_object().unwrap())

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::moment::{Moment, Reading};
+
 /// A thing in the order in which the source has it.
 pub enum Item {
     /// A user.
@@ -59,6 +61,22 @@ pub struct Found {
     pub groups: Vec<Group>,
     /// The value of the role column, where there is one.
     pub role: Option<String>,
+    /// How the times were read that named no zone, by our column; it is counted before a user is laid out.
+    #[serde(skip)]
+    pub local_times: Vec<(&'static str, Reading)>,
+}
+
+/// A column's time, and how it was read where that is worth telling.
+pub(super) fn noted(
+    column: &'static str,
+    moment: Option<Moment>,
+    local_times: &mut Vec<(&'static str, Reading)>,
+) -> Option<DateTime<Utc>> {
+    let Moment { at, reading } = moment?;
+    if reading.is_local() {
+        local_times.push((column, reading));
+    }
+    Some(at)
 }
 
 /// A second factor there (django-otp's TOTP device). No `Debug`.

@@ -10,8 +10,10 @@
 //!    repeated; users who were imported are found unchanged.
 
 pub mod dump;
+mod format;
 pub mod found;
 mod judge;
+pub mod moment;
 pub mod postgres;
 mod report;
 mod run;

@@ -10,7 +10,8 @@ use tokio::sync::mpsc::Sender;
 use zeroize::Zeroizing;
 
 use super::ImportError;
-use super::found::{COLUMNS, Columns, Device, Found, Group, Item};
+use super::found::{COLUMNS, Columns, Device, Found, Group, Item, noted};
+use super::moment::{Moment, Zone};
 use crate::legacy::tokens::Outstanding;
 
 /// Where and what to read.
@@ -26,6 +27,8 @@ pub struct Postgres {
     pub columns: Columns,
     /// A column with a role, in place of groups.
     pub role_column: Option<String>,
+    /// The zone of times that name none.
+    pub zone: Zone,
 }
 
 /// An expression for each thing that is read.
@@ -46,7 +49,7 @@ impl Postgres {
         let sql = self.users_sql(&selected);
         let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection);
         while let Some(row) = rows.try_next().await.map_err(said)? {
-            let found = user(&row).map_err(said)?;
+            let found = self.user(&row)?;
             // Whoever takes them is gone only after an error of its own.
             if items.send(Item::User(Box::new(found))).await.is_err() {
                 return Ok(());
@@ -58,11 +61,13 @@ impl Postgres {
 
     /// One picture of the database, which is never written to.
     async fn connect(&self) -> Result<PgConnection, ImportError> {
+        is_postgres(&self.url)?;
         let options =
             PgConnectOptions::from_str(&self.url).map_err(said)?.application_name("wardgate import");
         let mut connection = PgConnection::connect_with(&options).await.map_err(said)?;
-        let mut begin =
-            String::from("begin isolation level repeatable read read only; set local timezone to 'UTC'");
+        let mut begin = String::from(
+            "begin isolation level repeatable read read only; set local timezone to 'UTC'; set local datestyle to 'ISO'",
+        );
         if let Some(schema) = &self.schema {
             begin.push_str(&format!("; set local search_path = {}", quoted(schema)));
         }
@@ -75,7 +80,7 @@ impl Postgres {
     async fn select(&self, connection: &mut PgConnection) -> Result<Selected, ImportError> {
         let there = columns_of(connection, &self.user_table).await?;
         if there.is_empty() {
-            return Err(ImportError::Source(format!("there is no table `{}`", self.user_table)));
+            return Err(no_table(connection, &self.user_table).await?);
         }
         let mut columns = Vec::new();
         for (ours, needed) in COLUMNS {
@@ -150,10 +155,7 @@ impl Postgres {
             }
             None => otherwise.to_owned(),
         };
-        let time = |at: usize| match selected.columns.get(at).and_then(Option::as_ref) {
-            Some(column) => format!("{column}::timestamptz"),
-            None => String::from("null::timestamptz"),
-        };
+        // As text, which shows whether there is a zone.
         // In the order of `COLUMNS`.
         format!(
             "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} from {} u order by {}",
@@ -167,13 +169,50 @@ impl Postgres {
             truth(7, "true"),
             truth(8, "false"),
             truth(9, "false"),
-            time(10),
-            time(11),
+            text(10),
+            text(11),
             selected.groups,
             selected.role,
             quoted(&self.user_table),
             selected.columns.first().cloned().flatten().unwrap_or_default(),
         )
+    }
+
+    fn user(&self, row: &PgRow) -> Result<Found, ImportError> {
+        let text = |at: usize| row.try_get::<String, _>(at).map_err(said);
+        let truth = |at: usize| row.try_get::<bool, _>(at).map_err(said);
+        let id = text(0)?;
+        let groups: Vec<String> = row.try_get(12).map_err(said)?;
+        let mut local_times = Vec::new();
+        let mut time = |column, at| {
+            let moment = self.time(&self.user_table, &id, column, &text(at)?)?;
+            Ok::<_, ImportError>(noted(column, moment, &mut local_times))
+        };
+        let (date_joined, last_login) = (time("date_joined", 10)?, time("last_login", 11)?);
+        Ok(Found {
+            username: text(1)?,
+            password: Zeroizing::new(text(2)?),
+            email: text(3)?,
+            first_name: text(4)?,
+            last_name: text(5)?,
+            phone: text(6)?,
+            is_active: truth(7)?,
+            is_staff: truth(8)?,
+            is_superuser: truth(9)?,
+            date_joined,
+            last_login,
+            groups: groups.into_iter().map(Group::Name).collect(),
+            role: row.try_get(13).map_err(said)?,
+            id: Some(id),
+            local_times,
+        })
+    }
+
+    /// The time in a column of a row.
+    fn time(&self, table: &str, key: &str, column: &str, text: &str) -> Result<Option<Moment>, ImportError> {
+        self.zone
+            .read(text)
+            .map_err(|no_time| ImportError::Source(format!("{column} of {table} {key}: `{text}` {no_time}")))
     }
 
     /// Confirmed devices of django-otp, where it is installed.
@@ -200,7 +239,7 @@ impl Postgres {
 }
 
 /// Sends the refresh tokens of `rest_framework_simplejwt.token_blacklist` that are neither blacklisted nor
-/// expired.
+/// expired. Returns how many named no zone for their expiry.
 ///
 /// # Errors
 /// [`ImportError::Source`].
@@ -208,24 +247,80 @@ pub async fn outstanding_tokens(
     source: Postgres,
     now: DateTime<Utc>,
     tokens: Sender<Outstanding>,
-) -> Result<(), ImportError> {
+) -> Result<u64, ImportError> {
     let mut connection = source.connect().await?;
+    let table = "token_blacklist_outstandingtoken";
+    if columns_of(&mut connection, table).await?.is_empty() {
+        return Err(ImportError::Source(format!(
+            "there is no table `{table}`: is rest_framework_simplejwt.token_blacklist installed there? --schema names \
+             another schema"
+        )));
+    }
+    // No zone is two days from UTC: what that leaves is compared here.
     let mut rows = sqlx::query(
-        "select o.jti::text, o.user_id::text
+        "select o.jti::text, o.user_id::text, o.expires_at::text
          from token_blacklist_outstandingtoken o
          left join token_blacklist_blacklistedtoken b on b.token_id = o.id
-         where b.id is null and o.user_id is not null and o.expires_at::timestamptz > $1",
+         where b.id is null and o.user_id is not null and o.expires_at::timestamptz > $1 - interval '2 days'",
     )
     .bind(now)
     .fetch(&mut connection);
+    let mut local = 0;
     while let Some(row) = rows.try_next().await.map_err(said)? {
-        let token =
-            Outstanding { jti: row.try_get(0).map_err(said)?, legacy_id: row.try_get(1).map_err(said)? };
-        if tokens.send(token).await.is_err() {
-            return Ok(());
+        let text = |at: usize| row.try_get::<String, _>(at).map_err(said);
+        let (jti, legacy_id) = (text(0)?, text(1)?);
+        let expiry = source.time(table, &jti, "expires_at", &text(2)?)?;
+        local += u64::from(expiry.as_ref().is_some_and(|it| it.reading.is_local()));
+        let living = expiry.is_some_and(|expiry| expiry.at > now);
+        if living && tokens.send(Outstanding { jti, legacy_id }).await.is_err() {
+            break;
         }
     }
-    Ok(())
+    Ok(local)
+}
+
+/// The library takes the URL of every database for one of PostgreSQL. Schemes that Django's tools write for
+/// that are taken, too.
+fn is_postgres(url: &str) -> Result<(), ImportError> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let refused = |what: &str| {
+        Err(ImportError::Source(format!(
+            "the old service's database: {what}. Of every other database `manage.py dumpdata auth otp_totp --output \
+             people.json` writes what --dump takes"
+        )))
+    };
+    match scheme.as_deref() {
+        Some("postgres" | "postgresql" | "postgis" | "pgsql" | "psql") => Ok(()),
+        Some(scheme) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
+            refused(&format!("`{scheme}://` is no PostgreSQL, and that alone is read directly"))
+        }
+        _ => refused("expected postgres://USER@HOST/DATABASE"),
+    }
+}
+
+/// There is none of that name; those with passwords may be meant.
+async fn no_table(connection: &mut PgConnection, table: &str) -> Result<ImportError, ImportError> {
+    let others: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text
+         from pg_class c
+         join pg_attribute a on a.attrelid = c.oid and a.attname = 'password' and not a.attisdropped
+         where c.relkind in ('r', 'p', 'v', 'm') and pg_table_is_visible(c.oid)
+         order by c.relname
+         limit 20",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(said)?;
+    Ok(ImportError::Source(if others.is_empty() {
+        format!(
+            "there is no table `{table}`, nor any with a column `password`: --schema names another schema"
+        )
+    } else {
+        format!(
+            "there is no table `{table}`: --user-table names another one. With a column `password` there are {}",
+            others.join(", ")
+        )
+    }))
 }
 
 async fn columns_of(connection: &mut PgConnection, table: &str) -> Result<Vec<String>, ImportError> {
@@ -246,26 +341,6 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn user(row: &PgRow) -> Result<Found, sqlx::Error> {
-    let groups: Vec<String> = row.try_get(12)?;
-    Ok(Found {
-        id: Some(row.try_get(0)?),
-        username: row.try_get(1)?,
-        password: Zeroizing::new(row.try_get(2)?),
-        email: row.try_get(3)?,
-        first_name: row.try_get(4)?,
-        last_name: row.try_get(5)?,
-        phone: row.try_get(6)?,
-        is_active: row.try_get(7)?,
-        is_staff: row.try_get(8)?,
-        is_superuser: row.try_get(9)?,
-        date_joined: row.try_get(10)?,
-        last_login: row.try_get(11)?,
-        groups: groups.into_iter().map(Group::Name).collect(),
-        role: row.try_get(13)?,
-    })
-}
-
 fn device(row: &PgRow) -> Result<Device, sqlx::Error> {
     Ok(Device {
         id: row.try_get(0)?,
@@ -284,4 +359,27 @@ fn device(row: &PgRow) -> Result<Device, sqlx::Error> {
 /// The operator's own database: what it says is theirs to read. A URL is in none of its errors.
 fn said(error: sqlx::Error) -> ImportError {
     ImportError::Source(format!("the old service's database: {}", crate::failure::chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_another_database_is_told_what_to_do_and_not_shown() {
+        for url in [
+            "mysql://ada:s3cret@db/app",
+            "mysql+pymysql://ada:s3cret@db/app",
+            "sqlite:///s3cret.db",
+            "s3cret",
+            "host=db password=s3cret",
+            "s3 cret://db",
+        ] {
+            let said = is_postgres(url).err().unwrap().to_string();
+            assert!(said.contains("dumpdata") && !said.contains("cret"), "{url}: {said}");
+        }
+        for url in ["postgres://db/app", "postgresql://db/app", "postgis://db/app", "PGSQL://db/app"] {
+            assert!(is_postgres(url).is_ok(), "{url}");
+        }
+    }
 }

@@ -46,6 +46,12 @@ pub struct Report {
     pub totp_people: String,
     /// How `user_id` is written here.
     pub user_id: String,
+    /// The zone by which times were read that named none.
+    pub time_zone: String,
+    /// How many those are.
+    pub local_times: u64,
+    /// Those of them that the zone's clock showed twice or never, and how they were read.
+    pub unclear_times: Vec<Why>,
 }
 
 impl Report {

@@ -14,6 +14,7 @@ use super::ImportError;
 use super::dump::Dump;
 use super::found::{Found, Item};
 use super::judge::{Judged, Mapping, id_fault, judge, profile};
+use super::moment::Zone;
 use super::postgres::Postgres;
 use super::report::{Report, Why};
 use super::stage::{OnPage, Staged, Staging};
@@ -47,6 +48,15 @@ pub enum Source {
     Postgres(Postgres),
     /// What `manage.py dumpdata` wrote.
     Dump(Dump),
+}
+
+impl Source {
+    fn zone(&self) -> &Zone {
+        match self {
+            Self::Postgres(source) => &source.zone,
+            Self::Dump(source) => &source.zone,
+        }
+    }
 }
 
 /// What is asked for.
@@ -98,6 +108,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     let report = Report {
         check: options.check,
         totp_people: options.mapping.with_totp.as_str().to_owned(),
+        time_zone: source.zone().name().to_owned(),
         ..Report::default()
     };
     let mut import = Import {
@@ -113,9 +124,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.read(source).await?;
     if import.report.read == 0 {
         // The first import settles how the tenant's tokens write `user_id`: an empty source cannot.
-        return Err(ImportError::Refused(
-            "the source has nobody: is the table or model of users another one?".into(),
-        ));
+        return Err(ImportError::Refused("the source has nobody: its table of users is empty".into()));
     }
     import.staging.find_collisions().await?;
     import.judge_all().await?;
@@ -152,12 +161,12 @@ fn settled_form(tenant: &Tenant) -> Option<UserIdForm> {
 async fn roles_exist(tx: &mut TenantTx, mapping: &Mapping) -> Result<(), ImportError> {
     let wanted = mapping.roles.values().chain([&mapping.superusers, &mapping.staff, &mapping.others]);
     let wanted: Vec<String> = wanted.flatten().cloned().collect();
-    let tenant = tx.tenant();
-    let there = sqlx::query_scalar!("select name from roles where tenant_id = $1", tenant.uuid())
-        .fetch_all(&mut **tx)
-        .await?;
+    let there = users::role_names(tx).await?;
     match wanted.iter().find(|role| !there.contains(role)) {
-        Some(role) => Err(ImportError::Refused(format!("the tenant has no role `{role}`"))),
+        Some(role) => {
+            let there = there.join(", ");
+            Err(ImportError::Refused(format!("the tenant has no role `{role}`: there are {there}")))
+        }
         None => Ok(()),
     }
 }
@@ -210,6 +219,7 @@ impl Import<'_> {
                 Item::User(found) => {
                     self.report.read += 1;
                     progress.inc(1);
+                    self.note_times(&found);
                     let Some(staged) = self.staged(found) else { continue };
                     let number = staged.id.parse().ok().filter(|id: &i64| id.to_string() == staged.id);
                     let number = number.filter(|id| NUMBERS.contains(id));
@@ -228,6 +238,18 @@ impl Import<'_> {
             self.greatest = None;
         }
         reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))?
+    }
+
+    /// Counts the times that named no zone, and names those that the zone's clock showed twice or never.
+    fn note_times(&mut self, found: &Found) {
+        for (column, reading) in &found.local_times {
+            self.report.local_times += 1;
+            if let Some(doubt) = reading.doubt() {
+                let id = found.id.clone().unwrap_or_default();
+                let (column, reason) = ((*column).to_owned(), doubt.to_owned());
+                self.report.unclear_times.push(Why { id, column, reason });
+            }
+        }
     }
 
     /// A user with the hashes of their names; without an id, a reason.
