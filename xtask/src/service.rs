@@ -1,39 +1,128 @@
 //! Every other verb: the service's own command line, pointed at what `dev` runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
 
-use crate::cli::StateOption;
+use crate::cli::{Cli, StateOption};
 use crate::control;
 use crate::dev_json::DevJson;
 use crate::settings::TENANT;
 use crate::state::State;
 use crate::workspace::Workspace;
 
+/// The service's verbs that work on nothing that `dev` runs.
+const WITHOUT_SETTINGS: [&str; 3] = ["secrets", "openapi", "help"];
+/// How alike a word must be to one of ours to be taken for a slip; none of the service's verbs is.
+const ALIKE: f64 = 0.85;
+
 /// Becomes the service's binary. What the environment says already is left alone.
 pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    // `service` only leads here: `./wardgate service --help`.
+    let arguments = arguments.get(usize::from(first(arguments) == Some("service"))..).unwrap_or_default();
+    if let Some(ours) = first(arguments).and_then(meant) {
+        let typed = first(arguments).unwrap_or_default();
+        bail!("there is no verb `{typed}`: did you mean `./wardgate {ours}`? `./wardgate help` lists them");
+    }
+    let running = running(workspace);
+    if running.is_none() && needs_settings(arguments) && !settings_are_said() {
+        bail!(
+            "no dev runs here: `./wardgate dev` starts one. For another control WARDGATE_CONFIG names its settings"
+        );
+    }
     if !workspace.control_binary().is_file() {
         control::build(workspace)?;
     }
     let mut command = Command::new(workspace.control_binary());
-    // `service` only leads here: `./wardgate service --help`.
-    command
-        .args(arguments.iter().skip(usize::from(arguments.first().is_some_and(|first| first == "service"))));
-    if std::env::var_os("WARDGATE_CONFIG").is_none() {
-        let option = StateOption { state: std::env::var_os("WARDGATE_STATE").map(Into::into) };
-        let running = State::find(&crate::dev::folder(workspace, &option))
-            .filter(|state| DevJson::read(state).is_some());
-        if let Some(state) = running {
-            command.env("WARDGATE_CONFIG", state.path("control.toml"));
-        } else if !arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-            eprintln!("No dev runs here, so the service has to find its settings itself.");
-        }
+    command.args(arguments);
+    if let Some(state) = running
+        && std::env::var_os("WARDGATE_CONFIG").is_none()
+    {
+        command.env("WARDGATE_CONFIG", state.path("control.toml"));
     }
     if std::env::var_os("WARDGATE_TENANT").is_none() {
         command.env("WARDGATE_TENANT", TENANT);
     }
     Err(command.exec()).context("cannot run the service's binary")
+}
+
+fn first(arguments: &[OsString]) -> Option<&str> {
+    arguments.first().map(OsString::as_os_str).and_then(OsStr::to_str)
+}
+
+/// The verb of ours that a word was meant to be.
+fn meant(word: &str) -> Option<String> {
+    let ours = Cli::command();
+    let ours = ours.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
+    let alike = ours.map(|verb| (strsim::jaro(word, verb), verb)).filter(|(likeness, _)| *likeness > ALIKE);
+    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, verb)| verb.to_owned())
+}
+
+/// The state of the dev that runs. One that was killed has left its file behind, and holds nothing any more.
+fn running(workspace: &Workspace) -> Option<State> {
+    let option = StateOption { state: std::env::var_os("WARDGATE_STATE").map(Into::into) };
+    let state = State::find(&crate::dev::folder(workspace, &option))?;
+    DevJson::read(&state)?;
+    state.hold().is_ok_and(|held| held.is_none()).then_some(state)
+}
+
+fn needs_settings(arguments: &[OsString]) -> bool {
+    let asks_for_help =
+        |word: &OsString| ["--help", "-h", "--version", "-V", "settings"].iter().any(|it| word == it);
+    match first(arguments) {
+        None => false,
+        Some(verb) => !WITHOUT_SETTINGS.contains(&verb) && !arguments.iter().any(asks_for_help),
+    }
+}
+
+fn settings_are_said() -> bool {
+    ["WARDGATE_CONFIG", "WARDGATE_DATABASE_APP_URL"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_a_verb_of_the_service() {
+        for (slip, verb) in [("tset", "test"), ("chekc", "check"), ("budnle", "bundle"), ("docter", "doctor")]
+        {
+            assert_eq!(meant(slip).as_deref(), Some(verb), "{slip}");
+        }
+        let service = [
+            "serve",
+            "migrate",
+            "bootstrap",
+            "secrets",
+            "openapi",
+            "tenant",
+            "user",
+            "keys",
+            "import",
+            "edges",
+            "--json",
+        ];
+        for verb in service {
+            assert_eq!(meant(verb), None, "{verb}");
+        }
+    }
+
+    #[test]
+    fn some_verbs_need_no_dev() {
+        let needs = |words: &[&str]| needs_settings(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(needs(&["user", "list"]) && needs(&["migrate"]));
+        for words in [
+            &["secrets"][..],
+            &["user", "--help"],
+            &["openapi"],
+            &["tenant", "settings"],
+            &["help", "user"],
+            &[],
+        ] {
+            assert!(!needs(words), "{words:?}");
+        }
+    }
 }

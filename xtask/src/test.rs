@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::bundle::{self, Kind};
 use crate::cli::TestOptions;
@@ -19,7 +19,7 @@ use crate::{clients, edge, tools};
 /// Sets up and runs cargo's tests.
 pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(7, &events);
+    let mut steps = Steps::new(7 + usize::from(options.only.is_some()), &events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     let clients = steps
         .step("Clients: Python and npm packages, a browser, gateways", || Clients::install(workspace))?;
@@ -27,6 +27,9 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     // One selection of packages for building and running: another would be another set of features,
     // and built anew.
     steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
+    if let Some(name) = &options.only {
+        steps.noted("Tests: find", || found(workspace, name))?;
+    }
     let scratch = steps.step("PostgreSQL: start one for the tests", || Scratch::start(workspace))?;
     let answers = tempfile::tempdir()?;
     let passed =
@@ -41,6 +44,19 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
         steps.elapsed()
     );
     passed
+}
+
+/// To cargo a name that no test has is a success.
+fn found(workspace: &Workspace, name: &str) -> Result<String> {
+    let list = ["test", "--workspace", "--quiet", "--lib", "--bins", "--tests", name, "--", "--list"];
+    match tests_in(&output(&mut workspace.cargo(&list))?) {
+        0 => bail!("no test's name contains `{name}`"),
+        count => Ok(format!("{count} tests")),
+    }
+}
+
+fn tests_in(list: &str) -> usize {
+    list.lines().filter(|line| line.ends_with(": test")).count()
 }
 
 /// What the tests need to find is in their environment; what they must not find is taken out of it.
@@ -86,4 +102,18 @@ fn hold_document(workspace: &Workspace, options: &TestOptions, answers: &Path) -
         check.arg("--part");
     }
     run_command(&mut check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_and_benchmarks_are_not() {
+        assert_eq!(
+            tests_in("cli::tests::a: test\ncli::tests::b: test\nx: benchmark\n\n2 tests, 1 benchmark\n"),
+            2
+        );
+        assert_eq!(tests_in("0 tests, 0 benchmarks\n"), 0);
+    }
 }
