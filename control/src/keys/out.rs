@@ -16,6 +16,7 @@ pub struct KeyOut {
     pub kid: KeyId,
     /// `next`, `active`, `retired`, `revoked` or `removed`.
     pub state: &'static str,
+    /// When it was made or imported.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub created_at: DateTime<Utc>,
     /// From when it signs.

@@ -198,7 +198,8 @@ async fn a_tenant_whose_cell_is_locked_keeps_no_other_waiting() {
     let mut admin = scene.database.admin().await;
     let lock = format!("begin; lock table {}.audit_entries", locked.cell);
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut admin).await.unwrap();
-    let facts = [locked.id, scene.tenant.id].map(|tenant| fact(tenant, 1, FactKind::ReuseDetected, None));
+    let facts =
+        [(locked.id, 1), (scene.tenant.id, 2)].map(|(id, seq)| fact(id, seq, FactKind::ReuseDetected, None));
     scene.edge.state().outbox = facts.to_vec();
     drain::turn(&scene.control).await.unwrap();
     drain::turn(&scene.control).await.unwrap();

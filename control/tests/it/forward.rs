@@ -102,12 +102,13 @@ async fn a_signed_forward_is_served_with_the_edges_base_and_id() {
 async fn a_proxy_that_buffers_a_chunked_body_may_tell_its_length() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "root-admin").await;
-    let mut forward = Forward::new(&scene, "/api/user/me/", &ada.token);
+    let bob = format!("/api/user/users/{}/", scene.member("bob", "client").await.id);
+    let mut forward = Forward::new(&scene, &bob, &ada.token);
     forward.method = Method::PATCH;
     forward.headers.push(("content-type", "application/json".into()));
-    forward.body = Some(r#"{"first_name":"Ada"}"#);
+    forward.body = Some(r#"{"first_name":"Bob"}"#);
     let answer = forward.send(&scene).await.expect(200);
-    assert_eq!(answer.body["first_name"], "Ada");
+    assert_eq!(answer.body["first_name"], "Bob");
 }
 
 #[tokio::test]
