@@ -64,7 +64,7 @@ pub(super) enum Command {
         /// User name, address or id.
         user: String,
         /// All of their roles.
-        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        #[arg(conflicts_with = "none")]
         roles: Vec<String>,
         /// Take every role away.
         #[arg(long)]
@@ -155,6 +155,11 @@ pub(super) async fn run(
             apply(control, show, &tenant, &user, change).await
         }
         Command::SetPassword { user } => set_password(control, show, &tenant, &user).await,
+        Command::SetRoles { roles, none: false, .. } if roles.is_empty() => {
+            Err(CliError::Refused(String::from(
+                "no role is named, and all others would be taken away: name those to have; --none takes all away",
+            )))
+        }
         Command::SetRoles { user, roles, none: _ } => {
             let mut tx = control.db.tenant_tx(tenant.id).await?;
             roles_exist(&mut tx, &roles).await?;

@@ -80,7 +80,7 @@ async fn a_list_of_users_is_narrowed_and_ordered() {
     let staff = list(&["--role", "staff", "--ordering=-username"]);
     assert_eq!((names(&staff), &staff["count"]), (vec!["u0030", "u0020", "u0010"], &json!(3)));
     assert_eq!(names(&list(&["--username", "U0007"])), ["u0007"]);
-    assert_eq!(names(&list(&["--search", "002", "--all"])).len(), 10);
+    assert_eq!(names(&list(&["--search", "002", "--all"])).len(), 11);
     assert_eq!(list(&["--status", "suspended"])["count"], 0);
     assert_eq!(list(&["--created-after", "2020-01-01"])["count"], 0);
     assert_eq!(scene.shown(&["user", "list", "--status", "pending"]).lines().last(), Some("0 users"));
@@ -108,7 +108,8 @@ async fn every_list_has_one_form() {
     assert_eq!(scene.shown(&["keys", "list"]).lines().last(), Some("2 keys"));
 }
 
-#[tokio::test]
+// The edge of this stage answers meanwhile.
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_something_asks_first() {
     let scene = Scene::alone().await;
     let slug = scene.tenant.slug.to_string();
@@ -142,7 +143,7 @@ async fn roles_are_not_taken_away_by_a_word_too_few() {
     let scene = Scene::alone().await;
     scene.member("ada", "staff").await;
     let roles = || scene.run(&["user", "show", "ada"]).expect(0).json["roles"].clone();
-    refused(scene.run(&["user", "set-roles", "ada"]), 2, "--none");
+    refused(scene.run(&["user", "set-roles", "ada"]), 5, "--none takes all away");
     refused(
         scene.run(&["user", "set-roles", "ada", "stuff"]),
         5,
@@ -171,7 +172,7 @@ async fn a_user_without_a_password_is_said_to_have_none() {
     assert_eq!((&set.json["password"], set.stderr.as_str()), (&json!("set"), ""));
     let shown = scene.shown(&["user", "show", "ada"]);
     for (name, value) in [("username", "ada"), ("email", "-"), ("roles", "client"), ("password", "set")] {
-        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let line = shown.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
         assert!(line.ends_with(&format!(" {value}")), "{name}: {shown}");
     }
     refused(scene.run(&["user", "show", "eve"]), 4, "--tenant names another tenant");
@@ -224,7 +225,7 @@ async fn a_tenant_is_shown_with_its_settings() {
         ("settings.cookies", "host"),
         ("foreign.left", "no"),
     ] {
-        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let line = shown.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
         assert!(line.ends_with(&format!(" {value}")), "{name}: {shown}");
     }
 }
