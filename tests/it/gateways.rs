@@ -53,8 +53,9 @@ impl<'t> Scene<'t> {
 
     /// What the application has to know of Ada, whatever a client says.
     fn expected(&self) -> Vec<(String, String)> {
-        let mut roles: Vec<_> = self.session.claims()["roles"].as_array().expect("roles").clone();
-        let roles: Vec<_> = roles.drain(..).map(|role| role.as_str().expect("a role").to_owned()).collect();
+        let claims = self.session.claims();
+        let roles = claims["roles"].as_array().expect("roles").iter();
+        let roles: Vec<_> = roles.map(|role| role.as_str().expect("a role")).collect();
         vec![
             ("X_AUTH_ROLES".to_owned(), roles.join(",")),
             ("X_AUTH_TENANT".to_owned(), self.acme.id.to_string()),

@@ -10,7 +10,7 @@ use super::import::UserId;
 use super::legacy;
 use super::outcome::CliError;
 use super::settings::{self, assigned};
-use super::show::{Rows, Show};
+use super::show::Show;
 use super::target::{made_tenant, tenant_named};
 use super::tenant_list::{self, ListArgs};
 use crate::audit::Actor;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use shared::ids::UserId;
+use shared::ids::{TenantId, UserId};
 use shared::user::UserStatus;
 
 use super::confirm::Yes;

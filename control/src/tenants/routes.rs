@@ -76,7 +76,7 @@ pub async fn create(
         if let Some(key) = &key
             && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
         {
-            return made(&out(&control, super::find(&mut tx, id.into()).await?));
+            return made(&TenantOut::new(super::find(&mut tx, id.into()).await?));
         }
         let least = new.settings.min_password_length;
         let prepare = users::prepare_first_admin(&control, own.id, &profile, &password, least);

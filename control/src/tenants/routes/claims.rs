@@ -15,7 +15,7 @@ use crate::http::answer::Refused;
 use crate::http::body::{FromFields, Json};
 use crate::http::described::{IfMatch, IfNoneMatch};
 use crate::http::fields::Fields;
-use crate::http::validators::{Conditions, changed};
+use crate::http::validators::{Conditions, Editable, changed};
 use crate::legacy::service::form_text;
 use crate::tenants::claims::Former;
 use crate::tenants::claims::change::{Change, change};
@@ -44,6 +44,13 @@ impl From<Tenant> for ClaimsOut {
             user_id: form_text(tenant.legacy.user_id),
             former: tenant.former_claims,
         }
+    }
+}
+
+impl Editable for ClaimsOut {
+    /// Former ones go by themselves.
+    fn edited(&self) -> impl Serialize {
+        (&self.issuer, &self.audience, self.user_id)
     }
 }
 
