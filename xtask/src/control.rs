@@ -22,6 +22,12 @@ pub struct Control {
     settings: PathBuf,
 }
 
+/// A list as the command line shows it.
+#[derive(Deserialize)]
+struct Listed {
+    count: u64,
+}
+
 /// A tenant as the command line shows it.
 #[derive(Deserialize)]
 pub struct Tenant {
@@ -120,9 +126,9 @@ impl Control {
     /// Whether the edge has confirmed everything that was committed.
     pub fn edge_has_all(&self) -> Result<bool> {
         let behind = self.made(&["edges", "status", "--behind", "--json"], "")?;
-        let behind: Vec<serde_json::Value> =
+        let behind: Listed =
             serde_json::from_str(&behind).context("`wardgate edges status` answered something else")?;
-        Ok(behind.is_empty())
+        Ok(behind.count == 0)
     }
 
     fn made(&self, arguments: &[&str], input: &str) -> Result<String> {

@@ -158,7 +158,9 @@ async fn all(
     let mut after = None;
     loop {
         let mut tx = control.db.tenant_tx(tenant.id).await?;
-        let found = users::list(&mut tx, matching, &Rows { order: order.clone(), after, limit: PART, offset: 0 }).await?;
+        let found =
+            users::list(&mut tx, matching, &Rows { order: order.clone(), after, limit: PART, offset: 0 })
+                .await?;
         drop(tx);
         after = found.last().map(|user| position(user, &order));
         if !listing.part(&out(found)) {

@@ -198,10 +198,11 @@ async fn tenants_are_listed_as_the_api_lists_them() {
     {
         cli.run(&["tenant", "create", slug, "--name", name, "--host", host], "").expect(0);
     }
-    cli.run(&["tenant", "suspend", "beta"], "").expect(0);
+    cli.run(&["tenant", "suspend", "beta", "--yes"], "").expect(0);
     let listed = |arguments: &[&str]| {
         let rows = cli.run(&[&["tenant", "list"], arguments].concat(), "").expect(0).json;
-        rows.as_array()
+        rows["results"]
+            .as_array()
             .unwrap()
             .iter()
             .map(|row| row["slug"].as_str().unwrap().to_owned())

@@ -61,7 +61,7 @@ impl Stage {
             if let Some(body) = body {
                 request = request.json(&body);
             }
-            Box::pin(async move { Answer::of(request.send().await.unwrap()).await })
+            Box::pin(async move { Answer::to(request).await })
         }
     }
 

@@ -367,11 +367,17 @@ mod tests {
 
     #[test]
     fn expiry_alone_may_be_left_out() {
-        let expected =
-            Expected { tenant: TenantId::new(1, [1; 10]), issuer: "https://acme.example", audience: None };
+        let expected = Expected {
+            tenant: TenantId::new(1, [1; 10]),
+            issuer: "https://acme.example",
+            audience: None,
+            former: &[],
+        };
         let read = |claims: &Value| {
             let payload = serde_json::to_vec(claims).unwrap();
-            AccessClaims::check_but_expiry(&payload, expected, 9000).map(|claims| claims.exp)
+            AccessClaims::check_but_expiry(&payload, expected, 9000)
+                .map(|accepted| accepted.claims.exp)
+                .map_err(TokenFault::from)
         };
         assert_eq!(read(&good()), Ok(1300));
         assert_eq!(read(&with("iss", json!("https://b.example"))), Err(TokenFault::Invalid));
