@@ -7,6 +7,7 @@ mod browser;
 mod cookies;
 mod cors;
 mod crowds;
+mod documented;
 mod epochs;
 mod faults;
 mod foreign;

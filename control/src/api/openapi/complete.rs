@@ -1,6 +1,7 @@
 //! What follows from the table of routes: credentials, and the refusals that routes have in common.
 
 use serde_json::{Map, Value, json};
+use shared::contract::openapi::edge_refusals;
 use shared::contract::routes::{self, Door};
 
 use crate::http::list::List;
@@ -8,11 +9,12 @@ use crate::users::Filters;
 use crate::{audit, tenants};
 
 /// Names of the refusals that routes have in common, by status.
-const COMMON: [(&str, &str); 9] = [
+const COMMON: [(&str, &str); 10] = [
     ("400", "Invalid"),
     ("401", "Unauthenticated"),
     ("403", "Forbidden"),
     ("404", "NotFound"),
+    ("412", "PreconditionFailed"),
     ("413", "TooLarge"),
     ("415", "UnsupportedMediaType"),
     ("429", "Throttled"),
@@ -34,7 +36,7 @@ pub(super) fn complete(document: &mut Value) {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let (Some(door), Some(operation)) = (door, operation.as_object_mut()) else { continue };
             secure(operation, door, method == "get");
-            refuse(operation, door, path);
+            refuse(operation, door, method, path);
             also_as_form(operation);
         }
     }
@@ -67,7 +69,22 @@ fn secure(operation: &mut Map<String, Value>, door: Door, is_safe: bool) {
     operation.entry("security").or_insert(security);
 }
 
-fn refuse(operation: &mut Map<String, Value>, door: Door, path: &str) {
+fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &str) {
+    let statuses = match door {
+        Door::Edge | Door::EdgeBare => edge_refusals(method, path).to_vec(),
+        Door::Protected | Door::Open => refused_by_control(operation, door),
+    };
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for (status, name) in COMMON {
+        if status == "500" || statuses.contains(&status) {
+            let reference = json!({"$ref": format!("#/components/responses/{name}")});
+            responses.entry(status).or_insert(reference);
+        }
+    }
+}
+
+/// What routes of control have in common, by what they read.
+fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'static str> {
     let reads_query = operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
         parameters.iter().any(|parameter| matches!(parameter["in"].as_str(), Some("query" | "header")))
     });
@@ -75,21 +92,14 @@ fn refuse(operation: &mut Map<String, Value>, door: Door, path: &str) {
     let statuses = [
         (has_body || reads_query, "400"),
         (door == Door::Protected, "401"),
-        (matches!(door, Door::Protected | Door::Open) || door == Door::Edge, "403"),
-        (path.contains('{') || reads_query, "404"),
+        (true, "403"),
+        (true, "404"),
         (has_body, "413"),
         (has_body, "415"),
-        (door == Door::Open || matches!(path, "/api/token/" | "/api/login/"), "429"),
-        (true, "500"),
+        (true, "429"),
         (true, "503"),
     ];
-    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
-    for (status, name) in COMMON {
-        if statuses.contains(&(true, status)) {
-            let reference = json!({"$ref": format!("#/components/responses/{name}")});
-            responses.entry(status).or_insert(reference);
-        }
-    }
+    statuses.into_iter().filter_map(|(given, status)| given.then_some(status)).collect()
 }
 
 /// A body whose members are texts and flags may come as a form.
@@ -133,7 +143,8 @@ fn refusals() -> Value {
         },
         "Unauthenticated": of("No good credential", json!({"detail": "Authentication credentials were not provided."})),
         "Forbidden": of("Not allowed", json!({"detail": "You do not have permission to perform this action."})),
-        "NotFound": of("Not there", json!({"detail": "Not found."})),
+        "NotFound": of("Not there, or no such tenant", json!({"detail": "Not found."})),
+        "PreconditionFailed": of("Not as `If-Match` says", json!({"detail": "The object has been changed since it was read.", "code": "precondition_failed"})),
         "TooLarge": of("More than a mebibyte", json!({"detail": "Request body is too large.", "code": "too_large"})),
         "UnsupportedMediaType": of("Neither JSON nor a form", json!({"detail": "Unsupported media type \"text/plain\" in request."})),
         "Throttled": of("Too often", json!({"detail": "Request was throttled. Expected available in 60 seconds."})),
