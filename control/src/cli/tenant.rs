@@ -195,7 +195,10 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             let change = Change { user_id: Some(form.form()), ..Change::default() };
             claims::set(control, show, &tenant, change, yes).await
         }
-        Command::Settings => Ok(settings::list(show)),
+        Command::Settings => {
+            settings::list(show);
+            Ok(())
+        }
         Command::Edit(args) => edit(control, show, args).await,
         Command::Legacy { command } => legacy::run(control, show, command).await,
         Command::Suspend { tenant, yes } => suspend(control, show, &tenant, yes).await,

@@ -205,13 +205,14 @@ fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refus
     }
 }
 
+/// Fields and their messages.
+pub type Faults = Vec<(String, Vec<String>)>;
+
 /// Filters and order that were given otherwise than by a query, as on the command line.
 ///
 /// # Errors
 /// Everything that is wrong with them, by field.
-pub fn given<L: List>(
-    given: Map<String, Value>,
-) -> Result<(L, Vec<Order<L::Key>>), Vec<(String, Vec<String>)>> {
+pub fn given<L: List>(given: Map<String, Value>) -> Result<(L, Vec<Order<L::Key>>), Faults> {
     let mut fields = Fields::new(given);
     let order = ordering::<L>(&mut fields);
     match L::read(&mut fields) {
