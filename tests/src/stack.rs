@@ -70,7 +70,6 @@ impl Stack {
         let workerd_pid = ready["workerd_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         let edge_url = ready["direct_url"].as_str().expect("the Worker's address").to_owned();
         is_ours(&edge_url);
-        is_ours(&format!("http://127.0.0.1:{control_port}"));
         let tap = match edge_url.strip_prefix("http://") {
             Some(address) if tapped => Some(Tap::open(address.to_owned(), seed::rng(name)).await),
             _ => None,

@@ -205,6 +205,9 @@ fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refus
     }
 }
 
+/// What a list was asked for: its filters, and in which order.
+pub type Given<L> = (L, Vec<Order<<L as List>::Key>>);
+
 /// Fields and their messages.
 pub type Faults = Vec<(String, Vec<String>)>;
 
@@ -212,7 +215,7 @@ pub type Faults = Vec<(String, Vec<String>)>;
 ///
 /// # Errors
 /// Everything that is wrong with them, by field.
-pub fn given<L: List>(given: Map<String, Value>) -> Result<(L, Vec<Order<L::Key>>), Faults> {
+pub fn given<L: List>(given: Map<String, Value>) -> Result<Given<L>, Faults> {
     let mut fields = Fields::new(given);
     let order = ordering::<L>(&mut fields);
     match L::read(&mut fields) {

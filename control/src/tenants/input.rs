@@ -170,12 +170,10 @@ pub(super) fn laid_over(
     changes: Map<String, Value>,
 ) -> Result<Settings, (&'static str, String)> {
     let mut settings = before.clone();
-    let known = serde_json::to_value(before).unwrap_or_default();
+    let known = Settings::names();
     for (name, value) in changes {
-        if known.get(&name).is_none() {
-            let names: Vec<&str> =
-                known.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
-            return Err(("settings", format!("Unknown setting \"{name}\": there are {}.", names.join(", "))));
+        if !known.contains(&name.as_str()) {
+            return Err(("settings", format!("Unknown setting \"{name}\": there are {}.", known.join(", "))));
         }
         settings.set(&name, &value)?;
     }

@@ -147,7 +147,7 @@ async fn whoever_tries_to_revoke_a_key_is_in_the_log() {
     assert_eq!(
         of("keys.revoked"),
         [
-            json!(["refused", unknown, {"why": "no such key"}]),
+            json!(["refused", unknown, {"why": "there is no such key"}]),
             json!(["done", kid, {}]),
             json!(["refused", kid, {"why": "the key is revoked or removed already"}]),
         ]

@@ -300,10 +300,10 @@ fn validate_for_gateways() {}
 
 #[utoipa::path(
     post, path = "/api/token/verify/", tag = "Tokens", operation_id = "verify", summary = "Ask whether a token of either kind is good",
+    description = "A token whose session has ended, or whose user may not sign in, is 400 `{\"non_field_errors\":[\"Token is blacklisted\"]}`, as the service before answered.",
     request_body(content = AnyToken, example = json!({"token": "eyJ0eXAi..."})),
     responses(
         (status = 200, description = "Good", body = Nothing, example = json!({})),
-        (status = 400, description = "No token; or its session has ended or its user may not sign in, which the service before answered with 400", body = FieldErrors, example = json!({"non_field_errors": ["Token is blacklisted"]})),
         (status = 401, description = "Not good", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
     )
 )]

@@ -99,6 +99,15 @@ pub const BOUNDS: [(&str, u64, u64); 7] = [
 ];
 
 impl Settings {
+    /// The name of every setting, in order.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        let numbers = BOUNDS.iter().map(|(name, ..)| *name);
+        let mut names: Vec<_> = numbers.chain(["cookies", "cors_headers", "origins"]).collect();
+        names.sort_unstable();
+        names
+    }
+
     fn value(&self, name: &str) -> u64 {
         match name {
             "access_ttl_secs" => self.access_ttl_secs,

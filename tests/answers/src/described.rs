@@ -101,7 +101,7 @@ impl<'a> Described<'a> {
             for status in
                 operation["responses"].as_object().into_iter().flat_map(|responses| responses.keys())
             {
-                if !seen.contains(&(method, route, status.clone())) {
+                if status != "500" && !seen.contains(&(method, route, status.clone())) {
                     unseen.insert(format!("{method} /{route} {status}: described, and no test has seen it"));
                 }
             }

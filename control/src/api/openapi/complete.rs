@@ -88,12 +88,17 @@ fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'stati
     let reads_query = operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
         parameters.iter().any(|parameter| matches!(parameter["in"].as_str(), Some("query" | "header")))
     });
+    let is_conditional = operation
+        .get("parameters")
+        .and_then(Value::as_array)
+        .is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == "If-None-Match"));
     let has_body = operation.contains_key("requestBody");
     let statuses = [
         (has_body || reads_query, "400"),
         (door == Door::Protected, "401"),
         (true, "403"),
         (true, "404"),
+        (is_conditional, "412"),
         (has_body, "413"),
         (has_body, "415"),
         (true, "429"),
