@@ -220,6 +220,7 @@ impl Scene {
     pub async fn acting_as(&self, user: &User) -> Member {
         let mut tx = self.tx().await;
         let floor = epochs::floor(tx.history().await.unwrap());
+        drop(tx);
         let claims = self.claims(user.id, floor + user.access_epoch);
         Member { id: user.id, token: self.sign(&claims).await, api: self.api }
     }
@@ -249,7 +250,7 @@ impl Scene {
     /// Signs claims with the tenant's active key, as the edge would.
     pub async fn sign(&self, claims: &AccessClaims<'_>) -> String {
         use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-        let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
+        let mut tx = self.tx().await;
         let published = keys::store::published(&self.control, &mut tx).await.unwrap();
         let active = published.iter().find(|key| key.key.state == keys::model::State::Active).unwrap();
         let pair = RsaKeyPair::from_pkcs8(active.pkcs8.as_ref().unwrap()).unwrap();
