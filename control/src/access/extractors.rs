@@ -87,7 +87,7 @@ pub struct OnTenant<Own, Plat> {
     permissions: PhantomData<(Own, Plat)>,
 }
 
-/// Opens the transaction at the origin's tenant. Whoever presents nothing uses what is for strangers.
+/// Opens the transaction at the origin's tenant. A request without a credential uses the share of strangers.
 async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
     let origin = parts.extensions.get::<Origin>().cloned().ok_or(Refusal::unsigned())?;
     let begun = match credentials::bearer(&parts.headers)? {

@@ -86,7 +86,7 @@ fn breaks(tenant: &Tenant, change: &Change) -> Vec<String> {
     lines
 }
 
-/// What an edit of hosts or settings breaks that nobody asked for.
+/// Side effects of an edit of hosts or settings, one line each.
 pub(super) fn warnings(before: &Tenant, after: &Tenant) -> Vec<String> {
     let mut lines = Vec::new();
     if before.hosts != after.hosts {

@@ -7,7 +7,7 @@ use super::outcome::CliError;
 /// The answer, given beforehand.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Yes {
-    /// Do not ask; needed where nobody sits at a terminal.
+    /// Do not ask; needed where standard input is no terminal.
     #[arg(long)]
     yes: bool,
 }

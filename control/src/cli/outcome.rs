@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::edges::LaneError;
 use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
+use crate::http::list;
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::legacy::import;
@@ -156,6 +157,14 @@ impl From<UserError> for CliError {
             UserError::Rank => Self::Refused(error.to_string()),
         }
     }
+}
+
+/// Arguments that stand for fields of a list, with their faults.
+pub(super) fn bad_arguments(faults: list::Faults) -> CliError {
+    let line = |(field, messages): &(String, Vec<String>)| {
+        format!("--{}: {}", field.replace('_', "-"), messages.join(" "))
+    };
+    CliError::Refused(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 impl From<KeyError> for CliError {

@@ -137,7 +137,7 @@ impl Show {
 }
 
 impl<T: Serialize> Listing<'_, T> {
-    /// Prints more rows; false once nobody reads any more.
+    /// Prints more rows; false once standard output is closed.
     pub fn part(&mut self, rows: &[T]) -> bool {
         let begins = self.widths.is_empty() && self.held.is_none() && self.shown == 0;
         self.shown += u64::try_from(rows.len()).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::outcome::CliError;
+use super::outcome::{CliError, bad_arguments};
 use super::show::{Rows, Show};
 use crate::control::Control;
 use crate::http::list::given;
@@ -63,12 +63,7 @@ pub(super) async fn run(control: &Control, show: Show, args: ListArgs) -> Result
     ];
     let fields = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
     let (filters, order) =
-        given::<tenants::Filters>(fields.collect::<Map<String, Value>>()).map_err(|faults| {
-            let lines = faults
-                .iter()
-                .map(|(field, messages)| format!("--{}: {}", field.replace('_', "-"), messages.join(" ")));
-            CliError::Refused(lines.collect::<Vec<_>>().join("\n"))
-        })?;
+        given::<tenants::Filters>(fields.collect::<Map<String, Value>>()).map_err(bad_arguments)?;
     let mut connection = control.db.app().acquire().await?;
     let tenants = tenants::filters::all(&mut connection, &filters, order).await?;
     let rows: Vec<_> = tenants.into_iter().map(TenantOut::new).collect();

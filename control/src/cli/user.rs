@@ -246,7 +246,7 @@ fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown)
 }
 
 async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
-    // Whoever is not there needs no password.
+    // Look for the user first, so that no password is typed in vain.
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     named(control, &mut tx, tenant, name).await?;
     drop(tx);

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use serde_json::{Map, Value};
 
-use super::outcome::CliError;
+use super::outcome::{CliError, bad_arguments};
 use super::roles::roles_exist;
 use super::show::{Beyond, Rows as Table, Show, counted};
 use crate::control::Control;
@@ -88,12 +88,7 @@ impl ListArgs {
         ];
         let fields =
             fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
-        given::<Filters>(fields.collect::<Map<String, Value>>()).map_err(|faults| {
-            let lines = faults
-                .iter()
-                .map(|(field, messages)| format!("--{}: {}", field.replace('_', "-"), messages.join(" ")));
-            CliError::Refused(lines.collect::<Vec<_>>().join("\n"))
-        })
+        given::<Filters>(fields.collect::<Map<String, Value>>()).map_err(bad_arguments)
     }
 }
 

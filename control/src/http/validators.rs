@@ -4,8 +4,8 @@
 //!
 //! The tag is two digests: of what an edit can set, and of all that is answered. So it says exactly whether
 //! the answer is still the same, and an edit is refused only where another edit would be lost: a sign-in
-//! moves a user's `last_login`, and is none. `If-Match` of a change is therefore compared by the first digest
-//! alone.
+//! changes a user's `last_login`, but a sign-in is no edit. So `If-Match` of a change is compared by the first
+//! digest alone.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;

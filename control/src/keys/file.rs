@@ -1,4 +1,4 @@
-//! A file that somebody takes for an RSA key: which form it has, and what makes the wanted one of it.
+//! Reads RSA keys from files. Another file is refused with its form and the command that converts it.
 //!
 //! Taken are the forms in which tools write RSA keys: PEM (SubjectPublicKeyInfo, PKCS#1, PKCS#8, an X.509
 //! certificate for its public key) and a JWK. Of every other form the fault says what it is.

@@ -112,7 +112,7 @@ pub async fn revoke(
     }
 }
 
-/// Somebody tried to end a key: whoever reads the log wants to know of it, whatever became of it.
+/// Writes a refused attempt to revoke a key to the audit log.
 async fn refused(
     mut tx: TenantTx,
     actor: &Actor,
@@ -160,7 +160,8 @@ pub async fn import(
     Ok(kid)
 }
 
-/// Making a key takes a while: whoever was stopped or demoted meanwhile is refused, which is written down.
+/// Checks the actor again after a key was made, which takes a while: one that was suspended or lost the rank
+/// meanwhile is refused, and the refusal is in the audit log.
 async fn still_stands(
     control: &Control,
     mut tx: TenantTx,

@@ -31,7 +31,7 @@ pub(super) fn complete(document: &mut Value) {
     components["schemas"]["Settings"]["additionalProperties"] = json!(false);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
-        // A parameter stands for a plain segment, and its braces are none.
+        // The table of routes takes plain segments, and braces are not plain.
         let door = routes::find(&path.replace(['{', '}'], "")).map(|route| route.door);
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let (Some(door), Some(operation)) = (door, operation.as_object_mut()) else { continue };

@@ -1,4 +1,4 @@
-//! What a file is that was given as a dump and is none, by the way in which it begins.
+//! Names the format of a file that is not a dump, by its first bytes.
 
 /// Bytes that tell.
 pub(super) const HEAD: usize = 512;

@@ -32,7 +32,7 @@ pub enum Reading {
     Never,
 }
 
-/// What is in the place of a time, and is none.
+/// A value that cannot be read as a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no time like 2019-01-02T03:04:05.678Z or 2019-01-02 03:04:05.678")]
 pub struct NoTime;

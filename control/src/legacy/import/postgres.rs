@@ -298,7 +298,7 @@ fn is_postgres(url: &str) -> Result<(), ImportError> {
     }
 }
 
-/// There is none of that name; those with passwords may be meant.
+/// The error for a missing table. It names the tables that have a `password` column.
 async fn no_table(connection: &mut PgConnection, table: &str) -> Result<ImportError, ImportError> {
     let others: Vec<String> = sqlx::query_scalar(
         "select c.relname::text
