@@ -74,6 +74,11 @@ fn run_tests(
     if options.long {
         cargo.env("WARDGATE_TEST_LONG", "1");
     }
+    // Tests wait more than they work: for a commit, a push, a time limit.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        let threads = 2 * std::thread::available_parallelism()?.get();
+        cargo.env("RUST_TEST_THREADS", threads.to_string());
+    }
     for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_TENANT", "WARDGATE_STATE"] {
         cargo.env_remove(other);
     }
