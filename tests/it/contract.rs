@@ -252,7 +252,7 @@ async fn clients_of_the_old_service_meet_what_they_know() {
 async fn use_up_attempts(acme: &Tenant<'_>, username: &str) {
     let guess = json!({"username": username, "password": "a wrong guess"});
     let throttled = async || (acme.http.post("/api/token/", &guess).await.status == 429).then_some(());
-    wait::until("the attempts to be used up", Duration::from_secs(60), throttled).await;
+    wait::until("the attempts to be used up", throttled).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! Browsers: cookies on a tenant's own host, who may act by them, who may read an answer, and that
 //! nobody is signed out by a lost answer or by ten requests at once.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -185,7 +183,7 @@ async fn listed_pages_read_answers_and_refusals_and_others_nothing() {
     // What the administrators take off the list is off within seconds, also where it was cached.
     let none = json!({"settings": {"origins": []}});
     let _ = acme.admin.patch(&acme.path(), &none).await.expect(200);
-    wait::until("the origin to be off the list", Duration::from_secs(15), async || {
+    wait::until("the origin to be off the list", async || {
         let reply = Reply::to(page.request(Method::GET, ME)).await;
         reply.header("access-control-allow-origin").is_empty().then_some(())
     })
@@ -240,20 +238,19 @@ async fn the_cookies_of_a_session_that_ended_elsewhere_are_cleared() {
     let signed_in = page.sign_in(&ada).await.expect(200);
     let elsewhere = Session::of(&acme.http, &signed_in);
     let _ = elsewhere.log_out().await.expect(204);
-    let cleared =
-        wait::until("the session to be over at every isolate", Duration::from_secs(15), async || {
-            let reply = Reply::to(page.request(Method::GET, ME)).await;
-            (reply.status == 401).then_some(reply)
-        })
-        .await
-        .0;
+    let cleared = wait::until("the session to be over at every isolate", async || {
+        let reply = Reply::to(page.request(Method::GET, ME)).await;
+        (reply.status == 401).then_some(reply)
+    })
+    .await
+    .0;
     assert_eq!(cleared.headers.get_all("set-cookie").iter().count(), 3);
     page.take(&cleared);
     assert!(page.jar.is_empty());
 
     let _ = page.sign_in(&ada).await.expect(200);
     ada.suspend().await;
-    wait::until("the suspension to reach the edge", Duration::from_secs(15), async || {
+    wait::until("the suspension to reach the edge", async || {
         let reply = Reply::to(page.request(Method::GET, ME)).await;
         (reply.status == 401 && names(&reply) == ALL).then_some(())
     })

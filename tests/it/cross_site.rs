@@ -1,8 +1,6 @@
 //! Pages of other origins: with somebody's cookies in the browser they can neither sign in nor out, and
 //! neither read nor change anything.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 use wardgate_tests::actors::{Session, Tenant, User};
 use wardgate_tests::clients::{Site, Tab};
@@ -22,7 +20,6 @@ const IN_A_SANDBOX: &str = r"
     document.body.append(frame);
     return read;
 ";
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// A hostile page and what it knows.
 struct Hostile {
@@ -83,7 +80,7 @@ async fn pages_of_other_origins_can_do_nothing_with_a_users_cookies() {
     // The tries are good for something: of a listed origin they read, and sign in. What changes anything
     // by cookie fails for want of the session's CSRF value.
     acme.change(&json!({"settings": {"origins": [sibling, site.sibling("app")]}})).await;
-    wait::until("the origin to be listed", LIMIT, async || {
+    wait::until("the origin to be listed", async || {
         let me = site.call(from_sibling.tab, "GET", "/api/user/me/", Value::Null);
         (me["status"] == 200).then_some(())
     })

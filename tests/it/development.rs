@@ -15,8 +15,8 @@ use wardgate_tests::process::{Process, Talk, descendants, interrupt, kill_9, liv
 use wardgate_tests::{environment, seed, wait};
 
 /// It may have to build the Worker first.
-const START: Duration = Duration::from_secs(600);
-const STOP: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(1800);
+const STOP: Duration = wait::PATIENCE;
 
 fn command(verb: &str, state: &Path) -> Command {
     let mut command = Command::new(environment::xtask());
@@ -39,7 +39,7 @@ async fn start(state: &Path, base: u16) -> (Process, Value) {
     let mut dev = command("dev", state);
     dev.args(["--port-base", &base.to_string()]);
     let mut dev = Process::start("development", dev, Talk::No);
-    let (told, _) = wait::until("dev to be ready", START, async || {
+    let (told, _) = wait::until_within(START, "dev to be ready", async || {
         assert!(dev.ended().is_none(), "dev ended:\n{}", dev.log_tail());
         let told: Value = serde_json::from_slice(&std::fs::read(state.join("dev.json")).ok()?).ok()?;
         (told["pid"] == dev.pid() && told["ready"] == true).then_some(told)
@@ -66,8 +66,10 @@ fn everything(dev: &Process, told: &Value) -> Vec<u32> {
 }
 
 async fn all_gone(pids: &[u32]) {
-    wait::until("every process to be gone", STOP, async || pids.iter().all(|pid| !lives(*pid)).then_some(()))
-        .await;
+    wait::until_within(STOP, "every process to be gone", async || {
+        pids.iter().all(|pid| !lives(*pid)).then_some(())
+    })
+    .await;
 }
 
 fn said(output: &Output) -> String {
@@ -105,7 +107,7 @@ async fn the_issuer_of_a_tenant_with_a_host_answers(state: &Path, told: &Value) 
     let client = reqwest::Client::builder().no_proxy().resolve(&host, ([127, 0, 0, 1], 0).into()).build();
     let client = client.expect("an HTTP client");
     let keys = format!("{issuer}/.well-known/jwks.json");
-    let (keys, _) = wait::until("the keys at the issuer", STOP, async || {
+    let (keys, _) = wait::until_within(STOP, "the keys at the issuer", async || {
         let answer = client.get(&keys).send().await.ok().filter(|answer| answer.status() == 200)?;
         answer.json::<Value>().await.ok()
     })
@@ -151,7 +153,7 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     the_told_credentials_are_good(&told).await;
 
     interrupt(dev.pid());
-    let (ended, took) = wait::until("dev to end", STOP, async || dev.ended()).await;
+    let (ended, took) = wait::until_within(STOP, "dev to end", async || dev.ended()).await;
     assert!(ended.success(), "{ended}");
     all_gone(&next).await;
     assert!(!state.join("dev.json").exists());
@@ -197,7 +199,7 @@ async fn what_was_prepared_is_served_by_wrangler_dev(state: &Path, base: u16) {
         ("wrangler-plain", plain_wrangler_dev(state, base + 7, clone.path())),
     ] {
         let mut wrangler = Process::start(name, wrangler, Talk::No);
-        let (answer, took) = wait::until("a sign-in at wrangler dev", STOP, async || {
+        let (answer, took) = wait::until_within(STOP, "a sign-in at wrangler dev", async || {
             assert!(wrangler.ended().is_none(), "{name} ended:\n{}", wrangler.log_tail());
             Reply::try_to(http.request(Method::POST, "/api/token/").json(&credentials)).await.ok()
         })
@@ -213,7 +215,7 @@ async fn what_was_prepared_is_served_by_wrangler_dev(state: &Path, base: u16) {
         let mut all = descendants(wrangler.pid());
         all.push(wrangler.pid());
         interrupt(wrangler.pid());
-        wait::until("wrangler to end", STOP, async || wrangler.ended()).await;
+        wait::until_within(STOP, "wrangler to end", async || wrangler.ended()).await;
         all_gone(&all).await;
     }
 }

@@ -1,8 +1,6 @@
 //! Gateways, configured as `docs/gateways.md` says: whom they let through to an application, what it learns
 //! of them, and that no client can say it in their place.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::json;
 use wardgate_tests::actors::{Session, Tenant, User};
@@ -12,8 +10,6 @@ use wardgate_tests::seed;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait::until;
 
-/// What is promised of a suspension.
-const PROMISE: Duration = Duration::from_secs(5);
 /// What the edge says where it limits or is blind.
 const THROTTLED: &str =
     "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -164,7 +160,7 @@ impl<'t> Scene<'t> {
                 let reply = self.gateway.get_as(&self.session.access, "/").await;
                 (reply.status == status).then_some(reply)
             };
-            until(&format!("{:?}: {status} for {what}", self.kind), PROMISE, asked).await.0
+            until(&format!("{:?}: {status} for {what}", self.kind), asked).await.0
         };
         for (answer, status, retry_after) in table {
             self.wire.decide(Fate::IsAnswered(answer)).await;
@@ -182,7 +178,7 @@ impl<'t> Scene<'t> {
         self.ada.suspend().await;
         let refused =
             async || (self.gateway.get_as(&self.session.access, "/").await.status == 401).then_some(());
-        let ((), took) = until("the gateway to refuse", PROMISE, refused).await;
+        let ((), took) = until("the gateway to refuse", refused).await;
         eprintln!("{:?} refuses a suspended user after {took:?}", self.kind);
     }
 }

@@ -14,8 +14,6 @@ use wardgate_tests::database::MassChange;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::wait;
 
-/// How soon what ends a session is known at a busy edge.
-const PROMISE: Duration = Duration::from_secs(5);
 /// How long it may take until all rows have arrived.
 const ARRIVAL: Duration = Duration::from_secs(3600);
 /// D1's answers end at 50 MB; ours never come near.
@@ -98,16 +96,14 @@ impl Traffic<'_> {
 }
 
 async fn refused(session: &Session) {
-    wait::until("the session to be over", PROMISE, async || {
-        (session.validate().await.status == 401).then_some(())
-    })
-    .await;
+    wait::until("the session to be over", async || (session.validate().await.status == 401).then_some(()))
+        .await;
     let _ = session.try_refresh().await.expect(401);
 }
 
 async fn arrived(acme: &Tenant<'_>) {
     let database = &acme.stack().database;
-    wait::until("everything to be at the edge", ARRIVAL, async || {
+    wait::until_within(ARRIVAL, "everything to be at the edge", async || {
         // Each look is a connection, which must not be what is measured.
         sleep(Duration::from_millis(200)).await;
         database.edge_has_all(acme.id).await.then_some(())

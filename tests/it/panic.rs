@@ -38,7 +38,7 @@ async fn a_panic_is_a_json_500_and_harms_no_neighbour() {
     }
     // Knowledge that had to be read anew would have no age.
     let age = async || sessions[0].validate().await.expect(200).header("wardgate-state-age").parse::<f64>();
-    wardgate_tests::wait::until("what is known to have an age", Duration::from_secs(5), async || {
+    wardgate_tests::wait::until("what is known to have an age", async || {
         let before = age().await.ok().filter(|age| *age >= 0.3)?;
         let _ = edge.get("/test/panic").await.expect(500);
         let after = age().await.ok()?;

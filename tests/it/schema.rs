@@ -1,8 +1,6 @@
 //! The published document against the running parts: every example of the edge's routes and of the
 //! users's is sent, and what is answered has the shape that the document says.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Tenant, User};
@@ -203,7 +201,7 @@ async fn the_reader_shows_every_operation_and_loads_nothing_from_elsewhere() {
     for path in ["/docs", "/docs/"] {
         let tab = browser.open(&format!("{}{path}", acme.http.base()));
         let shown = "return document.querySelectorAll('.opblock').length";
-        wait::until("the operations", Duration::from_secs(60), async || {
+        wait::until("the operations", async || {
             let shown = browser.run(tab, shown, Value::Null);
             (shown == json!(count)).then_some(())
         })

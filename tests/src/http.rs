@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use answers::Seen;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
+
+use crate::wait;
 
 /// Ports of the parts under test. Their answers are held against the published document.
 static OURS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -49,7 +50,7 @@ impl Http {
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
         let client = Client::builder()
-            .timeout(Duration::from_secs(30))
+            .timeout(wait::PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build();

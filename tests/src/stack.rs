@@ -18,9 +18,6 @@ use crate::secrets::Secrets;
 use crate::tap::Tap;
 use crate::{environment, seed, settings, wait};
 
-/// How long a part may take to answer for the first time, with others compiling beside it.
-const START: Duration = Duration::from_secs(60);
-
 /// One running set.
 pub struct Stack {
     name: String,
@@ -111,7 +108,7 @@ impl Stack {
             signed_in.then_some(())
         };
         // Wrong tries are counted, ten in five minutes: what is not known yet must not use them up.
-        wait::until("the platform tenant at the edge", START, async || {
+        wait::until("the platform tenant at the edge", async || {
             tokio::time::sleep(Duration::from_millis(300)).await;
             known().await
         })
@@ -167,7 +164,7 @@ impl Stack {
         let name = format!("{}-control", self.name);
         let mut process = Process::start(&name, self.control_command(&["serve"]), Talk::No);
         let http = Http::new(self.control_url());
-        wait::until("control to be ready", START, async || {
+        wait::until("control to be ready", async || {
             assert!(process.ended().is_none(), "control ended:\n{}", process.log_tail());
             let ready = Reply::try_to(http.request(reqwest::Method::GET, "/readyz")).await;
             ready.is_ok_and(|reply| reply.status == 200).then_some(())
@@ -234,7 +231,7 @@ fn start_edge(name: &str, secrets: &Secrets, control_port: u16) -> (Process, Val
     let mut command = environment::workerd();
     command.arg("--vars").arg(vars.path());
     let mut edge = Process::start(&format!("{name}-edge"), command, Talk::Json);
-    let ready = edge.said(START);
+    let ready = edge.said(wait::PATIENCE);
     (edge, ready)
 }
 

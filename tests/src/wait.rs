@@ -4,16 +4,27 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+/// How long a test waits for what has to come, on a machine that may be busy with much else. It is no promise of
+/// Wardgate's: how long something took is printed.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// Looks until `condition` gives something, and says how long that took.
 ///
 /// # Panics
+/// When [`PATIENCE`] is over, with `what` was waited for.
+pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> (T, Duration) {
+    until_within(PATIENCE, what, condition).await
+}
+
+/// The same for what takes its time on a quiet machine, too.
+///
+/// # Panics
 /// After `limit`, with `what` was waited for.
-pub async fn until<T>(
-    what: &str,
+pub async fn until_within<T>(
     limit: Duration,
+    what: &str,
     mut condition: impl AsyncFnMut() -> Option<T>,
 ) -> (T, Duration) {
     let start = Instant::now();

@@ -372,7 +372,7 @@ async fn two_last_ones_wait_for_each_other() {
         let mut admin = scene.database.admin().await;
         let waiting = "select count(*) from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock' and query like '%no key update%'";
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() > 0 {
                 break;
             }

@@ -328,7 +328,7 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     let reached = |status: UserStatus| {
         let (edge, tenant) = (scene.edge.clone(), scene.tenant.id);
         async move {
-            for _ in 0..500 {
+            for _ in 0..6000 {
                 if edge.user(tenant, bob.id).is_some_and(|row| row.status == status) {
                     return;
                 }
@@ -345,7 +345,7 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     reached(UserStatus::Active).await;
     // What revokes went ahead; the rest follows when its retry is due.
     let mut lagging = status::all(&scene.control, true).await.unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if lagging.is_empty() {
             break;
         }
@@ -355,7 +355,7 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     assert!(lagging.is_empty(), "{lagging:?}");
     stop.cancel();
     for run in runs {
-        tokio::time::timeout(Duration::from_secs(10), run).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
     }
 }
 

@@ -1,7 +1,5 @@
 //! A tenant of one test's own.
 
-use std::time::Duration;
-
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use shared::ids::TenantId;
@@ -12,10 +10,6 @@ use crate::settings::SHARED_ORIGIN;
 use crate::stack::Stack;
 use crate::verifier::{KeySet, Signer, open};
 use crate::{secrets, seed, wait};
-
-/// How long a commit may take to reach the edge before a test gives up. What is promised of it is
-/// measured by the tests that are about it.
-const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// Users that are made at the same time.
 const AT_ONCE: usize = 4;
@@ -57,7 +51,7 @@ impl<'s> Tenant<'s> {
         let created = operator.post("/api/tenant/tenants/", &body).await.expect(201);
         let id = TenantId::parse(&created.text_at("id")).expect("a tenant's id");
         let path = format!("/api/tenant/tenants/{id}/");
-        wait::until("the tenant to be active", PROPAGATION, async || {
+        wait::until("the tenant to be active", async || {
             let status = operator.get(&path).await.expect(200).text_at("status");
             (status == "active").then_some(())
         })
@@ -160,7 +154,7 @@ impl<'s> Tenant<'s> {
         let imported = self.operator.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(201);
         assert_eq!(imported.text_at("kid"), signer.kid());
         // What has reached the edge's database is served a moment later.
-        wait::until("the key to be published", PROPAGATION, async || {
+        wait::until("the key to be published", async || {
             self.keys().await.kids().iter().any(|kid| kid == signer.kid()).then_some(())
         })
         .await;
@@ -176,7 +170,7 @@ impl<'s> Tenant<'s> {
         let ended = open(&session.access).header["kid"].clone();
         self.revoke_key(ended.as_str().expect("a key id")).await;
         let refused = async || (session.validate().await.status == 401).then_some(());
-        wait::until("the key to end at the edge", PROPAGATION, refused).await;
+        wait::until("the key to end at the edge", refused).await;
         let session = session.refreshed().await;
         assert_ne!(open(&session.access).header["kid"], ended);
         session
@@ -191,7 +185,7 @@ impl<'s> Tenant<'s> {
 }
 
 async fn settle(stack: &Stack, tenant: TenantId) {
-    wait::until("the edge to have everything", PROPAGATION, async || {
+    wait::until("the edge to have everything", async || {
         stack.database.edge_has_all(tenant).await.then_some(())
     })
     .await;

@@ -1,14 +1,9 @@
 //! A headless Chromium with one user's cookies, and the pages that it visits.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::environment;
 use crate::process::{Process, Talk};
-
-/// How long the browser may take to start, or a page to come to an end of what it does.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{environment, wait};
 
 /// A running browser. A test that fails leaves pictures of its tabs behind, and says where.
 pub struct Browser {
@@ -30,7 +25,7 @@ impl Browser {
         let mut command = environment::node("browser.mjs");
         command.arg(environment::chromium());
         let mut process = Process::start(&format!("{name}-browser"), command, Talk::Json);
-        let port = process.said(LIMIT)["port"].as_u64().expect("the port of the pages");
+        let port = process.said(wait::PATIENCE)["port"].as_u64().expect("the port of the pages");
         Self { process, port }
     }
 
@@ -91,7 +86,7 @@ impl Browser {
 
     #[track_caller]
     fn ask(&mut self, what: &Value) -> Value {
-        let said = self.process.ask(what, LIMIT);
+        let said = self.process.ask(what, wait::PATIENCE);
         assert!(said["failed"].is_null(), "the browser failed: {}", said["failed"]);
         said
     }
@@ -105,7 +100,7 @@ impl Drop for Browser {
         let folder = tempfile::Builder::new().prefix("wardgate-browser-").disable_cleanup(true).tempdir();
         // The test has failed already; a browser that is gone has nothing to show.
         if let Ok(folder) = folder
-            && self.process.try_ask(&json!({"pictures": folder.path()}), LIMIT).is_some()
+            && self.process.try_ask(&json!({"pictures": folder.path()}), wait::PATIENCE).is_some()
         {
             eprintln!("{}: pictures of its tabs are in {}", self.process.name(), folder.path().display());
         }

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -20,8 +19,6 @@ use crate::http::{Http, Reply};
 use crate::process::{Process, Talk};
 use crate::{environment, stack, wait};
 
-/// How long a gateway may take to start, with others compiling beside it.
-const START: Duration = Duration::from_secs(60);
 /// The guide, whose configurations are what is run here.
 const GUIDE: &str = include_str!("../../../docs/gateways.md");
 /// The application's public name in the guide.
@@ -87,7 +84,7 @@ impl Gateway {
         let process = Process::start(&format!("{kind:?}").to_lowercase(), command, Talk::No);
         let http = Http::new(format!("http://127.0.0.1:{port}"));
         let mut gateway = Self { http, process, _folder: folder };
-        wait::until("the gateway to answer", START, async || {
+        wait::until("the gateway to answer", async || {
             let ended = gateway.process.ended();
             assert!(ended.is_none(), "{kind:?} ended:\n{}", gateway.process.log_tail());
             let answer = Reply::try_to(gateway.request(Method::GET, "/ready")).await;

@@ -1,16 +1,12 @@
 //! Libraries that verify tokens: PyJWT and jose, each in a program that says what it finds.
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::actors::Tenant;
-use crate::environment;
 use crate::process::{Process, Talk};
-
-/// How long an interpreter may take to start, and a library to fetch the keys.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::{environment, wait};
 
 /// A running library that knows where one tenant publishes its keys.
 pub struct Judge {
@@ -72,7 +68,8 @@ impl Judge {
             Key::Jwks => "jwks",
             Key::Pem => "pem",
         };
-        let said = self.process.ask(&json!({"by": by, "token": token, "issuer": self.issuer}), LIMIT);
+        let said =
+            self.process.ask(&json!({"by": by, "token": token, "issuer": self.issuer}), wait::PATIENCE);
         match said["refused"].as_str() {
             Some(reason) => Verdict::Refused(reason.to_owned()),
             None => Verdict::Good(said["claims"].clone()),

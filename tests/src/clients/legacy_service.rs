@@ -1,8 +1,6 @@
 //! The service that a tenant came from: Django's password hashes and SimpleJWT's tokens, made by them.
 //! One key signs for all of its tenants, and each of them counts its users from 1.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -10,11 +8,6 @@ use crate::actors::Tenant;
 use crate::process::{Process, Talk};
 use crate::verifier::open;
 use crate::{clock, environment, wait};
-
-/// How long Python may take to start, or Django over one of its dearer hashes.
-const LIMIT: Duration = Duration::from_secs(60);
-/// How long a change may take to be in force everywhere.
-const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// The running service.
 pub struct LegacyService {
@@ -53,7 +46,7 @@ impl LegacyService {
     pub fn start() -> Self {
         let command = environment::python("issuer.py");
         let mut process = Process::start("legacy-service", command, Talk::Json);
-        let public_key = process.said(LIMIT)["public_key"].as_str().expect("a key").to_owned();
+        let public_key = process.said(wait::PATIENCE)["public_key"].as_str().expect("a key").to_owned();
         Self { process, public_key }
     }
 
@@ -62,7 +55,7 @@ impl LegacyService {
     /// # Panics
     /// Where there is no such hasher.
     pub fn hash(&mut self, password: &str, hasher: &str) -> String {
-        let said = self.process.ask(&json!({"hash": password, "by": hasher}), LIMIT);
+        let said = self.process.ask(&json!({"hash": password, "by": hasher}), wait::PATIENCE);
         said["hash"].as_str().expect("a hash").to_owned()
     }
 
@@ -71,7 +64,7 @@ impl LegacyService {
     /// # Panics
     /// Where it does not.
     pub fn sign_in(&mut self, pk: u32, realm: &str) -> LegacyTokens {
-        let said = self.process.ask(&json!({"sign": pk, "claims": {"realm": realm}}), LIMIT);
+        let said = self.process.ask(&json!({"sign": pk, "claims": {"realm": realm}}), wait::PATIENCE);
         let token = |name: &str| said[name].as_str().expect(name).to_owned();
         LegacyTokens { access: token("access"), refresh: token("refresh") }
     }
@@ -99,7 +92,7 @@ impl Tenant<'_> {
         // What has reached the edge's database is known to every isolate a moment later.
         let LegacyTokens { access, .. } = old.sign_in(1, &self.slug);
         let good = async || self.http.post_as(&access, "/api/token/validate/").await.status == 200;
-        wait::until("the old key to be known", PROPAGATION, async || good().await.then_some(())).await;
+        wait::until("the old key to be known", async || good().await.then_some(())).await;
     }
 
     /// Accepts an old service's refresh tokens for a day: these, which are of the user `pk`.
@@ -117,7 +110,7 @@ impl Tenant<'_> {
             self.http.post("/api/token/verify/", &json!({"token": token})).await.status == 200
         };
         for token in refresh {
-            wait::until("the list to be known", PROPAGATION, async || good(token).await.then_some(())).await;
+            wait::until("the list to be known", async || good(token).await.then_some(())).await;
         }
     }
 

@@ -1,16 +1,11 @@
 //! A Django project with Django REST framework and SimpleJWT that trusts one tenant's tokens.
 
-use std::time::Duration;
-
 use reqwest::Method;
 
 use crate::actors::Tenant;
 use crate::http::{Http, Reply};
 use crate::process::{Process, Talk};
 use crate::{environment, stack, wait};
-
-/// How long Django may take to start, with others compiling beside it.
-const START: Duration = Duration::from_secs(60);
 
 /// Where the server has its key from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +45,7 @@ impl ResourceServer {
         };
         let mut process = Process::start(name, command, Talk::No);
         let http = Http::new(format!("http://{address}"));
-        wait::until("Django to answer", START, async || {
+        wait::until("Django to answer", async || {
             assert!(process.ended().is_none(), "Django ended:\n{}", process.log_tail());
             let answer = Reply::try_to(http.request(Method::GET, "/whoami/")).await;
             answer.is_ok_and(|reply| reply.status == 401).then_some(())
