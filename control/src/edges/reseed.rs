@@ -15,7 +15,8 @@ use crate::keys::store::AdvanceKeys;
 /// keeps something under it must not find somebody else.
 const NUMBER_LEAP: i64 = 1 << 20;
 
-/// Raises the tenant's history above the edge's and lets writing go on. The history is the floor of all
+/// Raises the tenant's history above all of which the edge has anything, and lets writing go on. The edge's mark
+/// is not enough: a reseed before this one, of another backup, may have sent its document and never become whole. The history is the floor of all
 /// epochs ([`shared::epochs`]), so every session ends with the document, which goes ahead; no user's row
 /// changes. The next push is a snapshot, because the edge's mark is of another history.
 ///
@@ -25,7 +26,11 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
     let now = control.clock.now();
     let ask = Command::Status { tenants: vec![tenant] };
     let status: StatusOut = control.edge.command(&ask, now).await?;
-    let seen = status.marks.iter().find(|mark| mark.tenant == tenant).map_or(0, |mark| mark.mark.history);
+    let seen = status
+        .marks
+        .iter()
+        .find(|mark| mark.tenant == tenant)
+        .map_or(0, |mark| mark.history.unwrap_or(0).max(mark.mark.history));
     let mut tx = control.db.tenant_tx(tenant).await?;
     let history = sqlx::query_scalar!(
         "update platform.revisions

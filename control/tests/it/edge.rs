@@ -273,8 +273,10 @@ async fn command(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes
         _ => return answer(400, Value::Null),
     };
     let marks = tenants.iter().filter_map(|tenant| {
-        let mark = *state.marks.get(tenant)?;
-        Some(TenantMark { tenant: *tenant, mark, doc_rev: 0, kv_rev: 0 })
+        let mark = state.marks.get(tenant).copied();
+        let document = state.documents.get(tenant).map(|document| document.history);
+        let history = Some(mark.map(|mark| mark.history).max(document)?);
+        Some(TenantMark { tenant: *tenant, mark: mark.unwrap_or_default(), history, doc_rev: 0, kv_rev: 0 })
     });
     answer(200, StatusOut { incarnation: state.incarnation(), now_ms: 0, outbox: 0, marks: marks.collect() })
 }

@@ -267,6 +267,26 @@ async fn a_reseed_sends_the_document_first_and_changes_no_user() {
     assert_eq!(scene.edge.counts(scene.tenant.id).0, 700);
 }
 
+/// The backup was the wrong one, and another is restored while the snapshot of the first is on its way: sessions
+/// and rows of the first must end, too.
+#[tokio::test]
+async fn a_second_restore_begins_above_the_first() {
+    let scene = Scene::new().await;
+    scene.push().await;
+    let restore = || async {
+        let back = "update platform.revisions set history = 1 where tenant_id = $1";
+        let mut admin = scene.database.admin().await;
+        sqlx::query(back).bind(scene.tenant.id.uuid()).execute(&mut admin).await.unwrap();
+        reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap()
+    };
+    assert_eq!(restore().await, 2);
+    urgent::push(&scene.control, scene.tenant.id).await.unwrap();
+    assert_eq!(scene.edge.mark(scene.tenant.id).history, 1, "the snapshot is not whole");
+    assert_eq!(restore().await, 3);
+    scene.push().await;
+    assert_eq!(scene.edge.mark(scene.tenant.id).history, 3);
+}
+
 /// Thousands of revocations at once go in their order, each once; the document still goes ahead.
 #[tokio::test]
 async fn a_mass_revocation_is_a_backlog_itself() {

@@ -34,6 +34,7 @@ struct MarkRow {
     tenant: TenantId,
     history: i64,
     rev: i64,
+    highest: i64,
     doc_rev: i64,
     kv_rev: i64,
 }
@@ -58,6 +59,7 @@ async fn status<P: Platform>(ctx: Context<'_, P>, tenants: &[TenantId]) -> Resul
     let marks = rows.take(marks)?.into_iter().map(|row| TenantMark {
         tenant: row.tenant,
         mark: Mark { history: row.history, rev: row.rev },
+        history: Some(row.highest),
         doc_rev: row.doc_rev,
         kv_rev: row.kv_rev,
     });

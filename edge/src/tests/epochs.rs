@@ -5,7 +5,8 @@ use serde_json::json;
 use shared::epochs;
 use shared::user::UserStatus;
 use shared::wire::needs::Needs;
-use shared::wire::push::{Complete, Push, UserRow};
+use shared::wire::push::{Command, Complete, Push, UserRow};
+use shared::wire::signature::Tag;
 
 use super::fixture::{Actor, PASSWORD, Tokens, World, claims, message, old_token};
 use crate::sql;
@@ -182,6 +183,23 @@ fn a_reseed_ends_what_the_old_service_issued() {
     for token in [&first, &second] {
         assert_eq!(acme.refresh(token).expect(401).text("detail"), "Token is blacklisted");
     }
+}
+
+/// Whoever begins the next history has to begin above this one, though its snapshot never became whole.
+#[test]
+fn a_history_is_told_from_its_first_row_on() {
+    let (world, acme) = acme();
+    let histories = || {
+        let ask = Command::Status { tenants: vec![acme.id()] };
+        let marks =
+            world.signed("/internal/v1/command", Tag::Command, &ask).expect(200).json()["marks"].clone();
+        (marks[0]["mark"]["history"].clone(), marks[0]["history"].clone())
+    };
+    assert_eq!(histories(), (json!(1), json!(1)));
+    acme.reseed();
+    assert_eq!(histories(), (json!(1), json!(2)));
+    world.memory().db.borrow().execute_batch("delete from marks").unwrap();
+    assert_eq!(histories(), (json!(0), json!(2)));
 }
 
 #[test]

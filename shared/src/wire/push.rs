@@ -256,7 +256,7 @@ pub struct StatusOut {
     pub now_ms: u64,
     /// Facts that wait to be drained.
     pub outbox: u64,
-    /// The marks of those tenants that have one.
+    /// The marks of those tenants that have anything here; 0/0 before the first.
     pub marks: Vec<TenantMark>,
 }
 
@@ -267,6 +267,10 @@ pub struct TenantMark {
     pub tenant: TenantId,
     /// Its mark.
     pub mark: Mark,
+    /// The highest history of which anything has arrived. The mark moves when a snapshot is whole, and until
+    /// then it is of a history before. The release before does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<i64>,
     /// Revision of its document at the edge.
     pub doc_rev: i64,
     /// Revision of its document in KV, as far as D1 knows.

@@ -165,7 +165,7 @@ fn messages() -> Vec<(&'static str, Value)> {
     let mark = Mark { history: 1, rev: 7 };
     let acknowledge = Some(Acknowledge { incarnation: String::from("a"), seq: 9, id: None });
     let living = SessionOut { sid, created_at: 1, rotated_at: 2, expires_at: 3 };
-    let marks = vec![TenantMark { tenant, mark, doc_rev: 7, kv_rev: 7 }];
+    let marks = vec![TenantMark { tenant, mark, history: None, doc_rev: 7, kv_rev: 7 }];
     vec![
         of("push", push()),
         of("push-former-claims", former_claims()),
@@ -196,7 +196,11 @@ fn additions() -> Vec<(&'static str, Value)> {
     for fact in &mut dropped.facts {
         (fact.kind, fact.user, fact.sid, fact.network) = (FactKind::RefusalsDropped, None, None, None);
     }
+    let mark = Mark { history: 1, rev: 7 };
+    let begun = TenantMark { tenant: tenant_id(), mark, history: Some(2), doc_rev: 8, kv_rev: 7 };
+    let marks = vec![begun];
     vec![
+        of("status-of-histories", StatusOut { incarnation: String::from("a"), now_ms: 1, outbox: 0, marks }),
         of("command-restored", Command::Restored { shard: 0 }),
         of("restored", RestoredOut { incarnation: String::from("b") }),
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
@@ -215,7 +219,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
             through::<Command>(text)
         }
-        "status" => through::<StatusOut>(text),
+        "status" | "status-of-histories" => through::<StatusOut>(text),
         "sessions" => through::<SessionsOut>(text),
         "end-session" => through::<EndSessionOut>(text),
         "restored" => through::<RestoredOut>(text),
