@@ -251,10 +251,12 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
             "nothing was to be changed: `wardgate tenant edit --help` says what can be".into(),
         ));
     }
-    let wanted = Edit {
+    // What is wrong is said before anything is asked.
+    assigned(tenant.settings.clone(), &args.settings)?;
+    let mut wanted = Edit {
         name: args.name,
         hosts: args.hosts.as_deref().map(hosts).transpose()?,
-        settings: Some(assigned(tenant.settings.clone(), &args.settings)?),
+        settings: None,
         legacy: EditLegacy {
             foreign_until: match args.foreign_until.as_deref() {
                 None => None,
@@ -272,7 +274,9 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
         ))?;
     }
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let before = tenant;
+    // What is assigned is laid over settings that no other edit is changing.
+    let before = tenants::lock(&mut tx, tenant.id).await?;
+    wanted.settings = Some(assigned(before.settings.clone(), &args.settings)?);
     let tenant = tenants::edit(control, &mut tx, &Actor::operator(), before.id, wanted).await?;
     tx.commit().await?;
     for warning in claims::warnings(&before, &tenant) {

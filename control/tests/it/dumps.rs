@@ -1,6 +1,13 @@
 //! Dumps that nobody would like to import: what they cannot do here.
 
+use std::collections::BTreeMap;
+
+use control::legacy::import::dump::Dump;
+use control::legacy::import::found::Columns;
+use control::legacy::import::moment::Zone;
+use control::legacy::import::{self, Mapping, Options, Source};
 use serde_json::{Value, json};
+use shared::user::UserStatus;
 
 use crate::cli::Outcome;
 use crate::scene::{Database, Scene};
@@ -170,4 +177,42 @@ async fn what_is_no_dump_is_told_what_it_is() {
     }
     let mysql = scene.import(&["--database-url", "mysql://ada:s3cret@db/app"]).expect(1);
     assert!(mysql.stderr.contains("dumpdata") && !mysql.stderr.contains("s3cret"), "{}", mysql.stderr);
+}
+
+/// Reading a large service takes hours, in which its administrators go on.
+#[tokio::test]
+async fn what_was_set_while_an_import_read_stays() {
+    let scene = Scene::alone().await;
+    let root = scene.member("root", "root-admin").await;
+    let options = Options {
+        tenant: scene.tenant.clone(),
+        mapping: Mapping {
+            roles: BTreeMap::new(),
+            superusers: None,
+            staff: None,
+            others: Some("client".into()),
+            with_totp: UserStatus::Pending,
+        },
+        user_id: None,
+        check: false,
+    };
+    let path = format!("/api/tenant/tenants/{}/", scene.tenant.id);
+    root.patch(&path, json!({"settings": {"access_ttl_secs": 600}})).await.expect(200);
+    let file = std::env::temp_dir().join(format!("wardgate-{}.json", scene.tenant.id));
+    std::fs::write(&file, Value::from(vec![user(&json!(1), "ada", &hash())]).to_string()).unwrap();
+    let dump = Dump {
+        file: file.clone(),
+        user_model: "auth.user".into(),
+        columns: Columns::default(),
+        role_column: None,
+        zone: Zone::default(),
+    };
+    import::run(&scene.control, Source::Dump(dump), &options).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+    let tenant = root.get(&path).await.expect(200).body;
+    let settings = &tenant["settings"];
+    assert_eq!(
+        (&settings["access_ttl_secs"], &settings["cookies"], &tenant["user_id"]),
+        (&json!(600), &json!("plain"), &json!("integer"))
+    );
 }

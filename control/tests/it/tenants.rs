@@ -366,3 +366,25 @@ async fn tenants_are_found_by_what_they_are_known_by() {
     assert_eq!(slugs(&ada, "slug=beta").await.len(), 0);
     assert_eq!(slugs(&ada, "search=größe").await, [stage]);
 }
+
+/// The command line lays a setting over those that there are when it writes, not when it began.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_edits_of_settings_at_once_both_count() {
+    let scene = Scene::alone().await;
+    let mut admin = scene.database.admin().await;
+    let other = "begin; update platform.tenants set settings = settings || '{\"access_ttl_secs\": 600}'";
+    sqlx::raw_sql(other).execute(&mut admin).await.unwrap();
+    let (cli, slug) = (scene.cli(), scene.tenant.slug.to_string());
+    let edit = tokio::task::spawn_blocking(move || {
+        cli.run(&["tenant", "edit", &slug, "--set", "retry_window_secs=7"], "").expect(0).json
+    });
+    let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+                 and datname = current_database())";
+    let mut watch = scene.database.admin().await;
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    sqlx::raw_sql("commit").execute(&mut admin).await.unwrap();
+    let settings = edit.await.unwrap()["settings"].clone();
+    assert_eq!((&settings["access_ttl_secs"], &settings["retry_window_secs"]), (&json!(600), &json!(7)));
+}

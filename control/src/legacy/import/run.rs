@@ -129,7 +129,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.staging.find_collisions().await?;
     import.judge_all().await?;
     formats_fit(&import.report)?;
-    import.report.user_id = service::form_text(import.user_id()).to_owned();
+    import.report.user_id = service::form_text(import.user_id(&options.tenant)).to_owned();
     if !options.check && import.report.unmapped.is_empty() {
         import.prepare().await?;
         import.write_all().await?;
@@ -344,26 +344,31 @@ impl Import<'_> {
     }
 
     /// How `user_id` is written from now on.
-    fn user_id(&self) -> UserIdForm {
+    fn user_id(&self, tenant: &Tenant) -> UserIdForm {
         let by_ids = if self.greatest.is_some() { UserIdForm::Integer } else { UserIdForm::String };
-        self.options.user_id.or(settled_form(&self.options.tenant)).unwrap_or(by_ids)
+        self.options.user_id.or(settled_form(tenant)).unwrap_or(by_ids)
     }
 
     /// The tenant as it has to be before its users come.
     async fn prepare(&mut self) -> Result<(), ImportError> {
         let (control, id) = (self.control, self.options.tenant.id);
         let mut tx = control.db.tenant_tx(id).await?;
+        // As it is now: to read the source may have taken hours, and its administrators went on.
+        let tenant = tenants::lock(&mut tx, id).await.map_err(of_tenant)?;
+        form_stays(&tenant, self.options.user_id)?;
         if let Some(greatest) = self.greatest {
             ids::continue_after(&mut tx, greatest).await?;
         }
-        if self.options.tenant.legacy.imported_at.is_none() {
-            let mut settings = self.options.tenant.settings.clone();
+        let form = self.user_id(&tenant);
+        self.report.user_id = service::form_text(form).to_owned();
+        if tenant.legacy.imported_at.is_none() {
+            let mut settings = tenant.settings;
             settings.cookies = Cookies::Plain;
             settings.min_password_length = settings.min_password_length.min(8);
             let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
             tenants::edit(control, &mut tx, &Actor::operator(), id, edit).await.map_err(of_tenant)?;
         }
-        service::users_imported(&mut tx, self.user_id(), control.clock.now()).await?;
+        service::users_imported(&mut tx, form, control.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
