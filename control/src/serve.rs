@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(20);
 /// How often lag and queue are measured.
 const MEASURE: Duration = Duration::from_secs(5);
 
+/// How soon a database that was not there is asked again which edge it feeds.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Why it did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -73,14 +76,17 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
     tasks.spawn(api::serve(control.clone(), api, stop.clone()));
     tasks.close();
     tracing::info!(address = %settings.listen, direct = settings.direct, "serving");
-    signal().await;
+    let ended = tokio::select! {
+        () = signal() => Ok(()),
+        refused = feed(&control, &tasks, &stop) => Err(refused),
+    };
     tracing::info!("stopping");
     stop.cancel();
     if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
         tracing::warn!("what was under way took too long and was dropped");
     }
     control.db.close().await;
-    Ok(())
+    ended
 }
 
 async fn bind(variable: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
@@ -99,7 +105,8 @@ async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
     }
 }
 
-/// A slip in the edge's id would end every tenant that is pushed under it.
+/// A slip in the edge's id would end every tenant that is pushed under it. Whether it is one, a database that is
+/// down now says later, to [`feed`].
 async fn refuse_other_edge(control: &Control) -> Result<(), ServeError> {
     match edges::fed::other(control).await {
         Ok(None) => Ok(()),
@@ -109,11 +116,27 @@ async fn refuse_other_edge(control: &Control) -> Result<(), ServeError> {
     }
 }
 
-fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Feeds the edge as soon as the database has said that it is its own; ends where it is another's.
+async fn feed(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) -> ServeError {
+    loop {
+        match edges::fed::other(control).await {
+            Ok(None) => break,
+            Ok(Some(fed)) => return ServeError::OtherEdge { own: control.settings.edge.id.clone(), fed },
+            Err(failure) if failure.is_passing() => {
+                tracing::warn!(error = %chain(&failure), "the edge is not fed yet");
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(failure) => return failure.into(),
+        }
+    }
     let edges = Arc::new(Notify::new());
     tasks.spawn(listen::run(control.clone(), edges.clone(), stop.clone()));
     tasks.spawn(pusher::run(control.clone(), edges.clone(), stop.clone()));
     tasks.spawn(drain::run(control.clone(), edges, stop.clone()));
+    std::future::pending().await
+}
+
+fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(runner::run(control.clone(), stop.clone()));
     tasks.spawn(measure(control.clone(), stop.clone()));
 }

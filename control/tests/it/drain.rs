@@ -1,11 +1,17 @@
 //! Facts of the edge arrive once, also when answers and acknowledgements are lost.
 
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use control::audit::Actor;
 use control::edges::{drain, restored, status};
 use control::tenants::Isolation;
 use serde_json::json;
 use shared::ids::{EventId, SessionId, TenantId, UserId};
 use shared::wire::facts::{Fact, FactKind};
+use sqlx::AssertSqlSafe;
 
 use crate::cli::Cli;
 use crate::scene::{Scene, new_tenant};
@@ -50,15 +56,52 @@ async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
     assert_eq!(shown.body["last_login"], json!("2023-11-14T22:13:20.003000Z"));
 }
 
-#[tokio::test]
-async fn another_id_of_the_edge_is_refused_before_anything_is_sealed_for_it() {
-    let scene = Scene::alone().await;
-    drain::turn(&scene.control).await.unwrap();
+/// An environment in which `serve` has another id of the edge.
+fn with_a_slip(scene: &Scene) -> HashMap<&'static str, String> {
     let mut variables = scene.database.variables(&scene.edge.url);
     variables.insert("WARDGATE_HTTP_LISTEN", "127.0.0.1:0".into());
     variables.insert("WARDGATE_HTTP_METRICS_LISTEN", "127.0.0.1:0".into());
     variables.insert("WARDGATE_EDGE_ID", "edge-tset".into());
-    let cli = Cli { variables };
+    variables
+}
+
+/// A machine starts control and PostgreSQL together, and PostgreSQL is the slower one.
+#[tokio::test]
+async fn another_id_of_the_edge_is_refused_where_the_database_comes_later() {
+    let scene = Scene::alone().await;
+    drain::turn(&scene.control).await.unwrap();
+    let mut admin = scene.database.admin().await;
+    let role = format!("alter role {}_relay connection limit", scene.database.name);
+    sqlx::raw_sql(AssertSqlSafe(format!("{role} 0"))).execute(&mut admin).await.unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_wardgate"))
+        .arg("serve")
+        .env_clear()
+        .envs(with_a_slip(&scene))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(serve.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("serving")));
+    sqlx::raw_sql(AssertSqlSafe(format!("{role} -1"))).execute(&mut admin).await.unwrap();
+    let fed = "select exists (select from platform.drains where edge = 'edge-tset')";
+    let ended = loop {
+        if sqlx::query_scalar::<_, bool>(fed).fetch_one(&mut admin).await.unwrap() {
+            serve.kill().unwrap();
+        }
+        if let Some(ended) = serve.try_wait().unwrap() {
+            break ended;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(ended.code(), Some(1), "it feeds the edge under another id");
+    assert!(said.any(|line| line.contains("WARDGATE_EDGE_ID is `edge-tset`")));
+}
+
+#[tokio::test]
+async fn another_id_of_the_edge_is_refused_before_anything_is_sealed_for_it() {
+    let scene = Scene::alone().await;
+    drain::turn(&scene.control).await.unwrap();
+    let cli = Cli { variables: with_a_slip(&scene) };
     let refused = cli.run(&["serve"], "").expect(1);
     for words in ["WARDGATE_EDGE_ID is `edge-tset`", "wardgate edges forget edge-test --yes"] {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
