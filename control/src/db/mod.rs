@@ -68,7 +68,8 @@ pub struct Db {
     users: Shares,
     /// Connections for what strangers cause at each tenant.
     strangers: Shares,
-    /// Reads that may go through all rows, for each tenant.
+    /// Reads that may go through all rows, for each tenant; those of all tenants hold half of the connections at
+    /// most, since each may hold one for seconds.
     long_reads: Shares,
     /// A tenant never changes its cell, so what was looked up once stays right.
     cells: Arc<Mutex<HashMap<TenantId, CellName>>>,
@@ -96,7 +97,7 @@ impl Db {
         Ok(Self {
             users: Shares::new(Kind::Connections, (most / 4).max(2), SHARE),
             strangers: Shares::new(Kind::StrangersConnections, most / 8, SHARE),
-            long_reads: Shares::new(Kind::LongReads, most / 10, SHARE),
+            long_reads: Shares::of(Kind::LongReads, most / 2, most / 10, SHARE),
             app: pool(&settings.app_url, settings.max_connections)?,
             push: pool(&settings.app_url, PUSH_CONNECTIONS)?,
             work: pool(&settings.app_url, WORK_CONNECTIONS)?,

@@ -235,10 +235,36 @@ async fn refusals_of_one_tenant_do_not_keep_another_waiting() {
     assert!(statuses.contains(&403));
 }
 
-/// A lock that makes a statement of the loading tenant wait until it is let go.
-async fn hang(stage: &Stage, table: &str) -> PgConnection {
-    let mut admin = stage.loading.database.admin().await;
-    let lock = format!("begin; lock table {}.{table} in access exclusive mode", stage.loading.tenant.cell);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_of_the_platform_do_not_keep_a_tenant_waiting() {
+    let stage = Stage::set().await;
+    let root = stage.loading.platform().await.member("root", "root-admin").await;
+    let pem = include_str!("../keys/rsa2048.pem");
+    let statuses = stage
+        .loaded("a key is imported", |_| {
+            let (ask, path) = (stage.asking(&root), format!("{}import/", stage.keys()));
+            Box::new(move |_| ask(Method::POST, path.clone(), Some(json!({"pkcs8": pem}))))
+        })
+        .await;
+    only(&statuses, &[201, 409, 503]);
+
+    let statuses = stage
+        .loaded("tenants are made", |_| {
+            let ask = stage.asking(&root);
+            Box::new(move |round| {
+                let admin = json!({"username": "ada", "password": PASSWORD});
+                let new = json!({"slug": format!("made{round}"), "name": "x", "isolation": "shared", "admin": admin});
+                ask(Method::POST, "/api/tenant/tenants/".into(), Some(new))
+            })
+        })
+        .await;
+    only(&statuses, &[201, 503]);
+}
+
+/// A lock that makes a statement of a tenant wait until it is let go.
+async fn hang(scene: &Scene, table: &str) -> PgConnection {
+    let mut admin = scene.database.admin().await;
+    let lock = format!("begin; lock table {}.{table} in access exclusive mode", scene.tenant.cell);
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut admin).await.unwrap();
     admin
 }
@@ -246,7 +272,7 @@ async fn hang(stage: &Stage, table: &str) -> PgConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_that_hangs_is_the_one_that_is_refused() {
     let stage = Stage::set().await;
-    let lock = hang(&stage, "users").await;
+    let lock = hang(&stage.loading, "users").await;
     let mut hanging = JoinSet::new();
     for _ in 0..12 {
         hanging.spawn(stage.asking(&stage.root)(Method::GET, "/api/user/me/".into(), None));
@@ -270,10 +296,39 @@ async fn a_tenant_that_hangs_is_the_one_that_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_reads_of_many_tenants_leave_connections_to_the_others() {
+    let stage = Stage::set().await;
+    let scene = &stage.loading;
+    let (mut locks, mut readers, mut reading) = (Vec::new(), Vec::new(), JoinSet::new());
+    for _ in 0..scene.control.settings.database.max_connections {
+        let tenant = new_tenant(&scene.control, Isolation::Schema).await;
+        let (database, control, edge) = (scene.database.clone(), scene.control.clone(), scene.edge.clone());
+        let reader = Scene { database, control, edge, tenant, api: scene.api };
+        readers.push(reader.member("ada", "root-admin").await);
+        locks.push(hang(&reader, "audit_entries").await);
+    }
+    for reader in readers {
+        reading.spawn(stage.asking(&reader)(Method::GET, "/api/audit/".into(), None));
+    }
+    let mut admin = scene.database.admin().await;
+    let hanging = "select count(*) from pg_locks where not granted";
+    while sqlx::query_scalar::<_, i64>(hanging).fetch_one(&mut admin).await.unwrap() < 2 {
+        tokio::task::yield_now().await;
+    }
+    stage.waits("the long reads of many tenants").await;
+    for lock in locks {
+        lock.close().await.unwrap();
+    }
+    let statuses: Vec<u16> = reading.join_all().await.iter().map(|answer| answer.status).collect();
+    only(&statuses, &[200, 503]);
+    assert!(statuses.contains(&200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_at_a_tenant_do_not_keep_its_own_users_waiting() {
     let stage = Stage::set().await;
     let scene = &stage.loading;
-    let lock = hang(&stage, "foreign_tries").await;
+    let lock = hang(scene, "foreign_tries").await;
     let guesses: Vec<_> = (0..12).map(|_| Box::pin(scene.guess())).collect();
     let guessing = futures::future::join_all(guesses);
     let working = async {
