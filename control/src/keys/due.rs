@@ -47,7 +47,7 @@ pub async fn advance(control: &Control, id: TenantId) -> Result<(), TenantError>
         }
         if ring.lacks_next() && spare.is_none() {
             // Without the lock, since it takes a while; then everything is looked at again.
-            let made = control.keys.make(id, id, tenant.settings.key_bits);
+            let made = control.keys.make_by_itself(id, tenant.settings.key_bits);
             let (made, begun) = tx.pause(&control.db, made).await?;
             (spare, tx) = (Some(made?), begun);
             continue;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::passwords::turns::Turns;
 use crate::shares::Kind;
 
-/// Keys that are made at once.
+/// Keys that are made at once for who asks for them, and as many for planned switches and new tenants.
 const CONCURRENCY: usize = 2;
 /// Of one tenant: another does not wait for the seconds that a key may take.
 const EACH: usize = 1;
@@ -19,6 +19,8 @@ const EACH: usize = 1;
 #[derive(Clone)]
 pub struct KeyMaker {
     turns: Turns,
+    /// Of what control makes by itself.
+    own_turns: Turns,
     rest: Sealer,
 }
 
@@ -34,7 +36,8 @@ impl KeyMaker {
     /// Makes keys that rest as `rest` wraps them.
     #[must_use]
     pub fn new(rest: Sealer) -> Self {
-        Self { turns: Turns::new(Kind::Keys, CONCURRENCY, EACH), rest }
+        let turns = || Turns::new(Kind::Keys, CONCURRENCY, EACH);
+        Self { turns: turns(), own_turns: turns(), rest }
     }
 
     /// Makes a key of `bits` for a tenant; `payer` is the tenant whose share of the work it is.
@@ -42,7 +45,25 @@ impl KeyMaker {
     /// # Errors
     /// [`Failure::Busy`] after five seconds in the queue; without randomness.
     pub async fn make(&self, payer: TenantId, tenant: TenantId, bits: u64) -> Result<RestingKey, Failure> {
-        let key = self.turns.take(payer, "making a key", move || rsa::generate(bits)).await??;
+        self.in_turn(&self.turns, payer, tenant, bits).await
+    }
+
+    /// The same for what control does by itself: nobody who asks for keys keeps it waiting.
+    ///
+    /// # Errors
+    /// As [`KeyMaker::make`].
+    pub async fn make_by_itself(&self, tenant: TenantId, bits: u64) -> Result<RestingKey, Failure> {
+        self.in_turn(&self.own_turns, tenant, tenant, bits).await
+    }
+
+    async fn in_turn(
+        &self,
+        turns: &Turns,
+        payer: TenantId,
+        tenant: TenantId,
+        bits: u64,
+    ) -> Result<RestingKey, Failure> {
+        let key = turns.take(payer, "making a key", move || rsa::generate(bits)).await??;
         self.keep(tenant, &key).await
     }
 
@@ -54,5 +75,41 @@ impl KeyMaker {
         let kid = key.public.key_id();
         let wrapped = self.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8).await?;
         Ok(RestingKey { public: key.public.clone(), wrapped })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use shared::derive::Secret;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::crypt::provider::LocalKeys;
+    use crate::settings::KeyedSecret;
+
+    fn tenant(fill: u8) -> TenantId {
+        TenantId::new(1, [fill; 10])
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keys_that_users_ask_for_do_not_keep_a_rotation_waiting() {
+        let key = KeyedSecret { id: "k1".to_owned(), secret: Secret::new([1; 32]) };
+        let maker = KeyMaker::new(Sealer::new(LocalKeys::new(&key)));
+        let mut asked = Vec::new();
+        for fill in 1..=2 {
+            let ((go_on, waits), (begun, begins)) = (mpsc::channel::<()>(), oneshot::channel::<()>());
+            let turns = maker.turns.clone();
+            let hold = move || (begun.send(()), waits.recv());
+            let work = tokio::spawn(async move { turns.take(tenant(fill), "a test", hold).await });
+            begins.await.unwrap();
+            asked.push((go_on, work));
+        }
+        assert!(maker.make_by_itself(tenant(3), 2048).await.is_ok());
+        for (go_on, work) in asked {
+            go_on.send(()).unwrap();
+            assert!(work.await.unwrap().is_ok());
+        }
     }
 }

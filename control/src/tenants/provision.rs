@@ -70,7 +70,7 @@ pub(super) async fn first_keys(
     id: TenantId,
     bits: u64,
 ) -> Result<[RestingKey; 2], Failure> {
-    Ok([control.keys.make(id, id, bits).await?, control.keys.make(id, id, bits).await?])
+    Ok([control.keys.make_by_itself(id, bits).await?, control.keys.make_by_itself(id, bits).await?])
 }
 
 /// Everything a tenant begins with, in one transaction.
