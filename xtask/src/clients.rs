@@ -1,5 +1,5 @@
-//! Clients that are not ours, for the end-to-end tests: a Python with the packages of a resource
-//! server, Node's packages, a browser, and gateways. Only `test` needs them, so only `test` installs them.
+//! Clients and servers that are not ours, for the tests: a Python with the packages of a resource server and
+//! of a key service, Node's packages, a browser, and gateways. Only `test` needs them, so only `test` installs them.
 //!
 //! The packages are pinned under `tests/clients`; Traefik and Envoy are among Python's. A browser is not: it
 //! is the one that the machine has, since those that registries ship are built for functions in somebody's
