@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::crypt::provider::LocalKeys;
+use crate::crypt::providers::Providers;
 use crate::crypt::sealed::Sealer;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
@@ -41,9 +41,9 @@ pub struct Inner {
 /// Makes the means by the settings. Nothing is connected yet.
 ///
 /// # Errors
-/// For URLs that do not parse or sign in as the wrong role.
+/// For URLs that do not parse or sign in as the wrong role, and for a key provider that cannot be made.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
-    let rest = Sealer::new(LocalKeys::new(&settings.encryption.kek));
+    let rest = Sealer::new(Providers::new(&settings.encryption)?);
     Ok(Arc::new(Inner {
         db: Db::new(&settings.database)?,
         roles: Roles::of(&settings.database)?,

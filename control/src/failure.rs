@@ -9,9 +9,12 @@ pub enum Failure {
     /// PostgreSQL did not do what was asked.
     #[error("the database did not answer as it should")]
     Database(#[from] sqlx::Error),
-    /// What is stored cannot be read back: another key-encryption key, an altered row.
+    /// What is stored cannot be read back: a key-encryption key that is not in the settings, an altered row.
     #[error("stored {0} cannot be read")]
     Unreadable(&'static str),
+    /// Whoever holds the key-encryption keys does not use them for us now; what is stored is as it was.
+    #[error("the key provider wraps and unwraps nothing at present")]
+    KeyProvider(#[from] KeyOutage),
     /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).
     #[error("too much waits for the tenant's share of {0}")]
     Busy(&'static str),
@@ -29,13 +32,59 @@ pub enum Failure {
     Schema(String),
 }
 
+/// Why a key provider does no work. Nothing of it says anything about what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyOutage {
+    /// It did not answer within the time for a call, a repeat of it included.
+    #[error("it did not answer in time")]
+    TimedOut,
+    /// No connection, or one that broke off.
+    #[error("it cannot be reached")]
+    Unreachable,
+    /// It limits how often it is called.
+    #[error("it limits our calls")]
+    Throttled,
+    /// It failed itself, or waits for another service.
+    #[error("it failed")]
+    Failing,
+    /// Its owner has disabled the key, or is about to delete it.
+    #[error("the key is disabled, or is about to be deleted")]
+    KeyDisabled,
+    /// It has no such key: deleted, or of another region or account.
+    #[error("it has no such key")]
+    KeyMissing,
+    /// It does not accept our credentials, or they may not use the key.
+    #[error("it does not let us use the key")]
+    Denied,
+    /// No credentials were found for it.
+    #[error("there are no credentials for it")]
+    NoCredentials,
+}
+
+impl KeyOutage {
+    /// As `/metrics` counts it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Throttled => "throttled",
+            Self::Failing => "failing",
+            Self::KeyDisabled => "key_disabled",
+            Self::KeyMissing => "key_missing",
+            Self::Denied => "denied",
+            Self::NoCredentials => "no_credentials",
+        }
+    }
+}
+
 impl Failure {
-    /// Whether trying again later may help, without anybody repairing anything.
+    /// Whether trying again later may help: nothing that is stored has to be repaired.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Database(error) => is_passing(error),
-            Self::Halted | Self::Busy(_) => true,
+            Self::Halted | Self::Busy(_) | Self::KeyProvider(_) => true,
             Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
         }
     }

@@ -1,15 +1,16 @@
-//! Where control's key-encryption keys are: the one port that control has, because a cloud's key service
-//! cannot run in a test.
+//! Where control's key-encryption keys are: the one port that control has, because that is the operator's
+//! choice.
 //!
 //! A provider wraps short secrets under keys that never leave it and that it knows by their ids. The local
-//! one has its key from the settings. Calls may cross a network, so they are asynchronous, and they belong
-//! outside of transactions where that is possible.
+//! one has its keys from the settings, `crypt/kms.rs` calls a service, `crypt/providers.rs` chooses. Calls may
+//! cross a network, so they are asynchronous, and they belong outside of transactions where that is possible.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use futures::future::BoxFuture;
 use shared::derive::Secret;
 use zeroize::Zeroizing;
 
+use crate::failure::KeyOutage;
 use crate::settings::KeyedSecret;
 use crate::world::random;
 
@@ -24,6 +25,9 @@ pub enum ProviderError {
     /// The value was wrapped under another key or other associated data, or it was altered.
     #[error("the value does not unwrap")]
     Refused,
+    /// It does not do its work now, whatever the value is.
+    #[error("the key provider is out of service")]
+    Unavailable(#[from] KeyOutage),
     /// It could not do its work.
     #[error("the key provider failed")]
     Failed,
@@ -34,7 +38,7 @@ pub trait KeyProvider: Send + Sync {
     /// The id of the key that wraps from now on: at most 255 bytes.
     fn current(&self) -> &str;
 
-    /// Wraps `plaintext` under a key, bound to `associated_data`. What comes back is the provider's own,
+    /// Wraps `plaintext`, at most 4,096 bytes, under the current key, bound to `associated_data`. What comes back is the provider's own,
     /// with a nonce of its choice in it.
     fn wrap<'a>(
         &'a self,
@@ -52,30 +56,36 @@ pub trait KeyProvider: Send + Sync {
     ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>>;
 }
 
-/// The key of the settings: AES-256-GCM in this process. No `Debug`.
+/// The keys of the settings: AES-256-GCM in this process. No `Debug`.
 pub struct LocalKeys {
-    id: String,
-    secret: Secret,
+    current: KeyedSecret,
+    former: Option<KeyedSecret>,
 }
 
 impl LocalKeys {
-    /// Takes the key of the settings.
+    /// Takes the key that wraps from now on.
     #[must_use]
     pub fn new(key: &KeyedSecret) -> Self {
-        Self { id: key.id.clone(), secret: key.secret.clone() }
+        Self { current: key.clone(), former: None }
     }
 
-    fn cipher(&self, key_id: &str) -> Result<LessSafeKey, ProviderError> {
-        if key_id != self.id {
-            return Err(ProviderError::UnknownKey);
-        }
-        let key = UnboundKey::new(&AES_256_GCM, self.secret.expose()).map_err(|_| ProviderError::Failed)?;
-        Ok(LessSafeKey::new(key))
+    /// Takes a key that opens what it wrapped before, and wraps nothing.
+    #[must_use]
+    pub fn opening(self, former: Option<&KeyedSecret>) -> Self {
+        Self { former: former.cloned(), ..self }
+    }
+
+    fn key(&self, key_id: &str) -> Result<&Secret, ProviderError> {
+        let mut keys = [Some(&self.current), self.former.as_ref()].into_iter().flatten();
+        keys.find(|key| key.id == key_id).map(|key| &key.secret).ok_or(ProviderError::UnknownKey)
     }
 
     /// The nonce, then ciphertext and tag.
     fn wrap_now(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
-        let cipher = self.cipher(key_id)?;
+        if key_id != self.current.id {
+            return Err(ProviderError::UnknownKey);
+        }
+        let cipher = cipher(&self.current.secret)?;
         let nonce: [u8; NONCE_BYTES] = random().map_err(|_| ProviderError::Failed)?;
         let mut sealed = plaintext.to_vec();
         cipher
@@ -90,7 +100,7 @@ impl LocalKeys {
         data: &[u8],
         wrapped: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let cipher = self.cipher(key_id)?;
+        let cipher = cipher(self.key(key_id)?)?;
         let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or(ProviderError::Refused)?;
         let mut bytes = Zeroizing::new(sealed.to_vec());
         let opened = cipher
@@ -102,9 +112,14 @@ impl LocalKeys {
     }
 }
 
+fn cipher(secret: &Secret) -> Result<LessSafeKey, ProviderError> {
+    let key = UnboundKey::new(&AES_256_GCM, secret.expose()).map_err(|_| ProviderError::Failed)?;
+    Ok(LessSafeKey::new(key))
+}
+
 impl KeyProvider for LocalKeys {
     fn current(&self) -> &str {
-        &self.id
+        &self.current.id
     }
 
     fn wrap<'a>(
@@ -130,8 +145,12 @@ impl KeyProvider for LocalKeys {
 mod tests {
     use super::*;
 
+    fn key(id: &str, byte: u8) -> KeyedSecret {
+        KeyedSecret { id: id.to_owned(), secret: Secret::new([byte; 32]) }
+    }
+
     fn keys(id: &str, byte: u8) -> LocalKeys {
-        LocalKeys { id: id.to_owned(), secret: Secret::new([byte; 32]) }
+        LocalKeys::new(&key(id, byte))
     }
 
     #[tokio::test]
@@ -146,6 +165,23 @@ mod tests {
         assert_eq!(unwrap(keys("k1", 2), "k1", b"place").await, Err(ProviderError::Refused));
         assert_eq!(unwrap(keys("k1", 1), "k2", b"place").await, Err(ProviderError::UnknownKey));
         assert_eq!(keys("k1", 1).wrap("k2", b"", b"").await, Err(ProviderError::UnknownKey));
+    }
+
+    #[tokio::test]
+    async fn a_new_key_wraps_while_the_former_one_still_opens() {
+        let before = keys("k1", 1).wrap("k1", b"place", b"secret").await.unwrap();
+        let both = LocalKeys::new(&key("k2", 2)).opening(Some(&key("k1", 1)));
+        assert_eq!(both.current(), "k2");
+        assert_eq!(both.wrap("k1", b"place", b"secret").await, Err(ProviderError::UnknownKey));
+        let after = both.wrap("k2", b"place", b"secret").await.unwrap();
+        for (id, wrapped) in [("k1", &before), ("k2", &after)] {
+            assert_eq!(both.unwrap(id, b"place", wrapped).await.unwrap().to_vec(), b"secret", "{id}");
+        }
+        assert_eq!(both.unwrap("k2", b"place", &before).await.err(), Some(ProviderError::Refused));
+        assert_eq!(
+            keys("k2", 2).unwrap("k1", b"place", &before).await.err(),
+            Some(ProviderError::UnknownKey)
+        );
     }
 
     #[tokio::test]

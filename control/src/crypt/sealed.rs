@@ -66,7 +66,7 @@ impl Sealer {
     /// Wraps `plaintext` for one place.
     ///
     /// # Errors
-    /// If the provider fails.
+    /// [`Failure::KeyProvider`] where the provider is out of service, or if it fails.
     pub async fn wrap(
         &self,
         tenant: TenantId,
@@ -77,14 +77,20 @@ impl Sealer {
         let key_id = self.0.current();
         let data = associated_data(key_id, tenant, column, row);
         let wrapped = self.0.wrap(key_id, &data, plaintext).await;
-        let wrapped = wrapped.map_err(|_| Failure::Crypto("wrapping"))?;
+        let wrapped = wrapped.map_err(|error| match error {
+            ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
+            ProviderError::UnknownKey | ProviderError::Refused | ProviderError::Failed => {
+                Failure::Crypto("wrapping")
+            }
+        })?;
         Envelope { key_id, wrapped: &wrapped }.encode().ok_or(Failure::Crypto("wrapping"))
     }
 
     /// Opens what [`Sealer::wrap`] made for the same place.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] for another key, another place and altered bytes alike.
+    /// [`Failure::Unreadable`] for another key, another place and altered bytes alike; [`Failure::KeyProvider`]
+    /// where the provider is out of service.
     pub async fn open(
         &self,
         tenant: TenantId,
@@ -97,6 +103,7 @@ impl Sealer {
         let data = associated_data(key_id, tenant, column, row);
         self.0.unwrap(key_id, &data, wrapped).await.map_err(|error| match error {
             ProviderError::UnknownKey | ProviderError::Refused => unreadable(),
+            ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
             ProviderError::Failed => Failure::Crypto("unwrapping"),
         })
     }

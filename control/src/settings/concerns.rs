@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::values::{DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, List, LogFormat, OwnKey};
+use super::values::{
+    DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey,
+    ProviderKind, SecretText,
+};
 use super::{Default, Field};
 
 macro_rules! concern {
@@ -101,8 +104,27 @@ concern! {
 concern! {
     /// What wraps secrets at rest.
     Encryption in "encryption" {
-        /// Wraps private keys, roots and verifiers in PostgreSQL: `<key id>:<32 bytes in base64url>`.
-        kek: KeyedSecret, Default::Required;
+        /// Who wraps secrets in PostgreSQL from now on: `file`, with `kek`, or `aws-kms`, with `kms_key`. What the
+        /// other one wrapped still opens while its key is given, too.
+        provider: ProviderKind, Default::Is("\"file\"");
+        /// The key of `file`: `<key id>:<32 bytes in base64url>`. Needed unless `provider` is `aws-kms`.
+        kek: Option<KeyedSecret>, Default::Absent;
+        /// The key that `kek` replaces: it opens what it wrapped, and wraps nothing.
+        former_kek: Option<KeyedSecret>, Default::Absent;
+        /// The symmetric key of `aws-kms`: its ARN or its id, no alias.
+        kms_key: Option<KmsKey>, Default::Absent;
+        /// The key that `kms_key` replaces: it opens what it wrapped, and wraps nothing.
+        former_kms_key: Option<KmsKey>, Default::Absent;
+        /// The region of both. Default: the one in the ARN of `kms_key`.
+        kms_region: Option<String>, Default::Absent;
+        /// Another URL than AWS's own, for a VPC endpoint or another service that speaks the API of KMS: https, or
+        /// http on a loopback address.
+        kms_endpoint: Option<KmsEndpoint>, Default::Absent;
+        /// An access key for it. Default: what the AWS SDK finds, in this order: the variables AWS_ACCESS_KEY_ID and
+        /// AWS_SECRET_ACCESS_KEY, a profile, a web identity token, the container's role, the instance's role.
+        kms_access_key_id: Option<String>, Default::Absent;
+        /// Its secret.
+        kms_secret_access_key: Option<SecretText>, Default::Absent;
     }
 }
 

@@ -4,33 +4,8 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat};
 
-use super::{Default, Settings, fields};
-
-/// Why the settings were refused. No message holds a value: it could be a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A setting without default was not given.
-    #[error("{variable} is missing (or `{key}` in the settings file)")]
-    Missing {
-        /// Its variable.
-        variable: String,
-        /// Its path in the file.
-        key: String,
-    },
-    /// A setting was given and makes no sense.
-    #[error("{variable} (`{key}`) is not usable: {why}")]
-    Unusable {
-        /// Its variable.
-        variable: String,
-        /// Its path in the file.
-        key: String,
-        /// What was expected.
-        why: String,
-    },
-    /// The file could not be read or parsed, or has a key that does not exist.
-    #[error("the settings file is not usable: {0}")]
-    File(String),
-}
+use super::error::SettingsError;
+use super::{Default, Settings, fields, together};
 
 /// Reads the settings of this process: the file that `WARDGATE_CONFIG` names, then the environment.
 ///
@@ -65,7 +40,9 @@ pub fn load_from(
             return Err(SettingsError::Missing { variable: field.variable(), key: field.key() });
         }
     }
-    config.try_deserialize().map_err(unusable)
+    let settings = config.try_deserialize().map_err(unusable)?;
+    together::check(&settings)?;
+    Ok(settings)
 }
 
 fn defaults() -> String {
@@ -177,9 +154,9 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_named_and_not_shown() {
-        for name in
-            ["WARDGATE_EDGE_KEK_A", "WARDGATE_SERVICE_KEY", "WARDGATE_ENCRYPTION_KEK", "WARDGATE_EDGE_KEK_B"]
-        {
+        for name in ["EDGE_KEK_A", "SERVICE_KEY", "ENCRYPTION_KEK", "EDGE_KEK_B", "ENCRYPTION_FORMER_KEK"] {
+            let name = format!("WARDGATE_{name}");
+            let name = name.as_str();
             let text = refusal(|env| drop(env.insert(name.into(), "k1:c2hvcnQtc2VjcmV0".into())));
             assert!(text.starts_with(name) && text.contains("exactly 32 bytes"), "{text}");
             assert!(!text.contains("c2hvcnQ"), "{text}");
@@ -202,6 +179,76 @@ mod tests {
             assert!(refused.contains(said) && !refused.contains("s3cret"), "{refused}");
         }
         std::fs::remove_file(&file).unwrap();
+    }
+
+    const KMS_KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+
+    /// Without the key of `file`, with a key in KMS, and with these.
+    fn in_kms(more: &[(&str, &str)]) -> impl FnOnce(&mut HashMap<String, String>) {
+        let given = [("PROVIDER", "aws-kms"), ("KMS_KEY", KMS_KEY)].iter().chain(more).copied();
+        let given: Vec<_> =
+            given.map(|(name, value)| (format!("WARDGATE_ENCRYPTION_{name}"), value.to_owned())).collect();
+        move |environment| {
+            environment.remove("WARDGATE_ENCRYPTION_KEK");
+            environment.extend(given);
+        }
+    }
+
+    #[test]
+    fn a_key_in_kms_replaces_the_key_of_the_settings() {
+        let encryption = load_with(in_kms(&[])).unwrap().encryption;
+        let key = encryption.kms_key.unwrap();
+        assert_eq!((key.name(), key.region()), (KMS_KEY, Some("eu-central-1")));
+        assert_eq!(key.id(), "0987dcba-09fe-87dc-65ba-ab0987654321");
+        let bare = load_with(in_kms(&[("KMS_KEY", key.id()), ("KMS_REGION", "eu-central-1")])).unwrap();
+        assert_eq!(bare.encryption.kms_key.unwrap().id(), key.id(), "however the setting names it");
+    }
+
+    #[test]
+    fn what_a_key_provider_needs_is_named_where_it_is_missing() {
+        for (change, said) in [
+            (in_kms(&[("PROVIDER", "file")]), "WARDGATE_ENCRYPTION_KEK is missing"),
+            (in_kms(&[("KMS_KEY", "")]), "WARDGATE_ENCRYPTION_KMS_KEY is missing"),
+            (in_kms(&[("FORMER_KEK", KEY)]), "WARDGATE_ENCRYPTION_KEK is missing"),
+            (in_kms(&[("KMS_KEY", "0987dcba")]), "WARDGATE_ENCRYPTION_KMS_REGION is missing"),
+            (
+                in_kms(&[("KMS_ACCESS_KEY_ID", "AKID")]),
+                "WARDGATE_ENCRYPTION_KMS_SECRET_ACCESS_KEY is missing",
+            ),
+            (
+                in_kms(&[("KMS_SECRET_ACCESS_KEY", "s3cret")]),
+                "WARDGATE_ENCRYPTION_KMS_ACCESS_KEY_ID is missing",
+            ),
+            (in_kms(&[("FORMER_KMS_KEY", KMS_KEY)]), "WARDGATE_ENCRYPTION_FORMER_KMS_KEY"),
+        ] {
+            let text = refusal(change);
+            assert!(text.starts_with(said) && !text.contains("s3cret"), "{said}: {text}");
+        }
+        let twice =
+            |env: &mut HashMap<_, _>| drop(env.insert("WARDGATE_ENCRYPTION_FORMER_KEK".into(), KEY.into()));
+        let text = refusal(twice);
+        assert!(text.starts_with("WARDGATE_ENCRYPTION_FORMER_KEK") && text.contains("another id"), "{text}");
+    }
+
+    #[test]
+    fn a_key_of_kms_is_no_alias_and_its_service_is_not_called_in_clear() {
+        let arn = |rest: &str| format!("arn:aws:kms:eu-central-1:111122223333:{rest}");
+        for key in ["alias/wardgate", &arn("alias/wardgate"), &arn("x"), "k/1", "k 1", &"k".repeat(256)] {
+            let text = refusal(in_kms(&[("KMS_KEY", key), ("KMS_REGION", "eu-central-1")]));
+            assert!(
+                text.starts_with("WARDGATE_ENCRYPTION_KMS_KEY") && text.contains("no alias"),
+                "{key}: {text}"
+            );
+        }
+        for url in
+            ["http://kms.example", "http://localhost:4566", "kms.example", "ftp://127.0.0.1", "https://u:p@x"]
+        {
+            let text = refusal(in_kms(&[("KMS_ENDPOINT", url)]));
+            assert!(text.starts_with("WARDGATE_ENCRYPTION_KMS_ENDPOINT"), "{url}: {text}");
+        }
+        for url in ["https://kms.example", "http://127.0.0.1:4566", "http://[::1]:4566/"] {
+            assert!(load_with(in_kms(&[("KMS_ENDPOINT", url)])).is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -5,14 +5,20 @@
 //! No secret has a default: a missing or short one is refused by its variable's name.
 
 mod concerns;
+mod error;
 mod load;
 mod sample;
+mod together;
 mod values;
 
 pub use concerns::{Database, Edge, Encryption, Http, Log, Passwords, Service};
-pub use load::{SettingsError, load, load_from};
+pub use error::SettingsError;
+pub use load::{load, load_from};
 pub use sample::sample;
-pub use values::{DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, List, LogFormat, OwnKey};
+pub use values::{
+    DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey,
+    ProviderKind, SecretText,
+};
 
 use serde::Deserialize;
 

@@ -62,6 +62,64 @@ pub enum LogFormat {
     Text,
 }
 
+/// Where the keys are that wrap secrets at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderKind {
+    /// In the settings.
+    File,
+    /// In AWS KMS, or in a service that speaks its API.
+    AwsKms,
+}
+
+/// A symmetric key of AWS KMS, by its ARN or its id.
+#[derive(Clone, Debug)]
+pub struct KmsKey(String);
+
+impl KmsKey {
+    /// What the API takes: the setting as it is, since a key of another account is found by its ARN alone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The key's id, the same however the setting names the key. It is what stored values name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.rsplit_once(":key/").map_or(self.0.as_str(), |(_, id)| id)
+    }
+
+    /// The region in an ARN: `arn:<partition>:kms:<region>:<account>:key/<id>`.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.0.strip_prefix("arn:")?.split(':').nth(2).filter(|region| !region.is_empty())
+    }
+}
+
+/// Where a key service is called: data keys travel there, so it is TLS or this machine.
+#[derive(Clone, Debug)]
+pub struct KmsEndpoint(String);
+
+impl KmsEndpoint {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A secret in the form in which another service gave it.
+#[derive(Clone)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// The text, for the service that gave it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Says what was expected, never what came: it could be a secret.
 const EXPECTED: &str = "expected <key id>:<exactly 32 bytes in base64url without padding>";
 
@@ -92,6 +150,48 @@ impl<'de> Deserialize<'de> for OwnKey {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         let key = ServiceKey::parse(&text).map_err(|_| serde::de::Error::custom(EXPECTED))?;
         Ok(Self(Arc::new(key)))
+    }
+}
+
+impl<'de> Deserialize<'de> for KmsKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = Self(String::deserialize(deserializer)?);
+        // An alias comes to mean another key, and what the first one wrapped would not open.
+        let is_alias = key.name().starts_with("alias/") || key.name().contains(":alias/");
+        let is_arn = !key.name().contains([':', '/']) || (key.region().is_some() && key.id() != key.name());
+        let fits =
+            (1..=255).contains(&key.id().len()) && key.name().bytes().all(|byte| byte.is_ascii_graphic());
+        if is_alias || !is_arn || !fits {
+            return Err(serde::de::Error::custom("expected the ARN or the id of a key, and no alias"));
+        }
+        Ok(key)
+    }
+}
+
+impl<'de> Deserialize<'de> for KmsEndpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let url = reqwest::Url::parse(&text).ok().filter(|url| match url.scheme() {
+            "https" => true,
+            "http" => url.host_str().is_some_and(is_this_machine),
+            _ => false,
+        });
+        let url = url.filter(|url| url.username().is_empty() && url.password().is_none());
+        url.map(|_| Self(text)).ok_or_else(|| {
+            serde::de::Error::custom("expected an https URL, or an http URL of a loopback address")
+        })
+    }
+}
+
+/// A loopback address as a URL writes it. No name: resolvers may say otherwise.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
     }
 }
 

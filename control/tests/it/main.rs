@@ -15,6 +15,8 @@ mod ids;
 mod import;
 mod isolation;
 mod jobs;
+mod key_providers;
+mod key_service;
 mod keys;
 mod killed;
 mod legacy;

@@ -58,6 +58,8 @@ fn url_of(user: &str, password: &str, database: &str) -> String {
 #[derive(Clone)]
 pub struct Database {
     pub name: String,
+    /// Variables of every control on it that differ from those of others.
+    pub more: Vec<(&'static str, String)>,
 }
 
 impl Database {
@@ -68,7 +70,7 @@ impl Database {
         let mut admin = PgConnection::connect(&superuser_url()).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.unwrap();
         admin.close().await.unwrap();
-        Self { name }
+        Self { name, more: vec![] }
     }
 
     /// The database of this run, migrated once.
@@ -112,7 +114,7 @@ impl Database {
 
     /// The environment of a control on this database that feeds the edge at `edge_url`.
     pub fn variables(&self, edge_url: &str) -> HashMap<&'static str, String> {
-        HashMap::from([
+        let mut variables = HashMap::from([
             ("WARDGATE_DATABASE_ADMIN_URL", self.admin_url()),
             ("WARDGATE_DATABASE_MIGRATE_URL", self.role_url("migrate")),
             ("WARDGATE_DATABASE_APP_URL", self.role_url("app")),
@@ -130,7 +132,9 @@ impl Database {
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),
             ("WARDGATE_PASSWORDS_CONCURRENCY", "2".into()),
             ("WARDGATE_EDGE_PUBLIC_KEYS", crate::forward::edge_key().public()),
-        ])
+        ]);
+        variables.extend(self.more.iter().cloned());
+        variables
     }
 
     /// A control on this database that feeds the edge at `edge_url`.
@@ -166,6 +170,21 @@ impl Scene {
         let database = Database::empty().await;
         database.migrate().await;
         Self::of(database, Isolation::Schema).await
+    }
+
+    /// A fresh tenant in a database of its own, under a control with these variables besides.
+    pub async fn under(more: Vec<(&'static str, String)>, isolation: Isolation) -> Self {
+        let database = Database { more, ..Database::empty().await };
+        database.migrate().await;
+        Self::of(database, isolation).await
+    }
+
+    /// The same stage with another control, which remembers nothing.
+    pub async fn restarted(self) -> Self {
+        let control = self.database.control(&self.edge.url).await;
+        self.edge.state().clock = control.clock.clone();
+        let api = serve(&control).await;
+        Self { control, api, ..self }
     }
 
     async fn of(database: Database, isolation: Isolation) -> Self {
@@ -338,6 +357,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// The same user before the control of another stage.
+    pub fn at(&self, scene: &Scene) -> Self {
+        Self { api: scene.api, ..self.clone() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, None).await
     }
