@@ -15,6 +15,21 @@ pub fn encode(label: &str, fields: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// Reads back the fields behind `label`; nothing for bytes that [`encode`] does not yield with it.
+#[must_use]
+pub fn decode<'a>(label: &str, bytes: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let mut fields = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (field, behind) = behind.split_at_checked(length)?;
+        fields.push(field);
+        rest = behind;
+    }
+    (fields.first() == Some(&label.as_bytes())).then(|| fields.split_off(1))
+}
+
 fn push(out: &mut Vec<u8>, field: &[u8]) {
     // A field of 4 GiB cannot arise: bodies and columns are bounded far below.
     let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
@@ -38,6 +53,22 @@ mod tests {
         fn different_lists_differ(a: Vec<Vec<u8>>, b: Vec<Vec<u8>>) {
             let refs = |list: &Vec<Vec<u8>>| encode("t", &list.iter().map(Vec::as_slice).collect::<Vec<_>>());
             prop_assert_eq!(refs(&a) == refs(&b), a == b);
+        }
+
+        #[test]
+        fn a_list_is_read_back_under_its_own_label_alone(list: Vec<Vec<u8>>) {
+            let list: Vec<_> = list.iter().map(Vec::as_slice).collect();
+            let bytes = encode("t", &list);
+            prop_assert_eq!(decode("t", &bytes), Some(list));
+            prop_assert_eq!(decode("u", &bytes), None);
+            prop_assert_eq!(decode("t", &bytes[..bytes.len() - 1]), None);
+        }
+
+        #[test]
+        fn bytes_that_are_read_are_those_that_are_written(bytes: Vec<u8>) {
+            if let Some(list) = decode("", &bytes) {
+                prop_assert_eq!(encode("", &list), bytes);
+            }
         }
     }
 }
