@@ -163,6 +163,16 @@ create table revisions (
 create index revisions_behind on revisions (tenant_id)
     where rev > mark or history <> mark_history;
 
+-- Where the audit log of each tenant ends. A writer locks the row right before COMMIT, so positions have no gap
+-- and their order is that of commits.
+create table audit_heads (
+    tenant_id   uuid primary key references tenants (id),
+    -- Of the last entry; 0 before the first.
+    position    bigint not null default 0,
+    hash        bytea not null default decode(repeat('00', 32), 'hex') check (length(hash) = 32),
+    recorded_at timestamptz
+) with (fillfactor = 70);
+
 -- The latest revision of every row that the edge holds. A second change moves the row, so the
 -- table is as large as the edge's state and not as long as its history.
 create table edge_rows (

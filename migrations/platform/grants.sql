@@ -15,6 +15,7 @@ grant select, insert, update on platform.signing_keys to {app};
 grant select, insert on platform.roots to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
+grant select, insert, update on platform.audit_heads to {app};
 grant select, insert, update on platform.setup_tokens to {app};
 grant select, insert, update on platform.idempotency_keys to {app};
 

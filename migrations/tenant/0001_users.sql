@@ -129,10 +129,16 @@ create table legacy_totp (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
+-- The tenant's audit log: a chain, each entry hashed with the hash of the one before (`db/chain.rs`).
 -- Append-only for the service: its role may insert and read, nothing else.
 create table audit_entries (
     tenant_id  uuid not null,
+    -- From 1, without a gap, in the order of commits.
+    position   bigint not null,
+    -- When it was committed; never falls from one position to the next.
+    recorded_at timestamptz not null,
     id         uuid not null,
+    -- When it happened.
     at         timestamptz not null,
     -- `person` of the tenant, `platform` (an administrator of the platform tenant), `operator` (the
     -- command line), `edge`, or `control` itself.
@@ -144,9 +150,14 @@ create table audit_entries (
     -- The id of the fact at the edge: a second delivery finds it here.
     event_id   uuid,
     request_id text,
-    client     text,
-    details    jsonb not null default '{}',
-    primary key (tenant_id, id)
+    -- The client's address and the details, in a form that the first byte names (`db/body.rs`).
+    body       bytea not null,
+    -- What a filter by the client's address compares. It follows from `body` and is not hashed, so that it can
+    -- be written anew or erased.
+    client_key text,
+    -- SHA-256 over all columns above but `client_key`, and the hash of the entry before.
+    hash       bytea not null check (length(hash) = 32),
+    primary key (tenant_id, position)
 );
 
 create unique index audit_entries_event on audit_entries (tenant_id, event_id) where event_id is not null;

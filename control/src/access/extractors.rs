@@ -136,12 +136,8 @@ impl Authenticated {
     async fn refuse(mut self, control: &Control, permission: Permission, target: &str) -> Refused {
         let now = control.clock.now();
         let target = Some(target.to_owned());
-        let written = audit::refuse(&mut self.tx, &self.actor, now, target, permission.as_str()).await;
-        let written = match written {
-            Ok(()) => self.tx.commit().await,
-            Err(error) => Err(error),
-        };
-        match written {
+        audit::refuse(&mut self.tx, &self.actor, now, target, permission.as_str());
+        match self.tx.commit().await {
             Ok(()) => Refusal::forbidden().into(),
             Err(failure) => failure.into(),
         }
@@ -250,7 +246,7 @@ pub async fn outranked(
     let written = async {
         let mut tx = tx.anew(&control.db).await?;
         let now = control.clock.now();
-        audit::refuse(&mut tx, actor, now, Some(target.to_owned()), permission.as_str()).await?;
+        audit::refuse(&mut tx, actor, now, Some(target.to_owned()), permission.as_str());
         tx.commit().await
     };
     match written.await {

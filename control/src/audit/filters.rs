@@ -13,6 +13,7 @@ use super::Action;
 use super::actor::KINDS;
 use super::store::{EntryOut, OUTCOMES};
 use crate::db::TenantTx;
+use crate::db::body::client_key;
 use crate::failure::Failure;
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
@@ -153,7 +154,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
         sql.push("\nand target = ").push_bind(subject.clone());
     }
     if let Some(client) = &filters.client {
-        sql.push("\nand client = ").push_bind(client.clone());
+        sql.push("\nand client_key = ").push_bind(client_key(client));
     }
     if let Some(request) = &filters.request_id {
         sql.push("\nand request_id = ").push_bind(request.clone());
@@ -181,9 +182,7 @@ pub async fn count(tx: &mut TenantTx, filters: &Filters, all: bool) -> Result<Co
 /// # Errors
 /// The database's.
 pub async fn list(tx: &mut TenantTx, filters: &Filters, rows: &Rows<At>) -> Result<Vec<EntryOut>, Failure> {
-    let mut sql = QueryBuilder::new(
-        "select id, at, actor_kind, actor, action, outcome, target, request_id, client, details",
-    );
+    let mut sql = QueryBuilder::new(format!("select {}", EntryOut::COLUMNS));
     from(&mut sql, tx.tenant().uuid(), filters);
     rows.end(&mut sql, "id");
     plan_by_values(tx).await?;

@@ -21,7 +21,8 @@ use crate::http::page::ListOut;
     responses((status = 200, description = "A part of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
         "results": [{
-            "id": "019a1f0e-6c8d-7e32-8d4f-1b2c3d4e5f60", "at": "2026-01-02T03:04:05.678901Z", "actor_kind": "person",
+            "id": "019a1f0e-6c8d-7e32-8d4f-1b2c3d4e5f60", "position": 42, "at": "2026-01-02T03:04:05.678901Z",
+            "recorded_at": "2026-01-02T03:04:05.681234Z", "actor_kind": "person",
             "actor": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "action": "user.status_changed", "outcome": "done",
             "target": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "request_id": "0f8fad5bd9cb469fa16570867728950e",
             "client": "192.0.2.7", "details": {"from": "active", "to": "suspended"},

@@ -1,127 +1,83 @@
-//! Rows of the audit log.
+//! Entries of the audit log: noted on the transaction of what they tell of, and read.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::ids::UserId;
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Action, Actor};
 use crate::db::TenantTx;
+use crate::db::body::Body;
+use crate::db::entries::{self, Entry};
 use crate::failure::Failure;
-use crate::world::{random, unix_ms};
 
-/// Writes that `actor` did `action` to `target`. `details` names fields and states, never values
+/// Notes that `actor` did `action` to `target`. `details` names fields and states, never values
 /// of personal data.
-///
-/// # Errors
-/// The database's.
-pub async fn record(
+pub fn record(
     tx: &mut TenantTx,
     actor: &Actor,
     now: DateTime<Utc>,
     action: Action,
     target: Option<String>,
     details: Value,
-) -> Result<(), Failure> {
-    insert(tx, actor, now, action, "done", target, details).await
+) {
+    tx.note(Entry { target, details, ..by(actor, now, action, "done") });
 }
 
-/// Writes that `actor` was refused what `permission` would have allowed.
-///
-/// # Errors
-/// The database's.
-pub async fn refuse(
+/// Notes that `actor` was refused what `permission` would have allowed.
+pub fn refuse(
     tx: &mut TenantTx,
     actor: &Actor,
     now: DateTime<Utc>,
     target: Option<String>,
     permission: &str,
-) -> Result<(), Failure> {
-    let details = serde_json::json!({ "permission": permission });
-    insert(tx, actor, now, Action::PermissionRefused, "refused", target, details).await
+) {
+    let details = json!({ "permission": permission });
+    tx.note(Entry { target, details, ..by(actor, now, Action::PermissionRefused, "refused") });
 }
 
-/// Writes that `actor` tried to do `action` to `target`, and why it was not done.
-///
-/// # Errors
-/// The database's.
-pub async fn attempt(
+/// Notes that `actor` tried to do `action` to `target`, and why it was not done.
+pub fn attempt(
     tx: &mut TenantTx,
     actor: &Actor,
     now: DateTime<Utc>,
     action: Action,
     target: Option<String>,
     details: Value,
-) -> Result<(), Failure> {
-    insert(tx, actor, now, action, "refused", target, details).await
+) {
+    tx.note(Entry { target, details, ..by(actor, now, action, "refused") });
 }
 
-async fn insert(
+/// Notes that `actor` did `action` to each of `targets`.
+pub fn record_each(
     tx: &mut TenantTx,
     actor: &Actor,
     now: DateTime<Utc>,
     action: Action,
-    outcome: &str,
-    target: Option<String>,
-    details: Value,
-) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    sqlx::query!(
-        "insert into audit_entries
-            (tenant_id, id, at, actor_kind, actor, action, outcome, target, request_id, client, details)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        tenant.uuid(),
-        entry_id(now)?,
-        now,
-        actor.kind(),
-        actor.id(),
-        action.as_str(),
+    targets: Vec<String>,
+) {
+    for target in targets {
+        tx.note(Entry { target: Some(target), ..by(actor, now, action, "done") });
+    }
+}
+
+fn by(actor: &Actor, at: DateTime<Utc>, action: Action, outcome: &'static str) -> Entry {
+    Entry {
+        at,
+        actor_kind: actor.kind(),
+        actor: actor.id(),
+        action: action.as_str().into(),
         outcome,
-        target,
-        actor.request_id,
-        actor.client,
-        details,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Writes that `actor` did `action` to each of `targets`.
-///
-/// # Errors
-/// The database's.
-pub async fn record_each(
-    tx: &mut TenantTx,
-    actor: &Actor,
-    now: DateTime<Utc>,
-    action: Action,
-    targets: &[String],
-) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    let ids = targets.iter().map(|_| entry_id(now)).collect::<Result<Vec<_>, _>>()?;
-    sqlx::query!(
-        "insert into audit_entries (tenant_id, id, at, actor_kind, actor, action, outcome, target)
-         select $1, id, $2, $3, $4, $5, 'done', target
-         from unnest($6::uuid[], $7::text[]) as each (id, target)",
-        tenant.uuid(),
-        now,
-        actor.kind(),
-        actor.id(),
-        action.as_str(),
-        &ids,
-        targets,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-fn entry_id(now: DateTime<Utc>) -> Result<Uuid, Failure> {
-    Ok(uuid::Builder::from_unix_timestamp_millis(unix_ms(now), &random()?).into_uuid())
+        target: None,
+        event_id: None,
+        request_id: actor.request_id.clone(),
+        client: actor.client.clone(),
+        details: json!({}),
+    }
 }
 
 /// A fact born at the edge, as the log keeps it.
@@ -141,43 +97,49 @@ pub struct Fact {
     pub details: Value,
 }
 
-/// Writes a fact of the edge; a second delivery changes nothing. Says whether it was new.
+/// Notes a fact of the edge; a second delivery changes nothing.
+pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
+    let refused = ["edge.sign_in_refused", "edge.refusals_dropped"].contains(&fact.action.as_str());
+    let user = fact.user.map(|user| user.to_string());
+    tx.note(Entry {
+        at: fact.at,
+        actor_kind: "edge",
+        actor: user.clone(),
+        action: fact.action.into(),
+        outcome: if refused { "refused" } else { "done" },
+        target: user,
+        event_id: Some(fact.event_id),
+        request_id: None,
+        client: fact.network,
+        details: fact.details,
+    });
+}
+
+/// Which of these facts, by their ids at the edge, the tenant's log has.
 ///
 /// # Errors
 /// The database's.
-pub async fn record_fact(tx: &mut TenantTx, fact: &Fact) -> Result<bool, Failure> {
+pub async fn recorded_facts(tx: &mut TenantTx, facts: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
     let tenant = tx.tenant();
-    let refused = ["edge.sign_in_refused", "edge.refusals_dropped"].contains(&fact.action.as_str());
-    let outcome = if refused { "refused" } else { "done" };
-    let done = sqlx::query!(
-        "insert into audit_entries
-            (tenant_id, id, at, actor_kind, actor, action, outcome, target, event_id, client, details)
-         values ($1, $2, $3, 'edge', $4, $5, $6, $4, $2, $7, $8)
-         on conflict do nothing",
-        tenant.uuid(),
-        fact.event_id,
-        fact.at,
-        fact.user.map(|user| user.to_string()),
-        fact.action,
-        outcome,
-        fact.network,
-        fact.details,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    entries::recorded(tx, tenant, facts).await
 }
 
 /// What became of an action.
 pub(super) const OUTCOMES: [&str; 2] = ["done", "refused"];
 
 /// An entry of the log.
-#[derive(Debug, Serialize, FromRow, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct EntryOut {
     pub(super) id: Uuid,
+    /// Its place in the tenant's log: from 1, without a gap.
+    position: i64,
+    /// When it happened.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub(super) at: DateTime<Utc>,
+    /// When it was written. It never falls from one position to the next.
+    #[serde(serialize_with = "crate::http::time::micros")]
+    recorded_at: DateTime<Utc>,
     /// `person`, `platform`, `operator`, `edge` or `control`.
     actor_kind: String,
     #[schema(required)]
@@ -194,4 +156,30 @@ pub struct EntryOut {
     client: Option<String>,
     /// Names of fields and states, never values of personal data.
     details: Value,
+}
+
+impl EntryOut {
+    /// The columns that an entry is read from.
+    pub(super) const COLUMNS: &'static str =
+        "id, position, at, recorded_at, actor_kind, actor, action, outcome, target, request_id, body";
+}
+
+impl FromRow<'_, PgRow> for EntryOut {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let body = Body::open(row.try_get("body")?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            position: row.try_get("position")?,
+            at: row.try_get("at")?,
+            recorded_at: row.try_get("recorded_at")?,
+            actor_kind: row.try_get("actor_kind")?,
+            actor: row.try_get("actor")?,
+            action: row.try_get("action")?,
+            outcome: row.try_get("outcome")?,
+            target: row.try_get("target")?,
+            request_id: row.try_get("request_id")?,
+            client: body.client,
+            details: body.details,
+        })
+    }
 }

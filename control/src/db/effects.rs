@@ -2,12 +2,14 @@
 //!
 //! A slice notes an effect on its [`TenantTx`](super::TenantTx) while it works; [`Effects::apply`] carries
 //! all of them out when COMMIT is next, or none of them where the transaction ends otherwise. Effects are
-//! late because each takes its position from the tenant's counter, a row that every writer of the tenant
-//! locks: held from the last statements on, the order of positions is the order of commits.
+//! late because each takes its position from a row of the tenant that every writer locks: held from the last
+//! statements on, the order of positions is the order of commits.
 
+use shared::ids::TenantId;
 use sqlx::PgConnection;
 
 use super::changes::{Changes, stamp};
+use super::entries::{self, Entries};
 use crate::failure::Failure;
 
 /// The effects that one transaction noted.
@@ -15,29 +17,33 @@ use crate::failure::Failure;
 pub(super) struct Effects {
     /// What the edge must learn.
     pub changes: Changes,
+    /// What the audit logs must tell.
+    pub entries: Entries,
 }
 
 impl Effects {
     /// Whether nothing was noted.
     pub fn is_empty(&self) -> bool {
-        let Self { changes } = self;
-        changes.is_empty()
+        let Self { changes, entries } = self;
+        changes.is_empty() && entries.is_empty()
     }
 
-    /// Carries out what was noted:
-    /// 1. the edge's rows get their revisions. This locks the counters in their one order, so whatever else
-    ///    takes a position from a counter (an audit entry, an event) comes after it and under the same lock.
+    /// Carries out what was noted, for a transaction in the rows of `here`:
+    /// 1. the edge's rows get their revisions. This locks the counters in their one order;
+    /// 2. the audit logs get their entries. This locks the heads of the logs in the same order, after all
+    ///    counters, so that two transactions never wait for each other.
     ///
-    /// A kind of effect is a field above, which the compiler asks for here, and a step.
+    /// A kind of effect is a field above, which the compiler asks for here, and a step. Nothing but COMMIT may
+    /// follow: the connection is left in the rows of some tenant.
     ///
     /// # Errors
     /// [`Failure::Halted`] where the edge is ahead of us; else the database's. Nothing of the transaction
     /// may be committed then.
-    pub async fn apply(self, connection: &mut PgConnection) -> Result<(), Failure> {
-        let Self { changes } = self;
+    pub async fn apply(self, connection: &mut PgConnection, here: TenantId) -> Result<(), Failure> {
+        let Self { changes, entries } = self;
         if !changes.is_empty() {
             stamp(connection, &changes).await?;
         }
-        Ok(())
+        entries::append(connection, entries, here).await
     }
 }

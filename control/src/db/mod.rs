@@ -8,9 +8,12 @@
 //! neither a busy tenant nor guessed passwords keep another tenant, a job or a push waiting.
 
 mod account;
+pub mod body;
 mod cell;
+pub mod chain;
 pub mod changes;
 mod effects;
+pub mod entries;
 pub mod migrate;
 mod roles;
 mod tx;

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use super::account::Account;
 use super::changes::Changes;
 use super::effects::Effects;
+use super::entries::Entry;
 use super::{CellName, Db};
 use crate::failure::Failure;
 use crate::shares::Seat;
@@ -20,6 +21,7 @@ const LONGEST_READ: &str = "SET LOCAL statement_timeout = '10s'";
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant: TenantId,
+    cell: CellName,
     effects: Effects,
     account: Account,
     // Given back after the connection.
@@ -40,7 +42,8 @@ impl TenantTx {
             "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(Self { tx, tenant, effects: Effects::default(), account, _share: share, long_read: None })
+        let (cell, effects) = (cell.clone(), Effects::default());
+        Ok(Self { tx, tenant, cell, effects, account, _share: share, long_read: None })
     }
 
     /// The tenant whose rows this transaction sees.
@@ -78,6 +81,7 @@ impl TenantTx {
         let enter = format!("SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
         sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *self.tx).await?;
         self.tenant = tenant;
+        self.cell = cell;
         Ok(())
     }
 
@@ -134,12 +138,17 @@ impl TenantTx {
         &mut self.effects.changes
     }
 
+    /// Notes what the log of the tenant must tell if this transaction commits.
+    pub fn note(&mut self, entry: Entry) {
+        self.effects.entries.note(self.tenant, &self.cell, entry);
+    }
+
     /// Carries out the effects that were noted, and commits.
     ///
     /// # Errors
     /// [`Failure::Halted`] where the edge is ahead of us; else the database's.
     pub async fn commit(mut self) -> Result<(), Failure> {
-        self.effects.apply(&mut self.tx).await?;
+        self.effects.apply(&mut self.tx, self.tenant).await?;
         self.tx.commit().await?;
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! Not a job: the cursor is followed every two seconds, and a failing edge is tried again in two, where
 //! a job would be written and deleted each time and would wait longer after each failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,8 +186,10 @@ async fn take(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Taken {
 async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {
     let mut tx = control.db.work_tx(tenant).await?;
     sqlx::raw_sql(SHORT).execute(&mut *tx).await?;
+    let ids: Vec<_> = facts.iter().map(|fact| fact.id.uuid()).collect();
+    let recorded: HashSet<_> = audit::recorded_facts(&mut tx, &ids).await?.into_iter().collect();
     let mut dropped = 0;
-    for fact in facts {
+    for fact in facts.iter().filter(|fact| !recorded.contains(&fact.id.uuid())) {
         let at = DateTime::from_timestamp_millis(fact.at_ms).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
         let entry = audit::Fact {
             event_id: fact.id.uuid(),
@@ -197,11 +199,11 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
             network: fact.network.clone(),
             details: details(fact),
         };
-        let fresh = audit::record_fact(&mut tx, &entry).await?;
-        if let (true, FactKind::SignedIn, Some(user)) = (fresh, &fact.kind, fact.user) {
+        audit::record_fact(&mut tx, entry);
+        if let (FactKind::SignedIn, Some(user)) = (&fact.kind, fact.user) {
             users::store::signed_in(&mut tx, user, at).await?;
         }
-        if (fresh, &fact.kind) == (true, &FactKind::RefusalsDropped) {
+        if fact.kind == FactKind::RefusalsDropped {
             dropped += u64::try_from(fact.count).unwrap_or(0);
         }
     }

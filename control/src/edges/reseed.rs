@@ -49,7 +49,7 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
         .map_err(crate::failure::Failure::from)?;
     tx.changes().document(tenant, Haste::Revokes);
     let details = serde_json::json!({ "history": history });
-    audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details).await?;
+    audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details);
     // While the tenant was halted, a planned change of its keys could not be made and may have been given up.
     queue::enqueue(&mut tx, &AdvanceKeys { tenant }, TimeDelta::zero()).await?;
     tx.commit().await?;

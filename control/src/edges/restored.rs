@@ -18,7 +18,7 @@ pub async fn restored(control: &Control, actor: &Actor, shard: u8) -> Result<Str
     let platform = control.db.platform().await?;
     let mut tx = control.db.tenant_tx(platform).await?;
     let details = serde_json::json!({ "shard": shard, "incarnation": out.incarnation });
-    audit::record(&mut tx, actor, now, Action::EdgeRestored, None, details).await?;
+    audit::record(&mut tx, actor, now, Action::EdgeRestored, None, details);
     tx.commit().await?;
     Ok(out.incarnation)
 }

@@ -66,7 +66,7 @@ pub async fn rotate(
     store::save(tx, &before, &ring, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
     let details = serde_json::json!({ "sign_from": sign_from });
-    audit::record(tx, actor, now, Action::KeysRotated, None, details).await?;
+    audit::record(tx, actor, now, Action::KeysRotated, None, details);
     Ok(sign_from)
 }
 
@@ -106,8 +106,7 @@ pub async fn revoke(
             store::add(&mut tx, &mut ring, &key, now).await?;
         }
         tx.changes().document(tenant.id, Haste::Revokes);
-        audit::record(&mut tx, actor, now, Action::KeyRevoked, Some(kid.to_string()), serde_json::json!({}))
-            .await?;
+        audit::record(&mut tx, actor, now, Action::KeyRevoked, Some(kid.to_string()), serde_json::json!({}));
         return Ok(tx);
     }
 }
@@ -122,11 +121,8 @@ async fn refused(
 ) -> KeyError {
     let details = serde_json::json!({ "why": refusal.to_string() });
     let target = Some(kid.to_string());
-    let written = match audit::attempt(&mut tx, actor, now, Action::KeyRevoked, target, details).await {
-        Ok(()) => tx.commit().await,
-        Err(failure) => Err(failure),
-    };
-    match written {
+    audit::attempt(&mut tx, actor, now, Action::KeyRevoked, target, details);
+    match tx.commit().await {
         Ok(()) => refusal.into(),
         Err(failure) => failure.into(),
     }
@@ -156,7 +152,7 @@ pub async fn import(
     store::save(tx, &before, &ring, now).await?;
     store::insert(tx, key, true, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
-    audit::record(tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({})).await?;
+    audit::record(tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({}));
     Ok(kid)
 }
 
@@ -172,7 +168,7 @@ async fn still_stands(
         Ok(()) => Ok(tx),
         Err(UserError::Rank) => {
             let (now, target) = (control.clock.now(), Some(kid.to_string()));
-            audit::refuse(&mut tx, actor, now, target, Permission::KeysRevoke.as_str()).await?;
+            audit::refuse(&mut tx, actor, now, target, Permission::KeysRevoke.as_str());
             tx.commit().await?;
             Err(KeyError::Rank)
         }

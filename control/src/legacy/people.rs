@@ -218,7 +218,7 @@ pub async fn insert(
         foreign_hashes_added(tx).await?;
     }
     let targets: Vec<String> = users.iter().map(|user| user.id.to_string()).collect();
-    audit::record_each(tx, &Actor::operator(), now, Action::UserImported, &targets).await?;
+    audit::record_each(tx, &Actor::operator(), now, Action::UserImported, targets);
     Ok(true)
 }
 
@@ -404,8 +404,7 @@ pub async fn change_password(
     }
     tx.changes().user(tenant, id, Haste::Revokes);
     let target = Some(id.to_string());
-    audit::record(tx, &Actor::operator(), now, Action::UserPasswordSet, target, serde_json::json!({}))
-        .await?;
+    audit::record(tx, &Actor::operator(), now, Action::UserPasswordSet, target, serde_json::json!({}));
     Ok(())
 }
 

@@ -125,8 +125,7 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
     }
     let (actor, now) = (Actor::operator(), control.clock.now());
     let details = serde_json::json!({ "new": inserted.len() });
-    audit::record(&mut tx, &actor, now, Action::LegacyTokensListed, Some(tenant.to_string()), details)
-        .await?;
+    audit::record(&mut tx, &actor, now, Action::LegacyTokensListed, Some(tenant.to_string()), details);
     tx.commit().await?;
     let (all, new) = (u64::try_from(tokens.len()).unwrap_or(0), u64::try_from(inserted.len()).unwrap_or(0));
     let of_somebody = u64::try_from(of_somebody).unwrap_or(0);
@@ -193,7 +192,7 @@ async fn end(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
         tx.changes().document(tenant, Haste::InTurn);
         let target = Some(tenant.to_string());
         let details = serde_json::json!({});
-        audit::record(tx, &Actor::control(), now, Action::LegacyEnded, target, details).await?;
+        audit::record(tx, &Actor::control(), now, Action::LegacyEnded, target, details);
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ pub async fn create(
     }
     queue::enqueue(tx, &Provision { tenant: id }, TimeDelta::zero()).await?;
     let details = serde_json::json!({ "slug": tenant.slug, "isolation": tenant.isolation });
-    audit::record(tx, actor, now, Action::TenantCreated, Some(id.to_string()), details).await?;
+    audit::record(tx, actor, now, Action::TenantCreated, Some(id.to_string()), details);
     Ok(tenant)
 }
 

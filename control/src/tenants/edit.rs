@@ -211,6 +211,6 @@ pub(super) async fn write(
 ) -> Result<(), TenantError> {
     store::update(tx, tenant).await?;
     tx.changes().document(tenant.id, haste);
-    audit::record(tx, actor, tenant.updated_at, action, Some(tenant.id.to_string()), details).await?;
+    audit::record(tx, actor, tenant.updated_at, action, Some(tenant.id.to_string()), details);
     Ok(())
 }

@@ -98,7 +98,7 @@ pub(super) async fn activate(
     }
     tx.changes().document(tenant.id, Haste::InTurn);
     let details = serde_json::json!({});
-    audit::record(tx, &Actor::control(), tenant.updated_at, Action::TenantActivated, None, details).await?;
+    audit::record(tx, &Actor::control(), tenant.updated_at, Action::TenantActivated, None, details);
     Ok(())
 }
 

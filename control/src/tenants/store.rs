@@ -155,7 +155,7 @@ pub(super) async fn select_in_order(
     rows.into_iter().map(Tenant::try_from).collect()
 }
 
-/// Inserts a tenant in state `provisioning`, with its counter and hosts.
+/// Inserts a tenant in state `provisioning`, with its counter, the head of its log and hosts.
 pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), TenantError> {
     let settings = serde_json::to_value(&tenant.settings).map_err(|_| Failure::Unreadable("settings"))?;
     sqlx::query!(
@@ -179,6 +179,9 @@ pub(super) async fn insert(connection: &mut PgConnection, tenant: &Tenant) -> Re
     .await
     .on_constraint("tenants_slug_key", || TenantError::field("slug", "tenant with this slug already exists."))?;
     sqlx::query!("insert into platform.revisions (tenant_id) values ($1)", tenant.id.uuid())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("insert into platform.audit_heads (tenant_id) values ($1)", tenant.id.uuid())
         .execute(&mut *connection)
         .await?;
     replace_hosts(connection, tenant.id, &tenant.hosts).await?;

@@ -124,7 +124,7 @@ pub async fn delete(
     tx.changes().user_gone(tenant, id);
     foreign_hashes_removed(tx).await?;
     let target = Some(id.to_string());
-    audit::record(tx, actor, control.clock.now(), Action::UserDeleted, target, serde_json::json!({})).await?;
+    audit::record(tx, actor, control.clock.now(), Action::UserDeleted, target, serde_json::json!({}));
     Ok(())
 }
 
@@ -157,7 +157,7 @@ pub async fn end_sessions(
     let tenant = tx.tenant();
     tx.changes().user(tenant, id, Haste::Revokes);
     let target = Some(id.to_string());
-    audit::record(tx, actor, at, Action::SessionsEnded, target, serde_json::json!({})).await?;
+    audit::record(tx, actor, at, Action::SessionsEnded, target, serde_json::json!({}));
     Ok(())
 }
 
@@ -218,18 +218,18 @@ async fn record(
     .collect();
     if !edited.is_empty() {
         let details = serde_json::json!({ "fields": edited });
-        audit::record(tx, actor, now, Action::UserEdited, target(), details).await?;
+        audit::record(tx, actor, now, Action::UserEdited, target(), details);
     }
     if let Some((from, to)) = causes.status {
         let details = serde_json::json!({ "from": from, "to": to });
-        audit::record(tx, actor, now, Action::UserStatusChanged, target(), details).await?;
+        audit::record(tx, actor, now, Action::UserStatusChanged, target(), details);
     }
     if causes.roles {
         let details = serde_json::json!({ "from": before.roles, "to": wanted.roles });
-        audit::record(tx, actor, now, Action::UserRolesChanged, target(), details).await?;
+        audit::record(tx, actor, now, Action::UserRolesChanged, target(), details);
     }
     if causes.password {
-        audit::record(tx, actor, now, Action::UserPasswordSet, target(), serde_json::json!({})).await?;
+        audit::record(tx, actor, now, Action::UserPasswordSet, target(), serde_json::json!({}));
     }
     Ok(())
 }

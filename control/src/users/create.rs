@@ -39,7 +39,7 @@ pub async fn create(
         return Err(UserError::Fields(faults));
     }
     let details = serde_json::json!({ "roles": new.roles, "status": new.status });
-    audit::record(tx, actor, control.clock.now(), Action::UserCreated, Some(id.to_string()), details).await?;
+    audit::record(tx, actor, control.clock.now(), Action::UserCreated, Some(id.to_string()), details);
     store::find(tx, id).await
 }
 
@@ -104,8 +104,7 @@ pub async fn insert_first_admin(
         Ok(_) | Err(_) => return Err(Failure::Unreadable("first administrator").into()),
     };
     let details = serde_json::json!({ "roles": new.roles });
-    audit::record(tx, &actor, control.clock.now(), Action::UserCreated, Some(id.to_string()), details)
-        .await?;
+    audit::record(tx, &actor, control.clock.now(), Action::UserCreated, Some(id.to_string()), details);
     Ok(())
 }
 

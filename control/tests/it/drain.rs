@@ -52,6 +52,8 @@ async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
     assert_eq!(scene.edge.state().acknowledged, 3);
     let arrived = scene.logged().await.into_iter().filter(|action| action == "edge.signed_in").count();
     assert_eq!(arrived, 3);
+    let chained = scene.chain().await.into_iter().filter(|link| link.event_id.is_some()).count();
+    assert_eq!(chained, 3, "in the chain like every other entry");
     let shown = ada.get(&format!("/api/user/users/{}/", bob.id)).await.expect(200);
     assert_eq!(shown.body["last_login"], json!("2023-11-14T22:13:20.003000Z"));
 }

@@ -160,6 +160,9 @@ async fn killed_ten_times_it_ends_as_if_it_never_was() {
     let report = &said["report"];
     assert_eq!(report["new"].as_u64().unwrap() + report["unchanged"].as_u64().unwrap(), users);
     assert_eq!(killed.end().await, undisturbed.end().await);
+    let imported = |link: &control::db::chain::Link| link.action == "user.imported";
+    let logged = killed.chain().await.iter().filter(|link| imported(link)).count();
+    assert_eq!(u64::try_from(logged).unwrap(), users, "one chain, and no gap where a run was killed");
     let again = Run::start(&killed, &old).finish().await.0;
     assert_eq!(again["report"]["unchanged"], users);
 }

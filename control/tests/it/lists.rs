@@ -517,9 +517,11 @@ async fn crowd(scene: &Scene, rows: i32) {
             'crowd' || n, case when n % 2 = 0 then 'suspended' else 'active' end,
             now() + n * interval '1 millisecond', now()
          from generate_series(1, $1) n",
-        "insert into audit_entries (tenant_id, id, at, actor_kind, action, outcome, details)
-         select nullif(current_setting('app.tenant', true), '')::uuid, gen_random_uuid(),
-            now() + n * interval '1 millisecond', 'control', 'user.edited', 'done', '{}'
+        "insert into audit_entries
+            (tenant_id, position, recorded_at, id, at, actor_kind, action, outcome, body, hash)
+         select nullif(current_setting('app.tenant', true), '')::uuid, 1000000 + n, now(), gen_random_uuid(),
+            now() + n * interval '1 millisecond', 'control', 'user.edited', 'done',
+            '\\x00' || convert_to('{\"client\":null,\"details\":{}}', 'UTF8'), sha256('')
          from generate_series(1, $1) n",
     ] {
         sqlx::query(statement).bind(rows).execute(&mut *tx).await.unwrap();

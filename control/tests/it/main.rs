@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod chain;
 mod claims;
 mod cli;
 mod commands;

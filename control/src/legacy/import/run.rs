@@ -536,7 +536,7 @@ impl Import<'_> {
         let mut tx = self.control.db.tenant_tx(tenant).await?;
         let (actor, now) = (Actor::operator(), self.control.clock.now());
         let target = Some(tenant.to_string());
-        audit::record(&mut tx, &actor, now, Action::TenantImported, target, details).await?;
+        audit::record(&mut tx, &actor, now, Action::TenantImported, target, details);
         tx.commit().await?;
         Ok(())
     }

@@ -290,7 +290,7 @@ async fn take_over(
     tx.changes().user(tenant, user, Haste::InTurn);
     let target = Some(user.to_string());
     let (actor, now) = (Actor::control(), control.clock.now());
-    audit::record(&mut tx, &actor, now, Action::UserPasswordTakenOver, target, serde_json::json!({})).await?;
+    audit::record(&mut tx, &actor, now, Action::UserPasswordTakenOver, target, serde_json::json!({}));
     tx.commit().await?;
     Ok(true)
 }

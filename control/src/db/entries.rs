@@ -1,0 +1,263 @@
+//! Entries of audit logs that a transaction noted, and how COMMIT chains them: one of its effects.
+//!
+//! A log is a chain for each tenant, so its writers take turns. They do so as late as can be: the head of the
+//! log is locked when nothing but COMMIT is left to do.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::ids::TenantId;
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+use super::CellName;
+use super::body::Body;
+use super::chain::{Hash, Link};
+use crate::failure::Failure;
+use crate::world::{random, unix_ms};
+
+/// What is to be written into the log. Its place, and when it was recorded, are known at COMMIT.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// The kind of actor.
+    pub actor_kind: &'static str,
+    /// The actor's id.
+    pub actor: Option<String>,
+    /// What was done.
+    pub action: Cow<'static, str>,
+    /// `done` or `refused`.
+    pub outcome: &'static str,
+    /// Whom or what it was done to.
+    pub target: Option<String>,
+    /// The id of a fact at the edge. One that the log has already is not written again.
+    pub event_id: Option<Uuid>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// The client's address.
+    pub client: Option<String>,
+    /// Names of fields and states, never values of personal data.
+    pub details: Value,
+}
+
+/// The entries that one transaction noted, for each log in the order in which they were noted.
+#[derive(Debug, Default)]
+pub struct Entries {
+    logs: Vec<Log>,
+}
+
+/// What is to be appended to one tenant's log.
+#[derive(Debug)]
+struct Log {
+    tenant: TenantId,
+    cell: CellName,
+    noted: Vec<Entry>,
+}
+
+impl Entries {
+    /// Whether nothing was noted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    pub(super) fn note(&mut self, tenant: TenantId, cell: &CellName, entry: Entry) {
+        match self.logs.iter_mut().find(|log| log.tenant == tenant) {
+            Some(log) => log.noted.push(entry),
+            None => self.logs.push(Log { tenant, cell: cell.clone(), noted: vec![entry] }),
+        }
+    }
+}
+
+/// Where a log ends.
+struct Head {
+    position: i64,
+    hash: Vec<u8>,
+    /// When what comes next is recorded.
+    now: DateTime<Utc>,
+}
+
+/// Appends to each log what was noted for it. The connection is in the rows of `here`, and is left in those of
+/// some tenant: nothing but COMMIT may follow.
+///
+/// Heads are locked in the order of counters, the platform tenant's last, and each right before its entries
+/// are written, so that a tenant whose cell is slow keeps no other tenant's writers waiting.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn append(
+    connection: &mut PgConnection,
+    entries: Entries,
+    mut here: TenantId,
+) -> Result<(), Failure> {
+    for log in in_order(connection, entries.logs).await? {
+        if log.tenant != here {
+            // Both values are safe by type: a UUID and a validated cell name.
+            let enter = format!(
+                "SET LOCAL search_path = {}, pg_temp; SET LOCAL app.tenant = '{}'",
+                log.cell, log.tenant
+            );
+            sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *connection).await?;
+            here = log.tenant;
+        }
+        append_to(connection, log.tenant, log.noted).await?;
+    }
+    Ok(())
+}
+
+async fn in_order(connection: &mut PgConnection, mut logs: Vec<Log>) -> Result<Vec<Log>, Failure> {
+    if logs.len() > 1 {
+        let tenants: Vec<_> = logs.iter().map(|log| log.tenant.uuid()).collect();
+        let order = sqlx::query_scalar!(
+            "select id from platform.tenants where id = any ($1) order by is_platform, id",
+            &tenants,
+        )
+        .fetch_all(connection)
+        .await?;
+        logs.sort_by_key(|log| order.iter().position(|id| *id == log.tenant.uuid()));
+    }
+    Ok(logs)
+}
+
+async fn append_to(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    noted: Vec<Entry>,
+) -> Result<(), Failure> {
+    // The database's clock, because it is one for all controls.
+    let head = sqlx::query_as!(
+        Head,
+        r#"select position, hash, greatest(recorded_at, clock_timestamp()) as "now!"
+        from platform.audit_heads
+        where tenant_id = $1
+        for update"#,
+        tenant.uuid(),
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let noted = without_recorded(connection, tenant, noted).await?;
+    let Some(rows) = Rows::chained(tenant, &head, noted)? else { return Ok(()) };
+    rows.insert(connection, tenant).await
+}
+
+/// Leaves out facts that the log has already: the edge delivers them at least once.
+async fn without_recorded(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    mut noted: Vec<Entry>,
+) -> Result<Vec<Entry>, Failure> {
+    let facts: Vec<_> = noted.iter().filter_map(|entry| entry.event_id).collect();
+    if !facts.is_empty() {
+        let recorded = recorded(connection, tenant, &facts).await?;
+        let mut seen: HashSet<_> = recorded.into_iter().collect();
+        noted.retain(|entry| entry.event_id.is_none_or(|id| seen.insert(id)));
+    }
+    Ok(noted)
+}
+
+/// Which of these facts of the edge the tenant's log has. The connection is in the tenant's rows.
+///
+/// # Errors
+/// The database's.
+pub async fn recorded(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    facts: &[Uuid],
+) -> Result<Vec<Uuid>, Failure> {
+    let recorded = sqlx::query_scalar!(
+        r#"select event_id as "event_id!" from audit_entries where tenant_id = $1 and event_id = any ($2)"#,
+        tenant.uuid(),
+        facts,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(recorded)
+}
+
+/// Chained entries, a list for each column.
+#[derive(Default)]
+struct Rows {
+    links: Vec<Link>,
+    client_keys: Vec<Option<String>>,
+    hashes: Vec<Vec<u8>>,
+    recorded_at: DateTime<Utc>,
+}
+
+impl Rows {
+    /// Numbers and hashes what was noted; `None` if that is nothing.
+    fn chained(tenant: TenantId, head: &Head, noted: Vec<Entry>) -> Result<Option<Self>, Failure> {
+        let mut hash: Hash =
+            head.hash.as_slice().try_into().map_err(|_| Failure::Unreadable("head of the audit log"))?;
+        let mut rows = Self { recorded_at: head.now, ..Self::default() };
+        for (position, entry) in (head.position + 1..).zip(noted) {
+            let body = Body { client: entry.client, details: entry.details };
+            let link = Link {
+                tenant_id: tenant.uuid(),
+                position,
+                recorded_at: head.now,
+                id: entry.event_id.map_or_else(|| new_id(entry.at), Ok)?,
+                at: entry.at,
+                actor_kind: entry.actor_kind.to_owned(),
+                actor: entry.actor,
+                action: entry.action.into_owned(),
+                outcome: entry.outcome.to_owned(),
+                target: entry.target,
+                event_id: entry.event_id,
+                request_id: entry.request_id,
+                body: body.close()?,
+            };
+            hash = link.hash(&hash);
+            rows.client_keys.push(body.client_key());
+            rows.hashes.push(hash.to_vec());
+            rows.links.push(link);
+        }
+        Ok((!rows.links.is_empty()).then_some(rows))
+    }
+
+    /// Writes them and moves the head behind them.
+    async fn insert(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), Failure> {
+        sqlx::query!(
+            "with written as (
+                insert into audit_entries
+                    (tenant_id, recorded_at, position, id, at, actor_kind, actor, action, outcome, target, event_id,
+                     request_id, body, client_key, hash)
+                select $1, $2, *
+                from unnest($3::bigint[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[],
+                    $9::text[], $10::text[], $11::uuid[], $12::text[], $13::bytea[], $14::text[], $15::bytea[])
+            )
+            update platform.audit_heads
+            set position = ($3::bigint[])[cardinality($3)],
+                hash = ($15::bytea[])[cardinality($15)],
+                recorded_at = $2
+            where tenant_id = $1",
+            tenant.uuid(),
+            self.recorded_at,
+            &self.column(|link| link.position),
+            &self.column(|link| link.id),
+            &self.column(|link| link.at),
+            &self.column(|link| link.actor_kind.clone()),
+            &self.column(|link| link.actor.clone()) as &[Option<String>],
+            &self.column(|link| link.action.clone()),
+            &self.column(|link| link.outcome.clone()),
+            &self.column(|link| link.target.clone()) as &[Option<String>],
+            &self.column(|link| link.event_id) as &[Option<Uuid>],
+            &self.column(|link| link.request_id.clone()) as &[Option<String>],
+            &self.column(|link| link.body.clone()),
+            &self.client_keys as &[Option<String>],
+            &self.hashes,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    fn column<T>(&self, value: impl Fn(&Link) -> T) -> Vec<T> {
+        self.links.iter().map(value).collect()
+    }
+}
+
+fn new_id(at: DateTime<Utc>) -> Result<Uuid, Failure> {
+    Ok(uuid::Builder::from_unix_timestamp_millis(unix_ms(at), &random()?).into_uuid())
+}
