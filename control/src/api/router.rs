@@ -41,7 +41,8 @@ pub fn router(control: &Control) -> Router {
         .route("/api/user/me", json::<Me>(get(users::routes::me)))
         .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))
         .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
-        .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)));
+        .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
+        .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)));
 
     // A tenant's own administrators, or the platform's.
     let tenants = Router::new()

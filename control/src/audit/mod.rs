@@ -11,8 +11,11 @@ mod actor;
 pub mod filters;
 pub mod routes;
 mod store;
+pub mod verify;
+mod walk;
 
 pub use action::Action;
 pub use actor::{Actor, Who};
 pub use filters::Filters;
 pub use store::{EntryOut, Fact, attempt, record, record_each, record_fact, recorded_facts, refuse};
+pub use walk::{Fault, Finding};

@@ -3,15 +3,24 @@
 use axum::extract::State;
 use axum::response::Response;
 use shared::contract::permissions::marker::AuditRead;
+use shared::contract::refusal::Refusal;
+use utoipa::IntoParams;
 
 use super::EntryOut;
 use super::filters::{self, Filters, Named};
+use super::verify::{Verification, verify as verify_part};
 use crate::access::Allowed;
 use crate::control::Control;
-use crate::http::answer::Refused;
+use crate::http::answer::{Refused, ok};
+use crate::http::body::FromFields;
 use crate::http::described::{CreatedAt, Cursor, Ordering, Paging};
+use crate::http::fields::Fields;
 use crate::http::list::Asked;
 use crate::http::page::ListOut;
+use crate::http::query::Query;
+
+/// How many entries one request verifies at most: about a second of work.
+const VERIFIED_AT_ONCE: i64 = 50_000;
 
 /// Entries of the tenant, newest first, by what [`Filters`] can ask for.
 #[utoipa::path(
@@ -39,4 +48,52 @@ pub async fn list(
     let span = part.of(&control, &mut tx, count).await?;
     let entries = filters::list(&mut tx, &filters, &span.rows).await?;
     span.answer(entries, EntryOut::from)
+}
+
+/// Where a verification begins.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Verify {
+    /// The last entry that was verified by a request before, which this one takes as it stands. 0, the
+    /// beginning, by default.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    pub after: i64,
+}
+
+impl FromFields for Verify {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let Some(text) = fields.text("after") else { return Some(Self { after: 0 }) };
+        let after = text.parse().ok().filter(|after| *after >= 0);
+        if after.is_none() {
+            fields.fault("after", "A valid integer is required.");
+        }
+        Some(Self { after: after? })
+    }
+}
+
+/// Verifies the chain of the tenant's log, or a part of it.
+///
+/// 1. 400 for a position that is none.
+/// 2. 404 for one behind the end of the log.
+#[utoipa::path(
+    get, path = "/api/audit/verify/", tag = "Audit", operation_id = "audit_verify", summary = "Verify the audit log",
+    description = "Needs `audit.read`. Reads the entries in order and says whether each follows the one before: the \
+        first one that was changed, removed, inserted or moved is named, and so is an end that was cut off. One \
+        request verifies 50,000 entries at most. Where `to` is below `head`, the log goes on: ask again with `after` \
+        = `to`. Whoever owns the database can make the whole chain anew; signed checkpoints tell, which \
+        `wardgate audit verify` reads.",
+    params(Verify),
+    responses((status = 200, description = "What was found", body = Verification, example = json!({
+        "intact": false, "from": 1, "to": 1234, "head": 1234,
+        "finding": {"position": 42, "fault": "changed", "detail": "the entry was changed"},
+    })))
+)]
+pub async fn verify(
+    State(control): State<Control>,
+    allowed: Allowed<AuditRead>,
+    Query(asked): Query<Verify>,
+) -> Result<Response, Refused> {
+    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
+    let found = verify_part(&mut tx, asked.after, VERIFIED_AT_ONCE).await?;
+    Ok(ok(&found.ok_or_else(Refusal::not_found)?))
 }

@@ -3,6 +3,7 @@
 //! People get tables, programs `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings
 //! refused, 4 no such thing, 5 refused (what was asked does not hold or is not allowed now).
 
+mod audit;
 mod bootstrap;
 mod claims;
 mod confirm;
@@ -113,6 +114,11 @@ enum Command {
         #[command(subcommand)]
         command: edges::Command,
     },
+    /// Verify the audit logs.
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
 }
 
 #[derive(clap::Args)]
@@ -160,6 +166,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
         Command::Import { command } => import::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
+        Command::Audit { command } => audit::run(&control, show, command).await?,
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ pub mod list;
 pub mod once;
 pub mod origin;
 pub mod page;
+pub mod query;
 pub mod rows;
 pub mod signed;
 pub mod time;

@@ -142,3 +142,41 @@ async fn a_filter_of_the_log_shows_nothing_of_another_tenant() {
         assert_eq!(found(&eve, &format!("subject={}", eve.id)).await, ["user.created"]);
     }
 }
+
+#[tokio::test]
+async fn readers_of_the_log_verify_it_whole_or_in_parts() {
+    const VERIFY: &str = "/api/audit/verify/";
+    for scene in [Scene::new().await, Scene::shared().await] {
+        let ada = scene.member("ada", "root-admin").await;
+        scene.member("sue", "staff").await.get(VERIFY).await.expect(403);
+        let whole = ada.get(VERIFY).await.expect(200).body;
+        let head = i64::try_from(scene.logged().await.len()).unwrap();
+        let intact = json!({"intact": true, "from": 1, "to": head, "head": head, "finding": null});
+        assert_eq!(whole, intact);
+        let part = ada.get(&format!("{VERIFY}?after={}", head - 1)).await.expect(200).body;
+        assert_eq!((&part["intact"], &part["from"], &part["to"]), (&json!(true), &json!(head), &json!(head)));
+        let end = ada.get(&format!("{VERIFY}?after={head}")).await.expect(200).body;
+        assert_eq!((&end["intact"], &end["to"]), (&json!(true), &json!(head)));
+        ada.get(&format!("{VERIFY}?after={}", head + 1)).await.expect(404);
+        for (query, refused) in [
+            ("after=-1", json!({"after": ["A valid integer is required."]})),
+            (
+                "after=x&befor=1",
+                json!({"after": ["A valid integer is required."], "befor": ["Unknown parameter."]}),
+            ),
+        ] {
+            assert_eq!(ada.get(&format!("{VERIFY}?{query}")).await.expect(400).body, refused);
+        }
+        let tamper = format!(
+            "update {}.audit_entries set outcome = 'refused' where tenant_id = '{}' and position = 2",
+            scene.tenant.cell, scene.tenant.id
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(tamper)).execute(&mut scene.database.admin().await).await.unwrap();
+        let found = ada.get(VERIFY).await.expect(200).body;
+        assert_eq!(found["intact"], false);
+        let finding = &found["finding"];
+        assert_eq!((&finding["position"], &finding["fault"]), (&json!(2), &json!("changed")));
+        // What follows it is whole.
+        assert_eq!(ada.get(&format!("{VERIFY}?after=2")).await.expect(200).body["intact"], true);
+    }
+}

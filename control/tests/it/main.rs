@@ -32,5 +32,6 @@ mod scale;
 mod scene;
 mod schema;
 mod setup;
+mod tampers;
 mod tenants;
 mod users;

@@ -49,6 +49,7 @@ use crate::{audit, keys, roles, setup, tenants, users};
         keys::routes::revoke,
         keys::routes::import,
         audit::routes::list,
+        audit::routes::verify,
         routes::document,
         routes::reader,
         routes::asset,

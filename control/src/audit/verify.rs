@@ -1,0 +1,192 @@
+//! Verifies the log of a tenant: by itself, from the first entry or behind one, in parts of a bounded length.
+
+use serde::Serialize;
+use shared::ids::TenantId;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+
+use super::walk::{Fault, Finding, Walk};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::db::body::Body;
+use crate::db::chain::{Hash, Link};
+use crate::failure::Failure;
+
+/// How many positions are read at a time.
+const CHUNK: i64 = 1_000;
+
+/// An entry with what stands beside it.
+#[derive(FromRow)]
+struct Stored {
+    #[sqlx(flatten)]
+    link: Link,
+    client_key: Option<String>,
+    hash: Vec<u8>,
+}
+
+/// Where a log ends.
+struct Head {
+    position: i64,
+    hash: Vec<u8>,
+}
+
+/// What was found of a part of a log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerification)]
+pub struct Verification {
+    /// Whether the entries that were read are those that were written, each behind the other.
+    pub intact: bool,
+    /// The first of them.
+    pub from: i64,
+    /// The last of them; the one before `from` in a log that has none.
+    pub to: i64,
+    /// The last entry of the log.
+    pub head: i64,
+    /// The first place that is not as it was written; nothing behind it was looked at.
+    #[schema(required)]
+    pub finding: Option<Finding>,
+}
+
+impl Verification {
+    /// Whether the log goes on behind what was read.
+    #[must_use]
+    pub fn ends_early(&self) -> bool {
+        self.intact && self.to < self.head
+    }
+}
+
+/// The log of a tenant.
+#[derive(Debug)]
+pub struct Log {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The tenant's short name.
+    pub slug: String,
+}
+
+/// Every log that there is, those of deleted tenants as well: they keep theirs.
+///
+/// # Errors
+/// The database's.
+pub async fn logs(control: &Control) -> Result<Vec<Log>, Failure> {
+    let rows =
+        sqlx::query!("select id, slug from platform.tenants where status <> 'provisioning' order by slug")
+            .fetch_all(control.db.app())
+            .await?;
+    Ok(rows.into_iter().map(|row| Log { tenant: row.id.into(), slug: row.slug }).collect())
+}
+
+/// Verifies what follows the entry `after`, `most` entries of it. That entry itself is taken as it stands: it is
+/// the last one of the part before, and 0 for the first part. `None` if the log ends before it.
+///
+/// # Errors
+/// The database's.
+pub async fn verify(tx: &mut TenantTx, after: i64, most: i64) -> Result<Option<Verification>, Failure> {
+    let head = head(tx).await?;
+    if after < 0 || after > head.position {
+        return Ok(None);
+    }
+    let to = after.saturating_add(most).min(head.position);
+    let found = walk(tx, after, to, &head).await?;
+    let finding = found.err();
+    Ok(Some(Verification { intact: finding.is_none(), from: after + 1, to, head: head.position, finding }))
+}
+
+async fn walk(tx: &mut TenantTx, after: i64, to: i64, head: &Head) -> Result<Result<(), Finding>, Failure> {
+    let tenant = tx.tenant().uuid();
+    let mut walk = match after {
+        0 => Walk::new(tenant),
+        _ => match hash_of(tx, after).await? {
+            Some(hash) => Walk::behind(tenant, after, hash),
+            None => return Ok(Err(Finding::new(Fault::Missing, after))),
+        },
+    };
+    let mut reached = after;
+    while reached < to {
+        let end = reached.saturating_add(CHUNK).min(to);
+        for stored in chunk(tx, reached, end).await? {
+            if let Err(finding) = take(&mut walk, &stored) {
+                return Ok(Err(finding));
+            }
+        }
+        reached = end;
+    }
+    if to < head.position {
+        let hash = *walk.hash();
+        return Ok(walk.end(to, &hash));
+    }
+    if let Err(finding) = walk.end(head.position, &head.hash) {
+        return Ok(Err(finding));
+    }
+    Ok(outside(tx).await?.map_or(Ok(()), Err))
+}
+
+fn take(walk: &mut Walk, stored: &Stored) -> Result<(), Finding> {
+    walk.take(&stored.link, &stored.hash)?;
+    // What the filter compares is not hashed, and follows from what is.
+    match Body::open(&stored.link.body) {
+        Ok(body) if body.client_key() != stored.client_key => {
+            Err(Finding::new(Fault::Changed, walk.position()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {
+    let tenant = tx.tenant().uuid();
+    let head = sqlx::query_as!(
+        Head,
+        "select position, hash from platform.audit_heads where tenant_id = $1",
+        tenant,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(head)
+}
+
+async fn hash_of(tx: &mut TenantTx, position: i64) -> Result<Option<Hash>, Failure> {
+    let tenant = tx.tenant().uuid();
+    let hash = sqlx::query_scalar!(
+        "select hash from audit_entries where tenant_id = $1 and position = $2",
+        tenant,
+        position,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(hash.and_then(|hash| hash.try_into().ok()))
+}
+
+async fn chunk(tx: &mut TenantTx, after: i64, end: i64) -> Result<Vec<Stored>, Failure> {
+    let tenant = tx.tenant().uuid();
+    let rows = sqlx::query_as(
+        "select tenant_id, position, recorded_at, id, at, actor_kind, actor, action, outcome, target, event_id,
+            request_id, body, client_key, hash
+         from audit_entries
+         where tenant_id = $1 and position > $2 and position <= $3
+         order by position",
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(end)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
+/// An entry where none can be. One statement, because writers go on meanwhile.
+async fn outside(tx: &mut TenantTx) -> Result<Option<Finding>, Failure> {
+    let tenant = tx.tenant().uuid();
+    let position = sqlx::query_scalar!(
+        "select e.position
+         from audit_entries e
+         join platform.audit_heads h on h.tenant_id = e.tenant_id
+         where e.tenant_id = $1 and (e.position < 1 or e.position > h.position)
+         order by e.position
+         limit 1",
+        tenant,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let fault = |position| if position < 1 { Fault::Inserted } else { Fault::Beyond };
+    Ok(position.map(|position| Finding::new(fault(position), position)))
+}

@@ -1,0 +1,293 @@
+//! What the owner of the database does to a log is found where it was done.
+
+use control::audit::verify::{Verification, verify};
+use control::audit::{self, Action, Actor};
+use control::db::chain::{GENESIS, Hash, Link};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::scale::scaled;
+use crate::scene::Scene;
+
+/// A log with more entries than a chance is likely to hit twice in a row.
+const ENTRIES: i64 = 40;
+
+/// Chances that a seed repeats (Knuth's multiplier).
+struct Chance(u64);
+
+impl Chance {
+    fn new() -> Self {
+        let seed = u64::from_le_bytes(control::world::random().unwrap());
+        let seed =
+            std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
+        eprintln!("WARDGATE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// One of `from` to `to`, both included.
+    fn between(&mut self, from: i64, to: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        from + i64::try_from(self.0 >> 33).unwrap() % (to - from + 1)
+    }
+}
+
+#[derive(Clone, sqlx::FromRow)]
+struct Stored {
+    #[sqlx(flatten)]
+    link: Link,
+    client_key: Option<String>,
+    hash: Vec<u8>,
+}
+
+impl Stored {
+    /// Gives it the hash that it has behind `before`, and returns that.
+    fn hashed(&mut self, before: &Hash) -> Hash {
+        let hash = self.link.hash(before);
+        self.hash = hash.to_vec();
+        hash
+    }
+}
+
+/// The owner of the database, beside one tenant's log.
+struct Owner {
+    database: PgConnection,
+    scene: Scene,
+    /// The log as it was written.
+    log: Vec<Stored>,
+}
+
+impl Owner {
+    async fn of(scene: Scene) -> Self {
+        let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
+        let actor =
+            Actor { client: Some("192.0.2.7".into()), request_id: Some("r".into()), ..Actor::operator() };
+        for n in 0..ENTRIES {
+            let now = scene.control.clock.now();
+            let target = Some(format!("{n}"));
+            audit::record(&mut tx, &actor, now, Action::UserEdited, target, json!({"fields": [n]}));
+        }
+        tx.commit().await.unwrap();
+        let mut database = scene.database.admin().await;
+        let cell = &scene.tenant.cell;
+        // What stands in the owner's way, the owner takes away.
+        let free = format!(
+            "set search_path = {cell};
+             alter table audit_entries drop constraint if exists audit_entries_pkey;
+             alter table audit_entries drop constraint if exists audit_entries_hash_check;
+             alter table audit_entries drop constraint if exists audit_entries_actor_kind_check"
+        );
+        sqlx::raw_sql(AssertSqlSafe(free)).execute(&mut database).await.unwrap();
+        let mut owner = Self { database, scene, log: vec![] };
+        owner.log = sqlx::query_as("select * from audit_entries where tenant_id = $1 order by position")
+            .bind(owner.scene.tenant.id.uuid())
+            .fetch_all(&mut owner.database)
+            .await
+            .unwrap();
+        owner
+    }
+
+    fn last(&self) -> i64 {
+        i64::try_from(self.log.len()).unwrap()
+    }
+
+    fn entry(&self, position: i64) -> &Stored {
+        &self.log[usize::try_from(position - 1).unwrap()]
+    }
+
+    fn hash_before(&self, position: i64) -> Hash {
+        match position {
+            1 => GENESIS,
+            _ => self.entry(position - 1).hash.as_slice().try_into().unwrap(),
+        }
+    }
+
+    async fn write(&mut self, rows: &[Stored]) {
+        for Stored { link, client_key, hash } in rows {
+            sqlx::query(
+                "insert into audit_entries (tenant_id, position, recorded_at, id, at, actor_kind, actor, action,
+                    outcome, target, event_id, request_id, body, client_key, hash)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            )
+            .bind(link.tenant_id)
+            .bind(link.position)
+            .bind(link.recorded_at)
+            .bind(link.id)
+            .bind(link.at)
+            .bind(&link.actor_kind)
+            .bind(&link.actor)
+            .bind(&link.action)
+            .bind(&link.outcome)
+            .bind(&link.target)
+            .bind(link.event_id)
+            .bind(&link.request_id)
+            .bind(&link.body)
+            .bind(client_key)
+            .bind(hash)
+            .execute(&mut self.database)
+            .await
+            .unwrap();
+        }
+    }
+
+    /// Puts this in the place of the log from `position` on.
+    async fn replace(&mut self, position: i64, rows: &[Stored]) {
+        let tenant = self.scene.tenant.id.uuid();
+        sqlx::query("delete from audit_entries where tenant_id = $1 and position >= $2")
+            .bind(tenant)
+            .bind(position)
+            .execute(&mut self.database)
+            .await
+            .unwrap();
+        self.write(rows).await;
+    }
+
+    async fn set_head(&mut self, position: i64, hash: &[u8]) {
+        sqlx::query("update platform.audit_heads set position = $2, hash = $3 where tenant_id = $1")
+            .bind(self.scene.tenant.id.uuid())
+            .bind(position)
+            .bind(hash)
+            .execute(&mut self.database)
+            .await
+            .unwrap();
+    }
+
+    async fn restore(&mut self) {
+        let (rows, last) = (self.log.clone(), self.last());
+        self.replace(0, &rows).await;
+        self.set_head(last, &self.entry(last).hash.clone()).await;
+    }
+
+    async fn verified(&self) -> Verification {
+        let mut tx = self.scene.control.db.work_tx(self.scene.tenant.id).await.unwrap();
+        verify(&mut tx, 0, i64::MAX).await.unwrap().unwrap()
+    }
+
+    async fn update(&mut self, set: &str, position: i64) {
+        let update = format!("update audit_entries set {set} where tenant_id = $1 and position = $2");
+        sqlx::query(AssertSqlSafe(update))
+            .bind(self.scene.tenant.id.uuid())
+            .bind(position)
+            .execute(&mut self.database)
+            .await
+            .unwrap();
+    }
+
+    /// Does one of the tampers and says where it is to be found.
+    async fn tamper(&mut self, chance: &mut Chance, other: &Self) -> (String, i64) {
+        let last = self.last();
+        let at = chance.between(1, last);
+        let behind = self.log[usize::try_from(at).unwrap()..].to_vec();
+        let moved = |rows: Vec<Stored>, by: i64| -> Vec<Stored> {
+            let moved = rows.into_iter().map(|row| {
+                let position = row.link.position + by;
+                Stored { link: Link { position, ..row.link }, ..row }
+            });
+            moved.collect()
+        };
+        match chance.between(0, 8) {
+            0 => {
+                let edits = [
+                    "action = 'user.deleted'",
+                    "outcome = 'refused'",
+                    "target = target || 'x'",
+                    "target = case when target is null then '' end",
+                    "actor = coalesce(actor || 'x', '')",
+                    "actor_kind = actor_kind || 'x'",
+                    "at = at + interval '1 microsecond'",
+                    "recorded_at = recorded_at - interval '1 microsecond'",
+                    "id = gen_random_uuid()",
+                    "event_id = gen_random_uuid()",
+                    "request_id = coalesce(request_id || 'x', '')",
+                    "body = body || '\\x20'",
+                    "client_key = coalesce(client_key || 'x', '')",
+                    "hash = sha256(hash)",
+                ];
+                let edit = edits[usize::try_from(chance.between(0, 13)).unwrap()];
+                self.update(edit, at).await;
+                // An entry without a target has nothing to which a letter is added.
+                let none = edit.starts_with("target = target") && self.entry(at).link.target.is_none();
+                (format!("{edit} at {at}"), if none { 0 } else { at })
+            }
+            1 => {
+                self.replace(at, &behind).await;
+                (format!("removed {at}"), at)
+            }
+            2 => {
+                self.replace(at, &moved(behind, -1)).await;
+                (format!("removed and renumbered {at}"), at)
+            }
+            3 => {
+                let mut forged = self.entry(at).clone();
+                forged.link.target = Some("forged".into());
+                let hashed = chance.between(0, 1) == 1;
+                if hashed {
+                    forged.hashed(&self.hash_before(at));
+                }
+                let rest = moved([vec![self.entry(at).clone()], behind].concat(), 1);
+                self.replace(at, &[vec![forged], rest].concat()).await;
+                (format!("inserted at {at}, hashed: {hashed}"), at)
+            }
+            4 => {
+                let first = chance.between(1, last - 1);
+                let second = chance.between(first + 1, last);
+                for (position, to) in [(first, 0), (second, first), (0, second)] {
+                    self.update(&format!("position = {to}"), position).await;
+                }
+                (format!("swapped {first} and {second}"), first)
+            }
+            5 => {
+                self.replace(at, &[]).await;
+                (format!("cut from {at}"), at)
+            }
+            6 => {
+                let mut theirs = other.entry(at.min(other.last())).clone();
+                theirs.link.position = at;
+                if chance.between(0, 1) == 1 {
+                    theirs.link.tenant_id = self.scene.tenant.id.uuid();
+                }
+                let own = theirs.link.tenant_id == self.scene.tenant.id.uuid();
+                self.replace(at, &behind).await;
+                self.write(&[theirs]).await;
+                (format!("another tenant's at {at}, under this one's id: {own}"), at)
+            }
+            7 => {
+                let mut rewritten = self.entry(at).clone();
+                rewritten.link.outcome = "refused".into();
+                rewritten.hashed(&self.hash_before(at));
+                self.replace(at, &[vec![rewritten], behind].concat()).await;
+                // The entry is whole; what does not follow it is the next one.
+                (format!("rewritten with its hash {at}"), (at + 1).min(last))
+            }
+            _ => {
+                let (position, hash) = (chance.between(1, last - 1), self.entry(at).hash.clone());
+                self.set_head(position, &hash).await;
+                let what = format!("the head moved to {position} with the hash of {at}");
+                // With its own hash that entry is right, and the next one is too many.
+                (what, if at == position { position + 1 } else { position })
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_owner_of_the_database_does_is_found_where_it_was_done() {
+    let mut chance = Chance::new();
+    let scene = Scene::alone().await;
+    let shared = Scene {
+        tenant: crate::scene::new_tenant(&scene.control, control::tenants::Isolation::Shared).await,
+        database: scene.database.clone(),
+        control: scene.control.clone(),
+        edge: scene.edge.clone(),
+        api: scene.api,
+    };
+    let mut owners = [Owner::of(scene).await, Owner::of(shared).await];
+    for round in 0..scaled(150, 1_000) {
+        let [one, other] = &mut owners;
+        let (own, theirs) = if round % 2 == 0 { (one, other) } else { (other, one) };
+        let (what, expected) = own.tamper(&mut chance, theirs).await;
+        let found = own.verified().await.finding.map_or(0, |finding| finding.position);
+        assert_eq!(found, expected, "round {round}: {what}");
+        own.restore().await;
+        assert!(own.verified().await.intact, "round {round}: restored after {what}");
+    }
+}
