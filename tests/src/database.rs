@@ -47,6 +47,12 @@ impl Database {
         format!("postgres://{name}_{role}:{password}@{host}/{name}", name = self.name)
     }
 
+    /// Where checkpoints of its audit logs are written.
+    #[must_use]
+    pub fn checkpoint_folder(&self) -> String {
+        std::env::temp_dir().join(format!("{}-checkpoints", self.name)).display().to_string()
+    }
+
     /// Whether the edge has confirmed everything that is committed for a tenant until now. This is
     /// what `wardgate edges status` prints; asking the table costs less than a process does.
     ///

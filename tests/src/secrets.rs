@@ -14,6 +14,8 @@ pub struct Secrets {
     pub edge_service: String,
     /// Signs what control pushes.
     pub control_service: String,
+    /// Signs checkpoints of the audit logs.
+    pub audit_checkpoint: String,
     /// Of the database's login roles.
     pub database_password: String,
     /// Of the platform's first administrator.
@@ -29,6 +31,7 @@ impl Secrets {
             control_kek: named_key("control-kek"),
             edge_service: named_key("edge"),
             control_service: named_key("control"),
+            audit_checkpoint: named_key("audit"),
             database_password: password(),
             operator_password: password(),
         }

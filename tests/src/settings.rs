@@ -43,6 +43,8 @@ pub fn control(
         ("WARDGATE_EDGE_KEK_A", secrets.edge_kek.clone()),
         ("WARDGATE_SERVICE_KEY", secrets.control_service.clone()),
         ("WARDGATE_ENCRYPTION_KEK", secrets.control_kek.clone()),
+        ("WARDGATE_AUDIT_CHECKPOINT_KEY", secrets.audit_checkpoint.clone()),
+        ("WARDGATE_AUDIT_CHECKPOINT_FOLDER", database.checkpoint_folder()),
     ]
 }
 

@@ -36,6 +36,8 @@ pub struct Secrets {
     pub edge_service_key: Key,
     /// Signs what control sends to the edge.
     pub control_service_key: Key,
+    /// Signs how far the audit logs have come.
+    pub audit_checkpoint_key: Key,
 }
 
 /// One password a role: the roles differ in what they may do, so none may stand in for another.
@@ -94,6 +96,7 @@ impl Secrets {
             control_kek: Key::generate("control-kek-1")?,
             edge_service_key: Key::generate("edge-1")?,
             control_service_key: Key::generate("control-1")?,
+            audit_checkpoint_key: Key::generate("audit-1")?,
         })
     }
 

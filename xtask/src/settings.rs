@@ -1,5 +1,7 @@
 //! The settings of control and edge as `dev` writes them: rendered from secrets and ports alone.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use ureq::http::Uri;
@@ -93,6 +95,7 @@ struct Control<'a> {
     edge: Edge<'a>,
     service: Service<'a>,
     encryption: Encryption<'a>,
+    audit: Audit<'a>,
 }
 
 #[derive(Serialize)]
@@ -132,8 +135,14 @@ struct Encryption<'a> {
     kek: &'a str,
 }
 
-/// control.toml.
-pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses) -> Result<String> {
+#[derive(Serialize)]
+struct Audit<'a> {
+    checkpoint_key: &'a str,
+    checkpoint_folder: &'a Path,
+}
+
+/// control.toml. Checkpoints of the audit logs go to the folder `checkpoints`.
+pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses, checkpoints: &Path) -> Result<String> {
     let authority = format!("127.0.0.1:{}", ports.control);
     let edge_authority = format!("127.0.0.1:{}", ports.edge);
     let settings = Control {
@@ -160,6 +169,10 @@ pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses) -> Result
         },
         service: Service { key: secrets.control_service_key.secret() },
         encryption: Encryption { kek: secrets.control_kek.secret() },
+        audit: Audit {
+            checkpoint_key: secrets.audit_checkpoint_key.secret(),
+            checkpoint_folder: checkpoints,
+        },
     };
     let text = toml::to_string(&settings).context("cannot render control.toml")?;
     Ok(format!("{WRITTEN_BY_DEV}{text}"))
@@ -195,7 +208,8 @@ mod tests {
     fn control_and_edge_name_each_other_alike() {
         let (ports, secrets) = example();
         let addresses = Addresses::new(ports, &secrets, None).unwrap();
-        let control: toml::Table = control(ports, &secrets, &addresses).unwrap().parse().unwrap();
+        let control: toml::Table =
+            control(ports, &secrets, &addresses, Path::new("checkpoints")).unwrap().parse().unwrap();
         let edge = edge(ports, &secrets, &addresses).unwrap();
         let value = |name: &str| {
             let line = edge.lines().find_map(|line| line.strip_prefix(&format!("{name}=\""))).unwrap();

@@ -71,7 +71,7 @@ impl<'a> Stack<'a> {
         let addresses = Addresses::new(ports, &secrets, external)?;
         write_private(
             &state.path("control.toml"),
-            settings::control(ports, &secrets, &addresses)?.as_bytes(),
+            settings::control(ports, &secrets, &addresses, &state.path("checkpoints"))?.as_bytes(),
         )?;
         write_private(&state.path("edge.vars"), settings::edge(ports, &secrets, &addresses)?.as_bytes())?;
         let control_cli = Control::of(workspace, &state);

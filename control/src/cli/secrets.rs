@@ -21,14 +21,18 @@ pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
     let edge_service = key("edge-service", name)?;
     let control_service = key("control-service", name)?;
     let control_kek = key("control-kek", name)?;
+    let checkpoint = key("audit", name)?;
     let (edge_public, control_public) = (public(&edge_service)?, public(&control_service)?);
+    let checkpoint_public = public(&checkpoint)?;
     let text = Zeroizing::new(format!(
         "# control: environment, or the same settings in the file\n\
          WARDGATE_EDGE_KEK_A={0}\nWARDGATE_EDGE_PUBLIC_KEYS={edge_public}\n\
-         WARDGATE_SERVICE_KEY={1}\nWARDGATE_ENCRYPTION_KEK={2}\n\n\
+         WARDGATE_SERVICE_KEY={1}\nWARDGATE_ENCRYPTION_KEK={2}\n\
+         WARDGATE_AUDIT_CHECKPOINT_KEY={4}\n\n\
+         # whoever verifies the audit logs\n# {checkpoint_public}\n\n\
          # edge: two secrets (wrangler secret put) and one variable\n\
          EDGE_KEK_A={0}\nEDGE_SERVICE_KEY={3}\nCONTROL_PUBLIC_KEYS={control_public}",
-        *edge_kek, *control_service, *control_kek, *edge_service
+        *edge_kek, *control_service, *control_kek, *edge_service, *checkpoint
     ));
     let json = serde_json::json!({
         "control": {
@@ -36,12 +40,14 @@ pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
             "WARDGATE_EDGE_PUBLIC_KEYS": edge_public,
             "WARDGATE_SERVICE_KEY": *control_service,
             "WARDGATE_ENCRYPTION_KEK": *control_kek,
+            "WARDGATE_AUDIT_CHECKPOINT_KEY": *checkpoint,
         },
         "edge": {
             "EDGE_KEK_A": *edge_kek,
             "EDGE_SERVICE_KEY": *edge_service,
             "CONTROL_PUBLIC_KEYS": control_public,
         },
+        "audit_public_key": checkpoint_public,
     });
     show.one(&json, &text);
     Ok(())

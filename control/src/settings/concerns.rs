@@ -2,12 +2,13 @@
 //! the sample file is made from the code and cannot drift from it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::values::{
-    DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey,
-    ProviderKind, SecretText,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey,
+    SecretText,
 };
 use super::{Default, Field};
 
@@ -85,7 +86,7 @@ concern! {
         authority: String, Default::Required;
         /// Who may sign `forward`: `<key id>:<32 bytes in base64url>`, at most two, so that one can
         /// replace the other.
-        public_keys: List<EdgePublic>, Default::Required;
+        public_keys: List<PublicKey>, Default::Required;
         /// The edge's key-encryption key: `<key id>:<32 bytes in base64url>`. New seals are made with it.
         kek_a: EdgeKek, Default::Required;
         /// The one that replaces it, while both are known to the edge.
@@ -125,6 +126,20 @@ concern! {
         kms_access_key_id: Option<String>, Default::Absent;
         /// Its secret.
         kms_secret_access_key: Option<SecretText>, Default::Absent;
+    }
+}
+
+concern! {
+    /// What proves how far the audit logs had come.
+    Audit in "audit" {
+        /// Signs checkpoints. Ed25519: `<key id>:<32-byte seed in base64url>`.
+        checkpoint_key: OwnKey, Default::Required;
+        /// Those that signed before, so that what they signed is verified still:
+        /// `<key id>:<32 bytes in base64url>`.
+        former_checkpoint_keys: List<PublicKey>, Default::Is("[]");
+        /// Where signed checkpoints are written: a folder outside the database and its backups, the same for
+        /// every control.
+        checkpoint_folder: PathBuf, Default::Required;
     }
 }
 

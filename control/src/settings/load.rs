@@ -118,6 +118,8 @@ mod tests {
             ("WARDGATE_EDGE_KEK_A", KEY),
             ("WARDGATE_SERVICE_KEY", KEY),
             ("WARDGATE_ENCRYPTION_KEK", KEY),
+            ("WARDGATE_AUDIT_CHECKPOINT_KEY", KEY),
+            ("WARDGATE_AUDIT_CHECKPOINT_FOLDER", "/var/lib/wardgate/checkpoints"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
@@ -154,9 +156,14 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_named_and_not_shown() {
-        for name in ["EDGE_KEK_A", "SERVICE_KEY", "ENCRYPTION_KEK", "EDGE_KEK_B", "ENCRYPTION_FORMER_KEK"] {
-            let name = format!("WARDGATE_{name}");
-            let name = name.as_str();
+        for name in [
+            "WARDGATE_EDGE_KEK_A",
+            "WARDGATE_SERVICE_KEY",
+            "WARDGATE_ENCRYPTION_KEK",
+            "WARDGATE_EDGE_KEK_B",
+            "WARDGATE_ENCRYPTION_FORMER_KEK",
+            "WARDGATE_AUDIT_CHECKPOINT_KEY",
+        ] {
             let text = refusal(|env| drop(env.insert(name.into(), "k1:c2hvcnQtc2VjcmV0".into())));
             assert!(text.starts_with(name) && text.contains("exactly 32 bytes"), "{text}");
             assert!(!text.contains("c2hvcnQ"), "{text}");

@@ -11,13 +11,13 @@ mod sample;
 mod together;
 mod values;
 
-pub use concerns::{Database, Edge, Encryption, Http, Log, Passwords, Service};
+pub use concerns::{Audit, Database, Edge, Encryption, Http, Log, Passwords, Service};
 pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use sample::sample;
 pub use values::{
-    DatabaseUrl, EdgeKek, EdgePublic, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey,
-    ProviderKind, SecretText,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey,
+    SecretText,
 };
 
 use serde::Deserialize;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub service: Service,
     /// What wraps secrets at rest.
     pub encryption: Encryption,
+    /// What proves how far the audit logs had come.
+    pub audit: Audit,
     /// The cost of passwords.
     pub passwords: Passwords,
     /// What is logged.
@@ -88,6 +90,7 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
         Edge::FIELDS,
         Service::FIELDS,
         Encryption::FIELDS,
+        Audit::FIELDS,
         Passwords::FIELDS,
         Log::FIELDS,
     ]

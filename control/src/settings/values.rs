@@ -21,11 +21,11 @@ pub struct KeyedSecret {
 #[derive(Clone)]
 pub struct EdgeKek(pub EdgeKey);
 
-/// Who may sign calls of the edge.
+/// The public half of an Ed25519 key, by its name.
 #[derive(Clone, Debug)]
-pub struct EdgePublic(pub PeerKey);
+pub struct PublicKey(pub PeerKey);
 
-/// The key that signs our own calls.
+/// An Ed25519 key of our own.
 #[derive(Clone)]
 pub struct OwnKey(pub Arc<ServiceKey>);
 
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for EdgeKek {
     }
 }
 
-impl<'de> Deserialize<'de> for EdgePublic {
+impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         PeerKey::parse(&text).map(Self).map_err(|_| serde::de::Error::custom(EXPECTED))

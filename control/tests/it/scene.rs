@@ -112,6 +112,11 @@ impl Database {
         PgConnection::connect(&self.admin_url()).await.unwrap()
     }
 
+    /// Where this database's checkpoints are. Like the database, it is left behind.
+    pub fn checkpoint_folder(&self) -> String {
+        std::env::temp_dir().join(format!("{}-checkpoints", self.name)).display().to_string()
+    }
+
     /// The environment of a control on this database that feeds the edge at `edge_url`.
     pub fn variables(&self, edge_url: &str) -> HashMap<&'static str, String> {
         let mut variables = HashMap::from([
@@ -130,6 +135,8 @@ impl Database {
             ("WARDGATE_EDGE_KEK_A", key("a", 1)),
             ("WARDGATE_SERVICE_KEY", key("c1", 2)),
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),
+            ("WARDGATE_AUDIT_CHECKPOINT_KEY", key("audit-1", 6)),
+            ("WARDGATE_AUDIT_CHECKPOINT_FOLDER", self.checkpoint_folder()),
             ("WARDGATE_PASSWORDS_CONCURRENCY", "2".into()),
             ("WARDGATE_EDGE_PUBLIC_KEYS", crate::forward::edge_key().public()),
         ]);

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Invalid;
 use crate::contract::limits::SIGNATURE_SECS;
+use crate::fields::encode;
 use crate::wire::seal::parse_named_key;
 
 /// Headers that a `forward` signature covers where they are present, in this order. Not `content-length`: a
@@ -119,6 +120,14 @@ impl ServiceKey {
         format!("{}:{}", self.id, URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes()))
     }
 
+    /// Signs a statement that is no request: fields behind the label of their use ([`crate::fields`]). The
+    /// signature is base64url. What is signed begins with the length of the label, and what is signed of a
+    /// request with a quote: neither passes for the other.
+    #[must_use]
+    pub fn sign_statement(&self, label: &str, fields: &[&[u8]]) -> String {
+        URL_SAFE_NO_PAD.encode(self.key.sign(&encode(label, fields)).to_bytes())
+    }
+
     /// Signs `message` at `now_secs` (Unix) for a minute.
     #[must_use]
     pub fn sign(&self, tag: Tag, message: &Message<'_>, now_secs: u64) -> Signed {
@@ -146,6 +155,18 @@ impl PeerKey {
         let (id, bytes) = parse_named_key(text)?;
         let key = VerifyingKey::from_bytes(bytes.expose()).map_err(|_| Invalid("Ed25519 public key"))?;
         if key.is_weak() { Err(Invalid("Ed25519 public key")) } else { Ok(Self { id, key }) }
+    }
+}
+
+impl PeerKey {
+    /// Verifies what [`ServiceKey::sign_statement`] signs.
+    ///
+    /// # Errors
+    /// [`Unsigned`], whatever the reason.
+    pub fn verify_statement(&self, label: &str, fields: &[&[u8]], signature: &str) -> Result<(), Unsigned> {
+        let bytes = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Unsigned)?;
+        let bytes = Ed25519Signature::from_slice(&bytes).map_err(|_| Unsigned)?;
+        self.key.verify_strict(&encode(label, fields), &bytes).map_err(|_| Unsigned)
     }
 }
 
@@ -265,6 +286,22 @@ mod tests {
         let signed = key("c1", 7).sign(Tag::Push, &message(&digest, &[]), 1_700_000_000);
         assert_eq!(signed.input, vector["signature_input"].as_str().unwrap());
         assert_eq!(signed.signature, vector["signature"].as_str().unwrap());
+    }
+
+    #[test]
+    fn a_statement_is_good_under_its_label_with_its_fields_by_its_key() {
+        let own = key("a1", 7);
+        let signature = own.sign_statement("audit-checkpoint/v1", &[b"one", b"two"]);
+        let check = |key: &ServiceKey, label, fields: &[&[u8]], signature: &str| {
+            peers(key)[0].verify_statement(label, fields, signature).is_ok()
+        };
+        assert!(check(&own, "audit-checkpoint/v1", &[b"one", b"two"], &signature));
+        assert!(!check(&key("a1", 8), "audit-checkpoint/v1", &[b"one", b"two"], &signature));
+        assert!(!check(&own, "audit-restore/v1", &[b"one", b"two"], &signature));
+        assert!(!check(&own, "audit-checkpoint/v1", &[b"onet", b"wo"], &signature));
+        for garbage in ["", "=", &signature[1..], &signature.replace('-', "+")[..20]] {
+            assert!(!check(&own, "audit-checkpoint/v1", &[b"one", b"two"], garbage), "{garbage}");
+        }
     }
 
     #[test]
