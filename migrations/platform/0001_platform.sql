@@ -173,6 +173,14 @@ create table audit_heads (
     recorded_at timestamptz
 ) with (fillfactor = 70);
 
+-- Up to where each log is covered by a signed checkpoint that was copied out. Apart from the heads, so that
+-- noting it keeps no writer waiting.
+create table audit_checkpoints (
+    tenant_id uuid primary key references tenants (id),
+    history   bigint not null,
+    position  bigint not null
+);
+
 -- The latest revision of every row that the edge holds. A second change moves the row, so the
 -- table is as large as the edge's state and not as long as its history.
 create table edge_rows (

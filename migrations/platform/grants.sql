@@ -27,4 +27,6 @@ grant select, insert, update on platform.edge_lanes to {relay};
 grant select, insert, update, delete on platform.drains to {relay};
 grant select, insert, delete on platform.held_facts to {relay};
 grant select, delete on platform.idempotency_keys to {relay};
+grant select on platform.audit_heads to {relay};
+grant select, insert, update on platform.audit_checkpoints to {relay};
 grant select on platform.edge_lanes to {app};

@@ -66,6 +66,8 @@ actions! {
     KeyRevoked = "keys.revoked",
     /// A key was imported.
     KeyImported = "keys.imported",
+    /// An operator accepted that a restore took entries of this log.
+    AuditRestoreAccepted = "audit.restore_accepted",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
     /// A setup token was printed.

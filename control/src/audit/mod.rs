@@ -8,6 +8,8 @@
 
 mod action;
 mod actor;
+pub mod checkpoint;
+pub mod checkpoints;
 pub mod filters;
 pub mod routes;
 mod store;

@@ -85,7 +85,7 @@ impl FromFields for Verify {
     params(Verify),
     responses((status = 200, description = "What was found", body = Verification, example = json!({
         "intact": false, "from": 1, "to": 1234, "head": 1234,
-        "finding": {"position": 42, "fault": "changed", "detail": "the entry was changed"},
+        "finding": {"position": 42, "until": null, "fault": "changed", "detail": "the entry was changed"},
     })))
 )]
 pub async fn verify(

@@ -1,10 +1,15 @@
-//! Verifies the log of a tenant: by itself, from the first entry or behind one, in parts of a bounded length.
+//! Verifies the log of a tenant: by itself, from the first entry or behind one, in parts of a bounded length, and
+//! against signed checkpoints.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::Serialize;
 use shared::ids::TenantId;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
+use super::checkpoint::{Checkpoint, Signed};
 use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -48,6 +53,11 @@ pub struct Verification {
 }
 
 impl Verification {
+    fn of(from: i64, to: i64, head: &Head, found: Result<(), Finding>) -> Self {
+        let finding = found.err();
+        Self { intact: finding.is_none(), from, to, head: head.position, finding }
+    }
+
     /// Whether the log goes on behind what was read.
     #[must_use]
     pub fn ends_early(&self) -> bool {
@@ -87,12 +97,79 @@ pub async fn verify(tx: &mut TenantTx, after: i64, most: i64) -> Result<Option<V
         return Ok(None);
     }
     let to = after.saturating_add(most).min(head.position);
-    let found = walk(tx, after, to, &head).await?;
-    let finding = found.err();
-    Ok(Some(Verification { intact: finding.is_none(), from: after + 1, to, head: head.position, finding }))
+    let mut seals = Seals { in_force: BTreeMap::new(), good: after, history: 0 };
+    let found = walk(tx, (after, to), &head, &mut seals).await?;
+    Ok(Some(Verification::of(after + 1, to, &head, found)))
 }
 
-async fn walk(tx: &mut TenantTx, after: i64, to: i64, head: &Head) -> Result<Result<(), Finding>, Failure> {
+/// Verifies a whole log against what was signed of it.
+///
+/// # Errors
+/// The database's.
+pub async fn verify_against(tx: &mut TenantTx, signed: &Signed) -> Result<Verification, Failure> {
+    let history = tx.history().await?;
+    let head = head(tx).await?;
+    let mut seals = Seals { in_force: signed.in_force(), good: 0, history };
+    let mut found = walk(tx, (0, head.position), &head, &mut seals).await?;
+    if found.is_ok() {
+        found = seals.end(&head);
+    }
+    Ok(Verification::of(1, head.position, &head, found))
+}
+
+/// Signed checkpoints beside a chain that is read in order.
+struct Seals<'a> {
+    in_force: BTreeMap<i64, Vec<&'a Checkpoint>>,
+    /// The last entry that a checkpoint, or the caller, vouches for.
+    good: i64,
+    /// The tenant's restore counter now.
+    history: i64,
+}
+
+impl Seals<'_> {
+    /// Compares the entry that was read last.
+    fn compare(&mut self, walk: &Walk) -> Result<(), Finding> {
+        let position = walk.position();
+        let Some(checkpoints) = self.in_force.get(&position).filter(|_| walk.is_sound()) else {
+            return Ok(());
+        };
+        match checkpoints.iter().find(|checkpoint| checkpoint.hash != *walk.hash()) {
+            None => self.good = position,
+            Some(other) => return Err(self.finding(other, Fault::Recomputed, self.good + 1)),
+        }
+        Ok(())
+    }
+
+    /// Compares the end of a chain that is whole.
+    fn end(&self, head: &Head) -> Result<(), Finding> {
+        let beyond = self.in_force.range((Bound::Excluded(head.position), Bound::Unbounded)).next_back();
+        match beyond.and_then(|(_, checkpoints)| checkpoints.first()) {
+            None => Ok(()),
+            Some(last) => Err(self.finding(last, Fault::Cut, head.position + 1)),
+        }
+    }
+
+    /// What a checkpoint says that does not hold: a fault, or a restore if the history was raised since.
+    fn finding(&self, checkpoint: &Checkpoint, fault: Fault, from: i64) -> Finding {
+        if checkpoint.history >= self.history {
+            return Finding::between(fault, from, checkpoint.position);
+        }
+        let earlier = |checkpoints: &&Vec<&Checkpoint>| {
+            checkpoints.iter().any(|checkpoint| checkpoint.history < self.history)
+        };
+        let last = self.in_force.iter().rev().find(|(_, checkpoints)| earlier(checkpoints));
+        let until = last.map_or(checkpoint.position, |(position, _)| *position);
+        // Where the backup ended is not known: behind the last entry that is vouched for.
+        Finding::between(Fault::Restored, self.good + 1, until)
+    }
+}
+
+async fn walk(
+    tx: &mut TenantTx,
+    (after, to): (i64, i64),
+    head: &Head,
+    seals: &mut Seals<'_>,
+) -> Result<Result<(), Finding>, Failure> {
     let tenant = tx.tenant().uuid();
     let mut walk = match after {
         0 => Walk::new(tenant),
@@ -105,7 +182,7 @@ async fn walk(tx: &mut TenantTx, after: i64, to: i64, head: &Head) -> Result<Res
     while reached < to {
         let end = reached.saturating_add(CHUNK).min(to);
         for stored in chunk(tx, reached, end).await? {
-            if let Err(finding) = take(&mut walk, &stored) {
+            if let Err(finding) = take(&mut walk, &stored).and_then(|()| seals.compare(&walk)) {
                 return Ok(Err(finding));
             }
         }

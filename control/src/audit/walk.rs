@@ -24,6 +24,12 @@ pub enum Fault {
     Cut,
     /// The log goes on behind its recorded end.
     Beyond,
+    /// The chain is whole and not the one that a signed checkpoint tells of: it was made anew, from somewhere
+    /// between the two positions.
+    Recomputed,
+    /// As `recomputed` or `cut`, in a tenant whose history was raised since: the database was restored from a
+    /// backup, and entries were lost.
+    Restored,
 }
 
 impl Fault {
@@ -37,6 +43,12 @@ impl Fault {
             }
             Self::Cut => "the end of the log was cut off from here",
             Self::Beyond => "the entry stands behind the recorded end of the log",
+            Self::Recomputed => {
+                "the chain is not the one that a checkpoint tells of: it was made anew from here or later"
+            }
+            Self::Restored => {
+                "entries that a checkpoint tells of were lost from here or later, and the database was restored since"
+            }
         }
     }
 }
@@ -47,6 +59,9 @@ impl Fault {
 pub struct Finding {
     /// The first entry that is wrong, or that is not there.
     pub position: i64,
+    /// The last entry that the same is known of, where that is more than one.
+    #[schema(required)]
+    pub until: Option<i64>,
     /// What is wrong.
     pub fault: Fault,
     /// The same in words.
@@ -56,7 +71,12 @@ pub struct Finding {
 impl Finding {
     /// A fault at a position.
     pub(super) fn new(fault: Fault, position: i64) -> Self {
-        Self { position, fault, detail: fault.words().to_owned() }
+        Self { position, until: None, fault, detail: fault.words().to_owned() }
+    }
+
+    /// A fault somewhere between two positions, both included.
+    pub(super) fn between(fault: Fault, position: i64, until: i64) -> Self {
+        Self { until: Some(until), ..Self::new(fault, position) }
     }
 }
 
@@ -87,6 +107,11 @@ impl Walk {
     /// The position of the last entry that was read.
     pub(super) fn position(&self) -> i64 {
         self.position
+    }
+
+    /// Whether the last entry that was read is what its hash says.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.suspect
     }
 
     /// The hash of the last entry that was read.

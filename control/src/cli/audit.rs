@@ -1,27 +1,84 @@
 //! `wardgate audit`: whether the audit logs are what was written.
 
-use clap::Subcommand;
-use serde::Serialize;
+use std::collections::HashMap;
+use std::path::PathBuf;
 
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use shared::wire::signature::PeerKey;
+use uuid::Uuid;
+
+use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::{Rows, Show};
 use super::target::made_tenant;
-use crate::audit::Finding;
-use crate::audit::verify::{Log, logs, verify};
+use crate::audit::checkpoint::{Restore, Signed, Statement};
+use crate::audit::verify::{Log, logs, verify_against};
+use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints};
 use crate::control::Control;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Read the log of every tenant, or of one, and name the first entry of each that was changed, removed,
-    /// inserted or moved, or from which on the end was cut off.
+    /// inserted or moved, or from which on the end was cut off. Signed checkpoints tell whether the whole chain
+    /// was made anew.
     #[command(
-        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json"
+        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )]
     Verify {
         /// The tenant's slug or id. Default: all tenants.
         #[arg(long)]
         tenant: Option<String>,
+        #[command(flatten)]
+        proof: Proof,
     },
+    /// After the database was restored from a backup and `wardgate edges reseed`: sign that the entries which the
+    /// restore took are known to be lost. `audit verify` reports them until then.
+    #[command(after_help = "Example:\n  wardgate audit accept-restore acme --yes")]
+    AcceptRestore {
+        /// The tenant's slug or id.
+        tenant: String,
+        #[command(flatten)]
+        yes: Yes,
+    },
+}
+
+/// What a log is verified against.
+#[derive(Args)]
+pub(super) struct Proof {
+    /// The folder of signed checkpoints. Default: the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    checkpoints: Option<PathBuf>,
+    /// Whose signatures hold, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys of the
+    /// settings.
+    #[arg(long = "public-key", value_name = "KEY")]
+    public_keys: Vec<String>,
+}
+
+impl Proof {
+    /// Everything that was signed. A folder of the settings that is not there yet holds nothing.
+    fn read(&self, control: &Control, show: Show) -> Result<HashMap<Uuid, Signed>, CliError> {
+        let settings = &control.settings.audit;
+        let keys = if self.public_keys.is_empty() {
+            checkpoints::own_keys(control)
+        } else {
+            self.public_keys.iter().map(|text| key(text)).collect::<Result<_, _>>()?
+        };
+        let folder = self.checkpoints.as_ref().unwrap_or(&settings.checkpoint_folder);
+        if self.checkpoints.is_none() && !folder.exists() {
+            show.note(&format!(
+                "there are no checkpoints in {}: the chains alone are verified",
+                folder.display()
+            ));
+            return Ok(HashMap::new());
+        }
+        Ok(checkpoints::read(folder, &keys)?)
+    }
+}
+
+fn key(text: &str) -> Result<PeerKey, CliError> {
+    let refused = || CliError::Refused("--public-key: expected <key id>:<32 bytes in base64url>".into());
+    PeerKey::parse(text).map_err(|_| refused())
 }
 
 /// What was found of one tenant's log.
@@ -37,40 +94,86 @@ const LOGS: Rows<Verified> = Rows {
     names: ["log", "logs"],
     head: &["tenant", "entries", "state"],
     line: |row| {
-        let state = row.finding.as_ref().map_or_else(
-            || String::from("intact"),
-            |finding| format!("entry {}: {}", finding.position, finding.detail),
-        );
+        let state = row.finding.as_ref().map_or_else(|| String::from("intact"), said);
         vec![row.tenant.clone(), row.entries.to_string(), state]
     },
 };
 
-pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
-    match command {
-        Command::Verify { tenant } => {
-            let logs = match tenant {
-                Some(name) => {
-                    let tenant = made_tenant(control, &name).await?;
-                    vec![Log { tenant: tenant.id, slug: tenant.slug.to_string() }]
-                }
-                None => logs(control).await?,
-            };
-            let mut rows = Vec::with_capacity(logs.len());
-            for log in logs {
-                rows.push(verified(control, log).await?);
-            }
-            show.list(&LOGS, &rows);
-            match rows.iter().filter(|row| !row.intact).count() {
-                0 => Ok(()),
-                broken => Err(CliError::Refused(format!("{broken} of {} logs are not intact", rows.len()))),
-            }
-        }
+fn said(finding: &Finding) -> String {
+    match finding.until {
+        None => format!("entry {}: {}", finding.position, finding.detail),
+        Some(until) => format!("entries {} to {until}: {}", finding.position, finding.detail),
     }
 }
 
-async fn verified(control: &Control, log: Log) -> Result<Verified, CliError> {
-    let mut tx = control.db.work_tx(log.tenant).await?;
-    let found = verify(&mut tx, 0, i64::MAX).await?;
-    let (entries, finding) = found.map_or((0, None), |found| (found.head, found.finding));
-    Ok(Verified { tenant: log.slug, entries, intact: finding.is_none(), finding })
+pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Verify { tenant, proof } => verify(control, show, tenant, &proof).await,
+        Command::AcceptRestore { tenant, yes } => accept_restore(control, show, &tenant, yes).await,
+    }
+}
+
+async fn verify(
+    control: &Control,
+    show: Show,
+    tenant: Option<String>,
+    proof: &Proof,
+) -> Result<(), CliError> {
+    let signed = proof.read(control, show)?;
+    let logs = match tenant {
+        Some(name) => {
+            let tenant = made_tenant(control, &name).await?;
+            vec![Log { tenant: tenant.id, slug: tenant.slug.to_string() }]
+        }
+        None => logs(control).await?,
+    };
+    let none = Signed::default();
+    let mut rows = Vec::with_capacity(logs.len());
+    for Log { tenant, slug } in logs {
+        let mut tx = control.db.work_tx(tenant).await?;
+        let signed = signed.get(&tenant.uuid()).unwrap_or(&none);
+        let found = verify_against(&mut tx, signed).await?;
+        rows.push(Verified {
+            tenant: slug,
+            entries: found.head,
+            intact: found.intact,
+            finding: found.finding,
+        });
+    }
+    show.list(&LOGS, &rows);
+    match rows.iter().filter(|row| !row.intact).count() {
+        0 => Ok(()),
+        broken => Err(CliError::Refused(format!("{broken} of {} logs are not intact", rows.len()))),
+    }
+}
+
+/// Signs first: an entry of the log that told of it before could be lost with the rest.
+async fn accept_restore(control: &Control, show: Show, tenant: &str, yes: Yes) -> Result<(), CliError> {
+    let tenant = made_tenant(control, tenant).await?;
+    let folder = &control.settings.audit.checkpoint_folder;
+    let signed = checkpoints::read(folder, &checkpoints::own_keys(control))?;
+    let signed = signed.get(&tenant.id.uuid()).cloned().unwrap_or_default();
+    let mut tx = control.db.work_tx(tenant.id).await?;
+    let finding = verify_against(&mut tx, &signed).await?.finding;
+    let (from, to) = match &finding {
+        Some(Finding { position, until: Some(until), fault: Fault::Restored, .. }) => (*position, *until),
+        Some(other) => return Err(CliError::Refused(format!("no restore explains it: {}", said(other)))),
+        None => {
+            return Err(CliError::Refused(format!("the log of tenant `{}` has lost nothing", tenant.slug)));
+        }
+    };
+    yes.to(&format!(
+        "accepts that entries {from} to {to} of tenant `{}` are not what they were",
+        tenant.slug
+    ))?;
+    let (history, now) = (tx.history().await?, control.clock.now());
+    let restore = Restore { tenant: tenant.id.uuid(), history, from, to, at: now };
+    checkpoints::write(control, now, &[Statement::Restore(restore)]).await?;
+    let details = serde_json::json!({ "history": history, "from": from, "to": to });
+    audit::record(&mut tx, &Actor::operator(), now, Action::AuditRestoreAccepted, None, details);
+    tx.commit().await?;
+    let line =
+        format!("accepted: entries {from} to {to} of {} were lost before history {history}", tenant.slug);
+    show.one(&serde_json::json!({ "tenant": tenant.id, "history": history, "from": from, "to": to }), &line);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::audit::checkpoints::CheckpointError;
 use crate::edges::LaneError;
 use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
@@ -93,6 +94,16 @@ impl From<sqlx::Error> for CliError {
 impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         Self::Failed(chain(&error).to_string())
+    }
+}
+
+impl From<CheckpointError> for CliError {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Failure(failure) => failure.into(),
+            CheckpointError::Io(..) => Self::Failed(chain(&error).to_string()),
+            CheckpointError::Unsigned(..) => Self::Refused(error.to_string()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::{Kind, Task};
 use super::queue::Job;
+use crate::audit::checkpoints::{self, CheckpointError};
 use crate::control::Control;
 use crate::edges::sweep;
 use crate::failure::Failure;
@@ -17,7 +18,7 @@ use crate::legacy::{passwords, tokens};
 use crate::tenants::provision::Provision;
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 7] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -26,6 +27,7 @@ pub const KINDS: [Kind; 6] = [
     Kind::of::<SweepIdempotencyKeys>(),
     Kind::of::<SweepForeignPasswords>(),
     Kind::of::<SweepLegacyTokens>(),
+    Kind::of::<CopyCheckpoints>(),
 ];
 
 /// What is done each minute.
@@ -40,6 +42,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<SweepForeignPasswords>(),
         // Likewise the date from which tokens of the old service are refused.
         each_minute::<SweepLegacyTokens>(),
+        // What was written to an audit log can be removed unseen until a checkpoint of it is out.
+        each_minute::<CopyCheckpoints>(),
     ]
 }
 
@@ -47,6 +51,19 @@ pub fn crontabs() -> Vec<Crontab> {
 /// sweep that fails begins its delays anew each minute.
 fn each_minute<J: Job>() -> Crontab {
     Cron::every_minute::<Task<J>>().job_key(J::TASK).payload_value(serde_json::json!({})).into()
+}
+
+/// See [`checkpoints::copy_out`].
+#[derive(Serialize, Deserialize)]
+pub struct CopyCheckpoints {}
+
+impl Job for CopyCheckpoints {
+    const TASK: &'static str = "copy_checkpoints";
+    type Error = CheckpointError;
+
+    async fn run(self, control: &Control) -> Result<(), CheckpointError> {
+        checkpoints::copy_out(control).await
+    }
 }
 
 macro_rules! sweeps {

@@ -1,7 +1,8 @@
 //! What the owner of the database does to a log is found where it was done.
 
-use control::audit::verify::{Verification, verify};
-use control::audit::{self, Action, Actor};
+use control::audit::checkpoint::Signed;
+use control::audit::verify::{Verification, verify_against};
+use control::audit::{self, Action, Actor, Fault, checkpoints};
 use control::db::chain::{GENESIS, Hash, Link};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -54,19 +55,25 @@ struct Owner {
     scene: Scene,
     /// The log as it was written.
     log: Vec<Stored>,
+    /// What was copied out of it meanwhile.
+    signed: Signed,
 }
 
 impl Owner {
     async fn of(scene: Scene) -> Self {
-        let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
         let actor =
             Actor { client: Some("192.0.2.7".into()), request_id: Some("r".into()), ..Actor::operator() };
         for n in 0..ENTRIES {
+            let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
             let now = scene.control.clock.now();
             let target = Some(format!("{n}"));
             audit::record(&mut tx, &actor, now, Action::UserEdited, target, json!({"fields": [n]}));
+            tx.commit().await.unwrap();
+            // The last quarter is not covered yet.
+            if [10, 20, 30].contains(&n) {
+                checkpoints::copy_out(&scene.control).await.unwrap();
+            }
         }
-        tx.commit().await.unwrap();
         let mut database = scene.database.admin().await;
         let cell = &scene.tenant.cell;
         // What stands in the owner's way, the owner takes away.
@@ -77,7 +84,10 @@ impl Owner {
              alter table audit_entries drop constraint if exists audit_entries_actor_kind_check"
         );
         sqlx::raw_sql(AssertSqlSafe(free)).execute(&mut database).await.unwrap();
-        let mut owner = Self { database, scene, log: vec![] };
+        let folder = scene.database.checkpoint_folder();
+        let mut signed = checkpoints::read(folder.as_ref(), &checkpoints::own_keys(&scene.control)).unwrap();
+        let signed = signed.remove(&scene.tenant.id.uuid()).unwrap();
+        let mut owner = Self { database, scene, log: vec![], signed };
         owner.log = sqlx::query_as("select * from audit_entries where tenant_id = $1 order by position")
             .bind(owner.scene.tenant.id.uuid())
             .fetch_all(&mut owner.database)
@@ -159,7 +169,7 @@ impl Owner {
 
     async fn verified(&self) -> Verification {
         let mut tx = self.scene.control.db.work_tx(self.scene.tenant.id).await.unwrap();
-        verify(&mut tx, 0, i64::MAX).await.unwrap().unwrap()
+        verify_against(&mut tx, &self.signed).await.unwrap()
     }
 
     async fn update(&mut self, set: &str, position: i64) {
@@ -184,7 +194,11 @@ impl Owner {
             });
             moved.collect()
         };
-        match chance.between(0, 8) {
+        let covered = self.signed.in_force().into_keys().collect::<Vec<_>>();
+        let good = |at: i64| covered.iter().rfind(|position| **position < at).copied().unwrap_or(0);
+        // A hash that fits, where a checkpoint has another: within the checkpoint's interval.
+        let fitting = |at: i64, found: i64| if covered.contains(&at) { good(at) + 1 } else { found };
+        match chance.between(0, 10) {
             0 => {
                 let edits = [
                     "action = 'user.deleted'",
@@ -225,7 +239,7 @@ impl Owner {
                 }
                 let rest = moved([vec![self.entry(at).clone()], behind].concat(), 1);
                 self.replace(at, &[vec![forged], rest].concat()).await;
-                (format!("inserted at {at}, hashed: {hashed}"), at)
+                (format!("inserted at {at}, hashed: {hashed}"), if hashed { fitting(at, at) } else { at })
             }
             4 => {
                 let first = chance.between(1, last - 1);
@@ -256,7 +270,25 @@ impl Owner {
                 rewritten.hashed(&self.hash_before(at));
                 self.replace(at, &[vec![rewritten], behind].concat()).await;
                 // The entry is whole; what does not follow it is the next one.
-                (format!("rewritten with its hash {at}"), (at + 1).min(last))
+                (format!("rewritten with its hash {at}"), fitting(at, (at + 1).min(last)))
+            }
+            8 => {
+                let mut rows = [vec![self.entry(at).clone()], behind].concat();
+                rows[0].link.outcome = "refused".into();
+                let mut hash = self.hash_before(at);
+                rows.iter_mut().for_each(|row| hash = row.hashed(&hash));
+                self.replace(at, &rows).await;
+                self.set_head(last, &hash).await;
+                // Nobody but a checkpoint can tell: within its interval, and not behind the last one.
+                let seen = covered.iter().any(|position| *position >= at);
+                (format!("made anew from {at}"), if seen { good(at) + 1 } else { 0 })
+            }
+            9 => {
+                self.replace(at, &[]).await;
+                let hash = self.hash_before(at);
+                self.set_head(at - 1, &hash).await;
+                let seen = covered.iter().any(|position| *position >= at);
+                (format!("cut from {at} with the head"), if seen { at } else { 0 })
             }
             _ => {
                 let (position, hash) = (chance.between(1, last - 1), self.entry(at).hash.clone());
@@ -290,4 +322,91 @@ async fn what_the_owner_of_the_database_does_is_found_where_it_was_done() {
         own.restore().await;
         assert!(own.verified().await.intact, "round {round}: restored after {what}");
     }
+}
+
+impl Scene {
+    async fn edited(&self, times: usize) {
+        for _ in 0..times {
+            let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
+            let now = self.control.clock.now();
+            audit::record(&mut tx, &Actor::operator(), now, Action::UserEdited, None, json!({}));
+            tx.commit().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restore_is_told_from_a_cut_and_stays_told_until_it_is_accepted() {
+    let scene = Scene::alone().await;
+    let slug = scene.tenant.slug.to_string();
+    let cli = scene.cli();
+    let verified =
+        |code| cli.run(&["audit", "verify", "--tenant", &slug], "").expect(code).json["results"][0].clone();
+    scene.edited(3).await;
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    let kept = verified(0)["entries"].as_i64().unwrap();
+    scene.edited(3).await;
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    let lost = verified(0)["entries"].as_i64().unwrap();
+    // What a backup of after the first checkpoint holds.
+    let back = format!(
+        "delete from {cell}.audit_entries where tenant_id = '{tenant}' and position > {kept};
+         update platform.audit_heads
+         set position = {kept}, hash = (select hash from {cell}.audit_entries
+            where tenant_id = '{tenant}' and position = {kept})
+         where tenant_id = '{tenant}'",
+        cell = scene.tenant.cell,
+        tenant = scene.tenant.id,
+    );
+    sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut scene.database.admin().await).await.unwrap();
+    let finding = verified(5)["finding"].clone();
+    assert_eq!((&finding["fault"], &finding["position"]), (&json!("cut"), &json!(kept + 1)));
+    cli.run(&["audit", "accept-restore", &slug, "--yes"], "").expect(5);
+
+    control::edges::reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
+    // The log goes on past where it had been.
+    scene.edited(5).await;
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    let finding = verified(5)["finding"].clone();
+    assert_eq!(finding["fault"], json!(Fault::Restored));
+    assert_eq!((&finding["position"], &finding["until"]), (&json!(kept + 1), &json!(lost)));
+    cli.run(&["audit", "accept-restore", &slug], "").expect(5);
+    let accepted = cli.run(&["audit", "accept-restore", &slug, "--yes"], "").expect(0).json;
+    assert_eq!(accepted, json!({"tenant": scene.tenant.id, "history": 2, "from": kept + 1, "to": lost}));
+    assert_eq!(verified(0)["intact"], json!(true));
+    assert!(scene.logged().await.contains(&"audit.restore_accepted".to_owned()));
+    cli.run(&["audit", "accept-restore", &slug, "--yes"], "").expect(5);
+}
+
+#[tokio::test]
+async fn checkpoints_are_believed_by_their_key_alone() {
+    let scene = Scene::alone().await;
+    let cli = scene.cli();
+    scene.edited(3).await;
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    let folder = scene.database.checkpoint_folder();
+    let with = |key: &str, code| {
+        let arguments = ["audit", "verify", "--checkpoints", &folder, "--public-key", key];
+        cli.run(&arguments, "").expect(code)
+    };
+    let own = scene.control.settings.audit.checkpoint_key.0.public();
+    with(&own, 0);
+    let stranger = crate::forward::edge_key().public();
+    assert!(with(&stranger, 5).stderr.contains("none of the public keys has signed it"));
+    with("audit-1:short", 5);
+    // With nothing new there is no new file, and a minute that was killed half way signs the same again.
+    let files = || walk(std::path::Path::new(&folder));
+    let one = files();
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    assert_eq!((one, files()), (1, 1));
+    let forget = "delete from platform.audit_checkpoints";
+    sqlx::raw_sql(forget).execute(&mut scene.database.admin().await).await.unwrap();
+    checkpoints::copy_out(&scene.control).await.unwrap();
+    assert_eq!(files(), 2);
+    with(&own, 0);
+}
+
+fn walk(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
