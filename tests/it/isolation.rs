@@ -10,7 +10,7 @@ use wardgate_tests::stack::Stack;
 /// A door that takes a token: its name, and how it is knocked at.
 type Door = (&'static str, fn(&Http, &str) -> reqwest::RequestBuilder);
 
-const DOORS: [Door; 13] = [
+const DOORS: [Door; 15] = [
     ("validate by Bearer", |http, token| {
         http.request(Method::POST, "/api/token/validate/").bearer_auth(token)
     }),
@@ -27,6 +27,8 @@ const DOORS: [Door; 13] = [
     ("people", |http, token| http.request(Method::GET, "/api/user/users/").bearer_auth(token)),
     ("a new person", |http, token| post(http, "/api/user/users/", &json!({})).bearer_auth(token)),
     ("audit log", |http, token| http.request(Method::GET, "/api/audit/").bearer_auth(token)),
+    ("audit verification", |http, token| http.request(Method::GET, "/api/audit/verify/").bearer_auth(token)),
+    ("audit export", |http, token| http.request(Method::GET, "/api/audit/export/").bearer_auth(token)),
     ("tenants", |http, token| http.request(Method::GET, "/api/tenant/tenants/").bearer_auth(token)),
 ];
 

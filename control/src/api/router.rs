@@ -42,7 +42,8 @@ pub fn router(control: &Control) -> Router {
         .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))
         .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
         .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
-        .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)));
+        .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)))
+        .route("/api/audit/export", json::<Allowed<AuditRead>>(get(audit::routes::export)));
 
     // A tenant's own administrators, or the platform's.
     let tenants = Router::new()

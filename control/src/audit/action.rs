@@ -68,6 +68,8 @@ actions! {
     KeyImported = "keys.imported",
     /// An operator accepted that a restore took entries of this log.
     AuditRestoreAccepted = "audit.restore_accepted",
+    /// The log was exported.
+    AuditExported = "audit.exported",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
     /// A setup token was printed.

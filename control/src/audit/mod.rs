@@ -10,6 +10,7 @@ mod action;
 mod actor;
 pub mod checkpoint;
 pub mod checkpoints;
+pub mod export;
 pub mod filters;
 pub mod routes;
 mod store;

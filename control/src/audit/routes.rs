@@ -1,15 +1,18 @@
 //! `/api/audit/`.
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
 use shared::contract::permissions::marker::AuditRead;
 use shared::contract::refusal::Refusal;
 use utoipa::IntoParams;
 
-use super::EntryOut;
+use super::export::{Export, LineOut, MEDIA_TYPE};
 use super::filters::{self, Filters, Named};
 use super::verify::{Verification, verify as verify_part};
-use crate::access::Allowed;
+use super::{Action, EntryOut};
+use crate::access::{Allowed, Authenticated};
 use crate::control::Control;
 use crate::http::answer::{Refused, ok};
 use crate::http::body::FromFields;
@@ -96,4 +99,36 @@ pub async fn verify(
     let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let found = verify_part(&mut tx, asked.after, VERIFIED_AT_ONCE).await?;
     Ok(ok(&found.ok_or_else(Refusal::not_found)?))
+}
+
+/// The log, or the part of it behind an entry, as a file that verifies offline.
+///
+/// 1. 400 for a position that is none.
+/// 2. The export's own entry is committed, so that no log is exported without one.
+/// 3. 404 for a position behind the end of the log.
+#[utoipa::path(
+    get, path = "/api/audit/export/", tag = "Audit", operation_id = "audit_export", summary = "Export the audit log",
+    description = "Needs `audit.read`, and is itself in the log (`audit.exported`). JSON lines, oldest entry first: each \
+        has what is hashed of an entry beside what that says; the last line is a signed checkpoint. \
+        `wardgate audit verify --export FILE --public-key KEY` verifies the file with nothing but the public key. An \
+        answer that ends without that line is not whole.",
+    params(Verify),
+    responses((status = 200, description = "The entries", body = LineOut, content_type = "application/jsonl"))
+)]
+pub async fn export(
+    State(control): State<Control>,
+    allowed: Allowed<AuditRead>,
+    Query(asked): Query<Verify>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let details = serde_json::json!({ "after": asked.after });
+    super::record(&mut tx, &actor, control.clock.now(), Action::AuditExported, None, details);
+    tx.commit().await?;
+    let export = Export::begin(control, tenant.id, asked.after).await?.ok_or_else(Refusal::not_found)?;
+    let name = format!("attachment; filename=\"audit-{}.jsonl\"", tenant.slug);
+    Ok((
+        [(CONTENT_TYPE, MEDIA_TYPE.to_owned()), (CONTENT_DISPOSITION, name)],
+        Body::from_stream(export.stream()),
+    )
+        .into_response())
 }

@@ -4,14 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::UserId;
+use sqlx::FromRow;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Action, Actor};
 use crate::db::TenantTx;
 use crate::db::body::Body;
+use crate::db::chain::Link;
 use crate::db::entries::{self, Entry};
 use crate::failure::Failure;
 
@@ -154,32 +155,41 @@ pub struct EntryOut {
     /// The client's address.
     #[schema(required)]
     client: Option<String>,
-    /// Names of fields and states, never values of personal data.
+    /// Names of fields and states, never values of personal data. `{"unreadable": true}` where what is stored does
+    /// not open.
     details: Value,
 }
 
 impl EntryOut {
     /// The columns that an entry is read from.
-    pub(super) const COLUMNS: &'static str =
-        "id, position, at, recorded_at, actor_kind, actor, action, outcome, target, request_id, body";
+    pub(super) const COLUMNS: &'static str = "tenant_id, position, recorded_at, id, at, actor_kind, actor, action, \
+         outcome, target, event_id, request_id, body";
+
+    /// What is shown of a stored entry. One that was tampered with is shown, too.
+    pub(super) fn of(link: Link) -> Self {
+        let body = Body::open(&link.body).unwrap_or_else(|_| {
+            tracing::error!(tenant = %link.tenant_id, position = link.position, "an audit entry does not open");
+            Body { client: None, details: json!({ "unreadable": true }) }
+        });
+        Self {
+            id: link.id,
+            position: link.position,
+            at: link.at,
+            recorded_at: link.recorded_at,
+            actor_kind: link.actor_kind,
+            actor: link.actor,
+            action: link.action,
+            outcome: link.outcome,
+            target: link.target,
+            request_id: link.request_id,
+            client: body.client,
+            details: body.details,
+        }
+    }
 }
 
 impl FromRow<'_, PgRow> for EntryOut {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let body = Body::open(row.try_get("body")?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        Ok(Self {
-            id: row.try_get("id")?,
-            position: row.try_get("position")?,
-            at: row.try_get("at")?,
-            recorded_at: row.try_get("recorded_at")?,
-            actor_kind: row.try_get("actor_kind")?,
-            actor: row.try_get("actor")?,
-            action: row.try_get("action")?,
-            outcome: row.try_get("outcome")?,
-            target: row.try_get("target")?,
-            request_id: row.try_get("request_id")?,
-            client: body.client,
-            details: body.details,
-        })
+        Link::from_row(row).map(Self::of)
     }
 }

@@ -14,25 +14,25 @@ use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::body::Body;
-use crate::db::chain::{Hash, Link};
+use crate::db::chain::{GENESIS, Hash, Link};
 use crate::failure::Failure;
 
 /// How many positions are read at a time.
-const CHUNK: i64 = 1_000;
+pub(super) const CHUNK: i64 = 1_000;
 
 /// An entry with what stands beside it.
 #[derive(FromRow)]
-struct Stored {
+pub(super) struct Stored {
     #[sqlx(flatten)]
-    link: Link,
+    pub link: Link,
     client_key: Option<String>,
-    hash: Vec<u8>,
+    pub hash: Vec<u8>,
 }
 
 /// Where a log ends.
-struct Head {
-    position: i64,
-    hash: Vec<u8>,
+pub(super) struct Head {
+    pub position: i64,
+    pub hash: Vec<u8>,
 }
 
 /// What was found of a part of a log.
@@ -209,7 +209,7 @@ fn take(walk: &mut Walk, stored: &Stored) -> Result<(), Finding> {
     }
 }
 
-async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {
+pub(super) async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {
     let tenant = tx.tenant().uuid();
     let head = sqlx::query_as!(
         Head,
@@ -219,6 +219,11 @@ async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {
     .fetch_one(&mut **tx)
     .await?;
     Ok(head)
+}
+
+/// The hash that the entry behind this one follows, as far as it is known.
+pub(super) async fn hash_at(tx: &mut TenantTx, position: i64) -> Result<Hash, Failure> {
+    Ok(hash_of(tx, position).await?.unwrap_or(GENESIS))
 }
 
 async fn hash_of(tx: &mut TenantTx, position: i64) -> Result<Option<Hash>, Failure> {
@@ -233,7 +238,7 @@ async fn hash_of(tx: &mut TenantTx, position: i64) -> Result<Option<Hash>, Failu
     Ok(hash.and_then(|hash| hash.try_into().ok()))
 }
 
-async fn chunk(tx: &mut TenantTx, after: i64, end: i64) -> Result<Vec<Stored>, Failure> {
+pub(super) async fn chunk(tx: &mut TenantTx, after: i64, end: i64) -> Result<Vec<Stored>, Failure> {
     let tenant = tx.tenant().uuid();
     let rows = sqlx::query_as(
         "select tenant_id, position, recorded_at, id, at, actor_kind, actor, action, outcome, target, event_id,

@@ -1,7 +1,9 @@
 //! `wardgate audit`: whether the audit logs are what was written.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -14,7 +16,7 @@ use super::show::{Rows, Show};
 use super::target::made_tenant;
 use crate::audit::checkpoint::{Restore, Signed, Statement};
 use crate::audit::verify::{Log, logs, verify_against};
-use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints};
+use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints, export};
 use crate::control::Control;
 
 #[derive(Subcommand)]
@@ -23,12 +25,16 @@ pub(super) enum Command {
     /// inserted or moved, or from which on the end was cut off. Signed checkpoints tell whether the whole chain
     /// was made anew.
     #[command(
-        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )]
     Verify {
         /// The tenant's slug or id. Default: all tenants.
         #[arg(long)]
         tenant: Option<String>,
+        /// Verify the file of an export (`GET /api/audit/export/`) instead: needs `--public-key`, and neither
+        /// settings nor a database.
+        #[arg(long, value_name = "FILE", requires = "public_keys", conflicts_with_all = ["tenant", "checkpoints"])]
+        export: Option<PathBuf>,
         #[command(flatten)]
         proof: Proof,
     },
@@ -56,14 +62,14 @@ pub(super) struct Proof {
 }
 
 impl Proof {
+    fn keys(&self) -> Result<Vec<PeerKey>, CliError> {
+        self.public_keys.iter().map(|text| key(text)).collect()
+    }
+
     /// Everything that was signed. A folder of the settings that is not there yet holds nothing.
     fn read(&self, control: &Control, show: Show) -> Result<HashMap<Uuid, Signed>, CliError> {
         let settings = &control.settings.audit;
-        let keys = if self.public_keys.is_empty() {
-            checkpoints::own_keys(control)
-        } else {
-            self.public_keys.iter().map(|text| key(text)).collect::<Result<_, _>>()?
-        };
+        let keys = if self.public_keys.is_empty() { checkpoints::own_keys(control) } else { self.keys()? };
         let folder = self.checkpoints.as_ref().unwrap_or(&settings.checkpoint_folder);
         if self.checkpoints.is_none() && !folder.exists() {
             show.note(&format!(
@@ -108,9 +114,20 @@ fn said(finding: &Finding) -> String {
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Verify { tenant, proof } => verify(control, show, tenant, &proof).await,
+        Command::Verify { tenant, proof, export: None } => verify(control, show, tenant, &proof).await,
+        Command::Verify { proof, export: Some(file), .. } => verify_export(show, &file, &proof),
         Command::AcceptRestore { tenant, yes } => accept_restore(control, show, &tenant, yes).await,
     }
+}
+
+/// Verifies a file. Nothing else is read.
+pub(super) fn verify_export(show: Show, file: &Path, proof: &Proof) -> Result<(), CliError> {
+    let failed = |error| CliError::Failed(format!("{}: {error}", file.display()));
+    let opened = File::open(file).map_err(failed)?;
+    let verified = export::verify(BufReader::new(opened), &proof.keys()?).map_err(failed)?;
+    let line = verified.finding.as_ref().map_or_else(|| format!("intact to entry {}", verified.to), said);
+    show.one(&verified, &line);
+    if verified.intact { Ok(()) } else { Err(CliError::Refused(String::from("the export is not intact"))) }
 }
 
 async fn verify(

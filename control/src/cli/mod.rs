@@ -154,6 +154,10 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         settings::list(show);
         return Ok(());
     }
+    if let Command::Audit { command: audit::Command::Verify { export: Some(file), proof, .. } } = &cli.command
+    {
+        return audit::verify_export(show, file, proof);
+    }
     let settings = crate::settings::load()?;
     let control = control::new(settings)?;
     match cli.command {

@@ -210,13 +210,15 @@ async fn users_of_one_tenant_do_not_keep_another_waiting() {
             .await;
         only(&statuses, &[200, 503]);
     }
-    let statuses = stage
-        .loaded("the log is read", |_| {
-            let ask = stage.asking(&stage.root);
-            Box::new(move |_| ask(Method::GET, "/api/audit/".into(), None))
-        })
-        .await;
-    only(&statuses, &[200, 503]);
+    for path in ["/api/audit/", "/api/audit/verify/"] {
+        let statuses = stage
+            .loaded(&format!("GET {path}"), |_| {
+                let ask = stage.asking(&stage.root);
+                Box::new(move |_| ask(Method::GET, path.into(), None))
+            })
+            .await;
+        only(&statuses, &[200, 503]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -389,6 +391,8 @@ async fn no_request_needs_two_connections() {
         (&ada, Method::PATCH, tenant.clone(), Some(json!({"hosts": ["a.example"]})), 403),
         (&ada, Method::GET, "/api/user/users/?search=a".into(), None, 200),
         (&ada, Method::GET, "/api/audit/".into(), None, 200),
+        (&ada, Method::GET, "/api/audit/verify/".into(), None, 200),
+        (&ada, Method::GET, "/api/audit/export/".into(), None, 200),
         (&ada, Method::POST, "/api/user/users/".into(), Some(user("bob")), 201),
         (&ada, Method::POST, format!("{tenant}{keys}{next}/revoke/"), None, 200),
     ] {

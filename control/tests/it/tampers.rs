@@ -324,6 +324,80 @@ async fn what_the_owner_of_the_database_does_is_found_where_it_was_done() {
     }
 }
 
+/// The lines of an export, as they were served.
+async fn exported(scene: &Scene, token: &str, query: &str) -> Vec<String> {
+    let url = format!("http://{}/api/audit/export/{query}", scene.api);
+    let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(
+        (answer.status(), &answer.headers()["content-type"]),
+        (reqwest::StatusCode::OK, &reqwest::header::HeaderValue::from_static("application/jsonl"))
+    );
+    answer.text().await.unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_export_verifies_with_nothing_but_the_public_key() {
+    for scene in [Scene::new().await, Scene::shared().await] {
+        let ada = scene.member("ada", "root-admin").await;
+        scene.edited(9).await;
+        let lines = exported(&scene, &ada.token, "").await;
+        assert_eq!(scene.logged().await.last().unwrap(), "audit.exported");
+        let log = i64::try_from(lines.len() - 1).unwrap();
+        assert_eq!(log, i64::try_from(scene.logged().await.len()).unwrap(), "its own entry is in it");
+        let file = std::env::temp_dir().join(format!("{}.jsonl", scene.tenant.slug));
+        let key = scene.control.settings.audit.checkpoint_key.0.public();
+        let cli = crate::cli::Cli { variables: std::collections::HashMap::new() };
+        let verified = |lines: &[String], key: &str| {
+            std::fs::write(&file, lines.join("\n")).unwrap();
+            let file = file.display().to_string();
+            let outcome = cli.run(&["audit", "verify", "--export", &file, "--public-key", key], "");
+            let finding = &outcome.json["finding"];
+            assert_eq!(outcome.code == 0, finding.is_null(), "{}", outcome.stderr);
+            finding["position"].as_i64()
+        };
+        assert_eq!(verified(&lines, &key), None);
+        let part = exported(&scene, &ada.token, "?after=3").await;
+        assert_eq!(verified(&part, &key), None);
+        let at = |place: usize| i64::try_from(place).unwrap() + 1;
+        for place in [0, 4, lines.len() - 2] {
+            let mut edited = lines.clone();
+            edited[place] = edited[place].replace("\"outcome\":\"done\"", "\"outcome\":\"refused\"");
+            assert_eq!(verified(&edited, &key), Some(at(place)), "edited {place}");
+            let mut without = lines.clone();
+            without.remove(place);
+            // A log that begins later is a part of one.
+            let expected = if place == 0 { None } else { Some(at(place)) };
+            assert_eq!(verified(&without, &key), expected, "without {place}");
+            let mut twice = lines.clone();
+            twice.insert(place, lines[place].clone());
+            assert_eq!(verified(&twice, &key), Some(at(place)), "twice {place}");
+        }
+        assert_eq!(verified(&lines[..lines.len() - 1], &key), Some(log + 1), "cut");
+        assert!(verified(&lines, &crate::forward::edge_key().public()).is_some(), "by another key");
+        let other = exported(&scene, &ada.token, "").await;
+        let mixed = [&lines[..lines.len() - 1], &other[other.len() - 1..]].concat();
+        assert_eq!(verified(&mixed, &key), Some(log + 1), "another export's end");
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_for_readers_of_the_log_and_long_ones_come_whole() {
+    let scene = Scene::new().await;
+    let (ada, sue) = (scene.member("ada", "root-admin").await, scene.member("sue", "staff").await);
+    sue.get("/api/audit/export/").await.expect(403);
+    let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
+    let targets: Vec<_> = (0..2_500).map(|n| n.to_string()).collect();
+    audit::record_each(&mut tx, &Actor::operator(), scene.control.clock.now(), Action::UserImported, targets);
+    tx.commit().await.unwrap();
+    let lines = exported(&scene, &ada.token, "").await;
+    assert_eq!(lines.len() - 1, scene.logged().await.len());
+    let keys = checkpoints::own_keys(&scene.control);
+    let verified = audit::export::verify(lines.join("\n").as_bytes(), &keys).unwrap();
+    assert!(verified.intact, "{verified:?}");
+    ada.get("/api/audit/export/?after=999999").await.expect(404);
+}
+
 impl Scene {
     async fn edited(&self, times: usize) {
         for _ in 0..times {

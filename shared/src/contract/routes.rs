@@ -67,6 +67,7 @@ pub const ROUTES: &[Route] = &[
     // Served by control: proof.
     route("api/audit", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/audit/verify", "GET, HEAD, OPTIONS", Door::Protected),
+    route("api/audit/export", "GET, HEAD, OPTIONS", Door::Protected),
     // Served by control: what all of this is, and its reader.
     route("api/schema", "GET, HEAD, OPTIONS", Door::Open),
     route("docs", "GET, HEAD, OPTIONS", Door::Open),

@@ -50,6 +50,7 @@ use crate::{audit, keys, roles, setup, tenants, users};
         keys::routes::import,
         audit::routes::list,
         audit::routes::verify,
+        audit::routes::export,
         routes::document,
         routes::reader,
         routes::asset,
