@@ -76,7 +76,7 @@ fn run_tests(
     }
     // Tests wait more than they work: for a commit, a push, a time limit.
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
-        let threads = 2 * std::thread::available_parallelism()?.get();
+        let threads = 1 + std::thread::available_parallelism()?.get();
         cargo.env("RUST_TEST_THREADS", threads.to_string());
     }
     for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_TENANT", "WARDGATE_STATE"] {
