@@ -135,8 +135,9 @@ async fn append_to(
         for update"#,
         tenant.uuid(),
     )
-    .fetch_one(&mut *connection)
-    .await?;
+    .fetch_optional(&mut *connection)
+    .await?
+    .ok_or(Failure::Unreadable("head of the audit log"))?;
     let noted = without_recorded(connection, tenant, noted).await?;
     let Some(rows) = Rows::chained(tenant, &head, noted)? else { return Ok(()) };
     rows.insert(connection, tenant).await
