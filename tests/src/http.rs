@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use answers::Seen;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -9,6 +10,10 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::wait;
+
+/// workerd closes a connection that was idle for five seconds. A client that uses it at that moment has no answer, and
+/// a POST is not sent again by itself.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Ports of the parts under test. Their answers are held against the published document.
 static OURS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -51,6 +56,7 @@ impl Http {
     pub fn new(base: impl Into<String>) -> Self {
         let client = Client::builder()
             .timeout(wait::PATIENCE)
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build();
