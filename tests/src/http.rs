@@ -96,6 +96,25 @@ impl Http {
     }
 }
 
+/// Asks until the answer is not 503, as a client does that heeds `Retry-After`: hashing a password on a machine that
+/// is busy with much else may take longer than Wardgate lets a client wait.
+///
+/// # Panics
+/// When the patience of the tests is over.
+pub async fn served(ask: impl AsyncFn() -> Reply) -> Reply {
+    let answered = async || {
+        let reply = ask().await;
+        match (reply.status, reply.header("retry-after").parse()) {
+            (503, Ok(seconds)) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                None
+            }
+            _ => Some(reply),
+        }
+    };
+    wait::until("another answer than 503", answered).await.0
+}
+
 impl Reply {
     /// Sends a request and reads the answer.
     ///

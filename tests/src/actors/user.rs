@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::ids::UserId;
 
 use super::{Session, Tenant};
-use crate::http::Reply;
+use crate::http::{Reply, served};
 use crate::secrets;
 
 /// A user, with the password that they know.
@@ -60,7 +60,7 @@ impl<'t> User<'t> {
     /// Tries to sign in with any password.
     pub async fn try_sign_in_with(&self, password: &str) -> Reply {
         let body = json!({"username": self.username, "password": password});
-        self.tenant.http.post("/api/token/", &body).await
+        served(async || self.tenant.http.post("/api/token/", &body).await).await
     }
 
     /// Has the administrator change them. The edge learns of it a moment later.
