@@ -3,6 +3,7 @@
 //! [`service`] is what a tenant still has of it, [`import`] brings its users here by way of [`people`],
 //! [`passwords`] checks what it hashed, and [`tokens`] says which of its tokens are still accepted.
 
+pub mod hashing;
 pub mod ids;
 pub mod import;
 pub mod passwords;

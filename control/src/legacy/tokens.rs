@@ -15,7 +15,7 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::keys;
-use crate::legacy::people::Hashing;
+use crate::legacy::hashing::Hashing;
 use crate::tenants::TenantError;
 
 /// Tokens of one transaction, and rows that a sweep takes away at once.

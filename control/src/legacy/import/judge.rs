@@ -7,7 +7,7 @@ use shared::user::UserStatus;
 
 use super::found::{Found, Group};
 use super::report::Why;
-use crate::legacy::people::{Digests, Hashing, NameHashes};
+use crate::legacy::hashing::{Digests, Hashing, NameHashes};
 use crate::users::Profile;
 
 /// Longest id of a legacy service: a UUID has 36.

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::crypt::sealed::{Column, Sealer};
 use crate::db::connect_options;
 use crate::failure::Failure;
-use crate::legacy::people::NameHashes;
+use crate::legacy::hashing::NameHashes;
 
 /// How long the connection of an import that was killed may take to be noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
