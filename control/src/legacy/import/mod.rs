@@ -9,6 +9,7 @@
 //!    revisions, audit entries and the flag of foreign passwords included. A run that was killed is
 //!    repeated; users who were imported are found unchanged.
 
+mod decide;
 pub mod dump;
 mod format;
 pub mod found;
@@ -17,11 +18,15 @@ pub mod moment;
 pub mod postgres;
 mod report;
 mod run;
+mod settle;
 mod stage;
+mod state;
+mod write;
 
 pub use judge::Mapping;
 pub use report::{Report, Why};
-pub use run::{Options, Source, run};
+pub use run::{Source, run};
+pub use state::Options;
 
 use crate::failure::Failure;
 

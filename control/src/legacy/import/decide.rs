@@ -1,0 +1,99 @@
+//! What is to be done about each user of a page, as users are here now.
+
+use std::collections::HashMap;
+
+use shared::ids::UserId;
+
+use super::ImportError;
+use super::judge::{Judged, judge};
+use super::report::Why;
+use super::stage::OnPage;
+use super::state::Import;
+use crate::db::TenantTx;
+use crate::legacy::people::{self, Imported};
+
+/// What is to be done about a user.
+pub(super) enum Verdict {
+    New(Box<Judged>),
+    Changed(Box<Judged>, UserId, bool),
+    Unchanged(UserId),
+    Kept(UserId),
+}
+
+/// What is counted of a user whatever becomes of them.
+pub(super) struct Facts {
+    pub roles: Vec<String>,
+    pub unmapped: Vec<String>,
+    pub password: Result<String, &'static str>,
+}
+
+impl Import<'_> {
+    /// Judges the users of a page as they are here now.
+    pub async fn judge_page(
+        &self,
+        tx: &mut TenantTx,
+        users: &[OnPage],
+    ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
+        let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
+        let known = people::imported(tx, &ids).await?;
+        let deleted = people::deleted(tx, &ids).await?;
+        let judged: Vec<Result<Judged, Vec<Why>>> = users
+            .iter()
+            .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
+            .collect();
+        let names = judged
+            .iter()
+            .flatten()
+            .flat_map(|it| std::iter::once(it.names.username.clone()).chain(it.names.email.clone()));
+        let owners = people::owners(tx, &names.collect::<Vec<_>>()).await?;
+        let decide = |(user, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
+            let judged = judged?;
+            if deleted.contains(&user.id) {
+                let reason = String::from("was deleted here");
+                return Err(vec![Why { id: user.id.clone(), column: "id".into(), reason }]);
+            }
+            decide(user, judged, known.get(&user.id), &owners)
+        };
+        Ok(users.iter().zip(judged).map(decide).collect())
+    }
+}
+
+/// What is to be done about a user who holds by themselves.
+fn decide(
+    user: &OnPage,
+    judged: Judged,
+    known: Option<&Imported>,
+    owners: &HashMap<String, UserId>,
+) -> Result<(Verdict, Facts), Vec<Why>> {
+    let why = |column: &str, reason: String| vec![Why { id: user.id.clone(), column: column.into(), reason }];
+    if let Some((column, other, other_column)) = &user.collision {
+        return Err(why(column, format!("is also the {other_column} of {other}: neither comes")));
+    }
+    let names = [("username", Some(&judged.names.username)), ("email", judged.names.email.as_ref())];
+    for (column, hash) in names {
+        let owner = hash.and_then(|hash| owners.get(hash));
+        if let Some(owner) = owner.filter(|owner| known.is_none_or(|known| known.id != **owner)) {
+            return Err(why(column, format!("belongs to the person {owner} here")));
+        }
+    }
+    let facts = Facts {
+        roles: judged.roles.clone(),
+        unmapped: judged.unmapped.clone(),
+        password: judged.password.clone(),
+    };
+    let verdict = match known {
+        None => Verdict::New(Box::new(judged)),
+        Some(Imported { id, digests: None, .. }) => {
+            return Err(why("id", format!("was given to the person {id} here")));
+        }
+        Some(Imported { id, digests: Some(digests), .. }) if *digests == judged.digests => {
+            Verdict::Unchanged(*id)
+        }
+        Some(Imported { id, changed_here: true, .. }) => Verdict::Kept(*id),
+        Some(Imported { id, digests: Some(digests), .. }) => {
+            let password = digests.password != judged.digests.password;
+            Verdict::Changed(Box::new(judged), *id, password)
+        }
+    };
+    Ok((verdict, facts))
+}
