@@ -10,7 +10,7 @@ use shared::wire::push::{
 
 use crate::context::Context;
 use crate::http::Answer;
-use crate::isolate::knowledge::ShardRow;
+use crate::isolate::feed::ShardRow;
 use crate::platform::Platform;
 use crate::sql;
 use crate::sql::batch::Batch;

@@ -1,7 +1,9 @@
 //! What an isolate remembers: tenants' documents, opened; what the feed told of them; tokens whose
 //! signature held; networks that guess names. Pure: nothing here reads storage or waits.
 
+pub mod feed;
 pub mod guessers;
 pub mod knowledge;
+pub mod memory;
 pub mod opened;
 pub mod verified;

@@ -15,9 +15,8 @@ use shared::wire::signature::content_digest;
 use crate::after::After;
 use crate::app::App;
 use crate::context::Context;
-use crate::isolate::knowledge::{
-    BEYOND, BeyondRow, DenialRow, Denials, FeedRead, FeedRow, Freshness, ShardRow,
-};
+use crate::isolate::feed::{BeyondRow, DenialRow, Denials, FeedRead, FeedRow, ShardRow};
+use crate::isolate::knowledge::{BEYOND, Freshness};
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;

@@ -10,7 +10,7 @@ use shared::tokens::jws::Jws;
 use shared::tokens::{access_signing_input, join_signature};
 
 use crate::context::Context;
-use crate::isolate::knowledge::Judgement;
+use crate::isolate::memory::Judgement;
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
