@@ -175,30 +175,8 @@ pub(super) async fn run(
                 None => super::sessions::list(control, show, tenant.id, &user).await,
             }
         }
-        Command::EndSessions { user, yes } => {
-            let mut tx = control.db.tenant_tx(tenant.id).await?;
-            let user = named(control, &mut tx, &tenant, &user).await?;
-            drop(tx);
-            yes.to(&format!("ends every session of {}", which(&user, &tenant)))?;
-            let mut tx = control.db.tenant_tx(tenant.id).await?;
-            users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
-            let shown = shown(&mut tx, user).await?;
-            tx.commit().await?;
-            print(show, &shown, "sessions ended: ");
-            Ok(())
-        }
-        Command::Delete { user, yes } => {
-            let mut tx = control.db.tenant_tx(tenant.id).await?;
-            let user = named(control, &mut tx, &tenant, &user).await?;
-            let shown = shown(&mut tx, user.clone()).await?;
-            drop(tx);
-            yes.to(&format!("deletes {} for good", which(&user, &tenant)))?;
-            let mut tx = control.db.tenant_tx(tenant.id).await?;
-            users::delete(control, &mut tx, &Actor::operator(), user.id).await?;
-            tx.commit().await?;
-            print(show, &shown, "deleted: ");
-            Ok(())
-        }
+        Command::EndSessions { user, yes } => end_sessions(control, show, &tenant, &user, yes).await,
+        Command::Delete { user, yes } => delete(control, show, &tenant, &user, yes).await,
     }
 }
 
@@ -252,6 +230,44 @@ async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str
     drop(tx);
     let change = Change { password: Some(hashed(control, tenant.id).await?), ..Change::default() };
     apply(control, show, tenant, name, change).await
+}
+
+async fn end_sessions(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    name: &str,
+    yes: Yes,
+) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let user = named(control, &mut tx, tenant, name).await?;
+    drop(tx);
+    yes.to(&format!("ends every session of {}", which(&user, tenant)))?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
+    let shown = shown(&mut tx, user).await?;
+    tx.commit().await?;
+    print(show, &shown, "sessions ended: ");
+    Ok(())
+}
+
+async fn delete(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    name: &str,
+    yes: Yes,
+) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let user = named(control, &mut tx, tenant, name).await?;
+    let shown = shown(&mut tx, user.clone()).await?;
+    drop(tx);
+    yes.to(&format!("deletes {} for good", which(&user, tenant)))?;
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    users::delete(control, &mut tx, &Actor::operator(), user.id).await?;
+    tx.commit().await?;
+    print(show, &shown, "deleted: ");
+    Ok(())
 }
 
 async fn apply(
