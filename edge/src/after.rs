@@ -1,12 +1,13 @@
-//! What is due after an answer. It is returned with the answer, so that no verb is handed a place to leave
-//! it, and carried out by [`crate::serve`] when the client has what it asked for.
+//! What is due after an answer: [`crate::serve`] carries it out when the client has what it asked for. Whether
+//! the feed is to be read is known to [`crate::isolate::knowledge`] and asked once, where every answer passes,
+//! so that no route can forget it.
 
 use crate::http::{Never, Response};
 
 /// What is due after an answer: any of these, or nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After {
-    /// The feed is to be read: what is known is no longer young.
+    /// The feed is to be read: a request was served from what is no longer young.
     pub read_feed: bool,
     /// Copies in KV may be behind.
     pub put_copies: bool,

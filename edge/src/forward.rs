@@ -2,6 +2,8 @@
 //!
 //! Of the client's headers only those of one list pass; nothing a client sends can look like ours.
 
+use std::rc::Rc;
+
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::contract::routes::{Door, Route};
 use shared::tenant::Status;
@@ -15,7 +17,7 @@ use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform};
 use crate::sessions::renew::{Caller, by_cookies};
-use crate::tenants::find::{FoundTenant, find_fresh};
+use crate::tenants::find::find_fresh;
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 
@@ -70,12 +72,12 @@ pub async fn forward<P: Platform>(
     route: &Route,
     request: P::Request,
 ) -> Result<Response<P::Stream>, Refusal> {
-    let found = find_fresh(ctx, &target.named).await?;
-    if found.known.tenant.status == Status::Suspended {
+    let known = find_fresh(ctx, &target.named).await?;
+    if known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
-    let caller = caller(ctx, target, &found, &request).await?;
-    let sent = send(ctx.app, target, route, &found.known, &caller, request).await;
+    let caller = caller(ctx, target, &known, &request).await?;
+    let sent = send(ctx.app, target, route, &known, &caller, request).await;
     let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
     match &caller {
         Caller::Renewed { issued, legacy } => {
@@ -87,12 +89,12 @@ pub async fn forward<P: Platform>(
             }
         }
         Caller::Nobody { ended: true } => {
-            if let Some(names) = Names::of(&found.known) {
+            if let Some(names) = Names::of(&known) {
                 response.clear_session(names);
             }
         }
         Caller::Bad(_) => {
-            if let Some(names) = Names::of(&found.known) {
+            if let Some(names) = Names::of(&known) {
                 response.clear_access(names);
             }
         }
@@ -104,19 +106,19 @@ pub async fn forward<P: Platform>(
 async fn caller<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     request: &P::Request,
 ) -> Result<Caller, Refusal> {
     let named = &target.named;
     match Bearer::read(request) {
         Bearer::Token(token) => {
-            let judged = authenticate(ctx, found, named, &token).await;
+            let judged = authenticate(ctx, known, named, &token).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             Ok(Caller::User(access.sub, None))
         }
         Bearer::Malformed => Err(Refusal::bad_authorization_header()),
         Bearer::None => match by_cookie(ctx, target, request).await? {
-            Some(presented) => by_cookies(ctx, found, named, presented).await,
+            Some(presented) => by_cookies(ctx, known, named, presented).await,
             None => Ok(Caller::Nobody { ended: false }),
         },
     }

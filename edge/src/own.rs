@@ -3,18 +3,18 @@
 
 use shared::contract::refusal::{Refusal, TokenFault};
 
-use crate::after::Reply;
 use crate::body::{self, Fields};
 use crate::browser::cookies::{Names, csrf_token};
 use crate::browser::origin::{by_cookie, may_set};
 use crate::context::Context;
 use crate::http::{Answer, Incoming};
+use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::route::{KeyForm, Own};
 use crate::sessions::issued::IssuedTokens;
 use crate::sessions::{logout, refresh, verify};
 use crate::sign_in::flow::{self, SignInOutcome};
-use crate::tenants::find::{FoundTenant, find_fresh, find_known};
+use crate::tenants::find::{find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
 use crate::tokens::keys;
 use crate::tokens::validate::{self, Asker};
@@ -25,27 +25,25 @@ pub(crate) async fn edge<P: Platform>(
     own: Own,
     target: &Target,
     request: &P::Request,
-) -> Result<Reply, Refusal> {
+) -> Result<Answer, Refusal> {
     match own {
         Own::Keys(form) => {
-            let found = find_fresh(ctx, &target.named).await?;
-            let answer = published(form, &found, request, target.cached, ctx.now_ms);
-            let response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
-            Ok(Reply { response, after: found.after })
+            let known = find_fresh(ctx, &target.named).await?;
+            published(form, &known, request, target.cached, ctx.now_ms)
         }
         Own::Validate => validate_route(ctx, target, request).await.map_err(without_429),
-        Own::Token => token(ctx, target, request).await.map(Reply::from),
-        Own::Login => login(ctx, target, request).await.map(Reply::from),
-        Own::Refresh => refreshed(ctx, target, request).await.map(Reply::from),
+        Own::Token => token(ctx, target, request).await,
+        Own::Login => login(ctx, target, request).await,
+        Own::Refresh => refreshed(ctx, target, request).await,
         Own::Verify => {
             let (fields, ctx) = arrived(ctx, request).await?;
-            verify::verify(ctx, &target.named, &fields).await.map(Reply::from)
+            verify::verify(ctx, &target.named, &fields).await
         }
         Own::Blacklist => {
             let (fields, ctx) = arrived(ctx, request).await?;
-            logout::blacklist(ctx, &target.named, &fields).await.map(Reply::from)
+            logout::blacklist(ctx, &target.named, &fields).await
         }
-        Own::Logout => leave(ctx, target, request).await.map(Reply::from),
+        Own::Logout => leave(ctx, target, request).await,
     }
 }
 
@@ -151,12 +149,11 @@ async fn arrived<'a, P: Platform>(
 /// The public keys, as JWKS or alone.
 pub(crate) fn published(
     form: KeyForm,
-    found: &FoundTenant,
+    known: &OpenedTenant,
     request: &impl Incoming,
     cached: Cached,
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
-    let known = &found.known;
     match form {
         KeyForm::Jwks => keys::jwks(known, request, cached),
         KeyForm::PublicKey => keys::public_key(known, request, now_ms, cached),
@@ -174,7 +171,7 @@ async fn validate_route<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
     request: &P::Request,
-) -> Result<Reply, Refusal> {
+) -> Result<Answer, Refusal> {
     let asker = Asker::of(&request.method());
     let (token, ctx) = match (Bearer::read(request), asker) {
         (Bearer::Token(token), _) => (Ok(token), ctx),
@@ -190,14 +187,14 @@ async fn validate_route<P: Platform>(
             (Ok(by_cookie.map_or_else(|| fields.token("token"), Ok)?), ctx)
         }
     };
-    let found = find_fresh(ctx, &target.named).await?;
+    let known = find_fresh(ctx, &target.named).await?;
     let answer = match token {
-        Ok(token) => validate::validate(ctx, &found, &target.named, asker, &token).await,
+        Ok(token) => validate::validate(ctx, &known, &target.named, asker, &token).await,
         Err(refusal) => Err(refusal),
     };
-    let mut response = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
-    validate::say_age(ctx, &mut response);
-    Ok(Reply { response, after: found.after })
+    let mut answer = answer.unwrap_or_else(|refusal| Answer::refusal(&refusal));
+    validate::say_age(ctx, &mut answer);
+    Ok(answer)
 }
 
 async fn access_cookie<P: Platform>(

@@ -43,7 +43,10 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
         Err(refusal) => Err(refusal.clone()),
     };
     let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
-    let Reply { mut response, after } = answered.unwrap_or_else(refused);
+    let Reply { mut response, mut after } = answered.unwrap_or_else(refused);
+    // Whatever the answer is, a refusal too: it may be the only request of this second that was served from
+    // what is no longer young.
+    after.read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
     if let Some(cors) = cors {
         cors.dress(ctx, &mut response);
     }
@@ -118,7 +121,7 @@ async fn serve<P: Platform>(
                 find_fresh(ctx, &target.named).await?;
                 return Err(Refusal::method_not_allowed(&method));
             }
-            edge(ctx, own, target, &request).await.map(streaming)
+            edge(ctx, own, target, &request).await.map(Reply::from).map(streaming)
         }
     }
 }
@@ -128,8 +131,8 @@ fn streaming<S>(reply: Reply) -> Reply<S> {
 }
 
 async fn options<P: Platform>(ctx: Context<'_, P>, target: &Target) -> Result<Reply, Refusal> {
-    let after = find_fresh(ctx, &target.named).await?.after;
-    Ok(Reply { response: Answer::json(200, &serde_json::json!({})), after })
+    find_fresh(ctx, &target.named).await?;
+    Ok(Answer::json(200, &serde_json::json!({})).into())
 }
 
 async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Result<Answer, Refusal> {
@@ -201,25 +204,26 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
     let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
     let asked = endpoint(settings.role, &target.path)?;
-    let Reply { response, after } = match (method.as_str(), asked) {
+    let response = match (method.as_str(), asked) {
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let asker = Asker::of(&method);
-            let (mut reply, known) = validate::validate_now(ctx, &target.named, asker, &token)?;
-            validate::say_age(ctx, &mut reply.response);
+            let (mut answer, known) = validate::validate_now(ctx, &target.named, asker, &token)?;
+            validate::say_age(ctx, &mut answer);
             if let Some(known) = &known {
-                cors::dress_now(known, &target, request, &mut reply.response);
+                cors::dress_now(known, &target, request, &mut answer);
             }
-            reply
+            answer
         }
         ("GET", Endpoint::Own(Own::Keys(form))) => {
-            let found = find_now(ctx, &target.named)?.ok()?;
-            let response = published(form, &found, request, target.cached, ctx.now_ms).ok()?;
-            Reply { response, after: found.after }
+            let known = find_now(ctx, &target.named)?.ok()?;
+            published(form, &known, request, target.cached, ctx.now_ms).ok()?
         }
-        ("GET", Endpoint::Health(Health::Healthz)) => health::healthz().into(),
+        ("GET", Endpoint::Health(Health::Healthz)) => health::healthz(),
         _ => return None,
     };
+    let read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
+    let after = After { read_feed, ..After::NOTHING };
     let request_id = request_id(app, request);
     log_answer(app, &method, Some((asked, &target)), response.status, &request_id);
     Some(Reply { response: finish(response.into_stream(), None, &method, &request_id), after })

@@ -1,8 +1,8 @@
 //! What an isolate knows of a shard, and how old that knowledge is. Pure: rows come in, answers go
 //! out.
 //!
-//! Below a second it serves; above, it serves and one request refreshes in the background; above
-//! three seconds, also after sleeping, a request reads before it answers.
+//! Below a second it serves; above, it serves and one request refreshes after its answer; above three seconds,
+//! also after sleeping, a request reads before it answers.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -24,17 +24,6 @@ pub const BEYOND: usize = TENANTS + 1;
 /// Names that an isolate remembers, unknown ones included.
 const NAMES: usize = 10_000;
 
-/// How the age of what is known decides a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Serve.
-    Fresh,
-    /// Serve; this request holds the lease and refreshes afterwards.
-    RefreshAfter,
-    /// Read first.
-    ReadFirst,
-}
-
 /// What an isolate knows of one shard.
 #[derive(Default)]
 pub struct Knowledge {
@@ -42,6 +31,8 @@ pub struct Knowledge {
     cursor: i64,
     /// The start of the read that told it; 0 if there was none.
     as_of: u64,
+    /// A request was served from what is no longer young.
+    refresh_due: bool,
     lease_until: u64,
     pruned_at: u64,
     names: HashMap<String, Option<TenantId>>,
@@ -55,19 +46,22 @@ impl Knowledge {
         (self.as_of > 0).then(|| now_ms.saturating_sub(self.as_of))
     }
 
-    /// Decides by age, and takes the lease where a refresh is due.
-    pub fn freshness(&mut self, now_ms: u64) -> Freshness {
-        match self.age_ms(now_ms) {
-            Some(age) if age < FRESH_MS => Freshness::Fresh,
-            Some(age) if age <= STALE_MS => {
-                if now_ms < self.lease_until {
-                    return Freshness::Fresh;
-                }
-                self.lease_until = now_ms.saturating_add(LEASE_MS);
-                Freshness::RefreshAfter
-            }
-            _ => Freshness::ReadFirst,
+    /// Whether what is known is young enough to be served as it is. Above a second, a refresh is due after an
+    /// answer.
+    pub fn may_serve(&mut self, now_ms: u64) -> bool {
+        let Some(age) = self.age_ms(now_ms) else { return false };
+        self.refresh_due |= (FRESH_MS..=STALE_MS).contains(&age);
+        age <= STALE_MS
+    }
+
+    /// Whether the request that is answered now refreshes afterwards: a refresh is due, and no other request
+    /// holds the lease. Takes the lease.
+    pub fn take_refresh(&mut self, now_ms: u64) -> bool {
+        let takes = self.refresh_due && now_ms >= self.lease_until;
+        if takes {
+            self.lease_until = now_ms.saturating_add(LEASE_MS);
         }
+        takes
     }
 
     /// Where the next feed read begins.
@@ -100,6 +94,7 @@ impl Knowledge {
             self.cursor = shard.head.max(rows.last().map_or(0, |last| last.seq));
         }
         self.as_of = read_at;
+        self.refresh_due = false;
         self.lease_until = 0;
         self.prune(read_at);
     }

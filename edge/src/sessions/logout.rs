@@ -1,5 +1,7 @@
 //! Ending sessions by their owner: `logout` (one, or everywhere) and the old service's `blacklist`.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 use serde_json::json;
 use shared::contract::refusal::{Refusal, TokenFault};
@@ -16,7 +18,7 @@ use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
 use crate::sql::batch::{Batch, BatchRows};
 use crate::sql::{self, secs_as_ms};
-use crate::tenants::find::{FoundTenant, TenantName, find_fresh};
+use crate::tenants::find::{TenantName, find_fresh};
 use crate::tenants::target::Bearer;
 use crate::tokens::access::{authenticate, session_of_expired};
 use crate::tokens::error::TokenError;
@@ -39,11 +41,11 @@ pub async fn logout<P: Platform>(
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let everywhere = fields.flag("everywhere")?;
-    let found = find_fresh(ctx, named).await?;
-    if found.known.tenant.status != Status::Active {
+    let known = find_fresh(ctx, named).await?;
+    if known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }
-    let leaving = Leaving { ctx, found: &found, named, everywhere };
+    let leaving = Leaving { ctx, known: &known, named, everywhere };
     let mut tried = Tried::default();
     match bearer {
         Bearer::None => {}
@@ -94,7 +96,7 @@ impl Tried {
 /// A request to end sessions.
 struct Leaving<'a, P: Platform> {
     ctx: Context<'a, P>,
-    found: &'a FoundTenant,
+    known: &'a Rc<OpenedTenant>,
     named: &'a TenantName,
     everywhere: bool,
 }
@@ -104,7 +106,7 @@ impl<P: Platform> Leaving<'_, P> {
     /// it was of, as an ID token does that is a hint (OpenID Connect RP-Initiated Logout 1.0, section 2): it
     /// ends that one while it lives, and never others.
     async fn by_access(&self, unverified_token: &str) -> Result<(), Refusal> {
-        let judged = match authenticate(self.ctx, self.found, self.named, unverified_token).await {
+        let judged = match authenticate(self.ctx, self.known, self.named, unverified_token).await {
             Ok(access) => return self.end(access.sub, access.sid, access.legacy.as_ref()).await,
             Err(TokenError::Token(TokenFault::Expired)) if !self.everywhere => {
                 self.by_expired(unverified_token).await
@@ -115,7 +117,7 @@ impl<P: Platform> Leaving<'_, P> {
     }
 
     async fn by_expired(&self, unverified_token: &str) -> Result<(), TokenError> {
-        let (ctx, known) = (self.ctx, &self.found.known);
+        let (ctx, known) = (self.ctx, self.known);
         let sid = session_of_expired(ctx, known, unverified_token).await?;
         match end_family(ctx, known, sid, Batch::new(sid.shard())).await?.0 {
             Some(row_before) if !row_before.is_over(ctx.now()) => Ok(()),
@@ -124,7 +126,7 @@ impl<P: Platform> Leaving<'_, P> {
     }
 
     async fn by_refresh(&self, unverified_token: &str) -> Result<(), Refusal> {
-        let (user, sid) = end_presented(self.ctx, &self.found.known, unverified_token).await?;
+        let (user, sid) = end_presented(self.ctx, self.known, unverified_token).await?;
         if self.everywhere { self.end(user, sid, None).await } else { Ok(()) }
     }
 
@@ -132,7 +134,7 @@ impl<P: Platform> Leaving<'_, P> {
     /// wants. To end others, it has to be good altogether.
     async fn by_cookies(&self, cookies: &CookieSession) -> Result<(), Refusal> {
         if let (Some((_, proven)), false) = (&cookies.refresh, self.everywhere) {
-            return end_one(self.ctx, &self.found.known, proven.sid, proven.legacy.as_ref()).await;
+            return end_one(self.ctx, self.known, proven.sid, proven.legacy.as_ref()).await;
         }
         let mut tried = Tried::default();
         if let Some(token) = &cookies.unverified_access {
@@ -145,7 +147,7 @@ impl<P: Platform> Leaving<'_, P> {
     }
 
     async fn end(&self, user: UserId, sid: SessionId, legacy: Option<&LegacyTrail>) -> Result<(), Refusal> {
-        let (ctx, known) = (self.ctx, &self.found.known);
+        let (ctx, known) = (self.ctx, self.known);
         if self.everywhere {
             end_everywhere(ctx, known, user, sid, legacy).await
         } else {
@@ -164,7 +166,7 @@ pub async fn blacklist<P: Platform>(
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let token = fields.token("refresh")?;
-    let known = find_fresh(ctx, named).await?.known;
+    let known = find_fresh(ctx, named).await?;
     if known.tenant.status != Status::Active {
         return Err(Refusal::tenant_suspended());
     }

@@ -17,7 +17,7 @@ use crate::sessions::family;
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::turn::{TokenFamily, Turn, turn};
 use crate::sql::secs_as_ms;
-use crate::tenants::find::{FoundTenant, TenantName, renew};
+use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::State;
 use crate::tokens::access::authenticate;
 use crate::tokens::error::TokenError;
@@ -65,20 +65,20 @@ impl Caller {
 /// 403 at a suspended tenant, 503 out of reach.
 pub async fn by_cookies<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     presented: CookieSession,
 ) -> Result<Caller, Refusal> {
     let mut fault = TokenFault::Invalid;
     if let Some(token) = presented.unverified_access {
-        match authenticate(ctx, found, named, &token).await {
+        match authenticate(ctx, known, named, &token).await {
             Ok(access) => return Ok(Caller::User(access.sub, Some(token))),
             Err(TokenError::Other(refusal)) => return Err(refusal),
             Err(TokenError::Token(found)) => fault = found,
         }
     }
     match presented.refresh {
-        Some((_, refresh)) => by_refresh(ctx, &found.known, named, &refresh).await,
+        Some((_, refresh)) => by_refresh(ctx, known, named, &refresh).await,
         None => Ok(Caller::Bad(fault.as_bearer())),
     }
 }

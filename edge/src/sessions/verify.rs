@@ -13,7 +13,7 @@ use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
 use crate::sql::batch::Batch;
 use crate::sql::{self, secs_as_ms};
-use crate::tenants::find::{FoundTenant, TenantName, find_fresh};
+use crate::tenants::find::{TenantName, find_fresh};
 use crate::tokens::error::TokenError;
 use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 use crate::tokens::validate::judge_access;
@@ -28,15 +28,15 @@ pub async fn verify<P: Platform>(
     fields: &Fields,
 ) -> Result<Answer, Refusal> {
     let unverified_token = fields.token("token")?;
-    let found = find_fresh(ctx, named).await?;
-    if found.known.tenant.status == Status::Active && may_be_refresh(&found.known, &unverified_token) {
-        match presented(ctx, &found.known, &unverified_token).await {
-            Ok(token) => return verify_refresh(ctx, &found, &token).await,
+    let known = find_fresh(ctx, named).await?;
+    if known.tenant.status == Status::Active && may_be_refresh(&known, &unverified_token) {
+        match presented(ctx, &known, &unverified_token).await {
+            Ok(token) => return verify_refresh(ctx, &known, &token).await,
             Err(TokenError::Token(TokenFault::WrongType)) => {}
             Err(refused) => return Err(refused.with(TokenFault::at_verify)),
         }
     }
-    match judge_access(ctx, &found, named, &unverified_token).await {
+    match judge_access(ctx, &known, named, &unverified_token).await {
         Ok(_) => Ok(Answer::json(200, &json!({}))),
         Err(refused) => Err(refused.with(TokenFault::at_verify)),
     }
@@ -51,12 +51,12 @@ fn may_be_refresh(known: &OpenedTenant, unverified_token: &str) -> bool {
 
 async fn verify_refresh<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &OpenedTenant,
     token: &VerifiedRefresh,
 ) -> Result<Answer, Refusal> {
-    let tenant = &found.known.tenant;
+    let tenant = &known.tenant;
     let mut batch = Batch::new(token.sid.shard());
-    let user = token.look(&found.known, &mut batch);
+    let user = token.look(known, &mut batch);
     let params = [token.sid.to_string().into(), tenant.id.to_string().into()];
     let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
     let rows = ctx.run(batch).await?;

@@ -12,11 +12,10 @@ use shared::ids::TenantId;
 use shared::tenant::{Status, Tenant};
 use shared::wire::signature::content_digest;
 
-use crate::after::After;
 use crate::app::App;
 use crate::context::Context;
 use crate::isolate::feed::{BeyondRow, DenialRow, Denials, FeedRead, FeedRow, ShardRow};
-use crate::isolate::knowledge::{BEYOND, Freshness};
+use crate::isolate::knowledge::BEYOND;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;
@@ -47,21 +46,13 @@ struct TenantRow {
     document: Option<String>,
 }
 
-/// The tenant of a request, and the age of what is known of it.
-pub struct FoundTenant {
-    /// What is known.
-    pub known: Rc<OpenedTenant>,
-    /// What is due after the answer: the feed, where this request holds the lease.
-    pub after: After,
-}
-
 /// Finds the tenant without any storage, if what is known is young enough to serve.
 ///
 /// `None` where a read is needed first.
 pub fn find_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-) -> Option<Result<FoundTenant, Refusal>> {
+) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     let tenant = match knowledge.named(&named.name)? {
         None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::contract::limits::STALE_MS) => {
@@ -74,13 +65,7 @@ pub fn find_now<P: Platform>(
     if behind {
         return None;
     }
-    let freshness = knowledge.freshness(ctx.now_ms);
-    drop(knowledge);
-    match freshness {
-        Freshness::ReadFirst => None,
-        Freshness::Fresh => Some(served(known, named, After::NOTHING)),
-        Freshness::RefreshAfter => Some(served(known, named, After { read_feed: true, ..After::NOTHING })),
-    }
+    knowledge.may_serve(ctx.now_ms).then(|| served(known, named))
 }
 
 /// Finds the tenant for a route that judges tokens by the feed: what is older than three seconds
@@ -91,7 +76,7 @@ pub fn find_now<P: Platform>(
 pub async fn find_fresh<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-) -> Result<FoundTenant, Refusal> {
+) -> Result<Rc<OpenedTenant>, Refusal> {
     if let Some(found) = find_now(ctx, named) {
         return found;
     }
@@ -103,7 +88,7 @@ pub async fn find_fresh<P: Platform>(
         Some(known) => known?,
         None => meet(ctx.app, named).await?,
     };
-    served(known, named, After::NOTHING)
+    served(known, named)
 }
 
 /// Finds the tenant for a route whose own batch asks for the tenant's state: what is known serves
@@ -120,8 +105,8 @@ pub async fn find_known<P: Platform>(
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
     match remembered {
-        Some((known, false)) => served(known, named, After::NOTHING).map(|found| found.known),
-        Some((_, true)) | None => find_fresh(ctx, named).await.map(|found| found.known),
+        Some((known, false)) => served(known, named),
+        Some((_, true)) | None => find_fresh(ctx, named).await,
     }
 }
 
@@ -132,7 +117,7 @@ pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Optio
         let mut knowledge = ctx.app.knowledge.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
-    known.and_then(|(known, _)| served(known, named, After::NOTHING).ok()).map(|found| found.known)
+    known.and_then(|(known, _)| served(known, named).ok())
 }
 
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.
@@ -140,17 +125,13 @@ fn find_stale<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
     age: Option<u64>,
-) -> Result<FoundTenant, Refusal> {
+) -> Result<Rc<OpenedTenant>, Refusal> {
     let known = match in_memory(ctx, named) {
         Some(known) => known?,
         None => return Err(Refusal::unavailable()),
     };
     let limit_ms = known.tenant.settings.staleness_limit_secs.saturating_mul(1000);
-    if age.is_some_and(|age| age <= limit_ms) {
-        served(known, named, After::NOTHING)
-    } else {
-        Err(Refusal::unavailable())
-    }
+    if age.is_some_and(|age| age <= limit_ms) { served(known, named) } else { Err(Refusal::unavailable()) }
 }
 
 /// What memory says of a name now; `None` where it says nothing, or knows of a newer document.
@@ -168,10 +149,10 @@ fn in_memory<P: Platform>(
 }
 
 /// What every caller must see of a tenant before anything else is said.
-fn served(known: Rc<OpenedTenant>, named: &TenantName, after: After) -> Result<FoundTenant, Refusal> {
+fn served(known: Rc<OpenedTenant>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
     match known.tenant.status {
-        Status::Active | Status::Suspended if slug_held => Ok(FoundTenant { known, after }),
+        Status::Active | Status::Suspended if slug_held => Ok(known),
         Status::Active | Status::Suspended | Status::Provisioning | Status::Deleted => {
             Err(Refusal::not_found())
         }

@@ -37,6 +37,36 @@ fn storage_calls_before_the_answer_are_counted() {
     assert_eq!(world.counted(acme.request("POST", "/api/token/refresh/").json(&refresh)).1, 1);
 }
 
+/// A refusal counts as any answer: what it is refused by is as old.
+#[test]
+fn whatever_was_served_from_older_knowledge_it_is_refreshed_after_the_answer() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    acme.validate(&tokens.access).expect(200);
+    let get = |path: &str| acme.request("GET", path);
+    let post = |path: &str, body| acme.request("POST", path).json(&body);
+    for (request, status) in [
+        (get("/api/token/validate/").bearer(&tokens.access), 200),
+        (get("/api/token/validate/").bearer("abc"), 401),
+        (get("/.well-known/jwks.json"), 200),
+        (acme.request("OPTIONS", "/api/token/"), 200),
+        (acme.request("PUT", "/api/token/"), 405),
+        (get("/api/user/users/").bearer(&tokens.access), 200),
+        (get("/api/user/users/").bearer("abc"), 401),
+        (post("/api/token/verify/", json!({"token": tokens.access})), 200),
+        (post("/api/token/verify/", json!({"token": tokens.refresh})), 200),
+        (post("/api/token/verify/", json!({"token": "abc"})), 401),
+        (post("/api/logout/", json!({})).bearer("abc"), 401),
+        (post("/api/token/blacklist/", json!({"refresh": tokens.refresh})), 200),
+    ] {
+        world.advance(1500);
+        let url = request.url.clone();
+        world.send(request).expect(status);
+        let age = world.app.knowledge.borrow().age_ms(world.memory().now_ms.get());
+        assert_eq!(age, Some(0), "{url}: {status}");
+    }
+}
+
 #[test]
 fn the_answer_is_the_contracts() {
     let (world, acme) = acme();

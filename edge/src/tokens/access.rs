@@ -14,7 +14,7 @@ use crate::isolate::memory::Judgement;
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
-use crate::tenants::find::{FoundTenant, TenantName, find_fresh, read_feed};
+use crate::tenants::find::{TenantName, find_fresh, read_feed};
 use crate::tokens::amr::Amr;
 use crate::tokens::error::TokenError;
 use crate::tokens::{legacy, standing};
@@ -129,16 +129,16 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Jud
 /// The token's fault, in the contract's order, or 503.
 pub async fn authenticate<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     unverified_token: &str,
 ) -> Result<VerifiedToken, TokenError> {
-    if let Some(judged) = judge_now(ctx, &found.known, unverified_token) {
+    if let Some(judged) = judge_now(ctx, known, unverified_token) {
         return judged.map_err(TokenError::Token);
     }
-    let access = match verified_before(ctx, &found.known, unverified_token) {
+    let access = match verified_before(ctx, known, unverified_token) {
         Some(access) => access,
-        None => verify_anew(ctx, found, named, unverified_token).await?,
+        None => verify_anew(ctx, known, named, unverified_token).await?,
     };
     let judged = match judge(ctx, &access) {
         Some(judged) => judged,
@@ -152,7 +152,7 @@ pub async fn authenticate<P: Platform>(
         Judgement::Good => Ok(access),
         Judgement::Denied(fault) => Err(fault.into()),
         Judgement::AskStorage => {
-            let standing = standing::stand(ctx, &found.known, &access, unverified_token).await?;
+            let standing = standing::stand(ctx, known, &access, unverified_token).await?;
             standing.verdict?;
             Ok(VerifiedToken { standing: Some(standing), ..access })
         }
@@ -172,19 +172,19 @@ fn verified_before<P: Platform>(
 /// Verifies a token that was not verified before, or whose verification counts no more.
 async fn verify_anew<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     unverified_token: &str,
 ) -> Result<VerifiedToken, TokenError> {
-    if let Some(fault) = refresh_token_fault(&found.known, unverified_token, ctx.now_secs()) {
+    if let Some(fault) = refresh_token_fault(known, unverified_token, ctx.now_secs()) {
         return Err(fault.into());
     }
     let jws = Jws::split(unverified_token).ok_or(TokenFault::Invalid)?;
     let access = if jws.is_legacy() {
-        let token = legacy::verify(ctx, &found.known, jws).await?;
-        legacy::access(ctx, &found.known, &token).await?
+        let token = legacy::verify(ctx, known, jws).await?;
+        legacy::access(ctx, known, &token).await?
     } else {
-        verify_ours(ctx, found, named, jws).await?
+        verify_ours(ctx, known, named, jws).await?
     };
     ctx.app.verified.borrow_mut().insert(unverified_token, access.clone());
     Ok(access)
@@ -192,12 +192,12 @@ async fn verify_anew<P: Platform>(
 
 async fn verify_ours<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     jws: Jws<'_>,
 ) -> Result<VerifiedToken, TokenError> {
     let kid = jws.access_key_id().ok_or(TokenFault::Invalid)?;
-    let mut known = found.known.clone();
+    let mut known = known.clone();
     if known.tenant.verifying_key(&kid).is_none() {
         known = look_again(ctx, known, named).await?;
     }
@@ -224,7 +224,7 @@ pub async fn look_again<P: Platform>(
 ) -> Result<Rc<OpenedTenant>, Refusal> {
     let asks = ctx.app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, ctx.now_ms, UNKNOWN_KID_MS);
     if asks && read_feed(ctx.app).await.is_ok() {
-        return Ok(find_fresh(ctx, named).await?.known);
+        return find_fresh(ctx, named).await;
     }
     Ok(known)
 }

@@ -10,13 +10,12 @@ use shared::ids::{SessionId, TenantId};
 use shared::tenant::Status;
 use shared::tokens::claims::UserIdClaim;
 
-use crate::after::Reply;
 use crate::context::Context;
 use crate::http::{Answer, Response};
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
-use crate::tenants::find::{FoundTenant, TenantName, find_now};
+use crate::tenants::find::{TenantName, find_now};
 use crate::tokens::access::{authenticate, judge_now};
 use crate::tokens::error::TokenError;
 
@@ -122,26 +121,22 @@ pub fn validate_now<P: Platform>(
     named: &TenantName,
     asker: Asker,
     unverified_token: &str,
-) -> Option<(Reply, Option<Rc<OpenedTenant>>)> {
-    // The cache is asked first, so that a lease is taken only by a request that serves.
+) -> Option<(Answer, Option<Rc<OpenedTenant>>)> {
     ctx.app.verified.borrow().get(unverified_token)?;
-    let found = match find_now(ctx, named)? {
-        Ok(found) => found,
-        Err(refusal) => {
-            return Some((Answer::refusal(&refusal).into(), None));
-        }
+    let known = match find_now(ctx, named)? {
+        Ok(known) => known,
+        Err(refusal) => return Some((Answer::refusal(&refusal), None)),
     };
-    let judged = if found.known.tenant.status == Status::Active {
-        judge_now(ctx, &found.known, unverified_token)
+    let judged = if known.tenant.status == Status::Active {
+        judge_now(ctx, &known, unverified_token)
     } else {
         Some(Err(TokenFault::Invalid))
     };
-    let response = match judged {
-        Some(Ok(access)) => valid(ctx, &access, asker),
-        Some(Err(fault)) => Answer::refusal(&fault.at_validate()),
-        None => return None,
+    let answer = match judged? {
+        Ok(access) => valid(ctx, &access, asker),
+        Err(fault) => Answer::refusal(&fault.at_validate()),
     };
-    Some((Reply { response, after: found.after }, Some(found.known)))
+    Some((answer, Some(known)))
 }
 
 /// Validates an access token.
@@ -153,12 +148,12 @@ pub fn validate_now<P: Platform>(
 /// 503 where nothing can be known. What is wrong with a token is an answer, with `valid: false`.
 pub async fn validate<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     asker: Asker,
     unverified_token: &str,
 ) -> Result<Answer, Refusal> {
-    judge_access(ctx, found, named, unverified_token)
+    judge_access(ctx, known, named, unverified_token)
         .await
         .map(|access| valid(ctx, &access, asker))
         .map_err(|refused| refused.with(TokenFault::at_validate))
@@ -170,12 +165,12 @@ pub async fn validate<P: Platform>(
 /// The token's fault, or 503.
 pub async fn judge_access<P: Platform>(
     ctx: Context<'_, P>,
-    found: &FoundTenant,
+    known: &Rc<OpenedTenant>,
     named: &TenantName,
     unverified_token: &str,
 ) -> Result<VerifiedToken, TokenError> {
-    if found.known.tenant.status != Status::Active {
+    if known.tenant.status != Status::Active {
         return Err(TokenFault::Invalid.into());
     }
-    authenticate(ctx, found, named, unverified_token).await
+    authenticate(ctx, known, named, unverified_token).await
 }

@@ -44,13 +44,17 @@ fn met() -> (Knowledge, Rc<OpenedTenant>) {
 #[test]
 fn ages_decide() {
     let (mut knowledge, _) = met();
-    assert_eq!(Knowledge::default().freshness(10_000), Freshness::ReadFirst);
-    assert_eq!(knowledge.freshness(10_999), Freshness::Fresh);
-    assert_eq!(knowledge.freshness(11_000), Freshness::RefreshAfter);
-    assert_eq!(knowledge.freshness(11_001), Freshness::Fresh, "another request holds the lease");
-    assert_eq!(knowledge.freshness(12_000), Freshness::RefreshAfter, "the lease ran out");
-    assert_eq!(knowledge.freshness(12_999), Freshness::Fresh);
-    assert_eq!(knowledge.freshness(13_001), Freshness::ReadFirst);
+    assert!(!Knowledge::default().may_serve(10_000));
+    assert!(knowledge.may_serve(10_999));
+    assert!(!knowledge.take_refresh(10_999), "what is known is young");
+    assert!(knowledge.may_serve(11_000));
+    assert!(knowledge.take_refresh(11_000));
+    assert!(!knowledge.take_refresh(11_999), "another request holds the lease");
+    assert!(knowledge.take_refresh(12_000), "the lease ran out");
+    assert!(knowledge.may_serve(13_000));
+    assert!(!knowledge.may_serve(13_001));
+    knowledge.apply(13_001, read(&shard("a", 5, Some(1)), &[]));
+    assert!(!knowledge.take_refresh(13_002), "it was read");
 }
 
 #[test]

@@ -300,7 +300,7 @@ fn without_the_database_nothing_is_guessed() {
 fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let (world, acme) = acme();
     let ctx = Context::new(&world.app);
-    let found = block_on(crate::tenants::find::find_fresh(
+    let known = block_on(crate::tenants::find::find_fresh(
         ctx,
         &crate::tenants::find::TenantName {
             name: "slug:acme".into(),
@@ -308,7 +308,7 @@ fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
             network: String::new(),
         },
     ));
-    let known = found.ok().unwrap().known;
+    let known = known.ok().unwrap();
     let proven = block_on(presented(ctx, &known, &old_refresh())).ok().unwrap();
     for _ in 0..2 {
         let mut batch = Batch::new(0);
