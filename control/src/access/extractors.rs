@@ -226,7 +226,8 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> fo
         if tenant.status == Status::Deleted {
             return Err(TenantError::NotFound.into());
         }
-        let actor = if own { actor } else { Actor { who: Who::Platform { id: user.id }, ..actor } };
+        let who = Who::Platform { id: user.id, rank: user.rank };
+        let actor = if own { actor } else { Actor { who, ..actor } };
         if tenant.status != Status::Provisioning {
             tx.enter(&control.db, tenant.id).await?;
         }

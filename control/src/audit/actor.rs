@@ -20,6 +20,8 @@ pub enum Who {
     Platform {
         /// Their id in the platform tenant.
         id: UserId,
+        /// The highest rank among their roles there.
+        rank: i32,
     },
     /// Whoever has the command line, and with it the database: above every rank.
     Operator,
@@ -62,7 +64,7 @@ impl Actor {
 
     pub(super) fn id(&self) -> Option<String> {
         match self.who {
-            Who::User { id, .. } | Who::Platform { id } => Some(id.to_string()),
+            Who::User { id, .. } | Who::Platform { id, .. } => Some(id.to_string()),
             Who::Operator | Who::Control => None,
         }
     }

@@ -120,8 +120,8 @@ async fn import(control: &Control, show: Show, tenant: &Tenant, file: &Path) -> 
         .map_err(|error| CliError::Refused(format!("{}: {error}", file.display())))?;
     let key = key_file::private_key(&bytes).map_err(|fault| said(file, &fault))?;
     let key = control.keys.keep(tenant.id, &key).await?;
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let kid = keys::import(control, &mut tx, &Actor::operator(), tenant, &key).await?;
+    let tx = control.db.tenant_tx(tenant.id).await?;
+    let (kid, tx) = keys::import(control, tx, &Actor::operator(), tenant, &key).await?;
     tx.commit().await?;
     show.one(&serde_json::json!({ "imported": kid }), &format!("imported as the next key: {kid}"));
     Ok(())

@@ -19,7 +19,7 @@ use shared::contract::permissions::Permission;
 use shared::ids::KeyId;
 use shared::tenant::Status;
 
-use crate::audit::{self, Action, Actor};
+use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
@@ -98,7 +98,11 @@ pub async fn revoke(
             let made = control.keys.make(tx.payer(), tenant.id, tenant.settings.key_bits);
             let (made, begun) = tx.pause(&control.db, made).await?;
             (spare, tx) = (Some(made?), begun);
-            tx = still_stands(control, tx, actor, kid).await?;
+            let permission = match actor.who {
+                Who::Platform { .. } => Permission::PlatformTenantsWrite,
+                Who::User { .. } | Who::Operator | Who::Control => Permission::KeysRevoke,
+            };
+            tx = still_stands(control, tx, actor, kid, permission).await?;
             continue;
         }
         store::save(&mut tx, &before, &ring, now).await?;
@@ -128,47 +132,50 @@ async fn refused(
     }
 }
 
-/// Takes an imported key as the new `next`.
+/// Takes an imported key as the new `next`. The key was wrapped since the request began, so the actor is checked
+/// again.
 ///
 /// # Errors
 /// See [`KeyError`].
 pub async fn import(
     control: &Control,
-    tx: &mut TenantTx,
+    tx: TenantTx,
     actor: &Actor,
     tenant: &Tenant,
     key: &RestingKey,
-) -> Result<KeyId, KeyError> {
+) -> Result<(KeyId, TenantTx), KeyError> {
     usable(tenant)?;
     if tenant.is_platform {
         return Err(KeyError::WrongTenant);
     }
     let now = control.clock.now();
     let kid = key.public.key_id();
-    let before = store::lock_ring(tx, &tenant.settings).await?;
+    let mut tx = still_stands(control, tx, actor, &kid, Permission::PlatformKeysImport).await?;
+    let before = store::lock_ring(&mut tx, &tenant.settings).await?;
     let mut ring = before.clone();
     ring.import(kid.clone(), now)?;
     // The one that leaves makes room for the one that comes: one `next` at any moment.
-    store::save(tx, &before, &ring, now).await?;
-    store::insert(tx, key, true, now).await?;
+    store::save(&mut tx, &before, &ring, now).await?;
+    store::insert(&mut tx, key, true, now).await?;
     tx.changes().document(tenant.id, Haste::InTurn);
-    audit::record(tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({}));
-    Ok(kid)
+    audit::record(&mut tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({}));
+    Ok((kid, tx))
 }
 
-/// Checks the actor again after a key was made, which takes a while: one that was suspended or lost the rank
-/// meanwhile is refused, and the refusal is in the audit log.
+/// Checks the actor again after a key was made or wrapped, which takes a while: an actor who was suspended or
+/// lost the rank meanwhile is refused, and the refusal is in the audit log.
 async fn still_stands(
     control: &Control,
     mut tx: TenantTx,
     actor: &Actor,
     kid: &KeyId,
+    permission: Permission,
 ) -> Result<TenantTx, KeyError> {
-    match users::still_stands(&mut tx, actor).await {
+    match users::still_stands(control, &mut tx, actor).await {
         Ok(()) => Ok(tx),
         Err(UserError::Rank) => {
             let (now, target) = (control.clock.now(), Some(kid.to_string()));
-            audit::refuse(&mut tx, actor, now, target, Permission::KeysRevoke.as_str());
+            audit::refuse(&mut tx, actor, now, target, permission.as_str());
             tx.commit().await?;
             Err(KeyError::Rank)
         }

@@ -152,8 +152,9 @@ pub async fn import(
         return Err(tenants::no_tenant());
     }
     tx.enter(&control.db, tenant.id).await?;
-    let actor = Actor { who: Who::Platform { id: platform.by.user.id }, ..platform.by.actor };
-    let kid = super::import(&control, &mut tx, &actor, &tenant, &key).await?;
+    let who = Who::Platform { id: platform.by.user.id, rank: platform.by.user.rank };
+    let actor = Actor { who, ..platform.by.actor };
+    let (kid, mut tx) = super::import(&control, tx, &actor, &tenant, &key).await?;
     let out = all(&mut tx, &tenant).await?.into_iter().find(|key| key.kid == kid);
     tx.commit().await?;
     Ok(created(&out))

@@ -83,7 +83,7 @@ pub async fn create(
         let (prepared, begun) = tx.pause(&control.db, prepare).await?;
         new.admin = Some(prepared.map_err(said_of_admin)?);
         tx = begun;
-        match users::still_stands(&mut tx, &actor).await {
+        match users::still_stands(&control, &mut tx, &actor).await {
             Err(UserError::Rank) => {
                 let permission = PlatformTenantsWrite::PERMISSION;
                 return Err(outranked(&control, tx, &actor, "new", permission).await);

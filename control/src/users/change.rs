@@ -58,7 +58,7 @@ pub async fn change(
     let tenant = tenant_of(tx).await?;
     let before = store::lock(tx, id).await?;
     // A password was hashed since the request began.
-    ranks::still_stands(tx, actor).await?;
+    ranks::still_stands(control, tx, actor).await?;
     outrank(actor, &before)?;
     let profile = profile_after(&before, &wanted);
     let mut faults = Faults::default();
@@ -112,7 +112,7 @@ pub async fn delete(
     id: UserId,
 ) -> Result<(), UserError> {
     let before = store::lock(tx, id).await?;
-    ranks::still_stands(tx, actor).await?;
+    ranks::still_stands(control, tx, actor).await?;
     outrank(actor, &before)?;
     if is_active_root(&before) {
         ranks::keep_one_root_admin(tx, id).await?;

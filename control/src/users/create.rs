@@ -33,7 +33,7 @@ pub async fn create(
     let password = new.password.as_ref();
     let verifier = password.and_then(|hashed| check_password(hashed, least, &new.profile, &mut faults));
     // A password was hashed since the request began.
-    ranks::still_stands(tx, actor).await?;
+    ranks::still_stands(control, tx, actor).await?;
     let id = insert(control, tx, actor, &new, canonical, verifier, &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));

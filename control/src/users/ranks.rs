@@ -8,17 +8,28 @@ use super::fields::Faults;
 use super::model::UserError;
 use super::store;
 use crate::audit::{Actor, Who};
+use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// Whether the actor still is who they were when the request began: hashing and locks take a while, and
-/// whoever was stopped or demoted meanwhile makes nobody an administrator any more.
+/// Checks that the actor is still active and has the rank with which the request began: hashes, keys and locks
+/// take a while, and an administrator who was suspended or demoted meanwhile must change nothing more.
 ///
 /// # Errors
 /// [`UserError::Rank`], or the database's.
-pub async fn still_stands(tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
-    let Who::User { id, rank } = actor.who else { return Ok(()) };
-    match store::find(tx, id).await {
+pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
+    let (found, rank) = match actor.who {
+        Who::Operator | Who::Control => return Ok(()),
+        Who::User { id, rank } => (store::find(tx, id).await, rank),
+        Who::Platform { id, rank } => {
+            let tenant = tx.tenant();
+            tx.enter(&control.db, tx.payer()).await?;
+            let found = store::find(tx, id).await;
+            tx.enter(&control.db, tenant).await?;
+            (found, rank)
+        }
+    };
+    match found {
         Ok(user) if user.status == UserStatus::Active && user.rank >= rank => Ok(()),
         Ok(_) | Err(UserError::NotFound) => Err(UserError::Rank),
         Err(other) => Err(other),
@@ -41,11 +52,7 @@ pub async fn role_names(tx: &mut TenantTx) -> Result<Vec<String>, Failure> {
 }
 
 /// The rank of each of these roles. Unknown ones are named in `faults`.
-pub(super) async fn ranks(
-    tx: &mut TenantTx,
-    roles: &[String],
-    faults: &mut Faults,
-) -> Result<Vec<i32>, Failure> {
+async fn ranks(tx: &mut TenantTx, roles: &[String], faults: &mut Faults) -> Result<Vec<i32>, Failure> {
     let tenant = tx.tenant();
     let rows = sqlx::query!(
         "select name, rank from roles where tenant_id = $1 and name = any ($2)",
@@ -62,7 +69,35 @@ pub(super) async fn ranks(
     Ok(rows.into_iter().map(|row| row.rank).collect())
 }
 
-/// Gives `user` exactly `wanted`. Nobody grants or takes a role at or above their own rank.
+/// What leads from the roles `had` to `wanted`.
+pub(super) struct Moves {
+    taken: Vec<String>,
+    granted: Vec<String>,
+}
+
+/// What leads from one set of roles to another, where the actor may: nobody grants or takes a role at or above
+/// their own rank. Unknown roles are named in `faults`.
+pub(super) async fn moves(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    had: &[String],
+    wanted: &[String],
+    faults: &mut Faults,
+) -> Result<Moves, UserError> {
+    let moved = |from: &[String], to: &[String]| -> Vec<String> {
+        from.iter().filter(|role| !to.contains(role)).cloned().collect()
+    };
+    let (taken, granted) = (moved(had, wanted), moved(wanted, had));
+    let touched: Vec<String> = taken.iter().chain(&granted).cloned().collect();
+    let ranks = ranks(tx, &touched, faults).await?;
+    if ranks.iter().all(|rank| actor.outranks(*rank)) {
+        Ok(Moves { taken, granted })
+    } else {
+        Err(UserError::Rank)
+    }
+}
+
+/// Gives `user` exactly `wanted`, within [`moves`].
 pub(super) async fn assign(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -72,15 +107,7 @@ pub(super) async fn assign(
     faults: &mut Faults,
 ) -> Result<(), UserError> {
     let tenant = tx.tenant();
-    let moved = |from: &[String], to: &[String]| -> Vec<String> {
-        from.iter().filter(|role| !to.contains(role)).cloned().collect()
-    };
-    let (taken, granted) = (moved(had, wanted), moved(wanted, had));
-    let touched: Vec<String> = taken.iter().chain(&granted).cloned().collect();
-    let ranks = ranks(tx, &touched, faults).await?;
-    if !ranks.iter().all(|rank| actor.outranks(*rank)) {
-        return Err(UserError::Rank);
-    }
+    let Moves { taken, granted } = moves(tx, actor, had, wanted, faults).await?;
     if !faults.is_empty() {
         return Ok(());
     }

@@ -1,9 +1,12 @@
 //! Keys over the API and the clock: rotation waits, removal follows, imports are published first.
 
 use chrono::TimeDelta;
-use control::keys::due;
+use control::audit::{Actor, Who};
+use control::keys::{self, KeyError, due, rsa};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::contract::permissions::ROOT_RANK;
+use shared::ids::KeyId;
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
 use crate::scale::Numbers;
@@ -243,6 +246,39 @@ async fn an_imported_key_is_the_next_one() {
         .map(|key| key.kid.to_string())
         .collect();
     assert!(kids.contains(&imported.body["kid"].as_str().unwrap().to_owned()));
+}
+
+#[tokio::test]
+async fn an_administrator_who_is_stopped_while_a_key_is_made_or_wrapped_changes_no_key() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    let root = platform.member("root", "root-admin").await;
+    let ada = scene.member("ada", "root-admin").await;
+    let private = rsa::from_pem(include_bytes!("../keys/rsa2048.pem")).unwrap();
+    let imported = scene.control.keys.keep(scene.tenant.id, &private).await.unwrap();
+    let listed = ada.get(&path(&scene)).await.expect(200).body;
+    let next = KeyId::parse(listed["results"][1]["kid"].as_str().unwrap()).unwrap();
+    for (round, change) in
+        [json!({"status": "suspended"}), json!({"roles": ["staff"]})].into_iter().enumerate()
+    {
+        let mallory = platform.member(&format!("mallory{round}"), "root-admin").await;
+        // As their request found them when it began, before the change.
+        let who = Who::Platform { id: mallory.id, rank: ROOT_RANK };
+        let actor = Actor { who, ..Actor::control() };
+        root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
+        let begin = async || {
+            let mut tx = scene.control.db.tenant_tx(platform.tenant.id).await.unwrap();
+            tx.enter(&scene.control.db, scene.tenant.id).await.unwrap();
+            tx
+        };
+        let refused = keys::import(&scene.control, begin().await, &actor, &scene.tenant, &imported).await;
+        assert!(matches!(refused, Err(KeyError::Rank)), "import");
+        let refused = keys::revoke(&scene.control, begin().await, &actor, &scene.tenant, &next).await;
+        assert!(matches!(refused, Err(KeyError::Rank)), "revoke");
+    }
+    assert_eq!(states(&ada, &scene).await, ["active", "next"]);
+    let refused = scene.logged().await.iter().filter(|action| *action == "permission.refused").count();
+    assert_eq!(refused, 4);
 }
 
 #[tokio::test]
