@@ -25,8 +25,10 @@ pub enum Kind {
     StrangersConnections,
     /// Reads that may go through all rows of a tenant.
     LongReads,
-    /// Argon2id.
+    /// Argon2id for a tenant's users.
     Passwords,
+    /// Argon2id for what anybody may cause at a tenant.
+    StrangersPasswords,
     /// Checks of passwords that another service hashed.
     ForeignPasswords,
     /// Making and checking signing keys.
@@ -42,6 +44,7 @@ impl Kind {
             Self::StrangersConnections => "strangers_connections",
             Self::LongReads => "long_reads",
             Self::Passwords => "passwords",
+            Self::StrangersPasswords => "strangers_passwords",
             Self::ForeignPasswords => "foreign_passwords",
             Self::Keys => "keys",
         }
@@ -91,6 +94,13 @@ impl Shares {
     #[must_use]
     pub fn of(kind: Kind, most: usize, each: usize, patience: Duration) -> Self {
         Self::made(kind, each, patience, Some(Arc::new(Semaphore::new(most.max(1)))))
+    }
+
+    /// Another kind of the same units: each tenant has a second part, with a queue of its own. So whoever fills
+    /// one part of a tenant delays the other by one unit, not by a queue, and the units do not become more.
+    #[must_use]
+    pub fn beside(&self, kind: Kind) -> Self {
+        Self::made(kind, self.0.each, self.0.patience, self.0.all.clone())
     }
 
     fn made(kind: Kind, each: usize, patience: Duration, all: Option<Arc<Semaphore>>) -> Self {
@@ -199,6 +209,21 @@ mod tests {
         // The flooded tenant's next one asks as well, and stands behind.
         assert!((&mut queue).now_or_never().is_none());
         assert!(other.now_or_never().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_delays_a_tenants_users_by_one_unit() {
+        let users = Shares::of(Kind::Passwords, 2, 2, Duration::from_secs(60));
+        let strangers = users.beside(Kind::StrangersPasswords);
+        let mut flooded = all_of(&strangers, tenant(1));
+        assert_eq!(flooded.len(), 2);
+        let mut queue = Box::pin(join_all((0..50).map(|_| strangers.take(tenant(1)))));
+        assert!((&mut queue).now_or_never().is_none());
+        let mut user = Box::pin(users.take(tenant(1)));
+        assert!((&mut user).now_or_never().is_none(), "the units are the same");
+        flooded.pop();
+        assert!((&mut queue).now_or_never().is_none());
+        assert!(user.now_or_never().unwrap().is_ok());
     }
 
     #[tokio::test]

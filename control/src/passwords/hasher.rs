@@ -15,6 +15,8 @@ use crate::world::random;
 #[derive(Clone)]
 pub struct Hasher {
     turns: Turns,
+    /// For what callers without a credential cause.
+    strangers_turns: Turns,
     /// Workspaces that are not in use; never more than there are turns.
     idle: Arc<Mutex<Vec<Workspace>>>,
 }
@@ -23,7 +25,15 @@ impl Hasher {
     /// Allows `concurrency` hashes at once, at least one.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        Self { turns: Turns::new(Kind::Passwords, concurrency, concurrency), idle: Arc::default() }
+        let turns = Turns::new(Kind::Passwords, concurrency, concurrency);
+        let strangers_turns = turns.beside(Kind::StrangersPasswords);
+        Self { turns, strangers_turns, idle: Arc::default() }
+    }
+
+    /// The same hasher for what callers without a credential cause: a tenant's users do not wait in their queue.
+    #[must_use]
+    pub fn for_strangers(&self) -> Self {
+        Self { turns: self.strangers_turns.clone(), ..self.clone() }
     }
 
     /// Makes the verifier of a password of a tenant.

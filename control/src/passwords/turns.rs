@@ -29,6 +29,11 @@ impl Turns {
         Self(Shares::of(kind, concurrency, each, PATIENCE))
     }
 
+    /// As many turns as these, of the same threads, with a queue of their own for each tenant.
+    pub fn beside(&self, kind: Kind) -> Self {
+        Self(self.0.beside(kind))
+    }
+
     /// Does the work of a tenant when its turn comes. [`Failure::Busy`] after five seconds in the queue, or
     /// at once where too much of the tenant's work waits.
     pub async fn take<T: Send + 'static>(

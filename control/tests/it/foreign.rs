@@ -14,6 +14,7 @@ use shared::wire::password::{PATH, PasswordIn};
 use shared::wire::signature::{Message, ServiceKey, Tag, content_digest};
 
 use crate::forward::edge_key;
+use crate::scale::Numbers;
 use crate::scene::{Answer, PASSWORD, Scene, key};
 
 /// By Django, of `Corr3ct-horse` unless they say otherwise.
@@ -93,9 +94,14 @@ impl Scene {
         answer.body["matched"].as_bool().unwrap()
     }
 
-    /// The status of the answer about a password of nobody.
+    /// The answer about a password of nobody.
+    pub async fn guessed(&self) -> Answer {
+        Ask::new(self, None, "Corr3ct-horse").send().await
+    }
+
+    /// Its status.
     pub async fn guess(&self) -> u16 {
-        Ask::new(self, None, "Corr3ct-horse").send().await.status
+        self.guessed().await.status
     }
 
     /// Somebody whose password another service hashed.
@@ -243,6 +249,19 @@ async fn only_the_edge_may_ask_and_only_for_now() {
     }
     Ask { body: "{}".into(), ..good() }.send().await.expect(400);
     assert!(scene.knows(ada, &password).await);
+}
+
+#[tokio::test]
+async fn what_strangers_guess_is_hashed_in_a_share_of_their_own() {
+    let scene = Scene::new().await;
+    let (encoded, password) = cheap();
+    let bob = scene.foreigner("bob", &encoded).await;
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
+    assert_eq!(scene.guess().await, 200);
+    assert!(scene.knows(bob, &password).await);
+    // One check each, and the hash that takes the foreign one's place.
+    assert_eq!((numbers.asked_for("passwords"), numbers.asked_for("strangers_passwords")), (0, 3));
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Fai
         Some(verifier) => verifier,
         None => Verifier::dummy(random()?, random()?),
     };
-    let own_matched = control.hasher.verify(question.tenant, password.clone(), verifier).await?;
+    let hasher = control.hasher.for_strangers();
+    let own_matched = hasher.verify(question.tenant, password.clone(), verifier).await?;
     match user.foreign {
         Some(foreign) if foreign_matched && user.active => {
             take_over(control, question.tenant, user.user, &foreign, password).await
@@ -269,7 +270,7 @@ async fn take_over(
     foreign: &Foreign,
     password: Password,
 ) -> Result<bool, Failure> {
-    let verifier = control.hasher.hash(tenant, password.clone()).await?;
+    let verifier = control.hasher.for_strangers().hash(tenant, password.clone()).await?;
     let wrapped = verifiers::wrap(&control.rest, tenant, user, &verifier).await?;
     let mut tx = control.db.strangers_tx(tenant).await?;
     let replaced = sqlx::query!(
@@ -307,7 +308,7 @@ async fn was_taken_over(
     drop(tx);
     let Some(stored) = stored.filter(|stored| stored.active) else { return Ok(false) };
     match stored.open(control, tenant).await.verifier {
-        Some(verifier) => control.hasher.verify(tenant, password, verifier).await,
+        Some(verifier) => control.hasher.for_strangers().verify(tenant, password, verifier).await,
         None => Ok(false),
     }
 }
