@@ -198,13 +198,7 @@ async fn until_taken(scene: &Scene) {
 #[tokio::test]
 async fn a_tenant_whose_cell_is_broken_stops_no_other_and_loses_nothing() {
     let scene = Scene::alone().await;
-    let broken = Scene {
-        tenant: new_tenant(&scene.control, Isolation::Schema).await,
-        database: scene.database.clone(),
-        control: scene.control.clone(),
-        edge: scene.edge.clone(),
-        api: scene.api,
-    };
+    let broken = scene.neighbour(Isolation::Schema).await;
     let of = |scene: &Scene, seqs: std::ops::RangeInclusive<i64>| -> Vec<Fact> {
         seqs.map(|seq| fact(scene.tenant.id, seq, FactKind::ReuseDetected, None)).collect()
     };

@@ -153,6 +153,7 @@ impl Database {
 }
 
 /// A tenant on the stage, with the control that serves it and the edge that control feeds.
+#[derive(Clone)]
 pub struct Scene {
     pub database: Database,
     pub control: Control,
@@ -203,18 +204,17 @@ impl Scene {
         Self { database, control, edge, tenant, api }
     }
 
+    /// A fresh tenant under the same control.
+    pub async fn neighbour(&self, isolation: Isolation) -> Self {
+        Self { tenant: new_tenant(&self.control, isolation).await, ..self.clone() }
+    }
+
     /// The same stage inside the platform tenant.
     pub async fn platform(&self) -> Self {
         let id = self.control.db.platform().await.unwrap();
         let mut tx = self.control.db.tenant_tx(id).await.unwrap();
         let tenant = tenants::find(&mut tx, id).await.unwrap();
-        Self {
-            database: self.database.clone(),
-            control: self.control.clone(),
-            edge: self.edge.clone(),
-            tenant,
-            api: self.api,
-        }
+        Self { tenant, ..self.clone() }
     }
 
     /// A user with one role, by the command line's authority.

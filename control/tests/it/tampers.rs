@@ -4,6 +4,7 @@ use control::audit::checkpoint::Signed;
 use control::audit::verify::{Verification, verify_against};
 use control::audit::{self, Action, Actor, Fault, checkpoints};
 use control::db::chain::{GENESIS, Hash, Link};
+use control::tenants::Isolation;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -305,13 +306,7 @@ impl Owner {
 async fn what_the_owner_of_the_database_does_is_found_where_it_was_done() {
     let mut chance = Chance::new();
     let scene = Scene::alone().await;
-    let shared = Scene {
-        tenant: crate::scene::new_tenant(&scene.control, control::tenants::Isolation::Shared).await,
-        database: scene.database.clone(),
-        control: scene.control.clone(),
-        edge: scene.edge.clone(),
-        api: scene.api,
-    };
+    let shared = scene.neighbour(Isolation::Shared).await;
     let mut owners = [Owner::of(scene).await, Owner::of(shared).await];
     for round in 0..scaled(150, 1_000) {
         let [one, other] = &mut owners;
