@@ -40,6 +40,25 @@ pub struct Change {
     pub email_verified: Option<bool>,
 }
 
+/// Checks what can be checked of a change before its password is hashed: the user exists, and the actor outranks
+/// them and every role granted or taken. [`change`] checks it again.
+///
+/// # Errors
+/// [`UserError::NotFound`], [`UserError::Rank`], or the database's.
+pub async fn may_change(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    id: UserId,
+    wanted: &Change,
+) -> Result<(), UserError> {
+    let user = store::find(tx, id).await?;
+    outrank(actor, &user)?;
+    if let Some(roles) = &wanted.roles {
+        ranks::moves(tx, actor, &user.roles, roles, &mut Faults::default()).await?;
+    }
+    Ok(())
+}
+
 /// Changes a user:
 /// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
 /// 2. fields and password are checked, all faults at once;

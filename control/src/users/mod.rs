@@ -19,7 +19,7 @@ mod search;
 pub mod store;
 pub mod verifiers;
 
-pub use change::{Change, change, delete, end_sessions};
+pub use change::{Change, change, delete, end_sessions, may_change};
 pub use create::{create, insert_first_admin, prepare_first_admin};
 pub use fields::{Canonical, Faults, Profile};
 pub use filters::{Filters, Matching, list};

@@ -171,14 +171,20 @@ async fn apply(
     conditions: &Conditions,
     Typed { what, password }: Typed<Change>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, actor, .. } = allowed.by;
-    let (password, mut tx) = Hashed::between(control, tx, password).await?;
+    let Authenticated { mut tx, actor, .. } = allowed.by;
     let user_id = parse(id)?;
+    let (target, permission) = (user_id.to_string(), UsersWrite::PERMISSION);
+    if password.is_some() {
+        // Looked at before the hash, so that a refusal costs none, and again after it.
+        unchanged(&mut tx, user_id, conditions).await?;
+        let may = super::may_change(&mut tx, &actor, user_id, &what).await;
+        ((), tx) = ranked(control, tx, &actor, &target, permission, may).await?;
+    }
+    let (password, mut tx) = Hashed::between(control, tx, password).await?;
     unchanged(&mut tx, user_id, conditions).await?;
     let change = Change { password, ..what };
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
-    let target = user_id.to_string();
-    let (user, tx) = ranked(control, tx, &actor, &target, UsersWrite::PERMISSION, outcome).await?;
+    let (user, tx) = ranked(control, tx, &actor, &target, permission, outcome).await?;
     tx.commit().await?;
     changed(&UserOut::from(user))
 }

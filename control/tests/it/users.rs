@@ -9,9 +9,11 @@ use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
 use shared::contract::permissions::ROOT_RANK;
+use shared::ids::UserId;
 use shared::user::UserStatus;
 
-use crate::scene::{PASSWORD, Scene, new_tenant};
+use crate::scale::Numbers;
+use crate::scene::{PASSWORD, Scene};
 
 #[tokio::test]
 async fn a_user_is_made_read_changed_and_deleted() {
@@ -176,6 +178,53 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_refused_costs_no_hash() {
+    let scene = Scene::new().await;
+    let root = scene.member("root", "root-admin").await;
+    let co = scene.member("co", "co-admin").await;
+    let client = scene.member("grace", "client").await;
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
+    let (nobody, stale) = (UserId::new(1, [9; 10]), [("if-match", "\"read-before\"")]);
+    let password = json!({"username": "grace", "password": PASSWORD});
+    let promotion = json!({"username": "grace", "password": PASSWORD, "roles": ["root-admin"]});
+    let none: &[(&str, &str)] = &[];
+    for method in [Method::PATCH, Method::PUT] {
+        for (id, headers, body, status) in [
+            (nobody.to_string(), none, &password, 404),
+            ("nonsense".into(), none, &password, 404),
+            (root.id.to_string(), none, &password, 403),
+            (client.id.to_string(), none, &promotion, 403),
+            (client.id.to_string(), &stale[..], &password, 412),
+        ] {
+            let path = format!("/api/user/users/{id}/");
+            co.with(method.clone(), &path, headers, Some(body.clone())).await.expect(status);
+        }
+    }
+    assert_eq!(numbers.asked_for("passwords"), 0);
+    let refused = scene.logged().await.iter().filter(|action| *action == "permission.refused").count();
+    assert_eq!(refused, 4);
+    co.patch(&format!("/api/user/users/{}/", client.id), password).await.expect(200);
+    assert_eq!(numbers.asked_for("passwords"), 1);
+}
+
+#[tokio::test]
+async fn of_many_who_set_a_password_as_they_read_the_user_one_does() {
+    let scene = Scene::new().await;
+    let root = scene.member("root", "root-admin").await;
+    let path = format!("/api/user/users/{}/", scene.member("grace", "client").await.id);
+    let read = root.get(&path).await.expect(200);
+    let condition = [("if-match", read.header("etag"))];
+    let body = json!({"first_name": "Grace", "password": PASSWORD});
+    // All look before the first has changed anything, because hashes take a while.
+    let wanted = (0..4).map(|_| root.with(Method::PATCH, &path, &condition, Some(body.clone())));
+    let answers = futures::future::join_all(wanted).await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412]);
+}
+
+#[tokio::test]
 async fn the_last_root_admin_cannot_go() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "root-admin").await;
@@ -303,14 +352,7 @@ async fn faults_of_shape_are_said_at_once_too() {
 async fn fifty_hashes_keep_no_neighbour_from_the_database() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "root-admin").await;
-    let tenant = new_tenant(&scene.control, Isolation::Schema).await;
-    let next_door = Scene {
-        database: scene.database.clone(),
-        control: scene.control.clone(),
-        edge: scene.edge.clone(),
-        tenant,
-        api: scene.api,
-    };
+    let next_door = scene.neighbour(Isolation::Schema).await;
     let eve = next_door.member("eve", "staff").await;
     let done = Arc::new(AtomicUsize::new(0));
     let creations: Vec<_> = (0..50)
