@@ -1,11 +1,15 @@
 //! The command line as a program: what it prints, and the exit code of each outcome.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::scale::scaled;
 use crate::scene::{Database, PASSWORD};
 
 pub struct Cli {
@@ -56,8 +60,29 @@ impl Cli {
             .unwrap();
         // A command that reads nothing may be over already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        child.wait_with_output().unwrap()
+        let (open, ended) = channel::<()>();
+        let stdout = read(child.stdout.take().unwrap(), open.clone());
+        let stderr = read(child.stderr.take().unwrap(), open);
+        // A command that should refuse to serve, and serves, ends by itself never.
+        let longest = Duration::from_secs(scaled(120, 1800));
+        if ended.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
+            child.kill().unwrap();
+            let said = String::from_utf8_lossy(&stderr.join().unwrap()).into_owned();
+            panic!("`wardgate {}` goes on after {longest:?}: {said}", arguments.join(" "));
+        }
+        let status = child.wait().unwrap();
+        Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
     }
+}
+
+/// Everything that a command writes. `open` is dropped at the end.
+fn read<T: Send + 'static>(mut from: impl Read + Send + 'static, open: T) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        drop(open);
+        bytes
+    })
 }
 
 impl Outcome {
