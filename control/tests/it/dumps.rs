@@ -24,6 +24,11 @@ fn user(id: &Value, username: &str, password: &str) -> Value {
     json!({"model": "auth.user", "pk": id, "fields": {"username": username, "password": password}})
 }
 
+/// A user of a dump with a password of the legacy service.
+pub fn foreign_user(id: &Value, username: &str) -> Value {
+    user(id, username, &hash())
+}
+
 impl Scene {
     pub fn import_dump(&self, users: &[Value]) -> Outcome {
         self.import_file(Value::from(users).to_string().as_bytes(), &[])

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use control::audit::Actor;
+use control::edges::reseed;
 use control::keys::due;
 use control::tenants::Isolation;
 use reqwest::{Client, Method};
@@ -15,8 +17,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::dumps::foreign_user;
 use crate::scale::scaled;
-use crate::scene::{Answer, Member, PASSWORD, Scene, call, new_tenant, serve};
+use crate::scene::{Answer, Member, PASSWORD, Scene, call, serve};
 
 /// Requests of the loading tenant at a time.
 const AT_ONCE: usize = 60;
@@ -33,14 +36,7 @@ impl Stage {
     async fn set() -> Self {
         let loading = Scene::alone().await;
         let root = loading.member("ada", "root-admin").await;
-        let tenant = new_tenant(&loading.control, Isolation::Schema).await;
-        let quiet = Scene {
-            database: loading.database.clone(),
-            control: loading.control.clone(),
-            edge: loading.edge.clone(),
-            tenant,
-            api: loading.api,
-        };
+        let quiet = loading.neighbour(Isolation::Schema).await;
         let other = quiet.member("eve", "client").await;
         Self { loading, root, other, client: Client::new() }
     }
@@ -101,18 +97,51 @@ impl Stage {
         let busy = self.waits(what).await;
         stop.cancel();
         let statuses = loading.join_all().await.concat();
-        let of = |taken: &[f64], share: f64| {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-            let at = ((taken.len() - 1) as f64 * share) as usize;
-            taken[at]
-        };
-        for (name, share) in [("half", 0.5), ("95 of 100", 0.95), ("all", 1.0)] {
-            let (quiet, busy) = (of(&quiet, share), of(&busy, share));
-            eprintln!("{what}: {name} within {busy:.1} ms, quiet {quiet:.1} ms, ratio {:.1}", busy / quiet);
-        }
+        compare(what, &quiet, &busy);
         let refused = statuses.iter().filter(|status| **status == 503).count();
         eprintln!("{what}: {} answers to the loading tenant, {refused} of them 503", statuses.len());
         statuses
+    }
+
+    /// Does some work, again and again, while the other tenant is measured: once at least, from its beginning to
+    /// its end.
+    async fn beside<F>(&self, what: &str, work: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let quiet = self.waits("nothing").await;
+        let (stop, rounds) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let working = tokio::spawn({
+            let (stop, rounds) = (stop.clone(), rounds.clone());
+            async move {
+                while !stop.is_cancelled() {
+                    work().await;
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let mut busy = Vec::new();
+        while rounds.load(Ordering::Relaxed) == 0 && !working.is_finished() {
+            busy.extend(self.waits(what).await);
+        }
+        busy.sort_by(f64::total_cmp);
+        stop.cancel();
+        working.await.unwrap();
+        compare(what, &quiet, &busy);
+        eprintln!("{what}: {} times", rounds.load(Ordering::Relaxed));
+    }
+}
+
+/// Prints how long the other tenant's user waited, as a ratio.
+fn compare(what: &str, quiet: &[f64], busy: &[f64]) {
+    let of = |taken: &[f64], share: f64| {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let at = ((taken.len() - 1) as f64 * share) as usize;
+        taken[at]
+    };
+    for (name, share) in [("half", 0.5), ("95 of 100", 0.95), ("all", 1.0)] {
+        let (quiet, busy) = (of(quiet, share), of(busy, share));
+        eprintln!("{what}: {name} within {busy:.1} ms, quiet {quiet:.1} ms, ratio {:.1}", busy / quiet);
     }
 }
 
@@ -263,6 +292,54 @@ async fn administrators_of_the_platform_do_not_keep_a_tenant_waiting() {
     only(&statuses, &[201, 503]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_comes_with_foreign_passwords_keeps_no_other_waiting() {
+    let stage = Stage::set().await;
+    let scene = Arc::new(stage.loading.clone());
+    let users: u32 = scaled(500, 20_000);
+    let dump: Vec<_> = (1..=users).map(|n| foreign_user(&json!(n), &format!("old{n}"))).collect();
+    stage
+        .beside("users with foreign passwords are imported", {
+            let (scene, dump) = (scene.clone(), Arc::new(dump));
+            move || {
+                let (scene, dump) = (scene.clone(), dump.clone());
+                async move {
+                    // The import itself, and from the second time the comparison with what was imported.
+                    let imported = tokio::task::spawn_blocking(move || scene.import_dump(&dump));
+                    imported.await.unwrap().expect(0);
+                }
+            }
+        })
+        .await;
+    let statuses = stage
+        .loaded("foreign passwords are guessed", |_| {
+            let scene = scene.clone();
+            Box::new(move |_| {
+                let scene = scene.clone();
+                Box::pin(async move { scene.guessed().await })
+            })
+        })
+        .await;
+    only(&statuses, &[200, 503]);
+    assert!(statuses.contains(&200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_is_reseeded_keeps_no_other_waiting() {
+    let stage = Stage::set().await;
+    stage.loading.crowd(scaled(2_000, 200_000)).await;
+    let scene = stage.loading.clone();
+    stage
+        .beside("a tenant is reseeded and sent whole", move || {
+            let scene = scene.clone();
+            async move {
+                reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
+                scene.push().await;
+            }
+        })
+        .await;
+}
+
 /// A lock that makes a statement of a tenant wait until it is let go.
 async fn hang(scene: &Scene, table: &str) -> PgConnection {
     let mut admin = scene.database.admin().await;
@@ -303,9 +380,7 @@ async fn long_reads_of_many_tenants_leave_connections_to_the_others() {
     let scene = &stage.loading;
     let (mut locks, mut readers, mut reading) = (Vec::new(), Vec::new(), JoinSet::new());
     for _ in 0..scene.control.settings.database.max_connections {
-        let tenant = new_tenant(&scene.control, Isolation::Schema).await;
-        let (database, control, edge) = (scene.database.clone(), scene.control.clone(), scene.edge.clone());
-        let reader = Scene { database, control, edge, tenant, api: scene.api };
+        let reader = scene.neighbour(Isolation::Schema).await;
         readers.push(reader.member("ada", "root-admin").await);
         locks.push(hang(&reader, "audit_entries").await);
     }
