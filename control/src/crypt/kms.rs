@@ -29,11 +29,10 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::BoxFuture;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
-use super::provider::{KeyProvider, ProviderError};
+use super::provider::{KeyProvider, Opened, ProviderError};
 use crate::failure::{Failure, KeyOutage};
 use crate::settings::{Encryption, KmsKey};
 
@@ -125,14 +124,9 @@ impl KmsKeys {
         answer.ciphertext_blob.map(Blob::into_inner).ok_or(ProviderError::Unavailable(KeyOutage::Failing))
     }
 
-    async fn decrypt(
-        &self,
-        key: &KmsKey,
-        data: &[u8],
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        // The ciphertext names its key, but its word is not taken: whoever writes into the database could have
-        // wrapped a value under a key of their own.
+    async fn decrypt(&self, key: &KmsKey, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
+        // The ciphertext names its key, too. The call names the key that must have wrapped it, because whoever can
+        // write into the database could put in a value that they wrapped under a key of their own.
         let call = self.client.decrypt().key_id(key.name());
         let call = call
             .encryption_context(CONTEXT, URL_SAFE_NO_PAD.encode(data))
@@ -161,31 +155,17 @@ impl KeyProvider for KmsKeys {
         self.current.id()
     }
 
-    fn wrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        plaintext: &'a [u8],
-    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>> {
-        Box::pin(async move {
-            if key_id != self.current.id() {
-                return Err(ProviderError::UnknownKey);
-            }
-            self.bounded(self.encrypt(&self.current, associated_data, plaintext)).await
-        })
+    async fn wrap(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        if key_id != self.current.id() {
+            return Err(ProviderError::UnknownKey);
+        }
+        self.bounded(self.encrypt(&self.current, data, plaintext)).await
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        wrapped: &'a [u8],
-    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>> {
-        Box::pin(async move {
-            let mut keys = [Some(&self.current), self.former.as_ref()].into_iter().flatten();
-            let key = keys.find(|key| key.id() == key_id).ok_or(ProviderError::UnknownKey)?;
-            self.bounded(self.decrypt(key, associated_data, wrapped)).await
-        })
+    async fn unwrap(&self, key_id: &str, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
+        let mut keys = [Some(&self.current), self.former.as_ref()].into_iter().flatten();
+        let key = keys.find(|key| key.id() == key_id).ok_or(ProviderError::UnknownKey)?;
+        self.bounded(self.decrypt(key, data, wrapped)).await
     }
 }
 

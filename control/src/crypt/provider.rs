@@ -6,7 +6,6 @@
 //! cross a network, so they are asynchronous, and they belong outside of transactions where that is possible.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use futures::future::BoxFuture;
 use shared::derive::Secret;
 use zeroize::Zeroizing;
 
@@ -33,27 +32,30 @@ pub enum ProviderError {
     Failed,
 }
 
+/// Bytes that a provider has opened.
+pub type Opened = Zeroizing<Vec<u8>>;
+
 /// Keys that wrap other secrets.
 pub trait KeyProvider: Send + Sync {
     /// The id of the key that wraps from now on: at most 255 bytes.
     fn current(&self) -> &str;
 
-    /// Wraps `plaintext`, at most 4,096 bytes, under the current key, bound to `associated_data`. What comes back is the provider's own,
-    /// with a nonce of its choice in it.
-    fn wrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        plaintext: &'a [u8],
-    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>>;
+    /// Wraps `plaintext`, at most 4,096 bytes, under the current key, bound to `data`. The result has a form of
+    /// the provider's own, with a nonce of its choice in it.
+    fn wrap(
+        &self,
+        key_id: &str,
+        data: &[u8],
+        plaintext: &[u8],
+    ) -> impl Future<Output = Result<Vec<u8>, ProviderError>> + Send;
 
-    /// Opens what [`KeyProvider::wrap`] returned for the same key and associated data.
-    fn unwrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        wrapped: &'a [u8],
-    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>>;
+    /// Opens what [`KeyProvider::wrap`] returned for the same key and data.
+    fn unwrap(
+        &self,
+        key_id: &str,
+        data: &[u8],
+        wrapped: &[u8],
+    ) -> impl Future<Output = Result<Opened, ProviderError>> + Send;
 }
 
 /// The keys of the settings: AES-256-GCM in this process. No `Debug`.
@@ -79,37 +81,6 @@ impl LocalKeys {
         let mut keys = [Some(&self.current), self.former.as_ref()].into_iter().flatten();
         keys.find(|key| key.id == key_id).map(|key| &key.secret).ok_or(ProviderError::UnknownKey)
     }
-
-    /// The nonce, then ciphertext and tag.
-    fn wrap_now(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
-        if key_id != self.current.id {
-            return Err(ProviderError::UnknownKey);
-        }
-        let cipher = cipher(&self.current.secret)?;
-        let nonce: [u8; NONCE_BYTES] = random().map_err(|_| ProviderError::Failed)?;
-        let mut sealed = plaintext.to_vec();
-        cipher
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(data), &mut sealed)
-            .map_err(|_| ProviderError::Failed)?;
-        Ok([&nonce[..], &sealed].concat())
-    }
-
-    fn unwrap_now(
-        &self,
-        key_id: &str,
-        data: &[u8],
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let cipher = cipher(self.key(key_id)?)?;
-        let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or(ProviderError::Refused)?;
-        let mut bytes = Zeroizing::new(sealed.to_vec());
-        let opened = cipher
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(data), &mut bytes)
-            .map_err(|_| ProviderError::Refused)?
-            .len();
-        bytes.truncate(opened);
-        Ok(bytes)
-    }
 }
 
 fn cipher(secret: &Secret) -> Result<LessSafeKey, ProviderError> {
@@ -122,22 +93,30 @@ impl KeyProvider for LocalKeys {
         &self.current.id
     }
 
-    fn wrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        plaintext: &'a [u8],
-    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>> {
-        Box::pin(async move { self.wrap_now(key_id, associated_data, plaintext) })
+    /// The nonce, then ciphertext and tag.
+    async fn wrap(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        if key_id != self.current.id {
+            return Err(ProviderError::UnknownKey);
+        }
+        let cipher = cipher(&self.current.secret)?;
+        let nonce: [u8; NONCE_BYTES] = random().map_err(|_| ProviderError::Failed)?;
+        let mut sealed = plaintext.to_vec();
+        cipher
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(data), &mut sealed)
+            .map_err(|_| ProviderError::Failed)?;
+        Ok([&nonce[..], &sealed].concat())
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        wrapped: &'a [u8],
-    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>> {
-        Box::pin(async move { self.unwrap_now(key_id, associated_data, wrapped) })
+    async fn unwrap(&self, key_id: &str, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
+        let cipher = cipher(self.key(key_id)?)?;
+        let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or(ProviderError::Refused)?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let opened = cipher
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(data), &mut bytes)
+            .map_err(|_| ProviderError::Refused)?
+            .len();
+        bytes.truncate(opened);
+        Ok(bytes)
     }
 }
 

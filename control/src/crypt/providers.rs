@@ -2,17 +2,21 @@
 
 use std::time::Instant;
 
-use futures::future::BoxFuture;
-use zeroize::Zeroizing;
-
 #[cfg(feature = "aws-kms")]
 use super::kms::KmsKeys;
-use super::provider::{KeyProvider, LocalKeys, ProviderError};
+use super::provider::{KeyProvider, LocalKeys, Opened, ProviderError};
 use crate::failure::Failure;
 use crate::settings::{Encryption, ProviderKind};
 
 /// The providers of the settings: the first one wraps, each opens what it wrapped.
-pub struct Providers(Vec<(&'static str, Box<dyn KeyProvider>)>);
+pub struct Providers(Vec<Provider>);
+
+/// One provider, of the kinds that there are.
+enum Provider {
+    File(LocalKeys),
+    #[cfg(feature = "aws-kms")]
+    AwsKms(KmsKeys),
+}
 
 impl Providers {
     /// Makes those for which the settings have keys.
@@ -20,15 +24,12 @@ impl Providers {
     /// # Errors
     /// For a client of a key service that cannot be made.
     pub fn new(settings: &Encryption) -> Result<Self, Failure> {
-        let mut all: Vec<(&'static str, Box<dyn KeyProvider>)> = Vec::new();
+        let mut all = Vec::new();
         if let Some(kek) = &settings.kek {
-            let keys = LocalKeys::new(kek).opening(settings.former_kek.as_ref());
-            all.push(("file", Box::new(keys)));
+            all.push(Provider::File(LocalKeys::new(kek).opening(settings.former_kek.as_ref())));
         }
         #[cfg(feature = "aws-kms")]
-        if let Some(keys) = KmsKeys::of(settings)? {
-            all.push(("aws-kms", Box::new(keys)));
-        }
+        all.extend(KmsKeys::of(settings)?.map(Provider::AwsKms));
         if settings.provider == ProviderKind::AwsKms {
             all.reverse();
         }
@@ -37,39 +38,65 @@ impl Providers {
     }
 }
 
+impl From<LocalKeys> for Providers {
+    fn from(keys: LocalKeys) -> Self {
+        Self(vec![Provider::File(keys)])
+    }
+}
+
+impl Provider {
+    /// As settings and metrics name it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => "aws-kms",
+        }
+    }
+
+    fn current(&self) -> &str {
+        match self {
+            Self::File(keys) => keys.current(),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(keys) => keys.current(),
+        }
+    }
+
+    async fn wrap(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        match self {
+            Self::File(keys) => keys.wrap(key_id, data, plaintext).await,
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(keys) => keys.wrap(key_id, data, plaintext).await,
+        }
+    }
+
+    async fn unwrap(&self, key_id: &str, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
+        match self {
+            Self::File(keys) => keys.unwrap(key_id, data, wrapped).await,
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(keys) => keys.unwrap(key_id, data, wrapped).await,
+        }
+    }
+}
+
 impl KeyProvider for Providers {
     fn current(&self) -> &str {
-        self.0.first().map_or("", |(_, provider)| provider.current())
+        self.0.first().map_or("", Provider::current)
     }
 
-    fn wrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        plaintext: &'a [u8],
-    ) -> BoxFuture<'a, Result<Vec<u8>, ProviderError>> {
-        Box::pin(async move {
-            let (name, provider) = self.0.first().ok_or(ProviderError::UnknownKey)?;
-            counted(name, "wrap", provider.wrap(key_id, associated_data, plaintext)).await
-        })
+    async fn wrap(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        let provider = self.0.first().ok_or(ProviderError::UnknownKey)?;
+        counted(provider.name(), "wrap", provider.wrap(key_id, data, plaintext)).await
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        key_id: &'a str,
-        associated_data: &'a [u8],
-        wrapped: &'a [u8],
-    ) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, ProviderError>> {
-        Box::pin(async move {
-            for (name, provider) in &self.0 {
-                let opened = provider.unwrap(key_id, associated_data, wrapped);
-                match counted(name, "unwrap", opened).await {
-                    Err(ProviderError::UnknownKey) => {}
-                    answered => return answered,
-                }
+    async fn unwrap(&self, key_id: &str, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
+        for provider in &self.0 {
+            match counted(provider.name(), "unwrap", provider.unwrap(key_id, data, wrapped)).await {
+                Err(ProviderError::UnknownKey) => {}
+                answered => return answered,
             }
-            Err(ProviderError::UnknownKey)
-        })
+        }
+        Err(ProviderError::UnknownKey)
     }
 }
 
@@ -77,7 +104,7 @@ impl KeyProvider for Providers {
 async fn counted<T>(
     provider: &'static str,
     operation: &'static str,
-    call: BoxFuture<'_, Result<T, ProviderError>>,
+    call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
     #[allow(clippy::disallowed_methods, reason = "a duration is only reported")]
     let began = Instant::now();
@@ -108,7 +135,7 @@ mod tests {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let _here = metrics::set_default_local_recorder(&recorder);
         let key = KeyedSecret { id: "k1".to_owned(), secret: Secret::new([1; 32]) };
-        let providers = Providers(vec![("file", Box::new(LocalKeys::new(&key)))]);
+        let providers = Providers::from(LocalKeys::new(&key));
         let wrapped = providers.wrap("k1", b"place", b"secret").await.unwrap();
         providers.unwrap("k1", b"place", &wrapped).await.unwrap();
         providers.unwrap("k1", b"other", &wrapped).await.unwrap_err();

@@ -10,7 +10,8 @@ use shared::fields;
 use shared::ids::TenantId;
 use zeroize::Zeroizing;
 
-use super::provider::{KeyProvider, ProviderError};
+use super::provider::{KeyProvider as _, ProviderError};
+use super::providers::Providers;
 use crate::failure::Failure;
 
 /// Which secret a stored value is; part of what it is bound to.
@@ -47,8 +48,10 @@ impl Column {
 }
 
 /// Wraps and opens the stored values of columns. Cheap to clone; no `Debug`.
+///
+/// The futures of providers are boxed here: the SDK of a key service nests them deep, and every handler holds one.
 #[derive(Clone)]
-pub struct Sealer(Arc<dyn KeyProvider>);
+pub struct Sealer(Arc<Providers>);
 
 /// A stored value: the length of the key id in one byte, the key id, and what the provider returned.
 struct Envelope<'a> {
@@ -57,10 +60,10 @@ struct Envelope<'a> {
 }
 
 impl Sealer {
-    /// Wraps under the keys of `provider`.
+    /// Wraps under the keys of these providers.
     #[must_use]
-    pub fn new(provider: impl KeyProvider + 'static) -> Self {
-        Self(Arc::new(provider))
+    pub fn new(providers: impl Into<Providers>) -> Self {
+        Self(Arc::new(providers.into()))
     }
 
     /// Wraps `plaintext` for one place.
@@ -76,7 +79,7 @@ impl Sealer {
     ) -> Result<Vec<u8>, Failure> {
         let key_id = self.0.current();
         let data = associated_data(key_id, tenant, column, row);
-        let wrapped = self.0.wrap(key_id, &data, plaintext).await;
+        let wrapped = Box::pin(self.0.wrap(key_id, &data, plaintext)).await;
         let wrapped = wrapped.map_err(|error| match error {
             ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
             ProviderError::UnknownKey | ProviderError::Refused | ProviderError::Failed => {
@@ -101,7 +104,8 @@ impl Sealer {
         let unreadable = || Failure::Unreadable(column.label());
         let Envelope { key_id, wrapped } = Envelope::parse(stored).ok_or_else(unreadable)?;
         let data = associated_data(key_id, tenant, column, row);
-        self.0.unwrap(key_id, &data, wrapped).await.map_err(|error| match error {
+        let opened = Box::pin(self.0.unwrap(key_id, &data, wrapped)).await;
+        opened.map_err(|error| match error {
             ProviderError::UnknownKey | ProviderError::Refused => unreadable(),
             ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
             ProviderError::Failed => Failure::Crypto("unwrapping"),
