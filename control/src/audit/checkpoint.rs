@@ -190,10 +190,6 @@ mod tests {
         ServiceKey::parse(&format!("{id}:{}", URL_SAFE_NO_PAD.encode([fill; 32]))).unwrap()
     }
 
-    fn peers(key: &ServiceKey) -> Vec<PeerKey> {
-        vec![PeerKey::parse(&key.public()).unwrap()]
-    }
-
     fn statements() -> [Statement; 2] {
         let at = DateTime::from_timestamp_micros(1_800_000_000_000_005).unwrap();
         let tenant = Uuid::from_u128(7);
@@ -208,13 +204,13 @@ mod tests {
         let (own, other) = (key("audit-1", 1), key("audit-1", 2));
         for statement in statements() {
             let line = statement.sign(&own).unwrap();
-            assert_eq!(Statement::read(&line, &peers(&own)), Some(statement.clone()));
-            let both = [peers(&other), peers(&own)].concat();
+            assert_eq!(Statement::read(&line, &[own.peer()]), Some(statement.clone()));
+            let both = [other.peer(), own.peer()];
             assert_eq!(Statement::read(&line, &both), Some(statement.clone()), "two at a time");
-            assert_eq!(Statement::read(&line, &peers(&other)), None);
+            assert_eq!(Statement::read(&line, &[other.peer()]), None);
             for (from, to) in [("\"history\":1", "\"history\":2"), ("42", "43"), ("00000007", "00000008")] {
                 let forged = line.replacen(from, to, 1);
-                assert!(forged == line || Statement::read(&forged, &peers(&own)).is_none(), "{forged}");
+                assert!(forged == line || Statement::read(&forged, &[own.peer()]).is_none(), "{forged}");
             }
         }
     }

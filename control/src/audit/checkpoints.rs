@@ -162,8 +162,8 @@ fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Checkpoint
 #[must_use]
 pub fn own_keys(control: &Control) -> Vec<PeerKey> {
     let settings = &control.settings.audit;
-    let own = PeerKey::parse(&settings.checkpoint_key.0.public()).ok();
-    own.into_iter().chain(settings.former_checkpoint_keys.0.iter().map(|key| key.0.clone())).collect()
+    let former = settings.former_checkpoint_keys.0.iter().map(|key| key.0.clone());
+    std::iter::once(settings.checkpoint_key.0.peer()).chain(former).collect()
 }
 
 /// Reads everything that was signed, by tenant.

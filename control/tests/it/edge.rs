@@ -21,7 +21,7 @@ use shared::wire::push::{
     Command, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut, SnapshotStep, StatusOut, TenantMark,
     UserRow,
 };
-use shared::wire::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
+use shared::wire::signature::{Message, ServiceKey, Tag, content_digest, verify};
 use tokio::net::TcpListener;
 
 use crate::scene::key;
@@ -126,7 +126,7 @@ fn signed(clock: &Clock, tag: Tag, uri: &Uri, headers: &HeaderMap, body: &[u8]) 
         headers: &[],
     };
     let service = ServiceKey::parse(&key("c1", 2)).unwrap();
-    let peers = [PeerKey::parse(&service.public()).unwrap()];
+    let peers = [service.peer()];
     let now = u64::try_from(clock.now().timestamp()).unwrap();
     text("content-digest") == digest
         && verify(&peers, tag, &message, text("signature-input"), text("signature"), now).is_ok()

@@ -64,7 +64,7 @@ pub fn edge_key() -> EdgeKey {
 }
 
 pub fn edge_service_peer() -> PeerKey {
-    PeerKey::parse(&ServiceKey::parse(&named_key("edge", 8)).unwrap().public()).unwrap()
+    ServiceKey::parse(&named_key("edge", 8)).unwrap().peer()
 }
 
 pub fn settings() -> Settings {
@@ -76,7 +76,7 @@ pub fn settings() -> Settings {
         default_tenant: None,
         control_url: "http://control.example".into(),
         control_authority: "control.example".into(),
-        control_keys: vec![PeerKey::parse(&control_key().public()).unwrap()],
+        control_keys: vec![control_key().peer()],
         edge_keys: vec![edge_key()],
         service_key: ServiceKey::parse(&named_key("edge", 8)).unwrap(),
     }

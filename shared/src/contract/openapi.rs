@@ -27,7 +27,7 @@ use crate::contract::refusal::Code;
     tags(
         (name = "Tokens", description = "Signing in and out; served at the edge, whatever else is down."),
         (name = "Keys", description = "The keys that verify access tokens."),
-        (name = "Health", description = "For whoever supervises the edge."),
+        (name = "Health", description = "For the supervision of the edge."),
     )
 )]
 pub struct Edge;

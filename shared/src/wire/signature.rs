@@ -120,6 +120,12 @@ impl ServiceKey {
         format!("{}:{}", self.id, URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes()))
     }
 
+    /// The public half, as the other side verifies by it.
+    #[must_use]
+    pub fn peer(&self) -> PeerKey {
+        PeerKey { id: self.id.clone(), key: self.key.verifying_key() }
+    }
+
     /// Signs a statement that is no request: fields behind the label of their use ([`crate::fields`]). The
     /// signature is base64url. What is signed begins with the length of the label, and what is signed of a
     /// request with a quote: neither passes for the other.
@@ -261,10 +267,6 @@ mod tests {
         ServiceKey::parse(&format!("{id}:{}", URL_SAFE_NO_PAD.encode([fill; 32]))).unwrap()
     }
 
-    fn peers(key: &ServiceKey) -> Vec<PeerKey> {
-        vec![PeerKey::parse(&key.public()).unwrap()]
-    }
-
     fn message<'a>(digest: &'a str, headers: &'a [(&'a str, &'a str)]) -> Message<'a> {
         Message {
             method: "POST",
@@ -293,9 +295,11 @@ mod tests {
         let own = key("a1", 7);
         let signature = own.sign_statement("audit-checkpoint/v1", &[b"one", b"two"]);
         let check = |key: &ServiceKey, label, fields: &[&[u8]], signature: &str| {
-            peers(key)[0].verify_statement(label, fields, signature).is_ok()
+            key.peer().verify_statement(label, fields, signature).is_ok()
         };
         assert!(check(&own, "audit-checkpoint/v1", &[b"one", b"two"], &signature));
+        let parsed = PeerKey::parse(&own.public()).unwrap();
+        assert!(parsed.verify_statement("audit-checkpoint/v1", &[b"one", b"two"], &signature).is_ok());
         assert!(!check(&key("a1", 8), "audit-checkpoint/v1", &[b"one", b"two"], &signature));
         assert!(!check(&own, "audit-restore/v1", &[b"one", b"two"], &signature));
         assert!(!check(&own, "audit-checkpoint/v1", &[b"onet", b"wo"], &signature));
@@ -307,7 +311,7 @@ mod tests {
     #[test]
     fn a_signature_is_good_for_one_call_at_one_place_for_a_minute() {
         let service = key("c1", 7);
-        let peers = peers(&service);
+        let peers = [service.peer()];
         let digest = content_digest(b"{}");
         let good = message(&digest, &[]);
         let signed = service.sign(Tag::Push, &good, 1000);
@@ -340,21 +344,21 @@ mod tests {
         let check = |peers: &[PeerKey], input: &str| {
             verify(peers, Tag::Forward, &message, input, &signed.signature, 1000)
         };
-        assert_eq!(check(&peers(&service), &signed.input), Ok(()));
-        assert_eq!(check(&peers(&key("c1", 8)), &signed.input), Err(Unsigned));
-        assert_eq!(check(&peers(&key("c2", 7)), &signed.input), Err(Unsigned));
+        assert_eq!(check(&[service.peer()], &signed.input), Ok(()));
+        assert_eq!(check(&[key("c1", 8).peer()], &signed.input), Err(Unsigned));
+        assert_eq!(check(&[key("c2", 7).peer()], &signed.input), Err(Unsigned));
         assert_eq!(check(&[], &signed.input), Err(Unsigned));
         assert_eq!(
-            check(&peers(&service), &signed.input.replace("expires=1060", "expires=9060")),
+            check(&[service.peer()], &signed.input.replace("expires=1060", "expires=9060")),
             Err(Unsigned)
         );
-        assert_eq!(check(&peers(&service), &format!("{}, other=()", signed.input)), Err(Unsigned));
+        assert_eq!(check(&[service.peer()], &format!("{}, other=()", signed.input)), Err(Unsigned));
     }
 
     #[test]
     fn a_covered_header_cannot_be_added_dropped_or_changed() {
         let service = key("e1", 7);
-        let peers = peers(&service);
+        let peers = [service.peer()];
         let headers = [("wardgate-tenant", "a"), ("authorization", "Bearer x")];
         let signed = service.sign(Tag::Forward, &message("", &headers), 1000);
         let check = |headers: &[(&str, &str)]| {
@@ -381,7 +385,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_text_is_safe(input: String, signature: String) {
-            let peers = peers(&key("c1", 7));
+            let peers = [key("c1", 7).peer()];
             prop_assert!(verify(&peers, Tag::Push, &message("", &[]), &input, &signature, 1000).is_err());
         }
     }
