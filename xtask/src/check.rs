@@ -91,6 +91,9 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     steps.step("Lints: this machine", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
+    steps.step("Lints: control without the feature aws-kms", || {
+        cargo(&["clippy", "--package", "wardgate-control", "--no-default-features", "--", "-D", "warnings"])
+    })?;
     steps.step("Lints: Wasm, with and without the levers of the tests", || {
         let edge = ["clippy", "--package", "wardgate-edge", "--package", "wardgate-shared", "--target", WASM];
         cargo(&[&edge[..], &["--", "-D", "warnings"]].concat())?;
