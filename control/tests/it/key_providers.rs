@@ -186,6 +186,21 @@ async fn a_service_out_of_order_is_a_quick_503_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_service_that_hangs_holds_a_bounded_number_of_calls() {
+    let service = KeyService::start().await;
+    let scene = Scene::under_key_service(&service).await;
+    let provider = Providers::new(&scene.control.settings.encryption).unwrap();
+    service.now(Fate::Silence);
+    service.requests();
+    let calls = (0..96).map(|_| provider.wrap(service.key_id(), b"place", b"secret"));
+    for outcome in futures::future::join_all(calls).await {
+        assert_eq!(outcome, Err(ProviderError::Unavailable(KeyOutage::TimedOut)));
+    }
+    // 64 calls have a turn, with one repeat each; the others wait for one until their time is over.
+    assert!(service.requests() <= 2 * 64);
+}
+
+#[tokio::test]
 async fn a_slow_answer_and_one_that_is_lost_are_waited_for() {
     let service = KeyService::start().await;
     let mut scene = Scene::under_key_service(&service).await;
@@ -260,6 +275,12 @@ async fn a_value_in_another_place_is_unreadable_and_no_outage() {
     service.requests();
     assert_eq!(provider.unwrap("another", b"place", &wrapped).await.err(), Some(ProviderError::UnknownKey));
     assert_eq!(service.requests(), 0, "a key that a row names and the settings do not is never asked for");
+    // Another key of the same account wrapped this for the same place.
+    let other = KeyService::start().await;
+    let mut settings = scene.control.settings.encryption.clone();
+    settings.kms_key = serde_json::from_value(json!(other.key)).unwrap();
+    let theirs = Providers::new(&settings).unwrap().wrap(other.key_id(), b"place", b"planted").await.unwrap();
+    assert!(provider.unwrap(&id, b"place", &theirs).await.is_err(), "the call names the key");
     service.next(&[Fate::Error(400, "IncorrectKeyException")]);
     assert_eq!(provider.unwrap(&id, b"place", &wrapped).await.err(), Some(ProviderError::Refused));
 
@@ -285,7 +306,7 @@ async fn a_provider_and_a_key_give_way_to_another_while_both_open() {
     let (service, next) = (KeyService::start().await, KeyService::start().await);
     let mut scene = Scene::alone().await;
     let ada = scene.member("ada", "root-admin").await;
-    ada.makes("u0").await.expect(201);
+    let mut users = vec![ada.makes("u0").await.expect(201).id()];
 
     // From the settings to the service, to another key of it, and back to another key of the settings.
     let mut moved = service.variables();
@@ -297,15 +318,21 @@ async fn a_provider_and_a_key_give_way_to_another_while_both_open() {
     back[0].1 = key("rest-2", 4);
     back[1].1 = "file".into();
     back.push(("WARDGATE_ENCRYPTION_FORMER_KEK", key("rest", 3)));
-    for (name, more, current) in
-        [("u1", moved, service.key_id()), ("u2", renewed, next.key_id()), ("u3", back, "rest-2")]
-    {
+    for (name, role, more, current) in [
+        ("u1", "staff", moved, service.key_id()),
+        ("u2", "client", renewed, next.key_id()),
+        ("u3", "staff", back, "rest-2"),
+    ] {
         scene.database.more = more;
         scene = scene.restarted().await;
-        let made = ada.at(&scene).makes(name).await.expect(201).id();
-        // What every key before this one wrapped is opened for the edge.
+        let ada = ada.at(&scene);
+        users.push(ada.makes(name).await.expect(201).id());
+        // Users with another role are sent to the edge again, so what each of the keys wrapped is opened.
+        for user in &users {
+            ada.patch(&format!("/api/user/users/{user}/"), json!({"roles": [role]})).await.expect(200);
+        }
         scene.push().await;
-        assert!(scene.edge_signs_in(made, PASSWORD));
+        assert!(users.iter().all(|user| scene.edge_signs_in(*user, PASSWORD)));
         assert_eq!(Providers::new(&scene.control.settings.encryption).unwrap().current(), current);
     }
     // Without the former keys, what they wrapped is unreadable, which is no outage.
