@@ -12,7 +12,7 @@ pub enum Failure {
     /// What is stored cannot be read back: a key-encryption key that is not in the settings, an altered row.
     #[error("stored {0} cannot be read")]
     Unreadable(&'static str),
-    /// Whoever holds the key-encryption keys does not use them for us now; what is stored is as it was.
+    /// The key provider is out of service. What is stored is unchanged and will open when it is back.
     #[error("the key provider wraps and unwraps nothing at present")]
     KeyProvider(#[from] KeyOutage),
     /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).

@@ -1,4 +1,4 @@
-//! The world outside: the clock, passed to whoever needs it so that tests move it, and the operating
+//! The world outside: the clock, passed to the functions that need it, so that tests can set it, and the operating
 //! system's randomness. Nothing here replays a random choice (all that is asked of one is that
 //! nobody guesses or repeats it), so randomness has one function and no handle.
 

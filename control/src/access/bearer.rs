@@ -1,4 +1,4 @@
-//! The access token, verified again in control: the forward key alone impersonates nobody.
+//! The access token, verified again in control: the forward key alone is not enough to act as a user.
 
 use shared::contract::refusal::TokenFault;
 use shared::epochs;

@@ -1,4 +1,4 @@
-//! Liveness and readiness. Nobody signs these: whoever supervises the process calls them.
+//! Liveness and readiness. They need no signature: the supervisor of the process calls them.
 
 use axum::Router;
 use axum::extract::State;

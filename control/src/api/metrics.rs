@@ -1,4 +1,4 @@
-//! `/metrics` for Prometheus, on a listener of its own: it is nobody's API.
+//! `/metrics` for Prometheus, on a listener of its own, apart from the API.
 
 use std::time::Duration;
 

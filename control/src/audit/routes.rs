@@ -76,15 +76,15 @@ impl FromFields for Verify {
 
 /// Verifies the chain of the tenant's log, or a part of it.
 ///
-/// 1. 400 for a position that is none.
+/// 1. 400 where `after` is not a position.
 /// 2. 404 for one behind the end of the log.
 #[utoipa::path(
     get, path = "/api/audit/verify/", tag = "Audit", operation_id = "audit_verify", summary = "Verify the audit log",
     description = "Needs `audit.read`. Reads the entries in order and says whether each follows the one before: the \
         first one that was changed, removed, inserted or moved is named, and so is an end that was cut off. One \
         request verifies 50,000 entries at most. Where `to` is below `head`, the log goes on: ask again with `after` \
-        = `to`. Whoever owns the database can make the whole chain anew; signed checkpoints tell, which \
-        `wardgate audit verify` reads.",
+        = `to`. The owner of the database can rewrite the whole chain: only a comparison with signed checkpoints \
+        shows that, which `wardgate audit verify` makes.",
     params(Verify),
     responses((status = 200, description = "What was found", body = Verification, example = json!({
         "intact": false, "from": 1, "to": 1234, "head": 1234,
@@ -103,7 +103,7 @@ pub async fn verify(
 
 /// The log, or the part of it behind an entry, as a file that verifies offline.
 ///
-/// 1. 400 for a position that is none.
+/// 1. 400 where `after` is not a position.
 /// 2. The export's own entry is committed, so that no log is exported without one.
 /// 3. 404 for a position behind the end of the log.
 #[utoipa::path(

@@ -21,9 +21,9 @@ use crate::control::Control;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Read the log of every tenant, or of one, and name the first entry of each that was changed, removed,
-    /// inserted or moved, or from which on the end was cut off. Signed checkpoints tell whether the whole chain
-    /// was made anew.
+    /// Verify the log of every tenant, or of one: name the first entry that was changed, removed, inserted or
+    /// moved, or the first that was cut off at the end. A comparison with signed checkpoints shows a chain that
+    /// was rewritten as a whole.
     #[command(
         after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )]
@@ -38,8 +38,8 @@ pub(super) enum Command {
         #[command(flatten)]
         proof: Proof,
     },
-    /// After the database was restored from a backup and `wardgate edges reseed`: sign that the entries which the
-    /// restore took are known to be lost. `audit verify` reports them until then.
+    /// After a restore of the database and `wardgate edges reseed`: sign that the loss of the restored entries is
+    /// known. Until then `audit verify` reports it.
     #[command(after_help = "Example:\n  wardgate audit accept-restore acme --yes")]
     AcceptRestore {
         /// The tenant's slug or id.
@@ -55,7 +55,7 @@ pub(super) struct Proof {
     /// The folder of signed checkpoints. Default: the one of the settings.
     #[arg(long, value_name = "FOLDER")]
     checkpoints: Option<PathBuf>,
-    /// Whose signatures hold, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys of the
+    /// Public key of checkpoints, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys of the
     /// settings.
     #[arg(long = "public-key", value_name = "KEY")]
     public_keys: Vec<String>,

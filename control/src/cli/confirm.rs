@@ -7,7 +7,7 @@ use super::outcome::CliError;
 /// The answer, given beforehand.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Yes {
-    /// Do not ask; needed where standard input is no terminal.
+    /// Do not ask for confirmation; required where standard input is not a terminal.
     #[arg(long)]
     yes: bool,
 }

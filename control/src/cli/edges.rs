@@ -21,9 +21,9 @@ pub(super) enum Command {
         #[arg(long)]
         behind: bool,
     },
-    /// After the edge's database (D1) was restored to an earlier state: it begins another life, under a new
-    /// incarnation. The drain of its facts, which stops when it meets such a database, begins anew; none is
-    /// lost and none is written twice. Reseed every tenant afterwards.
+    /// After the edge's database (D1) was restored to an earlier state: give it a new incarnation, so that isolates
+    /// forget what they know of it and the drain of its facts begins anew. No fact is lost or recorded twice.
+    /// Reseed every tenant afterwards.
     #[command(after_help = "Example:\n  wardgate edges restored")]
     Restored {
         /// The shard whose database was restored: 0 is `DB_0`.

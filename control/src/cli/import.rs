@@ -60,7 +60,7 @@ pub(super) struct Django {
     tenant: Option<String>,
     #[command(flatten)]
     source: SourceArgs,
-    /// A schema of the database and the tenant that its users come to, in place of --tenant; may be repeated.
+    /// A schema of the database and the tenant for its users, in place of --tenant; may be repeated.
     // No conflict with `tenant`: to clap one of the environment is as good as one that was typed.
     #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump"])]
     map_schema: Vec<String>,
@@ -70,14 +70,14 @@ pub(super) struct Django {
     /// The model of users in a dump.
     #[arg(long, default_value = "auth.user")]
     user_model: String,
-    /// What a column of ours is called there; empty: there is none. Ours are id, username, password, email,
+    /// The name there of a column of ours; empty: there is no such column. Ours are id, username, password, email,
     /// first_name, last_name, phone, is_active, is_staff, is_superuser, date_joined, last_login.
     #[arg(long = "column", value_name = "OURS=THEIRS")]
     columns: Vec<String>,
     /// A column with a role, in place of groups.
     #[arg(long)]
     role_column: Option<String>,
-    /// The role of a group, or of a value of the role column; empty: it brings none. May be repeated.
+    /// The role for a group, or for a value of the role column; empty: no role. May be repeated.
     #[arg(long = "role", value_name = "GROUP=ROLE")]
     roles: Vec<String>,
     /// Role of superusers; empty: none.
@@ -86,7 +86,7 @@ pub(super) struct Django {
     /// Role of staff who are not superusers; empty: none.
     #[arg(long, default_value = "staff")]
     staff: String,
-    /// Role of whoever gets no other; empty: none.
+    /// Role of users who get no other; empty: none.
     #[arg(long, default_value = "client")]
     others: String,
     /// Status of active users who have a second factor there.
@@ -95,7 +95,7 @@ pub(super) struct Django {
     /// How tokens write `user_id`: default `integer` where all ids are numbers, else `string`.
     #[arg(long, value_enum)]
     user_id: Option<UserId>,
-    /// Write nothing; say what would come and what would not.
+    /// Write nothing; report which users would be imported and which would be refused.
     #[arg(long)]
     check: bool,
 }
@@ -141,7 +141,7 @@ fn zone(name: &str) -> Result<Zone, String> {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TotpPeople {
-    /// They cannot sign in until somebody makes them active.
+    /// They cannot sign in until an administrator makes them active.
     Pending,
     /// They sign in by password alone.
     Active,

@@ -56,7 +56,7 @@ pub(super) enum Command {
         /// The date, or the moment, from which nothing is accepted any more (UTC).
         #[arg(long, value_name = "TIME")]
         until: String,
-        /// The claim that tells this tenant's tokens.
+        /// The claim that tells this tenant's tokens from those of other tenants.
         #[arg(long, requires = "value")]
         claim: Option<String>,
         /// Its value in this tenant's tokens.
@@ -74,7 +74,7 @@ pub(super) enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
-    /// Accept nothing of the old service any more.
+    /// Stop accepting tokens of the old service.
     #[command(after_help = "Example:\n  wardgate tenant legacy clear acme --yes")]
     Clear {
         /// Slug or id.

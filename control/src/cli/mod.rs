@@ -1,4 +1,4 @@
-//! The command line: the same functions as the API, for whoever has the database.
+//! The command line: the same functions as the API, for an operator with access to the database.
 //!
 //! People get tables, programs `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings
 //! refused, 4 no such thing, 5 refused (what was asked does not hold or is not allowed now).
@@ -104,7 +104,7 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
-    /// Bring users of another service here.
+    /// Import the users of another service.
     Import {
         #[command(subcommand)]
         command: import::Command,

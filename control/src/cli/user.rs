@@ -1,4 +1,4 @@
-//! `wardgate user`: users of a tenant, by somebody who stands above every rank.
+//! `wardgate user`: users of a tenant. The operator of the command line is above every rank.
 
 use clap::Subcommand;
 use serde::Serialize;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::passwords::turns::Turns;
 use crate::shares::Kind;
 
-/// Keys that are made at once for who asks for them, and as many for planned switches and new tenants.
+/// Keys that are made at once for requests, and as many for rotations and new tenants.
 const CONCURRENCY: usize = 2;
 /// Of one tenant: another does not wait for the seconds that a key may take.
 const EACH: usize = 1;
@@ -48,7 +48,8 @@ impl KeyMaker {
         self.in_turn(&self.turns, payer, tenant, bits).await
     }
 
-    /// The same for what control does by itself: nobody who asks for keys keeps it waiting.
+    /// As [`KeyMaker::make`], for rotations and new tenants, which control starts by itself. They have turns of
+    /// their own, so requests for keys do not delay them.
     ///
     /// # Errors
     /// As [`KeyMaker::make`].

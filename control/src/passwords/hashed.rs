@@ -1,5 +1,5 @@
-//! A password that somebody chose, hashed before the transaction begins that sets it: a connection that
-//! waits for a hash is one that nobody else has.
+//! A chosen password, hashed before the transaction that sets it begins, so that no connection of the pool waits
+//! for a hash.
 
 use shared::ids::TenantId;
 use shared::passwords::{Password, Verifier};

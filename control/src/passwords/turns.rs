@@ -1,8 +1,8 @@
 //! Work that takes a processor for long, a bounded number at once on threads of their own, of which each
 //! tenant has its share.
 //!
-//! Where the system knows priorities of threads, requests and PostgreSQL go before this work: whoever asks for
-//! little is answered while others have keys made and passwords hashed.
+//! On Linux this work has a lower priority than requests and PostgreSQL, so short requests are answered while keys
+//! are made and passwords are hashed.
 
 use std::time::Duration;
 

@@ -31,10 +31,10 @@ pub struct PermissionsOut {
     permissions: Vec<&'static str>,
 }
 
-/// The tenant's roles by pages, mightiest first.
+/// The tenant's roles by pages, highest rank first.
 #[utoipa::path(
     get, path = "/api/user/roles/", tag = "Roles", operation_id = "roles_list", summary = "List roles",
-    description = "Needs `roles.read`. Mightiest first.",
+    description = "Needs `roles.read`. Highest rank first.",
     params(Paging),
     responses((status = 200, description = "A part of the list", body = ListOut<RoleOut>, example = json!({
         "count": 1, "next": null, "previous": null,

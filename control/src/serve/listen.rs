@@ -1,5 +1,5 @@
 //! Turns notifications of the database into wake-ups. A lost connection is made anew; what was
-//! missed meanwhile is found by everybody's own slow poll.
+//! missed meanwhile is found by the slow poll that each waiting task has.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How the platform gets its first administrator: there is no default account.
 //!
-//! `wardgate bootstrap` prints a token to the terminal, never to a log; whoever has it makes one
+//! `wardgate bootstrap` prints a token to the terminal, never to a log; its holder makes one
 //! root-admin of the platform tenant, once, within the hour. PostgreSQL holds its digest alone.
 
 pub mod routes;

@@ -28,7 +28,7 @@ pub struct User {
     pub status: UserStatus,
     /// Whether the address was verified.
     pub email_verified: bool,
-    /// Their roles, mightiest first.
+    /// Their roles, highest rank first.
     pub roles: Vec<String>,
     /// The highest rank among their roles; 0 without one.
     pub rank: i32,

@@ -48,7 +48,7 @@ pub struct UserOut {
     status: UserStatus,
     /// Whether the status is `active`.
     is_active: bool,
-    /// By name, mightiest first.
+    /// By name, highest rank first.
     roles: Vec<String>,
     #[schema(required)]
     branch: Option<String>,

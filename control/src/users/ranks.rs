@@ -1,4 +1,4 @@
-//! Granting and taking roles, and the rule that somebody must stay in charge.
+//! Granting and taking roles, and the rule that an active root-admin must remain.
 
 use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;

@@ -112,7 +112,7 @@ pub async fn read(
     conditions.answer(&UserOut::from(user))
 }
 
-/// Locks a user whom the request changes only as they were read: 412.
+/// With `If-Match`: locks the row of the user; 412 if it changed since it was read.
 async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Result<(), Refused> {
     if conditions.demand_unchanged() {
         conditions.check(&UserOut::from(super::store::lock(tx, id).await?))?;
@@ -240,7 +240,7 @@ pub async fn end_sessions(
 /// One's own account.
 #[utoipa::path(
     get, path = "/api/user/me/", tag = "People", operation_id = "me", summary = "Read one's own account",
-    description = "Anybody's.",
+    description = "For any user who is signed in.",
     responses((status = 200, description = "The caller", body = UserOut, example = json!(example())))
 )]
 pub async fn me(me: Me) -> Response {

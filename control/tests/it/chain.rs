@@ -1,4 +1,5 @@
-//! The chain of the audit log: numbered without a gap at COMMIT, in every cell, whoever writes.
+//! The chain of the audit log. Entries get consecutive positions at COMMIT, in every cell, however many
+//! transactions write at once.
 
 use control::audit::{self, Action, Actor};
 use control::db::TenantTx;

@@ -180,7 +180,7 @@ impl Scene {
         Self::of(database, Isolation::Schema).await
     }
 
-    /// A fresh tenant in a database of its own, under a control with these variables besides.
+    /// A fresh tenant in a database of its own, under a control with these additional variables.
     pub async fn under(more: Vec<(&'static str, String)>, isolation: Isolation) -> Self {
         let database = Database { more, ..Database::empty().await };
         database.migrate().await;

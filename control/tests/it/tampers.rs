@@ -280,7 +280,7 @@ impl Owner {
                 rows.iter_mut().for_each(|row| hash = row.hashed(&hash));
                 self.replace(at, &rows).await;
                 self.set_head(last, &hash).await;
-                // Nobody but a checkpoint can tell: within its interval, and not behind the last one.
+                // Only a checkpoint shows it, as an interval, and only where a checkpoint follows.
                 let seen = covered.iter().any(|position| *position >= at);
                 (format!("made anew from {at}"), if seen { good(at) + 1 } else { 0 })
             }

@@ -185,7 +185,8 @@ fn a_reseed_ends_what_the_old_service_issued() {
     }
 }
 
-/// Whoever begins the next history has to begin above this one, though its snapshot never became whole.
+/// A control that was restored again must choose a history above this one, although the snapshot of this one was
+/// never completed.
 #[test]
 fn a_history_is_told_from_its_first_row_on() {
     let (world, acme) = acme();

@@ -2,7 +2,7 @@
 //! sign-in that knows one.
 //!
 //! Who is asked about shows in nothing: not in the answer, not in the statements that run, and not in
-//! the hashing, which is the same work for everybody by construction ([`foreign::plan`]).
+//! the hashing, which by construction is the same work for every user ([`foreign::plan`]).
 
 mod checker;
 
