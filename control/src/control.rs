@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::crypt::providers::Providers;
-use crate::crypt::sealed::Sealer;
+use crate::crypt::wrapped::KeyWrapper;
 use crate::db::{Db, Roles};
 use crate::edges::EdgeClient;
 use crate::failure::Failure;
@@ -24,8 +24,6 @@ pub struct Inner {
     pub db: Db,
     /// The names of the database roles.
     pub roles: Roles,
-    /// Wraps secrets at rest.
-    pub rest: Sealer,
     /// Makes signing keys.
     pub keys: KeyMaker,
     /// Hashes passwords.
@@ -43,12 +41,11 @@ pub struct Inner {
 /// # Errors
 /// For URLs that do not parse or sign in as the wrong role, and for a key provider that cannot be made.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
-    let rest = Sealer::new(Providers::new(&settings.encryption)?);
+    let db = Db::new(&settings.database, KeyWrapper::new(Providers::new(&settings.encryption)?))?;
     Ok(Arc::new(Inner {
-        db: Db::new(&settings.database)?,
         roles: Roles::of(&settings.database)?,
-        keys: KeyMaker::new(rest.clone()),
-        rest,
+        keys: KeyMaker::new(db.clone()),
+        db,
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,

@@ -3,6 +3,8 @@
 //! Slices have small enums of their own for outcomes of the domain, with one variant that carries
 //! a [`Failure`]. `Display` never repeats its source; the chain is logged once, at the boundary.
 
+use std::sync::Arc;
+
 /// A failure that no caller can do anything about.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -18,6 +20,9 @@ pub enum Failure {
     /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).
     #[error("too much waits for the tenant's share of {0}")]
     Busy(&'static str),
+    /// What several waited for together failed.
+    #[error(transparent)]
+    Shared(Arc<Failure>),
     /// The machine gave no randomness.
     #[error("no randomness")]
     Entropy,
@@ -84,6 +89,7 @@ impl Failure {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Database(error) => is_passing(error),
+            Self::Shared(failure) => failure.is_passing(),
             Self::Halted | Self::Busy(_) | Self::KeyProvider(_) => true,
             Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
         }

@@ -117,6 +117,20 @@ create table signing_keys (
 create unique index signing_keys_one_active on signing_keys (tenant_id) where state = 'active';
 create unique index signing_keys_one_next on signing_keys (tenant_id) where state = 'next';
 
+-- The data keys of tenants, wrapped by a key-encryption key of the key provider. The newest seals.
+create table tenant_keys (
+    tenant_id  uuid not null references tenants (id),
+    version    integer not null check (version > 0),
+    wrapped    bytea not null,
+    created_at timestamptz not null,
+    primary key (tenant_id, version)
+);
+
+alter table tenant_keys enable row level security;
+alter table tenant_keys force row level security;
+create policy tenant_rows on tenant_keys
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
 -- The two secrets from which a tenant's MAC keys are derived (see `shared::derive`).
 create table roots (
     tenant_id  uuid not null references tenants (id),

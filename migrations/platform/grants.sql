@@ -13,6 +13,7 @@ grant select, insert, delete on platform.first_admins to {app};
 grant select, insert on platform.key_ids to {app};
 grant select, insert, update on platform.signing_keys to {app};
 grant select, insert on platform.roots to {app};
+grant select, insert on platform.tenant_keys to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
 grant select, insert, update on platform.audit_heads to {app};

@@ -46,7 +46,7 @@ pub async fn user(
     let now_secs = now.timestamp();
     if let Some(token) = legacy(tenant, unverified_token, now_secs)? {
         let epoch = 0;
-        let user = match tokens::user_of(control, tx, &token.user.to_string()).await? {
+        let user = match tokens::user_of(tx, &token.user.to_string()).await? {
             Some(id) => standing(tx, id, epoch).await?,
             None => return Err(TokenFault::UserNotFound.into()),
         };
@@ -54,7 +54,7 @@ pub async fn user(
     }
     let payload = match signed_payload(tx, unverified_token).await? {
         Some(payload) => payload,
-        None => return Err(of_another_kind(control, tx, unverified_token, now_secs).await?.into()),
+        None => return Err(of_another_kind(tx, unverified_token, now_secs).await?.into()),
     };
     let former = accepted(&tenant.former_claims, now);
     let (issuer, audience) = (tenant.issuer.as_str(), tenant.audience.as_deref());
@@ -116,13 +116,12 @@ async fn signed_payload(tx: &mut TenantTx, unverified_token: &str) -> Result<Opt
 
 /// A refresh token of this tenant is of the wrong type; everything else is garbage.
 async fn of_another_kind(
-    control: &Control,
     tx: &mut TenantTx,
     unverified_token: &str,
     now_secs: i64,
 ) -> Result<TokenFault, Refused> {
     let tenant = tx.tenant();
-    for (version, root) in roots(&control.rest, tx, RootKind::Session).await? {
+    for (version, root) in roots(tx, RootKind::Session).await? {
         if let Ok(refresh) = RefreshKey::new(version, &root, tenant).verify(unverified_token) {
             let expired = refresh.expires_at <= now_secs;
             return Ok(if expired { TokenFault::Expired } else { TokenFault::WrongType });

@@ -209,6 +209,25 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> fo
     /// 1. The user: 401. 2. Their own tenant needs `Own`, another one needs `Plat`: 403;
     ///    another tenant does not exist for users outside the platform tenant: 404.
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        loop {
+            match Self::entered(parts, control).await? {
+                Entered::Tenant(on) => return Ok(*on),
+                // The provider may take its time, so no connection is held; then the request begins anew.
+                Entered::WithoutKeys(tenant) => drop(control.db.keys(tenant).await?),
+            }
+        }
+    }
+}
+
+/// What came of entering a tenant.
+enum Entered<Own, Plat> {
+    Tenant(Box<OnTenant<Own, Plat>>),
+    /// Its keys are not in memory.
+    WithoutKeys(TenantId),
+}
+
+impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
+    async fn entered(parts: &mut Parts, control: &Control) -> Result<Entered<Own, Plat>, Refused> {
         let by = authenticate(control, parts).await?;
         let params = RawPathParams::from_request_parts(parts, control).await;
         let id = params
@@ -229,9 +248,13 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> fo
         let who = Who::Platform { id: user.id, rank: user.rank };
         let actor = if own { actor } else { Actor { who, ..actor } };
         if tenant.status != Status::Provisioning {
+            if !control.db.has_keys(tenant.id).await {
+                return Ok(Entered::WithoutKeys(tenant.id));
+            }
             tx.enter(&control.db, tenant.id).await?;
         }
-        Ok(Self { tx, tenant, actor, for_platform, permissions: PhantomData })
+        let on = Self { tx, tenant, actor, for_platform, permissions: PhantomData };
+        Ok(Entered::Tenant(Box::new(on)))
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn list(
 ) -> Result<Response, Refused> {
     let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let count = filters::count(&mut tx, &filters, part.counts_all()).await?;
-    let span = part.of(&control, &mut tx, count).await?;
+    let span = part.of(&mut tx, count).await?;
     let entries = filters::list(&mut tx, &filters, &span.rows).await?;
     span.answer(entries, EntryOut::from)
 }

@@ -220,8 +220,9 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
         admin: None,
     };
     let platform = control.db.platform().await?;
+    let key = tenants::prepare(control).await?;
     let mut tx = control.db.tenant_tx(platform).await?;
-    let tenant = tenants::create(control, &mut tx, &Actor::operator(), new).await?;
+    let tenant = tenants::create(control, &mut tx, &Actor::operator(), &key, new).await?;
     tx.commit().await?;
     provision::run(control, tenant.id).await?;
     let tenant = settled(control, tenant).await?;

@@ -142,7 +142,7 @@ pub(super) async fn run(
         Command::List(args) => listing::run(control, show, &tenant, args).await,
         Command::Show { user } => {
             let mut tx = control.db.tenant_tx(tenant.id).await?;
-            let user = named(control, &mut tx, &tenant, &user).await?;
+            let user = named(&mut tx, &tenant, &user).await?;
             show.details(&shown(&mut tx, user).await?);
             Ok(())
         }
@@ -168,7 +168,7 @@ pub(super) async fn run(
         }
         Command::Sessions { user, end, yes } => {
             let mut tx = control.db.tenant_tx(tenant.id).await?;
-            let user = named(control, &mut tx, &tenant, &user).await?;
+            let user = named(&mut tx, &tenant, &user).await?;
             drop(tx);
             match end {
                 Some(sid) => super::sessions::end(control, show, tenant.id, &user, &sid, yes).await,
@@ -226,7 +226,7 @@ fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown)
 async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
     // Look for the user first, so that no password is typed in vain.
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    named(control, &mut tx, tenant, name).await?;
+    named(&mut tx, tenant, name).await?;
     drop(tx);
     let change = Change { password: Some(hashed(control, tenant.id).await?), ..Change::default() };
     apply(control, show, tenant, name, change).await
@@ -240,7 +240,7 @@ async fn end_sessions(
     yes: Yes,
 ) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let user = named(control, &mut tx, tenant, name).await?;
+    let user = named(&mut tx, tenant, name).await?;
     drop(tx);
     yes.to(&format!("ends every session of {}", which(&user, tenant)))?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
@@ -259,7 +259,7 @@ async fn delete(
     yes: Yes,
 ) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let user = named(control, &mut tx, tenant, name).await?;
+    let user = named(&mut tx, tenant, name).await?;
     let shown = shown(&mut tx, user.clone()).await?;
     drop(tx);
     yes.to(&format!("deletes {} for good", which(&user, tenant)))?;
@@ -279,7 +279,7 @@ async fn apply(
 ) -> Result<(), CliError> {
     let resumes = change.status == Some(UserStatus::Active);
     let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let user = named(control, &mut tx, tenant, name).await?;
+    let user = named(&mut tx, tenant, name).await?;
     let user = users::change(control, &mut tx, &Actor::operator(), user.id, change).await?;
     let shown = shown(&mut tx, user).await?;
     tx.commit().await?;
@@ -290,14 +290,14 @@ async fn apply(
     Ok(())
 }
 
-async fn named(control: &Control, tx: &mut TenantTx, tenant: &Tenant, name: &str) -> Result<User, CliError> {
+async fn named(tx: &mut TenantTx, tenant: &Tenant, name: &str) -> Result<User, CliError> {
     let mut found = match UserId::parse(name) {
         Ok(id) => users::find(tx, id).await,
         Err(_) => Err(UserError::NotFound),
     };
     // 32 hexadecimal digits may be a user name, too.
     if matches!(found, Err(UserError::NotFound)) {
-        found = users::find_by_name(control, tx, name).await;
+        found = users::find_by_name(tx, name).await;
     }
     found.map_err(|error| match error {
         UserError::NotFound => CliError::NotFound(format!(

@@ -103,7 +103,7 @@ pub(super) async fn run(
     if let Some(role) = &filters.role {
         roles_exist(&mut tx, std::slice::from_ref(role)).await?;
     }
-    let matching = Matching::of(control, &mut tx, filters).await?;
+    let matching = Matching::of(&mut tx, filters).await?;
     drop(tx);
     if args.all {
         all(control, show, tenant, &matching, order).await

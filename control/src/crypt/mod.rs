@@ -1,6 +1,8 @@
-//! Secrets and personal data at rest: who holds the keys ([`provider`], [`kms`], [`providers`]), how a column
-//! holds a secret ([`sealed`]), what a tenant's MAC keys come from ([`roots`]), and personal texts ([`personal`]).
+//! Secrets and personal data at rest, under keys in layers. A provider ([`provider`], [`kms`], [`providers`]) holds
+//! key-encryption keys and wraps the data key of each tenant ([`wrapped`]), which seals what columns hold ([`sealed`],
+//! [`aead`]). What a tenant's MAC keys come from is in [`roots`], personal texts are in [`personal`].
 
+pub mod aead;
 #[cfg(feature = "aws-kms")]
 pub mod kms;
 pub mod personal;
@@ -8,3 +10,4 @@ pub mod provider;
 pub mod providers;
 pub mod roots;
 pub mod sealed;
+pub mod wrapped;

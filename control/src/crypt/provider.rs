@@ -5,15 +5,12 @@
 //! one has its keys from the settings, `crypt/kms.rs` calls a service, `crypt/providers.rs` chooses. Calls may
 //! cross a network, so they are asynchronous, and they belong outside of transactions where that is possible.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use shared::derive::Secret;
 use zeroize::Zeroizing;
 
+use super::aead;
 use crate::failure::KeyOutage;
 use crate::settings::KeyedSecret;
-use crate::world::random;
-
-const NONCE_BYTES: usize = 12;
 
 /// Why a provider did not wrap or unwrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,40 +80,21 @@ impl LocalKeys {
     }
 }
 
-fn cipher(secret: &Secret) -> Result<LessSafeKey, ProviderError> {
-    let key = UnboundKey::new(&AES_256_GCM, secret.expose()).map_err(|_| ProviderError::Failed)?;
-    Ok(LessSafeKey::new(key))
-}
-
 impl KeyProvider for LocalKeys {
     fn current(&self) -> &str {
         &self.current.id
     }
 
-    /// The nonce, then ciphertext and tag.
     async fn wrap(&self, key_id: &str, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, ProviderError> {
         if key_id != self.current.id {
             return Err(ProviderError::UnknownKey);
         }
-        let cipher = cipher(&self.current.secret)?;
-        let nonce: [u8; NONCE_BYTES] = random().map_err(|_| ProviderError::Failed)?;
-        let mut sealed = plaintext.to_vec();
-        cipher
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(data), &mut sealed)
-            .map_err(|_| ProviderError::Failed)?;
-        Ok([&nonce[..], &sealed].concat())
+        aead::seal(&self.current.secret, data, plaintext).map_err(|_| ProviderError::Failed)
     }
 
     async fn unwrap(&self, key_id: &str, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
-        let cipher = cipher(self.key(key_id)?)?;
-        let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or(ProviderError::Refused)?;
-        let mut bytes = Zeroizing::new(sealed.to_vec());
-        let opened = cipher
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(data), &mut bytes)
-            .map_err(|_| ProviderError::Refused)?
-            .len();
-        bytes.truncate(opened);
-        Ok(bytes)
+        let opened = aead::open(self.key(key_id)?, data, wrapped).map_err(|_| ProviderError::Failed)?;
+        opened.ok_or(ProviderError::Refused)
     }
 }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use shared::derive::{Purpose, Secret, derive};
 
-use super::sealed::{Column, Sealer};
+use super::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
@@ -35,7 +35,6 @@ impl RootKind {
 /// # Errors
 /// The database's.
 pub async fn insert(
-    sealer: &Sealer,
     tx: &mut TenantTx,
     kind: RootKind,
     version: i32,
@@ -43,7 +42,7 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let tenant = tx.tenant();
-    let wrapped = sealer.wrap(tenant, Column::Root, &kind.row(version), root.expose()).await?;
+    let wrapped = tx.keys().seal(Column::Root, &kind.row(version), root.expose())?;
     sqlx::query!(
         "insert into platform.roots (tenant_id, kind, version, wrapped, created_at) values ($1, $2, $3, $4, $5)",
         tenant.uuid(),
@@ -61,12 +60,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// The database's, or a root that does not open.
-pub async fn roots(
-    sealer: &Sealer,
-    tx: &mut TenantTx,
-    kind: RootKind,
-) -> Result<Vec<(u32, Secret)>, Failure> {
-    let tenant = tx.tenant();
+pub async fn roots(tx: &mut TenantTx, kind: RootKind) -> Result<Vec<(u32, Secret)>, Failure> {
     let rows = sqlx::query!(
         "select version, wrapped from platform.roots where kind = $1 order by version desc limit 2",
         kind.as_str(),
@@ -76,7 +70,7 @@ pub async fn roots(
     let unreadable = || Failure::Unreadable("root");
     let mut roots = Vec::with_capacity(rows.len());
     for row in rows {
-        let bytes = sealer.open(tenant, Column::Root, &kind.row(row.version), &row.wrapped).await?;
+        let bytes = tx.keys().open(Column::Root, &kind.row(row.version), &row.wrapped)?;
         let root = Secret::from_slice(&bytes).ok_or_else(unreadable)?;
         roots.push((u32::try_from(row.version).map_err(|_| unreadable())?, root));
     }
@@ -87,8 +81,8 @@ pub async fn roots(
 ///
 /// # Errors
 /// As [`roots`].
-pub async fn looked_up_by(sealer: &Sealer, tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure> {
-    let roots = roots(sealer, tx, RootKind::Lookup).await?;
+pub async fn looked_up_by(tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure> {
+    let roots = roots(tx, RootKind::Lookup).await?;
     let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
     Ok(derive(root, tx.tenant(), purpose))
 }

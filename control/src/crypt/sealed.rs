@@ -1,18 +1,20 @@
-//! Secrets at rest in PostgreSQL: wrapped by a key-encryption key of the [`provider`](super::provider).
+//! Secrets at rest in PostgreSQL: sealed under the data key of their tenant, which is in memory while a transaction of
+//! the tenant is open ([`crate::db::TenantTx::keys`]).
 //!
-//! The associated data names key, tenant, column and row, so a value copied to another row does not open.
-//! The key's id stands in front, so that a second key can be brought in while serving. What goes to the
-//! edge is opened by the store of its slice and sealed anew by `shared::wire::seal`.
+//! The associated data names tenant, column and row, so a value that was copied to another place does not open. What
+//! goes to the edge is opened by the store of its slice and sealed anew by `shared::wire::seal`.
 
-use std::sync::Arc;
-
+use shared::derive::Secret;
 use shared::fields;
 use shared::ids::TenantId;
 use zeroize::Zeroizing;
 
-use super::provider::{KeyProvider as _, ProviderError};
-use super::providers::Providers;
+use super::aead;
 use crate::failure::Failure;
+
+/// The form of a sealed value: this byte, the version of the tenant's key in four bytes (big-endian), and what
+/// [`aead::seal`] makes.
+const FORM: u8 = 1;
 
 /// Which secret a stored value is; part of what it is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,127 +49,101 @@ impl Column {
     }
 }
 
-/// Wraps and opens the stored values of columns. Cheap to clone; no `Debug`.
-///
-/// The futures of providers are boxed here: the SDK of a key service nests them deep, and every handler holds one.
-#[derive(Clone)]
-pub struct Sealer(Arc<Providers>);
-
-/// A stored value: the length of the key id in one byte, the key id, and what the provider returned.
-struct Envelope<'a> {
-    key_id: &'a str,
-    wrapped: &'a [u8],
+/// The data keys of a tenant, newest first. No `Debug`; wiped when dropped.
+pub struct TenantKeys {
+    tenant: TenantId,
+    keys: Vec<(u32, Secret)>,
 }
 
-impl Sealer {
-    /// Wraps under the keys of these providers.
+impl TenantKeys {
+    /// Takes the keys of a tenant by version.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] where there is none.
+    pub fn new(tenant: TenantId, mut keys: Vec<(u32, Secret)>) -> Result<Self, Failure> {
+        if keys.is_empty() {
+            return Err(Failure::Unreadable("tenant_keys"));
+        }
+        keys.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+        Ok(Self { tenant, keys })
+    }
+
+    /// Whose keys they are.
     #[must_use]
-    pub fn new(providers: impl Into<Providers>) -> Self {
-        Self(Arc::new(providers.into()))
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
-    /// Wraps `plaintext` for one place.
+    /// Seals `plaintext` for one place, under the newest key.
     ///
     /// # Errors
-    /// [`Failure::KeyProvider`] where the provider is out of service, or if it fails.
-    pub async fn wrap(
-        &self,
-        tenant: TenantId,
-        column: Column,
-        row: &str,
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, Failure> {
-        let key_id = self.0.current();
-        let data = associated_data(key_id, tenant, column, row);
-        let wrapped = Box::pin(self.0.wrap(key_id, &data, plaintext)).await;
-        let wrapped = wrapped.map_err(|error| match error {
-            ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
-            ProviderError::UnknownKey | ProviderError::Refused | ProviderError::Failed => {
-                Failure::Crypto("wrapping")
-            }
-        })?;
-        Envelope { key_id, wrapped: &wrapped }.encode().ok_or(Failure::Crypto("wrapping"))
+    /// Without randomness.
+    pub fn seal(&self, column: Column, row: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (version, key) = self.keys.first().ok_or(Failure::Unreadable("tenant_keys"))?;
+        let sealed = aead::seal(key, &self.associated_data(*version, column, row), plaintext)?;
+        Ok([&[FORM][..], &version.to_be_bytes(), &sealed].concat())
     }
 
-    /// Opens what [`Sealer::wrap`] made for the same place.
+    /// Opens what [`TenantKeys::seal`] made for the same place.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] for another key, another place and altered bytes alike; [`Failure::KeyProvider`]
-    /// where the provider is out of service.
-    pub async fn open(
-        &self,
-        tenant: TenantId,
-        column: Column,
-        row: &str,
-        stored: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    /// [`Failure::Unreadable`] for another tenant or key, another place and altered bytes alike.
+    pub fn open(&self, column: Column, row: &str, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let unreadable = || Failure::Unreadable(column.label());
-        let Envelope { key_id, wrapped } = Envelope::parse(stored).ok_or_else(unreadable)?;
-        let data = associated_data(key_id, tenant, column, row);
-        let opened = Box::pin(self.0.unwrap(key_id, &data, wrapped)).await;
-        opened.map_err(|error| match error {
-            ProviderError::UnknownKey | ProviderError::Refused => unreadable(),
-            ProviderError::Unavailable(outage) => Failure::KeyProvider(outage),
-            ProviderError::Failed => Failure::Crypto("unwrapping"),
-        })
-    }
-}
-
-impl<'a> Envelope<'a> {
-    /// `None` for a key id that is too long.
-    fn encode(&self) -> Option<Vec<u8>> {
-        let length = u8::try_from(self.key_id.len()).ok()?;
-        Some([&[length], self.key_id.as_bytes(), self.wrapped].concat())
+        let stored = stored.strip_prefix(&[FORM]).ok_or_else(unreadable)?;
+        let (version, sealed) = stored.split_first_chunk::<4>().ok_or_else(unreadable)?;
+        let version = u32::from_be_bytes(*version);
+        let key = self.keys.iter().find(|(known, _)| *known == version).map(|(_, key)| key);
+        let data = self.associated_data(version, column, row);
+        aead::open(key.ok_or_else(unreadable)?, &data, sealed)?.ok_or_else(unreadable)
     }
 
-    fn parse(stored: &'a [u8]) -> Option<Self> {
-        let (&length, rest) = stored.split_first()?;
-        let (key_id, wrapped) = rest.split_at_checked(usize::from(length))?;
-        Some(Self { key_id: std::str::from_utf8(key_id).ok()?, wrapped })
+    fn associated_data(&self, version: u32, column: Column, row: &str) -> Vec<u8> {
+        let list: [&[u8]; 4] =
+            [self.tenant.as_bytes(), &version.to_be_bytes(), column.label().as_bytes(), row.as_bytes()];
+        fields::encode("rest/v2", &list)
     }
-}
-
-fn associated_data(key_id: &str, tenant: TenantId, column: Column, row: &str) -> Vec<u8> {
-    let list: [&[u8]; 4] = [key_id.as_bytes(), tenant.as_bytes(), column.label().as_bytes(), row.as_bytes()];
-    fields::encode("rest/v1", &list)
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::derive::Secret;
-
     use super::*;
-    use crate::crypt::provider::LocalKeys;
-    use crate::settings::KeyedSecret;
 
-    fn sealer(id: &str, byte: u8) -> Sealer {
-        let key = KeyedSecret { id: id.to_owned(), secret: Secret::new([byte; 32]) };
-        Sealer::new(LocalKeys::new(&key))
+    fn keys(tenant: u8, keys: &[(u32, u8)]) -> TenantKeys {
+        let keys = keys.iter().map(|(version, byte)| (*version, Secret::new([*byte; 32]))).collect();
+        TenantKeys::new(TenantId::new(1, [tenant; 10]), keys).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_value_opens_in_its_own_place_alone() {
-        let (tenant, other) = (TenantId::new(1, [1; 10]), TenantId::new(1, [2; 10]));
-        let stored = sealer("k1", 1).wrap(tenant, Column::Verifier, "ada", b"secret").await.unwrap();
-        for (sealer, tenant, column, row, opens) in [
-            (sealer("k1", 1), tenant, Column::Verifier, "ada", true),
-            (sealer("k1", 1), tenant, Column::Verifier, "bob", false),
-            (sealer("k1", 1), other, Column::Verifier, "ada", false),
-            (sealer("k1", 1), tenant, Column::Root, "ada", false),
-            (sealer("k1", 2), tenant, Column::Verifier, "ada", false),
-            (sealer("k2", 1), tenant, Column::Verifier, "ada", false),
+    #[test]
+    fn a_value_opens_in_its_own_place_alone() {
+        let stored = keys(1, &[(1, 1)]).seal(Column::Verifier, "ada", b"secret").unwrap();
+        for (keys, column, row, opens) in [
+            (keys(1, &[(1, 1)]), Column::Verifier, "ada", true),
+            (keys(1, &[(1, 1), (2, 2)]), Column::Verifier, "ada", true),
+            (keys(1, &[(1, 1)]), Column::Verifier, "bob", false),
+            (keys(2, &[(1, 1)]), Column::Verifier, "ada", false),
+            (keys(1, &[(1, 1)]), Column::Root, "ada", false),
+            (keys(1, &[(1, 2)]), Column::Verifier, "ada", false),
+            (keys(1, &[(2, 1)]), Column::Verifier, "ada", false),
         ] {
-            let opened = sealer.open(tenant, column, row, &stored).await.ok();
+            let opened = keys.open(column, row, &stored).ok();
             assert_eq!(opened.map(|bytes| bytes.to_vec()), opens.then(|| b"secret".to_vec()));
         }
     }
 
-    #[tokio::test]
-    async fn cut_values_are_refused_without_a_panic() {
-        let tenant = TenantId::new(1, [1; 10]);
-        let stored = sealer("k1", 1).wrap(tenant, Column::Root, "x", b"secret").await.unwrap();
+    #[test]
+    fn the_newest_key_seals() {
+        let stored = keys(1, &[(1, 1), (2, 2)]).seal(Column::Root, "x", b"secret").unwrap();
+        assert!(keys(1, &[(1, 1)]).open(Column::Root, "x", &stored).is_err());
+        assert!(keys(1, &[(2, 2)]).open(Column::Root, "x", &stored).is_ok());
+    }
+
+    #[test]
+    fn a_cut_value_is_refused_without_a_panic() {
+        let keys = keys(1, &[(1, 1)]);
+        let stored = keys.seal(Column::Root, "x", b"secret").unwrap();
         for length in 0..stored.len() {
-            assert!(sealer("k1", 1).open(tenant, Column::Root, "x", &stored[..length]).await.is_err());
+            assert!(keys.open(Column::Root, "x", &stored[..length]).is_err());
         }
     }
 }

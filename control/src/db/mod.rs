@@ -14,11 +14,13 @@ pub mod chain;
 pub mod changes;
 mod effects;
 pub mod entries;
+mod keyring;
 pub mod migrate;
 mod roles;
 mod tx;
 
 pub use cell::CellName;
+pub use keyring::NewTenantKey;
 pub use roles::{Roles, refuse_exempt};
 pub use tx::TenantTx;
 
@@ -32,6 +34,9 @@ use sqlx::PgExecutor;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use self::account::{Account, Lane};
+use self::keyring::Keyring;
+use crate::crypt::sealed::TenantKeys;
+use crate::crypt::wrapped::KeyWrapper;
 use crate::failure::Failure;
 use crate::settings;
 use crate::shares::{Kind, Shares};
@@ -51,6 +56,8 @@ const JOB_CONNECTIONS: u32 = 4;
 const PUSH_CONNECTIONS: u32 = 5;
 /// Connections of jobs and of the drain, as the role that serves requests: each of them works on one.
 const WORK_CONNECTIONS: u32 = 5;
+/// Connections that read wrapped keys of tenants.
+const KEY_CONNECTIONS: u32 = 2;
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
@@ -67,6 +74,10 @@ pub struct Db {
     relay: PgPool,
     /// Runs the queue, as the relay's role: a full queue does not keep a revocation waiting.
     jobs: PgPool,
+    /// The data keys of tenants.
+    keyring: Keyring,
+    /// Wraps the key of a new tenant.
+    wrapper: KeyWrapper,
     /// Connections for the users of each tenant.
     users: Shares,
     /// Connections for what strangers cause at each tenant.
@@ -81,11 +92,12 @@ pub struct Db {
 }
 
 impl Db {
-    /// Prepares the pools; connects when first used, so that a start does not need the database.
+    /// Prepares the pools; connects when first used, so that a start does not need the database. `wrapper` wraps the
+    /// data keys of tenants.
     ///
     /// # Errors
     /// For URLs that do not parse.
-    pub fn new(settings: &settings::Database) -> Result<Self, Failure> {
+    pub fn new(settings: &settings::Database, wrapper: KeyWrapper) -> Result<Self, Failure> {
         let pool = |url: &settings::DatabaseUrl, size| {
             let options = connect_options(url)?;
             let pool = PgPoolOptions::new()
@@ -106,6 +118,8 @@ impl Db {
             work: pool(&settings.app_url, WORK_CONNECTIONS)?,
             relay: pool(&settings.relay_url, 5)?,
             jobs: pool(&settings.relay_url, JOB_CONNECTIONS)?,
+            keyring: Keyring::new(wrapper.clone(), pool(&settings.app_url, KEY_CONNECTIONS)?),
+            wrapper,
             cells: Arc::default(),
             platform: Arc::default(),
         })
@@ -168,11 +182,13 @@ impl Db {
     /// As [`Db::push_tx`].
     pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
         let cell = self.cell_of(&self.push, tenant).await?;
+        let keys = self.keyring.of(tenant).await?;
         let mode = " ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        TenantTx::begin(&self.push, Account { lane: Lane::Push, tenant }, None, (tenant, &cell, mode)).await
+        let account = Account { lane: Lane::Push, tenant };
+        TenantTx::begin(&self.push, account, None, (keys, &cell, mode)).await
     }
 
-    /// Waits for the account's share, then for a connection.
+    /// Waits for the account's share, then for the tenant's keys, then for a connection.
     async fn begin(&self, account: Account, tenant: TenantId) -> Result<TenantTx, Failure> {
         let (pool, seat) = match account.lane {
             Lane::Users => (&self.app, Some(self.users.take(account.tenant).await?)),
@@ -181,7 +197,29 @@ impl Db {
             Lane::Push => (&self.push, None),
         };
         let cell = self.cell_of(pool, tenant).await?;
-        TenantTx::begin(pool, account, seat, (tenant, &cell, "")).await
+        let keys = self.keyring.of(tenant).await?;
+        TenantTx::begin(pool, account, seat, (keys, &cell, "")).await
+    }
+
+    /// The data keys of a tenant, for what is sealed or opened outside of a transaction.
+    ///
+    /// # Errors
+    /// The database's and the key provider's; [`Failure::Unreadable`] where the tenant has no keys.
+    pub async fn keys(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
+        self.keyring.of(tenant).await
+    }
+
+    /// Whether a transaction can [enter](TenantTx::enter) a tenant now.
+    pub async fn has_keys(&self, tenant: TenantId) -> bool {
+        self.keyring.at_hand(tenant).await.is_some()
+    }
+
+    /// Makes the key of a tenant that is about to be made.
+    ///
+    /// # Errors
+    /// The key provider's.
+    pub async fn new_key(&self, tenant: TenantId) -> Result<NewTenantKey, Failure> {
+        NewTenantKey::make(&self.wrapper, tenant).await
     }
 
     /// The platform tenant.
@@ -226,6 +264,7 @@ impl Db {
         self.work.close().await;
         self.relay.close().await;
         self.jobs.close().await;
+        self.keyring.close().await;
     }
 }
 

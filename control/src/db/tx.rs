@@ -2,6 +2,7 @@
 //! noted on it while the slices work and carried out right before COMMIT.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use shared::ids::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
@@ -11,6 +12,7 @@ use super::changes::Changes;
 use super::effects::Effects;
 use super::entries::Entry;
 use super::{CellName, Db};
+use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 use crate::shares::Seat;
 
@@ -20,7 +22,7 @@ const LONGEST_READ: &str = "SET LOCAL statement_timeout = '10s'";
 /// A transaction that sees one tenant's rows. Dropped without [`TenantTx::commit`], it never was.
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
-    tenant: TenantId,
+    keys: Arc<TenantKeys>,
     cell: CellName,
     effects: Effects,
     account: Account,
@@ -34,8 +36,9 @@ impl TenantTx {
         pool: &PgPool,
         account: Account,
         share: Option<Seat>,
-        (tenant, cell, mode): (TenantId, &CellName, &str),
+        (keys, cell, mode): (Arc<TenantKeys>, &CellName, &str),
     ) -> Result<Self, Failure> {
+        let tenant = keys.tenant();
         // Both values are safe by type: a UUID and a validated cell name. `SET LOCAL` ends with the
         // transaction, also when a request is cancelled half way.
         let begin = format!(
@@ -43,13 +46,19 @@ impl TenantTx {
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
         let (cell, effects) = (cell.clone(), Effects::default());
-        Ok(Self { tx, tenant, cell, effects, account, _share: share, long_read: None })
+        Ok(Self { tx, keys, cell, effects, account, _share: share, long_read: None })
     }
 
     /// The tenant whose rows this transaction sees.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
-        self.tenant
+        self.keys.tenant()
+    }
+
+    /// The tenant's data keys.
+    #[must_use]
+    pub fn keys(&self) -> &TenantKeys {
+        &self.keys
     }
 
     /// The tenant whose shares are used: the one in which the request began.
@@ -63,7 +72,7 @@ impl TenantTx {
     /// # Errors
     /// The database's.
     pub async fn history(&mut self) -> Result<i64, Failure> {
-        let tenant = self.tenant.uuid();
+        let tenant = self.tenant().uuid();
         let history =
             sqlx::query_scalar!("select history from platform.revisions where tenant_id = $1", tenant)
                 .fetch_one(&mut *self.tx)
@@ -72,15 +81,17 @@ impl TenantTx {
     }
 
     /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
-    /// on a tenant. The permission must be checked before.
+    /// on a tenant. The permission must be checked before, and the tenant's keys be at hand ([`Db::has_keys`]).
     ///
     /// # Errors
-    /// The database's.
+    /// [`Failure::Busy`] where the keys are gone again; the database's.
     pub async fn enter(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
+        // The provider is not called for them while a connection is held.
+        let keys = db.keyring.at_hand(tenant).await.ok_or(Failure::Busy("keys in memory"))?;
         let cell = db.cell_of(&mut *self.tx, tenant).await?;
         let enter = format!("SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'");
         sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *self.tx).await?;
-        self.tenant = tenant;
+        self.keys = keys;
         self.cell = cell;
         Ok(())
     }
@@ -92,7 +103,7 @@ impl TenantTx {
     /// As [`Db::tenant_tx`].
     pub async fn pause<T>(self, db: &Db, work: impl Future<Output = T>) -> Result<(T, Self), Failure> {
         debug_assert!(self.effects.is_empty(), "what was written would be lost");
-        let (account, tenant) = (self.account, self.tenant);
+        let (account, tenant) = (self.account, self.tenant());
         self.end().await?;
         let done = work.await;
         Ok((done, db.begin(account, tenant).await?))
@@ -103,7 +114,7 @@ impl TenantTx {
     /// # Errors
     /// As [`Db::tenant_tx`].
     pub async fn anew(self, db: &Db) -> Result<Self, Failure> {
-        let (account, tenant) = (self.account, self.tenant);
+        let (account, tenant) = (self.account, self.tenant());
         self.end().await?;
         db.begin(account, tenant).await
     }
@@ -140,7 +151,7 @@ impl TenantTx {
 
     /// Notes what the log of the tenant must tell if this transaction commits.
     pub fn note(&mut self, entry: Entry) {
-        self.effects.entries.note(self.tenant, &self.cell, entry);
+        self.effects.entries.note(self.keys.tenant(), &self.cell, entry);
     }
 
     /// Carries out the effects that were noted, and commits.
@@ -148,7 +159,7 @@ impl TenantTx {
     /// # Errors
     /// [`Failure::Halted`] where the edge is ahead of us; else the database's.
     pub async fn commit(mut self) -> Result<(), Failure> {
-        self.effects.apply(&mut self.tx, self.tenant).await?;
+        self.effects.apply(&mut self.tx, self.keys.tenant()).await?;
         self.tx.commit().await?;
         Ok(())
     }

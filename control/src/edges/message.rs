@@ -11,6 +11,7 @@ use shared::wire::seal::Kind;
 use uuid::Uuid;
 
 use crate::control::{Control, Inner};
+use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::db::changes::RowKind;
 use crate::failure::Failure;
@@ -192,12 +193,11 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     )
     .fetch_all(&mut **tx)
     .await?;
-    let tenant = tx.tenant();
     let mut found = HashMap::new();
     for row in rows {
         let id = UserId::from(row.id);
         let verifier = match &row.wrapped_verifier {
-            Some(wrapped) => Some(reseal(control, tenant, id, wrapped).await?),
+            Some(wrapped) => Some(reseal(control, tx.keys(), id, wrapped)?),
             None => None,
         };
         // A status that a later release wrote is not active, and must not stop the others.
@@ -243,9 +243,9 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
 }
 
 /// Opens a verifier as it rests and seals it to the edge.
-async fn reseal(control: &Inner, tenant: TenantId, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
-    let phc = verifiers::open(&control.rest, tenant, id, wrapped).await?;
-    document::seal(control, tenant, Kind::Verifier, &id.to_string(), &phc)
+fn reseal(control: &Inner, keys: &TenantKeys, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
+    let phc = verifiers::open(keys, id, wrapped)?;
+    document::seal(control, keys.tenant(), Kind::Verifier, &id.to_string(), &phc)
 }
 
 async fn identifiers(tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<IdentifierRow>, Failure> {

@@ -14,7 +14,6 @@ use shared::derive::{Purpose, Secret, mac};
 use shared::ids::TenantId;
 use uuid::Uuid;
 
-use crate::control::Control;
 use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -52,8 +51,8 @@ pub(super) struct Signer {
 
 impl Signer {
     /// `query` is all that was asked for, but for the cursor.
-    pub async fn of(control: &Control, tx: &mut TenantTx, query: String) -> Result<Self, Failure> {
-        Ok(Self { key: looked_up_by(&control.rest, tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
+    pub async fn of(tx: &mut TenantTx, query: String) -> Result<Self, Failure> {
+        Ok(Self { key: looked_up_by(tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
     }
 
     fn signature(&self, content: &[u8]) -> [u8; SIGNATURE] {

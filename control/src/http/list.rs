@@ -27,7 +27,6 @@ use super::gate::public_path;
 use super::origin::Origin;
 use super::page::{ListOut, PageOf};
 use super::rows::{Count, Order, Placed, Rows, position};
-use crate::control::Control;
 use crate::db::TenantTx;
 
 /// What libraries add to a GET to get round caches: jQuery (`cache: false`) and Ext JS. It asks for nothing,
@@ -103,7 +102,7 @@ impl<K: Copy> Part<K> {
     ///
     /// # Errors
     /// 404 for a page that such a list does not have, and for a cursor that is not one of it.
-    pub async fn of(self, control: &Control, tx: &mut TenantTx, count: Count) -> Result<Span<K>, Refused> {
+    pub async fn of(self, tx: &mut TenantTx, count: Count) -> Result<Span<K>, Refused> {
         let Self { order, page, cursor, path } = self;
         let Some(text) = cursor else {
             let (offset, limit) = page.span(count)?;
@@ -111,7 +110,7 @@ impl<K: Copy> Part<K> {
             return Ok(Span { rows, order, count, page, cursor: None });
         };
         let query = form_urlencoded::Serializer::new(path + "?").extend_pairs(&page.links.others).finish();
-        let signer = Signer::of(control, tx, query).await?;
+        let signer = Signer::of(tx, query).await?;
         // A blank one begins.
         let (after, back) = match text.as_str() {
             "" => (None, false),

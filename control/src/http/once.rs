@@ -90,7 +90,7 @@ impl Key {
     /// # Errors
     /// 409 while another one is going on, 422 for another request with the same key.
     pub async fn claim(&self, control: &Control, tx: &mut TenantTx, by: UserId) -> Result<Found, Refused> {
-        let secret = looked_up_by(&control.rest, tx, Purpose::Idempotency).await?;
+        let secret = looked_up_by(tx, Purpose::Idempotency).await?;
         let tenant = tx.tenant();
         let bound = [tenant.as_bytes(), by.as_bytes(), self.route.as_bytes(), self.text.as_bytes()];
         let claim = mac(&secret, "idempotency-key/v1", &bound);

@@ -5,7 +5,8 @@ use shared::ids::TenantId;
 use shared::tokens::jwk::PublicKey;
 
 use super::rsa::{self, Private};
-use crate::crypt::sealed::{Column, Sealer};
+use crate::crypt::sealed::Column;
+use crate::db::Db;
 use crate::failure::Failure;
 use crate::passwords::turns::Turns;
 use crate::shares::Kind;
@@ -18,10 +19,17 @@ const EACH: usize = 1;
 /// Makes keys.
 #[derive(Clone)]
 pub struct KeyMaker {
-    turns: Turns,
-    /// Of what control makes by itself.
-    own_turns: Turns,
-    rest: Sealer,
+    queues: Queues,
+    db: Db,
+}
+
+/// Who waits for whom.
+#[derive(Clone)]
+struct Queues {
+    /// Keys that users ask for.
+    asked: Turns,
+    /// Keys that control makes by itself: they do not wait for the others.
+    own: Turns,
 }
 
 /// A key as its row has it: the private half is wrapped.
@@ -33,11 +41,10 @@ pub struct RestingKey {
 }
 
 impl KeyMaker {
-    /// Makes keys that rest as `rest` wraps them.
+    /// Makes keys that rest under the data keys of tenants.
     #[must_use]
-    pub fn new(rest: Sealer) -> Self {
-        let turns = || Turns::new(Kind::Keys, CONCURRENCY, EACH);
-        Self { turns: turns(), own_turns: turns(), rest }
+    pub fn new(db: Db) -> Self {
+        Self { queues: Queues::new(), db }
     }
 
     /// Makes a key of `bits` for a tenant; `payer` is the tenant whose share of the work it is.
@@ -45,7 +52,8 @@ impl KeyMaker {
     /// # Errors
     /// [`Failure::Busy`] after five seconds in the queue; without randomness.
     pub async fn make(&self, payer: TenantId, tenant: TenantId, bits: u64) -> Result<RestingKey, Failure> {
-        self.in_turn(&self.turns, payer, tenant, bits).await
+        let key = generate(&self.queues.asked, payer, bits).await?;
+        self.keep(tenant, &key).await
     }
 
     /// As [`KeyMaker::make`], for rotations and new tenants, which control starts by itself. They have turns of
@@ -54,41 +62,40 @@ impl KeyMaker {
     /// # Errors
     /// As [`KeyMaker::make`].
     pub async fn make_by_itself(&self, tenant: TenantId, bits: u64) -> Result<RestingKey, Failure> {
-        self.in_turn(&self.own_turns, tenant, tenant, bits).await
-    }
-
-    async fn in_turn(
-        &self,
-        turns: &Turns,
-        payer: TenantId,
-        tenant: TenantId,
-        bits: u64,
-    ) -> Result<RestingKey, Failure> {
-        let key = turns.take(payer, "making a key", move || rsa::generate(bits)).await??;
+        let key = generate(&self.queues.own, tenant, bits).await?;
         self.keep(tenant, &key).await
     }
 
-    /// Wraps a key that was imported for a tenant.
+    /// Seals a key that was imported for a tenant.
     ///
     /// # Errors
-    /// If the provider fails.
+    /// As [`Db::keys`].
     pub async fn keep(&self, tenant: TenantId, key: &Private) -> Result<RestingKey, Failure> {
         let kid = key.public.key_id();
-        let wrapped = self.rest.wrap(tenant, Column::SigningKey, kid.as_str(), &key.pkcs8).await?;
+        let keys = self.db.keys(tenant).await?;
+        let wrapped = keys.seal(Column::SigningKey, kid.as_str(), &key.pkcs8)?;
         Ok(RestingKey { public: key.public.clone(), wrapped })
     }
+}
+
+impl Queues {
+    fn new() -> Self {
+        let turns = || Turns::new(Kind::Keys, CONCURRENCY, EACH);
+        Self { asked: turns(), own: turns() }
+    }
+}
+
+async fn generate(turns: &Turns, payer: TenantId, bits: u64) -> Result<Private, Failure> {
+    turns.take(payer, "making a key", move || rsa::generate(bits)).await?
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
-    use shared::derive::Secret;
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::crypt::provider::LocalKeys;
-    use crate::settings::KeyedSecret;
 
     fn tenant(fill: u8) -> TenantId {
         TenantId::new(1, [fill; 10])
@@ -96,18 +103,17 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn keys_that_users_ask_for_do_not_keep_a_rotation_waiting() {
-        let key = KeyedSecret { id: "k1".to_owned(), secret: Secret::new([1; 32]) };
-        let maker = KeyMaker::new(Sealer::new(LocalKeys::new(&key)));
+        let queues = Queues::new();
         let mut asked = Vec::new();
         for fill in 1..=2 {
             let ((go_on, waits), (begun, begins)) = (mpsc::channel::<()>(), oneshot::channel::<()>());
-            let turns = maker.turns.clone();
+            let turns = queues.asked.clone();
             let hold = move || (begun.send(()), waits.recv());
             let work = tokio::spawn(async move { turns.take(tenant(fill), "a test", hold).await });
             begins.await.unwrap();
             asked.push((go_on, work));
         }
-        assert!(maker.make_by_itself(tenant(3), 2048).await.is_ok());
+        assert!(generate(&queues.own, tenant(3), 2048).await.is_ok());
         for (go_on, work) in asked {
             go_on.send(()).unwrap();
             assert!(work.await.unwrap().is_ok());

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::maker::RestingKey;
 use super::model::{Key, KeyRing, State};
-use crate::control::Control;
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -203,8 +202,7 @@ struct PublishedRow {
 ///
 /// # Errors
 /// The database's, or a key that does not open.
-pub async fn published(control: &Control, tx: &mut TenantTx) -> Result<Vec<Published>, Failure> {
-    let tenant = tx.tenant();
+pub async fn published(tx: &mut TenantTx) -> Result<Vec<Published>, Failure> {
     let rows = sqlx::query_as!(
         PublishedRow,
         "select kid, state, created_at, confirmed_at, sign_from, remove_at, ended_at, public_jwk, wrapped_private
@@ -217,7 +215,7 @@ pub async fn published(control: &Control, tx: &mut TenantTx) -> Result<Vec<Publi
     let mut published = Vec::with_capacity(rows.len());
     for row in rows {
         let pkcs8 = match &row.wrapped_private {
-            Some(wrapped) => Some(control.rest.open(tenant, Column::SigningKey, &row.kid, wrapped).await?),
+            Some(wrapped) => Some(tx.keys().open(Column::SigningKey, &row.kid, wrapped)?),
             None => None,
         };
         let key = Row {

@@ -4,7 +4,6 @@
 use shared::derive::{identifier_hash, legacy_user_hash, mac};
 use shared::wire::push::IdentifierRow;
 
-use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::users::{Faults, Profile, identifiers};
@@ -38,8 +37,8 @@ impl Hashing {
     ///
     /// # Errors
     /// The database's.
-    pub async fn of(control: &Control, tx: &mut TenantTx) -> Result<Self, Failure> {
-        Ok(Self { key: identifiers::key(control, tx).await?, tenant: tx.tenant() })
+    pub async fn of(tx: &mut TenantTx) -> Result<Self, Failure> {
+        Ok(Self { key: identifiers::key(tx).await?, tenant: tx.tenant() })
     }
 
     /// The hashes of a profile's names.

@@ -94,7 +94,7 @@ impl std::ops::AddAssign for Listed {
 /// The database's.
 pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -> Result<Listed, Failure> {
     let mut tx = control.db.tenant_tx(tenant).await?;
-    let hashing = Hashing::of(control, &mut tx).await?;
+    let hashing = Hashing::of(&mut tx).await?;
     let hashes: Vec<String> = tokens.iter().map(|token| hashing.legacy_token(&token.jti)).collect();
     let owners: Vec<String> = tokens.iter().map(|token| token.legacy_id.clone()).collect();
     let of_somebody = sqlx::query_scalar!(
@@ -136,12 +136,8 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
 ///
 /// # Errors
 /// The database's.
-pub async fn user_of(
-    control: &Control,
-    tx: &mut TenantTx,
-    legacy_id: &str,
-) -> Result<Option<UserId>, Failure> {
-    let hashing = Hashing::of(control, tx).await?;
+pub async fn user_of(tx: &mut TenantTx, legacy_id: &str) -> Result<Option<UserId>, Failure> {
+    let hashing = Hashing::of(tx).await?;
     let tenant = tx.tenant();
     let user: Option<Uuid> = sqlx::query_scalar!(
         "select user_id from identifiers where tenant_id = $1 and hash = $2 and kind = 'legacy_user'",

@@ -11,8 +11,8 @@ use super::provision::Provision;
 use super::store;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
-use crate::crypt::sealed::Column;
-use crate::db::{CellName, TenantTx};
+use crate::crypt::sealed::{Column, TenantKeys};
+use crate::db::{CellName, NewTenantKey, TenantTx};
 use crate::failure::Failure;
 use crate::jobs::queue;
 use crate::legacy::service::LegacyService;
@@ -41,6 +41,16 @@ pub struct NewTenant {
     pub admin: Option<FirstAdmin>,
 }
 
+/// Makes the key of a new tenant, and with it the tenant's id. It asks the key provider, so it comes before the
+/// transaction.
+///
+/// # Errors
+/// The key provider's.
+pub async fn prepare(control: &Control) -> Result<NewTenantKey, Failure> {
+    let id = TenantId::new(unix_ms(control.clock.now()), random()?);
+    control.db.new_key(id).await
+}
+
 /// Commits nothing itself: `tx` is a transaction of the platform tenant.
 ///
 /// # Errors
@@ -49,11 +59,12 @@ pub async fn create(
     control: &Control,
     tx: &mut TenantTx,
     actor: &Actor,
+    key: &NewTenantKey,
     new: NewTenant,
 ) -> Result<Tenant, TenantError> {
     let now = control.clock.now();
     let admin = new.admin;
-    let id = TenantId::new(unix_ms(now), random()?);
+    let id = key.tenant();
     let tenant = Tenant {
         id,
         cell: match new.isolation {
@@ -84,8 +95,9 @@ pub async fn create(
         }
     }
     store::insert(tx, &tenant).await?;
+    key.keep(tx, now).await?;
     if let Some(admin) = &admin {
-        keep_first_admin(control, tx, id, admin).await?;
+        keep_first_admin(tx, key.keys(), admin).await?;
     }
     queue::enqueue(tx, &Provision { tenant: id }, TimeDelta::zero()).await?;
     let details = serde_json::json!({ "slug": tenant.slug, "isolation": tenant.isolation });
@@ -118,17 +130,12 @@ pub(super) fn check(control: &Control, tenant: &Tenant) -> Result<(), TenantErro
 }
 
 /// Until there is a cell for users. It waits in a row of its own, because a job holds ids only.
-async fn keep_first_admin(
-    control: &Control,
-    tx: &mut TenantTx,
-    tenant: TenantId,
-    admin: &FirstAdmin,
-) -> Result<(), Failure> {
+async fn keep_first_admin(tx: &mut TenantTx, keys: &TenantKeys, admin: &FirstAdmin) -> Result<(), Failure> {
     let plain = serde_json::to_vec(admin).map_err(|_| Failure::Unreadable("first administrator"))?;
-    let wrapped = control.rest.wrap(tenant, Column::FirstAdmin, "", &plain).await?;
+    let wrapped = keys.seal(Column::FirstAdmin, "", &plain)?;
     sqlx::query!(
         "insert into platform.first_admins (tenant_id, wrapped) values ($1, $2)",
-        tenant.uuid(),
+        keys.tenant().uuid(),
         wrapped,
     )
     .execute(&mut **tx)

@@ -48,7 +48,7 @@ pub async fn build(
     let id = tx.tenant();
     let tenant = store::find(tx, id).await?;
     let mut keys = Vec::new();
-    for key in published(control, tx).await? {
+    for key in published(tx).await? {
         keys.push(signing_key(control, id, key)?);
     }
     let session_roots = sealed_roots(control, tx, RootKind::Session, Kind::SessionRoot).await?;
@@ -113,7 +113,7 @@ async fn sealed_roots(
     sealed_kind: Kind,
 ) -> Result<Vec<Root>, Failure> {
     let tenant = tx.tenant();
-    let roots = roots(&control.rest, tx, kind).await?;
+    let roots = roots(tx, kind).await?;
     let sealed = roots.iter().map(|(version, root)| {
         let sealed = seal(control, tenant, sealed_kind, &version.to_string(), root.expose())?;
         Ok(Root { version: *version, sealed })

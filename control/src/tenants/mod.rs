@@ -14,7 +14,7 @@ mod refused;
 pub mod routes;
 mod store;
 
-pub use create::{NewTenant, create};
+pub use create::{NewTenant, create, prepare};
 pub use edit::{Edit, EditLegacy, delete, edit, resume, suspend};
 pub use filters::Filters;
 pub use model::{FirstAdmin, Isolation, Tenant, TenantError};

@@ -5,6 +5,7 @@ use shared::tenant::Status;
 use shared::tenant::settings::Settings;
 
 use super::claims::default_issuer;
+use super::create::prepare;
 use super::model::{Isolation, Tenant, TenantError};
 use super::provision::{activate, first_keys};
 use super::store;
@@ -12,7 +13,6 @@ use crate::control::Control;
 use crate::db::{CellName, migrate};
 use crate::failure::Failure;
 use crate::legacy::service::LegacyService;
-use crate::world::{random, unix_ms};
 
 /// Makes the platform tenant with its cell unless it exists; can be repeated after a kill.
 ///
@@ -39,9 +39,10 @@ pub async fn ensure_platform(control: &Control) -> Result<TenantId, TenantError>
 
 async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantError> {
     let now = control.clock.now();
+    let key = prepare(control).await?;
     let slug = Slug::parse("platform").map_err(|_| Failure::Unreadable("slug"))?;
     let tenant = Tenant {
-        id: TenantId::new(unix_ms(now), random()?),
+        id: key.tenant(),
         issuer: default_issuer(&slug, &[], &control.settings.http.shared_origin),
         former_claims: Vec::new(),
         slug,
@@ -61,6 +62,7 @@ async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantErr
     let inserted = store::insert(&mut tx, &tenant).await;
     match inserted {
         Ok(()) => {
+            key.keep(&mut tx, now).await?;
             tx.commit().await?;
             Ok(tenant.id)
         }

@@ -89,7 +89,7 @@ pub(super) async fn activate(
     tenant.status = Status::Active;
     tenant.updated_at = control.clock.now();
     store::update(tx, &tenant).await?;
-    if let Some(admin) = take_first_admin(control, tx).await? {
+    if let Some(admin) = take_first_admin(tx).await? {
         users::insert_first_admin(control, tx, &admin).await?;
     }
     let platform = control.db.platform().await?;
@@ -102,7 +102,7 @@ pub(super) async fn activate(
     Ok(())
 }
 
-async fn take_first_admin(control: &Control, tx: &mut TenantTx) -> Result<Option<FirstAdmin>, Failure> {
+async fn take_first_admin(tx: &mut TenantTx) -> Result<Option<FirstAdmin>, Failure> {
     let tenant = tx.tenant();
     let taken = sqlx::query_scalar!(
         "delete from platform.first_admins where tenant_id = $1 returning wrapped",
@@ -111,7 +111,7 @@ async fn take_first_admin(control: &Control, tx: &mut TenantTx) -> Result<Option
     .fetch_optional(&mut **tx)
     .await?;
     let Some(wrapped) = taken else { return Ok(None) };
-    let plain = control.rest.open(tenant, Column::FirstAdmin, "", &wrapped).await?;
+    let plain = tx.keys().open(Column::FirstAdmin, "", &wrapped)?;
     serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("first administrator"))
 }
 
@@ -148,7 +148,7 @@ async fn seed_keys(
         keys::store::save(tx, &before, &ring, now).await?;
     }
     for kind in [RootKind::Session, RootKind::Lookup] {
-        roots::insert(&control.rest, tx, kind, 1, &Secret::new(random()?), now).await?;
+        roots::insert(tx, kind, 1, &Secret::new(random()?), now).await?;
     }
     Ok(())
 }

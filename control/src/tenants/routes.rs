@@ -45,7 +45,7 @@ pub async fn list(
         if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };
     let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
     let count = filters::count(&mut tx, only, &filters, part.counts_all()).await?;
-    let span = part.of(&control, &mut tx, count).await?;
+    let span = part.of(&mut tx, count).await?;
     let tenants = filters::list(&mut tx, only, &filters, &span.rows).await?;
     span.answer(tenants, TenantOut::new)
 }
@@ -71,25 +71,32 @@ pub async fn create(
     Once { what: Creation { mut new, admin }, key }: Once<Creation>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant: own, user: by, .. } = platform.by;
-    if let Some((profile, password)) = admin {
-        // What was done already costs no hash.
-        if let Some(key) = &key
-            && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
-        {
-            return made(&TenantOut::new(super::find(&mut tx, id.into()).await?));
-        }
-        let least = new.settings.min_password_length;
-        let prepare = users::prepare_first_admin(&control, own.id, &profile, &password, least);
-        let (prepared, begun) = tx.pause(&control.db, prepare).await?;
-        new.admin = Some(prepared.map_err(said_of_admin)?);
-        tx = begun;
-        match users::still_stands(&control, &mut tx, &actor).await {
-            Err(UserError::Rank) => {
-                let permission = PlatformTenantsWrite::PERMISSION;
-                return Err(outranked(&control, tx, &actor, "new", permission).await);
+    // What was done already costs no hash, and no call of the key provider.
+    if let Some(key) = &key
+        && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
+    {
+        return made(&TenantOut::new(super::find(&mut tx, id.into()).await?));
+    }
+    let least = new.settings.min_password_length;
+    let prepare = async {
+        let admin = match &admin {
+            Some((profile, password)) => {
+                let prepared = users::prepare_first_admin(&control, own.id, profile, password, least).await;
+                Some(prepared.map_err(said_of_admin)?)
             }
-            stands => stands?,
+            None => None,
+        };
+        Ok::<_, Refused>((admin, super::prepare(&control).await?))
+    };
+    let (prepared, mut tx) = tx.pause(&control.db, prepare).await?;
+    let (admin, tenant_key) = prepared?;
+    new.admin = admin;
+    match users::still_stands(&control, &mut tx, &actor).await {
+        Err(UserError::Rank) => {
+            let permission = PlatformTenantsWrite::PERMISSION;
+            return Err(outranked(&control, tx, &actor, "new", permission).await);
         }
+        stands => stands?,
     }
     let claim = match key {
         None => None,
@@ -98,7 +105,7 @@ pub async fn create(
             Found::New(claim) => Some(claim),
         },
     };
-    let tenant = super::create(&control, &mut tx, &actor, new).await?;
+    let tenant = super::create(&control, &mut tx, &actor, &tenant_key, new).await?;
     if let Some(claim) = claim {
         claim.keep(&control, &mut tx, tenant.id.uuid()).await?;
     }

@@ -98,7 +98,7 @@ pub async fn change(
         ranks::keep_one_root_admin(tx, id).await?;
     }
     if let Some(canonical) = &canonical {
-        identifiers::assign(control, tx, id, canonical, &mut faults).await?;
+        identifiers::assign(tx, id, canonical, &mut faults).await?;
     }
     ranks::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
     if !faults.is_empty() {
@@ -108,7 +108,7 @@ pub async fn change(
     let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
     let epochs = epochs_of(&before).after(causes);
     let changed = Changed { profile: &profile, status, email_verified, epochs, verifier, at };
-    store::update(&control.rest, tx, id, changed).await?;
+    store::update(tx, id, changed).await?;
     if causes.password {
         foreign_hashes_removed(tx).await?;
     }
@@ -172,7 +172,7 @@ pub async fn end_sessions(
         verifier: None,
         at,
     };
-    store::update(&control.rest, tx, id, changed).await?;
+    store::update(tx, id, changed).await?;
     let tenant = tx.tenant();
     tx.changes().user(tenant, id, Haste::Revokes);
     let target = Some(id.to_string());

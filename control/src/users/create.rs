@@ -56,14 +56,14 @@ async fn insert(
 ) -> Result<UserId, UserError> {
     let (now, tenant) = (control.clock.now(), tx.tenant());
     let id = UserId::new(unix_ms(now), random()?);
-    store::insert(&control.rest, tx, id, new, verifier, now).await?;
+    store::insert(tx, id, new, verifier, now).await?;
     match canonical {
-        Some(canonical) => identifiers::assign(control, tx, id, &canonical, faults).await?,
+        Some(canonical) => identifiers::assign(tx, id, &canonical, faults).await?,
         // A name that holds may be taken all the same, though another field does not hold.
         None => {
             if let Ok(username) = shared::identifiers::Identifier::parse(&new.profile.username) {
                 let alone = Canonical { username, email: None };
-                identifiers::assign(control, tx, id, &alone, faults).await?;
+                identifiers::assign(tx, id, &alone, faults).await?;
             }
         }
     }

@@ -14,7 +14,6 @@ use super::input::STATUSES;
 use super::model::{User, UserError};
 use super::out::StatusWord;
 use super::store::{find_by_name, select};
-use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::http::body::FromFields;
@@ -128,13 +127,13 @@ impl Matching {
     ///
     /// # Errors
     /// The database's.
-    pub async fn of(control: &Control, tx: &mut TenantTx, filters: Filters) -> Result<Self, Failure> {
+    pub async fn of(tx: &mut TenantTx, filters: Filters) -> Result<Self, Failure> {
         let mut among = None;
         if let Some(username) = &filters.username {
-            among = Some(named(control, tx, username, |user| Some(user.username.expose())).await?);
+            among = Some(named(tx, username, |user| Some(user.username.expose())).await?);
         }
         if let Some(email) = &filters.email {
-            let found = named(control, tx, email, |user| user.email.as_ref().map(|email| email.expose()));
+            let found = named(tx, email, |user| user.email.as_ref().map(|email| email.expose()));
             let found = found.await?;
             among = Some(match among {
                 None => found,
@@ -152,12 +151,11 @@ impl Matching {
 /// Whose `field` is `text`, in whichever spelling: nobody or one. User names and addresses share one
 /// namespace, so who is found may have the text in the other field.
 async fn named(
-    control: &Control,
     tx: &mut TenantTx,
     text: &str,
     field: impl for<'u> Fn(&'u User) -> Option<&'u str>,
 ) -> Result<Vec<Uuid>, Failure> {
-    let user = match find_by_name(control, tx, text).await {
+    let user = match find_by_name(tx, text).await {
         Ok(user) => user,
         Err(UserError::Failure(failure)) => return Err(failure),
         Err(_) => return Ok(Vec::new()),

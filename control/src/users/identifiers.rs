@@ -7,35 +7,33 @@ use shared::wire::push::IdentifierRow;
 
 use super::fields::{Canonical, Faults};
 use super::model::UserError;
-use crate::control::Control;
 use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
 /// The key of the tenant's identifier hashes.
-pub async fn key(control: &Control, tx: &mut TenantTx) -> Result<Secret, Failure> {
-    looked_up_by(&control.rest, tx, Purpose::Identifier).await
+pub async fn key(tx: &mut TenantTx) -> Result<Secret, Failure> {
+    looked_up_by(tx, Purpose::Identifier).await
 }
 
 /// The stored and pushed form of an identifier.
 ///
 /// # Errors
 /// The database's.
-pub async fn hash(control: &Control, tx: &mut TenantTx, identifier: &Identifier) -> Result<String, Failure> {
-    let key = key(control, tx).await?;
+pub async fn hash(tx: &mut TenantTx, identifier: &Identifier) -> Result<String, Failure> {
+    let key = key(tx).await?;
     Ok(IdentifierRow::encode_hash(&identifier_hash(&key, tx.tenant(), identifier)))
 }
 
 /// Gives `user` exactly these identifiers. Who has one already keeps it: the primary key decides,
 /// also between two transactions at once. `faults` names the field that is taken.
 pub(super) async fn assign(
-    control: &Control,
     tx: &mut TenantTx,
     user: UserId,
     canonical: &Canonical,
     faults: &mut Faults,
 ) -> Result<(), UserError> {
-    let key = key(control, tx).await?;
+    let key = key(tx).await?;
     let tenant = tx.tenant();
     let hash =
         |identifier: &Identifier| IdentifierRow::encode_hash(&identifier_hash(&key, tenant, identifier));

@@ -39,9 +39,9 @@ pub async fn list(
     Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
     let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
-    let matching = Matching::of(&control, &mut tx, filters).await?;
+    let matching = Matching::of(&mut tx, filters).await?;
     let count = filters::count(&mut tx, &matching, part.counts_all()).await?;
-    let span = part.of(&control, &mut tx, count).await?;
+    let span = part.of(&mut tx, count).await?;
     let users = super::list(&mut tx, &matching, &span.rows).await?;
     span.answer(users, UserOut::from)
 }

@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
 use super::{Profile, identifiers, search, verifiers};
-use crate::control::Control;
 use crate::crypt::personal::{Field, Personal, Place};
-use crate::crypt::sealed::Sealer;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::legacy::ids::next_legacy_id;
@@ -89,9 +87,9 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
 ///
 /// # Errors
 /// [`UserError::NotFound`], or the database's.
-pub async fn find_by_name(control: &Control, tx: &mut TenantTx, name: &str) -> Result<User, UserError> {
+pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserError> {
     let identifier = Identifier::parse(name).map_err(|_| UserError::NotFound)?;
-    let hash = identifiers::hash(control, tx, &identifier).await?;
+    let hash = identifiers::hash(tx, &identifier).await?;
     let id = sqlx::query_scalar!("select user_id from identifiers where hash = $1", hash)
         .fetch_optional(&mut **tx)
         .await?
@@ -194,20 +192,7 @@ impl PersonalColumns {
     }
 }
 
-async fn wrapped(
-    sealer: &Sealer,
-    tenant: TenantId,
-    id: UserId,
-    verifier: Option<&Verifier>,
-) -> Result<Option<Vec<u8>>, Failure> {
-    match verifier {
-        Some(verifier) => Ok(Some(verifiers::wrap(sealer, tenant, id, verifier).await?)),
-        None => Ok(None),
-    }
-}
-
 pub(super) async fn insert(
-    sealer: &Sealer,
     tx: &mut TenantTx,
     id: UserId,
     new: &NewUser,
@@ -216,7 +201,7 @@ pub(super) async fn insert(
 ) -> Result<(), UserError> {
     let tenant = tx.tenant();
     let personal = PersonalColumns::of(tenant, id, &new.profile);
-    let wrapped_verifier = wrapped(sealer, tenant, id, verifier).await?;
+    let wrapped_verifier = verifier.map(|it| verifiers::seal(tx.keys(), id, it)).transpose()?;
     let legacy_id = next_legacy_id(tx).await?;
     sqlx::query!(
         "insert into users
@@ -253,15 +238,10 @@ pub(super) struct Changed<'a> {
     pub at: DateTime<Utc>,
 }
 
-pub(super) async fn update(
-    sealer: &Sealer,
-    tx: &mut TenantTx,
-    id: UserId,
-    changed: Changed<'_>,
-) -> Result<(), UserError> {
+pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) -> Result<(), UserError> {
     let tenant = tx.tenant();
     let personal = PersonalColumns::of(tenant, id, changed.profile);
-    let wrapped_verifier = wrapped(sealer, tenant, id, changed.verifier).await?;
+    let wrapped_verifier = changed.verifier.map(|it| verifiers::seal(tx.keys(), id, it)).transpose()?;
     sqlx::query!(
         "update users
          set username = $3, email = $4, first_name = $5, last_name = $6, phone = $7, status = $8,

@@ -97,7 +97,7 @@ async fn a_token_of_another_tenant_or_kind_is_told_as_recorded() {
 
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let kind = control::crypt::roots::RootKind::Session;
-    let roots = control::crypt::roots::roots(&scene.control.rest, &mut tx, kind).await.unwrap();
+    let roots = control::crypt::roots::roots(&mut tx, kind).await.unwrap();
     let key = RefreshKey::new(roots[0].0, &roots[0].1, scene.tenant.id);
     let now = scene.control.clock.now().timestamp();
     let sid = shared::ids::SessionId::new(0, [1; 16]);

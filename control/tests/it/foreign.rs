@@ -1,7 +1,7 @@
 //! Passwords as another service hashed them: what the edge may ask, what it learns, what happens then.
 
 use chrono::TimeDelta;
-use control::legacy::passwords::{sweep, wrap_foreign};
+use control::legacy::passwords::{seal_foreign, sweep};
 use control::legacy::service::{foreign_hashes_added, foreign_hashes_removed};
 use control::passwords::Hashed;
 use control::users::{self, Change};
@@ -107,9 +107,8 @@ impl Scene {
     /// Somebody whose password another service hashed.
     async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
         let user = self.member(username, "client").await;
-        let wrapped = wrap_foreign(&self.control, self.tenant.id, user.id, encoded).await.unwrap();
-        let (wrapped, format) = wrapped.expect("a hash");
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
+        let (wrapped, format) = seal_foreign(tx.keys(), user.id, encoded).unwrap().expect("a hash");
         sqlx::query("update users set foreign_hash = $2, foreign_format = $3 where id = $1")
             .bind(user.id.uuid())
             .bind(wrapped)
@@ -181,9 +180,10 @@ async fn every_format_signs_in_and_is_ours_afterwards() {
 async fn what_is_no_hash_is_no_password() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "client").await;
+    let keys = scene.control.db.keys(scene.tenant.id).await.unwrap();
     for encoded in ["", "!unusable", "md5$salt$21f3dcf1dd9b1ad35a3ac0710f01ebb9", "pbkdf2_sha256$9999999$s$x"]
     {
-        assert!(wrap_foreign(&scene.control, scene.tenant.id, ada.id, encoded).await.unwrap().is_none());
+        assert!(seal_foreign(&keys, ada.id, encoded).unwrap().is_none());
     }
     assert!(!scene.knows(ada.id, "").await);
     assert!(!scene.knows(ada.id, "Corr3ct-horse").await);

@@ -71,10 +71,11 @@ async fn held_tenant(scene: &Scene) -> (Tenant, PgConnection) {
     // The lock comes first: the job may begin the moment that the tenant is committed.
     let tenant = {
         let platform = scene.control.db.platform().await.unwrap();
+        let key = control::tenants::prepare(&scene.control).await.unwrap();
         let mut tx = scene.control.db.tenant_tx(platform).await.unwrap();
         let new = crate::scene::new(Isolation::Schema);
         let tenant =
-            control::tenants::create(&scene.control, &mut tx, &Actor::operator(), new).await.unwrap();
+            control::tenants::create(&scene.control, &mut tx, &Actor::operator(), &key, new).await.unwrap();
         sqlx::query("select pg_advisory_lock(hashtextextended('wardgate/migrate/' || $1, 0))")
             .bind(tenant.cell.as_str())
             .execute(&mut holder)

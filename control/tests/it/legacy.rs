@@ -118,7 +118,7 @@ async fn what_may_be_accepted_is_checked_before_it_is() {
     // Keys that sign here, for whichever tenant, and what is no public key.
     for tenant in [scene.tenant.id, other.id] {
         let mut tx = scene.control.db.tenant_tx(tenant).await.unwrap();
-        let ours = control::keys::store::published(&scene.control, &mut tx).await.unwrap();
+        let ours = control::keys::store::published(&mut tx).await.unwrap();
         drop(tx);
         std::fs::write(&key.file, ours[0].public.to_pem().unwrap()).unwrap();
         let refused = set(key.path(), &until, &[]).expect(5);

@@ -277,7 +277,7 @@ impl Scene {
     pub async fn sign(&self, claims: &AccessClaims<'_>) -> String {
         use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
         let mut tx = self.tx().await;
-        let published = keys::store::published(&self.control, &mut tx).await.unwrap();
+        let published = keys::store::published(&mut tx).await.unwrap();
         let active = published.iter().find(|key| key.key.state == keys::model::State::Active).unwrap();
         let pair = RsaKeyPair::from_pkcs8(active.pkcs8.as_ref().unwrap()).unwrap();
         let input = access_signing_input(&active.key.kid, claims).unwrap();
@@ -341,8 +341,9 @@ pub fn new(isolation: Isolation) -> NewTenant {
 /// A tenant whose job has not run yet.
 pub async fn committed_tenant(control: &Control, isolation: Isolation) -> Tenant {
     let platform = control.db.platform().await.unwrap();
+    let key = tenants::prepare(control).await.unwrap();
     let mut tx = control.db.tenant_tx(platform).await.unwrap();
-    let tenant = tenants::create(control, &mut tx, &Actor::operator(), new(isolation)).await.unwrap();
+    let tenant = tenants::create(control, &mut tx, &Actor::operator(), &key, new(isolation)).await.unwrap();
     tx.commit().await.unwrap();
     tenant
 }

@@ -29,7 +29,7 @@ async fn the_platform_makes_a_tenant_with_its_first_administrator() {
     runner::run_due(&scene.control).await.unwrap();
     assert_eq!(root.get(&path(id)).await.expect(200).body["status"], "active");
     let mut tx = scene.control.db.tenant_tx(id).await.unwrap();
-    let ada = control::users::find_by_name(&scene.control, &mut tx, "ADA@beta.test").await.unwrap();
+    let ada = control::users::find_by_name(&mut tx, "ADA@beta.test").await.unwrap();
     assert_eq!(ada.roles, ["root-admin"]);
     drop(tx);
     control::edges::pusher::push_now(&scene.control, id).await.unwrap();

@@ -53,7 +53,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     form_stays(&options.tenant, options.user_id)?;
     let mut tx = control.db.tenant_tx(tenant).await?;
     roles_exist(&mut tx, &options.mapping).await?;
-    let hashing = Hashing::of(control, &mut tx).await?;
+    let hashing = Hashing::of(&mut tx).await?;
     drop(tx);
     let staging = Staging::open(control, tenant).await?;
     let report = Report {

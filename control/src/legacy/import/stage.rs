@@ -11,8 +11,8 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::ImportError;
 use super::found::{Device, Found};
 use crate::control::Control;
-use crate::crypt::sealed::{Column, Sealer};
-use crate::db::connect_options;
+use crate::crypt::sealed::{Column, TenantKeys};
+use crate::db::{Db, connect_options};
 use crate::failure::Failure;
 use crate::legacy::hashing::NameHashes;
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Staging {
     connection: PgConnection,
     tenant: TenantId,
-    rest: Sealer,
+    db: Db,
 }
 
 /// A user on the way.
@@ -80,7 +80,7 @@ impl Staging {
         .execute(&mut connection)
         .await
         .map_err(not_allowed)?;
-        Ok(Self { connection, tenant, rest: control.rest.clone() })
+        Ok(Self { connection, tenant, db: control.db.clone() })
     }
 
     /// Lays out users. Of two rows with one id, the later is kept.
@@ -90,6 +90,7 @@ impl Staging {
             last.insert(user.id.clone(), place);
         }
         let (mut ids, mut usernames, mut emails, mut wrapped) = (vec![], vec![], vec![], vec![]);
+        let keys = self.db.keys(self.tenant).await?;
         for (place, user) in users.into_iter().enumerate() {
             if last.get(&user.id) != Some(&place) {
                 continue;
@@ -97,7 +98,7 @@ impl Staging {
             let plain = zeroize::Zeroizing::new(
                 serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("imported user"))?,
             );
-            wrapped.push(self.rest.wrap(self.tenant, Column::Staged, &user.id, &plain).await?);
+            wrapped.push(keys.seal(Column::Staged, &user.id, &plain)?);
             ids.push(user.id);
             usernames.push(user.names.as_ref().map(|names| names.username.clone()));
             emails.push(user.names.and_then(|names| names.email));
@@ -127,7 +128,7 @@ impl Staging {
         let plain = serde_json::to_vec(device).map_err(|_| Failure::Unreadable("second factor"))?;
         let plain = zeroize::Zeroizing::new(plain);
         let row = device_row(&device.user, &device.id);
-        let wrapped = self.rest.wrap(self.tenant, Column::Staged, &row, &plain).await?;
+        let wrapped = self.db.keys(self.tenant).await?.seal(Column::Staged, &row, &plain)?;
         sqlx::query(
             "insert into staged_devices (legacy_id, id, wrapped) values ($1, $2, $3)
              on conflict (legacy_id, id) do update
@@ -194,12 +195,13 @@ impl Staging {
         .bind(limit)
         .fetch_all(&mut self.connection)
         .await?;
+        let keys = self.db.keys(self.tenant).await?;
         let mut page = Page { last: after, users: Vec::with_capacity(rows.len()) };
         for row in rows {
             page.last = row.try_get("place")?;
             let id: String = row.try_get("id")?;
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = self.rest.open(self.tenant, Column::Staged, &id, &wrapped).await?;
+            let plain = keys.open(Column::Staged, &id, &wrapped)?;
             let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged user"))?;
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
@@ -210,7 +212,7 @@ impl Staging {
     }
 
     /// The second factors of these users.
-    pub async fn devices(&mut self, users: &[String]) -> Result<Vec<Device>, ImportError> {
+    pub async fn devices(&mut self, keys: &TenantKeys, users: &[String]) -> Result<Vec<Device>, ImportError> {
         let rows =
             sqlx::query("select legacy_id, id, wrapped from staged_devices where legacy_id = any ($1)")
                 .bind(users)
@@ -220,8 +222,7 @@ impl Staging {
         for row in rows {
             let (user, id): (String, String) = (row.try_get("legacy_id")?, row.try_get("id")?);
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain =
-                self.rest.open(self.tenant, Column::Staged, &device_row(&user, &id), &wrapped).await?;
+            let plain = keys.open(Column::Staged, &device_row(&user, &id), &wrapped)?;
             devices.push(
                 serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged second factor"))?,
             );

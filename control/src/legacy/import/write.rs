@@ -12,10 +12,10 @@ use super::report::Why;
 use super::stage::OnPage;
 use super::state::{Import, PAGE, bar};
 use crate::audit::Actor;
-use crate::crypt::sealed::Column;
+use crate::crypt::sealed::{Column, TenantKeys};
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::legacy::passwords::wrap_foreign;
+use crate::legacy::passwords::seal_foreign;
 use crate::legacy::people::{self, LegacyUser};
 use crate::users::{self, Change, UserError};
 use crate::world::{random, unix_ms};
@@ -55,7 +55,7 @@ impl Import<'_> {
                         continue;
                     }
                     Ok((Verdict::New(judged), _)) => {
-                        let new_user = self.new_user(user, *judged, now).await?;
+                        let new_user = new_user(tx.keys(), user, *judged, now)?;
                         let id = new_user.id;
                         new_users.push(new_user);
                         id
@@ -90,28 +90,6 @@ impl Import<'_> {
         }
     }
 
-    async fn new_user(
-        &self,
-        user: &OnPage,
-        judged: Judged,
-        now: DateTime<Utc>,
-    ) -> Result<LegacyUser, ImportError> {
-        let (control, tenant) = (self.control, self.options.tenant.id);
-        let id = UserId::new(unix_ms(now), random()?);
-        Ok(LegacyUser {
-            id,
-            legacy_id: user.id.clone(),
-            foreign: wrap_foreign(control, tenant, id, &user.found.password).await?,
-            profile: judged.profile,
-            status: judged.status,
-            roles: judged.roles,
-            created_at: user.found.date_joined,
-            last_login: user.found.last_login,
-            names: judged.names,
-            digests: judged.digests,
-        })
-    }
-
     async fn keep_devices(
         &mut self,
         tx: &mut TenantTx,
@@ -123,13 +101,12 @@ impl Import<'_> {
         if owners.is_empty() {
             return Ok(());
         }
-        for device in self.staging.devices(&owners).await? {
+        for device in self.staging.devices(tx.keys(), &owners).await? {
             let Some(user) = here.get(&device.user) else { continue };
             let plain = serde_json::to_vec(&device).map_err(|_| Failure::Unreadable("second factor"))?;
             let plain = zeroize::Zeroizing::new(plain);
             let row = format!("{user}/{}", device.id);
-            let tenant = self.options.tenant.id;
-            let wrapped = self.control.rest.wrap(tenant, Column::LegacyTotp, &row, &plain).await?;
+            let wrapped = tx.keys().seal(Column::LegacyTotp, &row, &plain)?;
             people::keep_totp(tx, *user, &device.id, wrapped).await?;
         }
         Ok(())
@@ -149,7 +126,7 @@ impl Import<'_> {
         let outcome = async {
             users::change(control, &mut tx, &Actor::operator(), id, wanted(judged)).await?;
             if password {
-                let foreign = wrap_foreign(control, tenant, id, &user.found.password).await?;
+                let foreign = seal_foreign(tx.keys(), id, &user.found.password)?;
                 people::change_password(control, &mut tx, id, foreign).await?;
             }
             let left_at = users::find(&mut tx, id).await?.updated_at;
@@ -171,6 +148,27 @@ impl Import<'_> {
             }
         }
     }
+}
+
+fn new_user(
+    keys: &TenantKeys,
+    user: &OnPage,
+    judged: Judged,
+    now: DateTime<Utc>,
+) -> Result<LegacyUser, Failure> {
+    let id = UserId::new(unix_ms(now), random()?);
+    Ok(LegacyUser {
+        id,
+        legacy_id: user.id.clone(),
+        foreign: seal_foreign(keys, id, &user.found.password)?,
+        profile: judged.profile,
+        status: judged.status,
+        roles: judged.roles,
+        created_at: user.found.date_joined,
+        last_login: user.found.last_login,
+        names: judged.names,
+        digests: judged.digests,
+    })
 }
 
 fn wanted(judged: Judged) -> Change {

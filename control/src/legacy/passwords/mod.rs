@@ -20,8 +20,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Action, Actor};
-use crate::control::{Control, Inner};
-use crate::crypt::sealed::Column;
+use crate::control::Control;
+use crate::crypt::sealed::{Column, TenantKeys};
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
@@ -117,11 +117,8 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     let within = count(&mut tx, subject, now).await?;
     let mut formats = formats(&mut tx).await?;
     let stored = find(&mut tx, subject).await?;
+    let user = stored.map(|stored| stored.open(tx.keys()));
     tx.commit().await?;
-    let user = match stored {
-        Some(stored) => Some(stored.open(control, question.tenant).await),
-        None => None,
-    };
     // Users may be added or removed between two statements: the work covers what will be checked.
     formats.extend(user.iter().filter_map(|user| Some(user.foreign.as_ref()?.hash.params())));
     Ok(Asked { user: user.filter(|_| served && within && sound), formats })
@@ -212,21 +209,14 @@ async fn find(tx: &mut TenantTx, subject: Uuid) -> Result<Option<Stored>, Failur
 }
 
 impl Stored {
-    /// Asks the key provider, so no connection is held. What cannot be read is not there: the refusal must not
-    /// differ.
-    async fn open(self, control: &Inner, tenant: TenantId) -> User {
+    /// A value that cannot be read is treated as absent: the refusal must not differ.
+    fn open(self, keys: &TenantKeys) -> User {
         let Self { user, active, foreign, verifier } = self;
-        let foreign = match foreign {
-            Some(wrapped) => {
-                let hash = readable(user, open_foreign(control, tenant, user, &wrapped).await);
-                hash.map(|hash| Foreign { wrapped, hash })
-            }
-            None => None,
-        };
-        let verifier = match verifier {
-            Some(wrapped) => readable(user, open_verifier(control, tenant, user, &wrapped).await),
-            None => None,
-        };
+        let foreign = foreign.and_then(|wrapped| {
+            let hash = readable(user, open_foreign(keys, user, &wrapped))?;
+            Some(Foreign { wrapped, hash })
+        });
+        let verifier = verifier.and_then(|wrapped| readable(user, open_verifier(keys, user, &wrapped)));
         User { user, active, foreign, verifier }
     }
 }
@@ -238,24 +228,14 @@ fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
     opened.ok()
 }
 
-async fn open_foreign(
-    control: &Inner,
-    tenant: TenantId,
-    user: UserId,
-    wrapped: &[u8],
-) -> Result<Hash, Failure> {
-    let encoded = control.rest.open(tenant, Column::ForeignHash, &user.to_string(), wrapped).await?;
+fn open_foreign(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Hash, Failure> {
+    let encoded = keys.open(Column::ForeignHash, &user.to_string(), wrapped)?;
     let encoded = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
     Hash::parse(encoded).map_err(|_| Failure::Unreadable("foreign password"))
 }
 
-async fn open_verifier(
-    control: &Inner,
-    tenant: TenantId,
-    user: UserId,
-    wrapped: &[u8],
-) -> Result<Verifier, Failure> {
-    let phc = verifiers::open(&control.rest, tenant, user, wrapped).await?;
+fn open_verifier(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Verifier, Failure> {
+    let phc = verifiers::open(keys, user, wrapped)?;
     let phc = std::str::from_utf8(&phc).map_err(|_| Failure::Unreadable("verifier"))?;
     Verifier::parse(phc).map_err(|_| Failure::Unreadable("verifier"))
 }
@@ -271,8 +251,8 @@ async fn take_over(
     password: Password,
 ) -> Result<bool, Failure> {
     let verifier = control.hasher.for_strangers().hash(tenant, password.clone()).await?;
-    let wrapped = verifiers::wrap(&control.rest, tenant, user, &verifier).await?;
     let mut tx = control.db.strangers_tx(tenant).await?;
+    let wrapped = verifiers::seal(tx.keys(), user, &verifier)?;
     let replaced = sqlx::query!(
         "update users
          set wrapped_verifier = $4, foreign_hash = null, foreign_format = null
@@ -305,28 +285,27 @@ async fn was_taken_over(
 ) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let stored = find(&mut tx, user.uuid()).await?;
+    let user = stored.map(|stored| stored.open(tx.keys()));
     drop(tx);
-    let Some(stored) = stored.filter(|stored| stored.active) else { return Ok(false) };
-    match stored.open(control, tenant).await.verifier {
+    let Some(user) = user.filter(|user| user.active) else { return Ok(false) };
+    match user.verifier {
         Some(verifier) => control.hasher.for_strangers().verify(tenant, password, verifier).await,
         None => Ok(false),
     }
 }
 
-/// Wraps a hash of another service for its user, with the text of its parameters.
+/// Seals a hash of another service for its user, with the text of its parameters; `None` for what is no hash.
 ///
 /// # Errors
-/// Without randomness. `None` for what is no hash.
-pub async fn wrap_foreign(
-    control: &Inner,
-    tenant: TenantId,
+/// Without randomness.
+pub fn seal_foreign(
+    keys: &TenantKeys,
     user: UserId,
     encoded: &str,
 ) -> Result<Option<(Vec<u8>, String)>, Failure> {
     let Ok(hash) = Hash::parse(encoded) else { return Ok(None) };
-    let wrapped =
-        control.rest.wrap(tenant, Column::ForeignHash, &user.to_string(), encoded.as_bytes()).await?;
-    Ok(Some((wrapped, hash.params().to_string())))
+    let sealed = keys.seal(Column::ForeignHash, &user.to_string(), encoded.as_bytes())?;
+    Ok(Some((sealed, hash.params().to_string())))
 }
 
 /// Takes away the foreign hashes of tenants whose date has come (the rest need a reset), and counters

@@ -1,0 +1,128 @@
+//! The data keys of tenants: read, unwrapped by the key provider and kept in memory for a bounded time, before a
+//! transaction of the tenant begins. So nothing waits for the provider while it holds a connection, and what a
+//! transaction seals and opens needs no call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use moka::future::Cache;
+use shared::derive::Secret;
+use shared::ids::TenantId;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+
+use crate::crypt::sealed::TenantKeys;
+use crate::crypt::wrapped::KeyWrapper;
+use crate::failure::Failure;
+use crate::world::random;
+
+/// How long unwrapped keys stay in memory: a provider that is told to let nobody use a key is obeyed this soon.
+const KEPT: Duration = Duration::from_secs(5 * 60);
+/// The keys of how many tenants.
+const TENANTS: u64 = 10_000;
+/// The version of a tenant's first key.
+const FIRST: u32 = 1;
+
+/// See the module. Cheap to clone; no `Debug`.
+#[derive(Clone)]
+pub(super) struct Keyring {
+    wrapper: KeyWrapper,
+    /// Reads wrapped keys, and nothing else: it neither waits for requests nor keeps them waiting.
+    pool: PgPool,
+    at_hand: Cache<TenantId, Arc<TenantKeys>>,
+}
+
+impl Keyring {
+    pub fn new(wrapper: KeyWrapper, pool: PgPool) -> Self {
+        Self { wrapper, pool, at_hand: Cache::builder().time_to_live(KEPT).max_capacity(TENANTS).build() }
+    }
+
+    /// The keys of a tenant. Whoever asks while they are being fetched waits for the one who fetches.
+    pub async fn of(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
+        self.at_hand.try_get_with(tenant, self.fetch(tenant)).await.map_err(Failure::Shared)
+    }
+
+    /// The same, if they are in memory.
+    pub async fn at_hand(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {
+        self.at_hand.get(&tenant).await
+    }
+
+    async fn fetch(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
+        let mut keys = Vec::new();
+        for (version, wrapped) in self.read(tenant).await? {
+            keys.push((version, self.wrapper.unwrap(tenant, version, &wrapped).await?));
+        }
+        Ok(Arc::new(TenantKeys::new(tenant, keys)?))
+    }
+
+    async fn read(&self, tenant: TenantId) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+        // Safe by type: a UUID.
+        let begin = format!("BEGIN READ ONLY; SET LOCAL app.tenant = '{tenant}'");
+        let mut tx = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        let rows =
+            sqlx::query!("select version, wrapped from platform.tenant_keys").fetch_all(&mut *tx).await?;
+        tx.rollback().await?;
+        let version =
+            |version| u32::try_from(version).map_err(|_| Failure::Unreadable("tenant_keys.version"));
+        rows.into_iter().map(|row| Ok((version(row.version)?, row.wrapped))).collect()
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The key of a tenant that is about to be made: wrapped before a transaction begins. No `Debug`.
+pub struct NewTenantKey {
+    keys: TenantKeys,
+    wrapped: Vec<u8>,
+}
+
+impl NewTenantKey {
+    pub(super) async fn make(wrapper: &KeyWrapper, tenant: TenantId) -> Result<Self, Failure> {
+        let key = Secret::new(random()?);
+        let wrapped = wrapper.wrap(tenant, FIRST, &key).await?;
+        Ok(Self { keys: TenantKeys::new(tenant, vec![(FIRST, key)])?, wrapped })
+    }
+
+    /// Whose key it is.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.keys.tenant()
+    }
+
+    /// Seals for the new tenant.
+    #[must_use]
+    pub fn keys(&self) -> &TenantKeys {
+        &self.keys
+    }
+
+    /// Stores the key, in the transaction that stores its tenant.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn keep(&self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<(), Failure> {
+        let tenant = self.tenant();
+        // The transaction sees the rows of the platform tenant, before and afterwards.
+        let before = sqlx::query_scalar!(r#"select current_setting('app.tenant', true) as "before""#)
+            .fetch_one(&mut *connection)
+            .await?;
+        see(connection, &tenant.to_string()).await?;
+        sqlx::query!(
+            "insert into platform.tenant_keys (tenant_id, version, wrapped, created_at) values ($1, $2, $3, $4)",
+            tenant.uuid(),
+            i32::try_from(FIRST).unwrap_or(i32::MAX),
+            self.wrapped,
+            now,
+        )
+        .execute(&mut *connection)
+        .await?;
+        see(connection, before.as_deref().unwrap_or_default()).await
+    }
+}
+
+/// Whose rows the transaction sees from now on.
+async fn see(connection: &mut PgConnection, tenant: &str) -> Result<(), Failure> {
+    sqlx::query_scalar!("select set_config('app.tenant', $1, true)", tenant).fetch_one(connection).await?;
+    Ok(())
+}
