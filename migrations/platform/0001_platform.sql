@@ -76,7 +76,7 @@ create table former_claims (
     primary key (tenant_id, ended_at)
 );
 
--- The first administrator of a tenant without a cell yet, wrapped: it holds a name and a verifier.
+-- The first administrator of a tenant without a cell yet, sealed under the tenant's key: it holds a name and a verifier.
 -- The job that makes the cell takes it.
 create table first_admins (
     tenant_id uuid primary key references tenants (id),
@@ -97,7 +97,7 @@ create table signing_keys (
     state           text not null check (state in ('next', 'active', 'retired', 'revoked', 'removed')),
     bits            integer not null check (bits >= 2048),
     public_jwk      jsonb not null,
-    -- Gone once the key can sign no more.
+    -- Sealed under the tenant's key; gone once the key can sign no more.
     wrapped_private bytea,
     imported        boolean not null,
     created_at      timestamptz not null,

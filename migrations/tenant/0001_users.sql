@@ -11,24 +11,33 @@ create table roles (
     primary key (tenant_id, name)
 );
 
+-- The data key of each user, wrapped by the key of the tenant. It outlives the user: entries of the audit log about a
+-- deleted user stay readable until the key is destroyed.
+create table user_keys (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    wrapped   bytea not null,
+    primary key (tenant_id, user_id)
+);
+
 create table users (
     tenant_id       uuid not null,
     id              uuid not null,
-    -- As typed; `identifiers` decides who may have it.
-    username        text not null,
-    email           text,
-    first_name      text not null default '',
-    last_name       text not null default '',
-    phone           text not null default '',
+    -- As typed, sealed under the user's key; `identifiers` decides who may have a user name or an address.
+    username        bytea not null,
+    email           bytea,
+    first_name      bytea not null,
+    last_name       bytea not null,
+    phone           bytea not null,
     -- User name, address, first and last name in the one form in which texts are compared, each on a line:
     -- what a search reads.
     search          text not null default '',
     status          text not null check (status in ('active', 'suspended', 'inactive', 'pending')),
     email_verified  boolean not null default false,
-    -- The Argon2id verifier, wrapped by control's key-encryption key. Null: cannot sign in, unless the
+    -- The Argon2id verifier, sealed under the tenant's key. Null: cannot sign in, unless the
     -- password is still as another service hashed it.
     wrapped_verifier bytea,
-    -- That hash, wrapped likewise, and its algorithm with parameters in clear: what a check costs must
+    -- That hash, sealed likewise, and its algorithm with parameters in clear: what a check costs must
     -- be known without opening anything.
     foreign_hash    bytea,
     foreign_format  text,
@@ -50,8 +59,6 @@ create table users (
 );
 
 create index users_by_age on users (tenant_id, created_at, id);
-create index users_by_username on users (tenant_id, username, id);
-create index users_by_email on users (tenant_id, coalesce(email, ''), id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
@@ -169,6 +176,11 @@ create index audit_entries_by_action on audit_entries (tenant_id, action, at des
 alter table roles enable row level security;
 alter table roles force row level security;
 create policy tenant_rows on roles
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table user_keys enable row level security;
+alter table user_keys force row level security;
+create policy tenant_rows on user_keys
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table users enable row level security;

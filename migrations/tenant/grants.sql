@@ -6,6 +6,7 @@ grant usage on schema {cell} to {app};
 
 grant select, insert on {cell}.roles to {app};
 grant select, insert, update, delete on {cell}.users to {app};
+grant select, insert on {cell}.user_keys to {app};
 grant select, insert, update, delete on {cell}.identifiers to {app};
 grant select, insert, delete on {cell}.user_roles to {app};
 grant select, insert on {cell}.audit_entries to {app};

@@ -161,7 +161,7 @@ async fn all_of(acme: &Tenant<'_>, bob: &User<'_>, traffic: &Traffic<'_>) {
     let after = after.refreshed().await;
     traffic.report("a reseed", quiet);
 
-    database.change_many(acme.id, count, MassChange::Suspend("bob")).await;
+    database.change_many(acme.id, count, MassChange::Suspend(bob.id)).await;
     arrived(acme).await;
     refused(&after).await;
     let _ = bob.try_sign_in().await.expect(401);

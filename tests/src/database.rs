@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use shared::ids::TenantId;
+use shared::ids::{TenantId, UserId};
 
 use crate::{environment, seed};
 
@@ -72,13 +72,13 @@ impl Database {
 }
 
 /// What is done to thousands of users by SQL, as a mass change does it: in chunks, each a transaction that
-/// gives its rows their revisions.
+/// gives its rows their revisions. Their personal columns hold no sealed values: nothing opens them.
 #[derive(Clone, Copy, Debug)]
 pub enum MassChange {
     /// They are made, without a password.
     Make,
-    /// They are suspended, and one user by name with them.
-    Suspend(&'static str),
+    /// They are suspended, and one other user with them.
+    Suspend(UserId),
     /// Their roles change.
     Roles,
 }
@@ -87,18 +87,20 @@ impl MassChange {
     /// The statement that changes users `$2` to `$3` of the tenant `$1` and returns their ids.
     fn statement(self, users: &str) -> String {
         let of_chunk = "tenant_id = $1::text::uuid and username = any (
-            select 'mass' || n from generate_series($2::bigint, $3::bigint - 1) as numbers (n))";
+            select convert_to('mass' || n, 'UTF8') from generate_series($2::bigint, $3::bigint - 1) as numbers (n))";
         match self {
             Self::Make => format!(
-                "insert into {users} (tenant_id, id, username, status, created_at, updated_at)
-                 select $1::text::uuid, gen_random_uuid(), 'mass' || n, 'active', now(), now()
+                "insert into {users} (tenant_id, id, username, first_name, last_name, phone, status, created_at,
+                     updated_at)
+                 select $1::text::uuid, gen_random_uuid(), convert_to('mass' || n, 'UTF8'), '', '', '', 'active',
+                     now(), now()
                  from generate_series($2::bigint, $3::bigint - 1) as numbers (n)
                  returning id"
             ),
             Self::Suspend(also) => format!(
                 "update {users}
                  set status = 'suspended', access_epoch = access_epoch + 1, session_epoch = session_epoch + 1
-                 where {of_chunk} or (tenant_id = $1::text::uuid and username = '{also}' and status = 'active')
+                 where {of_chunk} or (tenant_id = $1::text::uuid and id = '{also}' and status = 'active')
                  returning id"
             ),
             Self::Roles => {

@@ -3,6 +3,7 @@
 //! [`aead`]). What a tenant's MAC keys come from is in [`roots`], personal texts are in [`personal`].
 
 pub mod aead;
+pub mod columns;
 #[cfg(feature = "aws-kms")]
 pub mod kms;
 pub mod personal;

@@ -1,23 +1,19 @@
-//! Personal data on its way between PostgreSQL and an answer.
+//! Personal data of users: sealed at rest under a data key of each user, opened into a type that reaches neither a log
+//! nor a statement by accident.
 //!
-//! Only the stores of `users` and `legacy` turn a column into a [`Personal`] and back, by [`Personal::open`]
-//! and [`Personal::stored`], which are told whose column it is: a value that is encrypted under a key of its
-//! user cannot be read without. The columns hold the text itself. [`Personal`] has no `Debug`, no `Display`
-//! and no coding of the driver, so it reaches neither a log nor a statement by accident.
+//! A user's key is wrapped by the key of their tenant. Whoever destroys it erases the user from every place that the
+//! sealed values went, backups included. Only the stores of `users` and `legacy` open and seal, because they know
+//! whose row it is.
 
 use serde::{Serialize, Serializer};
+use shared::derive::Secret;
+use shared::fields;
 use shared::ids::{TenantId, UserId};
 
-/// Where a personal text is stored.
-#[derive(Clone, Copy)]
-pub struct Place {
-    /// The tenant of the user.
-    pub tenant: TenantId,
-    /// The user whom it is about.
-    pub user: UserId,
-    /// The column.
-    pub field: Field,
-}
+use super::aead;
+use super::sealed::{Column, TenantKeys};
+use crate::failure::Failure;
+use crate::world::random;
 
 /// A personal column of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +28,71 @@ pub enum Field {
     LastName,
     /// Telephone number.
     Phone,
-    /// What a search reads.
-    Search,
+}
+
+impl Field {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Username => "users.username",
+            Self::Email => "users.email",
+            Self::FirstName => "users.first_name",
+            Self::LastName => "users.last_name",
+            Self::Phone => "users.phone",
+        }
+    }
+}
+
+/// The data key of a user. No `Debug`; wiped when dropped.
+pub struct UserKey {
+    tenant: TenantId,
+    user: UserId,
+    key: Secret,
+}
+
+impl UserKey {
+    /// Makes a key for a user, and wraps it for the user's row in `user_keys`.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn make(keys: &TenantKeys, user: UserId) -> Result<(Self, Vec<u8>), Failure> {
+        let key = Secret::new(random()?);
+        let wrapped = keys.seal(Column::UserKey, &user.to_string(), key.expose())?;
+        Ok((Self { tenant: keys.tenant(), user, key }, wrapped))
+    }
+
+    /// Unwraps the key of a user.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for what was not wrapped for this user.
+    pub fn unwrap(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Self, Failure> {
+        let key = keys.open(Column::UserKey, &user.to_string(), wrapped)?;
+        let key = Secret::from_slice(&key).ok_or(Failure::Unreadable("user_keys.wrapped"))?;
+        Ok(Self { tenant: keys.tenant(), user, key })
+    }
+
+    /// Seals a text for a column of the user's row.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn seal(&self, field: Field, text: &str) -> Result<Vec<u8>, Failure> {
+        aead::seal(&self.key, &self.associated_data(field), text.as_bytes())
+    }
+
+    /// Opens what [`UserKey::seal`] made for the same user and column.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for anything else.
+    pub fn open(&self, field: Field, stored: &[u8]) -> Result<Personal, Failure> {
+        let unreadable = || Failure::Unreadable(field.label());
+        let opened = aead::open(&self.key, &self.associated_data(field), stored)?.ok_or_else(unreadable)?;
+        let text = std::str::from_utf8(&opened).map_err(|_| unreadable())?;
+        Ok(Personal(text.to_owned()))
+    }
+
+    fn associated_data(&self, field: Field) -> Vec<u8> {
+        let list: [&[u8]; 3] = [self.tenant.as_bytes(), field.label().as_bytes(), self.user.as_bytes()];
+        fields::encode("personal/v1", &list)
+    }
 }
 
 /// A personal text.
@@ -41,18 +100,6 @@ pub enum Field {
 pub struct Personal(String);
 
 impl Personal {
-    /// Reads what is stored at `place`.
-    #[must_use]
-    pub fn open(_place: Place, stored: String) -> Self {
-        Self(stored)
-    }
-
-    /// What is stored at `place` for a text.
-    #[must_use]
-    pub fn stored(_place: Place, text: &str) -> String {
-        text.to_owned()
-    }
-
     /// The text, for an answer or a comparison.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -63,5 +110,43 @@ impl Personal {
 impl Serialize for Personal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(tenant: u8, byte: u8) -> TenantKeys {
+        TenantKeys::new(TenantId::new(1, [tenant; 10]), vec![(1, Secret::new([byte; 32]))]).unwrap()
+    }
+
+    fn user(byte: u8) -> UserId {
+        UserId::new(1, [byte; 10])
+    }
+
+    #[test]
+    fn a_value_opens_in_its_own_column_of_its_own_user_alone() {
+        let (key, wrapped) = UserKey::make(&keys(1, 1), user(1)).unwrap();
+        let stored = key.seal(Field::Email, "ada@acme.test").unwrap();
+        let opened = |keys: &TenantKeys, user, field| {
+            UserKey::unwrap(keys, user, &wrapped).and_then(|key| key.open(field, &stored)).ok()
+        };
+        let text = opened(&keys(1, 1), user(1), Field::Email).unwrap();
+        assert_eq!(text.expose(), "ada@acme.test");
+        assert!(opened(&keys(1, 1), user(1), Field::Username).is_none(), "another column");
+        assert!(opened(&keys(1, 1), user(2), Field::Email).is_none(), "another user");
+        assert!(opened(&keys(2, 1), user(1), Field::Email).is_none(), "another tenant");
+        assert!(opened(&keys(1, 2), user(1), Field::Email).is_none(), "another key");
+        // A key of their own does not open it either.
+        let (other, _) = UserKey::make(&keys(1, 1), user(1)).unwrap();
+        assert!(other.open(Field::Email, &stored).is_err());
+    }
+
+    #[test]
+    fn what_is_no_text_is_unreadable() {
+        let (key, _) = UserKey::make(&keys(1, 1), user(1)).unwrap();
+        let stored = aead::seal(&key.key, &key.associated_data(Field::Phone), b"\xff").unwrap();
+        assert!(key.open(Field::Phone, &stored).is_err());
     }
 }

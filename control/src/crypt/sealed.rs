@@ -13,7 +13,8 @@ use super::aead;
 use crate::failure::Failure;
 
 /// The form of a sealed value: this byte, the version of the tenant's key in four bytes (big-endian), and what
-/// [`aead::seal`] makes.
+/// [`aead::seal`] makes. Another byte will say that a second key is needed, too: one that lives outside of the
+/// database, so that destroying it erases what backups hold.
 const FORM: u8 = 1;
 
 /// Which secret a stored value is; part of what it is bound to.
@@ -23,6 +24,8 @@ pub enum Column {
     SigningKey,
     /// A root; row: kind and version.
     Root,
+    /// The data key of a user ([`UserKey`](super::personal::UserKey)); row: the user's id.
+    UserKey,
     /// A password verifier; row: the user's id.
     Verifier,
     /// A password's hash as another service made it; row: the user's id.
@@ -40,6 +43,7 @@ impl Column {
         match self {
             Self::SigningKey => "signing_keys.wrapped_private",
             Self::Root => "roots.wrapped",
+            Self::UserKey => "user_keys.wrapped",
             Self::Verifier => "users.wrapped_verifier",
             Self::ForeignHash => "users.foreign_hash",
             Self::Staged => "staged_users.wrapped",

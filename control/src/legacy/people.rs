@@ -15,6 +15,7 @@ use super::hashing::{Digests, Hashing, NameHashes};
 use super::service::{foreign_hashes_added, foreign_hashes_removed};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::personal::UserKey;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
@@ -155,15 +156,19 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
     let (mut usernames, mut emails, mut first_names, mut last_names, mut phones, mut searches) =
         (vec![], vec![], vec![], vec![], vec![], vec![]);
+    let mut keys = Vec::with_capacity(users.len());
     for user in users {
-        let columns = PersonalColumns::of(tenant, user.id, &user.profile);
+        let (key, wrapped) = UserKey::make(tx.keys(), user.id)?;
+        keys.push(wrapped);
+        let columns = PersonalColumns::of(&key, &user.profile)?;
         usernames.push(columns.username);
         emails.push(columns.email);
         first_names.push(columns.first_name);
         last_names.push(columns.last_name);
         phones.push(columns.phone);
-        searches.push(columns.search);
+        searches.push(crate::users::search::text(&user.profile));
     }
+    store::insert_keys(tx, &ids, &keys).await?;
     let statuses: Vec<String> = users.iter().map(|user| user.status.as_str().to_owned()).collect();
     let hashes: Vec<Option<Vec<u8>>> =
         users.iter().map(|user| user.foreign.as_ref().map(|(hash, _)| hash.clone())).collect();
@@ -178,7 +183,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
          select $1, id, legacy_id, username, email, first_name, last_name, phone, status,
              hash, format, coalesce(created, $2), login, $2, search
          from unnest(
-             $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+             $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[],
              $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[],
              $15::text[]
          ) as p (id, legacy_id, username, email, first_name, last_name, phone,
@@ -188,7 +193,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         &ids,
         &legacy_ids,
         &usernames,
-        &emails[..] as &[Option<String>],
+        &emails[..] as &[Option<Vec<u8>>],
         &first_names,
         &last_names,
         &phones,

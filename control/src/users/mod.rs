@@ -15,7 +15,7 @@ mod out;
 mod ranks;
 mod refused;
 pub mod routes;
-mod search;
+pub(crate) mod search;
 pub mod store;
 pub mod verifiers;
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
-use shared::ids::{TenantId, UserId};
+use shared::ids::UserId;
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
 use uuid::Uuid;
@@ -10,18 +10,20 @@ use uuid::Uuid;
 use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
 use super::{Profile, identifiers, search, verifiers};
-use crate::crypt::personal::{Field, Personal, Place};
+use crate::crypt::personal::{Field, UserKey};
+use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::legacy::ids::next_legacy_id;
 
 struct Row {
     id: Uuid,
-    username: String,
-    email: Option<String>,
-    first_name: String,
-    last_name: String,
-    phone: String,
+    key: Option<Vec<u8>>,
+    username: Vec<u8>,
+    email: Option<Vec<u8>>,
+    first_name: Vec<u8>,
+    last_name: Vec<u8>,
+    phone: Vec<u8>,
     status: String,
     email_verified: bool,
     roles: Vec<String>,
@@ -35,17 +37,18 @@ struct Row {
     legacy_id: Option<String>,
 }
 
-/// The user of a row of `tenant`.
-fn user(tenant: TenantId, row: Row) -> Result<User, Failure> {
+/// The user of a row.
+fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
     let id = UserId::from(row.id);
-    let open = |field, stored| Personal::open(Place { tenant, user: id, field }, stored);
+    let wrapped = row.key.ok_or(Failure::Unreadable("user_keys.wrapped"))?;
+    let key = UserKey::unwrap(keys, id, &wrapped)?;
     Ok(User {
         id,
-        username: open(Field::Username, row.username),
-        email: row.email.map(|email| open(Field::Email, email)),
-        first_name: open(Field::FirstName, row.first_name),
-        last_name: open(Field::LastName, row.last_name),
-        phone: open(Field::Phone, row.phone),
+        username: key.open(Field::Username, &row.username)?,
+        email: row.email.map(|email| key.open(Field::Email, &email)).transpose()?,
+        first_name: key.open(Field::FirstName, &row.first_name)?,
+        last_name: key.open(Field::LastName, &row.last_name)?,
+        phone: key.open(Field::Phone, &row.phone)?,
         status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
         email_verified: row.email_verified,
         roles: row.roles,
@@ -65,8 +68,8 @@ fn user(tenant: TenantId, row: Row) -> Result<User, Failure> {
 /// # Errors
 /// [`UserError::NotFound`], or the database's.
 pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
-    let mut found = select(tx, &[id.uuid()]).await?;
-    found.pop().ok_or(UserError::NotFound)
+    let row = rows(tx, &[id.uuid()]).await?.pop().ok_or(UserError::NotFound)?;
+    Ok(readable(tx.keys(), row)?)
 }
 
 /// The same, locked until the transaction ends.
@@ -97,11 +100,36 @@ pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserErr
     find(tx, UserId::from(id)).await
 }
 
-/// The users of these ids, in the order of the ids.
+/// The users of these ids, in the order of the ids. A user whose columns do not open is left out: what somebody did to
+/// one row must not keep an administrator from all others. The log names the user.
 pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
+    let rows = rows(tx, ids).await?;
+    let mut users = Vec::with_capacity(rows.len());
+    for row in rows {
+        match readable(tx.keys(), row) {
+            Ok(user) => users.push(user),
+            Err(Failure::Unreadable(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(users)
+}
+
+/// Opens a row, and logs whose it is where that fails.
+fn readable(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
+    let id = row.id;
+    let opened = user(keys, row);
+    if let Err(failure) = &opened {
+        tracing::error!(tenant = %keys.tenant(), user = %id, error = %chain(failure), "a user cannot be read");
+        metrics::counter!("wardgate_unreadable_users_total").increment(1);
+    }
+    opened
+}
+
+async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select u.id, u.username, u.email, u.first_name, u.last_name, u.phone, u.status, u.email_verified,
+        r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.phone, u.status, u.email_verified,
             array(
                 select ur.role from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -117,13 +145,13 @@ pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>,
             u.legacy_id
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
+        left join user_keys k on k.tenant_id = u.tenant_id and k.user_id = u.id
         order by wanted.place"#,
         ids,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let tenant = tx.tenant();
-    rows.into_iter().map(|row| user(tenant, row)).collect()
+    Ok(rows)
 }
 
 /// How a user's password is kept.
@@ -160,36 +188,66 @@ pub async fn password_kept(tx: &mut TenantTx, id: UserId) -> Result<PasswordKept
     })
 }
 
-/// The personal columns of a user, as they are stored.
+/// The personal columns of a user, sealed.
 pub struct PersonalColumns {
     /// User name.
-    pub username: String,
+    pub username: Vec<u8>,
     /// Address.
-    pub email: Option<String>,
+    pub email: Option<Vec<u8>>,
     /// First name.
-    pub first_name: String,
+    pub first_name: Vec<u8>,
     /// Last name.
-    pub last_name: String,
+    pub last_name: Vec<u8>,
     /// Telephone number.
-    pub phone: String,
-    /// What a search reads.
-    pub search: String,
+    pub phone: Vec<u8>,
 }
 
 impl PersonalColumns {
-    /// The columns for a profile.
-    #[must_use]
-    pub fn of(tenant: TenantId, user: UserId, profile: &Profile) -> Self {
-        let stored = |field, text: &str| Personal::stored(Place { tenant, user, field }, text);
-        Self {
-            username: stored(Field::Username, &profile.username),
-            email: profile.email.as_deref().map(|email| stored(Field::Email, email)),
-            first_name: stored(Field::FirstName, &profile.first_name),
-            last_name: stored(Field::LastName, &profile.last_name),
-            phone: stored(Field::Phone, &profile.phone),
-            search: stored(Field::Search, &search::text(profile)),
-        }
+    /// Seals a profile.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn of(key: &UserKey, profile: &Profile) -> Result<Self, Failure> {
+        Ok(Self {
+            username: key.seal(Field::Username, &profile.username)?,
+            email: profile.email.as_deref().map(|email| key.seal(Field::Email, email)).transpose()?,
+            first_name: key.seal(Field::FirstName, &profile.first_name)?,
+            last_name: key.seal(Field::LastName, &profile.last_name)?,
+            phone: key.seal(Field::Phone, &profile.phone)?,
+        })
     }
+}
+
+/// Stores the wrapped keys of new users.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_keys(tx: &mut TenantTx, users: &[Uuid], wrapped: &[Vec<u8>]) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "insert into user_keys (tenant_id, user_id, wrapped)
+         select $1, user_id, wrapped from unnest($2::uuid[], $3::bytea[]) as k (user_id, wrapped)",
+        tenant.uuid(),
+        users,
+        wrapped,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The key of a user.
+async fn key_of(tx: &mut TenantTx, id: UserId) -> Result<UserKey, UserError> {
+    let tenant = tx.tenant();
+    let wrapped = sqlx::query_scalar!(
+        "select wrapped from user_keys where tenant_id = $1 and user_id = $2",
+        tenant.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .ok_or(Failure::Unreadable("user_keys.wrapped"))?;
+    Ok(UserKey::unwrap(tx.keys(), id, &wrapped)?)
 }
 
 pub(super) async fn insert(
@@ -200,7 +258,9 @@ pub(super) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), UserError> {
     let tenant = tx.tenant();
-    let personal = PersonalColumns::of(tenant, id, &new.profile);
+    let (key, wrapped_key) = UserKey::make(tx.keys(), id)?;
+    let personal = PersonalColumns::of(&key, &new.profile)?;
+    insert_keys(tx, &[id.uuid()], &[wrapped_key]).await?;
     let wrapped_verifier = verifier.map(|it| verifiers::seal(tx.keys(), id, it)).transpose()?;
     let legacy_id = next_legacy_id(tx).await?;
     sqlx::query!(
@@ -220,7 +280,7 @@ pub(super) async fn insert(
         wrapped_verifier,
         now,
         legacy_id,
-        personal.search,
+        search::text(&new.profile),
     )
     .execute(&mut **tx)
     .await?;
@@ -240,7 +300,7 @@ pub(super) struct Changed<'a> {
 
 pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) -> Result<(), UserError> {
     let tenant = tx.tenant();
-    let personal = PersonalColumns::of(tenant, id, changed.profile);
+    let personal = PersonalColumns::of(&key_of(tx, id).await?, changed.profile)?;
     let wrapped_verifier = changed.verifier.map(|it| verifiers::seal(tx.keys(), id, it)).transpose()?;
     sqlx::query!(
         "update users
@@ -265,7 +325,7 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
         changed.epochs.password,
         wrapped_verifier,
         changed.at,
-        personal.search,
+        search::text(changed.profile),
     )
     .execute(&mut **tx)
     .await?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use shared::ids::UserId;
 use shared::tenant::settings::Cookies;
 use shared::tokens::claims::UserIdForm;
 
@@ -35,8 +36,7 @@ impl Scene {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let rows: Vec<(Value,)> = sqlx::query_as(
             r#"select jsonb_build_object(
-                'id', id, 'username', username, 'email', email, 'first_name', first_name,
-                'last_name', last_name, 'status', status, 'date_joined', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'),
+                'id', id, 'status', status, 'date_joined', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'),
                 'last_login', to_char(last_login at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'),
                 'legacy_id', legacy_id, 'foreign', foreign_format, 'verifier', wrapped_verifier is not null,
                 'roles', (select coalesce(jsonb_agg(role order by role), '[]') from user_roles r where r.user_id = u.id)
@@ -45,7 +45,18 @@ impl Scene {
         .fetch_all(&mut *tx)
         .await
         .unwrap();
-        rows.into_iter().map(|(it,)| (it["username"].as_str().unwrap().to_owned(), it)).collect()
+        let mut everybody = HashMap::new();
+        for (mut row,) in rows {
+            let id = UserId::parse(row["id"].as_str().unwrap()).unwrap();
+            let user = control::users::find(&mut tx, id).await.unwrap();
+            let username = user.username.expose().to_owned();
+            row["username"] = json!(username);
+            row["email"] = json!(user.email.as_ref().map(|email| email.expose()));
+            row["first_name"] = json!(user.first_name.expose());
+            row["last_name"] = json!(user.last_name.expose());
+            everybody.insert(username, row);
+        }
+        everybody
     }
 
     pub async fn number(&self, sql: &'static str) -> i64 {

@@ -15,7 +15,6 @@ use serde_json::json;
 use shared::ids::UserId;
 use shared::passwords::{Password, Verifier, Workspace};
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
-use sqlx::AssertSqlSafe;
 
 use crate::cli::Outcome;
 use crate::key_service::{Fate, KeyService};
@@ -28,29 +27,6 @@ const TOO_SLOW: Fate = Fate::Late(Duration::from_secs(30));
 impl Scene {
     async fn under_key_service(service: &KeyService) -> Self {
         Self::under(service.variables(), Isolation::Schema).await
-    }
-
-    /// Every row of every table, as text.
-    async fn rows(&self) -> String {
-        let mut admin = self.database.admin().await;
-        let tables: Vec<(String,)> = sqlx::query_as(
-            "select format('%I.%I', schemaname, tablename)
-            from pg_tables
-            where schemaname not in ('pg_catalog', 'information_schema')",
-        )
-        .fetch_all(&mut admin)
-        .await
-        .unwrap();
-        let mut text = String::new();
-        for (table,) in tables {
-            let rows: (Option<String>,) =
-                sqlx::query_as(AssertSqlSafe(format!("select string_agg(t::text, chr(10)) from {table} t")))
-                    .fetch_one(&mut admin)
-                    .await
-                    .unwrap();
-            text += &rows.0.unwrap_or_default();
-        }
-        text
     }
 
     /// How many users and entries of the audit log there are.
@@ -172,7 +148,8 @@ async fn a_service_out_of_order_is_a_quick_503_until_it_is_back() {
         // A request is refused before anything of it is to be pushed; of the one before, all was.
         let pushed = pusher::push_now(&scene.control, scene.tenant.id).await;
         if number == 0 {
-            assert!(matches!(pushed, Err(LaneError::Failure(Failure::KeyProvider(_)))), "{pushed:?}");
+            let Err(LaneError::Failure(Failure::Shared(failure))) = pushed else { panic!("{pushed:?}") };
+            assert!(matches!(*failure, Failure::KeyProvider(_)), "{failure:?}");
         }
 
         service.now(Fate::Served);

@@ -197,8 +197,10 @@ async fn every_ordering_has_a_place_for_equals() {
         control::users::store::signed_in(&mut tx, *id, at).await.unwrap();
     }
     // Three were made at once.
-    sqlx::query("update users set created_at = $1 where username in ('b', 'k', 'z')")
+    let at_once = ids.iter().filter(|(_, name)| ["b", "k", "z"].contains(name));
+    sqlx::query("update users set created_at = $1 where id = any ($2)")
         .bind(at - TimeDelta::days(1))
+        .bind(at_once.map(|(id, _)| id.uuid()).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await
         .unwrap();

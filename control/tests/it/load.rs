@@ -11,12 +11,14 @@ use control::audit::Actor;
 use control::edges::reseed;
 use control::keys::due;
 use control::tenants::Isolation;
+use control::users::Profile;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::crowd;
 use crate::dumps::foreign_user;
 use crate::scale::scaled;
 use crate::scene::{Answer, Member, PASSWORD, Scene, call, serve};
@@ -147,16 +149,17 @@ fn compare(what: &str, quiet: &[f64], busy: &[f64]) {
 
 impl Scene {
     /// So many users of the tenant, whom the edge does not know.
-    async fn crowd(&self, count: i64) {
-        let insert = format!(
-            "insert into {}.users (tenant_id, id, username, email, first_name, last_name, status, created_at,
-                updated_at)
-             select '{}', gen_random_uuid(), 'user' || n, 'user' || n || '@acme.test', 'First' || n, 'Last' || n,
-                'active', now() - n * interval '1 second', now()
-             from generate_series(1, {count}) n",
-            self.tenant.cell, self.tenant.id
-        );
-        sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut self.database.admin().await).await.unwrap();
+    async fn crowd(&self, count: usize) {
+        let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
+        let profile = |n| Profile {
+            username: format!("user{n}"),
+            email: Some(format!("user{n}@acme.test")),
+            first_name: format!("First{n}"),
+            last_name: format!("Last{n}"),
+            phone: String::new(),
+        };
+        crowd::insert(&mut tx, &(0..count).map(profile).collect::<Vec<_>>()).await;
+        tx.commit().await.unwrap();
     }
 }
 
@@ -212,7 +215,7 @@ async fn keys_of_one_tenant_do_not_keep_another_waiting() {
 async fn users_of_one_tenant_do_not_keep_another_waiting() {
     let stage = Stage::set().await;
     let users = "/api/user/users/";
-    let crowd: i64 = scaled(2_000, 200_000);
+    let crowd = scaled(2_000, 200_000);
     stage.loading.crowd(crowd).await;
 
     let statuses = stage

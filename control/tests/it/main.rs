@@ -2,11 +2,13 @@
 //! makes a database of its own there, and each test a fresh tenant in it.
 
 mod access;
+mod at_rest;
 mod audit;
 mod chain;
 mod claims;
 mod cli;
 mod commands;
+mod crowd;
 mod drain;
 mod dumps;
 mod edge;

@@ -47,12 +47,13 @@ async fn crowd(scene: &Scene, count: u16) {
         tail[..8].copy_from_slice(&random);
         let id = UserId::new(u64::from(n), tail);
         sqlx::query(
-            "insert into users (tenant_id, id, username, status, created_at, updated_at)
-             values ($1, $2, $3, 'active', now(), now())",
+            "insert into users
+                 (tenant_id, id, username, first_name, last_name, phone, status, created_at, updated_at)
+             values ($1, $2, $3, '', '', '', 'active', now(), now())",
         )
         .bind(tenant.uuid())
         .bind(id.uuid())
-        .bind(format!("crowd{n}"))
+        .bind(format!("crowd{n}").into_bytes())
         .execute(&mut *tx)
         .await
         .unwrap();
@@ -296,7 +297,7 @@ async fn a_mass_revocation_is_a_backlog_itself() {
     let suspend = async |tx: &mut control::db::TenantTx| {
         let tenant = scene.tenant.id;
         let all = "update users set status = 'suspended', access_epoch = 1, session_epoch = 1
-                   where username like 'crowd%' returning id";
+                   where username like 'crowd%'::bytea returning id";
         let ids = sqlx::query_scalar::<_, uuid::Uuid>(all).fetch_all(&mut **tx).await.unwrap();
         ids.into_iter().for_each(|id| tx.changes().user(tenant, id.into(), Haste::Revokes));
     };

@@ -308,6 +308,29 @@ impl Scene {
         control::edges::pusher::push_now(&self.control, self.tenant.id).await.unwrap();
     }
 
+    /// Every row of every table, as text.
+    pub async fn rows(&self) -> String {
+        let mut admin = self.database.admin().await;
+        let tables: Vec<(String,)> = sqlx::query_as(
+            "select format('%I.%I', schemaname, tablename)
+            from pg_tables
+            where schemaname not in ('pg_catalog', 'information_schema')",
+        )
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        let mut text = String::new();
+        for (table,) in tables {
+            let rows: (Option<String>,) =
+                sqlx::query_as(AssertSqlSafe(format!("select string_agg(t::text, chr(10)) from {table} t")))
+                    .fetch_one(&mut admin)
+                    .await
+                    .unwrap();
+            text += &rows.0.unwrap_or_default();
+        }
+        text
+    }
+
     /// A request without credentials.
     pub async fn anonymous(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         call(self.api, method, path, None, body).await

@@ -1,0 +1,317 @@
+//! How every column of the database rests, and why. A test compares this list with the catalogue of PostgreSQL, so a
+//! column that is added without a line here fails.
+
+use self::Rest::{Clear, Hashed, Sealed};
+
+/// How the values of a column rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Encrypted: AES-256-GCM under the key of the user or the tenant, or wrapped by the key provider.
+    Sealed,
+    /// A digest; keyed wherever somebody could guess what it is made of.
+    Hashed,
+    /// As it is.
+    Clear,
+}
+
+/// Columns of a table that rest alike for the same reason.
+pub struct Columns {
+    /// How.
+    pub rest: Rest,
+    /// Why that is right.
+    pub why: &'static str,
+    /// Which.
+    pub names: &'static [&'static str],
+}
+
+/// A table: its name, and every column of it.
+pub type Table = (&'static str, &'static [Columns]);
+
+const fn columns(rest: Rest, why: &'static str, names: &'static [&'static str]) -> Columns {
+    Columns { rest, why, names }
+}
+
+const TENANT: Columns = columns(Clear, "row security compares it", &["tenant_id"]);
+
+/// The tables of the schema `platform`.
+pub const PLATFORM: &[Table] = &[
+    (
+        "audit_checkpoints",
+        &[TENANT, columns(Clear, "numbers that checkpoints publish", &["history", "position"])],
+    ),
+    (
+        "audit_heads",
+        &[
+            TENANT,
+            columns(Clear, "position and time of an entry tell of no user", &["position", "recorded_at"]),
+            columns(Hashed, "a digest of an entry as it is stored", &["hash"]),
+        ],
+    ),
+    (
+        "cells",
+        &[columns(
+            Clear,
+            "names of schemas and their state",
+            &["name", "kind", "version", "created_at", "migrated_at"],
+        )],
+    ),
+    (
+        "drains",
+        &[columns(
+            Clear,
+            "how far an outbox was read, and errors without personal data",
+            &["edge", "cursor", "drained_at", "last_error"],
+        )],
+    ),
+    (
+        "edge_lanes",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "when something is sent next, and errors without personal data",
+                &["lane", "leased_until", "attempts", "retry_at", "failing_since", "last_error"],
+            ),
+        ],
+    ),
+    (
+        "edge_rows",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "ids and keyed hashes that the edge holds, too",
+                &["kind", "subject", "rev", "urgent", "deleted_at"],
+            ),
+        ],
+    ),
+    ("first_admins", &[TENANT, columns(Sealed, "a profile and a password verifier", &["wrapped"])]),
+    (
+        "former_claims",
+        &[TENANT, columns(Clear, "tokens say it", &["issuer", "audience", "ended_at", "until"])],
+    ),
+    (
+        "held_facts",
+        &[
+            TENANT,
+            columns(Clear, "ids of facts and their order", &["id", "place"]),
+            columns(Clear, "ids, and the client's address until the tenant takes the fact", &["fact"]),
+        ],
+    ),
+    ("hosts", &[TENANT, columns(Clear, "names in DNS", &["host", "in_letters", "position"])]),
+    (
+        "idempotency_keys",
+        &[
+            TENANT,
+            columns(Hashed, "keyed: what was asked for may hold personal data", &["claim", "body"]),
+            columns(Clear, "which object was made", &["status", "object", "created_at"]),
+        ],
+    ),
+    ("issuers", &[TENANT, columns(Clear, "tokens say it", &["issuer"])]),
+    ("key_ids", &[TENANT, columns(Clear, "published", &["kid"])]),
+    (
+        "revisions",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "counters and times",
+                &[
+                    "history",
+                    "rev",
+                    "mark_history",
+                    "mark",
+                    "confirmed_at",
+                    "swept",
+                    "halted_at",
+                    "halted_why",
+                ],
+            ),
+        ],
+    ),
+    (
+        "roots",
+        &[
+            TENANT,
+            columns(Clear, "which root", &["kind", "version", "created_at"]),
+            columns(Sealed, "MAC keys are derived from it", &["wrapped"]),
+        ],
+    ),
+    (
+        "schema_versions",
+        &[columns(
+            Clear,
+            "which migrations ran: a table of the library sqlx",
+            &["version", "description", "installed_on", "success", "checksum", "execution_time"],
+        )],
+    ),
+    (
+        "setup_tokens",
+        &[
+            columns(Hashed, "of 256 random bits, so it needs no key", &["digest"]),
+            columns(Clear, "times", &["expires_at", "used_at"]),
+        ],
+    ),
+    (
+        "signing_keys",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "published, or times and states",
+                &[
+                    "kid",
+                    "state",
+                    "bits",
+                    "public_jwk",
+                    "imported",
+                    "created_at",
+                    "confirmed_at",
+                    "sign_from",
+                    "remove_at",
+                    "ended_at",
+                ],
+            ),
+            columns(Sealed, "it signs tokens", &["wrapped_private"]),
+        ],
+    ),
+    (
+        "tenant_keys",
+        &[
+            TENANT,
+            columns(Clear, "which key", &["version", "created_at"]),
+            columns(Sealed, "wrapped by the key provider: it opens all else", &["wrapped"]),
+        ],
+    ),
+    (
+        "tenants",
+        &[
+            columns(Clear, "row security compares it elsewhere", &["id"]),
+            columns(
+                Clear,
+                "what an organisation publishes of itself, and its settings",
+                &[
+                    "slug",
+                    "name",
+                    "search",
+                    "status",
+                    "is_platform",
+                    "isolation",
+                    "cell",
+                    "issuer",
+                    "audience",
+                    "settings",
+                    "needs",
+                    "user_id_form",
+                    "legacy",
+                    "foreign_left",
+                    "foreign_until",
+                    "imported_at",
+                    "created_at",
+                    "updated_at",
+                    "deleted_at",
+                ],
+            ),
+        ],
+    ),
+];
+
+/// The tables of each cell.
+pub const CELL: &[Table] = &[
+    (
+        "audit_entries",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "filters compare it; ids, not names",
+                &[
+                    "position",
+                    "recorded_at",
+                    "id",
+                    "at",
+                    "actor_kind",
+                    "actor",
+                    "action",
+                    "outcome",
+                    "target",
+                    "event_id",
+                    "request_id",
+                ],
+            ),
+            columns(
+                Clear,
+                "the client's address and names of what changed: not sealed yet",
+                &["body", "client_key"],
+            ),
+            columns(Hashed, "chains entries as they are stored", &["hash"]),
+        ],
+    ),
+    ("foreign_tries", &[TENANT, columns(Clear, "a counter under an id", &["subject", "began_at", "tries"])]),
+    (
+        "identifiers",
+        &[
+            TENANT,
+            columns(Hashed, "keyed: user names and addresses can be guessed", &["hash"]),
+            columns(Clear, "whose it is", &["user_id", "kind"]),
+        ],
+    ),
+    ("legacy_deleted", &[TENANT, columns(Clear, "an id of another service", &["legacy_id"])]),
+    ("legacy_ids", &[TENANT, columns(Clear, "a counter", &["next"])]),
+    (
+        "legacy_imports",
+        &[
+            TENANT,
+            columns(Clear, "whose, and when", &["user_id", "left_at"]),
+            columns(Hashed, "keyed: names and hashes can be guessed", &["row_digest", "password_digest"]),
+        ],
+    ),
+    (
+        "legacy_totp",
+        &[
+            TENANT,
+            columns(Clear, "ids", &["user_id", "device"]),
+            columns(Sealed, "the seed of one-time codes", &["wrapped"]),
+        ],
+    ),
+    ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
+    (
+        "user_keys",
+        &[
+            TENANT,
+            columns(Clear, "whose", &["user_id"]),
+            columns(Sealed, "the user's data key, under the tenant's", &["wrapped"]),
+        ],
+    ),
+    ("user_roles", &[TENANT, columns(Clear, "which user has which role", &["user_id", "role"])]),
+    (
+        "users",
+        &[
+            TENANT,
+            columns(
+                Sealed,
+                "personal, under the user's key",
+                &["username", "email", "first_name", "last_name", "phone"],
+            ),
+            columns(Sealed, "under the tenant's key", &["wrapped_verifier", "foreign_hash"]),
+            columns(
+                Clear,
+                "filters, orders and the edge's rows are made of it",
+                &[
+                    "id",
+                    "status",
+                    "email_verified",
+                    "access_epoch",
+                    "session_epoch",
+                    "password_epoch",
+                    "last_login",
+                    "created_at",
+                    "updated_at",
+                    "needs",
+                ],
+            ),
+            columns(Clear, "what a check costs must be known without opening anything", &["foreign_format"]),
+            columns(Clear, "an id of another service, which tokens say", &["legacy_id"]),
+        ],
+    ),
+];
