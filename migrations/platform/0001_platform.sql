@@ -122,6 +122,8 @@ create table tenant_keys (
     tenant_id  uuid not null references tenants (id),
     version    integer not null check (version > 0),
     wrapped    bytea not null,
+    -- The id of the key-encryption key, which stands in `wrapped`, too: what another one wrapped is found by it.
+    wrapped_by text not null,
     created_at timestamptz not null,
     primary key (tenant_id, version)
 );
@@ -130,6 +132,8 @@ alter table tenant_keys enable row level security;
 alter table tenant_keys force row level security;
 create policy tenant_rows on tenant_keys
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+create index tenant_keys_by_wrapping on tenant_keys (wrapped_by, tenant_id);
 
 -- The two secrets from which a tenant's MAC keys are derived (see `shared::derive`).
 create table roots (

@@ -70,6 +70,8 @@ actions! {
     AuditRestoreAccepted = "audit.restore_accepted",
     /// The log was exported.
     AuditExported = "audit.exported",
+    /// The keys of tenants were wrapped anew by another key-encryption key: which, and how many.
+    TenantKeysRewrapped = "tenant_keys.rewrapped",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
     /// A setup token was printed.

@@ -8,6 +8,7 @@ mod bootstrap;
 mod claims;
 mod confirm;
 mod edges;
+mod encryption;
 mod import;
 mod keys;
 mod known;
@@ -119,6 +120,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
+    /// Which key-encryption key wraps the keys of tenants, and how a new one takes over.
+    Encryption {
+        #[command(subcommand)]
+        command: encryption::Command,
+    },
 }
 
 #[derive(clap::Args)]
@@ -171,6 +177,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Import { command } => import::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
         Command::Audit { command } => audit::run(&control, show, command).await?,
+        Command::Encryption { command } => encryption::run(&control, show, command).await?,
     }
     Ok(())
 }

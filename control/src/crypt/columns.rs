@@ -179,7 +179,7 @@ pub const PLATFORM: &[Table] = &[
         "tenant_keys",
         &[
             TENANT,
-            columns(Clear, "which key", &["version", "created_at"]),
+            columns(Clear, "which key, and which one wrapped it", &["version", "created_at", "wrapped_by"]),
             columns(Sealed, "wrapped by the key provider: it opens all else", &["wrapped"]),
         ],
     ),

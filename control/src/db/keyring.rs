@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use shared::derive::Secret;
 use shared::ids::TenantId;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::crypt::sealed::TenantKeys;
 use crate::crypt::wrapped::KeyWrapper;
@@ -56,15 +56,43 @@ impl Keyring {
     }
 
     async fn read(&self, tenant: TenantId) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
-        // Safe by type: a UUID.
-        let begin = format!("BEGIN READ ONLY; SET LOCAL app.tenant = '{tenant}'");
-        let mut tx = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        let mut tx = self.begin(tenant).await?;
         let rows =
             sqlx::query!("select version, wrapped from platform.tenant_keys").fetch_all(&mut *tx).await?;
         tx.rollback().await?;
         let version =
             |version| u32::try_from(version).map_err(|_| Failure::Unreadable("tenant_keys.version"));
         rows.into_iter().map(|row| Ok((version(row.version)?, row.wrapped))).collect()
+    }
+
+    async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Failure> {
+        // Safe by type: a UUID.
+        let begin = format!("BEGIN; SET LOCAL app.tenant = '{tenant}'");
+        Ok(self.pool.begin_with(AssertSqlSafe(begin)).await?)
+    }
+
+    /// Wraps a key anew, if another key-encryption key than the present one wrapped it. No connection is held while
+    /// the provider is called; of two who do it at once, one does.
+    pub async fn rewrap(&self, tenant: TenantId, version: u32) -> Result<bool, Failure> {
+        let stored = self.read(tenant).await?.into_iter().find(|(stored, _)| *stored == version);
+        let Some((_, before)) = stored else { return Ok(false) };
+        let key = self.wrapper.unwrap(tenant, version, &before).await?;
+        let after = self.wrapper.wrap(tenant, version, &key).await?;
+        let mut tx = self.begin(tenant).await?;
+        let done = sqlx::query!(
+            "update platform.tenant_keys
+             set wrapped = $3, wrapped_by = $4
+             where tenant_id = $1 and version = $2 and wrapped = $5 and wrapped_by <> $4",
+            tenant.uuid(),
+            i32::try_from(version).unwrap_or(i32::MAX),
+            after,
+            self.wrapper.current(),
+            before,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
     }
 
     pub async fn close(&self) {
@@ -76,13 +104,15 @@ impl Keyring {
 pub struct NewTenantKey {
     keys: TenantKeys,
     wrapped: Vec<u8>,
+    wrapped_by: String,
 }
 
 impl NewTenantKey {
     pub(super) async fn make(wrapper: &KeyWrapper, tenant: TenantId) -> Result<Self, Failure> {
         let key = Secret::new(random()?);
         let wrapped = wrapper.wrap(tenant, FIRST, &key).await?;
-        Ok(Self { keys: TenantKeys::new(tenant, vec![(FIRST, key)])?, wrapped })
+        let wrapped_by = wrapper.current().to_owned();
+        Ok(Self { keys: TenantKeys::new(tenant, vec![(FIRST, key)])?, wrapped, wrapped_by })
     }
 
     /// Whose key it is.
@@ -109,10 +139,12 @@ impl NewTenantKey {
             .await?;
         see(connection, &tenant.to_string()).await?;
         sqlx::query!(
-            "insert into platform.tenant_keys (tenant_id, version, wrapped, created_at) values ($1, $2, $3, $4)",
+            "insert into platform.tenant_keys (tenant_id, version, wrapped, wrapped_by, created_at)
+             values ($1, $2, $3, $4, $5)",
             tenant.uuid(),
             i32::try_from(FIRST).unwrap_or(i32::MAX),
             self.wrapped,
+            self.wrapped_by,
             now,
         )
         .execute(&mut *connection)

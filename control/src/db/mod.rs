@@ -16,6 +16,7 @@ mod effects;
 pub mod entries;
 mod keyring;
 pub mod migrate;
+pub mod rewrap;
 mod roles;
 mod tx;
 

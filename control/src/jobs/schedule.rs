@@ -18,7 +18,7 @@ use crate::legacy::{passwords, tokens};
 use crate::tenants::provision::Provision;
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 8] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -28,6 +28,7 @@ pub const KINDS: [Kind; 7] = [
     Kind::of::<SweepForeignPasswords>(),
     Kind::of::<SweepLegacyTokens>(),
     Kind::of::<CopyCheckpoints>(),
+    Kind::of::<RewrapTenantKeys>(),
 ];
 
 /// What is done each minute.
@@ -44,6 +45,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<SweepLegacyTokens>(),
         // What was written to an audit log can be removed unseen until a checkpoint of it is out.
         each_minute::<CopyCheckpoints>(),
+        // After a change of the key-encryption key, the former one should be needed no longer than it takes.
+        each_minute::<RewrapTenantKeys>(),
     ]
 }
 
@@ -63,6 +66,27 @@ impl Job for CopyCheckpoints {
 
     async fn run(self, control: &Control) -> Result<(), CheckpointError> {
         checkpoints::copy_out(control).await
+    }
+}
+
+/// Wraps the keys of tenants anew after a change of the key-encryption key: so many a minute that a key service is not
+/// called without a bound.
+#[derive(Serialize, Deserialize)]
+pub struct RewrapTenantKeys {}
+
+/// Keys that are wrapped anew in a minute.
+const REWRAPPED_EACH_MINUTE: i64 = 500;
+
+impl Job for RewrapTenantKeys {
+    const TASK: &'static str = "rewrap_tenant_keys";
+    type Error = Failure;
+
+    async fn run(self, control: &Control) -> Result<(), Failure> {
+        let done = control.db.rewrap(REWRAPPED_EACH_MINUTE).await?;
+        if done > 0 {
+            tracing::info!(keys = done, "keys of tenants were wrapped anew");
+        }
+        Ok(())
     }
 }
 

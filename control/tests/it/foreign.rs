@@ -131,7 +131,7 @@ impl Scene {
         (row.foreign, self.edge.state().documents[&self.tenant.id].foreign.is_some())
     }
 
-    async fn count_logged(&self, action: &str) -> usize {
+    pub async fn count_logged(&self, action: &str) -> usize {
         self.logged().await.iter().filter(|logged| *logged == action).count()
     }
 

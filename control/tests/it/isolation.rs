@@ -153,6 +153,8 @@ async fn the_relay_reads_no_user_and_no_key() {
         format!("select * from {}.users", scene.tenant.cell),
         "select * from platform.signing_keys".to_owned(),
         "select * from platform.roots".to_owned(),
+        "select wrapped from platform.tenant_keys".to_owned(),
+        "update platform.tenant_keys set wrapped_by = 'x'".to_owned(),
     ] {
         assert_eq!(refusal(&mut relay, &sql).await, INSUFFICIENT_PRIVILEGE, "{sql}");
     }

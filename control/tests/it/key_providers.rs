@@ -18,7 +18,8 @@ use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
 use crate::cli::Outcome;
 use crate::key_service::{Fate, KeyService};
-use crate::scene::{Answer, Member, PASSWORD, Scene, key};
+use crate::scale::Chance;
+use crate::scene::{Answer, Member, PASSWORD, Scene, committed_tenant, key};
 
 /// Within the bound, and beyond it.
 const SLOW: Fate = Fate::Late(Duration::from_millis(300));
@@ -314,9 +315,75 @@ async fn a_provider_and_a_key_give_way_to_another_while_both_open() {
         assert!(users.iter().all(|user| scene.edge_signs_in(*user, PASSWORD)));
         assert_eq!(Providers::new(&scene.control.settings.encryption).unwrap().current(), current);
     }
-    // Without the former keys, what they wrapped is unreadable, which is no outage.
+    // The keys of tenants are still wrapped by the first key. A `serve` that is killed in the middle loses nothing.
+    let wrappings = async || scene.control.db.wrappings().await.unwrap();
+    let keys: i64 = wrappings().await.iter().map(|it| it.keys).sum();
+    assert!(wrappings().await.iter().all(|it| it.key == "rest" && !it.current), "{:?}", wrappings().await);
+    assert_eq!(scene.control.db.rewrap(1).await.unwrap(), 1);
+    let status = scene.cli().run(&["encryption", "status", "--json"], "").expect(0);
+    assert_eq!(status.json.as_array().unwrap().len(), 2);
+    let rewrapped = scene.cli().run(&["encryption", "rewrap", "--json"], "").expect(0);
+    assert_eq!(rewrapped.json["rewrapped"], keys - 1);
+    assert_eq!(scene.cli().run(&["encryption", "rewrap", "--json"], "").expect(0).json["rewrapped"], 0);
+    let [now] = &wrappings().await[..] else { panic!("{:?}", wrappings().await) };
+    assert!(now.current && now.key == "rest-2" && now.keys == keys);
+    assert_eq!(scene.platform().await.count_logged("tenant_keys.rewrapped").await, 1);
+
+    // Now the former keys are needed no more.
     scene.database.more.clear();
     scene.database.more.push(("WARDGATE_ENCRYPTION_KEK", key("rest-2", 4)));
     scene = scene.restarted().await;
-    ada.at(&scene).makes("u4").await.expect(500);
+    let made = ada.at(&scene).makes("u4").await.expect(201).id();
+    scene.push().await;
+    assert!(scene.edge_signs_in(made, PASSWORD));
+    // Without the key that wraps, all is unreadable, which is no outage.
+    scene.database.more.clear();
+    scene.database.more.push(("WARDGATE_ENCRYPTION_KEK", key("rest-3", 5)));
+    scene = scene.restarted().await;
+    ada.at(&scene).makes("u5").await.expect(500);
+}
+
+#[tokio::test]
+async fn a_rewrap_that_is_killed_again_and_again_ends_and_loses_no_key() {
+    const TENANTS: usize = 30;
+    const KILLS: u64 = 20;
+    let mut chance = Chance::new();
+    let mut scene = Scene::alone().await;
+    let mut tenants = Vec::new();
+    for _ in 0..TENANTS {
+        tenants.push(committed_tenant(&scene.control, Isolation::Shared).await.id);
+    }
+    // From one key to the other and back, so that each round has all of them to wrap.
+    let (first, second) = (key("rest", 3), key("rest-2", 4));
+    let keys = [(second.clone(), first.clone()), (first, second)];
+    for round in 0..KILLS {
+        let (current, former) = &keys[usize::try_from(round % 2).unwrap()];
+        scene.database.more = vec![
+            ("WARDGATE_ENCRYPTION_KEK", current.clone()),
+            ("WARDGATE_ENCRYPTION_FORMER_KEK", former.clone()),
+        ];
+        scene = scene.restarted().await;
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wardgate"))
+            .args(["encryption", "rewrap"])
+            .env_clear()
+            .envs(&scene.cli().variables)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let moment = chance.between(0, 400).unsigned_abs();
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        command.kill().unwrap();
+        command.wait().unwrap();
+        // Whatever was wrapped by then: both keys open all.
+        for tenant in &tenants {
+            scene.control.db.keys(*tenant).await.unwrap();
+        }
+        while scene.control.db.rewrap(7).await.unwrap() > 0 {}
+        scene.database.more.pop();
+        scene = scene.restarted().await;
+        for tenant in &tenants {
+            scene.control.db.keys(*tenant).await.unwrap();
+        }
+    }
 }

@@ -28,3 +28,22 @@ impl Numbers {
         text.lines().find_map(|it| it.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }
 }
+
+/// Chances that a seed repeats (Knuth's multiplier).
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new() -> Self {
+        let seed = u64::from_le_bytes(control::world::random().unwrap());
+        let seed =
+            std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
+        eprintln!("WARDGATE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// One of `from` to `to`, both included.
+    pub fn between(&mut self, from: i64, to: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        from + i64::try_from(self.0 >> 33).unwrap() % (to - from + 1)
+    }
+}

@@ -8,30 +8,11 @@ use control::tenants::Isolation;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::scale::scaled;
+use crate::scale::{Chance, scaled};
 use crate::scene::Scene;
 
 /// A log with more entries than a chance is likely to hit twice in a row.
 const ENTRIES: i64 = 40;
-
-/// Chances that a seed repeats (Knuth's multiplier).
-struct Chance(u64);
-
-impl Chance {
-    fn new() -> Self {
-        let seed = u64::from_le_bytes(control::world::random().unwrap());
-        let seed =
-            std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-        eprintln!("WARDGATE_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// One of `from` to `to`, both included.
-    fn between(&mut self, from: i64, to: i64) -> i64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        from + i64::try_from(self.0 >> 33).unwrap() % (to - from + 1)
-    }
-}
 
 #[derive(Clone, sqlx::FromRow)]
 struct Stored {
