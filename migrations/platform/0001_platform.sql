@@ -135,10 +135,10 @@ create policy tenant_rows on tenant_keys
 
 create index tenant_keys_by_wrapping on tenant_keys (wrapped_by, tenant_id);
 
--- The two secrets from which a tenant's MAC keys are derived (see `shared::derive`).
+-- The secrets from which a tenant's MAC keys are derived (see `shared::derive`). `search` stays in control.
 create table roots (
     tenant_id  uuid not null references tenants (id),
-    kind       text not null check (kind in ('session', 'lookup')),
+    kind       text not null check (kind in ('session', 'lookup', 'search')),
     version    integer not null,
     wrapped    bytea not null,
     created_at timestamptz not null,

@@ -1,6 +1,6 @@
 -- One cell: the users of a tenant and what is done to them. Unqualified, because the same text
 -- makes every cell; `tenant_id` first in every key, because a cell may hold many tenants.
--- Row security is forced on every table, so a wrong search_path still shows nothing.
+-- Row security is forced on every table but `search_tokens`, so a wrong search_path still shows nothing.
 
 create table roles (
     tenant_id  uuid not null,
@@ -29,9 +29,6 @@ create table users (
     first_name      bytea not null,
     last_name       bytea not null,
     phone           bytea not null,
-    -- User name, address, first and last name in the one form in which texts are compared, each on a line:
-    -- what a search reads.
-    search          text not null default '',
     status          text not null check (status in ('active', 'suspended', 'inactive', 'pending')),
     email_verified  boolean not null default false,
     -- The Argon2id verifier, sealed under the tenant's key. Null: cannot sign in, unless the
@@ -98,6 +95,29 @@ create table foreign_tries (
 );
 
 create index foreign_tries_by_age on foreign_tries (tenant_id, began_at);
+
+-- What a search finds users by: for each user the keyed hashes of short pieces of their names
+-- (`users/search/index.rs`). The row under the id 00000000-0000-0000-0000-000000000000 says that those of the
+-- tenant are complete.
+--
+-- Unlogged: backups that are made with `--no-unlogged-table-data` hold nothing that a dictionary could turn back
+-- into names. A crash of PostgreSQL empties the table, that row with it, and a job fills it again.
+--
+-- The one table without row security. Under row security PostgreSQL uses an index only for operators that are
+-- marked leakproof, and those of arrays are not: a search would read every row. The tokens of each tenant are
+-- hashed with a key of its own, and what is found here is read again through `users`.
+create unlogged table search_tokens (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    -- Of the root that the key was derived from.
+    version   integer not null,
+    tokens    bigint[] not null,
+    primary key (tenant_id, user_id)
+);
+
+-- New rows wait in a list, from which many are taken into the index together; every search reads the list, too. So
+-- it is shorter than PostgreSQL makes it by itself: half a megabyte.
+create index search_tokens_by_token on search_tokens using gin (tokens) with (gin_pending_list_limit = 512);
 
 -- The next id in the legacy service's numbering, where that had numbers.
 create table legacy_ids (

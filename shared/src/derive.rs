@@ -1,4 +1,4 @@
-//! Keys that are derived from a tenant's two roots, and the MACs made with them.
+//! Keys that are derived from a tenant's roots, and the MACs made with them.
 //!
 //! HKDF-SHA-256 (RFC 5869): salt = the tenant's id, info = `wardgate/v1/<label>`. A root never
 //! makes a MAC itself, and every MAC input is a list from [`crate::fields`] that begins with its
@@ -57,6 +57,8 @@ pub enum Purpose {
     Cursor,
     /// Marks requests that must happen once; from the lookup root.
     Idempotency,
+    /// Makes the tokens that a search finds users by; from the search root, which control alone has.
+    Search,
 }
 
 impl Purpose {
@@ -69,6 +71,7 @@ impl Purpose {
             Self::Attempt => "wardgate/v1/attempt",
             Self::Cursor => "wardgate/v1/cursor",
             Self::Idempotency => "wardgate/v1/idempotency",
+            Self::Search => "wardgate/v1/search",
         }
     }
 }
@@ -180,6 +183,7 @@ mod tests {
             (Purpose::Attempt, "attempt"),
             (Purpose::Cursor, "cursor"),
             (Purpose::Idempotency, "idempotency"),
+            (Purpose::Search, "search"),
         ] {
             assert_eq!(
                 hex(derive(&root, tenant, purpose).expose()),

@@ -66,6 +66,10 @@ actions! {
     KeyRevoked = "keys.revoked",
     /// A key was imported.
     KeyImported = "keys.imported",
+    /// The key of the index of a tenant's searches was changed.
+    SearchRotated = "search.rotated",
+    /// That index was made anew: after a change of its key, a crash of the database or a restore.
+    SearchRebuilt = "search.rebuilt",
     /// An operator accepted that a restore took entries of this log.
     AuditRestoreAccepted = "audit.restore_accepted",
     /// The log was exported.

@@ -16,6 +16,7 @@ mod legacy;
 mod outcome;
 mod password;
 mod roles;
+mod search;
 mod secrets;
 mod sessions;
 mod settings;
@@ -110,6 +111,11 @@ enum Command {
         #[command(subcommand)]
         command: import::Command,
     },
+    /// The index by which a search finds users: how far it is, a new key, making it anew.
+    Search {
+        #[command(subcommand)]
+        command: search::Command,
+    },
     /// What the edge has and what it is missing.
     Edges {
         #[command(subcommand)]
@@ -175,6 +181,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
         Command::Import { command } => import::run(&control, show, command).await?,
+        Command::Search { command } => search::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
         Command::Audit { command } => audit::run(&control, show, command).await?,
         Command::Encryption { command } => encryption::run(&control, show, command).await?,

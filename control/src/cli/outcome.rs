@@ -12,7 +12,7 @@ use crate::keys::rsa::ImportError;
 use crate::legacy::import;
 use crate::settings::SettingsError;
 use crate::tenants::TenantError;
-use crate::users::{Faults, UserError};
+use crate::users::{Faults, ListError, UserError};
 
 /// An outcome that is not success.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +166,16 @@ impl From<UserError> for CliError {
                 "{error}: make another user one first, by `wardgate user set-roles NAME root-admin`"
             )),
             UserError::Rank => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<ListError> for CliError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Failure(failure) => failure.into(),
+            ListError::Rebuilding => Self::Failed(error.to_string()),
+            ListError::TooManyToOrder(_) => Self::Refused(format!("--ordering: {error}")),
         }
     }
 }

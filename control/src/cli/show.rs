@@ -43,6 +43,8 @@ pub(super) struct Listing<'a, T> {
 pub(super) struct Beyond {
     /// How many rows there are in all.
     pub count: u64,
+    /// Whether that is only about so many.
+    pub is_estimate: bool,
     /// The page after this one, where there is one.
     pub next: Option<i64>,
 }
@@ -146,24 +148,27 @@ impl<T: Serialize> Listing<'_, T> {
 
     /// Prints the end of the list, with its total.
     pub fn end(mut self, beyond: Option<Beyond>) {
-        let Beyond { count, next } = beyond.unwrap_or(Beyond { count: self.shown, next: None });
+        let none = Beyond { count: self.shown, is_estimate: false, next: None };
+        let Beyond { count, is_estimate, next } = beyond.unwrap_or(none);
         if !self.json {
             let [_, several] = self.rows.names;
+            let about = if is_estimate { "about " } else { "" };
+            let total = format!("{about}{}", counted(count, self.rows.names));
             say(match next {
-                None if count == self.shown => counted(count, self.rows.names),
-                None => format!("{} of {}", HumanCount(self.shown), counted(count, self.rows.names)),
+                None if count == self.shown => total,
+                None => format!("{} of {total}", HumanCount(self.shown)),
                 Some(next) => format!(
-                    "{} of {}: --page {next} shows the next {several}, --all shows all",
+                    "{} of {total}: --page {next} shows the next {several}, --all shows all",
                     HumanCount(self.shown),
-                    counted(count, self.rows.names),
                 ),
             });
             return;
         }
         let next = optional(next);
         let next = if next.is_empty() { "null" } else { &next };
+        let estimate = if is_estimate { "\n  \"count_is_estimate\": true," } else { "" };
         let _ = self.held.take().is_none_or(say)
-            && say(format!("  ],\n  \"count\": {count},\n  \"next\": {next}\n}}"));
+            && say(format!("  ],\n  \"count\": {count},{estimate}\n  \"next\": {next}\n}}"));
     }
 
     fn json_rows(&mut self, rows: &[T], begins: bool) -> bool {

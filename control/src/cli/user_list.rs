@@ -7,10 +7,11 @@ use super::outcome::{CliError, bad_arguments};
 use super::roles::roles_exist;
 use super::show::{Beyond, Rows as Table, Show, counted};
 use crate::control::Control;
+use crate::db::TenantTx;
 use crate::http::list::given;
-use crate::http::rows::{Order, Rows, position};
+use crate::http::rows::{Count, Order, Rows, position};
 use crate::tenants::Tenant;
-use crate::users::filters::{self, Key};
+use crate::users::filters::Key;
 use crate::users::{self, Filters, Matching, STATUSES, User, UserOut};
 
 pub(super) const EXAMPLES: &str = "\
@@ -48,11 +49,12 @@ pub(super) struct ListArgs {
     /// Only users made then or earlier.
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
-    /// Only users with these words in user name, address, first or last name.
+    /// Only users with these words in user name, address, first or last name; words of one or two letters at the
+    /// beginning of a word there.
     #[arg(long, value_name = "WORDS")]
     search: Option<String>,
     /// One or more of id, username, email, date_joined and last_login, divided by commas; with a hyphen before it
-    /// the greatest comes first: --ordering=-last_login.
+    /// the greatest comes first: --ordering=-last_login. By username and email 10,000 users are ordered at most.
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     ordering: Option<String>,
     /// Which page, from 1.
@@ -103,27 +105,24 @@ pub(super) async fn run(
     if let Some(role) = &filters.role {
         roles_exist(&mut tx, std::slice::from_ref(role)).await?;
     }
-    let matching = Matching::of(&mut tx, filters).await?;
-    drop(tx);
     if args.all {
-        all(control, show, tenant, &matching, order).await
-    } else {
-        page(control, show, tenant, &matching, order, &args).await
+        drop(tx);
+        return all(control, show, tenant, filters, order).await;
     }
+    let (matching, tx) = Matching::of(tx, filters).await?;
+    page(tx, show, &matching, order, &args).await
 }
 
 async fn page(
-    control: &Control,
+    mut tx: TenantTx,
     show: Show,
-    tenant: &Tenant,
     matching: &Matching,
     order: Vec<Order<Key>>,
     args: &ListArgs,
 ) -> Result<(), CliError> {
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let count = filters::count(&mut tx, matching, true).await?.number();
-    let pages = ((count + args.page_size - 1) / args.page_size).max(1);
-    let total = u64::try_from(count).unwrap_or(0);
+    let count = users::count(&mut tx, matching, true).await?;
+    let pages = ((count.rows() + args.page_size - 1) / args.page_size).max(1);
+    let total = u64::try_from(count.number()).unwrap_or(0);
     if args.page > pages {
         let users = counted(total, USERS.names);
         return Err(CliError::NotFound(format!(
@@ -134,31 +133,33 @@ async fn page(
     let rows = Rows { order, after: None, limit: args.page_size, offset: args.page_size * (args.page - 1) };
     let found = users::list(&mut tx, matching, &rows).await?;
     let mut listing = show.listing(&USERS);
-    if listing.part(&out(found)) {
+    if listing.part(&out(matching, found)) {
         let next = (args.page < pages).then_some(args.page + 1);
-        listing.end(Some(Beyond { count: total, next }));
+        let is_estimate = matches!(count, Count::Estimate(_));
+        listing.end(Some(Beyond { count: total, is_estimate, next }));
     }
     Ok(())
 }
 
-/// Each part in a transaction of its own: a slow reader of our output holds none open.
+/// Each part in a transaction of its own: a slow reader of our output holds none open. So each part is searched for,
+/// since the index may have another key by then.
 async fn all(
     control: &Control,
     show: Show,
     tenant: &Tenant,
-    matching: &Matching,
+    filters: Filters,
     order: Vec<Order<Key>>,
 ) -> Result<(), CliError> {
     let mut listing = show.listing(&USERS);
     let mut after = None;
     loop {
-        let mut tx = control.db.tenant_tx(tenant.id).await?;
-        let found =
-            users::list(&mut tx, matching, &Rows { order: order.clone(), after, limit: PART, offset: 0 })
-                .await?;
+        let tx = control.db.tenant_tx(tenant.id).await?;
+        let (matching, mut tx) = Matching::of(tx, filters.clone()).await?;
+        let rows = Rows { order: order.clone(), after, limit: PART, offset: 0 };
+        let found = users::list(&mut tx, &matching, &rows).await?;
         drop(tx);
         after = found.last().map(|user| position(user, &order));
-        if !listing.part(&out(found)) {
+        if !listing.part(&out(&matching, found)) {
             return Ok(());
         }
         if after.is_none() {
@@ -168,6 +169,6 @@ async fn all(
     }
 }
 
-fn out(users: Vec<User>) -> Vec<UserOut> {
-    users.into_iter().map(UserOut::from).collect()
+fn out(matching: &Matching, users: Vec<User>) -> Vec<UserOut> {
+    users.into_iter().filter(|user| matching.holds(user)).map(UserOut::from).collect()
 }

@@ -283,6 +283,14 @@ pub const CELL: &[Table] = &[
             columns(Sealed, "the user's data key, under the tenant's", &["wrapped"]),
         ],
     ),
+    (
+        "search_tokens",
+        &[
+            TENANT,
+            columns(Clear, "whose, and under which root's key", &["user_id", "version"]),
+            columns(Hashed, "keyed: pieces of names, of which no backup has any", &["tokens"]),
+        ],
+    ),
     ("user_roles", &[TENANT, columns(Clear, "which user has which role", &["user_id", "role"])]),
     (
         "users",

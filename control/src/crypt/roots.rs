@@ -1,5 +1,5 @@
-//! The two secrets of a tenant from which its MAC keys are derived (`shared::derive`), under the row
-//! security of the tenant.
+//! The secrets of a tenant from which its MAC keys are derived (`shared::derive`), under the row security of
+//! the tenant.
 
 use chrono::{DateTime, Utc};
 use shared::derive::{Purpose, Secret, derive};
@@ -15,13 +15,19 @@ pub enum RootKind {
     Session,
     /// Makes the keys of identifier hashes.
     Lookup,
+    /// Makes the key of the tokens that a search finds users by. It never leaves control.
+    Search,
 }
 
 impl RootKind {
+    /// All of them: what a tenant begins with.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Lookup, Self::Search];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
             Self::Lookup => "lookup",
+            Self::Search => "search",
         }
     }
 
@@ -85,4 +91,28 @@ pub async fn looked_up_by(tx: &mut TenantTx, purpose: Purpose) -> Result<Secret,
     let roots = roots(tx, RootKind::Lookup).await?;
     let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
     Ok(derive(root, tx.tenant(), purpose))
+}
+
+/// The key of the tokens that a search finds users by, and the version of the root that it is derived from.
+///
+/// # Errors
+/// As [`roots`].
+pub async fn searched_by(tx: &mut TenantTx) -> Result<(i32, Secret), Failure> {
+    let unreadable = || Failure::Unreadable("search root");
+    let roots = roots(tx, RootKind::Search).await?;
+    let (version, root) = roots.first().ok_or_else(unreadable)?;
+    let version = i32::try_from(*version).map_err(|_| unreadable())?;
+    Ok((version, derive(root, tx.tenant(), Purpose::Search)))
+}
+
+/// The version of the newest root of a kind, which is not opened.
+///
+/// # Errors
+/// The database's.
+pub async fn newest_version(tx: &mut TenantTx, kind: RootKind) -> Result<i32, Failure> {
+    let newest =
+        sqlx::query_scalar!("select max(version) from platform.roots where kind = $1", kind.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+    newest.ok_or(Failure::Unreadable("root"))
 }

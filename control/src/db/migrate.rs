@@ -136,12 +136,25 @@ async fn grant(connection: &mut PgConnection, grants: &str) -> Result<(), Failur
 mod tests {
     use super::*;
 
+    /// Its migration says why.
+    const WITHOUT_ROW_SECURITY: [&str; 1] = ["search_tokens"];
+
+    /// The table that a line makes.
+    fn made(line: &str) -> Option<&str> {
+        let rest = line.strip_prefix("create ")?.trim_start_matches("unlogged ");
+        Some(rest.strip_prefix("table ")?.trim_end_matches(" ("))
+    }
+
     #[test]
     fn every_tenant_table_forces_row_security_and_leads_with_the_tenant() {
+        assert_eq!(made("create unlogged table a ("), Some("a"));
         for migration in TENANT.iter() {
             let sql = migration.sql.as_str();
-            for table in sql.lines().filter_map(|line| line.strip_prefix("create table ")) {
-                let name = table.trim_end_matches(" (");
+            for name in sql.lines().filter_map(made) {
+                if WITHOUT_ROW_SECURITY.contains(&name) {
+                    assert!(!sql.contains(&format!("alter table {name} ")), "{name} is not without any more");
+                    continue;
+                }
                 for needed in [
                     format!("alter table {name} enable row level security"),
                     format!("alter table {name} force row level security"),

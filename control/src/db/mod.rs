@@ -132,6 +132,12 @@ impl Db {
         &self.app
     }
 
+    /// The pool of what jobs do, for tables of the platform.
+    #[must_use]
+    pub fn work(&self) -> &PgPool {
+        &self.work
+    }
+
     /// The pool of the relay role.
     #[must_use]
     pub fn relay(&self) -> &PgPool {

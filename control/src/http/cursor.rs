@@ -1,25 +1,26 @@
-//! Cursors: where in a list a client stands, signed, so that a client cannot go on from a place where it never was.
+//! Cursors: where in a list a client stands, sealed, so that a client can neither read one nor go on from a place
+//! where it never was.
 //!
-//! A cursor names the row at which a page ended, by the values that the list is ordered by and by its
-//! id. Rows that come and go meanwhile therefore neither repeat nor hide others. It is bound to the
-//! tenant and to everything else that was asked for. It is signed and not sealed: it holds nothing that
-//! the page did not show.
+//! A cursor names the row at which a page ended, by the values that the list is ordered by and by its id. Rows
+//! that come and go meanwhile therefore neither repeat nor hide others: the page after it begins behind these
+//! values, also when the row itself has other values by now or is gone. The values may be names of people, and
+//! cursors end up in logs and histories of browsers: hence sealed. A cursor is bound to the tenant and to
+//! everything else that was asked for.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::contract::refusal::Refusal;
-use shared::derive::{Purpose, Secret, mac};
+use shared::derive::{Purpose, Secret};
+use shared::fields;
 use shared::ids::TenantId;
 use uuid::Uuid;
 
 use crate::crypt::roots::looked_up_by;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-
-/// Bytes of the signature.
-const SIGNATURE: usize = 32;
+use crate::world::random;
 
 /// The row at which a page ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,32 +43,40 @@ pub(super) struct Cursor {
     pub back: bool,
 }
 
-/// Signs and opens the cursors of one query of one tenant.
-pub(super) struct Signer {
+/// Seals and opens the cursors of one query of one tenant.
+pub(super) struct CursorKey {
     key: Secret,
     tenant: TenantId,
     query: String,
 }
 
-impl Signer {
+impl CursorKey {
     /// `query` is all that was asked for, but for the cursor.
     pub async fn of(tx: &mut TenantTx, query: String) -> Result<Self, Failure> {
         Ok(Self { key: looked_up_by(tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
     }
 
-    fn signature(&self, content: &[u8]) -> [u8; SIGNATURE] {
-        mac(&self.key, "cursor/v1", &[self.tenant.as_bytes(), self.query.as_bytes(), content])
+    fn cipher(&self) -> Option<LessSafeKey> {
+        UnboundKey::new(&AES_256_GCM, self.key.expose()).ok().map(LessSafeKey::new)
+    }
+
+    fn associated_data(&self) -> Aad<Vec<u8>> {
+        Aad::from(fields::encode("cursor/v1", &[self.tenant.as_bytes(), self.query.as_bytes()]))
     }
 
     /// The text of a cursor.
-    pub fn sign(&self, cursor: &Cursor) -> Result<String, Failure> {
+    pub fn seal(&self, cursor: &Cursor) -> Result<String, Failure> {
         let mut bytes = serde_json::to_vec(cursor).map_err(|_| Failure::Unreadable("cursor"))?;
-        bytes.extend(self.signature(&bytes));
-        Ok(URL_SAFE_NO_PAD.encode(bytes))
+        let failed = || Failure::Crypto("sealing a cursor");
+        let nonce: [u8; NONCE_LEN] = random()?;
+        self.cipher()
+            .ok_or_else(failed)?
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.associated_data(), &mut bytes)
+            .map_err(|_| failed())?;
+        Ok(URL_SAFE_NO_PAD.encode([&nonce[..], &bytes].concat()))
     }
 
-    /// Reads a cursor of `keys` orderings; 404 for whatever was not signed here for this query of this
-    /// tenant.
+    /// Reads a cursor of `keys` orderings; 404 for whatever was not sealed here for this query of this tenant.
     pub fn open(&self, text: &str, keys: usize) -> Result<Cursor, Refusal> {
         let opened = self.opened(text).filter(|cursor| cursor.from.keys.len() == keys);
         opened.ok_or_else(|| Refusal::plain(404, "Invalid cursor."))
@@ -75,8 +84,9 @@ impl Signer {
 
     fn opened(&self, text: &str) -> Option<Cursor> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (content, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
-        verify_slices_are_equal(&self.signature(content), signature).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
+        let (nonce, mut sealed) = (Nonce::assume_unique_for_key(*nonce), sealed.to_vec());
+        let content = self.cipher()?.open_in_place(nonce, self.associated_data(), &mut sealed).ok()?;
         serde_json::from_slice(content).ok()
     }
 }
@@ -87,8 +97,12 @@ mod tests {
 
     use super::*;
 
-    fn signer(tenant: u64, query: &str) -> Signer {
-        Signer { key: Secret::new([7; 32]), tenant: TenantId::new(tenant, [1; 10]), query: query.to_owned() }
+    fn key(tenant: u64, query: &str) -> CursorKey {
+        CursorKey {
+            key: Secret::new([7; 32]),
+            tenant: TenantId::new(tenant, [1; 10]),
+            query: query.to_owned(),
+        }
     }
 
     fn cursor(key: &str) -> Cursor {
@@ -97,23 +111,28 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_tenant_and_query_alone() {
-        let own = signer(1, "/users?search=u");
-        let text = own.sign(&cursor("ada")).unwrap();
+        let own = key(1, "/users?search=u");
+        let text = own.seal(&cursor("ada")).unwrap();
         assert_eq!(own.open(&text, 1).ok(), Some(cursor("ada")));
-        for other in
-            [signer(2, "/users?search=u"), signer(1, "/users?search=v"), signer(1, "/audit?search=u")]
-        {
+        for other in [key(2, "/users?search=u"), key(1, "/users?search=v"), key(1, "/audit?search=u")] {
             assert_eq!(other.open(&text, 1).map_err(|refusal| refusal.status), Err(404));
         }
         // A list that is ordered by more by now has no place for it.
         assert_eq!(own.open(&text, 2).map_err(|refusal| refusal.status), Err(404));
     }
 
+    #[test]
+    fn a_cursor_does_not_tell_its_name() {
+        let text = key(1, "").seal(&cursor("lovelace")).unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+        assert!(!bytes.windows(4).any(|four| four == b"love"));
+    }
+
     proptest! {
         #[test]
-        fn every_bit_counts(key: String, at: prop::sample::Index, bit in 0_u8..8) {
-            let own = signer(1, "");
-            let mut bytes = URL_SAFE_NO_PAD.decode(own.sign(&cursor(&key)).unwrap()).unwrap();
+        fn every_bit_counts(name: String, at: prop::sample::Index, bit in 0_u8..8) {
+            let own = key(1, "");
+            let mut bytes = URL_SAFE_NO_PAD.decode(own.seal(&cursor(&name)).unwrap()).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             prop_assert!(own.open(&URL_SAFE_NO_PAD.encode(bytes), 1).is_err());
@@ -121,7 +140,7 @@ mod tests {
 
         #[test]
         fn any_text_is_safe(text: String) {
-            prop_assert!(signer(1, "").open(&text, 1).is_err());
+            prop_assert!(key(1, "").open(&text, 1).is_err());
         }
     }
 }

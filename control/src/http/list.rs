@@ -21,7 +21,7 @@ use shared::contract::refusal::Refusal;
 
 use super::answer::{Refused, ok};
 use super::body::FromFields;
-use super::cursor::{Cursor, Signer};
+use super::cursor::{Cursor, CursorKey};
 use super::fields::Fields;
 use super::gate::public_path;
 use super::origin::Origin;
@@ -87,8 +87,8 @@ pub struct Span<K> {
     order: Vec<Order<K>>,
     count: Count,
     page: PageOf,
-    /// Where a cursor was asked for: what signs the next ones, and whether this one goes back.
-    cursor: Option<(Signer, bool)>,
+    /// Where a cursor was asked for: what seals the next ones, and whether this one goes back.
+    cursor: Option<(CursorKey, bool)>,
 }
 
 impl<K: Copy> Part<K> {
@@ -110,16 +110,16 @@ impl<K: Copy> Part<K> {
             return Ok(Span { rows, order, count, page, cursor: None });
         };
         let query = form_urlencoded::Serializer::new(path + "?").extend_pairs(&page.links.others).finish();
-        let signer = Signer::of(tx, query).await?;
+        let cursor_key = CursorKey::of(tx, query).await?;
         // A blank one begins.
         let (after, back) = match text.as_str() {
             "" => (None, false),
-            text => signer.open(text, order.len()).map(|Cursor { from, back }| (Some(from), back))?,
+            text => cursor_key.open(text, order.len()).map(|Cursor { from, back }| (Some(from), back))?,
         };
         let turned = order.iter().map(|order| Order { descending: order.descending != back, ..*order });
         // One row more tells whether there is a page beyond.
         let rows = Rows { order: turned.collect(), after, limit: page.limit() + 1, offset: 0 };
-        Ok(Span { rows, order, count, page, cursor: Some((signer, back)) })
+        Ok(Span { rows, order, count, page, cursor: Some((cursor_key, back)) })
     }
 
     /// The answer with this part of a list that is at hand whole.
@@ -130,7 +130,7 @@ impl<K: Copy> Part<K> {
         let count = Count::Exact(i64::try_from(all.len()).unwrap_or(i64::MAX));
         let (offset, limit) = self.page.span(count)?;
         let [offset, limit] = [offset, limit].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        self.page.answer(count, all.into_iter().skip(offset).take(limit).collect())
+        self.page.answer(count, all.into_iter().skip(offset).take(limit).map(Some).collect())
     }
 }
 
@@ -141,10 +141,23 @@ impl<K: Copy> Span<K> {
     /// As [`Part::of`].
     pub fn answer<R: Placed<K>, T: Serialize>(
         self,
-        mut rows: Vec<R>,
+        rows: Vec<R>,
         out: impl Fn(R) -> T,
     ) -> Result<Response, Refused> {
-        let Some((signer, back)) = &self.cursor else {
+        self.answer_some(rows, |row| Some(out(row)))
+    }
+
+    /// The same where a row may turn out not to be of the list. It is left out, and counts for the links: so a
+    /// page may show less than its size, or nothing, and another one follow.
+    ///
+    /// # Errors
+    /// As [`Part::of`].
+    pub fn answer_some<R: Placed<K>, T: Serialize>(
+        self,
+        mut rows: Vec<R>,
+        out: impl Fn(R) -> Option<T>,
+    ) -> Result<Response, Refused> {
+        let Some((cursor_key, back)) = &self.cursor else {
             return self.page.answer(self.count, rows.into_iter().map(out).collect());
         };
         let size = usize::try_from(self.page.limit()).unwrap_or_default();
@@ -157,12 +170,12 @@ impl<K: Copy> Span<K> {
             // All rows may have gone meanwhile: then the way back is from where this page would be.
             let from = row.map(|row| position(row, &self.order)).or_else(|| self.rows.after.clone());
             let Some(from) = from else { return Ok(None) };
-            Ok(Some(self.page.links.to(Some(("cursor", signer.sign(&Cursor { from, back })?)))))
+            Ok(Some(self.page.links.to(Some(("cursor", cursor_key.seal(&Cursor { from, back })?)))))
         };
         let next = if beyond || *back { link(rows.last(), false)? } else { None };
         let began_within = self.rows.after.is_some() && !back;
         let previous = if began_within || beyond && *back { link(rows.first(), true)? } else { None };
-        let results = rows.into_iter().map(out).collect();
+        let results = rows.into_iter().filter_map(out).collect();
         Ok(ok(&ListOut::new(self.count, next, previous, results)))
     }
 }

@@ -101,23 +101,31 @@ impl PageOf {
 
     fn number(&self, count: Count) -> Result<i64, Refused> {
         // An empty list has one page, an empty one.
-        let last = ((count.number() + self.size - 1) / self.size).max(1);
+        let last = ((count.rows() + self.size - 1) / self.size).max(1);
         match (self.asked, count) {
             (Asked::Last, _) => Ok(last),
-            (Asked::Number(number), Count::Exact(_)) if number > last => Err(invalid_page().into()),
+            (Asked::Number(number), Count::Exact(_) | Count::Opened { .. }) if number > last => {
+                Err(invalid_page().into())
+            }
             (Asked::Number(number), _) => Ok(number),
         }
     }
 
-    /// The answer with the rows of [`PageOf::span`].
+    /// The answer with the rows of [`PageOf::span`]; `None` is a row that turned out not to be of the list.
     ///
     /// # Errors
     /// 404 for a page that such a list does not have.
-    pub(super) fn answer<T: Serialize>(&self, count: Count, mut rows: Vec<T>) -> Result<Response, Refused> {
+    pub(super) fn answer<T: Serialize>(
+        &self,
+        count: Count,
+        mut rows: Vec<Option<T>>,
+    ) -> Result<Response, Refused> {
         let number = self.number(count)?;
         let read = i64::try_from(rows.len()).unwrap_or(self.size);
         let (count, beyond) = match count {
-            Count::Exact(exact) => (count, number.saturating_mul(self.size) < exact),
+            Count::Exact(rows) | Count::Opened { rows, .. } => {
+                (count, number.saturating_mul(self.size) < rows)
+            }
             Count::Estimate(_) if read == 0 && number > 1 => return Err(invalid_page().into()),
             Count::Estimate(about) => {
                 let seen = (number - 1).saturating_mul(self.size) + read;
@@ -127,7 +135,7 @@ impl PageOf {
         rows.truncate(usize::try_from(self.size).unwrap_or_default());
         let next = beyond.then(|| self.links.to_page(number + 1));
         let previous = (number > 1).then(|| self.links.to_page(number - 1));
-        Ok(ok(&ListOut::new(count, next, previous, rows)))
+        Ok(ok(&ListOut::new(count, next, previous, rows.into_iter().flatten().collect())))
     }
 
     /// Reads `page` and `page_size`; `others` goes into every link.
@@ -190,6 +198,9 @@ mod tests {
     fn pages_that_are_not_there() {
         assert!(page("page=99").number(Count::Exact(45)).is_err());
         assert!(page("page=99").number(Count::Estimate(45)).is_ok(), "the rows will tell");
+        let opened = Count::Opened { count: 5, rows: 45 };
+        assert!(page("page=3").number(opened).is_ok() && page("page=4").number(opened).is_err());
+        assert_eq!(page("page=last").number(opened).ok(), Some(3));
         for bad in ["page=0", "page=-1", "page=x", "page=99999999999999999999"] {
             assert_eq!(read(bad).err().map(|refusal| refusal.status), Some(404), "{bad}");
         }

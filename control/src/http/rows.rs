@@ -57,6 +57,19 @@ pub struct Rows<K> {
     pub offset: i64,
 }
 
+impl<K: Copy> Rows<K> {
+    /// The same rows in terms of other values, if each has one.
+    #[must_use]
+    pub fn by<L>(&self, other: impl Fn(K) -> Option<L>) -> Option<Rows<L>> {
+        let order = self.order.iter().map(|order| {
+            let descending = order.descending;
+            other(order.by).map(|by| Order { by, descending })
+        });
+        let (after, limit, offset) = (self.after.clone(), self.limit, self.offset);
+        Some(Rows { order: order.collect::<Option<_>>()?, after, limit, offset })
+    }
+}
+
 /// A column that rows are ordered by.
 #[derive(Clone, Copy)]
 struct Ordered {
@@ -131,6 +144,14 @@ pub enum Count {
     Exact(i64),
     /// More than are counted: about so many.
     Estimate(i64),
+    /// So many, among rows that can only be told apart once they are opened. Pages are cut of all of these, and
+    /// show those that count.
+    Opened {
+        /// Those that count.
+        count: i64,
+        /// All of them.
+        rows: i64,
+    },
 }
 
 impl Count {
@@ -138,7 +159,15 @@ impl Count {
     #[must_use]
     pub fn number(self) -> i64 {
         match self {
-            Self::Exact(number) | Self::Estimate(number) => number,
+            Self::Exact(number) | Self::Estimate(number) | Self::Opened { count: number, .. } => number,
+        }
+    }
+
+    /// How many rows pages are cut of.
+    #[must_use]
+    pub fn rows(self) -> i64 {
+        match self {
+            Self::Exact(number) | Self::Estimate(number) | Self::Opened { rows: number, .. } => number,
         }
     }
 }

@@ -16,12 +16,14 @@ use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
 use crate::tenants::provision::Provision;
+use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
+    Kind::of::<RebuildSearch>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),
     Kind::of::<SweepIdempotencyKeys>(),
@@ -29,6 +31,7 @@ pub const KINDS: [Kind; 8] = [
     Kind::of::<SweepLegacyTokens>(),
     Kind::of::<CopyCheckpoints>(),
     Kind::of::<RewrapTenantKeys>(),
+    Kind::of::<FindLostIndexes>(),
 ];
 
 /// What is done each minute.
@@ -47,6 +50,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<CopyCheckpoints>(),
         // After a change of the key-encryption key, the former one should be needed no longer than it takes.
         each_minute::<RewrapTenantKeys>(),
+        // A crash of PostgreSQL empties the index that searches use: it is made anew before somebody searches.
+        each_minute::<FindLostIndexes>(),
     ]
 }
 
@@ -117,6 +122,8 @@ sweeps! {
     SweepForeignPasswords, "sweep_foreign_passwords" => passwords::sweep;
     /// See [`tokens::sweep`].
     SweepLegacyTokens, "sweep_legacy_tokens" => tokens::sweep;
+    /// See [`rebuild::look`].
+    FindLostIndexes, "find_lost_indexes" => rebuild::look;
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::users::epochs::{Causes, Epochs};
+use crate::users::search::index;
 use crate::users::store::{self, PersonalColumns};
 use crate::users::{Profile, UserError};
 
@@ -132,6 +133,7 @@ pub async fn insert(
         return Ok(true);
     }
     insert_rows(tx, users, now).await?;
+    index::write(tx, users.iter().map(|user| (user.id, &user.profile))).await?;
     if !insert_identifiers(tx, hashing, users).await? {
         return Ok(false);
     }
@@ -154,8 +156,8 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
-    let (mut usernames, mut emails, mut first_names, mut last_names, mut phones, mut searches) =
-        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    let (mut usernames, mut emails, mut first_names, mut last_names, mut phones) =
+        (vec![], vec![], vec![], vec![], vec![]);
     let mut keys = Vec::with_capacity(users.len());
     for user in users {
         let (key, wrapped) = UserKey::make(tx.keys(), user.id)?;
@@ -166,7 +168,6 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         first_names.push(columns.first_name);
         last_names.push(columns.last_name);
         phones.push(columns.phone);
-        searches.push(crate::users::search::text(&user.profile));
     }
     store::insert_keys(tx, &ids, &keys).await?;
     let statuses: Vec<String> = users.iter().map(|user| user.status.as_str().to_owned()).collect();
@@ -179,15 +180,14 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     sqlx::query!(
         "insert into users
             (tenant_id, id, legacy_id, username, email, first_name, last_name, phone, status,
-             foreign_hash, foreign_format, created_at, last_login, updated_at, search)
+             foreign_hash, foreign_format, created_at, last_login, updated_at)
          select $1, id, legacy_id, username, email, first_name, last_name, phone, status,
-             hash, format, coalesce(created, $2), login, $2, search
+             hash, format, coalesce(created, $2), login, $2
          from unnest(
              $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[],
-             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-             $15::text[]
+             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[]
          ) as p (id, legacy_id, username, email, first_name, last_name, phone,
-             status, hash, format, created, login, search)",
+             status, hash, format, created, login)",
         tenant.uuid(),
         now,
         &ids,
@@ -202,7 +202,6 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         &formats[..] as &[Option<String>],
         &created[..] as &[Option<DateTime<Utc>>],
         &logins[..] as &[Option<DateTime<Utc>>],
-        &searches,
     )
     .execute(&mut **tx)
     .await?;

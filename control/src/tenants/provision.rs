@@ -86,6 +86,8 @@ pub(super) async fn activate(
     }
     seed_roles(tx).await?;
     seed_keys(control, tx, &tenant, keys).await?;
+    // Nobody is there to be found yet.
+    users::search::index::set_complete(tx).await?;
     tenant.status = Status::Active;
     tenant.updated_at = control.clock.now();
     store::update(tx, &tenant).await?;
@@ -147,7 +149,7 @@ async fn seed_keys(
         keys::store::insert(tx, key, false, now).await?;
         keys::store::save(tx, &before, &ring, now).await?;
     }
-    for kind in [RootKind::Session, RootKind::Lookup] {
+    for kind in RootKind::ALL {
         roots::insert(tx, kind, 1, &Secret::new(random()?), now).await?;
     }
     Ok(())

@@ -82,6 +82,20 @@ pub enum UserError {
     Failure(#[from] Failure),
 }
 
+/// Why a list of users was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The index of the search is being made anew.
+    #[error("the search index is being rebuilt: ask again in a few seconds")]
+    Rebuilding,
+    /// More users match than are ordered in memory.
+    #[error("{0} orders up to 10,000 people, and more match: narrow the list, or order it otherwise.")]
+    TooManyToOrder(String),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
 impl From<sqlx::Error> for UserError {
     fn from(error: sqlx::Error) -> Self {
         Self::Failure(error.into())

@@ -1,8 +1,8 @@
-//! What the API answers to each [`UserError`].
+//! What the API answers to each [`UserError`] and [`ListError`].
 
 use shared::contract::refusal::{Code, Refusal};
 
-use super::UserError;
+use super::{ListError, UserError};
 use crate::http::answer::Refused;
 
 impl From<UserError> for Refused {
@@ -15,6 +15,16 @@ impl From<UserError> for Refused {
                 Self(Refusal::new(409, "The last active root-admin cannot go.", Code::Conflict))
             }
             UserError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<ListError> for Refused {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Rebuilding => Self(Refusal::rebuilding()),
+            ListError::TooManyToOrder(_) => Self(Refusal::field("ordering", &error.to_string())),
+            ListError::Failure(failure) => failure.into(),
         }
     }
 }

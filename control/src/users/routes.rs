@@ -7,10 +7,10 @@ use shared::contract::permissions::marker::{SessionsEnd, UsersDelete, UsersRead,
 use shared::contract::permissions::{Permission, Permitted as _};
 use shared::ids::UserId;
 
-use super::filters::{self, DateJoined, Filters, Matching};
+use super::filters::{DateJoined, Filters};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
 use super::out::example;
-use super::{Change, NewUser, UserError, UserOut};
+use super::{Change, Matching, NewUser, UserError, UserOut};
 use crate::access::{Allowed, Authenticated, Me, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
@@ -24,26 +24,32 @@ use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
 
-/// Users, by what [`Filters`] can ask for.
+/// Users, by what [`Filters`] can ask for: 400 for an order that needs more users in memory than may be there, 503
+/// while the index of the search is made anew.
 #[utoipa::path(
     get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
-    description = "Needs `users.read`.",
+    description = "Needs `users.read`. `ordering` by `username` or `email` compares folded forms and is for up to 10,000 matching people: 400 beyond. A `search` that may mean more than 2,000 people is answered page by page: `count` is an estimate then, unless all words have three letters at most or `count=exact` asks (up to 100,000 people are opened for that), and a page may show less than its size while `next` leads on.",
     params(Filters, CreatedAt, DateJoined, Ordering, Paging, Cursor),
-    responses((status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
-        "count": 1, "next": null, "previous": null, "results": [example()],
-    })))
+    responses(
+        (status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
+            "count": 1, "next": null, "previous": null, "results": [example()],
+        })),
+        (status = 503, description = "Something that is needed cannot be reached now; or, with the code `rebuilding`, the index of `search` is being made anew. `Retry-After` says when to ask again", body = described::Refused,
+            headers(("Retry-After" = String, description = "Seconds")),
+            example = json!({"detail": "The search index is being rebuilt.", "code": "rebuilding"})),
+    )
 )]
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<UsersRead>,
     Asked { filters, part }: Asked<Filters>,
 ) -> Result<Response, Refused> {
-    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
-    let matching = Matching::of(&mut tx, filters).await?;
-    let count = filters::count(&mut tx, &matching, part.counts_all()).await?;
+    let tx = allowed.by.tx.for_long_read(&control.db).await?;
+    let (matching, mut tx) = Matching::of(tx, filters).await?;
+    let count = super::count(&mut tx, &matching, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
     let users = super::list(&mut tx, &matching, &span.rows).await?;
-    span.answer(users, UserOut::from)
+    span.answer_some(users, |user| matching.holds(&user).then(|| UserOut::from(user)))
 }
 
 /// Makes a user, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at

@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
-use super::{Profile, identifiers, search, verifiers};
-use crate::crypt::personal::{Field, UserKey};
+use super::search::index;
+use super::search::words::Texts;
+use super::{Profile, identifiers, verifiers};
+use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::failure::{Failure, chain};
@@ -115,12 +117,14 @@ pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>,
     Ok(users)
 }
 
-/// Opens a row, and logs whose it is where that fails.
 fn readable(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
-    let id = row.id;
-    let opened = user(keys, row);
+    logged(keys, row.id, user(keys, row))
+}
+
+/// Logs whose columns did not open.
+fn logged<T>(keys: &TenantKeys, user: Uuid, opened: Result<T, Failure>) -> Result<T, Failure> {
     if let Err(failure) = &opened {
-        tracing::error!(tenant = %keys.tenant(), user = %id, error = %chain(failure), "a user cannot be read");
+        tracing::error!(tenant = %keys.tenant(), %user, error = %chain(failure), "a user cannot be read");
         metrics::counter!("wardgate_unreadable_users_total").increment(1);
     }
     opened
@@ -152,6 +156,88 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
     .fetch_all(&mut **tx)
     .await?;
     Ok(rows)
+}
+
+/// What a list looks at of every user whom it may have to show: far less than of those whom it shows.
+pub struct Brief {
+    /// Their id.
+    pub id: UserId,
+    /// User name as typed.
+    pub username: Personal,
+    /// Address as typed.
+    pub email: Option<Personal>,
+    /// First name.
+    pub first_name: Personal,
+    /// Last name.
+    pub last_name: Personal,
+    /// When they were made.
+    pub created_at: DateTime<Utc>,
+    /// Their last sign-in.
+    pub last_login: Option<DateTime<Utc>>,
+}
+
+impl Brief {
+    /// What a search reads.
+    #[must_use]
+    pub fn texts(&self) -> Texts {
+        let email = self.email.as_ref().map(Personal::expose);
+        Texts::of(self.username.expose(), email, self.first_name.expose(), self.last_name.expose())
+    }
+}
+
+/// The users of these ids in brief, in no order; without those whose columns do not open, as [`select`].
+///
+/// # Errors
+/// The database's.
+pub async fn briefs(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Brief>, Failure> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query_as!(
+        BriefRow,
+        r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.created_at,
+            u.last_login
+        from users u
+        left join user_keys k on k.tenant_id = u.tenant_id and k.user_id = u.id
+        where u.tenant_id = $1 and u.id = any ($2)"#,
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut briefs = Vec::with_capacity(rows.len());
+    for row in rows {
+        match logged(tx.keys(), row.id, brief(tx.keys(), row)) {
+            Ok(brief) => briefs.push(brief),
+            Err(Failure::Unreadable(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(briefs)
+}
+
+struct BriefRow {
+    id: Uuid,
+    key: Option<Vec<u8>>,
+    username: Vec<u8>,
+    email: Option<Vec<u8>>,
+    first_name: Vec<u8>,
+    last_name: Vec<u8>,
+    created_at: DateTime<Utc>,
+    last_login: Option<DateTime<Utc>>,
+}
+
+fn brief(keys: &TenantKeys, row: BriefRow) -> Result<Brief, Failure> {
+    let id = UserId::from(row.id);
+    let wrapped = row.key.ok_or(Failure::Unreadable("user_keys.wrapped"))?;
+    let key = UserKey::unwrap(keys, id, &wrapped)?;
+    Ok(Brief {
+        id,
+        username: key.open(Field::Username, &row.username)?,
+        email: row.email.map(|email| key.open(Field::Email, &email)).transpose()?,
+        first_name: key.open(Field::FirstName, &row.first_name)?,
+        last_name: key.open(Field::LastName, &row.last_name)?,
+        created_at: row.created_at,
+        last_login: row.last_login,
+    })
 }
 
 /// How a user's password is kept.
@@ -266,8 +352,8 @@ pub(super) async fn insert(
     sqlx::query!(
         "insert into users
             (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
-             wrapped_verifier, created_at, updated_at, legacy_id, search)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
+             wrapped_verifier, created_at, updated_at, legacy_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         tenant.uuid(),
         id.uuid(),
         personal.username,
@@ -280,10 +366,10 @@ pub(super) async fn insert(
         wrapped_verifier,
         now,
         legacy_id,
-        search::text(&new.profile),
     )
     .execute(&mut **tx)
     .await?;
+    index::write(tx, [(id, &new.profile)]).await?;
     Ok(())
 }
 
@@ -309,7 +395,7 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
              wrapped_verifier = coalesce($13, wrapped_verifier),
              foreign_hash = case when $13::bytea is null then foreign_hash end,
              foreign_format = case when $13::bytea is null then foreign_format end,
-             updated_at = $14, search = $15
+             updated_at = $14
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),
@@ -325,15 +411,16 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
         changed.epochs.password,
         wrapped_verifier,
         changed.at,
-        search::text(changed.profile),
     )
     .execute(&mut **tx)
     .await?;
+    index::write(tx, [(id, changed.profile)]).await?;
     Ok(())
 }
 
 /// Deletes the row and returns the identifiers that led to it. The id that it had at a legacy service is kept.
 pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>, UserError> {
+    index::forget(tx, id).await?;
     let tenant = tx.tenant();
     let hashes = sqlx::query_scalar!(
         "delete from identifiers where tenant_id = $1 and user_id = $2 returning hash",

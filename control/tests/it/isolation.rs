@@ -128,6 +128,23 @@ async fn a_wrong_or_absent_tenant_sees_nothing_in_the_shared_cell() {
     sees_nothing_of_others(&Scene::shared().await, &Scene::shared().await).await;
 }
 
+/// The library's record of migrations has no rows of tenants. What tokens are is in the migration; that nobody is
+/// found by another tenant's is in `search.rs`.
+#[tokio::test]
+async fn every_table_of_a_cell_forces_row_security_but_that_of_tokens() {
+    let scene = Scene::shared().await;
+    let open = "select c.relname::text
+        from pg_class c
+        where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p')
+            and not (c.relrowsecurity and c.relforcerowsecurity)
+        order by 1";
+    let mut admin = scene.database.admin().await;
+    for cell in [scene.tenant.cell.as_str(), scene.platform().await.tenant.cell.as_str()] {
+        let open: Vec<String> = sqlx::query_scalar(open).bind(cell).fetch_all(&mut admin).await.unwrap();
+        assert_eq!(open, ["schema_versions", "search_tokens"], "{cell}");
+    }
+}
+
 #[tokio::test]
 async fn the_setting_does_not_outlive_its_transaction() {
     let scene = Scene::new().await;

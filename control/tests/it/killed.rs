@@ -117,7 +117,7 @@ async fn profiles(tx: &mut TenantTx) -> u64 {
     const PAGE: i64 = 1000;
     let mut profiles = Vec::new();
     for offset in (0..).step_by(1000) {
-        let rows = control::users::filters::in_order(PAGE, offset);
+        let rows = control::users::in_order(PAGE, offset);
         let page = control::users::list(tx, &Matching::default(), &rows).await.unwrap();
         if page.is_empty() {
             break;

@@ -12,6 +12,7 @@ use control::edges::reseed;
 use control::keys::due;
 use control::tenants::Isolation;
 use control::users::Profile;
+use control::users::search::rebuild;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -160,6 +161,8 @@ impl Scene {
         };
         crowd::insert(&mut tx, &(0..count).map(profile).collect::<Vec<_>>()).await;
         tx.commit().await.unwrap();
+        self.lose_index().await;
+        rebuild::rebuild(&self.control, self.tenant.id, |_| {}).await.unwrap();
     }
 }
 
@@ -230,9 +233,10 @@ async fn users_of_one_tenant_do_not_keep_another_waiting() {
     only(&statuses, &[201, 503]);
 
     for (what, query) in [
-        ("names are searched", "?search=7+9+x"),
+        ("names are searched", "?search=user+first"),
+        ("who is found is counted", "?search=user+first&count=exact"),
         ("users are counted", "?page_size=1"),
-        ("the last page is read", "?page=last&page_size=100&ordering=-username"),
+        ("the last page is read", "?page=last&page_size=100&ordering=-last_login"),
     ] {
         let statuses = stage
             .loaded(what, |_| {
@@ -242,6 +246,14 @@ async fn users_of_one_tenant_do_not_keep_another_waiting() {
             .await;
         only(&statuses, &[200, 503]);
     }
+    // Of more than 10,000 this is refused, once they are counted.
+    let ordered = stage
+        .loaded("users are ordered by name", |_| {
+            let (ask, path) = (stage.asking(&stage.root), format!("{users}?ordering=-username"));
+            Box::new(move |_| ask(Method::GET, path.clone(), None))
+        })
+        .await;
+    only(&ordered, &[200, 400, 503]);
     for path in ["/api/audit/", "/api/audit/verify/"] {
         let statuses = stage
             .loaded(&format!("GET {path}"), |_| {

@@ -33,6 +33,7 @@ mod revisions;
 mod scale;
 mod scene;
 mod schema;
+mod search;
 mod setup;
 mod tampers;
 mod tenants;

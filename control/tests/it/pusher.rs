@@ -142,7 +142,7 @@ async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
     let with_bob = scene.edge.mark(scene.tenant.id);
     let kept: Vec<_> = {
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-        let rows = users::filters::in_order(100, 0);
+        let rows = users::in_order(100, 0);
         users::list(&mut tx, &users::Matching::default(), &rows)
             .await
             .unwrap()

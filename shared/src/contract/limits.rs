@@ -98,6 +98,9 @@ pub const IDEMPOTENCY_SECS: u64 = 86_400;
 /// Longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 
+/// When to ask again for what an index answers that is being made anew, in seconds.
+pub const REBUILDING_SECS: u64 = 5;
+
 /// Objects on a page, unless `page_size` says otherwise.
 pub const PAGE_SIZE: u32 = 20;
 /// Largest `page_size`.

@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::limits::REBUILDING_SECS;
+
 macro_rules! codes {
     ($(#[doc = $meaning:literal] $name:ident = $text:literal,)*) => {
         /// Machine-readable codes, as published with the documentation.
@@ -50,6 +52,8 @@ codes! {
     TooLarge = "too_large",
     /// Something that is needed cannot be reached.
     Unavailable = "unavailable",
+    /// The index that answers this is being made anew, which takes seconds to minutes.
+    Rebuilding = "rebuilding",
     /// A fault of ours.
     Internal = "internal",
     /// A push that does not follow the mark.
@@ -231,6 +235,13 @@ impl Refusal {
     pub fn unavailable() -> Self {
         let refusal = Self::new(503, "Service temporarily unavailable.", Code::Unavailable);
         Self { retry_after_secs: Some(1), ..refusal }
+    }
+
+    /// 503: the index that answers this is being made anew.
+    #[must_use]
+    pub fn rebuilding() -> Self {
+        let refusal = Self::new(503, "The search index is being rebuilt.", Code::Rebuilding);
+        Self { retry_after_secs: Some(REBUILDING_SECS), ..refusal }
     }
 
     /// 500: a fault of ours; the log has the cause.

@@ -1,0 +1,120 @@
+//! `wardgate search`: the index by which a search finds users.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::confirm::Yes;
+use super::outcome::CliError;
+use super::show::Show;
+use super::target::made_tenant;
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::tenants::Tenant;
+use crate::users::search::rebuild::{self, Outcome};
+
+/// Between two looks at a rebuild that a running `serve` does.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Whether the index of a tenant is complete, and how many users are in it.
+    #[command(after_help = "Example:\n  wardgate search status acme")]
+    Status {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Make the index of a tenant complete where it is not: after a crash of PostgreSQL or a restore. A running
+    /// `serve` does it by itself within a minute; this shows how far it is.
+    #[command(
+        after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate search rebuild acme"
+    )]
+    Rebuild {
+        /// Slug or id.
+        tenant: String,
+    },
+    /// Give the index of a tenant a new key, and make it anew with that: when a copy of the database and the key of
+    /// before may be in wrong hands. Searches there are answered 503 meanwhile; nothing else stops.
+    #[command(
+        after_help = "A kill leaves the rest to a running `serve`.\n\nExample:\n  wardgate search rotate acme --yes"
+    )]
+    Rotate {
+        /// Slug or id.
+        tenant: String,
+        #[command(flatten)]
+        yes: Yes,
+    },
+}
+
+pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Status { tenant } => {
+            let tenant = made_tenant(control, &tenant).await?;
+            status(control, show, &tenant).await
+        }
+        Command::Rebuild { tenant } => {
+            let tenant = made_tenant(control, &tenant).await?;
+            rebuild(control, &tenant).await?;
+            status(control, show, &tenant).await
+        }
+        Command::Rotate { tenant, yes } => {
+            let tenant = made_tenant(control, &tenant).await?;
+            yes.to(&format!(
+                "stops searches for users of tenant `{}` until the index is made anew",
+                tenant.slug
+            ))?;
+            let tx = control.db.tenant_tx(tenant.id).await?;
+            rebuild::rotate(control, tx, &Actor::operator()).await?;
+            rebuild(control, &tenant).await?;
+            status(control, show, &tenant).await
+        }
+    }
+}
+
+async fn status(control: &Control, show: Show, tenant: &Tenant) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let progress = rebuild::progress(&mut tx).await?;
+    let state = if progress.complete { "complete" } else { "being made anew" };
+    let line = format!(
+        "{}: {state}, {} of {} users are in the index",
+        tenant.slug, progress.indexed, progress.users
+    );
+    show.one(&progress, &line);
+    Ok(())
+}
+
+/// Until it is complete, whoever does it.
+async fn rebuild(control: &Control, tenant: &Tenant) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let now = rebuild::progress(&mut tx).await?;
+    drop(tx);
+    let progress = bar(u64::try_from(now.users).unwrap_or(0));
+    progress.set_position(u64::try_from(now.indexed).unwrap_or(0));
+    loop {
+        let done = |users| progress.inc(u64::try_from(users).unwrap_or(0));
+        match rebuild::rebuild(control, tenant.id, done).await? {
+            Outcome::Complete | Outcome::NoUsers => break,
+            Outcome::Elsewhere => {
+                tokio::time::sleep(LOOK).await;
+                let mut tx = control.db.tenant_tx(tenant.id).await?;
+                let now = rebuild::progress(&mut tx).await?;
+                progress.set_position(u64::try_from(now.indexed).unwrap_or(0));
+            }
+        }
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// A bar on the terminal; none where standard error is no terminal.
+fn bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template("{msg:10} {bar:30} {human_pos}/{human_len} {per_sec} {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.set_message("indexing");
+    bar
+}

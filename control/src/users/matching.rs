@@ -1,0 +1,271 @@
+//! The users whom filters mean: how many there are, and some of them.
+//!
+//! What SQL can read, it decides. A name, an address and a part of one are found by keyed hashes, opened and
+//! compared here ([`super::search`]); an order by one of them is made in memory ([`super::order`]).
+
+use shared::identifiers::Identifier;
+use shared::ids::{self, TenantId};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::filters::{Filters, Key};
+use super::model::{ListError, User, UserError};
+use super::order::{TO_ORDER, in_memory};
+use super::search::index::{self, Index};
+use super::search::rebuild;
+use super::search::words::{Texts, Words};
+use super::store::{briefs, find_by_name, select};
+use crate::crypt::personal::Personal;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::http::list::List as _;
+use crate::http::rows::{self, Count, Rows, plan_by_values};
+
+/// Candidates of a search that are opened before anything else is done. Of more, those that are shown are.
+const OPENED: i64 = 2_000;
+/// Candidates that are opened for an exact count, where that is asked for.
+const OPENED_TO_COUNT: i64 = 100_000;
+/// Candidates that are in memory at a time while they are counted.
+const PART: usize = 1_000;
+
+/// The users whom filters mean, in terms of their rows.
+#[derive(Clone, Default)]
+pub struct Matching {
+    filters: Filters,
+    /// The only ones that can be meant, where that is known.
+    among: Option<Vec<Uuid>>,
+    /// A search that found too many to open them all.
+    candidates: Option<Candidates>,
+}
+
+/// Users who have the tokens of words; the words themselves only they have for whom [`Words::are_in`] holds.
+#[derive(Clone)]
+struct Candidates {
+    tokens: Vec<i64>,
+    words: Words,
+}
+
+impl Matching {
+    /// Finds whom a user name, an address or a part of one means, in the transaction that goes on with it.
+    ///
+    /// # Errors
+    /// [`ListError::Rebuilding`] while the index of the search is not complete: the job that makes it so is
+    /// enqueued. Else the database's.
+    pub async fn of(mut tx: TenantTx, filters: Filters) -> Result<(Self, TenantTx), ListError> {
+        match Self::found(&mut tx, filters).await {
+            Ok(matching) => Ok((matching, tx)),
+            Err(ListError::Rebuilding) => {
+                rebuild::ask(tx).await?;
+                Err(ListError::Rebuilding)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A user name or an address is found by the keyed hash of its canonical form: there is no other index of
+    /// either, and no other notion of which spellings are the same.
+    async fn found(tx: &mut TenantTx, filters: Filters) -> Result<Self, ListError> {
+        let mut among = None;
+        if let Some(username) = &filters.username {
+            among = Some(named(tx, username, |user| Some(user.username.expose())).await?);
+        }
+        if let Some(email) = &filters.email {
+            let found = named(tx, email, |user| user.email.as_ref().map(Personal::expose));
+            let found = found.await?;
+            among = Some(match among {
+                None => found,
+                Some(among) => among.into_iter().filter(|id| found.contains(id)).collect(),
+            });
+        }
+        if filters.branch.is_some() {
+            // Nobody is in a branch yet.
+            among = Some(Vec::new());
+        }
+        let mut candidates = None;
+        if !filters.search.is_empty() {
+            let words = Words::new(filters.search.clone());
+            match &among {
+                Some(few) => among = Some(holding(tx, &words, few).await?),
+                None => match searched(tx, words).await? {
+                    Ok(found) => among = Some(found),
+                    Err(many) => candidates = Some(many),
+                },
+            }
+        }
+        Ok(Self { filters, among, candidates })
+    }
+
+    /// Whether a row that [`list`] found is one of the list: a candidate may turn out not to be.
+    #[must_use]
+    pub fn holds(&self, user: &User) -> bool {
+        self.candidates.as_ref().is_none_or(|it| {
+            let email = user.email.as_ref().map(Personal::expose);
+            let (first, last) = (user.first_name.expose(), user.last_name.expose());
+            it.words.are_in(&Texts::of(user.username.expose(), email, first, last))
+        })
+    }
+}
+
+/// Whose `field` is `text`, in whichever spelling: nobody or one. User names and addresses share one
+/// namespace, so who is found may have the text in the other field.
+async fn named(
+    tx: &mut TenantTx,
+    text: &str,
+    field: impl for<'u> Fn(&'u User) -> Option<&'u str>,
+) -> Result<Vec<Uuid>, Failure> {
+    let user = match find_by_name(tx, text).await {
+        Ok(user) => user,
+        Err(UserError::Failure(failure)) => return Err(failure),
+        Err(_) => return Ok(Vec::new()),
+    };
+    let same = |a: &str, b: &str| match (Identifier::parse(a), Identifier::parse(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    let meant = field(&user).is_some_and(|stored| same(stored, text));
+    Ok(if meant { vec![user.id.uuid()] } else { Vec::new() })
+}
+
+/// Who is found by these words; the candidates, if they are too many to open.
+async fn searched(tx: &mut TenantTx, words: Words) -> Result<Result<Vec<Uuid>, Candidates>, ListError> {
+    let index = Index::of(tx).await?;
+    if !index::is_complete(tx).await? {
+        return Err(ListError::Rebuilding);
+    }
+    let tokens = index.tokens(words.pieces());
+    plan_by_values(tx).await?;
+    let found = index::candidates(tx, &tokens, OPENED + 1).await?;
+    if i64::try_from(found.len()).is_ok_and(|found| found <= OPENED) {
+        Ok(Ok(holding(tx, &words, &found).await?))
+    } else {
+        Ok(Err(Candidates { tokens, words }))
+    }
+}
+
+/// Those of these users who are found by the words.
+async fn holding(tx: &mut TenantTx, words: &Words, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let users = briefs(tx, ids).await?;
+    Ok(users.iter().filter(|user| words.are_in(&user.texts())).map(|user| user.id.uuid()).collect())
+}
+
+/// ` from users` with the conditions of the filters.
+fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching) {
+    let Matching { filters, among, candidates } = matching;
+    sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid());
+    if let Some(among) = among {
+        sql.push("\nand u.id = any (").push_bind(among.clone()).push(")");
+    }
+    if let Some(candidates) = candidates {
+        sql.push("\nand u.id in (select s.user_id from search_tokens s where s.tenant_id = ");
+        sql.push_bind(tenant.uuid()).push(" and s.tokens @> ");
+        sql.push_bind(candidates.tokens.clone()).push(")");
+    }
+    if let Some(status) = filters.status {
+        sql.push("\nand u.status = ").push_bind(status.as_str());
+    }
+    if let Some(is_active) = filters.is_active {
+        sql.push("\nand (u.status = 'active') = ").push_bind(is_active);
+    }
+    if let Some(role) = &filters.role {
+        sql.push(
+            "\nand exists (
+                select from user_roles ur
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and ur.role = ",
+        );
+        sql.push_bind(role.clone()).push(")");
+    }
+    if let Some(verified) = filters.email_verified {
+        sql.push("\nand u.email_verified = ").push_bind(verified);
+    }
+    if let Some(id) = &filters.legacy_id {
+        sql.push("\nand u.legacy_id = any (").push_bind(spellings(id)).push(")");
+    }
+    if let Some(after) = filters.created_after {
+        sql.push("\nand u.created_at >= ").push_bind(after);
+    }
+    if let Some(before) = filters.created_before {
+        sql.push("\nand u.created_at <= ").push_bind(before);
+    }
+}
+
+/// How the legacy service may have written an id: a UUID, hyphenated or not.
+fn spellings(id: &str) -> Vec<String> {
+    let mut spellings = vec![id.to_owned()];
+    if let Ok(uuid) = ids::uuid(id) {
+        spellings.extend([uuid.hyphenated().to_string(), uuid.simple().to_string()]);
+    }
+    spellings
+}
+
+/// How many users match; `all` counts them, however many. Of a search with too many candidates to open, whose
+/// tokens do not decide it, the number is an estimate, unless `all` asks for it and they are not too many for that.
+///
+/// # Errors
+/// The database's.
+pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
+    let tenant = tx.tenant();
+    plan_by_values(tx).await?;
+    let counted = rows::count(tx, all, |sql| from(sql, tenant, matching)).await?;
+    let undecided = matching.candidates.as_ref().filter(|it| !it.words.are_pieces());
+    match (undecided, counted) {
+        (None, _) | (_, Count::Estimate(_) | Count::Opened { .. }) => Ok(counted),
+        (Some(candidates), Count::Exact(rows)) if all && rows <= OPENED_TO_COUNT => {
+            let count = count_opened(tx, matching, &candidates.words).await?;
+            Ok(if count == rows { counted } else { Count::Opened { count, rows } })
+        }
+        (Some(_), Count::Exact(rows)) => Ok(Count::Estimate(rows)),
+    }
+}
+
+/// Opens all candidates, part by part, and counts those that hold.
+async fn count_opened(tx: &mut TenantTx, matching: &Matching, words: &Words) -> Result<i64, Failure> {
+    let mut sql = QueryBuilder::new("declare candidates no scroll cursor for select u.id");
+    from(&mut sql, tx.tenant(), matching);
+    sql.build().persistent(false).execute(&mut **tx).await?;
+    let fetch = format!("fetch {PART} from candidates");
+    let mut count = 0;
+    loop {
+        let ids: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(fetch.clone()))
+            .persistent(false)
+            .fetch_all(&mut **tx)
+            .await?;
+        count += i64::try_from(holding(tx, words, &ids).await?.len()).unwrap_or(0);
+        if ids.len() < PART {
+            break;
+        }
+    }
+    sqlx::raw_sql("close candidates").execute(&mut **tx).await?;
+    Ok(count)
+}
+
+/// Some of the users who match, and candidates for whom [`Matching::holds`] decides.
+///
+/// # Errors
+/// [`ListError::TooManyToOrder`] for an order that SQL cannot make of more users than memory shall hold; else the
+/// database's.
+pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> Result<Vec<User>, ListError> {
+    plan_by_values(tx).await?;
+    let ids = match rows.by(Key::clear) {
+        Some(rows) => {
+            let mut sql = QueryBuilder::new("select u.id");
+            from(&mut sql, tx.tenant(), matching);
+            rows.end(&mut sql, "u.id");
+            sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?
+        }
+        None => {
+            // One more tells that there are too many.
+            let mut sql = QueryBuilder::new("select u.id");
+            from(&mut sql, tx.tenant(), matching);
+            sql.push("\nlimit ").push_bind(TO_ORDER + 1);
+            let ids = sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?;
+            in_memory(tx, ids, rows).await?
+        }
+    };
+    Ok(select(tx, &ids).await?)
+}
+
+/// The first users in the order in which they were made, for whoever pages by number.
+#[must_use]
+pub fn in_order(limit: i64, offset: i64) -> Rows<Key> {
+    Rows { order: vec![Filters::DEFAULT], after: None, limit, offset }
+}

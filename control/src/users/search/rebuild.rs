@@ -1,0 +1,316 @@
+//! Making the index of a tenant anew: after a crash of PostgreSQL or a restore, which leave the table empty, and
+//! after a rotation of its key.
+//!
+//! The work is done in short transactions, each for a few users whose rows it holds: a change or a deletion of one
+//! of them comes before it or after it. Users who are made meanwhile bring their tokens themselves. What is done
+//! stays done, so a run that was killed costs nothing but the users of one transaction.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use shared::derive::Secret;
+use shared::ids::{TenantId, UserId};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::index::{self, Index};
+use super::words::Texts;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::crypt::roots::{self, RootKind};
+use crate::db::{CellName, TenantTx, migrate};
+use crate::failure::{Failure, chain};
+use crate::jobs::queue::{self, Enqueued, Job};
+use crate::users::store;
+use crate::world::random;
+
+/// Users of one transaction: a change of one of them waits for it.
+const CHUNK: usize = 200;
+/// Users who are looked at together: those who have tokens cost next to nothing.
+const WALK: i64 = 5_000;
+
+/// Makes the index of one tenant anew where it is not complete.
+#[derive(Serialize, Deserialize)]
+pub struct RebuildSearch {
+    /// Whose.
+    pub tenant: TenantId,
+}
+
+impl Job for RebuildSearch {
+    const TASK: &'static str = "rebuild_search";
+    type Error = Failure;
+
+    async fn run(self, control: &Control) -> Result<(), Failure> {
+        rebuild(control, self.tenant, |_| {}).await?;
+        Ok(())
+    }
+}
+
+impl Enqueued for RebuildSearch {
+    fn about(&self) -> String {
+        self.tenant.to_string()
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The index is complete.
+    Complete,
+    /// Another run is at work on it.
+    Elsewhere,
+    /// The tenant has no users: it is not made yet, or deleted.
+    NoUsers,
+}
+
+/// Why a run goes no further.
+enum Stop {
+    Ended(Outcome),
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Makes the index of a tenant complete; `done` is told of users as they are written, and of none where some were
+/// looked at and lacked nothing. Done twice, or by two controls at once, it is done once.
+///
+/// # Errors
+/// The database's, or names that do not open.
+pub async fn rebuild(
+    control: &Control,
+    tenant: TenantId,
+    mut done: impl FnMut(usize) + Send,
+) -> Result<Outcome, Failure> {
+    loop {
+        match pass(control, tenant, &mut done).await {
+            Ok(true) => return Ok(Outcome::Complete),
+            Ok(false) => {}
+            Err(Stop::Ended(outcome)) => return Ok(outcome),
+            Err(Stop::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+/// Goes through all users once and writes the tokens of those who lack them. Whether nobody lacked them: that is
+/// the proof, and noted. So a first pass writes, and a second one looks.
+async fn pass(
+    control: &Control,
+    tenant: TenantId,
+    done: &mut (impl FnMut(usize) + Send),
+) -> Result<bool, Stop> {
+    let run = i64::from_ne_bytes(random()?);
+    let mut tx = begin(control, tenant).await?;
+    let version = roots::newest_version(&mut tx, RootKind::Search).await?;
+    index::begin_run(&mut tx, run).await?;
+    tx.commit().await?;
+    let (mut after, mut lacked) = (Uuid::nil(), false);
+    loop {
+        let mut tx = begin(control, tenant).await?;
+        let users = index::walk(&mut tx, version, after, WALK).await?;
+        // A transaction that is only dropped may keep its locks for a moment, and the next one finds itself not alone.
+        tx.commit().await?;
+        let Some((last, _)) = users.last() else { break };
+        after = *last;
+        let lacking: Vec<Uuid> = users.into_iter().filter_map(|(id, lacks)| lacks.then_some(id)).collect();
+        for ids in lacking.chunks(CHUNK) {
+            lacked = true;
+            write(control, tenant, ids).await?;
+            done(ids.len());
+        }
+        if lacking.is_empty() {
+            done(0);
+        }
+    }
+    if lacked { Ok(false) } else { finish(control, tenant, run, version).await }
+}
+
+/// A transaction of the one run that is at work. The key stays the present one until it ends.
+async fn begin(control: &Control, tenant: TenantId) -> Result<TenantTx, Stop> {
+    let mut tx = control.db.work_tx(tenant).await?;
+    let state = sqlx::query!(
+        r#"select status in ('active', 'suspended') as "lives!",
+            pg_try_advisory_xact_lock(hashtextextended('wardgate/search/rebuild/' || id, 0)) as "alone!"
+         from platform.tenants
+         where id = $1"#,
+        tenant.uuid(),
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(Failure::from)?;
+    let ended = match (state.lives, state.alone) {
+        (false, _) => Some(Outcome::NoUsers),
+        (true, false) => Some(Outcome::Elsewhere),
+        (true, true) => {
+            index::keep_key(&mut tx).await?;
+            index::is_complete(&mut tx).await?.then_some(Outcome::Complete)
+        }
+    };
+    match ended {
+        Some(outcome) => Err(Stop::Ended(outcome)),
+        None => Ok(tx),
+    }
+}
+
+/// Writes the tokens of these users, as they are now. A user whose row another transaction holds is left for a
+/// transaction of their own: one that holds rows and waits for others could wait in a circle.
+async fn write(control: &Control, tenant: TenantId, ids: &[Uuid]) -> Result<(), Stop> {
+    let mut tx = begin(control, tenant).await?;
+    let free = sqlx::query_scalar!(
+        "select id from users where tenant_id = $1 and id = any ($2) for no key update skip locked",
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(Failure::from)?;
+    put(&mut tx, &free).await?;
+    tx.commit().await?;
+    for id in ids.iter().filter(|id| !free.contains(id)) {
+        let mut tx = control.db.work_tx(tenant).await?;
+        let held = sqlx::query_scalar!(
+            "select id from users where tenant_id = $1 and id = $2 for no key update",
+            tenant.uuid(),
+            id,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(Failure::from)?;
+        put(&mut tx, &held).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Writes the tokens of users whose rows the transaction holds.
+async fn put(tx: &mut TenantTx, held: &[Uuid]) -> Result<(), Failure> {
+    if held.is_empty() {
+        return Ok(());
+    }
+    let users = store::briefs(tx, held).await?;
+    let mut users: Vec<(UserId, Texts)> = users.iter().map(|user| (user.id, user.texts())).collect();
+    // A user whose columns do not open has no words, and keeps the index of the others from nothing.
+    for id in held.iter().map(|id| UserId::from(*id)) {
+        if !users.iter().any(|(known, _)| *known == id) {
+            users.push((id, Texts::default()));
+        }
+    }
+    Index::of(tx).await?.put(tx, &users).await
+}
+
+/// Notes that all is there, if nothing was lost since the run began, and the key is still the one under which all
+/// was found.
+async fn finish(control: &Control, tenant: TenantId, run: i64, version: i32) -> Result<bool, Stop> {
+    let mut tx = begin(control, tenant).await?;
+    match index::end_run(&mut tx).await? {
+        Some(last) if last == run => {}
+        Some(_) => return Err(Stop::Ended(Outcome::Elsewhere)),
+        None => {
+            tx.commit().await?;
+            return Ok(false);
+        }
+    }
+    if roots::newest_version(&mut tx, RootKind::Search).await? != version {
+        tx.commit().await?;
+        return Ok(false);
+    }
+    index::set_complete(&mut tx).await?;
+    let (now, details) = (control.clock.now(), serde_json::json!({ "version": version }));
+    let target = Some(tenant.to_string());
+    audit::record(&mut tx, &Actor::control(), now, Action::SearchRebuilt, target, details);
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Enqueues the job, in a transaction that ends with it: for whoever found that the index is not complete.
+///
+/// # Errors
+/// The database's.
+pub async fn ask(mut tx: TenantTx) -> Result<(), Failure> {
+    let job = RebuildSearch { tenant: tx.tenant() };
+    queue::enqueue(&mut tx, &job, TimeDelta::zero()).await?;
+    tx.commit().await
+}
+
+/// Gives a tenant a new root for its index, and returns its version. Searches wait until the index is made anew,
+/// which a job begins at once.
+///
+/// # Errors
+/// The database's.
+pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<i32, Failure> {
+    let (tenant, now) = (tx.tenant(), control.clock.now());
+    // Whoever writes or searches under the key of before ends first.
+    index::hold_key(&mut tx).await?;
+    let version = roots::newest_version(&mut tx, RootKind::Search).await? + 1;
+    let root = Secret::new(random()?);
+    roots::insert(&mut tx, RootKind::Search, version, &root, now).await?;
+    index::set_incomplete(&mut tx).await?;
+    let details = serde_json::json!({ "version": version });
+    audit::record(&mut tx, actor, now, Action::SearchRotated, Some(tenant.to_string()), details);
+    ask(tx).await?;
+    Ok(version)
+}
+
+/// The state of a tenant's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Whether searches are answered.
+    pub complete: bool,
+    /// Users who have tokens under the present key.
+    pub indexed: i64,
+    /// All users.
+    pub users: i64,
+}
+
+/// How far the index of a tenant is.
+///
+/// # Errors
+/// The database's.
+pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
+    let version = roots::newest_version(tx, RootKind::Search).await?;
+    let (indexed, users) = index::progress(tx, version).await?;
+    Ok(Progress { complete: index::is_complete(tx).await?, indexed, users })
+}
+
+/// Looks for tenants whose index is not complete, in every cell, and enqueues the job of each: nobody has to
+/// search first. A cell that cannot be read keeps no other back.
+///
+/// # Errors
+/// If the list of cells cannot be read.
+pub async fn look(control: &Control) -> Result<(), Failure> {
+    let cells = sqlx::query_scalar!("select name from platform.cells where version = $1", migrate::newest())
+        .fetch_all(control.db.work())
+        .await?;
+    for cell in cells {
+        let cell = CellName::parse(&cell)?;
+        if let Err(failure) = look_in(control, &cell).await {
+            tracing::warn!(%cell, error = %chain(&failure), "a cell cannot be asked for its index");
+        }
+    }
+    Ok(())
+}
+
+async fn look_in(control: &Control, cell: &CellName) -> Result<(), Failure> {
+    let incomplete = format!(
+        "select t.id
+         from platform.tenants t
+         where t.cell = $1
+             and t.status in ('active', 'suspended')
+             and not exists (
+                 select from {cell}.search_tokens s where s.tenant_id = t.id and s.user_id = $2
+             )"
+    );
+    let mut connection = control.db.work().acquire().await?;
+    let tenants: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(incomplete))
+        .bind(cell.as_str())
+        .bind(index::COMPLETE)
+        .fetch_all(&mut *connection)
+        .await?;
+    for tenant in tenants {
+        let job = RebuildSearch { tenant: tenant.into() };
+        queue::enqueue(&mut connection, &job, TimeDelta::zero()).await?;
+    }
+    Ok(())
+}
