@@ -167,9 +167,7 @@ pub(super) async fn run(
             apply(control, show, &tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
         }
         Command::Sessions { user, end, yes } => {
-            let mut tx = control.db.tenant_tx(tenant.id).await?;
-            let user = named(&mut tx, &tenant, &user).await?;
-            drop(tx);
+            let user = looked_up(control, &tenant, &user).await?;
             match end {
                 Some(sid) => super::sessions::end(control, show, tenant.id, &user, &sid, yes).await,
                 None => super::sessions::list(control, show, tenant.id, &user).await,
@@ -225,9 +223,7 @@ fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown)
 
 async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
     // Look for the user first, so that no password is typed in vain.
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    named(&mut tx, tenant, name).await?;
-    drop(tx);
+    looked_up(control, tenant, name).await?;
     let change = Change { password: Some(hashed(control, tenant.id).await?), ..Change::default() };
     apply(control, show, tenant, name, change).await
 }
@@ -239,9 +235,7 @@ async fn end_sessions(
     name: &str,
     yes: Yes,
 ) -> Result<(), CliError> {
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    let user = named(&mut tx, tenant, name).await?;
-    drop(tx);
+    let user = looked_up(control, tenant, name).await?;
     yes.to(&format!("ends every session of {}", which(&user, tenant)))?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
@@ -288,6 +282,12 @@ async fn apply(
         note_without_password(show, tenant, name, &shown);
     }
     Ok(())
+}
+
+/// A user by name or id, before a question is asked: no connection is held while it waits for an answer.
+async fn looked_up(control: &Control, tenant: &Tenant, name: &str) -> Result<User, CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    named(&mut tx, tenant, name).await
 }
 
 async fn named(tx: &mut TenantTx, tenant: &Tenant, name: &str) -> Result<User, CliError> {
