@@ -267,6 +267,10 @@ fn came_of<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -289,6 +293,24 @@ mod tests {
         ] {
             assert_eq!(meaning_of(code, status), meaning, "{code} {status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_hangs_holds_a_bounded_number_of_calls() {
+        let keys = KmsKeys {
+            current: serde_json::from_value("1234abcd-12ab-34cd-56ef-1234567890ab".into()).unwrap(),
+            former: None,
+            client: Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build()),
+            turns: Semaphore::new(TURNS),
+        };
+        let begun = AtomicUsize::new(0);
+        let hang = || async {
+            begun.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<(), ProviderError>>().await
+        };
+        let calls = futures::future::join_all((0..TURNS + 10).map(|_| keys.bounded(hang())));
+        assert!(tokio::task::unconstrained(calls).now_or_never().is_none());
+        assert_eq!(begun.into_inner(), TURNS);
     }
 
     #[test]
