@@ -88,7 +88,7 @@ async fn an_entry_belongs_to_the_tenant_in_which_it_was_noted() {
     }
 }
 
-/// Some write into two logs, in either order, and some change what the edge must learn as well.
+/// Some write into several logs, in either order, and some change what the edge must learn as well.
 #[tokio::test]
 async fn sixteen_writers_at_once_make_one_chain_without_a_gap() {
     let scene = std::sync::Arc::new(Scene::alone().await);
@@ -127,19 +127,49 @@ async fn write(scene: &Scene, neighbour: TenantId, writer: usize, turn: usize) {
             Err(failure) => panic!("{failure}"),
         }
     };
-    if turn.is_multiple_of(2) {
-        tx.enter(&scene.control.db, platform).await.unwrap();
-        scene.note(&mut tx, &target);
+    let mut logs = vec![scene.tenant.id];
+    logs.extend(turn.is_multiple_of(2).then_some(platform));
+    logs.extend(writer.is_multiple_of(4).then_some(neighbour));
+    if writer.is_multiple_of(2) {
+        logs.reverse();
     }
-    if writer.is_multiple_of(4) {
-        tx.enter(&scene.control.db, neighbour).await.unwrap();
+    for log in logs {
+        tx.enter(&scene.control.db, log).await.unwrap();
         scene.note(&mut tx, &target);
-        tx.changes().document(neighbour, control::db::changes::Haste::InTurn);
+        // The counters of changes are locked first: with them alone, no order of the logs would matter.
+        if turn.is_multiple_of(4) {
+            tx.changes().document(log, control::db::changes::Haste::InTurn);
+        }
     }
-    tx.enter(&scene.control.db, scene.tenant.id).await.unwrap();
-    scene.note(&mut tx, &target);
-    tx.changes().document(scene.tenant.id, control::db::changes::Haste::InTurn);
     tx.commit().await.unwrap();
+}
+
+/// Every administrator of the platform writes into its log.
+#[tokio::test]
+async fn a_tenant_whose_cell_hangs_does_not_hold_the_log_of_the_platform() {
+    let scene = Scene::alone().await;
+    let platform = scene.platform().await;
+    let mut owner = scene.database.admin().await;
+    let lock = format!("begin; lock table {}.audit_entries in access exclusive mode", scene.tenant.cell);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut owner).await.unwrap();
+    let mut both = platform.begin().await;
+    platform.note(&mut both, "both");
+    both.enter(&scene.control.db, scene.tenant.id).await.unwrap();
+    scene.note(&mut both, "both");
+    let both = tokio::spawn(both.commit());
+    let mut watch = scene.database.admin().await;
+    let waits = "select exists (select from pg_locks where not granted)";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let mut alone = platform.begin().await;
+    platform.note(&mut alone, "alone");
+    let commit = tokio::time::timeout(std::time::Duration::from_secs(20), alone.commit());
+    commit.await.expect("the head of the platform's log is free").unwrap();
+    sqlx::raw_sql("rollback").execute(&mut owner).await.unwrap();
+    both.await.unwrap().unwrap();
+    assert_eq!(targets(&platform.chain().await), ["alone", "both"]);
+    assert_eq!(targets(&scene.chain().await), ["both"]);
 }
 
 /// The clock of the database went back by a year.

@@ -13,6 +13,24 @@ use crate::scene::Scene;
 
 /// A log with more entries than a chance is likely to hit twice in a row.
 const ENTRIES: i64 = 40;
+/// Kinds of tampers, and the columns that one of them edits: each comes up in the first rounds.
+const KINDS: i64 = 12;
+const EDITS: [&str; 14] = [
+    "action = 'user.deleted'",
+    "outcome = 'refused'",
+    "target = target || 'x'",
+    "target = case when target is null then '' end",
+    "actor = coalesce(actor || 'x', '')",
+    "actor_kind = actor_kind || 'x'",
+    "at = at + interval '1 microsecond'",
+    "recorded_at = recorded_at - interval '1 microsecond'",
+    "id = gen_random_uuid()",
+    "event_id = gen_random_uuid()",
+    "request_id = coalesce(request_id || 'x', '')",
+    "body = body || '\\x20'",
+    "client_key = coalesce(client_key || 'x', '')",
+    "hash = sha256(hash)",
+];
 
 #[derive(Clone, sqlx::FromRow)]
 struct Stored {
@@ -145,7 +163,7 @@ impl Owner {
 
     async fn restore(&mut self) {
         let (rows, last) = (self.log.clone(), self.last());
-        self.replace(0, &rows).await;
+        self.replace(i64::MIN, &rows).await;
         self.set_head(last, &self.entry(last).hash.clone()).await;
     }
 
@@ -164,8 +182,8 @@ impl Owner {
             .unwrap();
     }
 
-    /// Does one of the tampers and says where it is to be found.
-    async fn tamper(&mut self, chance: &mut Chance, other: &Self) -> (String, i64) {
+    /// Does the tamper of this round and says where it is to be found.
+    async fn tamper(&mut self, round: i64, chance: &mut Chance, other: &Self) -> (String, i64) {
         let last = self.last();
         let at = chance.between(1, last);
         let behind = self.log[usize::try_from(at).unwrap()..].to_vec();
@@ -180,25 +198,9 @@ impl Owner {
         let good = |at: i64| covered.iter().rfind(|position| **position < at).copied().unwrap_or(0);
         // A hash that fits, where a checkpoint has another: within the checkpoint's interval.
         let fitting = |at: i64, found: i64| if covered.contains(&at) { good(at) + 1 } else { found };
-        match chance.between(0, 10) {
+        match round % KINDS {
             0 => {
-                let edits = [
-                    "action = 'user.deleted'",
-                    "outcome = 'refused'",
-                    "target = target || 'x'",
-                    "target = case when target is null then '' end",
-                    "actor = coalesce(actor || 'x', '')",
-                    "actor_kind = actor_kind || 'x'",
-                    "at = at + interval '1 microsecond'",
-                    "recorded_at = recorded_at - interval '1 microsecond'",
-                    "id = gen_random_uuid()",
-                    "event_id = gen_random_uuid()",
-                    "request_id = coalesce(request_id || 'x', '')",
-                    "body = body || '\\x20'",
-                    "client_key = coalesce(client_key || 'x', '')",
-                    "hash = sha256(hash)",
-                ];
-                let edit = edits[usize::try_from(chance.between(0, 13)).unwrap()];
+                let edit = EDITS[usize::try_from(round / KINDS).unwrap() % EDITS.len()];
                 self.update(edit, at).await;
                 // An entry without a target has nothing to which a letter is added.
                 let none = edit.starts_with("target = target") && self.entry(at).link.target.is_none();
@@ -272,6 +274,13 @@ impl Owner {
                 let seen = covered.iter().any(|position| *position >= at);
                 (format!("cut from {at} with the head"), if seen { at } else { 0 })
             }
+            10 => {
+                let outside = if chance.between(0, 1) == 0 { -1 } else { last + 1 };
+                let row = self.entry(at).clone();
+                let link = Link { position: outside, ..row.link };
+                self.write(&[Stored { link, ..row }]).await;
+                (format!("added outside of the log at {outside}"), outside)
+            }
             _ => {
                 let (position, hash) = (chance.between(1, last - 1), self.entry(at).hash.clone());
                 self.set_head(position, &hash).await;
@@ -289,10 +298,11 @@ async fn what_the_owner_of_the_database_does_is_found_where_it_was_done() {
     let scene = Scene::alone().await;
     let shared = scene.neighbour(Isolation::Shared).await;
     let mut owners = [Owner::of(scene).await, Owner::of(shared).await];
-    for round in 0..scaled(150, 1_000) {
+    let edits = i64::try_from(EDITS.len()).unwrap();
+    for round in 0..scaled(KINDS * edits, 1_000) {
         let [one, other] = &mut owners;
         let (own, theirs) = if round % 2 == 0 { (one, other) } else { (other, one) };
-        let (what, expected) = own.tamper(&mut chance, theirs).await;
+        let (what, expected) = own.tamper(round, &mut chance, theirs).await;
         let found = own.verified().await.finding.map_or(0, |finding| finding.position);
         assert_eq!(found, expected, "round {round}: {what}");
         own.restore().await;
@@ -353,6 +363,13 @@ async fn an_export_verifies_with_nothing_but_the_public_key() {
         let other = exported(&scene, &ada.token, "").await;
         let mixed = [&lines[..lines.len() - 1], &other[other.len() - 1..]].concat();
         assert_eq!(verified(&mixed, &key), Some(log + 1), "another export's end");
+        let ended_twice = [&lines[..], &lines[lines.len() - 1..]].concat();
+        assert_eq!(verified(&ended_twice, &key), Some(log + 1), "a line behind the end");
+        let neighbour = scene.neighbour(Isolation::Schema).await;
+        let eve = neighbour.member("eve", "root-admin").await;
+        let theirs = exported(&neighbour, &eve.token, "").await;
+        let mixed = [&lines[..lines.len() - 1], &theirs[theirs.len() - 1..]].concat();
+        assert_eq!(verified(&mixed, &key), Some(1), "another tenant's end");
         std::fs::remove_file(&file).unwrap();
     }
 }
