@@ -98,7 +98,7 @@ async fn every_list_has_one_form() {
         (&["keys", "list"], 2),
         (&["user", "list"], 0),
         (&["edges", "status"], 2),
-        (&["tenant", "settings"], 10),
+        (&["tenant", "settings"], 11),
     ] {
         let listed = scene.run(arguments).expect(0).json;
         assert_eq!(listed["results"].as_array().unwrap().len(), count, "{arguments:?}: {listed}");

@@ -4,6 +4,7 @@
 pub mod header_name;
 pub mod origin;
 pub mod settings;
+pub mod visibility;
 
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::Invalid;
-use crate::contract::limits::{CORS_HEADERS, ORIGINS};
+use crate::contract::limits::{CORS_HEADERS, ORIGINS, VISIBILITY_RULES};
 use crate::tenant::header_name::HeaderName;
 use crate::tenant::origin::Origin;
+use crate::tenant::visibility::{self, Rule};
 
 /// Whether a tenant's own hosts know cookies, and what they are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,12 @@ pub struct Settings {
     /// Cookies on the tenant's own hosts.
     #[serde(deserialize_with = "cookies_or_off")]
     pub cookies: Cookies,
+    /// How much of which personal field of others a role is shown, where that is not the default:
+    /// `<role>.<field>=<clear|masked|absent>`; `*` stands for every role that has no rule of its own for the field.
+    /// The platform may bound it. Absent where there are none.
+    #[serde(deserialize_with = "visibility::readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub visibility: Vec<Rule>,
 }
 
 impl Default for Settings {
@@ -83,6 +90,7 @@ impl Default for Settings {
             origins: vec![],
             cors_headers: vec![],
             cookies: Cookies::Host,
+            visibility: vec![],
         }
     }
 }
@@ -103,7 +111,7 @@ impl Settings {
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         let numbers = BOUNDS.iter().map(|(name, ..)| *name);
-        let mut names: Vec<_> = numbers.chain(["cookies", "cors_headers", "origins"]).collect();
+        let mut names: Vec<_> = numbers.chain(["cookies", "cors_headers", "origins", "visibility"]).collect();
         names.sort_unstable();
         names
     }
@@ -130,6 +138,7 @@ impl Settings {
             "cors_headers" => {
                 self.cors_headers = list("cors_headers", value, HeaderName::parse, CORS_HEADER_WORDS)?;
             }
+            "visibility" => self.visibility = list("visibility", value, Rule::parse, VISIBILITY_WORDS)?,
             "cookies" => {
                 self.cookies = Cookies::parse(value)
                     .ok_or_else(|| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
@@ -186,6 +195,9 @@ impl Settings {
         };
         bound("origins", measure(&self.origins), ORIGINS, "An origin is named twice.");
         bound("cors_headers", measure(&self.cors_headers), CORS_HEADERS, "A header is named twice.");
+        let of: Vec<_> = self.visibility.iter().map(|rule| (&rule.role, rule.field)).collect();
+        let twice = "A field of a role is named twice.";
+        bound("visibility", measure(&of), VISIBILITY_RULES, twice);
         faults
     }
 }
@@ -215,6 +227,8 @@ const ORIGIN_WORDS: &str = "enter an origin as a browser sends it: https://host 
                             case, without path; http only for localhost.";
 const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page can set: at most 64 letters, \
                                  digits and hyphens, not *, not one that browsers set themselves.";
+const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
+                                email, first_name, last_name, phone, legacy_id, last_login and client.";
 
 /// A list of texts; the first that is not what it should be is named by its place.
 fn list<T>(
@@ -277,6 +291,8 @@ mod tests {
         settings.set("origins", &json!(["https://app.acme.example", "http://localhost:3000"])).unwrap();
         settings.set("cors_headers", &json!(["X-Acme-Trace"])).unwrap();
         settings.set("cookies", &json!("plain")).unwrap();
+        settings.set("visibility", &json!(["staff.email=clear", "*.phone=absent"])).unwrap();
+        assert_eq!(settings.visibility[1].to_string(), "*.phone=absent");
         assert_eq!((settings.origins.len(), settings.cookies), (2, Cookies::Plain));
         assert_eq!(settings.cors_headers[0].as_str(), "x-acme-trace");
         let good = settings.clone();
@@ -288,6 +304,10 @@ mod tests {
             ("cors_headers", json!("x-acme-trace"), "cors_headers"),
             ("cors_headers", json!(["x-acme-trace", "*"]), "cors_headers"),
             ("cors_headers", json!(["Cookie"]), "cors_headers"),
+            ("visibility", json!("staff.email=clear"), "visibility"),
+            ("visibility", json!(["staff.email=clear", "staff.shoe=clear"]), "visibility"),
+            ("visibility", json!(["staff.email=open"]), "visibility"),
+            ("visibility", json!([null]), "visibility"),
             ("cookies", json!("Host"), "cookies"),
             ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),
@@ -326,12 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn each_field_of_a_role_has_one_rule() {
+        let faults = |rules: Vec<String>| {
+            let mut settings = Settings::default();
+            settings.set("visibility", &json!(rules)).unwrap();
+            settings.faults().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let rules = |count: usize| (0..count).map(|at| format!("r{at}.phone=clear")).collect::<Vec<_>>();
+        assert_eq!(faults(rules(VISIBILITY_RULES)), [""; 0]);
+        assert_eq!(faults(rules(VISIBILITY_RULES + 1)), ["visibility"]);
+        assert_eq!(faults(vec!["a.phone=clear".into(), "a.phone=absent".into()]), ["visibility"]);
+        assert_eq!(faults(vec!["a.phone=clear".into(), "*.phone=absent".into()]), [""; 0]);
+    }
+
+    #[test]
     fn what_a_later_release_adds_admits_nobody() {
         let read: Settings = serde_json::from_value(json!({
             "cookies": "partitioned", "origins": ["https://*.acme.example", "https://acme.example"], "more": [],
-            "cors_headers": ["x-*", "x-a"],
+            "cors_headers": ["x-*", "x-a"], "visibility": ["root-admin.phone=by-request", "root-admin.shoe=clear"],
         }))
         .unwrap();
+        assert_eq!(
+            read.visibility.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["root-admin.phone=absent"]
+        );
         assert_eq!(read.cors_headers.iter().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-a"]);
         let origins: Vec<_> = read.origins.iter().map(ToString::to_string).collect();
         assert_eq!((read.cookies, origins), (Cookies::Off, vec![String::from("https://acme.example")]));
