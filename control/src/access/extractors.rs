@@ -22,7 +22,7 @@ use crate::http::credentials;
 use crate::http::origin::Origin;
 use crate::http::trace::RequestId;
 use crate::tenants::{self, Tenant, TenantError, no_tenant};
-use crate::users::User;
+use crate::users::{User, Viewer};
 
 /// A request whose user is known, in its transaction.
 pub struct Authenticated {
@@ -34,6 +34,8 @@ pub struct Authenticated {
     pub tenant: Tenant,
     /// The user as an actor.
     pub actor: Actor,
+    /// The user as one who is shown other users.
+    pub viewer: Viewer,
     /// Whether the token is one of the legacy service, which holds no permission.
     legacy: bool,
 }
@@ -82,6 +84,8 @@ pub struct OnTenant<Own, Plat> {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
+    /// Who is shown users of the tenant in question.
+    pub viewer: Viewer,
     /// Whether they act for the platform, which may set more.
     pub for_platform: bool,
     permissions: PhantomData<(Own, Plat)>,
@@ -118,7 +122,9 @@ async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated,
         request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         client: origin.client,
     };
-    Ok(Authenticated { tx, user, tenant, actor, legacy })
+    let bounds = &control.settings.visibility.clearest.0;
+    let viewer = Viewer::user(&user, &tenant.settings.visibility, bounds);
+    Ok(Authenticated { tx, user, tenant, actor, viewer, legacy })
 }
 
 impl Authenticated {
@@ -240,20 +246,24 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
         }
         let needed = if own { Own::PERMISSION } else { Plat::PERMISSION };
         let for_platform = by.tenant.is_platform && by.holds(Plat::PERMISSION);
-        let Authenticated { mut tx, user, actor, .. } = by.demand(control, needed, parts.uri.path()).await?;
+        let Authenticated { mut tx, user, actor, viewer, .. } =
+            by.demand(control, needed, parts.uri.path()).await?;
         let tenant = tenants::find(&mut tx, id.ok_or_else(no_tenant)?).await?;
         if tenant.status == Status::Deleted {
             return Err(TenantError::NotFound.into());
         }
         let who = Who::Platform { id: user.id, rank: user.rank };
-        let actor = if own { actor } else { Actor { who, ..actor } };
+        let (actor, viewer) = match own {
+            true => (actor, viewer),
+            false => (Actor { who, ..actor }, Viewer::of_platform()),
+        };
         if tenant.status != Status::Provisioning {
             if !control.db.has_keys(tenant.id).await {
                 return Ok(Entered::WithoutKeys(tenant.id));
             }
             tx.enter(&control.db, tenant.id).await?;
         }
-        let on = Self { tx, tenant, actor, for_platform, permissions: PhantomData };
+        let on = Self { tx, tenant, actor, viewer, for_platform, permissions: PhantomData };
         Ok(Entered::Tenant(Box::new(on)))
     }
 }

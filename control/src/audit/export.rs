@@ -16,14 +16,15 @@ use shared::ids::TenantId;
 use shared::wire::signature::PeerKey;
 use utoipa::ToSchema;
 
-use super::EntryOut;
 use super::checkpoint::{Checkpoint, Statement};
+use super::store::{EntryOut, Recorded};
 use super::verify::{CHUNK, Head, Stored, chunk, head};
 use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::chain::{self, Link};
 use crate::failure::{Failure, chain as causes};
+use crate::users::Viewer;
 
 /// How often, and after which pause, the tenant's share is asked for.
 const TRIES: u32 = 60;
@@ -55,6 +56,7 @@ struct LineIn {
 /// What an export covers.
 pub struct Export {
     control: Control,
+    viewer: Viewer,
     tenant: TenantId,
     /// The entry behind which it begins.
     after: i64,
@@ -72,16 +74,21 @@ enum Next {
 }
 
 impl Export {
-    /// An export of what is committed now, behind the entry `after`. `None` if the log ends before it.
+    /// An export for `viewer` of what is committed now, behind the entry `after`. `None` if the log ends before it.
     ///
     /// # Errors
     /// The database's.
-    pub async fn begin(control: Control, tenant: TenantId, after: i64) -> Result<Option<Self>, Failure> {
+    pub async fn begin(
+        control: Control,
+        viewer: Viewer,
+        tenant: TenantId,
+        after: i64,
+    ) -> Result<Option<Self>, Failure> {
         let mut tx = control.db.tenant_tx(tenant).await?;
         let (history, head) = (tx.history().await?, head(&mut tx).await?);
         drop(tx);
         let begins = (0..=head.position).contains(&after);
-        Ok(begins.then_some(Self { control, tenant, after, history, head }))
+        Ok(begins.then_some(Self { control, viewer, tenant, after, history, head }))
     }
 
     /// Its lines, many at a time. No connection of the database is held while the client reads.
@@ -118,7 +125,8 @@ impl Export {
             let hashed = URL_SAFE_NO_PAD.encode(link.form(&before));
             // A log that was tampered with is exported as it is.
             before = hash.as_slice().try_into().unwrap_or(chain::GENESIS);
-            let line = LineOut { hashed, hash: URL_SAFE_NO_PAD.encode(&hash), entry: EntryOut::of(link) };
+            let entry = EntryOut::seen_by(&self.viewer, Recorded::of(link));
+            let line = LineOut { hashed, hash: URL_SAFE_NO_PAD.encode(&hash), entry };
             serde_json::to_writer(&mut text, &line).map_err(|_| Failure::Unreadable("audit entry"))?;
             text.push(b'\n');
         }
@@ -214,7 +222,8 @@ impl Reader {
         let (_, walk) = self.walk.get_or_insert_with(|| (link.tenant_id, begins()));
         walk.take(&link, &bytes(&line.hash)?)?;
         let position = link.position;
-        if walk.is_sound() && serde_json::to_value(EntryOut::of(link)).ok().as_ref() != Some(&line.entry) {
+        let entry = EntryOut::seen_by(&Viewer::operator(), Recorded::of(link));
+        if walk.is_sound() && serde_json::to_value(entry).ok().as_ref() != Some(&line.entry) {
             return Err(Finding::new(Fault::Changed, position));
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use shared::ids;
+use shared::tenant::visibility::PersonalField;
 use shared::wire::facts::FactKind;
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::IntoParams;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::Action;
 use super::actor::KINDS;
-use super::store::{EntryOut, OUTCOMES};
+use super::store::{OUTCOMES, Recorded};
 use crate::db::TenantTx;
 use crate::db::body::client_key;
 use crate::failure::Failure;
@@ -20,6 +21,7 @@ use crate::http::fields::{Fields, OfDay};
 use crate::http::list::List;
 use crate::http::rows::{self, Column, Count, Order, Placed, Rows, plan_by_values};
 use crate::http::time::text;
+use crate::users::visibility::{Asks, Permitted};
 
 /// The filters of the log; what is absent narrows nothing.
 #[derive(Clone, Default, IntoParams)]
@@ -122,13 +124,19 @@ impl Column for At {
     }
 }
 
-impl Placed<At> for EntryOut {
+impl Placed<At> for Recorded {
     fn id(&self) -> Uuid {
-        self.id
+        self.link.id
     }
 
     fn key(&self, At: At) -> String {
-        text(self.at)
+        text(self.link.at)
+    }
+}
+
+impl Asks for Filters {
+    fn asks(&self, _: &[Order<At>]) -> Vec<(&'static str, Vec<PersonalField>)> {
+        self.client.iter().map(|_| ("client", vec![PersonalField::Client])).collect()
     }
 }
 
@@ -171,19 +179,23 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
 ///
 /// # Errors
 /// The database's.
-pub async fn count(tx: &mut TenantTx, filters: &Filters, all: bool) -> Result<Count, Failure> {
+pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool) -> Result<Count, Failure> {
     let tenant = tx.tenant().uuid();
     plan_by_values(tx).await?;
-    rows::count(tx, all, |sql| from(sql, tenant, filters)).await
+    rows::count(tx, all, |sql| from(sql, tenant, permitted.filters())).await
 }
 
 /// Some of the entries that match.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(tx: &mut TenantTx, filters: &Filters, rows: &Rows<At>) -> Result<Vec<EntryOut>, Failure> {
-    let mut sql = QueryBuilder::new(format!("select {}", EntryOut::COLUMNS));
-    from(&mut sql, tx.tenant().uuid(), filters);
+pub async fn list(
+    tx: &mut TenantTx,
+    permitted: &Permitted<Filters>,
+    rows: &Rows<At>,
+) -> Result<Vec<Recorded>, Failure> {
+    let mut sql = QueryBuilder::new(format!("select {}", Recorded::COLUMNS));
+    from(&mut sql, tx.tenant().uuid(), permitted.filters());
     rows.end(&mut sql, "id");
     plan_by_values(tx).await?;
     Ok(sql.build_query_as().fetch_all(&mut **tx).await?)

@@ -20,5 +20,7 @@ mod walk;
 pub use action::Action;
 pub use actor::{Actor, Who};
 pub use filters::Filters;
-pub use store::{EntryOut, Fact, attempt, record, record_each, record_fact, recorded_facts, refuse};
+pub use store::{
+    EntryOut, Fact, Recorded, attempt, record, record_each, record_fact, recorded_facts, refuse,
+};
 pub use walk::{Fault, Finding};

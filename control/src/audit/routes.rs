@@ -28,7 +28,8 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
 /// Entries of the tenant, newest first, by what [`Filters`] can ask for.
 #[utoipa::path(
     get, path = "/api/audit/", tag = "Audit", operation_id = "audit_list", summary = "Read the audit log",
-    description = "Needs `audit.read`. Newest first, unless ordered otherwise.",
+    description = "Needs `audit.read`. Newest first, unless ordered otherwise. Clients' addresses are shown, and can be \
+        filtered by, as far as the caller's roles show them.",
     params(Filters, Named, CreatedAt, Ordering, Paging, Cursor),
     responses((status = 200, description = "A part of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
@@ -44,13 +45,15 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<AuditRead>,
-    Asked { filters, part }: Asked<Filters>,
+    asked: Asked<Filters>,
 ) -> Result<Response, Refused> {
-    let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
-    let count = filters::count(&mut tx, &filters, part.counts_all()).await?;
+    let Authenticated { tx, viewer, .. } = allowed.by;
+    let (permitted, part) = viewer.asked(asked)?;
+    let mut tx = tx.for_long_read(&control.db).await?;
+    let count = filters::count(&mut tx, &permitted, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
-    let entries = filters::list(&mut tx, &filters, &span.rows).await?;
-    span.answer(entries, EntryOut::from)
+    let entries = filters::list(&mut tx, &permitted, &span.rows).await?;
+    span.answer(entries, |entry| EntryOut::seen_by(&viewer, entry))
 }
 
 /// Where a verification begins.
@@ -104,11 +107,14 @@ pub async fn verify(
 /// The log, or the part of it behind an entry, as a file that verifies offline.
 ///
 /// 1. 400 where `after` is not a position.
-/// 2. The export's own entry is committed, so that no log is exported without one.
-/// 3. 404 for a position behind the end of the log.
+/// 2. 403 for a caller who is not shown everything: addresses and reasons are in what is hashed. The refusal is in the
+///    log.
+/// 3. The export's own entry is committed, so that no log is exported without one.
+/// 4. 404 for a position behind the end of the log.
 #[utoipa::path(
     get, path = "/api/audit/export/", tag = "Audit", operation_id = "audit_export", summary = "Export the audit log",
-    description = "Needs `audit.read`, and is itself in the log (`audit.exported`). JSON lines, oldest entry first: each \
+    description = "Needs `audit.read` and roles that show every personal field in clear, for all of them are in what is \
+        hashed; the export is itself in the log (`audit.exported`). JSON lines, oldest entry first: each \
         has what is hashed of an entry beside what that says; the last line is a signed checkpoint. \
         `wardgate audit verify --export FILE --public-key KEY` verifies the file with nothing but the public key. An \
         answer that ends without that line is not whole.",
@@ -120,11 +126,17 @@ pub async fn export(
     allowed: Allowed<AuditRead>,
     Query(asked): Query<Verify>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, tenant, .. } = allowed.by;
     let details = serde_json::json!({ "after": asked.after });
+    if !viewer.sights().are_clear() {
+        super::attempt(&mut tx, &actor, control.clock.now(), Action::AuditExported, None, details);
+        tx.commit().await?;
+        return Err(Refusal::forbidden().into());
+    }
     super::record(&mut tx, &actor, control.clock.now(), Action::AuditExported, None, details);
     tx.commit().await?;
-    let export = Export::begin(control, tenant.id, asked.after).await?.ok_or_else(Refusal::not_found)?;
+    let export =
+        Export::begin(control, viewer, tenant.id, asked.after).await?.ok_or_else(Refusal::not_found)?;
     let name = format!("attachment; filename=\"audit-{}.jsonl\"", tenant.slug);
     Ok((
         [(CONTENT_TYPE, MEDIA_TYPE.to_owned()), (CONTENT_DISPOSITION, name)],

@@ -15,9 +15,13 @@ use crate::db::body::Body;
 use crate::db::chain::Link;
 use crate::db::entries::{self, Entry};
 use crate::failure::Failure;
+use crate::users::Viewer;
+
+/// The member of `details` that users write freely.
+const REASON: &str = "reason";
 
 /// Notes that `actor` did `action` to `target`. `details` names fields and states, never values
-/// of personal data.
+/// of personal data; what users wrote freely is its `reason`.
 pub fn record(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -128,16 +132,23 @@ pub async fn recorded_facts(tx: &mut TenantTx, facts: &[Uuid]) -> Result<Vec<Uui
 /// What became of an action.
 pub(super) const OUTCOMES: [&str; 2] = ["done", "refused"];
 
-/// An entry of the log.
+/// A stored entry, opened.
+#[derive(Debug)]
+pub struct Recorded {
+    pub(super) link: Link,
+    body: Body,
+}
+
+/// An entry of the log. It is made by a [`Viewer`].
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct EntryOut {
-    pub(super) id: Uuid,
+    id: Uuid,
     /// Its place in the tenant's log: from 1, without a gap.
     position: i64,
     /// When it happened.
     #[serde(serialize_with = "crate::http::time::micros")]
-    pub(super) at: DateTime<Utc>,
+    at: DateTime<Utc>,
     /// When it was written. It never falls from one position to the next.
     #[serde(serialize_with = "crate::http::time::micros")]
     recorded_at: DateTime<Utc>,
@@ -152,26 +163,43 @@ pub struct EntryOut {
     target: Option<String>,
     #[schema(required)]
     request_id: Option<String>,
-    /// The client's address.
-    #[schema(required)]
-    client: Option<String>,
-    /// Names of fields and states, never values of personal data. `{"unreadable": true}` where what is stored does
-    /// not open.
+    /// The client's address: masked or absent where the one who asks is not shown it of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    client: Option<Option<String>>,
+    /// Names of fields and states, never values of personal data. The `reason` for which fields were unmasked is there
+    /// for who gave it, and for who is shown everything. `{"unreadable": true}` where what is stored does not open.
     details: Value,
 }
 
-impl EntryOut {
+impl Recorded {
     /// The columns that an entry is read from.
     pub(super) const COLUMNS: &'static str = "tenant_id, position, recorded_at, id, at, actor_kind, actor, action, \
          outcome, target, event_id, request_id, body";
 
-    /// What is shown of a stored entry. One that was tampered with is shown, too.
+    /// Opens a stored entry. One that was tampered with is there, too.
     pub(super) fn of(link: Link) -> Self {
         let body = Body::open(&link.body).unwrap_or_else(|_| {
             tracing::error!(tenant = %link.tenant_id, position = link.position, "an audit entry does not open");
             Body { client: None, details: json!({ "unreadable": true }) }
         });
+        Self { link, body }
+    }
+}
+
+impl EntryOut {
+    /// The entry as `viewer` is shown it.
+    #[must_use]
+    pub fn seen_by(viewer: &Viewer, Recorded { link, body }: Recorded) -> Self {
+        let (actor, mut details) = (link.actor.as_deref(), body.details);
+        if !viewer.is_shown_text_of(actor)
+            && let Some(details) = details.as_object_mut()
+        {
+            details.remove(REASON);
+        }
         Self {
+            client: viewer.client(actor, body.client),
+            details,
             id: link.id,
             position: link.position,
             at: link.at,
@@ -182,13 +210,11 @@ impl EntryOut {
             outcome: link.outcome,
             target: link.target,
             request_id: link.request_id,
-            client: body.client,
-            details: body.details,
         }
     }
 }
 
-impl FromRow<'_, PgRow> for EntryOut {
+impl FromRow<'_, PgRow> for Recorded {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Link::from_row(row).map(Self::of)
     }

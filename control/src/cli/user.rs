@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::passwords::Hashed;
 use crate::tenants::Tenant;
-use crate::users::{self, Change, NewUser, PasswordKept, Profile, User, UserError, UserOut};
+use crate::users::{self, Change, NewUser, PasswordKept, Profile, User, UserError, UserOut, Viewer};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -314,7 +314,7 @@ async fn shown(tx: &mut TenantTx, user: User) -> Result<Shown, CliError> {
         PasswordKept::Own => "set",
         PasswordKept::Foreign => "foreign",
     };
-    Ok(Shown { user: UserOut::from(user), password })
+    Ok(Shown { user: Viewer::operator().shows(user), password })
 }
 
 fn print(show: Show, shown: &Shown, what: &str) {

@@ -12,7 +12,8 @@ use crate::http::list::given;
 use crate::http::rows::{Count, Order, Rows, position};
 use crate::tenants::Tenant;
 use crate::users::filters::Key;
-use crate::users::{self, Filters, Matching, STATUSES, User, UserOut};
+use crate::users::visibility::Permitted;
+use crate::users::{self, Filters, Matching, STATUSES, User, UserOut, Viewer};
 
 pub(super) const EXAMPLES: &str = "\
 A page is 100 users, and the last line says how many there are. --all reads them in parts: however many there
@@ -105,11 +106,13 @@ pub(super) async fn run(
     if let Some(role) = &filters.role {
         roles_exist(&mut tx, std::slice::from_ref(role)).await?;
     }
+    let permitted = Viewer::operator().permits(filters, &order);
+    let permitted = permitted.map_err(|refusal| CliError::Refused(refusal.body.to_string()))?;
     if args.all {
         drop(tx);
-        return all(control, show, tenant, filters, order).await;
+        return all(control, show, tenant, permitted, order).await;
     }
-    let (matching, tx) = Matching::of(tx, filters).await?;
+    let (matching, tx) = Matching::of(tx, permitted).await?;
     page(tx, show, &matching, order, &args).await
 }
 
@@ -147,14 +150,14 @@ async fn all(
     control: &Control,
     show: Show,
     tenant: &Tenant,
-    filters: Filters,
+    permitted: Permitted<Filters>,
     order: Vec<Order<Key>>,
 ) -> Result<(), CliError> {
     let mut listing = show.listing(&USERS);
     let mut after = None;
     loop {
         let tx = control.db.tenant_tx(tenant.id).await?;
-        let (matching, mut tx) = Matching::of(tx, filters.clone()).await?;
+        let (matching, mut tx) = Matching::of(tx, permitted.clone()).await?;
         let rows = Rows { order: order.clone(), after, limit: PART, offset: 0 };
         let found = users::list(&mut tx, &matching, &rows).await?;
         drop(tx);
@@ -170,5 +173,6 @@ async fn all(
 }
 
 fn out(matching: &Matching, users: Vec<User>) -> Vec<UserOut> {
-    users.into_iter().filter(|user| matching.holds(user)).map(UserOut::from).collect()
+    let held = users.into_iter().filter(|user| matching.holds(user));
+    held.map(|user| Viewer::operator().shows(user)).collect()
 }

@@ -3,9 +3,9 @@
 //!
 //! A user's key is wrapped by the key of their tenant. Whoever destroys it erases the user from every place that the
 //! sealed values went, backups included. Only the stores of `users` and `legacy` open and seal, because they know
-//! whose row it is.
+//! whose row it is. [`Personal`] has no `Debug`, no `Display`, no `Serialize` and no coding of the driver: what is
+//! answered of it is decided in `users::visibility`.
 
-use serde::{Serialize, Serializer};
 use shared::derive::Secret;
 use shared::fields;
 use shared::ids::{TenantId, UserId};
@@ -104,12 +104,6 @@ impl Personal {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl Serialize for Personal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 

@@ -92,6 +92,20 @@ pub struct Span<K> {
 }
 
 impl<K: Copy> Part<K> {
+    /// In which order.
+    #[must_use]
+    pub fn order(&self) -> &[Order<K>] {
+        &self.order
+    }
+
+    /// Binds the part's cursors to how much its reader is shown: a cursor says where in the list a row stands.
+    #[must_use]
+    pub fn seen_as(mut self, shown: &str) -> Self {
+        // No path has a fragment.
+        self.path = format!("{}#{shown}", self.path);
+        self
+    }
+
     /// Whether nothing but an exact count of the list will do.
     #[must_use]
     pub fn counts_all(&self) -> bool {

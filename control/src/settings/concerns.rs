@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use shared::tenant::visibility::Rule;
 
 use super::values::{
     DatabaseUrl, EdgeKek, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey,
@@ -140,6 +141,16 @@ concern! {
         /// Where signed checkpoints are written: a folder outside the database and its backups, the same for
         /// every control.
         checkpoint_folder: PathBuf, Default::Required;
+    }
+}
+
+concern! {
+    /// How much a tenant may let its roles be shown of users.
+    Visibility in "visibility" {
+        /// Bounds of what tenants choose: `<role>.<field>=<clear|masked|absent>`, `*` for every role without a bound of
+        /// its own for the field. They count at once, also over what was chosen before. Without one a tenant may choose
+        /// all. The fields are those of `wardgate tenant settings`. Comma separated in the environment.
+        clearest: List<Rule>, Default::Is("[]");
     }
 }
 

@@ -11,7 +11,7 @@ mod sample;
 mod together;
 mod values;
 
-pub use concerns::{Audit, Database, Edge, Encryption, Http, Log, Passwords, Service};
+pub use concerns::{Audit, Database, Edge, Encryption, Http, Log, Passwords, Service, Visibility};
 pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use sample::sample;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub encryption: Encryption,
     /// What proves how far the audit logs had come.
     pub audit: Audit,
+    /// How much a tenant may let its roles be shown of users.
+    pub visibility: Visibility,
     /// The cost of passwords.
     pub passwords: Passwords,
     /// What is logged.
@@ -91,6 +93,7 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
         Service::FIELDS,
         Encryption::FIELDS,
         Audit::FIELDS,
+        Visibility::FIELDS,
         Passwords::FIELDS,
         Log::FIELDS,
     ]

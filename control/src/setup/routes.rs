@@ -13,7 +13,7 @@ use crate::http::answer::{Refused, created};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::passwords::Hashed;
-use crate::users::{Profile, UserOut};
+use crate::users::{Profile, UserOut, Viewer};
 
 /// The platform's first administrator.
 #[derive(ToSchema)]
@@ -81,5 +81,5 @@ pub async fn create(
         SetupError::User(error) => error.into(),
     })?;
     tx.commit().await?;
-    Ok(created(&UserOut::from(user)))
+    Ok(created(&Viewer::oneself(user.id).shows(user)))
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use shared::epochs;
 use shared::passwords::Verifier;
+use shared::tenant::settings::Settings;
 use shared::tenant::{self as document, KeyState, Root, SigningKey};
 use shared::wire::needs::Needs;
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
@@ -65,7 +66,8 @@ pub async fn build(
         audience: tenant.audience,
         hosts: tenant.hosts,
         shards: vec![0],
-        settings: tenant.settings,
+        // The edge shows no user to anybody.
+        settings: Settings { visibility: vec![], ..tenant.settings },
         keys,
         session_roots,
         lookup_root,

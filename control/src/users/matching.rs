@@ -15,6 +15,7 @@ use super::search::index::{self, Index};
 use super::search::rebuild;
 use super::search::words::{Texts, Words};
 use super::store::{briefs, find_by_name, select};
+use super::visibility::Permitted;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -51,8 +52,8 @@ impl Matching {
     /// # Errors
     /// [`ListError::Rebuilding`] while the index of the search is not complete: the job that makes it so is
     /// enqueued. Else the database's.
-    pub async fn of(mut tx: TenantTx, filters: Filters) -> Result<(Self, TenantTx), ListError> {
-        match Self::found(&mut tx, filters).await {
+    pub async fn of(mut tx: TenantTx, permitted: Permitted<Filters>) -> Result<(Self, TenantTx), ListError> {
+        match Self::found(&mut tx, permitted.filters().clone()).await {
             Ok(matching) => Ok((matching, tx)),
             Err(ListError::Rebuilding) => {
                 rebuild::ask(tx).await?;

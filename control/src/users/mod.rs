@@ -1,8 +1,9 @@
 //! Users of a tenant: accounts, roles, status, passwords.
 //!
 //! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
-//! the edge ahead of any backlog.
+//! the edge ahead of any backlog. What of a user is shown to whom is decided in [`visibility`].
 
+mod asks;
 mod change;
 mod create;
 pub mod epochs;
@@ -13,13 +14,13 @@ pub(crate) mod input;
 mod matching;
 mod model;
 mod order;
-mod out;
 mod ranks;
 mod refused;
 pub mod routes;
 pub mod search;
 pub mod store;
 pub mod verifiers;
+pub mod visibility;
 
 pub use change::{Change, change, delete, end_sessions, may_change};
 pub use create::{create, insert_first_admin, prepare_first_admin};
@@ -28,6 +29,8 @@ pub use filters::Filters;
 pub use input::STATUSES;
 pub use matching::{Matching, count, in_order, list};
 pub use model::{ListError, NewUser, User, UserError, status};
-pub use out::UserOut;
 pub use ranks::{role_names, still_stands};
 pub use store::{PasswordKept, find, find_by_name, password_kept};
+pub use visibility::{UserOut, Viewer};
+
+use visibility::out;

@@ -10,7 +10,7 @@ use shared::ids::UserId;
 use super::filters::{DateJoined, Filters};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
 use super::out::example;
-use super::{Change, Matching, NewUser, UserError, UserOut};
+use super::{Change, Matching, NewUser, UserError, UserOut, Viewer};
 use crate::access::{Allowed, Authenticated, Me, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
@@ -28,7 +28,12 @@ use crate::passwords::Hashed;
 /// while the index of the search is made anew.
 #[utoipa::path(
     get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
-    description = "Needs `users.read`. `ordering` by `username` or `email` compares folded forms and is for up to 10,000 matching people: 400 beyond. A `search` that may mean more than 2,000 people is answered page by page: `count` is an estimate then, unless all words have three letters at most or `count=exact` asks (up to 100,000 people are opened for that), and a page may show less than its size while `next` leads on.",
+    description = "Needs `users.read`. A personal field that is not shown to the caller in clear can be neither \
+        filtered, searched nor ordered by (400); `search` reads user name, address and names. A cursor is good for \
+        callers who are shown as much. `ordering` by `username` or `email` compares folded forms and is for up to 10,000 \
+        matching people: 400 beyond. A `search` that may mean more than 2,000 people is answered page by page: `count` \
+        is an estimate then, unless all words have three letters at most or `count=exact` asks (up to 100,000 people \
+        are opened for that), and a page may show less than its size while `next` leads on.",
     params(Filters, CreatedAt, DateJoined, Ordering, Paging, Cursor),
     responses(
         (status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
@@ -42,14 +47,16 @@ use crate::passwords::Hashed;
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<UsersRead>,
-    Asked { filters, part }: Asked<Filters>,
+    asked: Asked<Filters>,
 ) -> Result<Response, Refused> {
-    let tx = allowed.by.tx.for_long_read(&control.db).await?;
-    let (matching, mut tx) = Matching::of(tx, filters).await?;
+    let Authenticated { tx, viewer, .. } = allowed.by;
+    let (permitted, part) = viewer.asked(asked)?;
+    let tx = tx.for_long_read(&control.db).await?;
+    let (matching, mut tx) = Matching::of(tx, permitted).await?;
     let count = super::count(&mut tx, &matching, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
     let users = super::list(&mut tx, &matching, &span.rows).await?;
-    span.answer_some(users, |user| matching.holds(&user).then(|| UserOut::from(user)))
+    span.answer_some(users, |user| matching.holds(&user).then(|| viewer.shows(user)))
 }
 
 /// Makes a user, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
@@ -73,18 +80,18 @@ pub async fn create(
     allowed: Allowed<UsersWrite>,
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, user: by, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
     // What was done already costs no hash.
     if let (Some(key), Some(_)) = (&key, &password)
         && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
     {
-        return made(&UserOut::from(super::find(&mut tx, id.into()).await?));
+        return made(&viewer.shows(super::find(&mut tx, id.into()).await?));
     }
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
     let claim = match key {
         None => None,
         Some(key) => match key.claim(&control, &mut tx, by.id).await? {
-            Found::Done(id) => return made(&UserOut::from(super::find(&mut tx, id.into()).await?)),
+            Found::Done(id) => return made(&viewer.shows(super::find(&mut tx, id.into()).await?)),
             Found::New(claim) => Some(claim),
         },
     };
@@ -95,13 +102,14 @@ pub async fn create(
         claim.keep(&control, &mut tx, user.id.uuid()).await?;
     }
     tx.commit().await?;
-    made(&UserOut::from(user))
+    made(&viewer.shows(user))
 }
 
 /// One user: 404 for an id that does not parse as for one that does not exist.
 #[utoipa::path(
     get, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_read", summary = "Read a person",
-    description = "Needs `users.read`.",
+    description = "Needs `users.read`. Of others the caller is shown what their roles show: a personal field in clear, \
+        masked (`masked` names it), or not at all. The `ETag` is that of what is shown.",
     params(("id" = Uuid, Path), IfNoneMatch),
     responses(
         (status = 200, description = "The person, with an `ETag`", body = UserOut, example = json!(example())),
@@ -113,15 +121,20 @@ pub async fn read(
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, .. } = allowed.by;
+    let Authenticated { mut tx, viewer, .. } = allowed.by;
     let user = super::find(&mut tx, parse(&id)?).await?;
-    conditions.answer(&UserOut::from(user))
+    conditions.answer(&viewer.shows(user))
 }
 
 /// With `If-Match`: locks the row of the user; 412 if it changed since it was read.
-async fn unchanged(tx: &mut TenantTx, id: UserId, conditions: &Conditions) -> Result<(), Refused> {
+async fn unchanged(
+    tx: &mut TenantTx,
+    viewer: &Viewer,
+    id: UserId,
+    conditions: &Conditions,
+) -> Result<(), Refused> {
     if conditions.demand_unchanged() {
-        conditions.check(&UserOut::from(super::store::lock(tx, id).await?))?;
+        conditions.check(&viewer.shows(super::store::lock(tx, id).await?))?;
     }
     Ok(())
 }
@@ -151,7 +164,7 @@ pub async fn update(
 /// Changes a user; the user name must be given.
 #[utoipa::path(
     put, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_replace", summary = "Change a person, whose user name must be given",
-    description = "As PATCH; clients of the old service send all they know.",
+    description = "As PATCH; clients of the old service send all they know. Who is not shown user names uses PATCH.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = NewUserIn, example = json!({"username": "grace", "phone": "+1 555 0100"})),
     responses(
@@ -177,22 +190,22 @@ async fn apply(
     conditions: &Conditions,
     Typed { what, password }: Typed<Change>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
     let user_id = parse(id)?;
     let (target, permission) = (user_id.to_string(), UsersWrite::PERMISSION);
     if password.is_some() {
         // Looked at before the hash, so that a refusal costs none, and again after it.
-        unchanged(&mut tx, user_id, conditions).await?;
+        unchanged(&mut tx, &viewer, user_id, conditions).await?;
         let may = super::may_change(&mut tx, &actor, user_id, &what).await;
         ((), tx) = ranked(control, tx, &actor, &target, permission, may).await?;
     }
     let (password, mut tx) = Hashed::between(control, tx, password).await?;
-    unchanged(&mut tx, user_id, conditions).await?;
+    unchanged(&mut tx, &viewer, user_id, conditions).await?;
     let change = Change { password, ..what };
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
     let (user, tx) = ranked(control, tx, &actor, &target, permission, outcome).await?;
     tx.commit().await?;
-    changed(&UserOut::from(user))
+    changed(&viewer.shows(user))
 }
 
 /// Deletes a user: 204; 409 for the last active root-admin.
@@ -212,9 +225,9 @@ pub async fn delete(
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
     let user_id = parse(&id)?;
-    unchanged(&mut tx, user_id, &conditions).await?;
+    unchanged(&mut tx, &viewer, user_id, &conditions).await?;
     let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
     let target = user_id.to_string();
     let ((), tx) = ranked(&control, tx, &actor, &target, UsersDelete::PERMISSION, deleted).await?;
@@ -246,11 +259,12 @@ pub async fn end_sessions(
 /// One's own account.
 #[utoipa::path(
     get, path = "/api/user/me/", tag = "People", operation_id = "me", summary = "Read one's own account",
-    description = "For any user who is signed in.",
+    description = "For any user who is signed in. One's own account is shown whole, whatever one's roles show of \
+        others.",
     responses((status = 200, description = "The caller", body = UserOut, example = json!(example())))
 )]
 pub async fn me(me: Me) -> Response {
-    ok(&UserOut::from(me.by.user))
+    ok(&me.by.viewer.shows(me.by.user))
 }
 
 fn parse(id: &str) -> Result<UserId, UserError> {

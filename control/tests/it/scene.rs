@@ -219,17 +219,24 @@ impl Scene {
 
     /// A user with one role, by the command line's authority.
     pub async fn member(&self, username: &str, role: &str) -> Member {
+        let profile = Profile { username: username.into(), ..Profile::default() };
+        let user = self.person(profile, &[role]).await;
+        self.acting_as(&user).await
+    }
+
+    /// A user with this profile and these roles, by the command line's authority.
+    pub async fn person(&self, profile: Profile, roles: &[&str]) -> User {
         let new = NewUser {
-            profile: Profile { username: username.into(), ..Profile::default() },
+            profile,
             status: UserStatus::Active,
-            roles: vec![role.into()],
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             password: None,
             email_verified: true,
         };
         let mut tx = self.tx().await;
         let user = users::create(&self.control, &mut tx, &Actor::operator(), new).await.unwrap();
         tx.commit().await.unwrap();
-        self.acting_as(&user).await
+        user
     }
 
     /// A transaction of the tenant, however long others of the test keep its share.
@@ -458,6 +465,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Answer {
@@ -470,9 +479,9 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let answer = Self { status, headers, body };
-        let text = String::from_utf8_lossy(&bytes);
-        let seen = Seen::of(&method, &path, status, answer.header("content-type"), &text);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let answer = Self { status, headers, body, text };
+        let seen = Seen::of(&method, &path, status, answer.header("content-type"), &answer.text);
         // Health of control is another's than the edge's, and in no document.
         let of_the_edge = |seen: &Seen| {
             let route = routes::find(&format!("/{}", seen.kind.route.replace('*', "x")));

@@ -1,0 +1,73 @@
+//! What a viewer may ask of a list: a field that they are not shown can be neither filtered, searched nor ordered by,
+//! for counts, order and errors would tell of it.
+
+use shared::contract::refusal::Refusal;
+use shared::tenant::visibility::{PersonalField, Sight};
+
+use super::mask;
+pub use super::sights::IN_USERNAMES;
+use super::viewer::Viewer;
+use crate::http::list::{Asked, List, Part};
+use crate::http::rows::Order;
+
+/// A list that can be asked for by personal fields.
+pub trait Asks: List {
+    /// The parameters that ask for any, with the fields that each asks for.
+    fn asks(&self, order: &[Order<Self::Key>]) -> Vec<(&'static str, Vec<PersonalField>)>;
+}
+
+/// Filters that a viewer may ask with. The statements of a list take no others.
+#[derive(Clone, Default)]
+pub struct Permitted<F>(F);
+
+impl<F> Permitted<F> {
+    /// The filters.
+    #[must_use]
+    pub fn filters(&self) -> &F {
+        &self.0
+    }
+}
+
+/// The fields that this user name tells of.
+#[must_use]
+pub fn in_username(username: &str) -> Vec<PersonalField> {
+    [PersonalField::Username].into_iter().chain(mask::also(username)).collect()
+}
+
+impl Viewer {
+    /// Lets a list be asked for.
+    ///
+    /// # Errors
+    /// 400 that names every parameter by which the viewer may not ask: the same whatever the list would be.
+    pub fn permits<F: Asks>(&self, filters: F, order: &[Order<F::Key>]) -> Result<Permitted<F>, Refusal> {
+        let hidden = |fields: Vec<PersonalField>| {
+            let mut hidden = fields;
+            hidden.retain(|field| self.sights().of(*field) != Sight::Clear);
+            hidden.sort_unstable();
+            hidden.dedup();
+            hidden
+        };
+        let faults: Vec<_> = filters
+            .asks(order)
+            .into_iter()
+            .map(|(parameter, fields)| (parameter, hidden(fields)))
+            .filter(|(_, hidden)| !hidden.is_empty())
+            .map(|(parameter, hidden)| (parameter, vec![words(&hidden)]))
+            .collect();
+        if faults.is_empty() { Ok(Permitted(filters)) } else { Err(Refusal::fields(faults)) }
+    }
+
+    /// The same for a list that is asked for by a request. Its cursors are good for who is shown as much alone.
+    ///
+    /// # Errors
+    /// As [`Viewer::permits`].
+    pub fn asked<F: Asks>(&self, asked: Asked<F>) -> Result<(Permitted<F>, Part<F::Key>), Refusal> {
+        let permitted = self.permits(asked.filters, asked.part.order())?;
+        Ok((permitted, asked.part.seen_as(&self.sights().text())))
+    }
+}
+
+fn words(hidden: &[PersonalField]) -> String {
+    let names: Vec<_> = hidden.iter().map(|field| field.as_str()).collect();
+    format!("Not for who is not shown {} of others in clear.", names.join(", "))
+}

@@ -1,0 +1,122 @@
+//! The personal fields of a user as a viewer is shown them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::tenant::visibility::{PersonalField, Sight};
+use utoipa::ToSchema;
+
+use super::mask;
+use super::sights::Sights;
+use crate::crypt::personal::Personal;
+use crate::users::model::User;
+
+/// Personal fields of a user; what is absent was not asked for, or is not shown.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = UserFields)]
+pub struct Face {
+    /// User name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(in crate::users) username: Option<String>,
+    /// Address; null for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(in crate::users) email: Option<Option<String>>,
+    /// First name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(in crate::users) first_name: Option<String>,
+    /// Last name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(in crate::users) last_name: Option<String>,
+    /// Telephone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(in crate::users) phone: Option<String>,
+    /// Their id at the service that the tenant came from, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(in crate::users) legacy_id: Option<Option<String>>,
+    /// Their last sign-in.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub(in crate::users) last_login: Option<Option<DateTime<Utc>>>,
+    /// Which of them are masked.
+    #[serde(skip)]
+    pub(in crate::users) masked: Vec<PersonalField>,
+}
+
+impl Face {
+    pub(super) fn of(user: &User, sights: Sights) -> Self {
+        let mut masked = Vec::new();
+        let username = shown(
+            (PersonalField::Username, sights.of_username(user.username.expose())),
+            user.username.expose(),
+            &mut masked,
+        );
+        let mut text = |field, text: &Personal| shown((field, sights.of(field)), text.expose(), &mut masked);
+        let first_name = text(PersonalField::FirstName, &user.first_name);
+        let last_name = text(PersonalField::LastName, &user.last_name);
+        let phone = text(PersonalField::Phone, &user.phone);
+        // That there is none is shown to whoever is shown the mask.
+        let mut perhaps = |field, text: Option<&str>| match (sights.of(field), text) {
+            (Sight::Absent, _) => None,
+            (_, None) => Some(None),
+            (sight, Some(text)) => shown((field, sight), text, &mut masked).map(Some),
+        };
+        let email = perhaps(PersonalField::Email, user.email.as_ref().map(Personal::expose));
+        let legacy_id = perhaps(PersonalField::LegacyId, user.legacy_id.as_deref());
+        let last_login = match (sights.of(PersonalField::LastLogin), user.last_login) {
+            (Sight::Absent, _) => None,
+            (Sight::Masked, Some(at)) => {
+                masked.push(PersonalField::LastLogin);
+                Some(Some(mask::moment(at)))
+            }
+            (Sight::Masked | Sight::Clear, at) => Some(at),
+        };
+        masked.sort_unstable();
+        Self { username, email, first_name, last_name, phone, legacy_id, last_login, masked }
+    }
+}
+
+/// A text as it is shown. An empty one hides nothing.
+fn shown(
+    (field, sight): (PersonalField, Sight),
+    text: &str,
+    masked: &mut Vec<PersonalField>,
+) -> Option<String> {
+    match sight {
+        Sight::Absent => None,
+        Sight::Clear => Some(text.to_owned()),
+        Sight::Masked => {
+            if !text.is_empty() {
+                masked.push(field);
+            }
+            Some(masked_text(field, text))
+        }
+    }
+}
+
+fn masked_text(field: PersonalField, text: &str) -> String {
+    match field {
+        PersonalField::Username => match mask::also(text) {
+            Some(PersonalField::Email) => mask::address(text),
+            Some(PersonalField::Phone) => mask::number(text),
+            _ => mask::name(text),
+        },
+        PersonalField::Email => mask::address(text),
+        PersonalField::FirstName | PersonalField::LastName => mask::name(text),
+        PersonalField::Phone => mask::number(text),
+        PersonalField::LegacyId | PersonalField::LastLogin => String::from(mask::MASK),
+        PersonalField::Client => mask::client(text),
+    }
+}
+
+/// For `#[serde(serialize_with)]`.
+pub(super) fn moment<S: serde::Serializer>(
+    at: &Option<Option<DateTime<Utc>>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    crate::http::time::micros_option(&at.flatten(), serializer)
+}

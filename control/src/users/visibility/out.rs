@@ -1,0 +1,146 @@
+//! A user in an answer. It is made by a [`Viewer`](super::Viewer) alone.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use shared::tenant::visibility::PersonalField;
+use shared::user::UserStatus;
+use utoipa::ToSchema;
+
+use super::face::Face;
+use super::sights::Sights;
+use crate::http::validators::Editable;
+use crate::users::model::User;
+
+/// The statuses of a person who is there.
+#[derive(ToSchema)]
+#[schema(as = UserStatus)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "described; `UserStatus` is what is written")]
+pub enum StatusWord {
+    /// May sign in.
+    Active,
+    /// Stopped by an administrator.
+    Suspended,
+    /// The same, as the old service had it.
+    Inactive,
+    /// Not ready yet.
+    Pending,
+}
+
+/// A person. A personal field is left out where the one who asks is not shown it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserOut {
+    /// Their id.
+    #[schema(value_type = Uuid)]
+    pub id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    email: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    first_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    last_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    phone: Option<String>,
+    /// Which fields are masked: `a***@example.org`. Absent where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    masked: Vec<PersonalField>,
+    #[schema(value_type = StatusWord)]
+    status: UserStatus,
+    /// Whether the status is `active`.
+    is_active: bool,
+    /// By name, highest rank first.
+    roles: Vec<String>,
+    #[schema(required)]
+    branch: Option<String>,
+    /// Their id at the service that the tenant came from, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    legacy_id: Option<Option<String>>,
+    email_verified: bool,
+    mfa_enabled: bool,
+    /// Percent.
+    profile_completion: u8,
+    /// Masked, it is the first moment of its day.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::face::moment")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    last_login: Option<Option<DateTime<Utc>>>,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    date_joined: DateTime<Utc>,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    updated_at: DateTime<Utc>,
+    /// An edit sets the password, too.
+    #[serde(skip)]
+    password_epoch: i64,
+}
+
+impl Editable for UserOut {
+    /// As it is shown: a tag made from hidden values would tell whoever guesses them that they are right.
+    fn edited(&self) -> impl Serialize {
+        let names = (&self.username, &self.email, &self.first_name, &self.last_name, &self.phone);
+        (self.id, names, self.status, &self.roles, &self.branch, self.email_verified, self.password_epoch)
+    }
+}
+
+impl UserOut {
+    /// A user as far as these sights go.
+    pub(super) fn of(user: User, sights: Sights) -> Self {
+        let Face { username, email, first_name, last_name, phone, legacy_id, last_login, masked } =
+            Face::of(&user, sights);
+        Self {
+            id: user.id,
+            username,
+            email,
+            first_name,
+            last_name,
+            phone,
+            masked,
+            status: user.status,
+            is_active: user.status == UserStatus::Active,
+            roles: user.roles,
+            // Nobody has a branch, a second factor or a profile yet: what clients read is there.
+            branch: None,
+            legacy_id,
+            email_verified: user.email_verified,
+            mfa_enabled: false,
+            profile_completion: 0,
+            last_login,
+            date_joined: user.created_at,
+            updated_at: user.updated_at,
+            password_epoch: user.password_epoch,
+        }
+    }
+
+    /// User name, address, status, roles and id, for a table.
+    #[must_use]
+    pub fn line(&self) -> Vec<String> {
+        vec![
+            self.username.clone().unwrap_or_default(),
+            self.email.clone().flatten().unwrap_or_default(),
+            self.status.as_str().to_owned(),
+            self.roles.join(", "),
+            self.id.to_string(),
+        ]
+    }
+}
+
+/// A user as the documentation shows one.
+pub(crate) fn example() -> Value {
+    json!({
+        "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
+        "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "status": "active",
+        "is_active": true, "roles": ["staff"], "branch": null, "legacy_id": null, "email_verified": true,
+        "mfa_enabled": false, "profile_completion": 0, "last_login": null, "date_joined": "2026-01-02T03:04:05.678901Z",
+        "updated_at": "2026-01-02T03:04:05.678901Z",
+    })
+}

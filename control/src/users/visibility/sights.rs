@@ -1,0 +1,225 @@
+//! How much of which field a role is shown: defaults, a tenant's rules, the platform's bounds. Pure.
+
+use shared::tenant::visibility::{ANY_ROLE, PersonalField, Rule, Sight};
+
+use super::mask;
+
+/// How much of each field is shown, in the order of [`PersonalField::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sights([Sight; PersonalField::ALL.len()]);
+
+/// What the predefined roles are shown of others, in the order of [`PersonalField::ALL`]. Administrators edit these
+/// fields, staff meets people by name and needs no way to reach them, a client has nobody to look at.
+const DEFAULTS: [(&str, Sights); 4] = {
+    use Sight::{Absent, Clear, Masked};
+    [
+        ("root-admin", Sights::CLEAR),
+        ("co-admin", Sights::CLEAR),
+        ("staff", Sights([Clear, Masked, Clear, Clear, Masked, Clear, Masked, Absent])),
+        ("client", Sights::ABSENT),
+    ]
+};
+
+/// The fields that a user name can tell of.
+pub const IN_USERNAMES: [PersonalField; 3] =
+    [PersonalField::Username, PersonalField::Email, PersonalField::Phone];
+
+impl Sights {
+    pub(super) const CLEAR: Self = Self([Sight::Clear; PersonalField::ALL.len()]);
+    pub(super) const ABSENT: Self = Self([Sight::Absent; PersonalField::ALL.len()]);
+
+    /// What users with these roles are shown of others: by each role as much as the tenant's rules or the defaults say
+    /// and the bounds allow. Of several roles, the one that shows most of a field counts for it, as with permissions.
+    /// A role that is not predefined shows nothing by default.
+    #[must_use]
+    pub fn of_roles(roles: &[String], rules: &[Rule], bounds: &[Rule]) -> Self {
+        let by_default = |role: &str, field| {
+            let known = DEFAULTS.iter().find(|(known, _)| *known == role);
+            known.map_or(Sight::Absent, |(_, sights)| sights.of(field))
+        };
+        Self::most(roles, |role, field| {
+            let chosen = ruled(rules, role, field).unwrap_or_else(|| by_default(role, field));
+            chosen.min(bound(bounds, role, field))
+        })
+    }
+
+    /// The most that the platform's bounds allow users with these roles to be shown, whatever the tenant's rules say.
+    #[must_use]
+    pub fn bounds_of(roles: &[String], bounds: &[Rule]) -> Self {
+        Self::most(roles, |role, field| bound(bounds, role, field))
+    }
+
+    fn most(roles: &[String], by: impl Fn(&str, PersonalField) -> Sight) -> Self {
+        let of = |field| roles.iter().map(|role| by(role, field)).max().unwrap_or(Sight::Absent);
+        Self(PersonalField::ALL.map(of))
+    }
+
+    /// How much of a field is shown. Of a user name: [`Sights::of_username`].
+    #[must_use]
+    pub fn of(self, field: PersonalField) -> Sight {
+        let at = PersonalField::ALL.iter().position(|known| *known == field);
+        at.and_then(|at| self.0.get(at).copied()).unwrap_or(Sight::Absent)
+    }
+
+    /// How much of this user name is shown: no more than of the field that it tells, too.
+    #[must_use]
+    pub fn of_username(self, username: &str) -> Sight {
+        let also = mask::also(username).map_or(Sight::Clear, |field| self.of(field));
+        self.of(PersonalField::Username).min(also)
+    }
+
+    /// How much of a field is shown of whomever, whatever the field holds.
+    #[must_use]
+    pub fn whatever_it_holds(self, field: PersonalField) -> Sight {
+        match field {
+            PersonalField::Username => {
+                IN_USERNAMES.iter().map(|field| self.of(*field)).min().unwrap_or(Sight::Absent)
+            }
+            _ => self.of(field),
+        }
+    }
+
+    /// Whether nothing is hidden.
+    #[must_use]
+    pub fn are_clear(self) -> bool {
+        self == Self::CLEAR
+    }
+
+    /// A text that other sights do not have.
+    pub(super) fn text(self) -> String {
+        self.0.iter().map(|sight| sight.as_str().chars().next().unwrap_or_default()).collect()
+    }
+}
+
+/// The sight in the rule of a role for a field, else in that of any role.
+fn ruled(rules: &[Rule], role: &str, field: PersonalField) -> Option<Sight> {
+    // Two rules for one thing are refused where they are set; if there are two all the same, the stricter one counts.
+    let strictest = |role: &str| {
+        let of_role = rules.iter().filter(|rule| rule.role == role && rule.field == field);
+        of_role.map(|rule| rule.sight).min()
+    };
+    strictest(role).or_else(|| strictest(ANY_ROLE))
+}
+
+/// The bound of a role for a field: without one, a tenant may choose all.
+fn bound(bounds: &[Rule], role: &str, field: PersonalField) -> Sight {
+    ruled(bounds, role, field).unwrap_or(Sight::Clear)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::contract::permissions::ROLES;
+
+    use super::*;
+
+    fn rules(texts: &[&str]) -> Vec<Rule> {
+        texts.iter().map(|text| Rule::parse(text).unwrap()).collect()
+    }
+
+    fn seen(roles: &[&str], field: &str, chosen: &[&str], bounds: &[&str]) -> &'static str {
+        let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
+        let sights = Sights::of_roles(&roles, &rules(chosen), &rules(bounds));
+        sights.of(PersonalField::parse(field).unwrap()).as_str()
+    }
+
+    #[test]
+    fn defaults_rules_and_bounds() {
+        for (roles, field, chosen, bounds, expected) in [
+            (&["root-admin"][..], "phone", &[][..], &[][..], "clear"),
+            (&["co-admin"], "client", &[], &[], "clear"),
+            (&["staff"], "email", &[], &[], "masked"),
+            (&["staff"], "username", &[], &[], "clear"),
+            (&["staff"], "client", &[], &[], "absent"),
+            (&["client"], "username", &[], &[], "absent"),
+            (&["auditor"], "username", &[], &[], "absent"),
+            (&[], "username", &[], &[], "absent"),
+            (&["staff"], "email", &["staff.email=clear"], &[], "clear"),
+            (&["root-admin"], "email", &["root-admin.email=absent"], &[], "absent"),
+            (&["auditor"], "email", &["*.email=masked"], &[], "masked"),
+            (&["staff"], "email", &["*.email=absent", "staff.email=clear"], &[], "clear"),
+            // The bound wins over what is chosen, over the default, and for any role.
+            (&["staff"], "email", &["staff.email=clear"], &["staff.email=masked"], "masked"),
+            (&["root-admin"], "phone", &[], &["root-admin.phone=masked"], "masked"),
+            (&["root-admin"], "phone", &[], &["*.phone=absent"], "absent"),
+            (&["root-admin"], "phone", &[], &["*.phone=absent", "root-admin.phone=clear"], "clear"),
+            // A bound shows nothing by itself.
+            (&["staff"], "email", &[], &["staff.email=clear"], "masked"),
+            // Of several roles, the one that shows most.
+            (&["staff", "client"], "username", &[], &[], "clear"),
+            (&["co-admin", "staff"], "email", &["co-admin.email=absent"], &[], "masked"),
+            (&["auditor", "staff"], "email", &["auditor.email=clear"], &["auditor.email=absent"], "masked"),
+        ] {
+            assert_eq!(
+                seen(roles, field, chosen, bounds),
+                expected,
+                "{roles:?} {field} {chosen:?} {bounds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_user_name_that_is_an_address_is_shown_as_the_address() {
+        let staff = Sights::of_roles(&["staff".into()], &[], &[]);
+        assert_eq!(staff.of_username("ada"), Sight::Clear);
+        assert_eq!(staff.of_username("ada@example.org"), Sight::Masked);
+        assert_eq!(staff.of_username("+447700900112"), Sight::Masked);
+        assert_eq!(Sights::ABSENT.of_username("ada"), Sight::Absent);
+    }
+
+    /// Who outranks another is shown at least as much by default.
+    #[test]
+    fn every_predefined_role_has_a_default_and_a_higher_one_shows_no_less() {
+        assert_eq!(DEFAULTS.map(|(name, _)| name), ROLES.map(|role| role.name));
+        for pair in DEFAULTS.windows(2) {
+            for field in PersonalField::ALL {
+                assert!(pair[0].1.of(field) >= pair[1].1.of(field), "{} {field:?}", pair[1].0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_the_defaults() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for field in PersonalField::ALL {
+            let words = DEFAULTS.map(|(_, sights)| sights.of(field).as_str());
+            let row = format!("| `{}` | {} |", field.as_str(), words.join(" | "));
+            assert!(text.contains(&row), "docs/security.md has no line {row}");
+        }
+    }
+
+    fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
+        let role = prop::sample::select(vec!["*", "root-admin", "co-admin", "staff", "client", "auditor"]);
+        let field = prop::sample::select(PersonalField::ALL.to_vec());
+        let sight = prop::sample::select(Sight::ALL.to_vec());
+        let rule = (role, field, sight);
+        let rule = rule.prop_map(|(role, field, sight)| Rule { role: role.to_owned(), field, sight });
+        prop::collection::vec(rule, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_shows_more_than_its_bound(
+            chosen in any_rules(), bounds in any_rules(),
+            roles in prop::sample::subsequence(vec!["root-admin", "staff", "client", "auditor"], 0..4),
+        ) {
+            let roles: Vec<_> = roles.into_iter().map(ToOwned::to_owned).collect();
+            let (sights, most) = (Sights::of_roles(&roles, &chosen, &bounds), Sights::bounds_of(&roles, &bounds));
+            for field in PersonalField::ALL {
+                prop_assert!(sights.of(field) <= most.of(field));
+            }
+        }
+
+        #[test]
+        fn a_role_more_never_hides(chosen in any_rules(), bounds in any_rules()) {
+            let of = |roles: &[&str]| {
+                let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
+                Sights::of_roles(&roles, &chosen, &bounds)
+            };
+            for field in PersonalField::ALL {
+                prop_assert!(of(&["staff", "auditor"]).of(field) >= of(&["staff"]).of(field));
+            }
+        }
+    }
+}

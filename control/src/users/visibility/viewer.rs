@@ -1,0 +1,226 @@
+//! Who asks, and what they are shown.
+
+use shared::ids::UserId;
+use shared::tenant::visibility::{PersonalField, Rule, Sight};
+
+use super::mask;
+use super::out::UserOut;
+use super::sights::Sights;
+use crate::users::model::User;
+
+/// Who is shown users of a tenant. Handlers get one with the caller (`crate::access`).
+#[derive(Clone, Copy)]
+pub struct Viewer {
+    /// The account that is their own, all of which they are shown.
+    own: Option<UserId>,
+    /// What they are shown of others.
+    others: Sights,
+    /// The most that the platform lets them be shown of others.
+    bounds: Sights,
+}
+
+impl Viewer {
+    /// A user of the tenant that has these rules, by their current roles.
+    #[must_use]
+    pub fn user(user: &User, rules: &[Rule], bounds: &[Rule]) -> Self {
+        Self {
+            own: Some(user.id),
+            others: Sights::of_roles(&user.roles, rules, bounds),
+            bounds: Sights::bounds_of(&user.roles, bounds),
+        }
+    }
+
+    /// A user who is shown nobody but themselves.
+    #[must_use]
+    pub fn oneself(id: UserId) -> Self {
+        Self { own: Some(id), others: Sights::ABSENT, bounds: Sights::ABSENT }
+    }
+
+    /// An administrator of the platform inside another tenant. Its users are not theirs: they see ids, and no rule of
+    /// the tenant changes that.
+    #[must_use]
+    pub fn of_platform() -> Self {
+        Self { own: None, others: Sights::ABSENT, bounds: Sights::ABSENT }
+    }
+
+    /// Whoever has the command line, and with it the database. No request may be answered with it: a test below lists
+    /// the files that name it.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { own: None, others: Sights::CLEAR, bounds: Sights::CLEAR }
+    }
+
+    /// How much of the user `id` is shown.
+    #[must_use]
+    pub fn sights_of(&self, id: UserId) -> Sights {
+        if self.own == Some(id) { Sights::CLEAR } else { self.others }
+    }
+
+    /// How much of others is shown.
+    #[must_use]
+    pub fn sights(&self) -> Sights {
+        self.others
+    }
+
+    /// The user as this viewer is shown them.
+    #[must_use]
+    pub fn shows(&self, user: User) -> UserOut {
+        let sights = self.sights_of(user.id);
+        UserOut::of(user, sights)
+    }
+
+    /// Which of `fields` no reason shows: the platform's bounds leave them out.
+    #[must_use]
+    pub fn never_shown(&self, id: UserId, fields: &[PersonalField]) -> Vec<PersonalField> {
+        let of_others = self.own != Some(id);
+        let never = fields.iter().filter(|field| of_others && self.bounds.of(**field) == Sight::Absent);
+        never.copied().collect()
+    }
+
+    /// The client's address of an entry that `actor` caused. Outside is whether it is shown at all.
+    #[must_use]
+    pub fn client(&self, actor: Option<&str>, address: Option<String>) -> Option<Option<String>> {
+        let sight = if self.is(actor) { Sight::Clear } else { self.others.of(PersonalField::Client) };
+        match sight {
+            Sight::Absent => None,
+            Sight::Masked => Some(address.as_deref().map(mask::client)),
+            Sight::Clear => Some(address),
+        }
+    }
+
+    /// Whether text that `actor` wrote freely, and that may tell anything of anybody, is shown.
+    #[must_use]
+    pub fn is_shown_text_of(&self, actor: Option<&str>) -> bool {
+        self.is(actor) || self.others.are_clear()
+    }
+
+    fn is(&self, actor: Option<&str>) -> bool {
+        self.own.is_some_and(|own| actor == Some(own.to_string().as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::DateTime;
+    use serde_json::{Value, json};
+    use shared::ids::TenantId;
+    use shared::user::UserStatus;
+
+    use super::*;
+    use crate::crypt::personal::{Field, Personal, Place};
+
+    fn user(id: u64, roles: &[&str]) -> User {
+        let tenant = TenantId::new(1, [1; 10]);
+        let id = UserId::new(id, [2; 10]);
+        let text = |field, text: &str| Personal::open(Place { tenant, user: id, field }, text.to_owned());
+        User {
+            id,
+            username: text(Field::Username, "ada"),
+            email: Some(text(Field::Email, "ada@example.org")),
+            first_name: text(Field::FirstName, "Ada"),
+            last_name: text(Field::LastName, ""),
+            phone: text(Field::Phone, "+44 7700 900112"),
+            status: UserStatus::Active,
+            email_verified: true,
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            rank: 0,
+            access_epoch: 0,
+            session_epoch: 0,
+            password_epoch: 0,
+            last_login: DateTime::from_timestamp(1_800_000_000, 0),
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            legacy_id: Some("17".into()),
+        }
+    }
+
+    fn shown(viewer: &Viewer, user: User) -> Value {
+        let shown = serde_json::to_value(viewer.shows(user)).unwrap();
+        let names = PersonalField::ALL.map(PersonalField::as_str);
+        let mut personal = json!({ "masked": shown["masked"] });
+        for name in names {
+            personal[name] = shown.get(name).cloned().unwrap_or_else(|| json!("absent"));
+        }
+        personal.as_object_mut().unwrap().remove("client");
+        personal
+    }
+
+    #[test]
+    fn each_field_is_shown_as_far_as_the_roles_go() {
+        let (ada, staff) = (user(1, &["staff"]), Viewer::user(&user(2, &["staff"]), &[], &[]));
+        assert_eq!(
+            shown(&staff, ada),
+            json!({
+                "username": "ada", "email": "a***@example.org", "first_name": "Ada", "last_name": "",
+                "phone": "+44 *** 12", "legacy_id": "17", "last_login": "2027-01-15T00:00:00.000000Z",
+                "masked": ["email", "phone", "last_login"],
+            })
+        );
+        let rules = ["username", "first_name", "last_name", "phone", "legacy_id"];
+        let rules = rules.map(|field| Rule::parse(&format!("staff.{field}=masked")).unwrap());
+        let strict = Viewer::user(&user(2, &["staff"]), &rules, &[Rule::parse("*.email=absent").unwrap()]);
+        assert_eq!(
+            shown(&strict, user(1, &[])),
+            json!({
+                "username": "a***", "email": "absent", "first_name": "A***", "last_name": "",
+                "phone": "+44 *** 12", "legacy_id": "***", "last_login": "2027-01-15T00:00:00.000000Z",
+                "masked": ["username", "first_name", "phone", "legacy_id", "last_login"],
+            })
+        );
+    }
+
+    #[test]
+    fn ones_own_account_is_clear_and_of_others_nothing_is_shown_by_default() {
+        for viewer in [Viewer::oneself(user(1, &[]).id), Viewer::user(&user(1, &["client"]), &[], &[])] {
+            let (own, other) = (shown(&viewer, user(1, &[])), shown(&viewer, user(2, &[])));
+            assert_eq!((&own["phone"], &own["masked"]), (&json!("+44 7700 900112"), &Value::Null));
+            for field in ["username", "email", "first_name", "last_name", "phone", "legacy_id", "last_login"]
+            {
+                assert_eq!(other[field], "absent", "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_platform_sees_no_user_of_another_tenant() {
+        let root = Viewer::of_platform();
+        let seen = shown(&root, user(1, &[]));
+        assert!(seen.as_object().unwrap().iter().all(|(name, value)| name == "masked" || value == "absent"));
+        assert_eq!(root.never_shown(user(1, &[]).id, &PersonalField::ALL).len(), PersonalField::ALL.len());
+    }
+
+    #[test]
+    fn an_address_in_the_log_is_the_actors_own() {
+        let (own, other) = (user(1, &[]).id.to_string(), user(2, &[]).id.to_string());
+        let address = || Some("192.0.2.7".to_owned());
+        let rules = [Rule::parse("staff.client=masked").unwrap()];
+        let staff = Viewer::user(&user(1, &["staff"]), &rules, &[]);
+        assert_eq!(staff.client(Some(&own), address()), Some(address()));
+        assert_eq!(staff.client(Some(&other), address()), Some(Some("192.0.***".into())));
+        assert_eq!(staff.client(None, None), Some(None));
+        assert_eq!(Viewer::user(&user(1, &["staff"]), &[], &[]).client(Some(&other), address()), None);
+    }
+
+    /// Every file below a folder.
+    fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn the_operator_is_at_the_command_line_and_nowhere_else() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let names = |path: &Path| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.contains(concat!("Viewer::", "operator"))
+        };
+        for path in files(&root).iter().filter(|path| names(path)) {
+            let path = path.strip_prefix(&root).unwrap();
+            // The offline verification of a file reads what stands in it anyway.
+            let permitted = path.starts_with("cli") || path == Path::new("audit/export.rs");
+            assert!(permitted, "{} shows everything to whoever asks", path.display());
+        }
+    }
+}
