@@ -9,7 +9,8 @@ use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, check_password};
 use super::model::{User, UserError};
 use super::store::Changed;
-use super::{identifiers, ranks, store};
+use super::visibility::Sights;
+use super::{identifiers, ranks, store, unseen};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -38,6 +39,8 @@ pub struct Change {
     pub password: Option<Hashed>,
     /// Whether the address counts as verified.
     pub email_verified: Option<bool>,
+    /// How much of the user is shown to who asks for the change; absent: everything.
+    pub seen: Option<Sights>,
 }
 
 /// Checks what can be checked of a change before its password is hashed: the user exists, and the actor outranks
@@ -61,7 +64,7 @@ pub async fn may_change(
 
 /// Changes a user:
 /// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
-/// 2. fields and password are checked, all faults at once;
+/// 2. a field as it was shown, masked, stays; fields and password are checked, all faults at once;
 /// 3. if an active root-admin stops being one, another must stay;
 /// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited.
 ///
@@ -79,12 +82,14 @@ pub async fn change(
     // A password was hashed since the request began.
     ranks::still_stands(control, tx, actor).await?;
     outrank(actor, &before)?;
-    let profile = profile_after(&before, &wanted);
     let mut faults = Faults::default();
+    let wanted = unseen::without_masks(wanted, &before, &mut faults);
+    let profile = profile_after(&before, &wanted);
     let canonical = profile.check(&mut faults);
     let least = tenant.settings.min_password_length;
     let password = wanted.password.as_ref();
-    let verifier = password.and_then(|hashed| check_password(hashed, least, &profile, &mut faults));
+    let names = unseen::names_to_compare(&profile, &wanted, &before);
+    let verifier = password.and_then(|hashed| check_password(hashed, least, &names, &mut faults));
     let status = wanted.status.unwrap_or(before.status);
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
     let causes = Causes {

@@ -1,12 +1,14 @@
 //! What is asked for of a user: how it is read, and how it is described.
 
+use shared::ids::UserId;
 use shared::user::UserStatus;
 use utoipa::ToSchema;
 
 use super::out::StatusWord;
-use super::{Change, NewUser, Profile};
+use super::{Change, NewUser, Profile, Viewer};
 use crate::http::body::FromFields;
 use crate::http::fields::Fields;
+use crate::passwords::Hashed;
 
 /// A person to be made. Fields that are computed are passed over.
 #[derive(ToSchema)]
@@ -73,10 +75,17 @@ fn status(fields: &mut Fields) -> Option<UserStatus> {
 
 /// What is asked for, with the password as it was typed.
 pub struct Typed<T> {
-    /// All but the password.
+    /// All but the password. A change is taken from here by [`Typed::by`].
     pub(super) what: T,
     /// As it was typed.
     pub(super) password: Option<String>,
+}
+
+impl Typed<Change> {
+    /// The change of the user `id` that `viewer` asks for, with the password hashed meanwhile.
+    pub(super) fn by(self, viewer: &Viewer, id: UserId, password: Option<Hashed>) -> Change {
+        Change { password, seen: Some(viewer.sights_of(id)), ..self.what }
+    }
 }
 
 impl FromFields for Typed<NewUser> {
@@ -109,6 +118,7 @@ impl FromFields for Typed<Change> {
             roles: fields.texts("roles"),
             password: None,
             email_verified: fields.boolean("email_verified"),
+            seen: None,
         };
         Some(Self { what, password: fields.untrimmed("password") })
     }

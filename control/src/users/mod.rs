@@ -19,6 +19,7 @@ mod refused;
 pub mod routes;
 pub mod search;
 pub mod store;
+mod unseen;
 pub mod verifiers;
 pub mod visibility;
 

@@ -142,7 +142,8 @@ async fn unchanged(
 /// Changes a user; what is absent stays.
 #[utoipa::path(
     patch, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_update", summary = "Change a person",
-    description = "Needs `users.write` and a rank above theirs. What is absent stays. Access tokens end with a change of status, roles or password.",
+    description = "Needs `users.write` and a rank above theirs. What is absent stays, and so does a field \
+        that is sent as it was shown, masked; another mask is a 400. Access tokens end with a change of status, roles or password.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = UserIn, example = json!({"first_name": "Grace", "status": "suspended"})),
     responses(
@@ -188,20 +189,21 @@ async fn apply(
     allowed: Allowed<UsersWrite>,
     id: &str,
     conditions: &Conditions,
-    Typed { what, password }: Typed<Change>,
+    mut typed: Typed<Change>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
+    let password = typed.password.take();
     let user_id = parse(id)?;
     let (target, permission) = (user_id.to_string(), UsersWrite::PERMISSION);
     if password.is_some() {
         // Looked at before the hash, so that a refusal costs none, and again after it.
         unchanged(&mut tx, &viewer, user_id, conditions).await?;
-        let may = super::may_change(&mut tx, &actor, user_id, &what).await;
+        let may = super::may_change(&mut tx, &actor, user_id, &typed.what).await;
         ((), tx) = ranked(control, tx, &actor, &target, permission, may).await?;
     }
     let (password, mut tx) = Hashed::between(control, tx, password).await?;
     unchanged(&mut tx, &viewer, user_id, conditions).await?;
-    let change = Change { password, ..what };
+    let change = typed.by(&viewer, user_id, password);
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
     let (user, tx) = ranked(control, tx, &actor, &target, permission, outcome).await?;
     tx.commit().await?;

@@ -182,5 +182,6 @@ fn wanted(judged: Judged) -> Change {
         roles: Some(judged.roles),
         password: None,
         email_verified: None,
+        seen: None,
     }
 }

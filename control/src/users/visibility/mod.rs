@@ -18,3 +18,4 @@ pub use mask::MASK;
 pub use out::UserOut;
 pub use sights::Sights;
 pub use viewer::Viewer;
+pub(in crate::users) use viewer::face;

@@ -3,6 +3,7 @@
 use shared::ids::UserId;
 use shared::tenant::visibility::{PersonalField, Rule, Sight};
 
+use super::face::Face;
 use super::mask;
 use super::out::UserOut;
 use super::sights::Sights;
@@ -97,6 +98,11 @@ impl Viewer {
     fn is(&self, actor: Option<&str>) -> bool {
         self.own.is_some_and(|own| actor == Some(own.to_string().as_str()))
     }
+}
+
+/// The personal fields as a viewer with these sights is shown them.
+pub(in crate::users) fn face(user: &User, sights: Sights) -> Face {
+    Face::of(user, sights)
 }
 
 #[cfg(test)]

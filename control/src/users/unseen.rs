@@ -1,0 +1,69 @@
+//! Changes by who is not shown all of the user. Pure.
+//!
+//! A client reads a user, changes one field and sends all of them back, those that were masked as well. To write a
+//! field without having read it is ordinary, as giving a new telephone number is.
+
+use shared::tenant::visibility::{PersonalField, Sight};
+
+use super::change::Change;
+use super::fields::{Faults, Profile};
+use super::model::User;
+use super::visibility::{MASK, face};
+
+const STALE: &str =
+    "This is a mask, and not the one that is shown now: leave the field out, or give its value.";
+
+/// The change without the fields that are as they are shown. A mask that is not shown now was shown before another
+/// change: it is a fault, for it must not become the value.
+pub(super) fn without_masks(wanted: Change, before: &User, faults: &mut Faults) -> Change {
+    let Some(sights) = wanted.seen else { return wanted };
+    let shown = face(before, sights);
+    let mut unless_shown = |field: PersonalField, given: Option<String>, shown: Option<&str>| {
+        let given = given?;
+        if sights.whatever_it_holds(field) == Sight::Clear {
+            return Some(given);
+        }
+        if shown == Some(given.as_str()) {
+            return None;
+        }
+        if given.contains(MASK) {
+            faults.add(field.as_str(), STALE);
+        }
+        Some(given)
+    };
+    let email = match wanted.email {
+        Some(Some(given)) => {
+            let shown = shown.email.flatten();
+            unless_shown(PersonalField::Email, Some(given), shown.as_deref()).map(Some)
+        }
+        other => other,
+    };
+    let mut text = |field, given, shown: Option<String>| unless_shown(field, given, shown.as_deref());
+    Change {
+        username: text(PersonalField::Username, wanted.username, shown.username),
+        email,
+        first_name: text(PersonalField::FirstName, wanted.first_name, shown.first_name),
+        last_name: text(PersonalField::LastName, wanted.last_name, shown.last_name),
+        phone: text(PersonalField::Phone, wanted.phone, shown.phone),
+        ..wanted
+    }
+}
+
+/// The names that a new password is compared with: those that are shown or written by who sets it. A refusal would
+/// tell of the others, one guess a password.
+pub(super) fn names_to_compare(profile: &Profile, wanted: &Change, before: &User) -> Profile {
+    let Some(sights) = wanted.seen else { return profile.clone() };
+    let compared = |sight, is_given, text: &str| {
+        if sight == Sight::Clear || is_given { text.to_owned() } else { String::new() }
+    };
+    let username = sights.of_username(before.username.expose());
+    let email = profile.email.as_deref().unwrap_or_default();
+    let of = |field| sights.of(field);
+    Profile {
+        username: compared(username, wanted.username.is_some(), &profile.username),
+        email: Some(compared(of(PersonalField::Email), wanted.email.is_some(), email)),
+        first_name: compared(of(PersonalField::FirstName), wanted.first_name.is_some(), &profile.first_name),
+        last_name: compared(of(PersonalField::LastName), wanted.last_name.is_some(), &profile.last_name),
+        phone: String::new(),
+    }
+}
