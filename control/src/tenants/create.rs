@@ -1,6 +1,7 @@
 //! Making a tenant: committed as `provisioning` with its names taken; a job makes the cell.
 
 use chrono::TimeDelta;
+use shared::contract::permissions::ROLES;
 use shared::ids::{HostName, Slug, TenantId};
 use shared::tenant::Status;
 use shared::tenant::settings::Settings;
@@ -8,7 +9,7 @@ use shared::tenant::settings::Settings;
 use super::claims;
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
 use super::provision::Provision;
-use super::store;
+use super::{store, visibility};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::{Column, TenantKeys};
@@ -88,6 +89,11 @@ pub async fn create(
         updated_at: now,
     };
     check(control, &tenant)?;
+    visibility::check(
+        control,
+        &tenant.settings.visibility,
+        ROLES.map(|role| role.name.to_owned()).as_slice(),
+    )?;
     if tenant.isolation == Isolation::Schema {
         let limit = i64::from(control.settings.database.max_dedicated_cells);
         if store::dedicated_cells(tx).await? >= limit {

@@ -8,12 +8,13 @@ use shared::tokens::legacy::Legacy;
 
 use super::create::check;
 use super::model::{Tenant, TenantError, host_name};
-use super::store;
+use super::{store, visibility};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::legacy;
+use crate::users::role_names;
 use shared::ids::TenantId;
 
 /// What an edit asks for; what is absent stays. What tokens say of the tenant has a change of its own:
@@ -86,6 +87,10 @@ pub async fn edit(
         return Ok(before);
     }
     check(control, &tenant)?;
+    if tenant.settings.visibility != before.settings.visibility {
+        let roles = role_names(tx).await?;
+        visibility::check(control, &tenant.settings.visibility, &roles)?;
+    }
     // What is left when that moment comes is forgotten for good: a slip must not bring it about.
     let until = tenant.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
     if until.is_some_and(|until| until <= control.clock.now()) {

@@ -13,6 +13,7 @@ pub mod provision;
 mod refused;
 pub mod routes;
 mod store;
+mod visibility;
 
 pub use create::{NewTenant, create, prepare};
 pub use edit::{Edit, EditLegacy, delete, edit, resume, suspend};

@@ -16,6 +16,6 @@ pub use asked::{Asks, Permitted};
 pub use face::Face;
 pub use mask::MASK;
 pub use out::UserOut;
-pub use sights::Sights;
+pub use sights::{Sights, beyond};
 pub use viewer::Viewer;
 pub(in crate::users) use viewer::face;

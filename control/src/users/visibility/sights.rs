@@ -106,6 +106,14 @@ fn bound(bounds: &[Rule], role: &str, field: PersonalField) -> Sight {
     ruled(bounds, role, field).unwrap_or(Sight::Clear)
 }
 
+/// The rules that show more than the platform's bounds allow.
+pub fn beyond<'a>(rules: &'a [Rule], bounds: &'a [Rule]) -> impl Iterator<Item = (&'a Rule, Sight)> {
+    rules.iter().filter_map(|rule| {
+        let most = bound(bounds, &rule.role, rule.field);
+        (rule.sight > most).then_some((rule, most))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -156,6 +164,14 @@ mod tests {
                 "{roles:?} {field} {chosen:?} {bounds:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_rule_beyond_the_bounds_is_named() {
+        let (chosen, bounds) =
+            (rules(&["staff.email=clear", "a.phone=masked", "*.client=clear"]), rules(&["*.email=masked"]));
+        let named: Vec<_> = beyond(&chosen, &bounds).map(|(rule, most)| (rule.to_string(), most)).collect();
+        assert_eq!(named, [("staff.email=clear".to_owned(), Sight::Masked)]);
     }
 
     #[test]
