@@ -6,7 +6,7 @@ use axum::{Extension, Router};
 use shared::contract::limits::BODY_BYTES;
 use shared::contract::permissions::marker::{
     AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead,
-    PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead,
+    PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead, UsersUnmask,
 };
 
 use super::{health, inside, layers, openapi};
@@ -37,6 +37,10 @@ pub fn router(control: &Control) -> Router {
         .route(
             "/api/user/users/{id}/sessions",
             json::<Allowed<SessionsEnd>>(delete(users::routes::end_sessions)),
+        )
+        .route(
+            "/api/user/users/{id}/unmask",
+            json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
         )
         .route("/api/user/me", json::<Me>(get(users::routes::me)))
         .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))

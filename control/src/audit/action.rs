@@ -54,6 +54,8 @@ actions! {
     UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
+    /// Personal fields of a user were shown whole to somebody whose roles hide them: which, and why.
+    UserUnmasked = "user.unmasked",
     /// A user is gone.
     UserDeleted = "user.deleted",
     /// All sessions of a user were ended.

@@ -1,5 +1,7 @@
 //! `/api/user/users/`, `/api/user/me/`.
 
+pub mod unmask;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use shared::contract::openapi as described;

@@ -27,6 +27,8 @@ pub const CORS_HEADERS: usize = 50;
 pub const HEADER_NAME_BYTES: usize = 64;
 /// Rules of who is shown what that a tenant may list.
 pub const VISIBILITY_RULES: usize = 200;
+/// Longest reason that may be given for being shown a personal field, in characters.
+pub const REASON_CHARS: usize = 500;
 /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
 /// is refused by the answer itself at once.
 pub const PREFLIGHT_SECS: u64 = 600;

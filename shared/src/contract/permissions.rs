@@ -40,6 +40,8 @@ permissions! {
     UsersWrite = "users.write",
     /// Delete users below one's rank.
     UsersDelete = "users.delete",
+    /// Be shown a personal field of a user that one's roles hide, for a reason that is logged.
+    UsersUnmask = "users.unmask",
     /// End users's sessions.
     SessionsEnd = "sessions.end",
     /// Read roles and permissions.
@@ -102,6 +104,7 @@ pub const ROLES: [Role; 4] = {
                 P::UsersRead,
                 P::UsersWrite,
                 P::UsersDelete,
+                P::UsersUnmask,
                 P::SessionsEnd,
                 P::RolesRead,
                 P::AuditRead,
@@ -124,6 +127,7 @@ pub const ROLES: [Role; 4] = {
                 P::UsersRead,
                 P::UsersWrite,
                 P::UsersDelete,
+                P::UsersUnmask,
                 P::SessionsEnd,
                 P::RolesRead,
                 P::AuditRead,

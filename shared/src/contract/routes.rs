@@ -52,6 +52,7 @@ pub const ROUTES: &[Route] = &[
     route("api/user/users", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*/sessions", "DELETE, OPTIONS", Door::Protected),
+    route("api/user/users/*/unmask", "POST, OPTIONS", Door::Protected),
     route("api/user/me", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/roles", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/permissions", "GET, HEAD, OPTIONS", Door::Protected),

@@ -33,6 +33,7 @@ use crate::{audit, keys, roles, setup, tenants, users};
         users::routes::update,
         users::routes::delete,
         users::routes::end_sessions,
+        users::routes::unmask::unmask,
         users::routes::me,
         roles::routes::list,
         roles::routes::permissions,
@@ -94,6 +95,7 @@ mod tests {
     use crate::setup::routes::Setup;
     use crate::tenants::input::{Creation, Patch};
     use crate::users::input::{Replacement, Typed};
+    use crate::users::routes::unmask::Unmask;
     use crate::users::{Change, NewUser};
 
     /// Method and path of everything in the document, paths as the table has them.
@@ -157,6 +159,7 @@ mod tests {
         held("UserChange", read_by::<Typed<Change>>);
         held("NewTenant", read_by::<Creation>);
         held("TenantChange", read_by::<Patch>);
+        held("Unmask", read_by::<Unmask>);
         held("Setup", read_by::<Setup>);
     }
 

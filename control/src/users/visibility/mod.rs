@@ -18,4 +18,4 @@ pub use mask::MASK;
 pub use out::UserOut;
 pub use sights::{Sights, beyond};
 pub use viewer::Viewer;
-pub(in crate::users) use viewer::face;
+pub(in crate::users) use viewer::{face, whole};

@@ -85,6 +85,16 @@ impl Sights {
         self == Self::CLEAR
     }
 
+    /// Nothing but these fields, and those whole.
+    #[must_use]
+    pub(super) fn only(fields: &[PersonalField]) -> Self {
+        Self(PersonalField::ALL.map(
+            |field| {
+                if fields.contains(&field) { Sight::Clear } else { Sight::Absent }
+            },
+        ))
+    }
+
     /// A text that other sights do not have.
     pub(super) fn text(self) -> String {
         self.0.iter().map(|sight| sight.as_str().chars().next().unwrap_or_default()).collect()

@@ -100,6 +100,11 @@ impl Viewer {
     }
 }
 
+/// A user's fields, whole, whatever a viewer is shown. Who makes them writes down for whom, and why, before.
+pub(in crate::users) fn whole(user: &User, fields: &[PersonalField]) -> Face {
+    Face::of(user, Sights::only(fields))
+}
+
 /// The personal fields as a viewer with these sights is shown them.
 pub(in crate::users) fn face(user: &User, sights: Sights) -> Face {
     Face::of(user, sights)
