@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use shared::tenant::settings::Settings;
 use shared::tenant::visibility::{PersonalField, Rule, Sight};
 
+use crate::scale::Chance;
 use crate::scale::scaled;
 use crate::scene::{Answer, Member, Scene, serve};
-use crate::tampers::Chance;
 
 const USERS: &str = "/api/user/users/";
 
