@@ -1,5 +1,7 @@
 //! Who is shown what: no exit shows what the policy hides, and no question tells of it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::audit::{self, Actor, Fact};
 use control::settings::List;
 use control::tenants::{self, Edit, Isolation};
@@ -133,8 +135,14 @@ impl Person {
 
     /// The values that these sights hide. What one field hides and another shows is shown.
     fn hidden(&self, sights: Sights) -> Vec<&str> {
+        // A user name that is the address or the number shows no more than that field.
+        let repeated = |value: &str| {
+            let same = |field: &PersonalField| self.value(*field) == Some(value);
+            let field = [PersonalField::Email, PersonalField::Phone].into_iter().find(same);
+            field.map_or(Sight::Clear, |field| sights.of(field))
+        };
         let sight = |field: PersonalField, value: &str| match field {
-            PersonalField::Username => sights.of_username(value),
+            PersonalField::Username => sights.of(field).min(repeated(value)),
             _ => sights.of(field),
         };
         let shows = |value: &str| {
@@ -254,7 +262,7 @@ impl Look<'_> {
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let answer = self.caller.call(method.clone(), path, body).await;
         assert!(answer.status < 500, "{method} {path}: {}", answer.text);
-        let text = format!("{:?}\n{}", answer.headers, answer.text);
+        let text = format!("{:?}\n{}\n{}", answer.headers, answer.text, hashed(&answer.text));
         for (at, person) in self.crowd.people.iter().enumerate().filter(|(at, _)| *at != self.own) {
             for value in person.hidden(self.sights) {
                 assert!(
@@ -318,6 +326,13 @@ impl Look<'_> {
             assert!([expected, 403].contains(&answer.status), "{ordering} {:?}: {}", self.roles, answer.text);
         }
     }
+}
+
+/// What is hashed of the entries of an export, out of its base64url.
+fn hashed(export: &str) -> String {
+    let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let forms = lines.filter_map(|line| URL_SAFE_NO_PAD.decode(line["hashed"].as_str()?).ok());
+    forms.map(|form| String::from_utf8_lossy(&form).into_owned()).collect()
 }
 
 /// Some rules, each field of a role once.
