@@ -116,16 +116,19 @@ mod tests {
 
     use chrono::DateTime;
     use serde_json::{Value, json};
+    use shared::derive::Secret;
     use shared::ids::TenantId;
     use shared::user::UserStatus;
 
     use super::*;
-    use crate::crypt::personal::{Field, Personal, Place};
+    use crate::crypt::personal::{Field, UserKey};
+    use crate::crypt::sealed::TenantKeys;
 
     fn user(id: u64, roles: &[&str]) -> User {
-        let tenant = TenantId::new(1, [1; 10]);
+        let keys = TenantKeys::new(TenantId::new(1, [1; 10]), vec![(1, Secret::new([3; 32]))]).unwrap();
         let id = UserId::new(id, [2; 10]);
-        let text = |field, text: &str| Personal::open(Place { tenant, user: id, field }, text.to_owned());
+        let (key, _) = UserKey::make(&keys, id).unwrap();
+        let text = |field, text: &str| key.open(field, &key.seal(field, text).unwrap()).unwrap();
         User {
             id,
             username: text(Field::Username, "ada"),
