@@ -7,41 +7,14 @@ use shared::user::UserStatus;
 use super::create::tenant_of;
 use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, check_password};
-use super::model::{User, UserError};
+use super::model::{Change, User, UserError};
 use super::store::Changed;
-use super::visibility::Sights;
 use super::{identifiers, ranks, store, unseen};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::legacy::service::foreign_hashes_removed;
-use crate::passwords::Hashed;
-
-/// What is asked for; what is absent stays.
-#[derive(Default)]
-pub struct Change {
-    /// User name.
-    pub username: Option<String>,
-    /// Address; `Some(None)` takes it away.
-    pub email: Option<Option<String>>,
-    /// First name.
-    pub first_name: Option<String>,
-    /// Last name.
-    pub last_name: Option<String>,
-    /// Telephone number.
-    pub phone: Option<String>,
-    /// Status.
-    pub status: Option<UserStatus>,
-    /// All roles by name.
-    pub roles: Option<Vec<String>>,
-    /// A new password.
-    pub password: Option<Hashed>,
-    /// Whether the address counts as verified.
-    pub email_verified: Option<bool>,
-    /// How much of the user is shown to who asks for the change; absent: everything.
-    pub seen: Option<Sights>,
-}
 
 /// Checks what can be checked of a change before its password is hashed: the user exists, and the actor outranks
 /// them and every role granted or taken. [`change`] checks it again.

@@ -23,15 +23,15 @@ mod unseen;
 pub mod verifiers;
 pub mod visibility;
 
-pub use change::{Change, change, delete, end_sessions, may_change};
+pub use change::{change, delete, end_sessions, may_change};
 pub use create::{create, insert_first_admin, prepare_first_admin};
 pub use fields::{Canonical, Faults, Profile};
 pub use filters::Filters;
 pub use input::STATUSES;
 pub use matching::{Matching, count, in_order, list};
-pub use model::{ListError, NewUser, User, UserError, status};
+pub use model::{Change, ListError, NewUser, User, UserError, status};
 pub use ranks::{role_names, still_stands};
 pub use store::{PasswordKept, find, find_by_name, password_kept};
 pub use visibility::{UserOut, Viewer};
 
-use visibility::out;
+pub(crate) use visibility::out;

@@ -5,6 +5,7 @@ use shared::ids::UserId;
 use shared::user::UserStatus;
 
 use super::fields::{Faults, Profile};
+use super::visibility::Sights;
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
 use crate::passwords::Hashed;
@@ -60,6 +61,31 @@ pub struct NewUser {
     pub password: Option<Hashed>,
     /// Whether the address counts as verified.
     pub email_verified: bool,
+}
+
+/// What a change of a user asks for; what is absent stays.
+#[derive(Default)]
+pub struct Change {
+    /// User name.
+    pub username: Option<String>,
+    /// Address; `Some(None)` takes it away.
+    pub email: Option<Option<String>>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Status.
+    pub status: Option<UserStatus>,
+    /// All roles by name.
+    pub roles: Option<Vec<String>>,
+    /// A new password.
+    pub password: Option<Hashed>,
+    /// Whether the address counts as verified.
+    pub email_verified: Option<bool>,
+    /// How much of the user is shown to who asks for the change; absent: everything.
+    pub seen: Option<Sights>,
 }
 
 /// Why something about a user was not done.

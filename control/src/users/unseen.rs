@@ -5,9 +5,8 @@
 
 use shared::tenant::visibility::{PersonalField, Sight};
 
-use super::change::Change;
 use super::fields::{Faults, Profile};
-use super::model::User;
+use super::model::{Change, User};
 use super::visibility::{MASK, face};
 
 const STALE: &str =

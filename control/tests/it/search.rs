@@ -552,7 +552,7 @@ async fn a_search_finds_whom_a_scan_finds() {
     let mut chance = Chance::new();
     scene.import_names((0..90).map(|n| {
         let local = chance.one_of(&["a", "ab", "nn.a", "ab7"]);
-        let email = format!("{local}{n}@{}", chance.one_of(&["ab.test", "bücher.example", "x-a.test"]));
+        let email = format!("{local}.{n}@{}", chance.one_of(&["ab.test", "bücher.example", "x-a.test"]));
         let username = format!("{}{n}", chance.one_of(&["a", "ann.", "ß", "b-"]));
         let email = Some(email).filter(|_| n % 3 > 0);
         (username, email, chance.text(8), chance.text(8))
