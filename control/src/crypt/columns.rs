@@ -33,6 +33,15 @@ const fn columns(rest: Rest, why: &'static str, names: &'static [&'static str]) 
 
 const TENANT: Columns = columns(Clear, "row security compares it", &["tenant_id"]);
 
+const SCHEMA_VERSIONS: Table = (
+    "schema_versions",
+    &[columns(
+        Clear,
+        "which migrations ran: a table of the library sqlx",
+        &["version", "description", "installed_on", "success", "checksum", "execution_time"],
+    )],
+);
+
 /// The tables of the schema `platform`.
 pub const PLATFORM: &[Table] = &[
     (
@@ -137,14 +146,7 @@ pub const PLATFORM: &[Table] = &[
             columns(Sealed, "MAC keys are derived from it", &["wrapped"]),
         ],
     ),
-    (
-        "schema_versions",
-        &[columns(
-            Clear,
-            "which migrations ran: a table of the library sqlx",
-            &["version", "description", "installed_on", "success", "checksum", "execution_time"],
-        )],
-    ),
+    SCHEMA_VERSIONS,
     (
         "setup_tokens",
         &[
@@ -283,6 +285,7 @@ pub const CELL: &[Table] = &[
             columns(Sealed, "the user's data key, under the tenant's", &["wrapped"]),
         ],
     ),
+    SCHEMA_VERSIONS,
     (
         "search_tokens",
         &[
