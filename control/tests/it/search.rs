@@ -721,7 +721,9 @@ async fn names_order_a_list_of_ten_thousand_at_most() {
         let profile = |n| Profile { username: format!("crowd{n}"), ..Profile::default() };
         let ids = crowd::insert(&mut tx, &(1..=rows).map(profile).collect::<Vec<_>>()).await;
         let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-        let status = "update users set status = case when id = $1 then 'inactive' else 'pending' end where id = any ($2)";
+        let status = "update users
+                      set status = case when id = $1 then 'inactive' else 'pending' end, created_at = now()
+                      where id = any ($2)";
         sqlx::query(status).bind(ids[0]).bind(ids).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
     };
