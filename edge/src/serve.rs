@@ -48,7 +48,7 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
     // what is no longer young.
     after.read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
     if let Some(cors) = cors {
-        cors.dress(ctx, &mut response);
+        cors.dress(ctx, &mut response).await;
     }
     let asked = place.as_ref().ok().map(|(endpoint, target)| (*endpoint, target));
     log_answer(app, &method, asked, response.status, &request_id);

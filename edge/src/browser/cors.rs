@@ -14,7 +14,7 @@ use crate::http::{Incoming, Response};
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::route::{Endpoint, Own};
-use crate::tenants::find::{TenantName, remembered};
+use crate::tenants::find::{TenantName, find_fresh, is_forgotten, remembered};
 use crate::tenants::target::Target;
 
 /// Request headers that a page may set: those that pass to control, ours, and those that libraries, caches
@@ -83,7 +83,7 @@ impl Cors {
     }
 
     /// Adds to an answer, whatever it says, who may read it.
-    pub fn dress<P: Platform, S>(&self, ctx: Context<'_, P>, response: &mut Response<S>) {
+    pub async fn dress<P: Platform, S>(&self, ctx: Context<'_, P>, response: &mut Response<S>) {
         match &self.readers {
             Readers::All => {
                 if response.header("access-control-allow-origin").is_none() {
@@ -100,7 +100,15 @@ impl Cors {
                     response.vary("Origin");
                 }
                 let Some(origin) = self.origin.as_deref() else { return };
-                let Some(known) = remembered(ctx, named) else { return };
+                let known = match remembered(ctx, named) {
+                    // The feed may have had it forgotten while the answer was awaited. A page that cannot read the
+                    // answer takes it for a failure of the network.
+                    None if is_forgotten(ctx, named) && response.status != 503 => {
+                        find_fresh(ctx, named).await.ok()
+                    }
+                    known => known,
+                };
+                let Some(known) = known else { return };
                 if !admit(&known, *own_host, origin, response) {
                     return;
                 }

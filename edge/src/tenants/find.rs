@@ -120,6 +120,15 @@ pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Optio
     known.and_then(|(known, _)| served(known, named).ok())
 }
 
+/// Whether memory does not say whose the name is: it is not known to be nobody's either.
+pub fn is_forgotten<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> bool {
+    let mut knowledge = ctx.app.knowledge.borrow_mut();
+    match knowledge.named(&named.name) {
+        None => true,
+        Some(owner) => owner.is_some_and(|tenant| knowledge.known(tenant, ctx.now_ms).is_none()),
+    }
+}
+
 /// The feed cannot be read: what was known goes on for the tenant's staleness limit.
 fn find_stale<P: Platform>(
     ctx: Context<'_, P>,

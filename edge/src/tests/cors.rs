@@ -310,3 +310,16 @@ fn a_list_of_many_is_matched_whole() {
         assert_eq!(allowed(near), None, "{near}");
     }
 }
+
+#[test]
+fn a_page_reads_its_answer_although_the_tenant_is_forgotten_meanwhile() {
+    let (world, acme) = acme();
+    let tokens = acme.sign_in("ada");
+    let (app, name) = (world.app.clone(), format!("host:{}.example", acme.tenant.borrow().slug));
+    let forget = move || app.knowledge.borrow_mut().forget_name(&name);
+    *world.memory().while_forwarding.borrow_mut() = Some(Box::new(forget));
+    let request = own_request(&acme, "GET", "/api/user/users/").bearer(&tokens.access).header("origin", PAGE);
+    let answer = world.send(request).expect(200);
+    assert!(world.memory().while_forwarding.borrow().is_none(), "it was forwarded");
+    assert_eq!(said(&answer), (Some(PAGE), Some("true"), true));
+}

@@ -204,6 +204,8 @@ pub struct Memory {
     pub yields: Cell<bool>,
     /// Runs while a signature is checked: what other requests of the isolate do meanwhile.
     pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// Runs while control's answer is awaited.
+    pub while_forwarding: RefCell<Option<Box<dyn FnOnce()>>>,
     entropy: Cell<u64>,
 }
 
@@ -233,6 +235,7 @@ impl Memory {
             meanwhile: RefCell::new(None),
             yields: Cell::new(false),
             while_verifying: RefCell::new(None),
+            while_forwarding: RefCell::new(None),
             entropy: Cell::new(1),
         }
     }
@@ -426,6 +429,9 @@ impl Upstream for Memory {
         }
         let body = if outgoing.carries_body() { request.body } else { vec![] };
         self.forwarded.borrow_mut().push((outgoing, body));
+        if let Some(meanwhile) = self.while_forwarding.take() {
+            meanwhile();
+        }
         let headers =
             [("Content-Type", "application/json"), ("Connection", "close"), ("Wardgate-Inside", "1")];
         let adds = self.control_adds.borrow();
