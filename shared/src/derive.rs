@@ -59,6 +59,8 @@ pub enum Purpose {
     Idempotency,
     /// Makes the tokens that a search finds users by; from the search root, which control alone has.
     Search,
+    /// Hashes clients' addresses in the audit log; from the tenant's data key.
+    AuditClient,
 }
 
 impl Purpose {
@@ -72,6 +74,7 @@ impl Purpose {
             Self::Cursor => "wardgate/v1/cursor",
             Self::Idempotency => "wardgate/v1/idempotency",
             Self::Search => "wardgate/v1/search",
+            Self::AuditClient => "wardgate/v1/audit-client",
         }
     }
 }
@@ -184,6 +187,7 @@ mod tests {
             (Purpose::Cursor, "cursor"),
             (Purpose::Idempotency, "idempotency"),
             (Purpose::Search, "search"),
+            (Purpose::AuditClient, "audit-client"),
         ] {
             assert_eq!(
                 hex(derive(&root, tenant, purpose).expose()),

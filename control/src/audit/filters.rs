@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Action;
 use super::actor::KINDS;
 use super::store::{OUTCOMES, Recorded};
+use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::db::body::client_key;
 use crate::failure::Failure;
@@ -141,8 +142,8 @@ impl Asks for Filters {
 }
 
 /// ` from audit_entries` with the conditions of the filters.
-fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
-    sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(tenant);
+fn from(sql: &mut QueryBuilder<Postgres>, keys: &TenantKeys, filters: &Filters) {
+    sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(keys.tenant().uuid());
     if let Some(actor) = filters.actor {
         sql.push("\nand actor = ").push_bind(actor.hyphenated().to_string());
     }
@@ -162,7 +163,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
         sql.push("\nand target = ").push_bind(subject.clone());
     }
     if let Some(client) = &filters.client {
-        sql.push("\nand client_key = ").push_bind(client_key(client));
+        sql.push("\nand client_key = ").push_bind(client_key(keys, client));
     }
     if let Some(request) = &filters.request_id {
         sql.push("\nand request_id = ").push_bind(request.clone());
@@ -180,9 +181,9 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters) {
 /// # Errors
 /// The database's.
 pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool) -> Result<Count, Failure> {
-    let tenant = tx.tenant().uuid();
+    let keys = tx.keep_keys();
     plan_by_values(tx).await?;
-    rows::count(tx, all, |sql| from(sql, tenant, permitted.filters())).await
+    rows::count(tx, all, |sql| from(sql, &keys, permitted.filters())).await
 }
 
 /// Some of the entries that match.
@@ -195,8 +196,9 @@ pub async fn list(
     rows: &Rows<At>,
 ) -> Result<Vec<Recorded>, Failure> {
     let mut sql = QueryBuilder::new(format!("select {}", Recorded::COLUMNS));
-    from(&mut sql, tx.tenant().uuid(), permitted.filters());
+    from(&mut sql, tx.keys(), permitted.filters());
     rows.end(&mut sql, "id");
     plan_by_values(tx).await?;
-    Ok(sql.build_query_as().fetch_all(&mut **tx).await?)
+    let links = sql.build_query_as().fetch_all(&mut **tx).await?;
+    Recorded::open(tx, links).await
 }

@@ -4,14 +4,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::UserId;
-use sqlx::FromRow;
-use sqlx::postgres::PgRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Action, Actor};
 use crate::db::TenantTx;
-use crate::db::body::Body;
+use crate::db::body::{Body, BodyKeys};
 use crate::db::chain::Link;
 use crate::db::entries::{self, Entry};
 use crate::failure::Failure;
@@ -30,7 +28,7 @@ pub fn record(
     target: Option<String>,
     details: Value,
 ) {
-    tx.note(Entry { target, details, ..by(actor, now, action, "done") });
+    tx.note(Entry { target, ..by(actor, now, (action, "done"), details) });
 }
 
 /// Notes that `actor` was refused what `permission` would have allowed.
@@ -42,7 +40,7 @@ pub fn refuse(
     permission: &str,
 ) {
     let details = json!({ "permission": permission });
-    tx.note(Entry { target, details, ..by(actor, now, Action::PermissionRefused, "refused") });
+    tx.note(Entry { target, ..by(actor, now, (Action::PermissionRefused, "refused"), details) });
 }
 
 /// Notes that `actor` tried to do `action` to `target`, and why it was not done.
@@ -54,7 +52,7 @@ pub fn attempt(
     target: Option<String>,
     details: Value,
 ) {
-    tx.note(Entry { target, details, ..by(actor, now, action, "refused") });
+    tx.note(Entry { target, ..by(actor, now, (action, "refused"), details) });
 }
 
 /// Notes that `actor` did `action` to each of `targets`.
@@ -66,11 +64,11 @@ pub fn record_each(
     targets: Vec<String>,
 ) {
     for target in targets {
-        tx.note(Entry { target: Some(target), ..by(actor, now, action, "done") });
+        tx.note(Entry { target: Some(target), ..by(actor, now, (action, "done"), json!({})) });
     }
 }
 
-fn by(actor: &Actor, at: DateTime<Utc>, action: Action, outcome: &'static str) -> Entry {
+fn by(actor: &Actor, at: DateTime<Utc>, (action, outcome): (Action, &'static str), details: Value) -> Entry {
     Entry {
         at,
         actor_kind: actor.kind(),
@@ -80,8 +78,7 @@ fn by(actor: &Actor, at: DateTime<Utc>, action: Action, outcome: &'static str) -
         target: None,
         event_id: None,
         request_id: actor.request_id.clone(),
-        client: actor.client.clone(),
-        details: json!({}),
+        body: Body { client: actor.client.clone(), details },
     }
 }
 
@@ -115,8 +112,7 @@ pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
         target: user,
         event_id: Some(fact.event_id),
         request_id: None,
-        client: fact.network,
-        details: fact.details,
+        body: Body { client: fact.network, details: fact.details },
     });
 }
 
@@ -177,13 +173,28 @@ impl Recorded {
     pub(super) const COLUMNS: &'static str = "tenant_id, position, recorded_at, id, at, actor_kind, actor, action, \
          outcome, target, event_id, request_id, body";
 
-    /// Opens a stored entry. One that was tampered with is there, too.
-    pub(super) fn of(link: Link) -> Self {
-        let body = Body::open(&link.body).unwrap_or_else(|_| {
+    /// Opens stored entries. One that was tampered with is there, too, and so is one whose user's key was destroyed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn open(tx: &mut TenantTx, links: Vec<Link>) -> Result<Vec<Self>, Failure> {
+        let (tenant, bodies) = (tx.keep_keys(), links.iter().map(|link| &link.body[..]));
+        let keys = BodyKeys::for_stored(tx, tenant, bodies).await?;
+        Ok(links.into_iter().map(|link| Self::of(&keys, link)).collect())
+    }
+
+    /// The same with keys at hand.
+    pub(super) fn of(keys: &BodyKeys, link: Link) -> Self {
+        let body = keys.open(link.id, &link.body).unwrap_or_else(|_| {
             tracing::error!(tenant = %link.tenant_id, position = link.position, "an audit entry does not open");
-            Body { client: None, details: json!({ "unreadable": true }) }
+            unreadable()
         });
         Self { link, body }
+    }
+
+    /// An entry of an export: what is sealed stays so.
+    pub(super) fn of_export(link: Link) -> Self {
+        Self { link, body: unreadable() }
     }
 }
 
@@ -214,8 +225,6 @@ impl EntryOut {
     }
 }
 
-impl FromRow<'_, PgRow> for Recorded {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Link::from_row(row).map(Self::of)
-    }
+fn unreadable() -> Body {
+    Body { client: None, details: json!({ "unreadable": true }) }
 }

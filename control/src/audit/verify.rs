@@ -13,7 +13,7 @@ use super::checkpoint::{Checkpoint, Signed};
 use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::body::Body;
+use crate::db::body::BodyKeys;
 use crate::db::chain::{GENESIS, Hash, Link};
 use crate::failure::Failure;
 
@@ -181,8 +181,10 @@ async fn walk(
     let mut reached = after;
     while reached < to {
         let end = reached.saturating_add(CHUNK).min(to);
-        for stored in chunk(tx, reached, end).await? {
-            if let Err(finding) = take(&mut walk, &stored).and_then(|()| seals.compare(&walk)) {
+        let rows = chunk(tx, reached, end).await?;
+        let keys = body_keys(tx, &rows).await?;
+        for stored in rows {
+            if let Err(finding) = take(&mut walk, &keys, &stored).and_then(|()| seals.compare(&walk)) {
                 return Ok(Err(finding));
             }
         }
@@ -198,15 +200,21 @@ async fn walk(
     Ok(outside(tx).await?.map_or(Ok(()), Err))
 }
 
-fn take(walk: &mut Walk, stored: &Stored) -> Result<(), Finding> {
+fn take(walk: &mut Walk, keys: &BodyKeys, stored: &Stored) -> Result<(), Finding> {
     walk.take(&stored.link, &stored.hash)?;
     // What the filter compares is not hashed, and follows from what is.
-    match Body::open(&stored.link.body) {
-        Ok(body) if body.client_key() != stored.client_key => {
+    match keys.open(stored.link.id, &stored.link.body) {
+        Ok(body) if keys.client_key(&body) != stored.client_key => {
             Err(Finding::new(Fault::Changed, walk.position()))
         }
         _ => Ok(()),
     }
+}
+
+/// The keys that open the bodies of these entries.
+pub(super) async fn body_keys(tx: &mut TenantTx, rows: &[Stored]) -> Result<BodyKeys, Failure> {
+    let (tenant, bodies) = (tx.keep_keys(), rows.iter().map(|stored| &stored.link.body[..]));
+    BodyKeys::for_stored(tx, tenant, bodies).await
 }
 
 pub(super) async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {

@@ -10,6 +10,9 @@ use shared::derive::Secret;
 use shared::fields;
 use shared::ids::{TenantId, UserId};
 
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
 use super::aead;
 use super::sealed::{Column, TenantKeys};
 use crate::failure::Failure;
@@ -87,6 +90,29 @@ impl UserKey {
         let opened = aead::open(&self.key, &self.associated_data(field), stored)?.ok_or_else(unreadable)?;
         let text = std::str::from_utf8(&opened).map_err(|_| unreadable())?;
         Ok(Personal(text.to_owned()))
+    }
+
+    /// Seals what an entry of the audit log tells of the user.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn seal_entry(&self, entry: Uuid, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        aead::seal(&self.key, &self.data_of_entry(entry), body)
+    }
+
+    /// Opens what [`UserKey::seal_entry`] made for the same user and entry.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for anything else.
+    pub fn open_entry(&self, entry: Uuid, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let opened = aead::open(&self.key, &self.data_of_entry(entry), sealed)?;
+        opened.ok_or(Failure::Unreadable("audit_entries.body"))
+    }
+
+    fn data_of_entry(&self, entry: Uuid) -> Vec<u8> {
+        let list: [&[u8]; 4] =
+            [self.tenant.as_bytes(), b"audit_entries.body", entry.as_bytes(), self.user.as_bytes()];
+        fields::encode("personal/v1", &list)
     }
 
     fn associated_data(&self, field: Field) -> Vec<u8> {

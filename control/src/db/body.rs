@@ -1,15 +1,30 @@
 //! The part of an audit entry that may tell of a user, as it is stored: the client's address and the details.
 //!
-//! The chain hashes the stored bytes and does not look into them, so a sealed form can stand beside the clear
-//! one: it is another first byte here, and no other file changes.
+//! It is sealed under the data key of the user whom the entry is about, else of the user who acted, else of the tenant.
+//! So destroying a user's key erases them from the log, and the chain, which hashes the stored bytes, stays whole. The
+//! first byte names the form.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::derive::{Purpose, mac};
+use shared::ids::UserId;
+use sqlx::PgConnection;
+use uuid::Uuid;
 
+use crate::crypt::personal::UserKey;
+use crate::crypt::sealed::{Column, TenantKeys};
 use crate::failure::Failure;
 
-/// JSON in clear.
+/// JSON in clear: of a body that tells nothing.
 const CLEAR: u8 = 0;
+/// What [`TenantKeys::seal`] makes of the JSON.
+const OF_TENANT: u8 = 1;
+/// The id of a user in 16 bytes, and what [`UserKey::seal_entry`] makes of the JSON.
+const OF_USER: u8 = 2;
+const UNREADABLE: Failure = Failure::Unreadable("audit_entries.body");
 
 /// What an entry keeps of the call and of what was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,53 +36,183 @@ pub struct Body {
 }
 
 impl Body {
-    /// The bytes that are stored and hashed.
-    ///
-    /// # Errors
-    /// None for what JSON can hold.
-    pub fn close(&self) -> Result<Vec<u8>, Failure> {
-        let mut bytes = vec![CLEAR];
-        serde_json::to_writer(&mut bytes, self).map_err(|_| Failure::Unreadable("audit entry"))?;
-        Ok(bytes)
-    }
-
-    /// Reads stored bytes.
-    ///
-    /// # Errors
-    /// [`Failure::Unreadable`] for another form.
-    pub fn open(bytes: &[u8]) -> Result<Self, Failure> {
-        let clear = bytes.strip_prefix(&[CLEAR]);
-        let opened = clear.and_then(|clear| serde_json::from_slice(clear).ok());
-        opened.ok_or(Failure::Unreadable("audit entry"))
-    }
-
-    /// What the address is found by, if there is one.
+    /// Whether there is nothing in it.
     #[must_use]
-    pub fn client_key(&self) -> Option<String> {
-        self.client.as_deref().map(client_key)
+    pub fn tells_nothing(&self) -> bool {
+        self.client.is_none() && self.details.as_object().is_some_and(serde_json::Map::is_empty)
     }
 }
 
-/// What entries of a client's address have in their column `client_key`.
+/// The keys of a tenant and of some of its users, which seal and open bodies.
+pub struct BodyKeys {
+    tenant: Arc<TenantKeys>,
+    users: HashMap<UserId, UserKey>,
+}
+
+impl BodyKeys {
+    /// The tenant's, and those of `users` who have one. The connection is in the tenant's rows.
+    ///
+    /// # Errors
+    /// The database's, or a key that does not open.
+    pub async fn of(
+        connection: &mut PgConnection,
+        tenant: Arc<TenantKeys>,
+        users: &[Uuid],
+    ) -> Result<Self, Failure> {
+        let mut keys = HashMap::new();
+        if !users.is_empty() {
+            let rows = sqlx::query!(
+                "select user_id, wrapped from user_keys where tenant_id = $1 and user_id = any ($2)",
+                tenant.tenant().uuid(),
+                users,
+            )
+            .fetch_all(connection)
+            .await?;
+            for row in rows {
+                let user = UserId::from(row.user_id);
+                // A key that somebody altered keeps no other entry from being written or read.
+                if let Ok(key) = UserKey::unwrap(&tenant, user, &row.wrapped) {
+                    keys.insert(user, key);
+                }
+            }
+        }
+        Ok(Self { tenant, users: keys })
+    }
+
+    /// The keys that these stored bodies need.
+    ///
+    /// # Errors
+    /// As [`BodyKeys::of`].
+    pub async fn for_stored<'b>(
+        connection: &mut PgConnection,
+        tenant: Arc<TenantKeys>,
+        bodies: impl Iterator<Item = &'b [u8]> + Send,
+    ) -> Result<Self, Failure> {
+        let mut users: Vec<Uuid> = bodies.filter_map(|body| Some(of_user(body)?.0.uuid())).collect();
+        users.sort_unstable();
+        users.dedup();
+        Self::of(connection, tenant, &users).await
+    }
+
+    /// The bytes that are stored and hashed, of a body of the entry with this id. The first of `owners` who has a key is
+    /// whose key it is sealed under.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn close(&self, entry: Uuid, owners: &[Uuid], body: &Body) -> Result<Vec<u8>, Failure> {
+        let json = serde_json::to_vec(body).map_err(|_| UNREADABLE)?;
+        if body.tells_nothing() {
+            return Ok([&[CLEAR], &json[..]].concat());
+        }
+        let owner = owners.iter().map(|owner| UserId::from(*owner)).find_map(|owner| {
+            let key = self.users.get(&owner)?;
+            Some((owner, key))
+        });
+        match owner {
+            Some((owner, key)) => {
+                let sealed = key.seal_entry(entry, &json)?;
+                Ok([&[OF_USER][..], owner.as_bytes(), &sealed].concat())
+            }
+            None => {
+                let sealed = self.tenant.seal(Column::AuditBody, &entry.to_string(), &json)?;
+                Ok([&[OF_TENANT][..], &sealed].concat())
+            }
+        }
+    }
+
+    /// Opens stored bytes of the entry with this id.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for another form, another entry, and where the user's key was destroyed.
+    pub fn open(&self, entry: Uuid, stored: &[u8]) -> Result<Body, Failure> {
+        let (form, rest) = stored.split_first().ok_or(UNREADABLE)?;
+        let opened = match *form {
+            CLEAR => return serde_json::from_slice(rest).map_err(|_| UNREADABLE),
+            OF_TENANT => self.tenant.open(Column::AuditBody, &entry.to_string(), rest)?,
+            OF_USER => {
+                let (user, sealed) = of_user(stored).ok_or(UNREADABLE)?;
+                self.users.get(&user).ok_or(UNREADABLE)?.open_entry(entry, sealed)?
+            }
+            _ => return Err(UNREADABLE),
+        };
+        serde_json::from_slice(&opened).map_err(|_| UNREADABLE)
+    }
+
+    /// What the address of a body is found by, if there is one.
+    #[must_use]
+    pub fn client_key(&self, body: &Body) -> Option<String> {
+        body.client.as_deref().map(|address| client_key(&self.tenant, address))
+    }
+}
+
+fn of_user(stored: &[u8]) -> Option<(UserId, &[u8])> {
+    let (user, sealed) = stored.strip_prefix(&[OF_USER])?.split_first_chunk::<16>()?;
+    Some((UserId::from(Uuid::from_bytes(*user)), sealed))
+}
+
+/// What entries of a client's address have in their column `client_key`: a keyed hash, because all addresses can be
+/// tried.
 #[must_use]
-pub fn client_key(address: &str) -> String {
-    address.to_owned()
+pub fn client_key(keys: &TenantKeys, address: &str) -> String {
+    let key = keys.derive(Purpose::AuditClient);
+    let hash = mac(&key, "audit-client/v1", &[keys.tenant().as_bytes(), address.as_bytes()]);
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::derive::Secret;
+    use shared::ids::TenantId;
 
     use super::*;
 
+    fn keys(tenant: u8, users: &[u8]) -> BodyKeys {
+        let keys =
+            TenantKeys::new(TenantId::new(1, [tenant; 10]), vec![(1, Secret::new([tenant; 32]))]).unwrap();
+        let tenant = Arc::new(keys);
+        let user = |byte: &u8| {
+            let id = UserId::new(1, [*byte; 10]);
+            (id, UserKey::make(&tenant, id).unwrap().0)
+        };
+        let users = users.iter().map(user).collect();
+        BodyKeys { tenant, users }
+    }
+
+    fn id(byte: u8) -> Uuid {
+        UserId::new(1, [byte; 10]).uuid()
+    }
+
     #[test]
-    fn what_is_closed_opens_and_nothing_else_does() {
+    fn a_body_opens_in_its_own_entry_under_the_key_of_its_owner_alone() {
         let body = Body { client: Some("192.0.2.7".into()), details: json!({"from": "active"}) };
-        let bytes = body.close().unwrap();
-        assert_eq!(bytes, b"\0{\"client\":\"192.0.2.7\",\"details\":{\"from\":\"active\"}}");
-        assert_eq!(Body::open(&bytes).unwrap(), body);
-        for other in [&b""[..], b"\0", b"\x01{}", &bytes[1..]] {
-            assert!(Body::open(other).is_err());
+        let (entry, keys) = (Uuid::from_u128(1), keys(1, &[1, 2]));
+        for (owners, form) in [(vec![id(1), id(2)], OF_USER), (vec![id(9)], OF_TENANT), (vec![], OF_TENANT)] {
+            let stored = keys.close(entry, &owners, &body).unwrap();
+            assert_eq!(stored[0], form);
+            assert_eq!(keys.open(entry, &stored).unwrap(), body);
+            assert!(keys.open(Uuid::from_u128(2), &stored).is_err(), "another entry");
+            for length in 0..stored.len() {
+                assert!(keys.open(entry, &stored[..length]).is_err());
+            }
         }
+        let stored = keys.close(entry, &[id(9), id(2)], &body).unwrap();
+        assert_eq!(of_user(&stored).unwrap().0.uuid(), id(2), "the first who has a key");
+        let without = BodyKeys { tenant: keys.tenant.clone(), users: HashMap::new() };
+        assert!(without.open(entry, &stored).is_err(), "a destroyed key erases");
+    }
+
+    #[test]
+    fn a_body_that_tells_nothing_is_in_clear() {
+        let body = Body { client: None, details: json!({}) };
+        let stored = keys(1, &[1]).close(Uuid::nil(), &[id(1)], &body).unwrap();
+        assert_eq!(stored, b"\0{\"client\":null,\"details\":{}}");
+        assert_eq!(keys(2, &[]).open(Uuid::nil(), &stored).unwrap(), body);
+    }
+
+    #[test]
+    fn an_address_has_another_key_in_every_tenant() {
+        let key = |tenant: u8| client_key(&keys(tenant, &[]).tenant, "192.0.2.7");
+        assert_eq!((key(1).len(), key(1) == key(1), key(1) == key(2)), (32, true, false));
     }
 }

@@ -45,7 +45,7 @@ pub struct Link {
     pub event_id: Option<Uuid>,
     /// The request.
     pub request_id: Option<String>,
-    /// The personal part ([`super::body`]), clear or sealed.
+    /// The personal part ([`super::body`]), as it is stored.
     pub body: Vec<u8>,
 }
 

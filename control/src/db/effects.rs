@@ -13,7 +13,7 @@ use super::entries::{self, Entries};
 use crate::failure::Failure;
 
 /// The effects that one transaction noted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Effects {
     /// What the edge must learn.
     pub changes: Changes,

@@ -5,16 +5,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use shared::ids::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::CellName;
-use super::body::Body;
+use super::body::{Body, BodyKeys};
 use super::chain::{Hash, Link};
+use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 use crate::world::{random, unix_ms};
 
@@ -37,22 +38,19 @@ pub struct Entry {
     pub event_id: Option<Uuid>,
     /// The request.
     pub request_id: Option<String>,
-    /// The client's address.
-    pub client: Option<String>,
-    /// Names of fields and states, never values of personal data.
-    pub details: Value,
+    /// What may tell of a user.
+    pub body: Body,
 }
 
 /// The entries that one transaction noted, for each log in the order in which they were noted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Entries {
     logs: Vec<Log>,
 }
 
 /// What is to be appended to one tenant's log.
-#[derive(Debug)]
 struct Log {
-    tenant: TenantId,
+    keys: Arc<TenantKeys>,
     cell: CellName,
     noted: Vec<Entry>,
 }
@@ -63,12 +61,24 @@ impl Entries {
         self.logs.is_empty()
     }
 
-    pub(super) fn note(&mut self, tenant: TenantId, cell: &CellName, entry: Entry) {
-        match self.logs.iter_mut().find(|log| log.tenant == tenant) {
+    pub(super) fn note(&mut self, keys: &Arc<TenantKeys>, cell: &CellName, entry: Entry) {
+        match self.logs.iter_mut().find(|log| log.tenant() == keys.tenant()) {
             Some(log) => log.noted.push(entry),
-            None => self.logs.push(Log { tenant, cell: cell.clone(), noted: vec![entry] }),
+            None => self.logs.push(Log { keys: keys.clone(), cell: cell.clone(), noted: vec![entry] }),
         }
     }
+}
+
+impl Log {
+    fn tenant(&self) -> TenantId {
+        self.keys.tenant()
+    }
+}
+
+/// The users under whose keys the body may be sealed: whom it was done to, then who did it.
+fn owners_of(entry: &Entry) -> Vec<Uuid> {
+    let ids = [&entry.target, &entry.actor].into_iter().flatten();
+    ids.filter_map(|id| id.parse().ok()).collect()
 }
 
 /// Where a log ends.
@@ -93,39 +103,41 @@ pub(super) async fn append(
     mut here: TenantId,
 ) -> Result<(), Failure> {
     for log in in_order(connection, entries.logs).await? {
-        if log.tenant != here {
+        if log.tenant() != here {
             // Both values are safe by type: a UUID and a validated cell name.
             let enter = format!(
                 "SET LOCAL search_path = {}, pg_temp; SET LOCAL app.tenant = '{}'",
-                log.cell, log.tenant
+                log.cell,
+                log.tenant()
             );
             sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *connection).await?;
-            here = log.tenant;
+            here = log.tenant();
         }
-        append_to(connection, log.tenant, log.noted).await?;
+        append_to(connection, log.keys, log.noted).await?;
     }
     Ok(())
 }
 
 async fn in_order(connection: &mut PgConnection, mut logs: Vec<Log>) -> Result<Vec<Log>, Failure> {
     if logs.len() > 1 {
-        let tenants: Vec<_> = logs.iter().map(|log| log.tenant.uuid()).collect();
+        let tenants: Vec<_> = logs.iter().map(|log| log.tenant().uuid()).collect();
         let order = sqlx::query_scalar!(
             "select id from platform.tenants where id = any ($1) order by is_platform, id",
             &tenants,
         )
         .fetch_all(connection)
         .await?;
-        logs.sort_by_key(|log| order.iter().position(|id| *id == log.tenant.uuid()));
+        logs.sort_by_key(|log| order.iter().position(|id| *id == log.tenant().uuid()));
     }
     Ok(logs)
 }
 
 async fn append_to(
     connection: &mut PgConnection,
-    tenant: TenantId,
+    keys: Arc<TenantKeys>,
     noted: Vec<Entry>,
 ) -> Result<(), Failure> {
+    let tenant = keys.tenant();
     // The database's clock, because it is one for all controls.
     let head = sqlx::query_as!(
         Head,
@@ -139,7 +151,12 @@ async fn append_to(
     .await?
     .ok_or(Failure::Unreadable("head of the audit log"))?;
     let noted = without_recorded(connection, tenant, noted).await?;
-    let Some(rows) = Rows::chained(tenant, &head, noted)? else { return Ok(()) };
+    let mut owners: Vec<_> =
+        noted.iter().filter(|entry| !entry.body.tells_nothing()).flat_map(owners_of).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let keys = BodyKeys::of(connection, keys, &owners).await?;
+    let Some(rows) = Rows::chained(tenant, &head, &keys, noted)? else { return Ok(()) };
     rows.insert(connection, tenant).await
 }
 
@@ -188,17 +205,24 @@ struct Rows {
 
 impl Rows {
     /// Numbers and hashes what was noted; `None` if that is nothing.
-    fn chained(tenant: TenantId, head: &Head, noted: Vec<Entry>) -> Result<Option<Self>, Failure> {
+    fn chained(
+        tenant: TenantId,
+        head: &Head,
+        keys: &BodyKeys,
+        noted: Vec<Entry>,
+    ) -> Result<Option<Self>, Failure> {
         let mut hash: Hash =
             head.hash.as_slice().try_into().map_err(|_| Failure::Unreadable("head of the audit log"))?;
         let mut rows = Self { recorded_at: head.now, ..Self::default() };
         for (position, entry) in (head.position + 1..).zip(noted) {
-            let body = Body { client: entry.client, details: entry.details };
+            let id = entry.event_id.map_or_else(|| new_id(entry.at), Ok)?;
+            let body = keys.close(id, &owners_of(&entry), &entry.body)?;
+            let client_key = keys.client_key(&entry.body);
             let link = Link {
                 tenant_id: tenant.uuid(),
                 position,
                 recorded_at: head.now,
-                id: entry.event_id.map_or_else(|| new_id(entry.at), Ok)?,
+                id,
                 at: entry.at,
                 actor_kind: entry.actor_kind.to_owned(),
                 actor: entry.actor,
@@ -207,10 +231,10 @@ impl Rows {
                 target: entry.target,
                 event_id: entry.event_id,
                 request_id: entry.request_id,
-                body: body.close()?,
+                body,
             };
             hash = link.hash(&hash);
-            rows.client_keys.push(body.client_key());
+            rows.client_keys.push(client_key);
             rows.hashes.push(hash.to_vec());
             rows.links.push(link);
         }

@@ -96,6 +96,12 @@ impl TenantTx {
         Ok(())
     }
 
+    /// The same, for as long as they are needed.
+    #[must_use]
+    pub fn keep_keys(&self) -> Arc<TenantKeys> {
+        self.keys.clone()
+    }
+
     /// Gives the connection back while `work` goes on, and begins anew in the same tenant. What was read
     /// before may have changed since, and nothing may have been written yet.
     ///
@@ -151,7 +157,7 @@ impl TenantTx {
 
     /// Notes what the log of the tenant must tell if this transaction commits.
     pub fn note(&mut self, entry: Entry) {
-        self.effects.entries.note(self.keys.tenant(), &self.cell, entry);
+        self.effects.entries.note(&self.keys, &self.cell, entry);
     }
 
     /// Carries out the effects that were noted, and commits.

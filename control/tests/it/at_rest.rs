@@ -80,15 +80,20 @@ async fn no_row_tells_who_somebody_is() {
         });
         ada.patch(&format!("{USERS}{id}/"), changed.clone()).await.expect(200);
         ada.get(&format!("{USERS}?search=rumpel")).await.expect(200);
+        let reason = "Because Archibaldine asked by telephone";
+        let unmask = json!({"fields": ["phone"], "reason": reason});
+        ada.post(&format!("{USERS}{id}/unmask/"), unmask).await.expect(200);
         let gone = ada.post(USERS, json!({"username": "Vergissmeinnicht"})).await.expect(201).id();
         ada.delete(&format!("{USERS}{gone}/")).await.expect(204);
         scene.push().await;
+        let log = ada.get("/api/audit/?action=user.unmasked").await.expect(200).body;
+        assert_eq!(log["results"][0]["details"]["reason"], reason, "the log opens for who may read it");
 
         let rows = scene.rows().await;
         assert!(rows.contains(&id.to_string()), "the rows were read");
         let folded = rows.to_lowercase();
         let values = [&made, &changed].into_iter().flat_map(|body| body.as_object().unwrap().values());
-        for value in values.map(|value| value.as_str().unwrap()).chain(["Vergissmeinnicht"]) {
+        for value in values.map(|value| value.as_str().unwrap()).chain(["Vergissmeinnicht", reason]) {
             for spelled in spellings(value) {
                 assert!(!rows.contains(&spelled) && !folded.contains(&spelled), "{value} as {spelled}");
             }
