@@ -46,7 +46,11 @@ async fn a_question_by_a_hidden_field_is_answered_alike_for_hit_and_miss() {
         refused(&sue, "ordering", ordering).await;
     }
     let words = sue.get(&format!("{USERS}?search=x&email=a@b.test&ordering=-email")).await.expect(400).body;
-    let not_for = |fields: &str| json!([format!("Not for who is not shown {fields} of others in clear.")]);
+    let not_for = |fields: &str| {
+        json!([format!(
+            "Your roles do not show you {fields} of other users in clear, so you cannot ask by it."
+        )])
+    };
     let expected = json!({
         "search": not_for("email, phone"), "email": not_for("email"), "ordering": not_for("email"),
     });

@@ -66,7 +66,10 @@ async fn fields_are_shown_for_a_reason_that_is_in_the_log() {
         let refused = &ada.get("/api/audit/?action=audit.exported").await.expect(200).body["results"][0];
         assert_eq!((&refused["outcome"], &refused["actor"]), (&json!("refused"), &json!(cy.id)));
         let hidden = cy.get("/api/audit/?client=127.0.0.1").await.expect(400).body;
-        assert_eq!(hidden, json!({"client": ["Not for who is not shown client of others in clear."]}));
+        assert_eq!(
+            hidden,
+            json!({"client": ["Your roles do not show you client of other users in clear, so you cannot ask by it."]})
+        );
     }
 }
 

@@ -69,5 +69,8 @@ impl Viewer {
 
 fn words(hidden: &[PersonalField]) -> String {
     let names: Vec<_> = hidden.iter().map(|field| field.as_str()).collect();
-    format!("Not for who is not shown {} of others in clear.", names.join(", "))
+    format!(
+        "Your roles do not show you {} of other users in clear, so you cannot ask by it.",
+        names.join(", ")
+    )
 }
