@@ -196,8 +196,11 @@ mod tests {
                 assert!(keys.open(entry, &stored[..length]).is_err());
             }
         }
-        let stored = keys.close(entry, &[id(9), id(2)], &body).unwrap();
-        assert_eq!(of_user(&stored).unwrap().0.uuid(), id(2), "the first who has a key");
+        for owners in [[id(9), id(2)], [id(2), id(1)]] {
+            let stored = keys.close(entry, &owners, &body).unwrap();
+            assert_eq!(of_user(&stored).unwrap().0.uuid(), id(2), "the first who has a key");
+        }
+        let stored = keys.close(entry, &[id(2)], &body).unwrap();
         let without = BodyKeys { tenant: keys.tenant.clone(), users: HashMap::new() };
         assert!(without.open(entry, &stored).is_err(), "a destroyed key erases");
     }
