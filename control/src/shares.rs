@@ -96,8 +96,8 @@ impl Shares {
         Self::made(kind, each, patience, Some(Arc::new(Semaphore::new(most.max(1)))))
     }
 
-    /// Another kind of the same units: each tenant has a second part, with a queue of its own. So whoever fills
-    /// one part of a tenant delays the other by one unit, not by a queue, and the units do not become more.
+    /// Another kind of the same units: each tenant has a second part, with a queue of its own. A full queue
+    /// of one part delays the other part by one unit at most. The number of units stays the same.
     #[must_use]
     pub fn beside(&self, kind: Kind) -> Self {
         Self::made(kind, self.0.each, self.0.patience, self.0.all.clone())

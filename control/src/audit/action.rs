@@ -54,7 +54,7 @@ actions! {
     UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
-    /// Personal fields of a user were shown whole to somebody whose roles hide them: which, and why.
+    /// A caller whose roles hide personal fields of a user was shown them in clear: which fields, and the reason.
     UserUnmasked = "user.unmasked",
     /// A user is gone.
     UserDeleted = "user.deleted",

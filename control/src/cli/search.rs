@@ -84,7 +84,7 @@ async fn status(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cl
     Ok(())
 }
 
-/// Until it is complete, whoever does it.
+/// Rebuilds the index, or waits where a running `serve` rebuilds it, until it is complete.
 async fn rebuild(control: &Control, tenant: &Tenant) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let now = rebuild::progress(&mut tx).await?;

@@ -8,7 +8,7 @@ use self::Rest::{Clear, Hashed, Sealed};
 pub enum Rest {
     /// Encrypted: AES-256-GCM under the key of the user or the tenant, or wrapped by the key provider.
     Sealed,
-    /// A digest; keyed wherever somebody could guess what it is made of.
+    /// A digest. It is keyed where an attacker could guess the value that was hashed.
     Hashed,
     /// As it is.
     Clear,

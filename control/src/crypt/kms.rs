@@ -125,8 +125,8 @@ impl KmsKeys {
     }
 
     async fn decrypt(&self, key: &KmsKey, data: &[u8], wrapped: &[u8]) -> Result<Opened, ProviderError> {
-        // The ciphertext names its key, too. The call names the key that must have wrapped it, because whoever can
-        // write into the database could put in a value that they wrapped under a key of their own.
+        // The ciphertext names its key, too. The call names the key that must have wrapped it: an attacker who writes
+        // into the database could put in a value that was wrapped under the attacker's own key.
         let call = self.client.decrypt().key_id(key.name());
         let call = call
             .encryption_context(CONTEXT, URL_SAFE_NO_PAD.encode(data))

@@ -1,8 +1,8 @@
 //! Personal data of users: sealed at rest under a data key of each user, opened into a type that reaches neither a log
 //! nor a statement by accident.
 //!
-//! A user's key is wrapped by the key of their tenant. Whoever destroys it erases the user from every place that the
-//! sealed values went, backups included. Only the stores of `users` and `legacy` open and seal, because they know
+//! A user's key is wrapped by the key of their tenant. Destroying it erases the user from every place that holds sealed
+//! values, backups included. Only the stores of `users` and `legacy` open and seal, because they know
 //! whose row it is. [`Personal`] has no `Debug`, no `Display`, no `Serialize` and no coding of the driver: what is
 //! answered of it is decided in `users::visibility`.
 

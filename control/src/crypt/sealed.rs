@@ -66,7 +66,7 @@ impl TenantKeys {
     /// Takes the keys of a tenant by version.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] where there is none.
+    /// [`Failure::Unreadable`] for a tenant without keys.
     pub fn new(tenant: TenantId, mut keys: Vec<(u32, Secret)>) -> Result<Self, Failure> {
         if keys.is_empty() {
             return Err(Failure::Unreadable("tenant_keys"));

@@ -70,7 +70,7 @@ impl BodyKeys {
             .await?;
             for row in rows {
                 let user = UserId::from(row.user_id);
-                // A key that somebody altered keeps no other entry from being written or read.
+                // One altered key must not stop the other entries from being written or read.
                 if let Ok(key) = UserKey::unwrap(&tenant, user, &row.wrapped) {
                     keys.insert(user, key);
                 }

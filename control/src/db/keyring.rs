@@ -16,7 +16,7 @@ use crate::crypt::wrapped::KeyWrapper;
 use crate::failure::Failure;
 use crate::world::random;
 
-/// How long unwrapped keys stay in memory: a provider that is told to let nobody use a key is obeyed this soon.
+/// How long unwrapped keys stay in memory: a key that is disabled at the provider works here for this long at most.
 const KEPT: Duration = Duration::from_secs(5 * 60);
 /// The keys of how many tenants.
 const TENANTS: u64 = 10_000;
@@ -37,7 +37,7 @@ impl Keyring {
         Self { wrapper, pool, at_hand: Cache::builder().time_to_live(KEPT).max_capacity(TENANTS).build() }
     }
 
-    /// The keys of a tenant. Whoever asks while they are being fetched waits for the one who fetches.
+    /// The keys of a tenant. Requests that need the same keys at once share one fetch.
     pub async fn of(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
         self.at_hand.try_get_with(tenant, self.fetch(tenant)).await.map_err(Failure::Shared)
     }

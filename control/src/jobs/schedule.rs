@@ -50,7 +50,7 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<CopyCheckpoints>(),
         // After a change of the key-encryption key, the former one should be needed no longer than it takes.
         each_minute::<RewrapTenantKeys>(),
-        // A crash of PostgreSQL empties the index that searches use: it is made anew before somebody searches.
+        // A crash of PostgreSQL empties the index of searches. This rebuilds it without waiting for a search.
         each_minute::<FindLostIndexes>(),
     ]
 }

@@ -86,7 +86,7 @@ pub(super) async fn activate(
     }
     seed_roles(tx).await?;
     seed_keys(control, tx, &tenant, keys).await?;
-    // Nobody is there to be found yet.
+    // A new tenant has no users, so its index is complete.
     users::search::index::set_complete(tx).await?;
     tenant.status = Status::Active;
     tenant.updated_at = control.clock.now();

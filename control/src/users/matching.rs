@@ -79,7 +79,7 @@ impl Matching {
             });
         }
         if filters.branch.is_some() {
-            // Nobody is in a branch yet.
+            // Branches do not exist yet, so no user matches.
             among = Some(Vec::new());
         }
         let mut candidates = None;
@@ -107,7 +107,7 @@ impl Matching {
     }
 }
 
-/// Whose `field` is `text`, in whichever spelling: nobody or one. User names and addresses share one
+/// The user whose `field` is `text` in any spelling, if there is one. User names and addresses share one
 /// namespace, so who is found may have the text in the other field.
 async fn named(
     tx: &mut TenantTx,
@@ -265,7 +265,7 @@ pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> R
     Ok(select(tx, &ids).await?)
 }
 
-/// The first users in the order in which they were made, for whoever pages by number.
+/// A page of users by number, oldest first.
 #[must_use]
 pub fn in_order(limit: i64, offset: i64) -> Rows<Key> {
     Rows { order: vec![Filters::DEFAULT], after: None, limit, offset }
