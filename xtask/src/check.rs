@@ -78,7 +78,7 @@ const CRATES: [Layers; 4] = [
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(12, &events);
+    let mut steps = Steps::new(13, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {

@@ -39,6 +39,7 @@ impl<'a> Steps<'a> {
     fn timed<T>(&mut self, title: &str, work: impl FnOnce() -> Result<T>) -> Result<(T, String)> {
         self.events.go_on()?;
         self.done += 1;
+        debug_assert!(self.done <= self.total, "more steps than were announced");
         println!("[{}/{}] {title}", self.done, self.total);
         let start = Instant::now();
         Ok((work()?, seconds(start.elapsed())))
