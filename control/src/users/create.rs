@@ -43,6 +43,14 @@ pub async fn create(
     store::find(tx, id).await
 }
 
+/// Whether the actor may make a user with these roles, asked before a password is hashed.
+///
+/// # Errors
+/// As [`create`] where it is refused by rank.
+pub async fn may_create(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> Result<(), UserError> {
+    ranks::moves(tx, actor, &[], roles, &mut Faults::default()).await.map(drop)
+}
+
 /// Writes the rows of a user. Where `faults` has something already, it goes on only so far as to
 /// find what else is wrong: the caller's transaction is not committed then.
 async fn insert(

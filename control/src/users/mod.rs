@@ -24,7 +24,7 @@ pub mod verifiers;
 pub mod visibility;
 
 pub use change::{change, delete, end_sessions, may_change};
-pub use create::{create, insert_first_admin, prepare_first_admin};
+pub use create::{create, insert_first_admin, may_create, prepare_first_admin};
 pub use fields::{Canonical, Faults, Profile};
 pub use filters::Filters;
 pub use input::STATUSES;

@@ -83,11 +83,15 @@ pub async fn create(
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
-    // What was done already costs no hash.
-    if let (Some(key), Some(_)) = (&key, &password)
-        && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
-    {
-        return made(&viewer.shows(super::find(&mut tx, id.into()).await?));
+    if password.is_some() {
+        // What was done already costs no hash, nor does what is refused.
+        if let Some(key) = &key
+            && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
+        {
+            return made(&viewer.shows(super::find(&mut tx, id.into()).await?));
+        }
+        let may = super::may_create(&mut tx, &actor, &what.roles).await;
+        ((), tx) = ranked(&control, tx, &actor, "new", UsersWrite::PERMISSION, may).await?;
     }
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;
     let claim = match key {

@@ -201,9 +201,11 @@ async fn a_change_that_is_refused_costs_no_hash() {
             co.with(method.clone(), &path, headers, Some(body.clone())).await.expect(status);
         }
     }
+    let mighty = json!({"username": "eve", "password": PASSWORD, "roles": ["root-admin"]});
+    co.post("/api/user/users/", mighty).await.expect(403);
     assert_eq!(numbers.asked_for("passwords"), 0);
     let refused = scene.logged().await.iter().filter(|action| *action == "permission.refused").count();
-    assert_eq!(refused, 4);
+    assert_eq!(refused, 5);
     co.patch(&format!("/api/user/users/{}/", client.id), password).await.expect(200);
     assert_eq!(numbers.asked_for("passwords"), 1);
 }
