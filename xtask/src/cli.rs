@@ -43,6 +43,8 @@ pub enum Verb {
     Test(TestOptions),
     /// Check format, imports, lints, SQL metadata, documentation, and that the Worker can be deployed
     Check,
+    /// Measure what operations cost next to each other
+    Bench(BenchOptions),
     /// Build the Worker into build/edge
     Bundle(BundleOptions),
     /// Run the pinned wrangler, which deploys the Worker; `wrangler dev` runs what `dev --prepare` left
@@ -104,6 +106,49 @@ pub struct TestOptions {
     /// Whole counts where the tests otherwise bring a part: a hundred thousand users, thousands of cases
     #[arg(long)]
     pub long: bool,
+}
+
+/// Options of `bench`.
+#[derive(Args)]
+pub struct BenchOptions {
+    /// Of what.
+    #[command(subcommand)]
+    pub of: BenchOf,
+}
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub enum BenchOf {
+    /// Lists, sealed columns and the audit log over a million users: ratios taken in one run, and whether they are
+    /// what is promised
+    #[command(after_help = BENCH_CONTROL_HELP)]
+    Control(BenchControlOptions),
+}
+
+const BENCH_CONTROL_HELP: &str = "\
+Needs about 15 GB of disk and half an hour, most of it to load the users; docs/benchmarks.md says how to read the table.
+Ends with 1 if a ratio is above what is promised.
+
+Examples:
+  ./wardgate bench control --small
+  ./wardgate bench control --plans plans.txt
+  ./wardgate bench control --state /var/tmp/wardgate-bench --json > report.json";
+
+/// Options of `bench control`.
+#[derive(Args)]
+pub struct BenchControlOptions {
+    /// A quick look: 10,000 users in one tenant, 20 tenants of 500
+    #[arg(long)]
+    pub small: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write the plans of the main statements into FILE
+    #[arg(long, value_name = "FILE")]
+    pub plans: Option<PathBuf>,
+    /// Keep the database in DIR, where the next run finds it loaded
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
 }
 
 /// Arguments of `wrangler`.

@@ -1,10 +1,11 @@
 //! What `./wardgate` and `cargo xtask` run: set-up, builds, development, tests and checks.
 //!
 //! Nothing here is deployed. The script `wardgate` makes sure that cargo and npm exist and then
-//! comes here. Every file is one concern: `cli` lists the verbs, `dev`, `test`, `check` and
-//! `doctor` are the long ones, `stack` is what runs, the rest are its parts.
+//! comes here. Every file is one concern: `cli` lists the verbs, `dev`, `test`, `check`, `bench`
+//! and `doctor` are the long ones, `stack` is what runs, the rest are its parts.
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
+mod bench;
 mod bundle;
 mod check;
 mod cli;
@@ -85,6 +86,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Service(arguments) => service::run(&workspace, arguments),
         Verb::Test(options) => test::run(&workspace, options),
         Verb::Check => check::run(&workspace),
+        Verb::Bench(options) => bench::run(&workspace, options),
         Verb::Wrangler(options) => wrangler::run(&workspace, &options.arguments),
         Verb::Doctor(option) => doctor::run(&workspace, option),
         Verb::Postgres(options) => server::run(&workspace, options),

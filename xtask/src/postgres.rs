@@ -41,7 +41,12 @@ pub enum Durability {
     /// Everything, when the machine falls over; nothing, when the server alone is killed. Tests throw it
     /// away anyway.
     Thrown,
+    /// As `Kept`, with memory for a large database: for measurements.
+    Measured,
 }
+
+/// What a server for measurements has more than PostgreSQL takes by itself.
+const MEASURED: [&str; 3] = ["shared_buffers=2GB", "max_wal_size=8GB", "maintenance_work_mem=512MB"];
 
 /// Where a cluster's binaries and data are.
 struct Place {
@@ -108,6 +113,11 @@ fn launch(place: &Place, state: &State, port: u16, keep: Durability) -> Result<R
     // for the password instead.
     for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
         command.args(["-c", setting]);
+    }
+    if keep == Durability::Measured {
+        MEASURED.iter().for_each(|setting| {
+            command.args(["-c", setting]);
+        });
     }
     if keep == Durability::Thrown {
         // A commit is answered when it is written all the same: a test kills the server and asks

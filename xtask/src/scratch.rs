@@ -24,13 +24,22 @@ pub struct Scratch {
 impl Scratch {
     /// Starts a server on a free port, after throwing away what killed commands left.
     pub fn start(workspace: &Workspace) -> Result<Self> {
+        Self::with(workspace, Durability::Thrown)
+    }
+
+    /// The same for measurements.
+    pub fn measured(workspace: &Workspace) -> Result<Self> {
+        Self::with(workspace, Durability::Measured)
+    }
+
+    fn with(workspace: &Workspace, durability: Durability) -> Result<Self> {
         sweep();
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep();
         // The folder is ours and empty, and `create` marks it before anything else goes in.
         let state = State::create(&folder)?;
         let held = state.hold()?.context("nobody else knows this folder")?;
         let (port, password) = (ports::free()?, password()?);
-        let postgres = postgres::start(workspace, &state, port, &password, Durability::Thrown)?;
+        let postgres = postgres::start(workspace, &state, port, &password, durability)?;
         let database_url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}");
         Ok(Self { held: Some(held), postgres: Some(postgres), database_url })
     }

@@ -104,7 +104,10 @@ pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserErr
 
 /// The users of these ids, in the order of the ids. A user whose columns do not open is left out: what somebody did to
 /// one row must not keep an administrator from all others. The log names the user.
-pub(super) async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
+///
+/// # Errors
+/// The database's.
+pub async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
     let rows = rows(tx, ids).await?;
     let mut users = Vec::with_capacity(rows.len());
     for row in rows {

@@ -4,6 +4,7 @@
 mod access;
 mod at_rest;
 mod audit;
+mod bench;
 mod chain;
 mod claims;
 mod cli;
