@@ -56,6 +56,9 @@ create table users (
 );
 
 create index users_by_age on users (tenant_id, created_at, id);
+-- Lists that are filtered by one of these are counted and cut without a look at the rows that it leaves out.
+create index users_by_status on users (tenant_id, status, created_at, id);
+create index users_by_verified on users (tenant_id, email_verified, created_at, id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
@@ -77,12 +80,14 @@ create table user_roles (
     tenant_id uuid not null,
     user_id   uuid not null,
     role      text not null,
+    -- `users.created_at`, which never changes: a list of the users who have a role is read in its order.
+    created_at timestamptz not null,
     constraint user_roles_pkey primary key (tenant_id, user_id, role),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade,
     constraint user_roles_role_fkey foreign key (tenant_id, role) references roles (tenant_id, name)
 );
 
-create index user_roles_by_role on user_roles (tenant_id, role);
+create index user_roles_by_role on user_roles (tenant_id, role, created_at, user_id);
 
 -- Checks of foreign passwords, counted by the hour. `subject` is a user or, for checks about
 -- nobody, one of a few numbers: who is asked about must not show in the work.

@@ -295,7 +295,17 @@ pub const CELL: &[Table] = &[
             columns(Hashed, "keyed: pieces of names, of which no backup has any", &["tokens"]),
         ],
     ),
-    ("user_roles", &[TENANT, columns(Clear, "which user has which role", &["user_id", "role"])]),
+    (
+        "user_roles",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "which user has which role, and when they were made",
+                &["user_id", "role", "created_at"],
+            ),
+        ],
+    ),
     (
         "users",
         &[

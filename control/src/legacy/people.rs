@@ -252,8 +252,10 @@ async fn insert_roles(tx: &mut TenantTx, users: &[LegacyUser]) -> Result<(), Fai
     let users: Vec<Uuid> = granted().map(|(user, _)| user.uuid()).collect();
     let roles: Vec<String> = granted().map(|(_, role)| role.clone()).collect();
     sqlx::query!(
-        "insert into user_roles (tenant_id, user_id, role)
-         select $1, user_id, role from unnest($2::uuid[], $3::text[]) as r (user_id, role)",
+        "insert into user_roles (tenant_id, user_id, role, created_at)
+         select u.tenant_id, u.id, r.role, u.created_at
+         from unnest($2::uuid[], $3::text[]) as r (user_id, role)
+         join users u on u.tenant_id = $1 and u.id = r.user_id",
         tenant.uuid(),
         &users,
         &roles,

@@ -130,12 +130,21 @@ impl Key {
     }
 }
 
-impl Column for ClearKey {
+/// A column in the statement of a list, which begins at the users or at those who have a role.
+#[derive(Clone, Copy)]
+pub(super) struct Listed {
+    pub key: ClearKey,
+    pub of_role: bool,
+}
+
+impl Column for Listed {
     fn column(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Id => ("u.id", "uuid"),
-            Self::CreatedAt => ("u.created_at", "timestamptz"),
-            Self::LastLogin => ("coalesce(u.last_login, '-infinity')", "timestamptz"),
+        match (self.key, self.of_role) {
+            (ClearKey::Id, false) => ("u.id", "uuid"),
+            (ClearKey::Id, true) => ("ur.user_id", "uuid"),
+            (ClearKey::CreatedAt, false) => ("u.created_at", "timestamptz"),
+            (ClearKey::CreatedAt, true) => ("ur.created_at", "timestamptz"),
+            (ClearKey::LastLogin, _) => ("coalesce(u.last_login, '-infinity')", "timestamptz"),
         }
     }
 }

@@ -5,10 +5,12 @@
 
 use shared::identifiers::Identifier;
 use shared::ids::{self, TenantId};
+use shared::user::UserStatus;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::filters::{Filters, Key};
+use super::filters::{ClearKey, Filters, Key, Listed};
+use super::input::STATUSES;
 use super::model::{ListError, User, UserError};
 use super::order::{TO_ORDER, in_memory};
 use super::search::index::{self, Index};
@@ -20,7 +22,7 @@ use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::http::list::List as _;
-use crate::http::rows::{self, Count, Rows, plan_by_values};
+use crate::http::rows::{self, Column as _, Count, Rows, plan_by_values};
 
 /// Candidates of a search that are opened before anything else is done. Of more, those that are shown are.
 const OPENED: i64 = 2_000;
@@ -96,6 +98,12 @@ impl Matching {
         Ok(Self { filters, among, candidates })
     }
 
+    /// The column of their ids.
+    fn id(&self) -> &'static str {
+        let of_role = self.filters.role.is_some();
+        Listed { key: ClearKey::Id, of_role }.column().0
+    }
+
     /// Whether a row that [`list`] found is one of the list: a candidate may turn out not to be.
     #[must_use]
     pub fn holds(&self, user: &User) -> bool {
@@ -149,10 +157,20 @@ async fn holding(tx: &mut TenantTx, words: &Words, ids: &[Uuid]) -> Result<Vec<U
     Ok(users.iter().filter(|user| words.are_in(&user.texts())).map(|user| user.id.uuid()).collect())
 }
 
-/// ` from users` with the conditions of the filters.
+/// ` from users` with the conditions of the filters. A filter by a role begins at those who have it, in an index that
+/// has the order of the list; where nothing else is asked of their rows, PostgreSQL does not look at them.
 fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching) {
     let Matching { filters, among, candidates } = matching;
-    sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid());
+    match &filters.role {
+        None => sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid()),
+        Some(role) => {
+            sql.push(
+                " from user_roles ur\nleft join users u on u.tenant_id = ur.tenant_id and u.id = ur.user_id",
+            );
+            sql.push("\nwhere ur.tenant_id = ").push_bind(tenant.uuid());
+            sql.push(" and ur.role = ").push_bind(role.clone())
+        }
+    };
     if let Some(among) = among {
         sql.push("\nand u.id = any (").push_bind(among.clone()).push(")");
     }
@@ -164,16 +182,16 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching)
     if let Some(status) = filters.status {
         sql.push("\nand u.status = ").push_bind(status.as_str());
     }
-    if let Some(is_active) = filters.is_active {
-        sql.push("\nand (u.status = 'active') = ").push_bind(is_active);
-    }
-    if let Some(role) = &filters.role {
-        sql.push(
-            "\nand exists (
-                select from user_roles ur
-                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and ur.role = ",
-        );
-        sql.push_bind(role.clone()).push(")");
+    match filters.is_active {
+        None => {}
+        Some(true) => {
+            sql.push("\nand u.status = ").push_bind(UserStatus::Active.as_str());
+        }
+        Some(false) => {
+            let others = STATUSES.iter().filter(|(_, status)| *status != UserStatus::Active);
+            let others: Vec<&str> = others.map(|(word, _)| *word).collect();
+            sql.push("\nand u.status = any (").push_bind(others).push(")");
+        }
     }
     if let Some(verified) = filters.email_verified {
         sql.push("\nand u.email_verified = ").push_bind(verified);
@@ -187,6 +205,14 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching)
     if let Some(before) = filters.created_before {
         sql.push("\nand u.created_at <= ").push_bind(before);
     }
+}
+
+/// The ids of users who match, without an end.
+fn ids(begin: &'static str, tenant: TenantId, matching: &Matching) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(begin);
+    sql.push("select ").push(matching.id());
+    from(&mut sql, tenant, matching);
+    sql
 }
 
 /// How the legacy service may have written an id: a UUID, hyphenated or not.
@@ -220,8 +246,7 @@ pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<
 
 /// Opens all candidates, part by part, and counts those that hold.
 async fn count_opened(tx: &mut TenantTx, matching: &Matching, words: &Words) -> Result<i64, Failure> {
-    let mut sql = QueryBuilder::new("declare candidates no scroll cursor for select u.id");
-    from(&mut sql, tx.tenant(), matching);
+    let mut sql = ids("declare candidates no scroll cursor for ", tx.tenant(), matching);
     sql.build().persistent(false).execute(&mut **tx).await?;
     let fetch = format!("fetch {PART} from candidates");
     let mut count = 0;
@@ -246,17 +271,16 @@ async fn count_opened(tx: &mut TenantTx, matching: &Matching, words: &Words) -> 
 /// database's.
 pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> Result<Vec<User>, ListError> {
     plan_by_values(tx).await?;
-    let ids = match rows.by(Key::clear) {
+    let of_role = matching.filters.role.is_some();
+    let ids = match rows.by(|key| key.clear().map(|key| Listed { key, of_role })) {
         Some(rows) => {
-            let mut sql = QueryBuilder::new("select u.id");
-            from(&mut sql, tx.tenant(), matching);
-            rows.end(&mut sql, "u.id");
+            let mut sql = ids("", tx.tenant(), matching);
+            rows.end(&mut sql, matching.id());
             sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?
         }
         None => {
             // One more tells that there are too many.
-            let mut sql = QueryBuilder::new("select u.id");
-            from(&mut sql, tx.tenant(), matching);
+            let mut sql = ids("", tx.tenant(), matching);
             sql.push("\nlimit ").push_bind(TO_ORDER + 1);
             let ids = sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?;
             in_memory(tx, ids, rows).await?

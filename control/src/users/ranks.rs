@@ -120,7 +120,10 @@ pub(super) async fn assign(
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "insert into user_roles (tenant_id, user_id, role) select $1, $2, role from unnest($3::text[]) as r (role)
+        "insert into user_roles (tenant_id, user_id, role, created_at)
+         select u.tenant_id, u.id, r.role, u.created_at
+         from users u, unnest($3::text[]) as r (role)
+         where u.tenant_id = $1 and u.id = $2
          on conflict do nothing",
         tenant.uuid(),
         user.uuid(),

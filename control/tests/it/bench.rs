@@ -34,6 +34,10 @@ async fn the_measurements_run_to_their_end() {
     {
         assert!(plans.contains(part), "{part}: {plans}");
     }
+    // Users with a role are counted in the index of roles alone.
+    let section = plans.split("## ").find(|part| part.starts_with("filtered: role=client")).unwrap();
+    let count = section.split("duration: ").nth(1).unwrap();
+    assert!(count.contains("count(*)") && !count.contains("on users u "), "{count}");
 
     // The next run finds what is there.
     let (again, _) = measured::run(&options).await.unwrap();

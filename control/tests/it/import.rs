@@ -39,7 +39,10 @@ impl Scene {
                 'id', id, 'status', status, 'date_joined', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'),
                 'last_login', to_char(last_login at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'),
                 'legacy_id', legacy_id, 'foreign', foreign_format, 'verifier', wrapped_verifier is not null,
-                'roles', (select coalesce(jsonb_agg(role order by role), '[]') from user_roles r where r.user_id = u.id)
+                'roles', (
+                    select coalesce(jsonb_agg(role order by role), '[]') from user_roles r
+                    where r.user_id = u.id and r.created_at = u.created_at
+                )
             ) from users u"#,
         )
         .fetch_all(&mut *tx)

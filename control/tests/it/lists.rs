@@ -44,6 +44,11 @@ async fn every_filter_narrows_to_what_it_says() {
         ("role=staff", vec!["Bob"]),
         ("role=client", vec!["bob@other.test", "cyd"]),
         ("role=king", vec![]),
+        ("role=client&status=suspended", vec!["cyd"]),
+        ("role=client&is_active=false&search=bob", vec!["bob@other.test"]),
+        ("role=client&email_verified=true", vec!["bob@other.test"]),
+        ("role=client&username=cyd", vec!["cyd"]),
+        ("role=staff&username=cyd", vec![]),
         ("username=BOB", vec!["Bob"]),
         ("username=bo", vec![]),
         // Somebody's address is nobody's user name, and the other way round.
@@ -227,6 +232,29 @@ async fn every_ordering_has_a_place_for_equals() {
             assert_eq!(walked, backwards, "-{ordering}");
         }
     }
+}
+
+#[tokio::test]
+async fn users_with_a_role_have_their_place_in_every_ordering() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    for username in ["z", "b", "k", "m", "c"] {
+        user(&ada, json!({"username": username, "roles": ["staff"]})).await;
+    }
+    // Whoever gets a role later is found where they were.
+    for username in ["m", "b", "k"] {
+        let page = ada.get(&format!("{USERS}?username={username}")).await.expect(200);
+        let path = format!("{USERS}{}/", page.body["results"][0]["id"].as_str().unwrap());
+        ada.patch(&path, json!({"roles": ["client", "staff"]})).await.expect(200);
+    }
+    for ordering in ["id", "-id", "created_at", "-created_at", "last_login,-id", "username"] {
+        let [mut expected, ..] = walked(&ada, &format!("ordering={ordering}")).await;
+        expected.retain(|name| ["b", "k", "m"].contains(&name.as_str()));
+        for walked in walked(&ada, &format!("ordering={ordering}&role=client")).await {
+            assert_eq!(walked, expected, "{ordering}");
+        }
+    }
+    assert_eq!(found(&ada, "role=staff").await, ["z", "b", "k", "m", "c"]);
 }
 
 #[tokio::test]

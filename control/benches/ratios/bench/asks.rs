@@ -75,6 +75,7 @@ pub const ASKS: &[Ask] = &[
     ask("filtered: status=suspended", PAGE, "status=suspended"),
     ask("filtered: is_active=false", PAGE, "is_active=false"),
     ask("filtered: role=staff", PAGE, "role=staff"),
+    ask("filtered: role=co-admin", PAGE, "role=co-admin"),
     ask("filtered: role=client", PAGE, "role=client"),
     ask("filtered: email_verified=false", PAGE, "email_verified=false"),
     Ask { query: Query::Days, ..ask("filtered: made on one day", PAGE, "") },

@@ -184,12 +184,13 @@ impl Columns {
     async fn insert_roles(&self, tx: &mut TenantTx) -> Outcome<()> {
         let roles: Vec<_> = self.numbers.iter().map(|number| role(*number)).collect();
         sqlx::query(
-            "insert into user_roles (tenant_id, user_id, role)
-             select $1, * from unnest($2::uuid[], $3::text[])",
+            "insert into user_roles (tenant_id, user_id, role, created_at)
+             select $1, * from unnest($2::uuid[], $3::text[], $4::timestamptz[])",
         )
         .bind(tx.tenant().uuid())
         .bind(&self.ids)
         .bind(roles)
+        .bind(&self.created_at)
         .execute(&mut **tx)
         .await?;
         Ok(())
