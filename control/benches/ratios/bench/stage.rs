@@ -130,7 +130,14 @@ async fn load(control: &Control, options: &Options) -> Outcome<()> {
     let large = make(control, "large".to_owned(), Isolation::Schema).await?;
     let small = stream::iter(0..options.tenants)
         .map(|number| make(control, format!("small-{number}"), Isolation::Shared));
-    let small: Vec<Tenant> = small.buffered(AT_ONCE).try_collect().await?;
+    let mut made = 0;
+    let said = small.buffered(AT_ONCE).inspect_ok(|_| {
+        made += 1;
+        if made % 100 == 0 {
+            eprintln!("{made} of {} tenants", options.tenants);
+        }
+    });
+    let small: Vec<Tenant> = said.try_collect().await?;
 
     let of = |tenant: &Tenant, of: u32| {
         let tenant = tenant.id;
