@@ -30,8 +30,6 @@ pub enum Column {
     Verifier,
     /// A password's hash as another service made it; row: the user's id.
     ForeignHash,
-    /// A user of another service on the way here; row: their id there.
-    Staged,
     /// A second factor of another service; row: the user's id and the device's there.
     LegacyTotp,
     /// The first administrator of a tenant that has no cell yet; row: empty.
@@ -48,7 +46,6 @@ impl Column {
             Self::UserKey => "user_keys.wrapped",
             Self::Verifier => "users.wrapped_verifier",
             Self::ForeignHash => "users.foreign_hash",
-            Self::Staged => "staged_users.wrapped",
             Self::LegacyTotp => "legacy_totp.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
             Self::AuditBody => "audit_entries.body",

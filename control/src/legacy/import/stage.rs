@@ -1,6 +1,6 @@
 //! Temporary tables in which a source is laid out. They belong to one connection of the role that
 //! migrates and end with it, so whatever happens to an import, nothing of it stays behind. What is
-//! personal in them is wrapped.
+//! personal in them is sealed under a key that the import alone has.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::ImportError;
 use super::found::{Device, Found};
 use crate::control::Control;
-use crate::crypt::sealed::{Column, TenantKeys};
-use crate::db::{Db, connect_options};
+use crate::crypt::passing::PassingKey;
+use crate::db::connect_options;
 use crate::failure::Failure;
 use crate::legacy::hashing::NameHashes;
 
@@ -22,8 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// See the module.
 pub(super) struct Staging {
     connection: PgConnection,
-    tenant: TenantId,
-    db: Db,
+    key: PassingKey,
 }
 
 /// A user on the way.
@@ -80,7 +79,7 @@ impl Staging {
         .execute(&mut connection)
         .await
         .map_err(not_allowed)?;
-        Ok(Self { connection, tenant, db: control.db.clone() })
+        Ok(Self { connection, key: PassingKey::make()? })
     }
 
     /// Lays out users. Of two rows with one id, the later is kept.
@@ -90,7 +89,6 @@ impl Staging {
             last.insert(user.id.clone(), place);
         }
         let (mut ids, mut usernames, mut emails, mut wrapped) = (vec![], vec![], vec![], vec![]);
-        let keys = self.db.keys(self.tenant).await?;
         for (place, user) in users.into_iter().enumerate() {
             if last.get(&user.id) != Some(&place) {
                 continue;
@@ -98,7 +96,7 @@ impl Staging {
             let plain = zeroize::Zeroizing::new(
                 serde_json::to_vec(&user.found).map_err(|_| Failure::Unreadable("imported user"))?,
             );
-            wrapped.push(keys.seal(Column::Staged, &user.id, &plain)?);
+            wrapped.push(self.key.seal(&user.id, &plain)?);
             ids.push(user.id);
             usernames.push(user.names.as_ref().map(|names| names.username.clone()));
             emails.push(user.names.and_then(|names| names.email));
@@ -128,7 +126,7 @@ impl Staging {
         let plain = serde_json::to_vec(device).map_err(|_| Failure::Unreadable("second factor"))?;
         let plain = zeroize::Zeroizing::new(plain);
         let row = device_row(&device.user, &device.id);
-        let wrapped = self.db.keys(self.tenant).await?.seal(Column::Staged, &row, &plain)?;
+        let wrapped = self.key.seal(&row, &plain)?;
         sqlx::query(
             "insert into staged_devices (legacy_id, id, wrapped) values ($1, $2, $3)
              on conflict (legacy_id, id) do update
@@ -195,13 +193,12 @@ impl Staging {
         .bind(limit)
         .fetch_all(&mut self.connection)
         .await?;
-        let keys = self.db.keys(self.tenant).await?;
         let mut page = Page { last: after, users: Vec::with_capacity(rows.len()) };
         for row in rows {
             page.last = row.try_get("place")?;
             let id: String = row.try_get("id")?;
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = keys.open(Column::Staged, &id, &wrapped)?;
+            let plain = self.key.open(&id, &wrapped, "staged user")?;
             let found = serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged user"))?;
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
@@ -212,7 +209,7 @@ impl Staging {
     }
 
     /// The second factors of these users.
-    pub async fn devices(&mut self, keys: &TenantKeys, users: &[String]) -> Result<Vec<Device>, ImportError> {
+    pub async fn devices(&mut self, users: &[String]) -> Result<Vec<Device>, ImportError> {
         let rows =
             sqlx::query("select legacy_id, id, wrapped from staged_devices where legacy_id = any ($1)")
                 .bind(users)
@@ -222,7 +219,7 @@ impl Staging {
         for row in rows {
             let (user, id): (String, String) = (row.try_get("legacy_id")?, row.try_get("id")?);
             let wrapped: Vec<u8> = row.try_get("wrapped")?;
-            let plain = keys.open(Column::Staged, &device_row(&user, &id), &wrapped)?;
+            let plain = self.key.open(&device_row(&user, &id), &wrapped, "staged second factor")?;
             devices.push(
                 serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("staged second factor"))?,
             );

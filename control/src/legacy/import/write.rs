@@ -101,7 +101,7 @@ impl Import<'_> {
         if owners.is_empty() {
             return Ok(());
         }
-        for device in self.staging.devices(tx.keys(), &owners).await? {
+        for device in self.staging.devices(&owners).await? {
             let Some(user) = here.get(&device.user) else { continue };
             let plain = serde_json::to_vec(&device).map_err(|_| Failure::Unreadable("second factor"))?;
             let plain = zeroize::Zeroizing::new(plain);
