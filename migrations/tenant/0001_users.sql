@@ -192,6 +192,14 @@ create table audit_entries (
     primary key (tenant_id, position)
 );
 
+-- The key of the tenant's audit log, wrapped by the key of the tenant. It seals what entries hold that tell of no user who
+-- has a key, and hashes the addresses of clients. Entries are hashed as they are sealed, so it can never be another one.
+create table audit_keys (
+    tenant_id uuid not null,
+    wrapped   bytea not null,
+    primary key (tenant_id)
+);
+
 create unique index audit_entries_event on audit_entries (tenant_id, event_id) where event_id is not null;
 create index audit_entries_by_time on audit_entries (tenant_id, at desc, id desc);
 create index audit_entries_by_actor on audit_entries (tenant_id, actor, at desc, id desc) where actor is not null;
@@ -226,6 +234,11 @@ create policy tenant_rows on user_roles
 alter table audit_entries enable row level security;
 alter table audit_entries force row level security;
 create policy tenant_rows on audit_entries
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table audit_keys enable row level security;
+alter table audit_keys force row level security;
+create policy tenant_rows on audit_keys
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table foreign_tries enable row level security;

@@ -59,7 +59,7 @@ pub enum Purpose {
     Idempotency,
     /// Makes the tokens that a search finds users by; from the search root, which control alone has.
     Search,
-    /// Hashes clients' addresses in the audit log; from the tenant's data key.
+    /// Hashes clients' addresses in the audit log; from the key of that log.
     AuditClient,
 }
 

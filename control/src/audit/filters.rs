@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::Action;
 use super::actor::KINDS;
 use super::store::{OUTCOMES, Recorded};
-use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::db::body::client_key;
 use crate::failure::Failure;
@@ -141,9 +140,16 @@ impl Asks for Filters {
     }
 }
 
+/// What entries of the client's address are found by, where that is asked for.
+async fn client_of(tx: &mut TenantTx, filters: &Filters) -> Result<Option<String>, Failure> {
+    let Some(address) = &filters.client else { return Ok(None) };
+    let keys = tx.keep_keys();
+    Ok(Some(client_key(tx, &keys, address).await?))
+}
+
 /// ` from audit_entries` with the conditions of the filters.
-fn from(sql: &mut QueryBuilder<Postgres>, keys: &TenantKeys, filters: &Filters) {
-    sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(keys.tenant().uuid());
+fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters, client: Option<&String>) {
+    sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(tenant);
     if let Some(actor) = filters.actor {
         sql.push("\nand actor = ").push_bind(actor.hyphenated().to_string());
     }
@@ -162,8 +168,8 @@ fn from(sql: &mut QueryBuilder<Postgres>, keys: &TenantKeys, filters: &Filters) 
     if let Some(subject) = &filters.subject {
         sql.push("\nand target = ").push_bind(subject.clone());
     }
-    if let Some(client) = &filters.client {
-        sql.push("\nand client_key = ").push_bind(client_key(keys, client));
+    if let Some(client) = client {
+        sql.push("\nand client_key = ").push_bind(client.clone());
     }
     if let Some(request) = &filters.request_id {
         sql.push("\nand request_id = ").push_bind(request.clone());
@@ -181,9 +187,9 @@ fn from(sql: &mut QueryBuilder<Postgres>, keys: &TenantKeys, filters: &Filters) 
 /// # Errors
 /// The database's.
 pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool) -> Result<Count, Failure> {
-    let keys = tx.keep_keys();
+    let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     plan_by_values(tx).await?;
-    rows::count(tx, all, |sql| from(sql, &keys, permitted.filters())).await
+    rows::count(tx, all, |sql| from(sql, tenant, permitted.filters(), client.as_ref())).await
 }
 
 /// Some of the entries that match.
@@ -195,8 +201,9 @@ pub async fn list(
     permitted: &Permitted<Filters>,
     rows: &Rows<At>,
 ) -> Result<Vec<Recorded>, Failure> {
+    let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     let mut sql = QueryBuilder::new(format!("select {}", Recorded::COLUMNS));
-    from(&mut sql, tx.keys(), permitted.filters());
+    from(&mut sql, tenant, permitted.filters(), client.as_ref());
     rows.end(&mut sql, "id");
     plan_by_values(tx).await?;
     let links = sql.build_query_as().fetch_all(&mut **tx).await?;

@@ -179,7 +179,7 @@ impl Recorded {
     /// The database's.
     pub(super) async fn open(tx: &mut TenantTx, links: Vec<Link>) -> Result<Vec<Self>, Failure> {
         let (tenant, bodies) = (tx.keep_keys(), links.iter().map(|link| &link.body[..]));
-        let keys = BodyKeys::for_stored(tx, tenant, bodies).await?;
+        let keys = BodyKeys::for_stored(tx, &tenant, bodies).await?;
         Ok(links.into_iter().map(|link| Self::of(&keys, link)).collect())
     }
 

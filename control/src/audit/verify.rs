@@ -203,8 +203,9 @@ async fn walk(
 fn take(walk: &mut Walk, keys: &BodyKeys, stored: &Stored) -> Result<(), Finding> {
     walk.take(&stored.link, &stored.hash)?;
     // What the filter compares is not hashed, and follows from what is.
-    match keys.open(stored.link.id, &stored.link.body) {
-        Ok(body) if keys.client_key(&body) != stored.client_key => {
+    let opened = keys.open(stored.link.id, &stored.link.body);
+    match opened.and_then(|body| keys.client_key(&body)) {
+        Ok(client_key) if client_key != stored.client_key => {
             Err(Finding::new(Fault::Changed, walk.position()))
         }
         _ => Ok(()),
@@ -214,7 +215,7 @@ fn take(walk: &mut Walk, keys: &BodyKeys, stored: &Stored) -> Result<(), Finding
 /// The keys that open the bodies of these entries.
 pub(super) async fn body_keys(tx: &mut TenantTx, rows: &[Stored]) -> Result<BodyKeys, Failure> {
     let (tenant, bodies) = (tx.keep_keys(), rows.iter().map(|stored| &stored.link.body[..]));
-    BodyKeys::for_stored(tx, tenant, bodies).await
+    BodyKeys::for_stored(tx, &tenant, bodies).await
 }
 
 pub(super) async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {

@@ -250,6 +250,10 @@ pub const CELL: &[Table] = &[
             columns(Hashed, "chains entries as they are stored", &["hash"]),
         ],
     ),
+    (
+        "audit_keys",
+        &[TENANT, columns(Sealed, "the key of the tenant's audit log, under the tenant's", &["wrapped"])],
+    ),
     ("foreign_tries", &[TENANT, columns(Clear, "a counter under an id", &["subject", "began_at", "tries"])]),
     (
         "identifiers",

@@ -4,7 +4,7 @@
 //! The associated data names tenant, column and row, so a value that was copied to another place does not open. What
 //! goes to the edge is opened by the store of its slice and sealed anew by `shared::wire::seal`.
 
-use shared::derive::{Purpose, Secret, derive};
+use shared::derive::Secret;
 use shared::fields;
 use shared::ids::TenantId;
 use zeroize::Zeroizing;
@@ -34,8 +34,8 @@ pub enum Column {
     LegacyTotp,
     /// The first administrator of a tenant that has no cell yet; row: empty.
     FirstAdmin,
-    /// What an entry of the audit log tells, where it is about no user; row: the entry's id.
-    AuditBody,
+    /// The key of the audit log ([`AuditKey`](super::audit_key::AuditKey)); row: empty.
+    AuditKey,
 }
 
 impl Column {
@@ -48,7 +48,7 @@ impl Column {
             Self::ForeignHash => "users.foreign_hash",
             Self::LegacyTotp => "legacy_totp.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
-            Self::AuditBody => "audit_entries.body",
+            Self::AuditKey => "audit_keys.wrapped",
         }
     }
 }
@@ -100,12 +100,6 @@ impl TenantKeys {
         let key = self.keys.iter().find(|(known, _)| *known == version).map(|(_, key)| key);
         let data = self.associated_data(version, column, row);
         aead::open(key.ok_or_else(unreadable)?, &data, sealed)?.ok_or_else(unreadable)
-    }
-
-    /// Derives a MAC key from the newest key.
-    #[must_use]
-    pub fn derive(&self, purpose: Purpose) -> Secret {
-        derive(&self.keys[0].1, self.tenant, purpose)
     }
 
     fn associated_data(&self, version: u32, column: Column, row: &str) -> Vec<u8> {

@@ -1,27 +1,26 @@
 //! The part of an audit entry that may tell of a user, as it is stored: the client's address and the details.
 //!
-//! It is sealed under the data key of the user whom the entry is about, else of the user who acted, else of the tenant.
-//! So destroying a user's key erases them from the log, and the chain, which hashes the stored bytes, stays whole. The
-//! first byte names the form.
+//! It is sealed under the data key of the user whom the entry is about, else of the user who acted, else under the key of
+//! the log. So destroying a user's key erases them from the log, and the chain, which hashes the stored bytes, stays
+//! whole. The first byte names the form.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::derive::{Purpose, mac};
 use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::crypt::audit_key::AuditKey;
 use crate::crypt::personal::UserKey;
-use crate::crypt::sealed::{Column, TenantKeys};
+use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 
 /// JSON in clear: of a body that tells nothing.
 const CLEAR: u8 = 0;
-/// What [`TenantKeys::seal`] makes of the JSON.
-const OF_TENANT: u8 = 1;
+/// What [`AuditKey::seal`] makes of the JSON.
+const OF_LOG: u8 = 1;
 /// The id of a user in 16 bytes, and what [`UserKey::seal_entry`] makes of the JSON.
 const OF_USER: u8 = 2;
 const UNREADABLE: Failure = Failure::Unreadable("audit_entries.body");
@@ -43,40 +42,44 @@ impl Body {
     }
 }
 
-/// The keys of a tenant and of some of its users, which seal and open bodies.
+/// The key of a tenant's log and those of some of its users, which seal and open bodies.
+#[derive(Default)]
 pub struct BodyKeys {
-    tenant: Arc<TenantKeys>,
+    log: Option<AuditKey>,
     users: HashMap<UserId, UserKey>,
 }
 
 impl BodyKeys {
-    /// The tenant's, and those of `users` who have one. The connection is in the tenant's rows.
+    /// The log's, and those of `users` who have one. The connection is in the tenant's rows.
     ///
     /// # Errors
-    /// The database's, or a key that does not open.
+    /// The database's.
     pub async fn of(
         connection: &mut PgConnection,
-        tenant: Arc<TenantKeys>,
+        tenant: &TenantKeys,
         users: &[Uuid],
     ) -> Result<Self, Failure> {
-        let mut keys = HashMap::new();
-        if !users.is_empty() {
-            let rows = sqlx::query!(
-                "select user_id, wrapped from user_keys where tenant_id = $1 and user_id = any ($2)",
-                tenant.tenant().uuid(),
-                users,
-            )
-            .fetch_all(connection)
-            .await?;
-            for row in rows {
-                let user = UserId::from(row.user_id);
-                // One altered key must not stop the other entries from being written or read.
-                if let Ok(key) = UserKey::unwrap(&tenant, user, &row.wrapped) {
-                    keys.insert(user, key);
+        let rows = sqlx::query!(
+            r#"select null::uuid as user_id, wrapped as "wrapped!" from audit_keys where tenant_id = $1
+            union all
+            select user_id, wrapped from user_keys where tenant_id = $1 and user_id = any ($2)"#,
+            tenant.tenant().uuid(),
+            users,
+        )
+        .fetch_all(connection)
+        .await?;
+        let mut keys = Self::default();
+        // One altered key must not stop the other entries from being written or read.
+        for row in rows {
+            match row.user_id.map(UserId::from) {
+                None => keys.log = AuditKey::unwrap(tenant, &row.wrapped).ok(),
+                Some(user) => {
+                    keys.users
+                        .extend(UserKey::unwrap(tenant, user, &row.wrapped).ok().map(|key| (user, key)));
                 }
             }
         }
-        Ok(Self { tenant, users: keys })
+        Ok(keys)
     }
 
     /// The keys that these stored bodies need.
@@ -85,10 +88,14 @@ impl BodyKeys {
     /// As [`BodyKeys::of`].
     pub async fn for_stored<'b>(
         connection: &mut PgConnection,
-        tenant: Arc<TenantKeys>,
+        tenant: &TenantKeys,
         bodies: impl Iterator<Item = &'b [u8]> + Send,
     ) -> Result<Self, Failure> {
-        let mut users: Vec<Uuid> = bodies.filter_map(|body| Some(of_user(body)?.0.uuid())).collect();
+        let sealed: Vec<&[u8]> = bodies.filter(|body| !body.starts_with(&[CLEAR])).collect();
+        if sealed.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut users: Vec<Uuid> = sealed.iter().filter_map(|body| Some(of_user(body)?.0.uuid())).collect();
         users.sort_unstable();
         users.dedup();
         Self::of(connection, tenant, &users).await
@@ -98,7 +105,7 @@ impl BodyKeys {
     /// whose key it is sealed under.
     ///
     /// # Errors
-    /// Without randomness.
+    /// [`Failure::Unreadable`] where no owner has a key, and that of the log does not open; without randomness.
     pub fn close(&self, entry: Uuid, owners: &[Uuid], body: &Body) -> Result<Vec<u8>, Failure> {
         let json = serde_json::to_vec(body).map_err(|_| UNREADABLE)?;
         if body.tells_nothing() {
@@ -114,8 +121,8 @@ impl BodyKeys {
                 Ok([&[OF_USER][..], owner.as_bytes(), &sealed].concat())
             }
             None => {
-                let sealed = self.tenant.seal(Column::AuditBody, &entry.to_string(), &json)?;
-                Ok([&[OF_TENANT][..], &sealed].concat())
+                let sealed = self.of_log()?.seal(entry, &json)?;
+                Ok([&[OF_LOG][..], &sealed].concat())
             }
         }
     }
@@ -128,7 +135,7 @@ impl BodyKeys {
         let (form, rest) = stored.split_first().ok_or(UNREADABLE)?;
         let opened = match *form {
             CLEAR => return serde_json::from_slice(rest).map_err(|_| UNREADABLE),
-            OF_TENANT => self.tenant.open(Column::AuditBody, &entry.to_string(), rest)?,
+            OF_LOG => self.of_log()?.open(entry, rest)?,
             OF_USER => {
                 let (user, sealed) = of_user(stored).ok_or(UNREADABLE)?;
                 self.users.get(&user).ok_or(UNREADABLE)?.open_entry(entry, sealed)?
@@ -139,9 +146,15 @@ impl BodyKeys {
     }
 
     /// What the address of a body is found by, if there is one.
-    #[must_use]
-    pub fn client_key(&self, body: &Body) -> Option<String> {
-        body.client.as_deref().map(|address| client_key(&self.tenant, address))
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] where the key of the log does not open.
+    pub fn client_key(&self, body: &Body) -> Result<Option<String>, Failure> {
+        body.client.as_deref().map(|address| Ok(self.of_log()?.client(address))).transpose()
+    }
+
+    fn of_log(&self) -> Result<&AuditKey, Failure> {
+        self.log.as_ref().ok_or(Failure::Unreadable("audit_keys.wrapped"))
     }
 }
 
@@ -150,13 +163,33 @@ fn of_user(stored: &[u8]) -> Option<(UserId, &[u8])> {
     Some((UserId::from(Uuid::from_bytes(*user)), sealed))
 }
 
-/// What entries of a client's address have in their column `client_key`: a keyed hash, because all addresses can be
-/// tried.
-#[must_use]
-pub fn client_key(keys: &TenantKeys, address: &str) -> String {
-    let key = keys.derive(Purpose::AuditClient);
-    let hash = mac(&key, "audit-client/v1", &[keys.tenant().as_bytes(), address.as_bytes()]);
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+/// Gives a new tenant the key of its log. The connection is in the tenant's rows.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_key(connection: &mut PgConnection, tenant: &TenantKeys) -> Result<(), Failure> {
+    let (_, wrapped) = AuditKey::make(tenant)?;
+    sqlx::query!(
+        "insert into audit_keys (tenant_id, wrapped) values ($1, $2)",
+        tenant.tenant().uuid(),
+        wrapped,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What entries of this client's address are found by. The connection is in the tenant's rows.
+///
+/// # Errors
+/// The database's, and a key of the log that does not open.
+pub async fn client_key(
+    connection: &mut PgConnection,
+    tenant: &TenantKeys,
+    address: &str,
+) -> Result<String, Failure> {
+    let keys = BodyKeys::of(connection, tenant, &[]).await?;
+    Ok(keys.of_log()?.client(address))
 }
 
 #[cfg(test)]
@@ -168,15 +201,14 @@ mod tests {
     use super::*;
 
     fn keys(tenant: u8, users: &[u8]) -> BodyKeys {
-        let keys =
+        let tenant =
             TenantKeys::new(TenantId::new(1, [tenant; 10]), vec![(1, Secret::new([tenant; 32]))]).unwrap();
-        let tenant = Arc::new(keys);
         let user = |byte: &u8| {
             let id = UserId::new(1, [*byte; 10]);
             (id, UserKey::make(&tenant, id).unwrap().0)
         };
         let users = users.iter().map(user).collect();
-        BodyKeys { tenant, users }
+        BodyKeys { log: Some(AuditKey::make(&tenant).unwrap().0), users }
     }
 
     fn id(byte: u8) -> Uuid {
@@ -187,7 +219,7 @@ mod tests {
     fn a_body_opens_in_its_own_entry_under_the_key_of_its_owner_alone() {
         let body = Body { client: Some("192.0.2.7".into()), details: json!({"from": "active"}) };
         let (entry, keys) = (Uuid::from_u128(1), keys(1, &[1, 2]));
-        for (owners, form) in [(vec![id(1), id(2)], OF_USER), (vec![id(9)], OF_TENANT), (vec![], OF_TENANT)] {
+        for (owners, form) in [(vec![id(1), id(2)], OF_USER), (vec![id(9)], OF_LOG), (vec![], OF_LOG)] {
             let stored = keys.close(entry, &owners, &body).unwrap();
             assert_eq!(stored[0], form);
             assert_eq!(keys.open(entry, &stored).unwrap(), body);
@@ -201,8 +233,10 @@ mod tests {
             assert_eq!(of_user(&stored).unwrap().0.uuid(), id(2), "the first who has a key");
         }
         let stored = keys.close(entry, &[id(2)], &body).unwrap();
-        let without = BodyKeys { tenant: keys.tenant.clone(), users: HashMap::new() };
+        let without = BodyKeys::default();
         assert!(without.open(entry, &stored).is_err(), "a destroyed key erases");
+        assert!(without.close(entry, &[], &body).is_err(), "never in clear");
+        assert!(without.client_key(&body).is_err());
     }
 
     #[test]
@@ -211,11 +245,5 @@ mod tests {
         let stored = keys(1, &[1]).close(Uuid::nil(), &[id(1)], &body).unwrap();
         assert_eq!(stored, b"\0{\"client\":null,\"details\":{}}");
         assert_eq!(keys(2, &[]).open(Uuid::nil(), &stored).unwrap(), body);
-    }
-
-    #[test]
-    fn an_address_has_another_key_in_every_tenant() {
-        let key = |tenant: u8| client_key(&keys(tenant, &[]).tenant, "192.0.2.7");
-        assert_eq!((key(1).len(), key(1) == key(1), key(1) == key(2)), (32, true, false));
     }
 }

@@ -151,13 +151,25 @@ async fn append_to(
     .await?
     .ok_or(Failure::Unreadable("head of the audit log"))?;
     let noted = without_recorded(connection, tenant, noted).await?;
+    let body_keys = keys_for(connection, &keys, &noted).await?;
+    let Some(rows) = Rows::chained(tenant, &head, &body_keys, noted)? else { return Ok(()) };
+    rows.insert(connection, tenant).await
+}
+
+/// The keys under which what is told is sealed.
+async fn keys_for(
+    connection: &mut PgConnection,
+    keys: &TenantKeys,
+    noted: &[Entry],
+) -> Result<BodyKeys, Failure> {
+    if noted.iter().all(|entry| entry.body.tells_nothing()) {
+        return Ok(BodyKeys::default());
+    }
     let mut owners: Vec<_> =
         noted.iter().filter(|entry| !entry.body.tells_nothing()).flat_map(owners_of).collect();
     owners.sort_unstable();
     owners.dedup();
-    let keys = BodyKeys::of(connection, keys, &owners).await?;
-    let Some(rows) = Rows::chained(tenant, &head, &keys, noted)? else { return Ok(()) };
-    rows.insert(connection, tenant).await
+    BodyKeys::of(connection, keys, &owners).await
 }
 
 /// Leaves out facts that the log has already: the edge delivers them at least once.
@@ -217,7 +229,7 @@ impl Rows {
         for (position, entry) in (head.position + 1..).zip(noted) {
             let id = entry.event_id.map_or_else(|| new_id(entry.at), Ok)?;
             let body = keys.close(id, &owners_of(&entry), &entry.body)?;
-            let client_key = keys.client_key(&entry.body);
+            let client_key = keys.client_key(&entry.body)?;
             let link = Link {
                 tenant_id: tenant.uuid(),
                 position,

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::crypt::roots::{self, RootKind};
 use crate::crypt::sealed::Column;
 use crate::db::changes::Haste;
-use crate::db::{TenantTx, migrate};
+use crate::db::{TenantTx, body, migrate};
 use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job};
 use crate::keys::model::KeyRing;
@@ -84,6 +84,8 @@ pub(super) async fn activate(
     if tenant.status != Status::Provisioning {
         return Ok(());
     }
+    let data_keys = tx.keep_keys();
+    body::insert_key(tx, &data_keys).await?;
     seed_roles(tx).await?;
     seed_keys(control, tx, &tenant, keys).await?;
     // A new tenant has no users, so its index is complete.
