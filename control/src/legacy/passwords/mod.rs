@@ -57,9 +57,9 @@ struct Stored {
     verifier: Option<Vec<u8>>,
 }
 
-/// A foreign hash, and as it rests.
+/// A foreign hash, and its text.
 struct Foreign {
-    wrapped: Vec<u8>,
+    encoded: Zeroizing<Vec<u8>>,
     hash: Hash,
 }
 
@@ -212,10 +212,7 @@ impl Stored {
     /// A value that cannot be read is treated as absent: the refusal must not differ.
     fn open(self, keys: &TenantKeys) -> User {
         let Self { user, active, foreign, verifier } = self;
-        let foreign = foreign.and_then(|wrapped| {
-            let hash = readable(user, open_foreign(keys, user, &wrapped))?;
-            Some(Foreign { wrapped, hash })
-        });
+        let foreign = foreign.and_then(|wrapped| readable(user, open_foreign(keys, user, &wrapped)));
         let verifier = verifier.and_then(|wrapped| readable(user, open_verifier(keys, user, &wrapped)));
         User { user, active, foreign, verifier }
     }
@@ -228,10 +225,11 @@ fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
     opened.ok()
 }
 
-fn open_foreign(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Hash, Failure> {
+fn open_foreign(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Foreign, Failure> {
     let encoded = keys.open(Column::ForeignHash, &user.to_string(), wrapped)?;
-    let encoded = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
-    Hash::parse(encoded).map_err(|_| Failure::Unreadable("foreign password"))
+    let text = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
+    let hash = Hash::parse(text).map_err(|_| Failure::Unreadable("foreign password"))?;
+    Ok(Foreign { encoded, hash })
 }
 
 fn open_verifier(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Verifier, Failure> {
@@ -252,21 +250,20 @@ async fn take_over(
 ) -> Result<bool, Failure> {
     let verifier = control.hasher.for_strangers().hash(tenant, password.clone()).await?;
     let mut tx = control.db.strangers_tx(tenant).await?;
+    if !is_unchanged(&mut tx, user, foreign).await? {
+        return was_taken_over(control, tx, user, password).await;
+    }
     let wrapped = verifiers::seal(tx.keys(), user, &verifier)?;
-    let replaced = sqlx::query!(
+    sqlx::query!(
         "update users
-         set wrapped_verifier = $4, foreign_hash = null, foreign_format = null
-         where tenant_id = $1 and id = $2 and foreign_hash = $3 and status = 'active'",
+         set wrapped_verifier = $3, foreign_hash = null, foreign_format = null
+         where tenant_id = $1 and id = $2",
         tenant.uuid(),
         user.uuid(),
-        foreign.wrapped,
         wrapped,
     )
     .execute(&mut *tx)
     .await?;
-    if replaced.rows_affected() == 0 {
-        return was_taken_over(control, tx, user, password).await;
-    }
     foreign_hashes_removed(&mut tx).await?;
     tx.changes().user(tenant, user, Haste::InTurn);
     let target = Some(user.to_string());
@@ -274,6 +271,24 @@ async fn take_over(
     audit::record(&mut tx, &actor, now, Action::UserPasswordTakenOver, target, serde_json::json!({}));
     tx.commit().await?;
     Ok(true)
+}
+
+/// Whether an active user still has the hash that was checked; locks the row. The text is compared and not the stored
+/// bytes, because the same text may have been sealed anew meanwhile.
+async fn is_unchanged(tx: &mut TenantTx, user: UserId, checked: &Foreign) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let stored = sqlx::query_scalar!(
+        r#"select foreign_hash as "hash!"
+        from users
+        where tenant_id = $1 and id = $2 and foreign_hash is not null and status = 'active'
+        for no key update"#,
+        tenant.uuid(),
+        user.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let stored = stored.and_then(|wrapped| readable(user, open_foreign(tx.keys(), user, &wrapped)));
+    Ok(stored.is_some_and(|stored| stored.encoded == checked.encoded))
 }
 
 /// Another transaction was quicker: a sign-in with this password, or a change of it.
