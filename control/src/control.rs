@@ -41,7 +41,9 @@ pub struct Inner {
 /// # Errors
 /// For URLs that do not parse or sign in as the wrong role, and for a key provider that cannot be made.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
-    let db = Db::new(&settings.database, KeyWrapper::new(Providers::new(&settings.encryption)?))?;
+    let clock = Clock::default();
+    let wrapper = KeyWrapper::new(Providers::new(&settings.encryption)?);
+    let db = Db::new(&settings.database, wrapper, clock.clone())?;
     Ok(Arc::new(Inner {
         roles: Roles::of(&settings.database)?,
         keys: KeyMaker::new(db.clone()),
@@ -49,7 +51,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,
-        clock: Clock::default(),
+        clock,
         settings,
     }))
 }

@@ -17,6 +17,9 @@ pub enum Failure {
     /// The key provider is out of service. What is stored is unchanged and will open when it is back.
     #[error("the key provider wraps and unwraps nothing at present")]
     KeyProvider(#[from] KeyOutage),
+    /// The key of the tenant that sealed something was replaced before that could be committed.
+    #[error("the tenant's key was replaced meanwhile")]
+    KeyReplaced,
     /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).
     #[error("too much waits for the tenant's share of {0}")]
     Busy(&'static str),
@@ -90,7 +93,7 @@ impl Failure {
         match self {
             Self::Database(error) => is_passing(error),
             Self::Shared(failure) => failure.is_passing(),
-            Self::Halted | Self::Busy(_) | Self::KeyProvider(_) => true,
+            Self::Halted | Self::Busy(_) | Self::KeyProvider(_) | Self::KeyReplaced => true,
             Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
         }
     }

@@ -18,7 +18,7 @@ use crate::control::Control;
 use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
 use crate::jobs::runner;
-use crate::{api, db, edges, jobs};
+use crate::{api, db, edges, jobs, tenants};
 
 /// How long what is under way may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
@@ -156,6 +156,7 @@ async fn measure(control: Control, stop: CancellationToken) {
 
 async fn measure_once(control: &Control) -> Result<(), Failure> {
     edges::status::measure(control).await?;
+    tenants::data_key::measure(control).await?;
     jobs::status::measure(control).await
 }
 

@@ -117,14 +117,18 @@ create table signing_keys (
 create unique index signing_keys_one_active on signing_keys (tenant_id) where state = 'active';
 create unique index signing_keys_one_next on signing_keys (tenant_id) where state = 'next';
 
--- The data keys of tenants, wrapped by a key-encryption key of the key provider. The newest seals.
+-- The data keys of tenants, wrapped by a key-encryption key of the key provider. A tenant has one, and a second one while
+-- what the first one sealed is sealed anew under it.
 create table tenant_keys (
     tenant_id  uuid not null references tenants (id),
     version    integer not null check (version > 0),
     wrapped    bytea not null,
     -- The id of the key-encryption key, which stands in `wrapped`, too: what another one wrapped is found by it.
     wrapped_by text not null,
+    -- By the clock of the database, since controls with other clocks decide by its age whether it seals.
     created_at timestamptz not null,
+    -- From then on nothing that it seals is committed.
+    retired_at timestamptz,
     primary key (tenant_id, version)
 );
 

@@ -9,11 +9,11 @@ grant select, insert, update on platform.tenants to {app};
 grant select, insert, update, delete on platform.hosts to {app};
 grant select, insert on platform.issuers to {app};
 grant select, insert, update, delete on platform.former_claims to {app};
-grant select, insert, delete on platform.first_admins to {app};
+grant select, insert, update (wrapped), delete on platform.first_admins to {app};
 grant select, insert on platform.key_ids to {app};
 grant select, insert, update on platform.signing_keys to {app};
-grant select, insert on platform.roots to {app};
-grant select, insert, update (wrapped, wrapped_by) on platform.tenant_keys to {app};
+grant select, insert, update (wrapped) on platform.roots to {app};
+grant select, insert, update (wrapped, wrapped_by, retired_at), delete on platform.tenant_keys to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
 grant select, insert, update on platform.audit_heads to {app};
@@ -32,8 +32,8 @@ grant select on platform.audit_heads to {relay};
 grant select, insert, update on platform.audit_checkpoints to {relay};
 grant select on platform.edge_lanes to {app};
 
--- It finds which tenants' keys are to be wrapped anew, and reads none.
-revoke all (tenant_id, version, wrapped_by) on platform.tenant_keys from {relay};
-grant select (tenant_id, version, wrapped_by) on platform.tenant_keys to {relay};
+-- It finds which tenants' keys are to be wrapped anew or replaced, and reads none.
+revoke all (tenant_id, version, wrapped_by, created_at) on platform.tenant_keys from {relay};
+grant select (tenant_id, version, wrapped_by, created_at) on platform.tenant_keys to {relay};
 drop policy if exists relay_rows on platform.tenant_keys;
 create policy relay_rows on platform.tenant_keys for select to {relay} using (true);

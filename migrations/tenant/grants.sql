@@ -6,11 +6,11 @@ grant usage on schema {cell} to {app};
 
 grant select, insert on {cell}.roles to {app};
 grant select, insert, update, delete on {cell}.users to {app};
-grant select, insert on {cell}.user_keys to {app};
+grant select, insert, update (wrapped) on {cell}.user_keys to {app};
 grant select, insert, update, delete on {cell}.identifiers to {app};
 grant select, insert, delete on {cell}.user_roles to {app};
 grant select, insert on {cell}.audit_entries to {app};
-grant select, insert on {cell}.audit_keys to {app};
+grant select, insert, update (wrapped) on {cell}.audit_keys to {app};
 grant select, insert, update, delete on {cell}.foreign_tries to {app};
 grant select, insert, update on {cell}.legacy_ids to {app};
 grant select, insert on {cell}.legacy_deleted to {app};

@@ -78,6 +78,10 @@ actions! {
     AuditExported = "audit.exported",
     /// The keys of tenants were wrapped anew by another key-encryption key: which, and how many.
     TenantKeysRewrapped = "tenant_keys.rewrapped",
+    /// A tenant got another data key: which version.
+    TenantKeyRotated = "tenant_key.rotated",
+    /// Nothing is sealed under former data keys of the tenant any more, and they were deleted: which versions.
+    TenantKeyDeleted = "tenant_key.deleted",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
     /// A setup token was printed.

@@ -1,8 +1,9 @@
-//! `wardgate encryption`: which key-encryption key wraps the keys of tenants.
+//! `wardgate encryption`: which key-encryption key wraps the keys of tenants, and other keys for tenants.
 
 use clap::Subcommand;
 
 use super::outcome::CliError;
+use super::rotation::{self, KeyOut, REPLACEMENTS, ReplacementOut, Rotate};
 use super::show::{Rows, Show};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
@@ -13,9 +14,22 @@ const CHUNK: i64 = 100;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// How many keys of tenants each key-encryption key has wrapped.
-    #[command(after_help = "Example:\n  wardgate encryption status")]
-    Status,
+    /// How many keys of tenants each key-encryption key has wrapped; or the key of one tenant, or which tenants get
+    /// another one.
+    #[command(
+        after_help = "Examples:\n  wardgate encryption status\n  wardgate encryption status --tenant acme\n  wardgate encryption status --rotating"
+    )]
+    Status {
+        /// The data key of this tenant, by slug or id, and how much is left to seal anew.
+        #[arg(long, conflicts_with = "rotating")]
+        tenant: Option<String>,
+        /// The tenants that have a former data key.
+        #[arg(long)]
+        rotating: bool,
+    },
+    /// Give a tenant, or all of them, another data key, and seal anew what the former one sealed.
+    #[command(after_help = rotation::EXAMPLES)]
+    Rotate(Rotate),
     /// Wrap the keys of tenants anew that another key-encryption key wrapped. A running `serve` does the same, 500 a
     /// minute. When `status` shows the present key alone, the former one can leave the settings.
     #[command(
@@ -41,7 +55,14 @@ struct RewrappedOut {
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Status => show.list(&WRAPPINGS, &control.db.wrappings().await?),
+        Command::Status { tenant: Some(tenant), .. } => show.details(&KeyOut::of(control, &tenant).await?),
+        Command::Status { rotating: true, .. } => {
+            let replacements = control.db.replacements().await?;
+            let rows: Vec<ReplacementOut> = replacements.into_iter().map(Into::into).collect();
+            show.list(&REPLACEMENTS, &rows);
+        }
+        Command::Status { .. } => show.list(&WRAPPINGS, &control.db.wrappings().await?),
+        Command::Rotate(rotate) => rotate.run(control, show).await?,
         Command::Rewrap => {
             let rewrapped = rewrap(control, show).await?;
             show.one(&RewrappedOut { rewrapped }, &format!("wrapped anew: {rewrapped}"));

@@ -16,6 +16,7 @@ mod legacy;
 mod outcome;
 mod password;
 mod roles;
+mod rotation;
 mod search;
 mod secrets;
 mod sessions;
@@ -126,7 +127,7 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
-    /// Which key-encryption key wraps the keys of tenants, and how a new one takes over.
+    /// Which key-encryption key wraps the keys of tenants, and other keys for tenants.
     Encryption {
         #[command(subcommand)]
         command: encryption::Command,

@@ -181,7 +181,11 @@ pub const PLATFORM: &[Table] = &[
         "tenant_keys",
         &[
             TENANT,
-            columns(Clear, "which key, and which one wrapped it", &["version", "created_at", "wrapped_by"]),
+            columns(
+                Clear,
+                "which key, from when until when, and which one wrapped it",
+                &["version", "created_at", "retired_at", "wrapped_by"],
+            ),
             columns(Sealed, "wrapped by the key provider: it opens all else", &["wrapped"]),
         ],
     ),

@@ -39,7 +39,21 @@ pub enum Column {
 }
 
 impl Column {
-    fn label(self) -> &'static str {
+    /// All of them: what is sealed anew when a tenant gets another key.
+    pub const ALL: [Self; 8] = [
+        Self::Root,
+        Self::SigningKey,
+        Self::FirstAdmin,
+        Self::AuditKey,
+        Self::LegacyTotp,
+        Self::UserKey,
+        Self::Verifier,
+        Self::ForeignHash,
+    ];
+
+    /// The table and the column, as the database names them.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::SigningKey => "signing_keys.wrapped_private",
             Self::Root => "roots.wrapped",
@@ -53,23 +67,37 @@ impl Column {
     }
 }
 
-/// The data keys of a tenant, newest first. No `Debug`; wiped when dropped.
+/// The data keys of a tenant by their versions: one seals, and all open. No `Debug`; wiped when dropped.
 pub struct TenantKeys {
     tenant: TenantId,
     keys: Vec<(u32, Secret)>,
+    /// The version that seals.
+    sealing: u32,
 }
 
 impl TenantKeys {
-    /// Takes the keys of a tenant by version.
+    /// Takes the keys of a tenant by version. The newest seals.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for a tenant without keys.
-    pub fn new(tenant: TenantId, mut keys: Vec<(u32, Secret)>) -> Result<Self, Failure> {
-        if keys.is_empty() {
-            return Err(Failure::Unreadable("tenant_keys"));
-        }
-        keys.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-        Ok(Self { tenant, keys })
+    pub fn new(tenant: TenantId, keys: Vec<(u32, Secret)>) -> Result<Self, Failure> {
+        let newest = keys.iter().map(|(version, _)| *version).max();
+        Ok(Self { tenant, keys, sealing: newest.ok_or(Failure::Unreadable("tenant_keys"))? })
+    }
+
+    /// The same, and `version` seals.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for a version that is not there.
+    pub fn sealing_with(self, version: u32) -> Result<Self, Failure> {
+        self.key(version).ok_or(Failure::Unreadable("tenant_keys"))?;
+        Ok(Self { sealing: version, ..self })
+    }
+
+    /// The version that seals.
+    #[must_use]
+    pub fn sealing(&self) -> u32 {
+        self.sealing
     }
 
     /// Whose keys they are.
@@ -78,14 +106,14 @@ impl TenantKeys {
         self.tenant
     }
 
-    /// Seals `plaintext` for one place, under the newest key.
+    /// Seals `plaintext` for one place.
     ///
     /// # Errors
     /// Without randomness.
     pub fn seal(&self, column: Column, row: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
-        let (version, key) = self.keys.first().ok_or(Failure::Unreadable("tenant_keys"))?;
-        let sealed = aead::seal(key, &self.associated_data(*version, column, row), plaintext)?;
-        Ok([&[FORM][..], &version.to_be_bytes(), &sealed].concat())
+        let key = self.key(self.sealing).ok_or(Failure::Unreadable("tenant_keys"))?;
+        let sealed = aead::seal(key, &self.associated_data(self.sealing, column, row), plaintext)?;
+        Ok([&mark(self.sealing)[..], &sealed].concat())
     }
 
     /// Opens what [`TenantKeys::seal`] made for the same place.
@@ -97,9 +125,23 @@ impl TenantKeys {
         let stored = stored.strip_prefix(&[FORM]).ok_or_else(unreadable)?;
         let (version, sealed) = stored.split_first_chunk::<4>().ok_or_else(unreadable)?;
         let version = u32::from_be_bytes(*version);
-        let key = self.keys.iter().find(|(known, _)| *known == version).map(|(_, key)| key);
         let data = self.associated_data(version, column, row);
-        aead::open(key.ok_or_else(unreadable)?, &data, sealed)?.ok_or_else(unreadable)
+        aead::open(self.key(version).ok_or_else(unreadable)?, &data, sealed)?.ok_or_else(unreadable)
+    }
+
+    /// The same value under the key that seals now, if another one sealed it.
+    ///
+    /// # Errors
+    /// As [`TenantKeys::open`].
+    pub fn renew(&self, column: Column, row: &str, stored: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        if stored.starts_with(&mark(self.sealing)) {
+            return Ok(None);
+        }
+        Ok(Some(self.seal(column, row, &self.open(column, row, stored)?)?))
+    }
+
+    fn key(&self, version: u32) -> Option<&Secret> {
+        self.keys.iter().find(|(known, _)| *known == version).map(|(_, key)| key)
     }
 
     fn associated_data(&self, version: u32, column: Column, row: &str) -> Vec<u8> {
@@ -107,6 +149,13 @@ impl TenantKeys {
             [self.tenant.as_bytes(), &version.to_be_bytes(), column.label().as_bytes(), row.as_bytes()];
         fields::encode("rest/v2", &list)
     }
+}
+
+/// How values begin that a version sealed.
+#[must_use]
+pub fn mark(version: u32) -> [u8; 5] {
+    let [a, b, c, d] = version.to_be_bytes();
+    [FORM, a, b, c, d]
 }
 
 #[cfg(test)]
@@ -136,10 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_key_seals() {
-        let stored = keys(1, &[(1, 1), (2, 2)]).seal(Column::Root, "x", b"secret").unwrap();
+    fn one_key_seals_and_all_open() {
+        let two = || keys(1, &[(1, 1), (2, 2)]);
+        let stored = two().seal(Column::Root, "x", b"secret").unwrap();
+        assert!(stored.starts_with(&mark(2)), "the newest, unless another is named");
         assert!(keys(1, &[(1, 1)]).open(Column::Root, "x", &stored).is_err());
-        assert!(keys(1, &[(2, 2)]).open(Column::Root, "x", &stored).is_ok());
+        let stored = two().sealing_with(1).unwrap().seal(Column::Root, "x", b"secret").unwrap();
+        assert_eq!(keys(1, &[(1, 1)]).open(Column::Root, "x", &stored).unwrap().to_vec(), b"secret");
+        assert!(two().sealing_with(3).is_err());
+    }
+
+    #[test]
+    fn a_value_is_renewed_once_in_its_own_place() {
+        let two = keys(1, &[(1, 1), (2, 2)]);
+        let stored = keys(1, &[(1, 1)]).seal(Column::Root, "x", b"secret").unwrap();
+        assert!(two.renew(Column::Root, "y", &stored).is_err(), "another row");
+        let renewed = two.renew(Column::Root, "x", &stored).unwrap().unwrap();
+        assert_eq!(keys(1, &[(2, 2)]).open(Column::Root, "x", &renewed).unwrap().to_vec(), b"secret");
+        assert!(two.renew(Column::Root, "x", &renewed).unwrap().is_none());
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Effects {
     /// follow: the connection is left in the rows of some tenant.
     ///
     /// # Errors
-    /// [`Failure::Halted`] where the edge is ahead of us; else the database's. Nothing of the transaction
-    /// may be committed then.
+    /// [`Failure::Halted`] where the edge is ahead of us; [`Failure::KeyReplaced`]; else the database's. Nothing of
+    /// the transaction may be committed then.
     pub async fn apply(self, connection: &mut PgConnection, here: TenantId) -> Result<(), Failure> {
         let Self { changes, entries } = self;
         if !changes.is_empty() {

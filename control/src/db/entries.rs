@@ -96,7 +96,7 @@ struct Head {
 /// are written, so that a tenant whose cell is slow keeps no other tenant's writers waiting.
 ///
 /// # Errors
-/// The database's.
+/// [`Failure::KeyReplaced`] where the key is retired that sealed for the transaction; the database's.
 pub(super) async fn append(
     connection: &mut PgConnection,
     entries: Entries,
@@ -153,7 +153,7 @@ async fn append_to(
     let noted = without_recorded(connection, tenant, noted).await?;
     let body_keys = keys_for(connection, &keys, &noted).await?;
     let Some(rows) = Rows::chained(tenant, &head, &body_keys, noted)? else { return Ok(()) };
-    rows.insert(connection, tenant).await
+    rows.insert(connection, &keys).await
 }
 
 /// The keys under which what is told is sealed.
@@ -253,9 +253,10 @@ impl Rows {
         Ok((!rows.links.is_empty()).then_some(rows))
     }
 
-    /// Writes them and moves the head behind them.
-    async fn insert(&self, connection: &mut PgConnection, tenant: TenantId) -> Result<(), Failure> {
-        sqlx::query!(
+    /// Writes them and moves the head behind them, unless the key is retired that sealed for this transaction
+    /// ([`super::replace`]): who retires one has the head meanwhile.
+    async fn insert(&self, connection: &mut PgConnection, keys: &TenantKeys) -> Result<(), Failure> {
+        let moved = sqlx::query!(
             "with written as (
                 insert into audit_entries
                     (tenant_id, recorded_at, position, id, at, actor_kind, actor, action, outcome, target, event_id,
@@ -268,8 +269,12 @@ impl Rows {
             set position = ($3::bigint[])[cardinality($3)],
                 hash = ($15::bytea[])[cardinality($15)],
                 recorded_at = $2
-            where tenant_id = $1",
-            tenant.uuid(),
+            where tenant_id = $1
+                and exists (
+                    select from platform.tenant_keys
+                    where tenant_id = $1 and version = $16 and retired_at is null
+                )",
+            keys.tenant().uuid(),
             self.recorded_at,
             &self.column(|link| link.position),
             &self.column(|link| link.id),
@@ -284,10 +289,11 @@ impl Rows {
             &self.column(|link| link.body.clone()),
             &self.client_keys as &[Option<String>],
             &self.hashes,
+            i32::try_from(keys.sealing()).unwrap_or(i32::MAX),
         )
         .execute(connection)
         .await?;
-        Ok(())
+        if moved.rows_affected() > 0 { Ok(()) } else { Err(Failure::KeyReplaced) }
     }
 
     fn column<T>(&self, value: impl Fn(&Link) -> T) -> Vec<T> {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 use shared::derive::Secret;
 use shared::ids::TenantId;
@@ -14,10 +14,13 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use crate::crypt::sealed::TenantKeys;
 use crate::crypt::wrapped::KeyWrapper;
 use crate::failure::Failure;
-use crate::world::random;
+use crate::world::{Clock, random};
 
 /// How long unwrapped keys stay in memory: a key that is disabled at the provider works here for this long at most.
 const KEPT: Duration = Duration::from_secs(5 * 60);
+/// After this every control has read a change of a tenant's keys, and what began with the keys of before is over: a
+/// transaction takes no two minutes.
+pub(super) const SPREAD: TimeDelta = TimeDelta::minutes(7);
 /// The keys of how many tenants.
 const TENANTS: u64 = 10_000;
 /// The version of a tenant's first key.
@@ -29,40 +32,92 @@ pub(super) struct Keyring {
     wrapper: KeyWrapper,
     /// Reads wrapped keys, and nothing else: it neither waits for requests nor keeps them waiting.
     pool: PgPool,
-    at_hand: Cache<TenantId, Arc<TenantKeys>>,
+    clock: Clock,
+    at_hand: Cache<TenantId, Held>,
+}
+
+/// The keys of a tenant in memory.
+#[derive(Clone)]
+struct Held {
+    keys: Arc<TenantKeys>,
+    /// By the wall clock, since the clock by which the cache forgets stands still while the machine is suspended.
+    read_at: DateTime<Utc>,
+}
+
+/// A stored key.
+pub(super) struct Stored {
+    pub version: u32,
+    wrapped: Vec<u8>,
+    /// Whether every control has read it.
+    spread: bool,
 }
 
 impl Keyring {
-    pub fn new(wrapper: KeyWrapper, pool: PgPool) -> Self {
-        Self { wrapper, pool, at_hand: Cache::builder().time_to_live(KEPT).max_capacity(TENANTS).build() }
+    pub fn new(wrapper: KeyWrapper, pool: PgPool, clock: Clock) -> Self {
+        let at_hand = Cache::builder().time_to_live(KEPT).max_capacity(TENANTS).build();
+        Self { wrapper, pool, clock, at_hand }
     }
 
     /// The keys of a tenant. Requests that need the same keys at once share one fetch.
     pub async fn of(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
-        self.at_hand.try_get_with(tenant, self.fetch(tenant)).await.map_err(Failure::Shared)
+        match self.at_hand(tenant).await {
+            Some(keys) => Ok(keys),
+            None => {
+                let held = self.at_hand.try_get_with(tenant, self.fetch(tenant)).await;
+                Ok(held.map_err(Failure::Shared)?.keys)
+            }
+        }
     }
 
     /// The same, if they are in memory.
     pub async fn at_hand(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {
-        self.at_hand.get(&tenant).await
+        let Held { keys, read_at } = self.at_hand.get(&tenant).await?;
+        let age = (self.clock.now() - read_at).abs();
+        if age.to_std().is_ok_and(|age| age <= KEPT) {
+            return Some(keys);
+        }
+        self.forget(tenant).await;
+        None
     }
 
-    async fn fetch(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, Failure> {
-        let mut keys = Vec::new();
-        for (version, wrapped) in self.read(tenant).await? {
+    /// The keys of the tenant are read anew when they are needed next.
+    pub async fn forget(&self, tenant: TenantId) {
+        self.at_hand.invalidate(&tenant).await;
+    }
+
+    /// A new key seals once every control can open what it sealed.
+    async fn fetch(&self, tenant: TenantId) -> Result<Held, Failure> {
+        let read_at = self.clock.now();
+        let stored = self.read(tenant).await?;
+        let spread = stored.iter().filter(|key| key.spread).map(|key| key.version).max();
+        let sealing = spread.or_else(|| stored.iter().map(|key| key.version).min());
+        let mut keys = Vec::with_capacity(stored.len());
+        for Stored { version, wrapped, .. } in stored {
             keys.push((version, self.wrapper.unwrap(tenant, version, &wrapped).await?));
         }
-        Ok(Arc::new(TenantKeys::new(tenant, keys)?))
+        let sealing = sealing.ok_or(Failure::Unreadable("tenant_keys"))?;
+        let keys = TenantKeys::new(tenant, keys)?.sealing_with(sealing)?;
+        Ok(Held { keys: Arc::new(keys), read_at })
     }
 
-    async fn read(&self, tenant: TenantId) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+    /// What is stored of the keys of a tenant.
+    pub async fn read(&self, tenant: TenantId) -> Result<Vec<Stored>, Failure> {
         let mut tx = self.begin(tenant).await?;
-        let rows =
-            sqlx::query!("select version, wrapped from platform.tenant_keys").fetch_all(&mut *tx).await?;
+        let rows = sqlx::query!(
+            r#"select version, wrapped, created_at <= clock_timestamp() - make_interval(secs => $1) as "spread!"
+            from platform.tenant_keys"#,
+            SPREAD.as_seconds_f64(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         tx.rollback().await?;
         let version =
             |version| u32::try_from(version).map_err(|_| Failure::Unreadable("tenant_keys.version"));
-        rows.into_iter().map(|row| Ok((version(row.version)?, row.wrapped))).collect()
+        rows.into_iter()
+            .map(|row| {
+                Ok(Stored { version: version(row.version)?, wrapped: row.wrapped, spread: row.spread })
+            })
+            .collect()
     }
 
     async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Failure> {
@@ -74,8 +129,8 @@ impl Keyring {
     /// Wraps a key anew, if another key-encryption key than the present one wrapped it. No connection is held while
     /// the provider is called; of two who do it at once, one does.
     pub async fn rewrap(&self, tenant: TenantId, version: u32) -> Result<bool, Failure> {
-        let stored = self.read(tenant).await?.into_iter().find(|(stored, _)| *stored == version);
-        let Some((_, before)) = stored else { return Ok(false) };
+        let stored = self.read(tenant).await?.into_iter().find(|stored| stored.version == version);
+        let Some(Stored { wrapped: before, .. }) = stored else { return Ok(false) };
         let key = self.wrapper.unwrap(tenant, version, &before).await?;
         let after = self.wrapper.wrap(tenant, version, &key).await?;
         let mut tx = self.begin(tenant).await?;
@@ -131,7 +186,7 @@ impl NewTenantKey {
     ///
     /// # Errors
     /// The database's.
-    pub async fn keep(&self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<(), Failure> {
+    pub async fn keep(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let tenant = self.tenant();
         // The transaction sees the rows of the platform tenant, before and afterwards.
         let before = sqlx::query_scalar!(r#"select current_setting('app.tenant', true) as "before""#)
@@ -140,12 +195,11 @@ impl NewTenantKey {
         see(connection, &tenant.to_string()).await?;
         sqlx::query!(
             "insert into platform.tenant_keys (tenant_id, version, wrapped, wrapped_by, created_at)
-             values ($1, $2, $3, $4, $5)",
+             values ($1, $2, $3, $4, clock_timestamp())",
             tenant.uuid(),
             i32::try_from(FIRST).unwrap_or(i32::MAX),
             self.wrapped,
             self.wrapped_by,
-            now,
         )
         .execute(&mut *connection)
         .await?;

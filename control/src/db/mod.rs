@@ -16,6 +16,8 @@ mod effects;
 pub mod entries;
 mod keyring;
 pub mod migrate;
+pub mod replace;
+pub mod reseal;
 pub mod rewrap;
 mod roles;
 mod tx;
@@ -41,6 +43,7 @@ use crate::crypt::wrapped::KeyWrapper;
 use crate::failure::Failure;
 use crate::settings;
 use crate::shares::{Kind, Shares};
+use crate::world::Clock;
 
 /// A request that cannot have a connection in this time is answered 503: quick, not queued.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -77,7 +80,7 @@ pub struct Db {
     jobs: PgPool,
     /// The data keys of tenants.
     keyring: Keyring,
-    /// Wraps the key of a new tenant.
+    /// Wraps new keys of tenants.
     wrapper: KeyWrapper,
     /// Connections for the users of each tenant.
     users: Shares,
@@ -94,11 +97,11 @@ pub struct Db {
 
 impl Db {
     /// Prepares the pools; connects when first used, so that a start does not need the database. `wrapper` wraps the
-    /// data keys of tenants.
+    /// data keys of tenants, and `clock` says how old they are in memory.
     ///
     /// # Errors
     /// For URLs that do not parse.
-    pub fn new(settings: &settings::Database, wrapper: KeyWrapper) -> Result<Self, Failure> {
+    pub fn new(settings: &settings::Database, wrapper: KeyWrapper, clock: Clock) -> Result<Self, Failure> {
         let pool = |url: &settings::DatabaseUrl, size| {
             let options = connect_options(url)?;
             let pool = PgPoolOptions::new()
@@ -119,7 +122,7 @@ impl Db {
             work: pool(&settings.app_url, WORK_CONNECTIONS)?,
             relay: pool(&settings.relay_url, 5)?,
             jobs: pool(&settings.relay_url, JOB_CONNECTIONS)?,
-            keyring: Keyring::new(wrapper.clone(), pool(&settings.app_url, KEY_CONNECTIONS)?),
+            keyring: Keyring::new(wrapper.clone(), pool(&settings.app_url, KEY_CONNECTIONS)?, clock),
             wrapper,
             cells: Arc::default(),
             platform: Arc::default(),

@@ -163,7 +163,7 @@ impl TenantTx {
     /// Carries out the effects that were noted, and commits.
     ///
     /// # Errors
-    /// [`Failure::Halted`] where the edge is ahead of us; else the database's.
+    /// [`Failure::Halted`] where the edge is ahead of us; [`Failure::KeyReplaced`]; else the database's.
     pub async fn commit(mut self) -> Result<(), Failure> {
         self.effects.apply(&mut self.tx, self.keys.tenant()).await?;
         self.tx.commit().await?;

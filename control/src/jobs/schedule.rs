@@ -15,11 +15,12 @@ use crate::failure::Failure;
 use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
+use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -31,6 +32,7 @@ pub const KINDS: [Kind; 10] = [
     Kind::of::<SweepLegacyTokens>(),
     Kind::of::<CopyCheckpoints>(),
     Kind::of::<RewrapTenantKeys>(),
+    Kind::of::<ReplaceTenantKeys>(),
     Kind::of::<FindLostIndexes>(),
 ];
 
@@ -50,6 +52,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<CopyCheckpoints>(),
         // After a change of the key-encryption key, the former one should be needed no longer than it takes.
         each_minute::<RewrapTenantKeys>(),
+        // A tenant has a former data key for no longer than it takes.
+        each_minute::<ReplaceTenantKeys>(),
         // A crash of PostgreSQL empties the index of searches. This rebuilds it without waiting for a search.
         each_minute::<FindLostIndexes>(),
     ]

@@ -96,6 +96,9 @@ pub(crate) async fn insert(
 ) -> Result<(), Failure> {
     let (tenant, kid) = (tx.tenant(), key.public.key_id());
     let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
+    // It was made before the transaction began, and since then the tenant may have got another data key.
+    let renewed = tx.keys().renew(Column::SigningKey, kid.as_str(), &key.wrapped)?;
+    let wrapped = renewed.as_ref().unwrap_or(&key.wrapped);
     sqlx::query!(
         "with known as (insert into platform.key_ids (kid, tenant_id) values ($2, $1))
          insert into platform.signing_keys
@@ -105,7 +108,7 @@ pub(crate) async fn insert(
         kid.as_str(),
         i32::try_from(key.public.bits()).unwrap_or(0),
         public_jwk,
-        key.wrapped,
+        wrapped,
         imported,
         now,
     )

@@ -101,7 +101,7 @@ pub async fn create(
         }
     }
     store::insert(tx, &tenant).await?;
-    key.keep(tx, now).await?;
+    key.keep(tx).await?;
     if let Some(admin) = &admin {
         keep_first_admin(tx, key.keys(), admin).await?;
     }

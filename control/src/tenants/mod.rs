@@ -2,6 +2,7 @@
 
 pub mod claims;
 mod create;
+pub mod data_key;
 pub mod document;
 mod edit;
 pub mod filters;

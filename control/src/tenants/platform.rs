@@ -62,7 +62,7 @@ async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantErr
     let inserted = store::insert(&mut tx, &tenant).await;
     match inserted {
         Ok(()) => {
-            key.keep(&mut tx, now).await?;
+            key.keep(&mut tx).await?;
             tx.commit().await?;
             Ok(tenant.id)
         }

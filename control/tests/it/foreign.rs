@@ -29,7 +29,7 @@ fn vector(hasher: &str, case: &str) -> (String, String) {
     (found["encoded"].as_str().unwrap().into(), found["password"].as_str().unwrap().into())
 }
 
-fn cheap() -> (String, String) {
+pub fn cheap() -> (String, String) {
     vector("pbkdf2_sha256", "spaces")
 }
 
@@ -105,7 +105,7 @@ impl Scene {
     }
 
     /// Somebody whose password another service hashed.
-    async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
+    pub async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
         let user = self.member(username, "client").await;
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let (wrapped, format) = seal_foreign(tx.keys(), user.id, encoded).unwrap().expect("a hash");

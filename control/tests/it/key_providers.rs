@@ -36,7 +36,7 @@ impl Scene {
     }
 
     /// Whether the edge finds the password right, by what it was pushed.
-    fn edge_signs_in(&self, user: UserId, password: &str) -> bool {
+    pub fn edge_signs_in(&self, user: UserId, password: &str) -> bool {
         let sealed = self.edge.user(self.tenant.id, user).unwrap().verifier.unwrap();
         let subject = user.to_string();
         let context =

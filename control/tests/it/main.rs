@@ -38,6 +38,7 @@ mod schema;
 mod search;
 mod setup;
 mod tampers;
+mod tenant_key;
 mod tenants;
 mod unmask;
 mod users;

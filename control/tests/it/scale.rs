@@ -21,6 +21,13 @@ impl Numbers {
         metrics::set_default_local_recorder(&self.0)
     }
 
+    /// A gauge without labels.
+    pub fn gauge(&self, name: &str) -> String {
+        let text = self.0.handle().render();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+    }
+
     /// How often a unit of this kind was asked for.
     pub fn asked_for(&self, kind: &str) -> u64 {
         let line = format!("wardgate_share_wait_seconds_count{{kind=\"{kind}\"}} ");

@@ -101,6 +101,8 @@ impl Import<'_> {
         if owners.is_empty() {
             return Ok(());
         }
+        // What else is written here may be nothing, and then no entry of the log asks for the key.
+        tx.hold_key().await?;
         for device in self.staging.devices(&owners).await? {
             let Some(user) = here.get(&device.user) else { continue };
             let plain = serde_json::to_vec(&device).map_err(|_| Failure::Unreadable("second factor"))?;
