@@ -12,9 +12,10 @@ use control::crypt::columns::{self, Rest};
 use control::crypt::sealed::{Column, mark};
 use control::failure::Failure;
 use control::jobs::queue::Job as _;
+use control::passwords::Hashed;
 use control::tenants::data_key::{self, ReplaceTenantKeys, State};
 use control::tenants::{self, FirstAdmin, Isolation, provision};
-use control::users::{self, NewUser, Profile};
+use control::users::{self, Change, NewUser, Profile};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -452,6 +453,29 @@ async fn what_does_not_open_keeps_the_former_key_until_it_is_mended() {
     ada.patch(&format!("{USERS}{}/", made[0]), json!({"first_name": "B"})).await.expect(200);
     scene.push().await;
     assert!(made.iter().all(|user| scene.edge_signs_in(*user, PASSWORD)));
+}
+
+#[tokio::test]
+async fn an_edit_that_is_under_way_is_not_waited_for_and_wins() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let bob = ada.post(USERS, json!({"username": "bob", "password": PASSWORD})).await.expect(201).id();
+    scene.gets_key().await.unwrap();
+    for _ in 0..2 {
+        scene.passes(&[&scene.control]).await;
+    }
+    let hashed = Hashed::of(&scene.control.hasher, scene.tenant.id, "another password").await.unwrap();
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let change = Change { password: Some(hashed), ..Change::default() };
+    users::change(&scene.control, &mut tx, &Actor::operator(), bob, change).await.unwrap();
+    let advanced = tokio::time::timeout(Duration::from_secs(20), scene.advance()).await;
+    assert_eq!(advanced.expect("the edit is waited for"), State::Unfinished);
+    assert_eq!((scene.sealed(Column::Verifier, 2).await, scene.versions().await), ((1, 0), vec![1, 2]));
+    tx.commit().await.unwrap();
+    scene.settle().await;
+    assert_eq!((scene.sealed(Column::Verifier, 2).await, scene.versions().await), ((1, 1), vec![2]));
+    scene.push().await;
+    assert!(scene.edge_signs_in(bob, "another password"));
 }
 
 #[tokio::test]
