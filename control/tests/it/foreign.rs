@@ -320,7 +320,8 @@ async fn a_password_set_meanwhile_wins() {
     let (matched, ()) = tokio::join!(scene.knows(ada, &password), async {
         let mut admin = scene.database.admin().await;
         let waiting = "select count(*) from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock' and query like '%update users%'";
+            where datname = current_database() and wait_event_type = 'Lock'
+                and query like '%from users%for no key update%'";
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
