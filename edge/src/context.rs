@@ -1,6 +1,7 @@
 //! What every step of answering a request has at hand: the isolate, and the time that the request is judged
 //! by.
 
+use shared::contract::limits::STALE_MS;
 use shared::ids::{EventId, SessionId};
 
 use crate::app::App;
@@ -54,6 +55,12 @@ impl<'a, P: Platform> Context<'a, P> {
     #[must_use]
     pub fn minute(self) -> i64 {
         millis(self.now_ms - self.now_ms % 60_000)
+    }
+
+    /// Whether what the isolate knows is young enough that a tenant's document is not behind.
+    #[must_use]
+    pub fn knows_lately(self) -> bool {
+        self.app.knowledge.borrow().age_ms(self.now_ms).is_some_and(|age| age <= STALE_MS)
     }
 
     /// Runs a batch.

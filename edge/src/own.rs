@@ -67,7 +67,7 @@ async fn login<P: Platform>(
     match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
         SignInOutcome::Issued(issued) => {
             let names = may_set(&issued.known, target, request, &fields);
-            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid));
+            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid, ctx.now_ms));
             Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, ctx.now_ms))
         }
     }

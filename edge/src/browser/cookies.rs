@@ -123,10 +123,10 @@ impl CookieSession {
     }
 }
 
-/// The value of `X-CSRFToken` beside a session, under the tenant's current root.
+/// The value of `X-CSRFToken` beside a session, under the tenant's session root that signs now.
 #[must_use]
-pub fn csrf_token(known: &OpenedTenant, sid: SessionId) -> Option<String> {
-    known.csrf_keys.first().map(|key| csrf_value(key, known.tenant.id, sid))
+pub fn csrf_token(known: &OpenedTenant, sid: SessionId, now_ms: u64) -> Option<String> {
+    known.csrf_key(now_ms / 1000).map(|key| csrf_value(key, known.tenant.id, sid))
 }
 
 impl<S> Response<S> {

@@ -4,5 +4,6 @@ pub mod command;
 pub mod copies;
 pub mod drain;
 pub mod push;
+mod sealed;
 pub mod signed;
 pub mod sweep;

@@ -10,6 +10,7 @@ use shared::wire::signature::content_digest;
 
 use crate::context::Context;
 use crate::http::Answer;
+use crate::inside::sealed::opens_here;
 use crate::platform::{Platform, Statement, StoreError};
 use crate::sql::batch::{Batch, CountHandle, Handle};
 use crate::sql::{self, Sql, millis};
@@ -18,13 +19,19 @@ use crate::tenants::find::NAMES_SHARD;
 /// Applies a push.
 ///
 /// 1. The message is checked: 400.
-/// 2. One batch: whatever does not follow the mark aborts it, 409 with the mark; rows are put where
+/// 2. Whether this edge can open what is sealed in it: 422, so that a key which only control has replaces nothing
+///    that works here.
+/// 3. One batch: whatever does not follow the mark aborts it, 409 with the mark; rows are put where
 ///    they are newer; the mark moves.
 ///
 /// # Errors
 /// As above, and 503 where the database did not answer.
 pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answer, Refusal> {
     push.check().map_err(|invalid| Refusal::field("non_field_errors", &invalid.to_string()))?;
+    if !opens_here(push, ctx.app.settings()?) {
+        let detail = "Sealed under a key-encryption key that this edge does not have.";
+        return Err(Refusal::new(422, detail, Code::EdgeKeyUnknown));
+    }
     let (batch, PushHandles { mark, sweeps }) = statements(push, ctx.now())?;
     let rows = match ctx.run(batch).await {
         Ok(rows) => rows,

@@ -3,7 +3,7 @@
 use shared::derive::{Purpose, Secret, derive};
 use shared::passwords::Verifier;
 use shared::tenant::{Root, Tenant};
-use shared::tokens::RefreshKey;
+use shared::tokens::{RefreshKey, claimed_root};
 use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
@@ -12,9 +12,9 @@ use crate::settings::Settings;
 pub struct OpenedTenant {
     /// The document.
     pub tenant: Tenant,
-    /// Keys of refresh tokens: the current one first.
+    /// Keys of refresh tokens, one of each session root, in the document's order.
     pub refresh_keys: Vec<RefreshKey>,
-    /// Make the CSRF values of sessions: the current one first.
+    /// Make the CSRF values of sessions, likewise.
     pub csrf_keys: Vec<Secret>,
     /// Hashes names and addresses.
     pub identifier_key: Secret,
@@ -37,10 +37,11 @@ impl OpenedTenant {
     /// # Errors
     /// A sealed value that does not open.
     pub fn open(tenant: Tenant, settings: &Settings) -> Result<Self, DoesNotOpen> {
-        let lookup = open_root(&tenant, &tenant.lookup_root, Kind::LookupRoot, settings)?;
+        let Root { version, sealed } = &tenant.lookup_root;
+        let lookup = open_root(&tenant, (*version, sealed), Kind::LookupRoot, settings)?;
         let (mut refresh_keys, mut csrf_keys) = (Vec::new(), Vec::new());
         for root in &tenant.session_roots {
-            let secret = open_root(&tenant, root, Kind::SessionRoot, settings)?;
+            let secret = open_root(&tenant, (root.version, &root.sealed), Kind::SessionRoot, settings)?;
             refresh_keys.push(RefreshKey::new(root.version, &secret, tenant.id));
             csrf_keys.push(derive(&secret, tenant.id, Purpose::Csrf));
         }
@@ -54,6 +55,26 @@ impl OpenedTenant {
             csrf_keys,
             tenant,
         })
+    }
+
+    /// The key of a refresh token that says it was made at `made_secs`.
+    #[must_use]
+    pub fn refresh_key(&self, made_secs: i64) -> Option<&RefreshKey> {
+        self.refresh_keys.get(self.tenant.session_root(u64::try_from(made_secs).unwrap_or(0)))
+    }
+
+    /// The key of a CSRF value that is made at `now_secs`.
+    #[must_use]
+    pub fn csrf_key(&self, now_secs: u64) -> Option<&Secret> {
+        self.csrf_keys.get(self.tenant.session_root(now_secs))
+    }
+
+    /// Whether a token's header names a session root that the document does not have: one of a later document,
+    /// perhaps, of one that is gone, or a stranger's.
+    #[must_use]
+    pub fn lacks_root_of(&self, unverified_token: &str) -> bool {
+        let claimed = claimed_root(unverified_token);
+        claimed.is_some_and(|version| self.refresh_keys.iter().all(|key| key.version() != version))
     }
 
     /// Opens the verifier of a user, or the dummy for nobody: the same work.
@@ -75,10 +96,15 @@ impl OpenedTenant {
     }
 }
 
-fn open_root(tenant: &Tenant, root: &Root, kind: Kind, settings: &Settings) -> Result<Secret, DoesNotOpen> {
-    let subject = root.version.to_string();
+fn open_root(
+    tenant: &Tenant,
+    (version, sealed): (u32, &str),
+    kind: Kind,
+    settings: &Settings,
+) -> Result<Secret, DoesNotOpen> {
+    let subject = version.to_string();
     let context = Context { edge: &settings.edge_id, tenant: tenant.id, kind, subject: &subject };
-    let sealed = Sealed::parse(&root.sealed).map_err(|_| DoesNotOpen)?;
+    let sealed = Sealed::parse(sealed).map_err(|_| DoesNotOpen)?;
     let bytes = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
     Secret::from_slice(&bytes).ok_or(DoesNotOpen)
 }

@@ -60,10 +60,10 @@ pub async fn tokens<P: Platform>(
         auth_time: row.auth_time.div_euclid(1000),
     };
     let access = issue(ctx, known, subject).await?;
-    let key = known.refresh_keys.first().ok_or_else(Refusal::unavailable)?;
-    let refresh = key
-        .sign(&row.refresh(sid, known.tenant.user_id), &known.tenant.issuer)
-        .map_err(|_| Refusal::internal())?;
+    // By the row's time and not by ours: a retry after the root has changed gets the same bytes.
+    let refresh = row.refresh(sid, known.tenant.user_id);
+    let key = known.refresh_key(refresh.issued_at).ok_or_else(Refusal::unavailable)?;
+    let refresh = key.sign(&refresh, &known.tenant.issuer).map_err(|_| Refusal::internal())?;
     let (user, ends_at) = (row.user, row.absolute_deadline);
     Ok(IssuedTokens { access, refresh, roles, user, sid, ends_at, known: known.clone() })
 }
@@ -110,7 +110,7 @@ impl IssuedTokens {
 
     /// Sets the readable cookie alone.
     pub fn set_csrf<S>(&self, response: &mut Response<S>, now_ms: u64) {
-        if let Some(value) = csrf_token(&self.known, self.sid) {
+        if let Some(value) = csrf_token(&self.known, self.sid, now_ms) {
             response.set_csrf(&value, self.lasts_secs(now_ms));
         }
     }

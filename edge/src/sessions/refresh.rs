@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::sessions::family::{FamilyRow, RefreshAttempt, outcome};
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
-use crate::tenants::find::{TenantName, find_known, renew};
+use crate::tenants::find::{TenantName, find_fresh, find_known, renew};
 use crate::tenants::state::State;
 use crate::tokens::access::look_again;
 use crate::tokens::error::TokenError;
@@ -59,15 +59,18 @@ pub async fn refresh<P: Platform>(
     tokens(ctx, &known, proven.sid, &row).await
 }
 
-/// Verifies against the remembered tenant, however old; the batch checks its state again. A legacy token
-/// that fails is verified once more after a read of the feed: an isolate that slept may not know that the
-/// tenant has such a key.
+/// Verifies against the remembered tenant, however old; the batch checks its state again. An isolate that slept may
+/// not know that the tenant has another session root, or a key of legacy tokens: so a token of a root that is not
+/// known is verified after a read of the feed, and a legacy token that fails once more after one.
 async fn prove<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
     unverified_token: &str,
 ) -> Result<(Rc<OpenedTenant>, VerifiedRefresh), TokenError> {
-    let known = find_known(ctx, named).await?;
+    let mut known = find_known(ctx, named).await?;
+    if known.lacks_root_of(unverified_token) {
+        known = find_fresh(ctx, named).await?;
+    }
     let judged = presented(ctx, &known, unverified_token).await;
     let invalid = matches!(judged, Err(TokenError::Token(TokenFault::Invalid)));
     if !(invalid && Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())) {

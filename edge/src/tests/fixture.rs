@@ -23,7 +23,7 @@ use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
 use shared::passwords::{Password, Verifier, Workspace};
 use shared::tenant::settings::Settings as TenantSettings;
-use shared::tenant::{KeyState, Root, SigningKey, Status, Tenant};
+use shared::tenant::{KeyState, Root, SessionRoot, SigningKey, Status, Tenant};
 use shared::tokens::claims::UserIdForm;
 use shared::tokens::jwk::PublicKey;
 use shared::tokens::legacy::{Legacy, Marker};
@@ -61,6 +61,21 @@ pub fn control_key() -> ServiceKey {
 
 pub fn edge_key() -> EdgeKey {
     EdgeKey::parse(&named_key("kek-a", 9)).unwrap()
+}
+
+/// The one that replaces it.
+pub fn second_edge_key() -> EdgeKey {
+    EdgeKey::parse(&named_key("kek-b", 10)).unwrap()
+}
+
+/// Both, as an edge has them while one replaces the other.
+pub fn edge_keys() -> [EdgeKey; 2] {
+    [edge_key(), second_edge_key()]
+}
+
+/// Control's service key after a change.
+pub fn second_control_key() -> ServiceKey {
+    ServiceKey::parse(&named_key("control-2", 11)).unwrap()
 }
 
 pub fn edge_service_peer() -> PeerKey {
@@ -126,10 +141,35 @@ fn session_root(tenant: TenantId) -> Secret {
     Secret::new(bytes)
 }
 
-/// A new session root, before the one there is.
-pub fn second_session_root(tenant: &mut Tenant) {
+/// A second session root, beside the one there is, that signs from `sign_from`.
+pub fn second_session_root(tenant: &mut Tenant, sign_from: Option<u64>) {
     let sealed = seal(tenant.id, Kind::SessionRoot, "2", &[0x33; 32]);
-    tenant.session_roots.insert(0, Root { version: 2, sealed });
+    tenant.session_roots.truncate(1);
+    tenant.session_roots.push(SessionRoot { version: 2, sealed, sign_from });
+}
+
+/// Everything that a tenant has at the edge, sealed anew under `key`.
+pub fn reseal(acme: &Actor, key: &EdgeKey) -> Push {
+    let id = acme.id();
+    let again = |text: &str, kind, subject: &str| {
+        let context = Context { edge: EDGE, tenant: id, kind, subject };
+        let plaintext = Sealed::parse(text).unwrap().open(&edge_keys(), &context).unwrap();
+        Sealed::seal(key, &context, [6; 12], &plaintext).unwrap().to_string()
+    };
+    {
+        let mut tenant = acme.tenant.borrow_mut();
+        for root in &mut tenant.session_roots {
+            root.sealed = again(&root.sealed, Kind::SessionRoot, &root.version.to_string());
+        }
+        tenant.lookup_root.sealed = again(&tenant.lookup_root.sealed, Kind::LookupRoot, "1");
+        tenant.dummy_verifier = again(&tenant.dummy_verifier, Kind::Dummy, "");
+        for key in &mut tenant.keys {
+            key.sealed = key.sealed.as_deref().map(|text| again(text, Kind::SigningKey, key.kid.as_str()));
+        }
+    }
+    let mut row = acme.user_row("ada");
+    row.verifier = row.verifier.map(|text| again(&text, Kind::Verifier, &row.id.to_string()));
+    Push { users: vec![row.into()], ..acme.document_push() }
 }
 
 /// A tenant's document as control would build it.
@@ -148,9 +188,10 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         shards: vec![0],
         settings: TenantSettings::default(),
         keys: vec![signing_key(id, 0, KeyState::Active, Some(1)), signing_key(id, 1, KeyState::Next, None)],
-        session_roots: vec![Root {
+        session_roots: vec![SessionRoot {
             version: 1,
             sealed: seal(id, Kind::SessionRoot, "1", session_root(id).expose()),
+            sign_from: None,
         }],
         lookup_root: Root { version: 1, sealed: seal(id, Kind::LookupRoot, "1", lookup_root(id).expose()) },
         dummy_verifier: seal(id, Kind::Dummy, "", Verifier::dummy([1; 16], [2; 32]).to_phc().as_bytes()),
@@ -206,6 +247,8 @@ pub struct Memory {
     pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Runs while control's answer is awaited.
     pub while_forwarding: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// What opens signing keys.
+    pub edge_keys: Vec<EdgeKey>,
     entropy: Cell<u64>,
 }
 
@@ -236,6 +279,7 @@ impl Memory {
             yields: Cell::new(false),
             while_verifying: RefCell::new(None),
             while_forwarding: RefCell::new(None),
+            edge_keys: vec![edge_key()],
             entropy: Cell::new(1),
         }
     }
@@ -385,7 +429,7 @@ impl Rs256 for Memory {
     async fn sign(&self, tenant: TenantId, key: &SigningKey, input: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let context = Context { edge: EDGE, tenant, kind: Kind::SigningKey, subject: key.kid.as_str() };
         let sealed = Sealed::parse(key.sealed.as_deref().ok_or(CryptoError)?).map_err(|_| CryptoError)?;
-        let der = sealed.open(&[edge_key()], &context).map_err(|_| CryptoError)?;
+        let der = sealed.open(&self.edge_keys, &context).map_err(|_| CryptoError)?;
         let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| CryptoError)?;
         let mut signature = vec![0; pair.public_modulus_len()];
         pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature).map_err(|_| CryptoError)?;
@@ -592,6 +636,13 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         Self { app: Rc::new(App::new(Memory::new(), Ok(settings()))) }
+    }
+
+    /// The same world after a deployment of the Worker with other settings: all isolates are new ones.
+    pub fn redeployed(self, settings: Settings) -> Self {
+        let edge_keys = settings.edge_keys.clone();
+        let Ok(app) = Rc::try_unwrap(self.app) else { panic!("somebody still uses the isolate") };
+        Self { app: Rc::new(App::new(Memory { edge_keys, ..app.platform }, Ok(settings))) }
     }
 
     pub fn memory(&self) -> &Memory {

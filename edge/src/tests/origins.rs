@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::tenant::settings::Cookies;
 
 use super::browser::{Browser, PAGE, acme, own_request, set_cookies};
-use super::fixture::{Request, claims, second_session_root};
+use super::fixture::{Request, START_MS, claims, second_session_root};
 
 /// Whatever may be changed by cookie: two routes of control's, of which anybody may call the second,
 /// and three of the edge's own.
@@ -140,15 +140,23 @@ fn a_value_of_the_root_before_is_good_as_long_as_the_root_is() {
     let mut browser = Browser::signed_in(&acme, "ada");
     let before = browser.clone();
     let users = |browser: &Browser| browser.request("POST", "/api/user/users/").json(&json!({}));
-    acme.edit(second_session_root);
-    world.new_isolate();
+    let switch = START_MS / 1000 + 100;
+    for sign_from in [None, Some(switch)] {
+        acme.edit(|tenant| second_session_root(tenant, sign_from));
+        world.new_isolate();
+        world.send(users(&browser)).expect(200);
+        world.advance(1000);
+        browser.post("/api/token/refresh/", &json!({})).expect(200);
+        assert_eq!(before.jar["csrftoken"], browser.jar["csrftoken"], "{sign_from:?}");
+    }
+    world.advance(100_000);
     world.send(users(&browser)).expect(200);
     browser.post("/api/token/refresh/", &json!({})).expect(200);
     assert_ne!(before.jar["csrftoken"], browser.jar["csrftoken"]);
     world.send(users(&browser)).expect(200);
     browser.jar.insert("csrftoken".into(), before.jar["csrftoken"].clone());
     world.send(users(&browser)).expect(200);
-    acme.edit(|tenant| tenant.session_roots.truncate(1));
+    acme.edit(|tenant| drop(tenant.session_roots.remove(0)));
     world.new_isolate();
     world.send(users(&browser)).expect(403);
 }

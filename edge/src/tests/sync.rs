@@ -204,6 +204,7 @@ fn a_long_sweep_says_that_rows_remain() {
         let users = (0..400u64).map(|index| shared::wire::push::UserRow {
             id: shared::ids::UserId::new(page * 1000 + index, [1; 10]),
             rev: 2,
+            verifier: None,
             ..acme.user_row("x")
         });
         world.push(&Push { users: users.map(Into::into).collect(), ..message(acme.id()) }).expect(200);

@@ -1,7 +1,7 @@
 //! Refresh tokens, verified before storage is read. What one is good for, its family's row says
 //! ([`crate::sessions`]).
 
-use shared::contract::refusal::TokenFault;
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::SessionId;
 use shared::tokens::Refresh;
 use shared::tokens::jws::Jws;
@@ -33,7 +33,8 @@ pub struct VerifiedRefresh {
 ///
 /// # Errors
 /// Invalid, or the wrong type (or expired) for an access token of this tenant. 503 where the
-/// cryptography fails.
+/// cryptography fails, and for the token of another root while the feed cannot be read: the tenant may have a
+/// new one.
 pub async fn presented<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -44,6 +45,9 @@ pub async fn presented<P: Platform>(
             let Refresh { sid, generation, expires_at, .. } = key.verify(unverified_token)?;
             return Ok(VerifiedRefresh { sid, generation, expires_at, legacy: None });
         }
+    }
+    if known.lacks_root_of(unverified_token) && !ctx.knows_lately() {
+        return Err(Refusal::unavailable().into());
     }
     match Jws::split(unverified_token).filter(Jws::is_legacy) {
         Some(jws) => presented_legacy(ctx, known, jws).await,

@@ -60,6 +60,8 @@ codes! {
     RevisionGap = "revision_gap",
     /// A push of a history that is over.
     StaleHistory = "stale_history",
+    /// A push of what is sealed under a key-encryption key that this edge does not have.
+    EdgeKeyUnknown = "edge_key_unknown",
     /// An acknowledgement of facts that this database never gave: it was restored.
     OutboxRestored = "outbox_restored",
     /// A service signature is missing or does not hold.

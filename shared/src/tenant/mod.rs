@@ -70,6 +70,19 @@ pub struct Root {
     pub sealed: String,
 }
 
+/// A session root, sealed to the edge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRoot {
+    /// Its number, counted up at every rotation of the root.
+    pub version: u32,
+    /// 32 bytes, sealed.
+    pub sealed: String,
+    /// Unix seconds from which it signs, so that all isolates switch at once without another push. `None` for the
+    /// first of a tenant, and for a new one that the edge has not confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_from: Option<u64>,
+}
+
 /// The tenant's document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
@@ -100,8 +113,8 @@ pub struct Tenant {
     /// which such a key signs needs a word.
     #[serde(deserialize_with = "readable")]
     pub keys: Vec<SigningKey>,
-    /// Its session roots: the current one first, then the one before.
-    pub session_roots: Vec<Root>,
+    /// Its session roots, one or two: both verify. [`Tenant::session_root`] says which one signs.
+    pub session_roots: Vec<SessionRoot>,
     /// Its lookup root.
     pub lookup_root: Root,
     /// A sealed verifier that no password satisfies.
@@ -148,6 +161,17 @@ impl Tenant {
     /// The published keys: next, active and retired.
     pub fn published_keys(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter().filter(|key| key.state != KeyState::Revoked)
+    }
+
+    /// The place in `session_roots` of the root that signs what was made at `made_secs`: of those whose time had come
+    /// by then, the latest, and without one the oldest. What was made at one moment is signed by one root whenever
+    /// it is asked for, before the switch or after it.
+    #[must_use]
+    pub fn session_root(&self, made_secs: u64) -> usize {
+        let roots = || self.session_roots.iter().enumerate();
+        let due = roots().filter(|(_, root)| root.sign_from.is_some_and(|from| from <= made_secs));
+        let latest = due.max_by_key(|(_, root)| root.sign_from);
+        latest.or_else(|| roots().min_by_key(|(_, root)| root.version)).map_or(0, |(place, _)| place)
     }
 
     /// What is demanded of the tenant's access tokens.
@@ -228,6 +252,28 @@ pub(crate) mod tests {
         assert_eq!(tenant.published_keys().count(), 1);
         let revoked = tenant.keys[1].kid.clone();
         assert!(tenant.verifying_key(revoked.as_str()).is_none());
+    }
+
+    #[test]
+    fn a_session_root_signs_what_is_made_from_its_time_on() {
+        let root = |version, sign_from| SessionRoot { version, sealed: String::from("sealed"), sign_from };
+        let signs = |roots: &[SessionRoot], made| {
+            let tenant = Tenant { session_roots: roots.to_vec(), ..tenant() };
+            tenant.session_roots.get(tenant.session_root(made)).map(|root| root.version)
+        };
+        let (first, unconfirmed) = (root(1, None), root(2, None));
+        assert_eq!(signs(&[], 5), None);
+        for made in [0, 5, u64::MAX] {
+            assert_eq!(signs(&[first.clone()], made), Some(1));
+            assert_eq!(signs(&[first.clone(), unconfirmed.clone()], made), Some(1));
+            assert_eq!(signs(&[unconfirmed.clone(), first.clone()], made), Some(1));
+        }
+        for roots in [[first.clone(), root(2, Some(100))], [root(2, Some(100)), first]] {
+            assert_eq!(signs(&roots, 99), Some(1), "also when it is asked for later");
+            assert_eq!(signs(&roots, 100), Some(2));
+        }
+        let again = [root(2, Some(100)), root(3, Some(200))];
+        assert_eq!([50, 150, 200].map(|made| signs(&again, made)), [Some(2), Some(2), Some(3)]);
     }
 
     #[test]

@@ -72,8 +72,22 @@ struct RefreshClaims {
     iss: String,
 }
 
+/// The header of a refresh token, about the version of its root.
+const HEADER_BEGIN: &str = r#"{"alg":"HS256","kid":"r"#;
+const HEADER_END: &str = r#"","typ":"refresh+jwt"}"#;
+
+/// The version of the session root that the header of a refresh token names: an isolate that does not know it may
+/// have slept. `None` for every other header.
+#[must_use]
+pub fn claimed_root(unverified_token: &str) -> Option<u32> {
+    let header = URL_SAFE_NO_PAD.decode(Jws::split(unverified_token)?.header).ok()?;
+    let version = std::str::from_utf8(&header).ok()?.strip_prefix(HEADER_BEGIN)?.strip_suffix(HEADER_END)?;
+    version.parse().ok().filter(|parsed: &u32| parsed.to_string() == version)
+}
+
 /// The key of a tenant's refresh tokens, of one version of its session root. No `Debug`.
 pub struct RefreshKey {
+    version: u32,
     header: Header,
     header_segment: String,
     key: Hs256Key,
@@ -86,10 +100,9 @@ impl RefreshKey {
     pub fn new(version: u32, session_root: &Secret, tenant: TenantId) -> Self {
         let key = derive(session_root, tenant, Purpose::Refresh);
         let kid = format!("r{version}");
-        let header_segment =
-            URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"refresh+jwt"}}"#));
+        let header_segment = URL_SAFE_NO_PAD.encode(format!("{HEADER_BEGIN}{version}{HEADER_END}"));
         let header = Header::empty().with_key_id(kid).with_token_type("refresh+jwt");
-        Self { header, header_segment, key: Hs256Key::new(key.expose()), tenant }
+        Self { version, header, header_segment, key: Hs256Key::new(key.expose()), tenant }
     }
 
     /// Whether `unverified_token` begins with exactly this key's header. The header of a refresh
@@ -97,6 +110,12 @@ impl RefreshKey {
     #[must_use]
     pub fn wrote_header_of(&self, unverified_token: &str) -> bool {
         Jws::split(unverified_token).is_some_and(|jws| jws.header == self.header_segment)
+    }
+
+    /// The version of the session root that it was derived from.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// Makes the token of a row.
@@ -223,6 +242,26 @@ mod tests {
         assert!(key.wrote_header_of(&token));
         let newer = RefreshKey::new(13, &Secret::new([1; 32]), tenant(1));
         assert!(!newer.wrote_header_of(&token));
+    }
+
+    #[test]
+    fn the_version_of_a_root_is_read_of_the_very_header_alone() {
+        for version in [0, 1, 12, u32::MAX] {
+            let key = RefreshKey::new(version, &Secret::new([1; 32]), tenant(1));
+            assert_eq!(claimed_root(&key.sign(&refresh(1), "i").unwrap()), Some(version));
+        }
+        for header in [
+            r#"{"alg":"HS256","kid":"r01","typ":"refresh+jwt"}"#,
+            r#"{"alg":"HS256","kid":"r+1","typ":"refresh+jwt"}"#,
+            r#"{"alg":"HS256","kid":"r","typ":"refresh+jwt"}"#,
+            r#"{"alg":"HS256","kid":"r4294967296","typ":"refresh+jwt"}"#,
+            r#"{"alg":"HS256", "kid":"r1","typ":"refresh+jwt"}"#,
+            r#"{"alg":"RS256","typ":"JWT","kid":"r1"}"#,
+            r#"{"alg":"HS256","typ":"JWT"}"#,
+        ] {
+            assert_eq!(claimed_root(&format!("{}.AA.AA", URL_SAFE_NO_PAD.encode(header))), None, "{header}");
+        }
+        assert_eq!(claimed_root("no token"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::ids::{EventId, HostName, SessionId, TenantId, UserId};
-use crate::tenant::{Foreign, Root, Status, Tenant, tests};
+use crate::tenant::{Foreign, SessionRoot, Status, Tenant, tests};
 use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
@@ -28,7 +28,7 @@ use crate::wire::verbatim::Verbatim;
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 1] = ["push-former-claims"];
+const ADDED: [&str; 2] = ["push-former-claims", "push-session-roots"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/releases")
@@ -50,7 +50,8 @@ fn document() -> Tenant {
     let mut document = tests::tenant();
     document.audience = Some(String::from("acme-api"));
     document.hosts = vec![HostName::parse("login.acme.example").unwrap()];
-    document.session_roots = vec![Root { version: 1, sealed: String::from("sealed") }];
+    document.session_roots =
+        vec![SessionRoot { version: 1, sealed: String::from("sealed"), sign_from: None }];
     document.user_id = UserIdForm::Integer;
     document.legacy = Some(Legacy {
         key: document.keys[0].public.clone(),
@@ -114,6 +115,15 @@ fn former_claims() -> Push {
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+/// A rotation of the session root after it was confirmed.
+fn session_roots() -> Push {
+    let mut document = document();
+    let sealed = String::from("sealed");
+    document.session_roots.push(SessionRoot { version: 2, sealed, sign_from: Some(2_000_000_000) });
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 fn sweep() -> Push {
     let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
     Push {
@@ -169,6 +179,7 @@ fn messages() -> Vec<(&'static str, Value)> {
     vec![
         of("push", push()),
         of("push-former-claims", former_claims()),
+        of("push-session-roots", session_roots()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -214,7 +225,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         serde_json::to_value(serde_json::from_str::<T>(text)?)
     }
     match name {
-        "push" | "push-former-claims" | "push-sweep" => through::<Push>(text),
+        "push" | "push-former-claims" | "push-session-roots" | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
         "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
             through::<Command>(text)
@@ -352,6 +363,14 @@ fn former_claims_are_written_only_where_there_are_any() {
     assert_eq!(with["former_claims"][0]["issuer"], "https://old.example");
     with.as_object_mut().unwrap().remove("former_claims");
     assert_eq!(with, without);
+}
+
+/// A reader of before signs with the first root: it stays the one that signs until the switch is behind.
+#[test]
+fn a_second_session_root_changes_nothing_for_a_reader_of_before() {
+    let roots = |push: Push| push.document.unwrap().document.session_roots.clone();
+    let (without, with) = (roots(push()), roots(session_roots()));
+    assert_eq!(with.first(), without.first());
 }
 
 #[test]

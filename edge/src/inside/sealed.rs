@@ -1,0 +1,48 @@
+//! Whether this edge can open what a push brings.
+//!
+//! Control seals under one key-encryption key at a time. If that key is not among this edge's, or has other bytes
+//! under the same name, the tenant could not be used here from the push on: so the push is refused, and what is there
+//! stays.
+
+use shared::ids::TenantId;
+use shared::tenant::{Root, Tenant};
+use shared::wire::push::Push;
+use shared::wire::seal::{Context, Kind, Sealed};
+
+use crate::settings::Settings;
+
+/// Whether every sealed value names a key of this edge, and the roots and the first verifier open with it: control has
+/// one key, so what holds of one verifier holds of all.
+#[must_use]
+pub fn opens_here(push: &Push, settings: &Settings) -> bool {
+    let document = push.document.as_ref().map(|row| &row.document);
+    let keys =
+        document.iter().flat_map(|document| document.keys.iter().filter_map(|key| key.sealed.as_deref()));
+    let verifiers = || push.users.iter().filter_map(|user| Some((user.id, user.verifier.as_deref()?)));
+    let mut texts = keys.chain(verifiers().map(|(_, text)| text));
+    let first = verifiers()
+        .next()
+        .is_none_or(|(id, text)| opens(text, push.tenant, (Kind::Verifier, &id.to_string()), settings));
+    first
+        && texts.all(|text| is_known(text, settings))
+        && document.is_none_or(|document| roots_open(document, settings))
+}
+
+fn roots_open(tenant: &Tenant, settings: &Settings) -> bool {
+    let Root { version, sealed } = &tenant.lookup_root;
+    let sessions = tenant.session_roots.iter().map(|root| (Kind::SessionRoot, root.version, &root.sealed));
+    sessions
+        .chain([(Kind::LookupRoot, *version, sealed)])
+        .all(|(kind, version, sealed)| opens(sealed, tenant.id, (kind, &version.to_string()), settings))
+}
+
+/// A value in the form of a later release is no reason to refuse: its reader judges it.
+fn is_known(text: &str, settings: &Settings) -> bool {
+    let is_ours = |sealed: Sealed| settings.edge_keys.iter().any(|key| key.id() == sealed.key_id());
+    Sealed::parse(text).map_or(true, is_ours)
+}
+
+fn opens(text: &str, tenant: TenantId, (kind, subject): (Kind, &str), settings: &Settings) -> bool {
+    let context = Context { edge: &settings.edge_id, tenant, kind, subject };
+    Sealed::parse(text).map_or(true, |sealed| sealed.open(&settings.edge_keys, &context).is_ok())
+}
