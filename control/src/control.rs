@@ -43,7 +43,7 @@ pub struct Inner {
 pub fn new(settings: Settings) -> Result<Control, Failure> {
     let clock = Clock::default();
     let wrapper = KeyWrapper::new(Providers::new(&settings.encryption)?);
-    let db = Db::new(&settings.database, wrapper, clock.clone())?;
+    let db = Db::new(&settings.database, wrapper, settings.edge.kek.0.id(), clock.clone())?;
     Ok(Arc::new(Inner {
         roles: Roles::of(&settings.database)?,
         keys: KeyMaker::new(db.clone()),

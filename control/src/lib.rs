@@ -20,6 +20,7 @@ pub mod legacy;
 pub mod passwords;
 pub mod roles;
 pub mod serve;
+pub mod sessions;
 pub mod settings;
 pub mod setup;
 pub mod shares;

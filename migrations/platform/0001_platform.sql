@@ -39,6 +39,8 @@ create table tenants (
     foreign_until timestamptz,
     -- When users of another service first came.
     imported_at timestamptz,
+    -- The longest `settings.absolute_secs` before the present one: sessions that were begun under it may live.
+    longest_session_secs bigint not null default 0,
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
     deleted_at  timestamptz
@@ -149,6 +151,19 @@ create table roots (
     primary key (tenant_id, kind, version)
 );
 
+-- A change of a tenant's session root that is under way.
+create table session_rotations (
+    tenant_id uuid primary key references tenants (id),
+    -- Of the new root.
+    version   integer not null,
+    begun_at  timestamptz not null,
+    -- From when it signs: known once the edge has confirmed that it knows the root.
+    sign_from timestamptz,
+    -- When the one before leaves, which then has signed for no session that lives: known once the edge has confirmed
+    -- `sign_from`.
+    remove_at timestamptz
+);
+
 alter table key_ids enable row level security;
 alter table key_ids force row level security;
 create policy all_rows on key_ids for select using (true);
@@ -213,11 +228,15 @@ create table edge_rows (
     rev        bigint not null,
     -- A change that revokes and has not reached the edge yet.
     urgent     boolean not null,
+    -- The id of the edge's key-encryption key under which this revision is sealed: a control that has another one gives
+    -- the row a new revision before it sends it. Null where nothing is sealed.
+    sealed_by  text,
     deleted_at timestamptz,
     primary key (tenant_id, kind, subject)
 );
 
 create index edge_rows_by_rev on edge_rows (tenant_id, rev);
+create index edge_rows_by_seal on edge_rows (sealed_by, tenant_id) where sealed_by is not null;
 create index edge_rows_urgent on edge_rows (tenant_id) where urgent;
 create index edge_rows_tombstones on edge_rows (deleted_at) where deleted_at is not null;
 
@@ -249,6 +268,8 @@ create index held_facts_in_order on held_facts (tenant_id, place);
 -- How far the outbox of an edge has been taken over. The control that takes holds the row's lock.
 create table drains (
     edge       text primary key,
+    -- The id of the key-encryption key under which everything is to be sealed, once a change of it was asked for.
+    reseal_to  text,
     cursor     jsonb,
     drained_at timestamptz,
     last_error text

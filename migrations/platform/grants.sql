@@ -12,7 +12,8 @@ grant select, insert, update, delete on platform.former_claims to {app};
 grant select, insert, update (wrapped), delete on platform.first_admins to {app};
 grant select, insert on platform.key_ids to {app};
 grant select, insert, update on platform.signing_keys to {app};
-grant select, insert, update (wrapped) on platform.roots to {app};
+grant select, insert, update (wrapped), delete on platform.roots to {app};
+grant select, insert, update, delete on platform.session_rotations to {app};
 grant select, insert, update (wrapped, wrapped_by, retired_at), delete on platform.tenant_keys to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
@@ -23,6 +24,7 @@ grant select, insert, update on platform.idempotency_keys to {app};
 -- The relay finds what is due and remembers how far it came. It reads no user and no key.
 grant select on platform.tenants to {relay};
 grant select, update on platform.revisions to {relay};
+grant select on platform.session_rotations to {relay};
 grant select, update, delete on platform.edge_rows to {relay};
 grant select, insert, update on platform.edge_lanes to {relay};
 grant select, insert, update, delete on platform.drains to {relay};

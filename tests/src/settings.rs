@@ -40,7 +40,7 @@ pub fn control(
         ("WARDGATE_EDGE_URL", edge_url.to_owned()),
         ("WARDGATE_EDGE_AUTHORITY", EDGE_AUTHORITY.to_owned()),
         ("WARDGATE_EDGE_PUBLIC_KEYS", public(&secrets.edge_service)),
-        ("WARDGATE_EDGE_KEK_A", secrets.edge_kek.clone()),
+        ("WARDGATE_EDGE_KEK", secrets.edge_kek.clone()),
         ("WARDGATE_SERVICE_KEY", secrets.control_service.clone()),
         ("WARDGATE_ENCRYPTION_KEK", secrets.control_kek.clone()),
         ("WARDGATE_AUDIT_CHECKPOINT_KEY", secrets.audit_checkpoint.clone()),

@@ -55,7 +55,18 @@ const CRATES: [Layers; 4] = [
             &["access"],
             &["jobs"],
             // The slices. Within this layer the files alone must make no circle.
-            &["audit", "edges", "keys", "legacy", "passwords", "roles", "setup", "tenants", "users"],
+            &[
+                "audit",
+                "edges",
+                "keys",
+                "legacy",
+                "passwords",
+                "roles",
+                "sessions",
+                "setup",
+                "tenants",
+                "users",
+            ],
             &["http", "jobs::queue", "jobs::kind"],
             // What every part works with, made once at the start, and the parts that it is made of.
             &["control"],

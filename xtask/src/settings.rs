@@ -122,7 +122,7 @@ struct Edge<'a> {
     url: &'a str,
     authority: &'a str,
     public_keys: [&'a str; 1],
-    kek_a: &'a str,
+    kek: &'a str,
 }
 
 #[derive(Serialize)]
@@ -165,7 +165,7 @@ pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses, checkpoin
             url: &addresses.edge,
             authority: &edge_authority,
             public_keys: [&secrets.edge_service_key.public()?],
-            kek_a: secrets.edge_kek.secret(),
+            kek: secrets.edge_kek.secret(),
         },
         service: Service { key: secrets.control_service_key.secret() },
         encryption: Encryption { kek: secrets.control_kek.secret() },
@@ -217,7 +217,7 @@ mod tests {
         };
         assert_eq!(control["http"]["authority"].as_str().unwrap(), value("CONTROL_AUTHORITY"));
         assert_eq!(control["edge"]["authority"].as_str().unwrap(), value("AUTHORITY"));
-        assert_eq!(control["edge"]["kek_a"].as_str().unwrap(), value("EDGE_KEK_A"));
+        assert_eq!(control["edge"]["kek"].as_str().unwrap(), value("EDGE_KEK_A"));
         assert_eq!(control["edge"]["id"].as_str().unwrap(), value("EDGE_ID"));
         assert_eq!(control["edge"]["url"].as_str().unwrap(), "http://127.0.0.1:8787");
         assert_ne!(control["service"]["key"].as_str().unwrap(), value("CONTROL_PUBLIC_KEYS"));

@@ -68,6 +68,16 @@ actions! {
     KeyRevoked = "keys.revoked",
     /// A key was imported.
     KeyImported = "keys.imported",
+    /// A tenant got a new session root, which signs later.
+    SessionRootBegun = "session_root.begun",
+    /// The edge knows it: from when it signs.
+    SessionRootPlanned = "session_root.planned",
+    /// It signs: when the former one leaves.
+    SessionRootSwitched = "session_root.switched",
+    /// The former one left.
+    SessionRootRemoved = "session_root.removed",
+    /// A new session root took the place of every other at once; every session ended.
+    SessionRootReplaced = "session_root.replaced",
     /// The key of the index of a tenant's searches was changed.
     SearchRotated = "search.rotated",
     /// That index was made anew: after a change of its key, a crash of the database or a restore.
@@ -90,6 +100,8 @@ actions! {
     SetupUsed = "setup.used",
     /// History was raised after a restore; every session ended.
     EdgeReseeded = "edge.reseeded",
+    /// Everything at the edge is sealed anew, under another of its key-encryption keys: which.
+    EdgeResealed = "edge.resealed",
     /// The edge's database was restored and begins another life.
     EdgeRestored = "edge.restored",
 }

@@ -8,8 +8,9 @@ use super::show::{Rows, Show, optional};
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
+use crate::edges::seals::Seal;
 use crate::edges::status::EdgeStatus;
-use crate::edges::{fed, reseed, restored, status};
+use crate::edges::{fed, reseal, reseed, restored, seals, status};
 use crate::http::time;
 
 #[derive(Subcommand)]
@@ -21,6 +22,15 @@ pub(super) enum Command {
         #[arg(long)]
         behind: bool,
     },
+    /// Under which of its key-encryption keys the edge has what is sealed for it. When the present key is the only one
+    /// and nothing is unconfirmed, the former one can leave the Worker.
+    #[command(after_help = "Example:\n  wardgate edges seals")]
+    Seals,
+    /// After a change of `edge.kek`: seal everything at the edge anew, by ordinary pushes of a running `serve`. Nobody
+    /// is signed out. Nothing is touched where the edge does not have the key. A running `serve` does the rest of what
+    /// this has begun.
+    #[command(after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate edges reseal")]
+    Reseal,
     /// After the edge's database (D1) was restored to an earlier state: give it a new incarnation, so that isolates
     /// forget what they know of it and the drain of its facts begins anew. No fact is lost or recorded twice.
     /// Reseed every tenant afterwards.
@@ -81,6 +91,16 @@ const TENANTS: Rows<EdgeStatus> = Rows {
     },
 };
 
+const SEALS: Rows<Seal> = Rows {
+    names: ["key-encryption key", "key-encryption keys"],
+    head: &["key", "tenants", "rows", "unconfirmed", "seals now"],
+    line: |row| {
+        let current = if row.current { "yes" } else { "no" };
+        let numbers = [row.tenants, row.rows, row.unconfirmed].map(|number| number.to_string());
+        [vec![row.key.clone()], numbers.to_vec(), vec![current.to_owned()]].concat()
+    },
+};
+
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
         Command::Status { behind } => {
@@ -91,6 +111,11 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             }
             Ok(())
         }
+        Command::Seals => {
+            show.list(&SEALS, &seals::all(control).await?);
+            Ok(())
+        }
+        Command::Reseal => reseal(control, show).await,
         Command::Restored { shard } => {
             let incarnation = restored::restored(control, &Actor::operator(), shard).await?;
             let line = format!(
@@ -121,4 +146,36 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
             Ok(())
         }
     }
+}
+
+/// Looks without progress before the rest is left to a running `serve`: half a minute.
+const PATIENCE: u32 = 150;
+
+/// Seals everything anew, and waits until the edge has confirmed it or nothing moves any more.
+async fn reseal(control: &Control, show: Show) -> Result<(), CliError> {
+    reseal::begin(control, &Actor::operator()).await?;
+    let (mut before, mut idle) = (None, 0);
+    while idle < PATIENCE {
+        let pass = reseal::pass(control).await?;
+        let now = seals::all(control).await?;
+        if seals::is_done(&now) {
+            break;
+        }
+        if pass.resealed > 0 {
+            show.note(&format!("{} rows sealed anew, {} to go", pass.resealed, pass.waiting));
+        }
+        idle = if pass.resealed > 0 || before.as_ref() != Some(&now) { 0 } else { idle + 1 };
+        before = Some(now);
+        reseal::pause().await;
+    }
+    let now = seals::all(control).await?;
+    show.list(&SEALS, &now);
+    if seals::is_done(&now) {
+        show.note("every tenant has confirmed: the former key can leave the Worker");
+        return Ok(());
+    }
+    Err(CliError::Failed(String::from(
+        "not every tenant has confirmed; a running `serve` goes on: `wardgate edges status --behind` says whom the \
+         edge is missing",
+    )))
 }

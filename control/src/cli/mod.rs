@@ -19,6 +19,7 @@ mod roles;
 mod rotation;
 mod search;
 mod secrets;
+mod session_root;
 mod sessions;
 mod settings;
 mod show;
@@ -117,6 +118,11 @@ enum Command {
         #[command(subcommand)]
         command: search::Command,
     },
+    /// The secret of a tenant that signs refresh tokens: how far a change of it is, and a new one.
+    SessionRoot {
+        #[command(subcommand)]
+        command: session_root::Command,
+    },
     /// What the edge has and what it is missing.
     Edges {
         #[command(subcommand)]
@@ -183,6 +189,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
         Command::Import { command } => import::run(&control, show, command).await?,
         Command::Search { command } => search::run(&control, show, command).await?,
+        Command::SessionRoot { command } => session_root::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
         Command::Audit { command } => audit::run(&control, show, command).await?,
         Command::Encryption { command } => encryption::run(&control, show, command).await?,

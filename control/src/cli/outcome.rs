@@ -10,6 +10,7 @@ use crate::http::list;
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::legacy::import;
+use crate::sessions::rotate::RootError;
 use crate::settings::SettingsError;
 use crate::tenants::TenantError;
 use crate::users::{Faults, ListError, UserError};
@@ -197,6 +198,15 @@ impl From<KeyError> for CliError {
                 "the platform tenant makes its own keys and takes none: --tenant names another tenant",
             )),
             KeyError::Refused(_) | KeyError::Rank => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<RootError> for CliError {
+    fn from(error: RootError) -> Self {
+        match error {
+            RootError::Failure(failure) => failure.into(),
+            RootError::UnderWay(_) | RootError::WrongTenant => Self::Refused(error.to_string()),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
     let checkpoint_public = public(&checkpoint)?;
     let text = Zeroizing::new(format!(
         "# control: environment, or the same settings in the file\n\
-         WARDGATE_EDGE_KEK_A={0}\nWARDGATE_EDGE_PUBLIC_KEYS={edge_public}\n\
+         WARDGATE_EDGE_KEK={0}\nWARDGATE_EDGE_PUBLIC_KEYS={edge_public}\n\
          WARDGATE_SERVICE_KEY={1}\nWARDGATE_ENCRYPTION_KEK={2}\n\
          WARDGATE_AUDIT_CHECKPOINT_KEY={4}\n\n\
          # whoever verifies the audit logs\n# {checkpoint_public}\n\n\
@@ -36,7 +36,7 @@ pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
     ));
     let json = serde_json::json!({
         "control": {
-            "WARDGATE_EDGE_KEK_A": *edge_kek,
+            "WARDGATE_EDGE_KEK": *edge_kek,
             "WARDGATE_EDGE_PUBLIC_KEYS": edge_public,
             "WARDGATE_SERVICE_KEY": *control_service,
             "WARDGATE_ENCRYPTION_KEK": *control_kek,

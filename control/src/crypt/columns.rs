@@ -69,7 +69,7 @@ pub const PLATFORM: &[Table] = &[
         &[columns(
             Clear,
             "how far an outbox was read, and errors without personal data",
-            &["edge", "cursor", "drained_at", "last_error"],
+            &["edge", "reseal_to", "cursor", "drained_at", "last_error"],
         )],
     ),
     (
@@ -90,7 +90,7 @@ pub const PLATFORM: &[Table] = &[
             columns(
                 Clear,
                 "ids and keyed hashes that the edge holds, too",
-                &["kind", "subject", "rev", "urgent", "deleted_at"],
+                &["kind", "subject", "rev", "urgent", "sealed_by", "deleted_at"],
             ),
         ],
     ),
@@ -147,6 +147,13 @@ pub const PLATFORM: &[Table] = &[
         ],
     ),
     SCHEMA_VERSIONS,
+    (
+        "session_rotations",
+        &[
+            TENANT,
+            columns(Clear, "which root, and times", &["version", "begun_at", "sign_from", "remove_at"]),
+        ],
+    ),
     (
         "setup_tokens",
         &[
@@ -213,6 +220,7 @@ pub const PLATFORM: &[Table] = &[
                     "foreign_left",
                     "foreign_until",
                     "imported_at",
+                    "longest_session_secs",
                     "created_at",
                     "updated_at",
                     "deleted_at",

@@ -83,6 +83,23 @@ pub async fn roots(tx: &mut TenantTx, kind: RootKind) -> Result<Vec<(u32, Secret
     Ok(roots)
 }
 
+/// Destroys the roots of a kind below a version.
+///
+/// # Errors
+/// The database's.
+pub async fn remove_before(tx: &mut TenantTx, kind: RootKind, version: i32) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "delete from platform.roots where tenant_id = $1 and kind = $2 and version < $3",
+        tenant.uuid(),
+        kind.as_str(),
+        version,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The key of one purpose, derived from the tenant's lookup root.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! transaction's effects. `crate::edges` sends what was stamped here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use shared::ids::{TenantId, UserId};
 use sqlx::PgConnection;
@@ -62,13 +63,20 @@ struct Noted {
 }
 
 /// The changes that one transaction noted, in the order in which their rows were first noted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     noted: Vec<Noted>,
     places: HashMap<Row, usize>,
+    /// The edge's key-encryption key that this control seals with.
+    sealed_by: Arc<str>,
 }
 
 impl Changes {
+    /// No changes yet, of a control that seals with this key.
+    pub(super) fn sealed_by(key: Arc<str>) -> Self {
+        Self { noted: Vec::new(), places: HashMap::new(), sealed_by: key }
+    }
+
     /// Whether the edge has nothing to learn.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -166,15 +174,17 @@ pub(super) async fn stamp(connection: &mut PgConnection, changes: &Changes) -> R
         ),
         stamped as (
             insert into platform.edge_rows as e
-                (tenant_id, kind, subject, rev, urgent, deleted_at)
+                (tenant_id, kind, subject, rev, urgent, deleted_at, sealed_by)
             select n.tenant_id, n.kind, n.subject, l.rev + n.place, n.urgent,
-                case when n.deleted then now() end
+                case when n.deleted then now() end,
+                case when n.kind in ('document', 'user') and not n.deleted then $7::text end
             from noted n
             join locked l on l.tenant_id = n.tenant_id
             on conflict (tenant_id, kind, subject) do update
             set rev = excluded.rev,
                 urgent = e.urgent or excluded.urgent,
-                deleted_at = excluded.deleted_at
+                deleted_at = excluded.deleted_at,
+                sealed_by = excluded.sealed_by
             returning 1
         )
         select (select count(*) from stamped) + 0 * (select count(*) from raised) as "stamped!"
@@ -185,6 +195,7 @@ pub(super) async fn stamp(connection: &mut PgConnection, changes: &Changes) -> R
         &urgent,
         &deleted,
         CHANNEL,
+        &*changes.sealed_by,
     )
     .fetch_one(connection)
     .await?;

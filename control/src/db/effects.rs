@@ -5,6 +5,8 @@
 //! late because each takes its position from a row of the tenant that every writer locks: held from the last
 //! statements on, the order of positions is the order of commits.
 
+use std::sync::Arc;
+
 use shared::ids::TenantId;
 use sqlx::PgConnection;
 
@@ -13,7 +15,6 @@ use super::entries::{self, Entries};
 use crate::failure::Failure;
 
 /// The effects that one transaction noted.
-#[derive(Default)]
 pub(super) struct Effects {
     /// What the edge must learn.
     pub changes: Changes,
@@ -22,6 +23,11 @@ pub(super) struct Effects {
 }
 
 impl Effects {
+    /// None yet, of a control that seals for the edge with this key.
+    pub fn sealed_by(key: Arc<str>) -> Self {
+        Self { changes: Changes::sealed_by(key), entries: Entries::default() }
+    }
+
     /// Whether nothing was noted.
     pub fn is_empty(&self) -> bool {
         let Self { changes, entries } = self;

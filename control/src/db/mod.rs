@@ -37,6 +37,7 @@ use sqlx::PgExecutor;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use self::account::{Account, Lane};
+use self::effects::Effects;
 use self::keyring::Keyring;
 use crate::crypt::sealed::TenantKeys;
 use crate::crypt::wrapped::KeyWrapper;
@@ -82,6 +83,8 @@ pub struct Db {
     keyring: Keyring,
     /// Wraps new keys of tenants.
     wrapper: KeyWrapper,
+    /// The id of the edge's key-encryption key, under which what transactions change will be sealed.
+    edge_key: Arc<str>,
     /// Connections for the users of each tenant.
     users: Shares,
     /// Connections for what strangers cause at each tenant.
@@ -97,11 +100,16 @@ pub struct Db {
 
 impl Db {
     /// Prepares the pools; connects when first used, so that a start does not need the database. `wrapper` wraps the
-    /// data keys of tenants, and `clock` says how old they are in memory.
+    /// data keys of tenants, the key named `edge_key` seals for the edge, and `clock` says how old keys are in memory.
     ///
     /// # Errors
     /// For URLs that do not parse.
-    pub fn new(settings: &settings::Database, wrapper: KeyWrapper, clock: Clock) -> Result<Self, Failure> {
+    pub fn new(
+        settings: &settings::Database,
+        wrapper: KeyWrapper,
+        edge_key: &str,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
         let pool = |url: &settings::DatabaseUrl, size| {
             let options = connect_options(url)?;
             let pool = PgPoolOptions::new()
@@ -124,6 +132,7 @@ impl Db {
             jobs: pool(&settings.relay_url, JOB_CONNECTIONS)?,
             keyring: Keyring::new(wrapper.clone(), pool(&settings.app_url, KEY_CONNECTIONS)?, clock),
             wrapper,
+            edge_key: edge_key.into(),
             cells: Arc::default(),
             platform: Arc::default(),
         })
@@ -195,7 +204,7 @@ impl Db {
         let keys = self.keyring.of(tenant).await?;
         let mode = " ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let account = Account { lane: Lane::Push, tenant };
-        TenantTx::begin(&self.push, account, None, (keys, &cell, mode)).await
+        TenantTx::begin(&self.push, account, None, (keys, &cell, mode), self.effects()).await
     }
 
     /// Waits for the account's share, then for the tenant's keys, then for a connection.
@@ -208,7 +217,11 @@ impl Db {
         };
         let cell = self.cell_of(pool, tenant).await?;
         let keys = self.keyring.of(tenant).await?;
-        TenantTx::begin(pool, account, seat, (keys, &cell, "")).await
+        TenantTx::begin(pool, account, seat, (keys, &cell, ""), self.effects()).await
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::sealed_by(self.edge_key.clone())
     }
 
     /// The data keys of a tenant, for what is sealed or opened outside of a transaction.

@@ -37,6 +37,7 @@ impl TenantTx {
         account: Account,
         share: Option<Seat>,
         (keys, cell, mode): (Arc<TenantKeys>, &CellName, &str),
+        effects: Effects,
     ) -> Result<Self, Failure> {
         let tenant = keys.tenant();
         // Both values are safe by type: a UUID and a validated cell name. `SET LOCAL` ends with the
@@ -45,8 +46,7 @@ impl TenantTx {
             "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
-        let (cell, effects) = (cell.clone(), Effects::default());
-        Ok(Self { tx, keys, cell, effects, account, _share: share, long_read: None })
+        Ok(Self { tx, keys, cell: cell.clone(), effects, account, _share: share, long_read: None })
     }
 
     /// The tenant whose rows this transaction sees.

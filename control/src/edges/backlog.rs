@@ -6,7 +6,7 @@ use shared::wire::push::{Complete, Mark};
 
 use super::client::Reply;
 use super::lanes::{self, Lane, LaneError};
-use super::{marks, message, snapshot};
+use super::{marks, message, seals, snapshot};
 use crate::control::Control;
 
 /// Pushes what is missing of a tenant:
@@ -36,6 +36,11 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
         }
         let limit = i64::try_from(PUSH_ROWS).unwrap_or(500);
         let changed = message::page(&mut tx, at.mark.rev, limit).await?;
+        if seals::has_others(control, &changed) {
+            drop(tx);
+            seals::reseal_page(control, tenant, &changed).await?;
+            continue;
+        }
         let mut push = message::fill(control, &mut tx, at.history, &changed).await?;
         drop(tx);
         let whole = changed.len() < PUSH_ROWS;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shared::contract::refusal::Code;
 use shared::wire::facts::{DrainIn, DrainOut};
 use shared::wire::push::{Command, Mark, Push, Pushed};
 use shared::wire::signature::{Message, Tag, content_digest};
@@ -42,6 +43,11 @@ pub enum CallError {
     /// No answer, or half of one.
     #[error("the edge did not answer")]
     Unreachable(#[from] reqwest::Error),
+    /// The edge cannot open what this control seals.
+    #[error(
+        "the edge does not have the key of `edge.kek`, or has another one under its name: give it to the Worker first"
+    )]
+    KeyUnknown,
     /// An answer that says no.
     #[error("the edge answered {status} {code}")]
     Refused {
@@ -157,5 +163,8 @@ async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, Cal
         code: String,
     }
     let refused: Refused = response.json().await.unwrap_or_default();
+    if refused.code == Code::EdgeKeyUnknown.as_str() {
+        return Err(CallError::KeyUnknown);
+    }
     Err(CallError::Refused { status, code: refused.code })
 }

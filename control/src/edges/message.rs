@@ -25,6 +25,8 @@ pub(super) struct Changed {
     pub subject: String,
     pub rev: i64,
     pub deleted: bool,
+    /// The key-encryption key that seals this revision.
+    pub sealed_by: Option<String>,
 }
 
 struct ChangedRow {
@@ -32,6 +34,7 @@ struct ChangedRow {
     subject: String,
     rev: i64,
     deleted: bool,
+    sealed_by: Option<String>,
 }
 
 impl From<ChangedRow> for Changed {
@@ -42,7 +45,7 @@ impl From<ChangedRow> for Changed {
             "user" => RowKind::User,
             _ => RowKind::Identifier,
         };
-        Self { kind, subject: row.subject, rev: row.rev, deleted: row.deleted }
+        Self { kind, subject: row.subject, rev: row.rev, deleted: row.deleted, sealed_by: row.sealed_by }
     }
 }
 
@@ -51,7 +54,7 @@ pub(super) async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Ve
     let tenant = tx.tenant();
     let rows = sqlx::query_as!(
         ChangedRow,
-        r#"select kind, subject, rev, deleted_at is not null as "deleted!"
+        r#"select kind, subject, rev, deleted_at is not null as "deleted!", sealed_by
         from platform.edge_rows
         where tenant_id = $1 and rev > $2
         order by rev
@@ -70,7 +73,7 @@ pub(super) async fn document(tx: &mut TenantTx) -> Result<Vec<Changed>, Failure>
     let tenant = tx.tenant();
     let row = sqlx::query_as!(
         ChangedRow,
-        r#"select kind, subject, rev, deleted_at is not null as "deleted!"
+        r#"select kind, subject, rev, deleted_at is not null as "deleted!", sealed_by
         from platform.edge_rows
         where tenant_id = $1 and kind = 'document'"#,
         tenant.uuid(),
@@ -90,7 +93,7 @@ pub(super) async fn urgent(tx: &mut TenantTx, limit: i64, most: i64) -> Result<V
             select count(*) as rows
             from (select from platform.edge_rows where tenant_id = $1 and urgent limit $3::bigint + 1) as counted
         )
-        select kind, subject, rev, deleted_at is not null as "deleted!"
+        select kind, subject, rev, deleted_at is not null as "deleted!", sealed_by
         from platform.edge_rows, waiting
         where tenant_id = $1 and urgent
             and (kind = 'document' or kind = 'user' and waiting.rows <= $3::bigint)

@@ -7,7 +7,9 @@ use shared::wire::push::{Command, StatusOut};
 use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::db::TenantTx;
 use crate::db::changes::Haste;
+use crate::failure::Failure;
 use crate::jobs::queue;
 use crate::keys::store::AdvanceKeys;
 
@@ -32,26 +34,39 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
         .find(|mark| mark.tenant == tenant)
         .map_or(0, |mark| mark.history.unwrap_or(0).max(mark.mark.history));
     let mut tx = control.db.tenant_tx(tenant).await?;
-    let history = sqlx::query_scalar!(
-        "update platform.revisions
-         set history = greatest(history, $2) + 1, halted_at = null, halted_why = null
-         where tenant_id = $1
-         returning history",
+    sqlx::query!(
+        "update platform.revisions set halted_at = null, halted_why = null where tenant_id = $1",
         tenant.uuid(),
-        seen,
     )
-    .fetch_one(&mut *tx)
+    .execute(&mut *tx)
     .await
-    .map_err(crate::failure::Failure::from)?;
+    .map_err(Failure::from)?;
+    let history = begin_history(&mut tx, tenant, seen).await?;
     sqlx::query!("update legacy_ids set next = next + $2 where tenant_id = $1", tenant.uuid(), NUMBER_LEAP)
         .execute(&mut *tx)
         .await
-        .map_err(crate::failure::Failure::from)?;
+        .map_err(Failure::from)?;
     tx.changes().document(tenant, Haste::Revokes);
     let details = serde_json::json!({ "history": history });
     audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details);
     // While the tenant was halted, a planned change of its keys could not be made and may have been given up.
     queue::enqueue(&mut tx, &AdvanceKeys { tenant }, TimeDelta::zero()).await?;
     tx.commit().await?;
+    Ok(history)
+}
+
+/// Raises the tenant's history above its own and above what the edge has `seen`. Every session ends with the document,
+/// which the caller lets go ahead.
+///
+/// # Errors
+/// The database's.
+pub async fn begin_history(tx: &mut TenantTx, tenant: TenantId, seen: i64) -> Result<i64, Failure> {
+    let history = sqlx::query_scalar!(
+        "update platform.revisions set history = greatest(history, $2) + 1 where tenant_id = $1 returning history",
+        tenant.uuid(),
+        seen,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
     Ok(history)
 }

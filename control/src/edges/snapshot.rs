@@ -17,7 +17,7 @@ use sqlx::Connection as _;
 use super::client::Reply;
 use super::lanes::{self, Lane, LaneError};
 use super::marks::{self, Standing};
-use super::message;
+use super::{message, seals};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::world::random;
@@ -104,6 +104,11 @@ async fn pages(
             None => message::document(&mut tx).await?,
             Some(after) => message::page(&mut tx, after, limit).await?,
         };
+        if seals::has_others(control, &changed) {
+            drop(tx);
+            seals::reseal_page(control, tenant, &changed).await?;
+            continue;
+        }
         let mut push = message::fill(control, &mut tx, history, &changed).await?;
         drop(tx);
         push.snapshot = snapshot.clone();

@@ -9,7 +9,7 @@ use shared::ids::TenantId;
 use super::client::Reply;
 use super::lanes::LaneError;
 use super::message::Changed;
-use super::{marks, message};
+use super::{marks, message, seals};
 use crate::control::Control;
 use crate::failure::Failure;
 
@@ -28,6 +28,11 @@ pub async fn push(control: &Control, tenant: TenantId) -> Result<(), LaneError> 
         let changed = message::urgent(&mut tx, limit, AHEAD).await?;
         if at.halted || changed.is_empty() {
             return Ok(());
+        }
+        if seals::has_others(control, &changed) {
+            drop(tx);
+            seals::reseal_page(control, tenant, &changed).await?;
+            continue;
         }
         let push = message::fill(control, &mut tx, at.history, &changed).await?;
         drop(tx);

@@ -10,17 +10,18 @@ use super::kind::{Kind, Task};
 use super::queue::Job;
 use crate::audit::checkpoints::{self, CheckpointError};
 use crate::control::Control;
-use crate::edges::sweep;
+use crate::edges::{reseal, sweep};
 use crate::failure::Failure;
 use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
+use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 13] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -34,6 +35,8 @@ pub const KINDS: [Kind; 11] = [
     Kind::of::<RewrapTenantKeys>(),
     Kind::of::<ReplaceTenantKeys>(),
     Kind::of::<FindLostIndexes>(),
+    Kind::of::<AdvanceSessionRoots>(),
+    Kind::of::<ResealEdge>(),
 ];
 
 /// What is done each minute.
@@ -56,6 +59,10 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<ReplaceTenantKeys>(),
         // A crash of PostgreSQL empties the index of searches. This rebuilds it without waiting for a search.
         each_minute::<FindLostIndexes>(),
+        // A new session root signs, and the one before leaves, within a minute of its time.
+        each_minute::<AdvanceSessionRoots>(),
+        // After a change of the edge's key-encryption key, whoever had asked for it may be gone.
+        each_minute::<ResealEdge>(),
     ]
 }
 
@@ -128,6 +135,10 @@ sweeps! {
     SweepLegacyTokens, "sweep_legacy_tokens" => tokens::sweep;
     /// See [`rebuild::look`].
     FindLostIndexes, "find_lost_indexes" => rebuild::look;
+    /// See [`rotate::advance_all`].
+    AdvanceSessionRoots, "advance_session_roots" => rotate::advance_all;
+    /// See [`reseal::go_on`].
+    ResealEdge, "reseal_edge" => reseal::go_on;
 }
 
 #[cfg(test)]

@@ -88,10 +88,9 @@ concern! {
         /// Who may sign `forward`: `<key id>:<32 bytes in base64url>`, at most two, so that one can
         /// replace the other.
         public_keys: List<PublicKey>, Default::Required;
-        /// The edge's key-encryption key: `<key id>:<32 bytes in base64url>`. New seals are made with it.
-        kek_a: EdgeKek, Default::Required;
-        /// The one that replaces it, while both are known to the edge.
-        kek_b: Option<EdgeKek>, Default::Absent;
+        /// The edge's key-encryption key: `<key id>:<32 bytes in base64url>`. All that is sealed for the edge is sealed
+        /// with it; the edge has it as `EDGE_KEK_A` or `EDGE_KEK_B`.
+        kek: EdgeKek, Default::Required;
     }
 }
 

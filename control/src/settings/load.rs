@@ -115,7 +115,7 @@ mod tests {
             ("WARDGATE_EDGE_URL", "http://edge.test"),
             ("WARDGATE_EDGE_AUTHORITY", "edge.test"),
             ("WARDGATE_EDGE_PUBLIC_KEYS", PUBLIC),
-            ("WARDGATE_EDGE_KEK_A", KEY),
+            ("WARDGATE_EDGE_KEK", KEY),
             ("WARDGATE_SERVICE_KEY", KEY),
             ("WARDGATE_ENCRYPTION_KEK", KEY),
             ("WARDGATE_AUDIT_CHECKPOINT_KEY", KEY),
@@ -157,10 +157,9 @@ mod tests {
     #[test]
     fn a_short_secret_is_named_and_not_shown() {
         for name in [
-            "WARDGATE_EDGE_KEK_A",
+            "WARDGATE_EDGE_KEK",
             "WARDGATE_SERVICE_KEY",
             "WARDGATE_ENCRYPTION_KEK",
-            "WARDGATE_EDGE_KEK_B",
             "WARDGATE_ENCRYPTION_FORMER_KEK",
             "WARDGATE_AUDIT_CHECKPOINT_KEY",
         ] {

@@ -8,6 +8,9 @@ use super::{ProviderKind, Settings, fields};
 /// # Errors
 /// By the variable that is missing, or that has to change.
 pub(super) fn check(settings: &Settings) -> Result<(), SettingsError> {
+    if settings.edge.public_keys.0.len() > 2 {
+        return Err(unusable("edge.public_keys", "expected one key, or two while one replaces the other"));
+    }
     let encryption = &settings.encryption;
     match encryption.provider {
         ProviderKind::File => needed("encryption.kek", encryption.kek.is_some())?,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::settings::Settings;
-use shared::tenant::{self as document, KeyState, Root, SigningKey};
+use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
 use shared::wire::needs::Needs;
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
@@ -15,6 +15,7 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::keys::model::State;
 use crate::keys::store::{Published, published};
+use crate::sessions::root;
 use crate::tenants::TenantError;
 use crate::world::random;
 use shared::ids::TenantId;
@@ -32,7 +33,7 @@ pub fn seal(
 ) -> Result<String, Failure> {
     let nonce: [u8; NONCE_BYTES] = random()?;
     let context = Context { edge: &control.settings.edge.id, tenant, kind, subject };
-    let sealed = Sealed::seal(&control.settings.edge.kek_a.0, &context, nonce, plaintext);
+    let sealed = Sealed::seal(&control.settings.edge.kek.0, &context, nonce, plaintext);
     sealed.map(|sealed| sealed.to_string()).map_err(|_| Failure::Crypto("sealing"))
 }
 
@@ -52,7 +53,7 @@ pub async fn build(
     for key in published(tx).await? {
         keys.push(signing_key(control, id, key)?);
     }
-    let session_roots = sealed_roots(control, tx, RootKind::Session, Kind::SessionRoot).await?;
+    let session_roots = session_roots(control, tx).await?;
     let lookup_roots = sealed_roots(control, tx, RootKind::Lookup, Kind::LookupRoot).await?;
     let lookup_root = lookup_roots.into_iter().next().ok_or(Failure::Unreadable("lookup root"))?;
     Ok(document::Tenant {
@@ -121,6 +122,23 @@ async fn sealed_roots(
         Ok(Root { version: *version, sealed })
     });
     sealed.collect()
+}
+
+/// The root that signs now first, which is the one that a reader of the release before signs with.
+async fn session_roots(control: &Control, tx: &mut TenantTx) -> Result<Vec<SessionRoot>, Failure> {
+    let rotation = root::rotation(tx).await?;
+    let sign_from = rotation.and_then(|rotation| rotation.sign_from);
+    let newest_first = sealed_roots(control, tx, RootKind::Session, Kind::SessionRoot).await?;
+    let is_planned = newest_first.len() > 1 && sign_from.is_none_or(|at| control.clock.now() < at);
+    let roots = newest_first.into_iter().enumerate().map(|(place, Root { version, sealed })| {
+        let sign_from = sign_from.filter(|_| place == 0).map(unix_secs);
+        SessionRoot { version, sealed, sign_from }
+    });
+    let mut roots: Vec<_> = roots.collect();
+    if is_planned {
+        roots.reverse();
+    }
+    Ok(roots)
 }
 
 /// A verifier that no password satisfies, so that a sign-in of nobody costs one hash.

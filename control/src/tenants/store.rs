@@ -305,7 +305,8 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
     let form = edited(Some(stored.user_id_form.into()), &tenant.legacy.user_id)?;
     sqlx::query!(
         "update platform.tenants
-         set name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
+         set longest_session_secs = greatest(longest_session_secs, (settings->>'absolute_secs')::bigint),
+             name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
              user_id_form = $8, legacy = $9, foreign_until = $10,
              deleted_at = case when $7::text = 'deleted' then $6::timestamptz end, search = $11
          where id = $1",

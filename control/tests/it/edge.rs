@@ -21,6 +21,7 @@ use shared::wire::push::{
     Command, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut, SnapshotStep, StatusOut, TenantMark,
     UserRow,
 };
+use shared::wire::seal::Sealed;
 use shared::wire::signature::{Message, ServiceKey, Tag, content_digest, verify};
 use tokio::net::TcpListener;
 
@@ -49,6 +50,10 @@ pub struct Memory {
     pub faults: VecDeque<u16>,
     /// Holds back messages with a range, to build up a backlog at the edge's door.
     pub refuse_ranges: bool,
+    /// Takes pushes and loses the answer, this many times.
+    pub lose_push_answers: usize,
+    /// The names of its key-encryption keys, where it looks whether it can open what is pushed.
+    pub key_names: Option<Vec<&'static str>>,
     /// Facts that wait to be drained.
     pub outbox: Vec<Fact>,
     pub acknowledged: i64,
@@ -152,7 +157,16 @@ async fn push(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -
     if state.refuse_ranges && push.complete.is_some() {
         return answer(503, json!({"code": "unavailable"}));
     }
-    match state.take(&push) {
+    let unknown = |name: String| state.key_names.as_ref().is_some_and(|known| !known.contains(&&*name));
+    if sealed_under(&push).into_values().any(unknown) {
+        return answer(422, json!({"detail": "", "code": "edge_key_unknown"}));
+    }
+    let taken = state.take(&push);
+    if state.lose_push_answers > 0 {
+        state.lose_push_answers -= 1;
+        return answer(502, Value::Null);
+    }
+    match taken {
         Ok(remaining) => answer(
             200,
             Pushed { mark: state.marks.get(&push.tenant).copied().unwrap_or_default(), remaining },
@@ -162,6 +176,21 @@ async fn push(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes) -
             answer(409, json!({"detail": "", "code": code, "history": mark.history, "mark": mark.rev}))
         }
     }
+}
+
+/// The names of the keys that seal a message, by the row: the document's has the name of its tenant.
+pub fn sealed_under(push: &Push) -> BTreeMap<(String, i64), String> {
+    let key = |sealed: &str| Sealed::parse(sealed).unwrap().key_id().to_owned();
+    let document = push.document.iter().map(|row| {
+        let root = key(&row.document.session_roots[0].sealed);
+        assert!(row.document.session_roots.iter().all(|other| key(&other.sealed) == root));
+        ((push.tenant.to_string(), row.rev), root)
+    });
+    let users = push
+        .users
+        .iter()
+        .filter_map(|user| Some(((user.id.to_string(), user.rev), key(user.verifier.as_deref()?))));
+    document.chain(users).collect()
 }
 
 fn put<K: Ord, T>(rows: &mut BTreeMap<K, Kept<T>>, id: K, at: (i64, i64), row: T, stamp: Option<&str>) {

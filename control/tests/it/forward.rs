@@ -182,3 +182,25 @@ async fn the_forward_key_alone_impersonates_nobody() {
     let answer = Forward { headers, ..forward }.send(&scene).await.expect(401);
     assert_eq!(answer.body["code"], "token_not_valid");
 }
+
+#[tokio::test]
+async fn either_service_key_of_the_edge_is_good_while_one_replaces_the_other() {
+    let mut scene = Scene::new().await;
+    let ada = scene.member("ada", "root-admin").await;
+    let new_key = || ServiceKey::parse(&key("e2", 5)).unwrap();
+    let stranger = || ServiceKey::parse(&key("e2", 6)).unwrap();
+    let (old, new) = (edge_key().public(), new_key().public());
+    for (known, statuses) in
+        [(old.clone(), [200, 401]), (format!("{old},{new}"), [200, 200]), (new, [401, 200])]
+    {
+        scene.database.more = vec![("WARDGATE_EDGE_PUBLIC_KEYS", known)];
+        scene = scene.restarted().await;
+        for (key, status) in [edge_key(), new_key()].into_iter().zip(statuses) {
+            let forward = Forward { key, ..Forward::new(&scene, "/api/user/me/", &ada.token) };
+            // Where requests without a signature are taken, too, one that is signed is judged by that.
+            forward.send(&scene).await.expect(status);
+        }
+        let forward = Forward { key: stranger(), ..Forward::new(&scene, "/api/user/me/", &ada.token) };
+        forward.send(&scene).await.expect(401);
+    }
+}

@@ -95,10 +95,10 @@ async fn is_taken(scene: &Scene, tenant: &Tenant) -> bool {
 }
 
 /// `wardgate serve` on the scene's database.
-struct Served(Child);
+pub struct Served(Child);
 
 impl Served {
-    fn start(scene: &Scene) -> Self {
+    pub fn start(scene: &Scene) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
             .arg("serve")
             .env_clear()
@@ -112,7 +112,7 @@ impl Served {
     }
 
     /// With -9: nothing of it can say goodbye.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

@@ -132,7 +132,7 @@ impl Database {
             ("WARDGATE_EDGE_ID", "edge-test".into()),
             ("WARDGATE_EDGE_URL", edge_url.into()),
             ("WARDGATE_EDGE_AUTHORITY", "edge.test".into()),
-            ("WARDGATE_EDGE_KEK_A", key("a", 1)),
+            ("WARDGATE_EDGE_KEK", key("a", 1)),
             ("WARDGATE_SERVICE_KEY", key("c1", 2)),
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),
             ("WARDGATE_AUDIT_CHECKPOINT_KEY", key("audit-1", 6)),
