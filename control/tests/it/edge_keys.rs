@@ -9,8 +9,6 @@ use control::control::Control;
 use control::edges::{pusher, reseal, seals};
 use control::tenants::Isolation;
 use serde_json::{Value, json};
-use shared::user::UserStatus;
-use shared::wire::push::Push;
 
 use crate::edge::sealed_under;
 use crate::jobs::Served;
@@ -203,29 +201,6 @@ async fn recorded_as_sealed(scene: &Scene) {
     for (row, name) in scene.newest_seals() {
         assert_eq!(recorded[&row], name, "{row}");
     }
-}
-
-#[tokio::test]
-async fn a_user_who_is_deleted_meanwhile_stays_a_tombstone() {
-    let scene = sealed_scene(2).await;
-    let ada = scene.member("eve", "root-admin").await;
-    let gone = ada.post("/api/user/users/", json!({"username": "gone", "password": PASSWORD})).await.id();
-    scene.push().await;
-    let scene = scene.sealing_with("b", 8).await;
-    ada.at(&scene).delete(&format!("/api/user/users/{gone}/")).await.expect(204);
-    while reseal::pass(&scene.control).await.unwrap().resealed > 0 {}
-    scene.push().await;
-    assert!(scene.edge.user(scene.tenant.id, gone).is_none());
-    let last = scene
-        .edge
-        .state()
-        .taken
-        .iter()
-        .rev()
-        .flat_map(|push: &Push| &push.users)
-        .find_map(|row| (row.id == gone).then_some(row.status));
-    assert_eq!(last, Some(UserStatus::Deleted));
-    assert_eq!(scene.edge_seals().keys().collect::<Vec<_>>(), ["b"]);
 }
 
 #[tokio::test]
