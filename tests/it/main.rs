@@ -29,6 +29,7 @@ mod resource_servers;
 mod revocation;
 mod rotation;
 mod schema;
+mod secrets;
 mod sessions;
 mod silence;
 mod timing;

@@ -4,11 +4,13 @@
 //! clock has a stack of its own.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::database::Database;
@@ -31,10 +33,12 @@ pub struct Stack {
     pub database: Database,
     /// The wire from control to the edge, where it was asked for.
     pub tap: Option<Tap>,
-    control_settings: Vec<(&'static str, String)>,
+    control_settings: std::sync::Mutex<Vec<(&'static str, String)>>,
     // What ends first stands first: nothing is left to call what has gone.
     control: Mutex<Option<Process>>,
-    _edge: Mutex<Process>,
+    edge: Mutex<Option<Process>>,
+    /// Where the Worker's databases are, of a stack whose Worker can be deployed anew.
+    kept: Option<TempDir>,
     clock_ms: Mutex<i64>,
 }
 
@@ -42,28 +46,37 @@ impl Stack {
     /// The stack that tests share. It lives as long as the test process.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stack> = OnceCell::const_new();
-        SHARED.get_or_init(|| async { Self::start("shared", Database::create().await, false).await }).await
+        SHARED
+            .get_or_init(|| async { Self::start("shared", Database::create().await, [false, false]).await })
+            .await
     }
 
     /// A stack of one test's own, whose clock it may move and whose control it may kill.
     pub async fn own(name: &str) -> Self {
-        Self::start(name, Database::create().await, false).await
+        Self::start(name, Database::create().await, [false, false]).await
     }
 
     /// The same over a database that the test may kill besides.
     pub async fn over(name: &str, database: Database) -> Self {
-        Self::start(name, database, false).await
+        Self::start(name, database, [false, false]).await
     }
 
     /// A stack of one test's own with a [`Tap`] between control and the edge.
     pub async fn tapped(name: &str) -> Self {
-        Self::start(name, Database::create().await, true).await
+        Self::start(name, Database::create().await, [true, false]).await
     }
 
-    async fn start(name: &str, database: Database, tapped: bool) -> Self {
+    /// A stack of one test's own whose Worker can be [deployed anew](Self::deploy).
+    pub async fn deployed(name: &str) -> Self {
+        Self::start(name, Database::create().await, [false, true]).await
+    }
+
+    async fn start(name: &str, database: Database, [tapped, kept]: [bool; 2]) -> Self {
         let secrets = Secrets::generate();
         let (control_port, metrics_port) = (free_port(), free_port());
-        let (edge, ready) = start_edge(name, &secrets, control_port);
+        let kept = kept.then(|| tempfile::tempdir().expect("a folder for the Worker's databases"));
+        let at = kept.as_ref().map(|folder| (folder.path(), free_port()));
+        let (edge, ready) = start_edge(name, settings::edge(&secrets, control_port), at);
         let workerd_pid = ready["workerd_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         let edge_url = ready["direct_url"].as_str().expect("the Worker's address").to_owned();
         is_ours(&edge_url);
@@ -82,9 +95,10 @@ impl Stack {
             secrets,
             database,
             tap,
-            control_settings,
+            control_settings: std::sync::Mutex::new(control_settings),
             control: Mutex::new(None),
-            _edge: Mutex::new(edge),
+            edge: Mutex::new(Some(edge)),
+            kept,
             clock_ms: Mutex::new(0),
         };
         stack.command(&["migrate"], "");
@@ -152,8 +166,42 @@ impl Stack {
 
     fn control_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(environment::control_binary());
-        command.args(arguments).envs(self.control_settings.clone()).env_remove("WARDGATE_CONFIG");
+        let settings = self.control_settings.lock().expect("the settings").clone();
+        command.args(arguments).envs(settings).env_remove("WARDGATE_CONFIG");
         command
+    }
+
+    /// Starts control anew with another value of a setting.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub async fn configure(&self, setting: &'static str, value: &str) {
+        {
+            let mut settings = self.control_settings.lock().expect("the settings");
+            settings.retain(|(name, _)| *name != setting);
+            settings.push((setting, value.to_owned()));
+        }
+        self.kill_control().await;
+        self.start_control().await;
+    }
+
+    /// Deploys the Worker anew with other values of some variables, over the databases that it has: at the same
+    /// address, in new isolates.
+    ///
+    /// # Panics
+    /// Where the stack was not started by [`Stack::deployed`].
+    pub async fn deploy(&self, changed: &[(&str, &str)]) {
+        let folder = self.kept.as_ref().expect("a stack whose Worker can be deployed anew");
+        let port = self.edge_url.rsplit(':').next().and_then(|port| port.parse().ok());
+        let mut edge = self.edge.lock().await;
+        // Two on one database would be in each other's way.
+        drop(edge.take());
+        // Of a name that is there twice the last value counts.
+        let more = changed.iter().map(|(name, value)| format!("{name}=\"{value}\"\n"));
+        let vars = more.fold(settings::edge(&self.secrets, self.control_port), |vars, line| vars + &line);
+        let at = Some((folder.path(), port.expect("a port")));
+        let (started, _) = start_edge(&self.name, vars, at);
+        *edge = Some(started);
     }
 
     /// Starts control and waits until it is ready.
@@ -224,12 +272,16 @@ fn run(mut command: Command, input: &str) -> String {
     said.into_owned()
 }
 
-/// Starts the Worker. Its variables are read before it is ready and deleted after it.
-fn start_edge(name: &str, secrets: &Secrets, control_port: u16) -> (Process, Value) {
+/// Starts the Worker, `at` a folder and a port where it is to be found again. Its variables are read before it is ready
+/// and deleted after it.
+fn start_edge(name: &str, variables: String, at: Option<(&Path, u16)>) -> (Process, Value) {
     let vars = tempfile::NamedTempFile::new().expect("a file for the Worker's variables");
-    std::fs::write(vars.path(), settings::edge(secrets, control_port)).expect("the Worker's variables");
+    std::fs::write(vars.path(), variables).expect("the Worker's variables");
     let mut command = environment::workerd();
     command.arg("--vars").arg(vars.path());
+    if let Some((folder, port)) = at {
+        command.arg("--state").arg(folder).args(["--direct-port", &port.to_string()]);
+    }
     let mut edge = Process::start(&format!("{name}-edge"), command, Talk::Json);
     let ready = edge.said(wait::PATIENCE);
     (edge, ready)
