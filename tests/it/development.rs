@@ -6,47 +6,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rand::Rng as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use wardgate_tests::actors::Session;
+use wardgate_tests::dev::{command, port_base, start};
 use wardgate_tests::http::{Http, Reply};
 use wardgate_tests::process::{Process, Talk, descendants, interrupt, kill_9, lives};
 use wardgate_tests::{environment, seed, wait};
 
-/// It may have to build the Worker first.
-const START: Duration = Duration::from_secs(1800);
 const STOP: Duration = wait::PATIENCE;
-
-fn command(verb: &str, state: &Path) -> Command {
-    let mut command = Command::new(environment::xtask());
-    command.arg(verb).arg("--state").arg(state);
-    for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_STATE", "WARDGATE_TENANT"] {
-        command.env_remove(other);
-    }
-    command
-}
-
-/// Five ports in a row that nobody listens on.
-fn port_base() -> u16 {
-    let mut rng = rand::rng();
-    let free = |base: &u16| (7..=11).all(|at| std::net::TcpListener::bind(("127.0.0.1", base + at)).is_ok());
-    let mut bases = (0..100).map(|_| rng.random_range(12_000..30_000));
-    bases.find(free).expect("five free ports")
-}
-
-async fn start(state: &Path, base: u16) -> (Process, Value) {
-    let mut dev = command("dev", state);
-    dev.args(["--port-base", &base.to_string()]);
-    let mut dev = Process::start("development", dev, Talk::No);
-    let (told, _) = wait::until_within(START, "dev to be ready", async || {
-        assert!(dev.ended().is_none(), "dev ended:\n{}", dev.log_tail());
-        let told: Value = serde_json::from_slice(&std::fs::read(state.join("dev.json")).ok()?).ok()?;
-        (told["pid"] == dev.pid() && told["ready"] == true).then_some(told)
-    })
-    .await;
-    (dev, told)
-}
 
 fn pid_at(told: &Value, part: &str, name: &str) -> u32 {
     told[part][name].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id")

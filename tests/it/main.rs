@@ -4,6 +4,7 @@
 //! Each module is one promise. What the promises have in common, the stack and the actors, is the
 //! library beside this folder.
 
+mod at_rest;
 mod attempts;
 mod bad_requests;
 mod browser;

@@ -2,43 +2,14 @@
 //! recorded meanwhile arrives in the audit log when they are back, each fact once.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Session, Tenant};
 use wardgate_tests::database::Database;
-use wardgate_tests::environment;
-use wardgate_tests::process::{Process, Talk, kill_9};
+use wardgate_tests::server::Server;
 use wardgate_tests::stack::{Stack, free_port};
 use wardgate_tests::{verifier, wait};
-
-/// A PostgreSQL that this test may kill and start again.
-struct Server {
-    process: Process,
-    pid: u32,
-    url: String,
-}
-
-impl Server {
-    fn start(folder: &Path, port: u16) -> Self {
-        let mut command = Command::new(environment::xtask());
-        command.arg("postgres").arg("--state").arg(folder).args(["--port", &port.to_string()]);
-        let mut process = Process::start("outage-postgres", command, Talk::Json);
-        let ready = process.said(Duration::from_secs(60));
-        let pid = ready["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("its process id");
-        Self { process, pid, url: ready["url"].as_str().expect("its address").to_owned() }
-    }
-
-    /// Kills the server. Its keeper ends when it has buried the server: until then the process id is
-    /// taken, and the next server would believe that this one still runs.
-    async fn kill(&mut self) {
-        kill_9(self.pid);
-        let ended = async || self.process.ended();
-        wait::until("the server's keeper to end", ended).await;
-    }
-}
 
 /// Facts by kind and session.
 type Facts = HashMap<(String, Option<String>), u32>;
@@ -64,7 +35,7 @@ fn found(entries: &[Value], expected: &Facts) -> Facts {
 async fn the_edge_works_on_without_control_and_postgresql() {
     let folder = tempfile::tempdir().expect("a folder");
     let (state, port) = (folder.path().join("state"), free_port());
-    let mut server = Server::start(&state, port);
+    let mut server = Server::start("outage", &state, port);
     let stack = Stack::over("outage", Database::create_on(&server.url).await).await;
     let acme = Tenant::create(&stack).await;
     let users = acme.users(4).await;
@@ -98,7 +69,7 @@ async fn the_edge_works_on_without_control_and_postgresql() {
     stack.pass(Duration::from_secs(120)).await;
     let _ = before.validate().await.expect(200);
 
-    server = Server::start(&state, port);
+    server = Server::start("outage", &state, port);
     stack.start_control().await;
 
     arrived_once(&acme, &facts).await;

@@ -6,6 +6,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -95,7 +96,7 @@ impl Stack {
             secrets,
             database,
             tap,
-            control_settings: std::sync::Mutex::new(control_settings),
+            control_settings: control_settings.into(),
             control: Mutex::new(None),
             edge: Mutex::new(Some(edge)),
             kept,
@@ -166,9 +167,15 @@ impl Stack {
 
     fn control_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(environment::control_binary());
-        let settings = self.control_settings.lock().expect("the settings").clone();
+        let settings = self.control_settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         command.args(arguments).envs(settings).env_remove("WARDGATE_CONFIG");
         command
+    }
+
+    /// Starts a command of the service's command line, which the test may kill.
+    #[must_use]
+    pub fn start_command(&self, arguments: &[&str]) -> Process {
+        Process::start(&format!("{}-command", self.name), self.control_command(arguments), Talk::No)
     }
 
     /// Starts control anew with another value of a setting.
@@ -177,7 +184,7 @@ impl Stack {
     /// Where it ends instead.
     pub async fn configure(&self, setting: &'static str, value: &str) {
         {
-            let mut settings = self.control_settings.lock().expect("the settings");
+            let mut settings = self.control_settings.lock().unwrap_or_else(PoisonError::into_inner);
             settings.retain(|(name, _)| *name != setting);
             settings.push((setting, value.to_owned()));
         }
