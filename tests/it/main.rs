@@ -29,6 +29,7 @@ mod refresh;
 mod resource_servers;
 mod revocation;
 mod rotation;
+mod rotations_killed;
 mod schema;
 mod secrets;
 mod sessions;

@@ -80,7 +80,7 @@ async fn the_edges_key_changes_and_nobody_is_signed_out() {
     stack.deploy(&[("EDGE_KEK_A", &new), ("EDGE_KEK_B", &old)]).await;
     let session = session.refreshed().await;
     // 2. Control seals with the new one from now on, and then everything anew.
-    stack.configure("WARDGATE_EDGE_KEK", &new).await;
+    stack.configure(&[("WARDGATE_EDGE_KEK", &new)]).await;
     assert_eq!(seals()[0]["current"], false);
     let before = ada.sign_in().await;
     stack.command_beside(&["edges", "reseal"]).await;

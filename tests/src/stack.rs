@@ -178,15 +178,15 @@ impl Stack {
         Process::start(&format!("{}-command", self.name), self.control_command(arguments), Talk::No)
     }
 
-    /// Starts control anew with another value of a setting.
+    /// Starts control anew with other values of some settings.
     ///
     /// # Panics
     /// Where it ends instead.
-    pub async fn configure(&self, setting: &'static str, value: &str) {
+    pub async fn configure(&self, changed: &[(&'static str, &str)]) {
         {
             let mut settings = self.control_settings.lock().unwrap_or_else(PoisonError::into_inner);
-            settings.retain(|(name, _)| *name != setting);
-            settings.push((setting, value.to_owned()));
+            settings.retain(|(name, _)| changed.iter().all(|(other, _)| other != name));
+            settings.extend(changed.iter().map(|(name, value)| (*name, (*value).to_owned())));
         }
         self.kill_control().await;
         self.start_control().await;

@@ -31,7 +31,7 @@ fn control(workspace: &Workspace, options: &BenchControlOptions) -> Result<()> {
     tools::install(workspace)?;
     events.go_on()?;
     eprintln!("Control: build, optimised (some minutes, the first time)");
-    run_command(workspace.cargo(&[
+    run_command(&mut workspace.cargo(&[
         "bench",
         "--package",
         "wardgate-control",

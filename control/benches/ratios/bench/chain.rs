@@ -181,7 +181,7 @@ async fn insert(
     owners.sort_unstable();
     owners.dedup();
     let tenant = tx.keep_keys();
-    let keys = BodyKeys::of(tx, tenant, &owners).await?;
+    let keys = BodyKeys::of(tx, &tenant, &owners).await?;
     let size = targets.len();
     let from = log.position.fetch_add(i64::try_from(size)?, Ordering::Relaxed);
     let positions: Vec<i64> = (from + 1..).take(size).collect();
@@ -206,7 +206,7 @@ async fn insert(
     .bind(actor.to_string())
     .bind(Action::UserEdited.as_str())
     .bind(request_id)
-    .bind(keys.client_key(body))
+    .bind(keys.client_key(body)?)
     .bind(positions)
     .bind(ids)
     .bind(targets)
