@@ -227,10 +227,11 @@ async fn a_root_in_wrong_hands_is_replaced_at_once_and_every_session_ends() {
     let sent = scene.edge.state().taken.len();
     scene.push().await;
     assert_eq!(scene.edge_roots(), [(3, None)]);
-    let state = scene.edge.state();
-    assert_eq!(state.documents[&scene.tenant.id].history, history + 1);
-    assert!(state.taken[sent].document.is_some(), "the document goes first");
-    drop(state);
+    {
+        let state = scene.edge.state();
+        assert_eq!(state.documents[&scene.tenant.id].history, history + 1);
+        assert!(state.taken[sent].document.is_some(), "the document goes first");
+    }
     assert_eq!(scene.count_logged("session_root.replaced").await, 1);
     // It begins anew like any other.
     scene.advance_root().await;

@@ -264,7 +264,7 @@ pub(crate) mod tests {
         let (first, unconfirmed) = (root(1, None), root(2, None));
         assert_eq!(signs(&[], 5), None);
         for made in [0, 5, u64::MAX] {
-            assert_eq!(signs(&[first.clone()], made), Some(1));
+            assert_eq!(signs(std::slice::from_ref(&first), made), Some(1));
             assert_eq!(signs(&[first.clone(), unconfirmed.clone()], made), Some(1));
             assert_eq!(signs(&[unconfirmed.clone(), first.clone()], made), Some(1));
         }
