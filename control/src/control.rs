@@ -9,6 +9,7 @@ use crate::edges::EdgeClient;
 use crate::failure::Failure;
 use crate::keys::maker::KeyMaker;
 use crate::legacy::passwords::ForeignChecker;
+use crate::objects::Objects;
 use crate::passwords::Hasher;
 use crate::settings::Settings;
 use crate::world::Clock;
@@ -32,6 +33,8 @@ pub struct Inner {
     pub foreign: ForeignChecker,
     /// Calls the edge.
     pub edge: EdgeClient,
+    /// Where checkpoints and archives of the audit logs go.
+    pub objects: Objects,
     /// The time.
     pub clock: Clock,
 }
@@ -51,6 +54,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
         hasher: Hasher::new(settings.passwords.concurrency),
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,
+        objects: Objects::of(&settings.audit)?,
         clock,
         settings,
     }))

@@ -7,6 +7,8 @@
 pub mod access;
 pub mod api;
 pub mod audit;
+#[cfg(feature = "aws")]
+mod aws;
 pub mod cli;
 pub mod control;
 pub mod crypt;
@@ -17,6 +19,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod legacy;
+pub mod objects;
 pub mod passwords;
 pub mod roles;
 pub mod serve;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::checkpoints;
 use crate::control::Control;
 use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
@@ -139,6 +140,21 @@ async fn feed(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) 
 fn background(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(runner::run(control.clone(), stop.clone()));
     tasks.spawn(measure(control.clone(), stop.clone()));
+    tasks.spawn(look_at_objects(control.clone(), stop.clone()));
+}
+
+/// Says at the start, and not only with the first checkpoint, where the bucket does not keep what is written as the
+/// settings ask for.
+async fn look_at_objects(control: Control, stop: CancellationToken) {
+    tokio::select! {
+        checked = control.objects.check() => {
+            if let Err(error) = checked {
+                let place = control.objects.name();
+                tracing::error!(error = %chain(&error), place, "checkpoints of the audit logs cannot be written");
+            }
+        }
+        () = stop.cancelled() => {}
+    }
 }
 
 /// Keeps the gauges of this process right. A failure is logged and waited out.
@@ -157,6 +173,7 @@ async fn measure(control: Control, stop: CancellationToken) {
 async fn measure_once(control: &Control) -> Result<(), Failure> {
     edges::status::measure(control).await?;
     tenants::data_key::measure(control).await?;
+    checkpoints::measure(control).await?;
     jobs::status::measure(control).await
 }
 

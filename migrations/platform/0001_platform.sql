@@ -215,7 +215,19 @@ create table audit_heads (
 create table audit_checkpoints (
     tenant_id uuid primary key references tenants (id),
     history   bigint not null,
-    position  bigint not null
+    position  bigint not null,
+    -- Since when a newer one is due that is not out.
+    due_since timestamptz
+);
+
+-- Which entries of each log are in archives. The manifest is the signed line that stands with the checkpoints, too.
+-- Rows of entries in archives may be removed.
+create table audit_archives (
+    tenant_id uuid not null references tenants (id),
+    starts    bigint not null check (starts > 0),
+    ends      bigint not null check (ends >= starts),
+    manifest  text not null,
+    primary key (tenant_id, starts)
 );
 
 -- The latest revision of every row that the edge holds. A second change moves the row, so the

@@ -18,6 +18,7 @@ grant select, insert, update (wrapped, wrapped_by, retired_at), delete on platfo
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};
 grant select, insert, update on platform.audit_heads to {app};
+grant select, insert on platform.audit_archives to {app};
 grant select, insert, update on platform.setup_tokens to {app};
 grant select, insert, update on platform.idempotency_keys to {app};
 

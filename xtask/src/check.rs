@@ -80,8 +80,8 @@ const CRATES: [Layers; 4] = [
             ],
             &["crypt::roots"],
             &["db"],
-            &["shares", "crypt"],
-            &["failure", "settings", "world"],
+            &["shares", "crypt", "objects"],
+            &["failure", "settings", "world", "aws"],
         ],
     },
 ];
@@ -102,7 +102,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     steps.step("Lints: this machine", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
-    steps.step("Lints: control without the feature aws-kms", || {
+    steps.step("Lints: control without the features aws-kms and aws-s3", || {
         cargo(&["clippy", "--package", "wardgate-control", "--no-default-features", "--", "-D", "warnings"])
     })?;
     steps.step("Lints: Wasm, with and without the levers of the tests", || {

@@ -84,6 +84,8 @@ actions! {
     SearchRebuilt = "search.rebuilt",
     /// An operator accepted that a restore took entries of this log.
     AuditRestoreAccepted = "audit.restore_accepted",
+    /// Entries were written into an archive: from which, to which.
+    AuditArchived = "audit.archived",
     /// The log was exported.
     AuditExported = "audit.exported",
     /// The keys of tenants were wrapped anew by another key-encryption key: which, and how many.

@@ -1,7 +1,5 @@
-//! What is signed and copied out of the database: how far a tenant's log had come, and that a restore was
-//! accepted. Pure; [`super::checkpoints`] writes and reads the files.
-
-use std::collections::BTreeMap;
+//! What is signed and copied out of the database: how far a tenant's log had come, that entries are in an archive, and
+//! that a restore was accepted. Pure; [`super::checkpoints`] writes and reads the objects.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 use crate::db::chain::Hash;
 
 const CHECKPOINT: &str = "audit-checkpoint/v1";
+const ARCHIVE: &str = "audit-archive/v1";
 const RESTORE: &str = "audit-restore/v1";
 
 /// A tenant's log had come so far.
@@ -45,6 +44,33 @@ pub struct Restore {
     pub at: DateTime<Utc>,
 }
 
+/// Entries are in an archive, an object of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The tenant's restore counter.
+    pub history: i64,
+    /// The first entry in it.
+    pub from: i64,
+    /// The last.
+    pub to: i64,
+    /// The hash that the first one follows.
+    pub before: Hash,
+    /// The hash of the last one.
+    pub hash: Hash,
+    /// When the first one was recorded.
+    pub recorded_from: DateTime<Utc>,
+    /// When the last one was.
+    pub recorded_to: DateTime<Utc>,
+    /// The name of the object.
+    pub object: String,
+    /// SHA-256 of the object.
+    pub digest: Hash,
+    /// When this was signed.
+    pub at: DateTime<Utc>,
+}
+
 /// A signed line: JSON, in which bytes are base64url without padding and times ISO 8601 in UTC.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "form", deny_unknown_fields)]
@@ -55,6 +81,24 @@ enum Line {
         history: i64,
         position: i64,
         hash: String,
+        #[serde(serialize_with = "crate::http::time::micros")]
+        at: DateTime<Utc>,
+        signature: String,
+    },
+    #[serde(rename = "audit-archive/v1")]
+    Archive {
+        tenant: Uuid,
+        history: i64,
+        from: i64,
+        to: i64,
+        before: String,
+        hash: String,
+        #[serde(serialize_with = "crate::http::time::micros")]
+        recorded_from: DateTime<Utc>,
+        #[serde(serialize_with = "crate::http::time::micros")]
+        recorded_to: DateTime<Utc>,
+        object: String,
+        digest: String,
         #[serde(serialize_with = "crate::http::time::micros")]
         at: DateTime<Utc>,
         signature: String,
@@ -76,6 +120,8 @@ enum Line {
 pub enum Statement {
     /// How far a log had come.
     Checkpoint(Checkpoint),
+    /// Entries are in an archive.
+    Archive(Archive),
     /// A restore was accepted.
     Restore(Restore),
 }
@@ -87,10 +133,29 @@ impl Statement {
     /// None for what JSON can hold.
     pub fn sign(&self, key: &ServiceKey) -> Result<String, serde_json::Error> {
         let signature = self.with_fields(|label, fields| key.sign_statement(label, fields));
+        let text = |hash: Hash| URL_SAFE_NO_PAD.encode(hash);
         serde_json::to_string(&match self.clone() {
             Self::Checkpoint(Checkpoint { tenant, history, position, hash, at }) => {
-                let hash = URL_SAFE_NO_PAD.encode(hash);
-                Line::Checkpoint { tenant, history, position, hash, at, signature }
+                Line::Checkpoint { tenant, history, position, hash: text(hash), at, signature }
+            }
+            Self::Archive(archive) => {
+                let Archive { tenant, history, from, to, before, hash, .. } = archive;
+                let Archive { recorded_from, recorded_to, object, digest, at, .. } = archive;
+                let (before, hash, digest) = (text(before), text(hash), text(digest));
+                Line::Archive {
+                    tenant,
+                    history,
+                    from,
+                    to,
+                    before,
+                    hash,
+                    recorded_from,
+                    recorded_to,
+                    object,
+                    digest,
+                    at,
+                    signature,
+                }
             }
             Self::Restore(Restore { tenant, history, from, to, at }) => {
                 Line::Restore { tenant, history, from, to, at, signature }
@@ -101,10 +166,41 @@ impl Statement {
     /// Reads a line that one of `keys` has signed; `None` for every other.
     #[must_use]
     pub fn read(line: &str, keys: &[PeerKey]) -> Option<Self> {
+        let bytes = |text: &str| Hash::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let (statement, signature) = match serde_json::from_str(line).ok()? {
             Line::Checkpoint { tenant, history, position, hash, at, signature } => {
-                let hash = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
+                let hash = bytes(&hash)?;
                 (Self::Checkpoint(Checkpoint { tenant, history, position, hash, at }), signature)
+            }
+            Line::Archive {
+                tenant,
+                history,
+                from,
+                to,
+                before,
+                hash,
+                recorded_from,
+                recorded_to,
+                object,
+                digest,
+                at,
+                signature,
+            } => {
+                let (before, hash, digest) = (bytes(&before)?, bytes(&hash)?, bytes(&digest)?);
+                let archive = Archive {
+                    tenant,
+                    history,
+                    from,
+                    to,
+                    before,
+                    hash,
+                    recorded_from,
+                    recorded_to,
+                    object,
+                    digest,
+                    at,
+                };
+                (Self::Archive(archive), signature)
             }
             Line::Restore { tenant, history, from, to, at, signature } => {
                 (Self::Restore(Restore { tenant, history, from, to, at }), signature)
@@ -124,6 +220,22 @@ impl Statement {
                 CHECKPOINT,
                 &[tenant.as_bytes(), &history.to_be_bytes(), &position.to_be_bytes(), hash, &micros(at)],
             ),
+            Self::Archive(archive) => work(
+                ARCHIVE,
+                &[
+                    archive.tenant.as_bytes(),
+                    &archive.history.to_be_bytes(),
+                    &archive.from.to_be_bytes(),
+                    &archive.to.to_be_bytes(),
+                    &archive.before,
+                    &archive.hash,
+                    &micros(&archive.recorded_from),
+                    &micros(&archive.recorded_to),
+                    archive.object.as_bytes(),
+                    &archive.digest,
+                    &micros(&archive.at),
+                ],
+            ),
             Self::Restore(Restore { tenant, history, from, to, at }) => work(
                 RESTORE,
                 &[
@@ -138,45 +250,13 @@ impl Statement {
     }
 }
 
-/// Everything that was signed of one tenant's log.
-#[derive(Clone, Debug, Default)]
-pub struct Signed {
-    checkpoints: Vec<Checkpoint>,
-    restores: Vec<Restore>,
-}
-
-impl Signed {
-    /// Those that count, by position: what a restore took is left out where an operator has accepted it.
-    #[must_use]
-    pub fn in_force(&self) -> BTreeMap<i64, Vec<&Checkpoint>> {
-        let lost = |checkpoint: &Checkpoint| {
-            let takes = |restore: &Restore| {
-                checkpoint.history < restore.history && checkpoint.position >= restore.from
-            };
-            self.restores.iter().any(takes)
-        };
-        let mut by_position: BTreeMap<i64, Vec<&Checkpoint>> = BTreeMap::new();
-        for checkpoint in self.checkpoints.iter().filter(|checkpoint| !lost(checkpoint)) {
-            by_position.entry(checkpoint.position).or_default().push(checkpoint);
-        }
-        by_position
-    }
-
-    /// Takes a statement of this tenant.
-    pub fn take(&mut self, statement: Statement) {
-        match statement {
-            Statement::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
-            Statement::Restore(restore) => self.restores.push(restore),
-        }
-    }
-}
-
 impl Statement {
     /// Of which tenant's log.
     #[must_use]
     pub fn tenant(&self) -> Uuid {
         match self {
             Self::Checkpoint(checkpoint) => checkpoint.tenant,
+            Self::Archive(archive) => archive.tenant,
             Self::Restore(restore) => restore.tenant,
         }
     }
@@ -190,12 +270,25 @@ mod tests {
         ServiceKey::parse(&format!("{id}:{}", URL_SAFE_NO_PAD.encode([fill; 32]))).unwrap()
     }
 
-    fn statements() -> [Statement; 2] {
+    fn statements() -> [Statement; 3] {
         let at = DateTime::from_timestamp_micros(1_800_000_000_000_005).unwrap();
         let tenant = Uuid::from_u128(7);
         [
             Statement::Checkpoint(Checkpoint { tenant, history: 1, position: 42, hash: [5; 32], at }),
             Statement::Restore(Restore { tenant, history: 2, from: 40, to: 42, at }),
+            Statement::Archive(Archive {
+                tenant,
+                history: 1,
+                from: 40,
+                to: 42,
+                before: [4; 32],
+                hash: [5; 32],
+                recorded_from: at,
+                recorded_to: at,
+                object: "archives/of/42".into(),
+                digest: [6; 32],
+                at,
+            }),
         ]
     }
 
@@ -208,7 +301,16 @@ mod tests {
             let both = [other.peer(), own.peer()];
             assert_eq!(Statement::read(&line, &both), Some(statement.clone()), "two at a time");
             assert_eq!(Statement::read(&line, &[other.peer()]), None);
-            for (from, to) in [("\"history\":1", "\"history\":2"), ("42", "43"), ("00000007", "00000008")] {
+            for (from, to) in [
+                ("\"history\":1", "\"history\":2"),
+                ("42", "43"),
+                ("00000007", "00000008"),
+                ("of/42", "of/43"),
+                ("BAQE", "BAQF"),
+                ("BgYG", "BgYH"),
+                ("\"recorded_from\":\"2027", "\"recorded_from\":\"2026"),
+                ("\"recorded_to\":\"2027", "\"recorded_to\":\"2026"),
+            ] {
                 let forged = line.replacen(from, to, 1);
                 assert!(forged == line || Statement::read(&forged, &[own.peer()]).is_none(), "{forged}");
             }
@@ -218,7 +320,7 @@ mod tests {
     /// What a verifier in another language reads.
     #[test]
     fn a_line_looks_like_this() {
-        let [checkpoint, _] = statements();
+        let [checkpoint, ..] = statements();
         let line = checkpoint.sign(&key("audit-1", 1)).unwrap();
         let (text, signature) = line.split_once(r#","signature":""#).unwrap();
         assert_eq!(
@@ -226,24 +328,5 @@ mod tests {
             r#"{"form":"audit-checkpoint/v1","tenant":"00000000-0000-0000-0000-000000000007","history":1,"position":42,"hash":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU","at":"2027-01-15T08:00:00.000005Z""#
         );
         assert_eq!(signature.len(), 86 + 2);
-    }
-
-    #[test]
-    fn what_an_accepted_restore_took_does_not_count() {
-        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let tenant = Uuid::from_u128(7);
-        let mut signed = Signed::default();
-        for (history, position) in [(1, 10), (1, 20), (1, 30), (2, 25), (2, 30)] {
-            let checkpoint = Checkpoint { tenant, history, position, hash: [5; 32], at };
-            signed.take(Statement::Checkpoint(checkpoint));
-        }
-        let counted = |signed: &Signed| {
-            let in_force = signed.in_force();
-            let all = in_force.values().flatten().map(|it| (it.history, it.position));
-            all.collect::<Vec<_>>()
-        };
-        assert_eq!(counted(&signed), [(1, 10), (1, 20), (2, 25), (1, 30), (2, 30)]);
-        signed.take(Statement::Restore(Restore { tenant, history: 2, from: 11, to: 30, at }));
-        assert_eq!(counted(&signed), [(1, 10), (2, 25), (2, 30)]);
     }
 }

@@ -1,40 +1,40 @@
 //! Checkpoints on their way out of the database, and back when a log is verified.
 //!
-//! A folder holds one file for each minute in which something was written, `<day>/<time>-<random>.jsonl`, with one
-//! signed line for each tenant ([`super::checkpoint`]). A file is written whole under another name first: one with
-//! the ending `.jsonl` is complete. Nothing here changes or removes a file.
+//! Each minute in which something was written has an object, `<day>/<time>-<random>.jsonl`, with one signed line for
+//! each tenant ([`super::checkpoint`]). Lines that tell of archives and of restores are in objects like these.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::pin::pin;
 
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use shared::wire::signature::PeerKey;
 use uuid::Uuid;
 
-use super::checkpoint::{Checkpoint, Signed, Statement};
+use super::checkpoint::{Checkpoint, Statement};
+use super::signed::Signed;
 use crate::control::Control;
 use crate::failure::Failure;
+use crate::objects::{Found, ObjectError, Objects};
 use crate::world::random;
 
-/// The ending of complete files.
-const ENDING: &str = "jsonl";
-/// How many lines a file has at most: what one turn holds in memory.
+/// The ending of their names.
+const ENDING: &str = ".jsonl";
+/// How many lines an object has at most: what one turn holds in memory.
 const LINES: i64 = 10_000;
+/// How many objects are read at a time.
+const AT_ONCE: usize = 16;
 
-/// What can go wrong with the folder.
+/// What can go wrong with them.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The database, or what it holds.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// A file or folder.
-    #[error("{0}")]
-    Io(PathBuf, #[source] io::Error),
-    /// A line that none of the keys has signed.
-    #[error("{0}, line {1}: none of the public keys has signed it")]
-    Unsigned(PathBuf, usize),
+    /// The folder or the bucket.
+    #[error("checkpoints of the audit logs are not written or read")]
+    Object(#[from] ObjectError),
 }
 
 impl From<sqlx::Error> for CheckpointError {
@@ -59,6 +59,7 @@ struct Due {
 /// # Errors
 /// See [`CheckpointError`]; nothing is noted then, and the next turn tries again.
 pub async fn copy_out(control: &Control) -> Result<(), CheckpointError> {
+    mark(control).await?;
     loop {
         let due = due(control).await?;
         if due.is_empty() {
@@ -78,6 +79,40 @@ pub async fn copy_out(control: &Control) -> Result<(), CheckpointError> {
             return Ok(());
         }
     }
+}
+
+/// Notes since when logs have gone on without a checkpoint: no connection is held while one is copied out.
+async fn mark(control: &Control) -> Result<(), Failure> {
+    sqlx::query!(
+        "insert into platform.audit_checkpoints as c (tenant_id, history, position, due_since)
+         select h.tenant_id, 0, 0, now()
+         from platform.audit_heads h
+         join platform.revisions r on r.tenant_id = h.tenant_id
+         left join platform.audit_checkpoints c on c.tenant_id = h.tenant_id
+         where h.position > 0
+            and (c.tenant_id is null or (c.due_since is null and (c.history, c.position) <> (r.history, h.position)))
+         on conflict (tenant_id) do update
+         set due_since = excluded.due_since
+         where c.due_since is null",
+    )
+    .execute(control.db.relay())
+    .await?;
+    Ok(())
+}
+
+/// Sets the gauge of how long the oldest checkpoint is due that is not out.
+///
+/// # Errors
+/// The database's.
+pub async fn measure(control: &Control) -> Result<(), Failure> {
+    let secs = sqlx::query_scalar!(
+        r#"select coalesce(extract(epoch from now() - min(due_since)), 0)::float8 as "secs!"
+        from platform.audit_checkpoints"#
+    )
+    .fetch_one(control.db.relay())
+    .await?;
+    metrics::gauge!("wardgate_audit_checkpoint_oldest_due_seconds").set(secs);
+    Ok(())
 }
 
 async fn due(control: &Control) -> Result<Vec<Due>, Failure> {
@@ -106,7 +141,7 @@ async fn note(control: &Control, due: &[Due]) -> Result<(), Failure> {
         "insert into platform.audit_checkpoints as c (tenant_id, history, position)
          select * from unnest($1::uuid[], $2::bigint[], $3::bigint[])
          on conflict (tenant_id) do update
-         set history = excluded.history, position = excluded.position",
+         set history = excluded.history, position = excluded.position, due_since = null",
         &tenants,
         &histories,
         &positions,
@@ -116,7 +151,7 @@ async fn note(control: &Control, due: &[Due]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Signs statements and writes them as one file.
+/// Signs statements and writes them as one object.
 ///
 /// # Errors
 /// See [`CheckpointError`].
@@ -125,37 +160,24 @@ pub async fn write(
     now: DateTime<Utc>,
     statements: &[Statement],
 ) -> Result<(), CheckpointError> {
-    let settings = &control.settings.audit;
     let mut text = String::new();
     for statement in statements {
-        let line =
-            statement.sign(&settings.checkpoint_key.0).map_err(|_| Failure::Unreadable("checkpoint"))?;
-        text.push_str(&line);
+        text.push_str(&sign(control, statement)?);
         text.push('\n');
     }
-    let folder = settings.checkpoint_folder.join(now.format("%Y-%m-%d").to_string());
     let random: [u8; 4] = random()?;
-    let name = format!("{}-{:08x}.{ENDING}", now.format("%H-%M-%S"), u32::from_be_bytes(random));
-    let written = tokio::task::spawn_blocking(move || write_whole(&folder, &name, text.as_bytes()));
-    written.await.map_err(|_| Failure::Unreadable("checkpoint folder"))?
+    let name = format!("{}-{:08x}{ENDING}", now.format("%Y-%m-%d/%H-%M-%S"), u32::from_be_bytes(random));
+    control.objects.put(&name, text.into_bytes(), now).await?;
+    Ok(())
 }
 
-/// Leaves a file on the disk that is whole, or none.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| CheckpointError::Io(path, error)
-    };
-    fs::create_dir_all(folder).map_err(at(folder))?;
-    let (part, file) = (folder.join(format!(".{name}.part")), folder.join(name));
-    let write = || {
-        let mut written = File::create_new(&part)?;
-        written.write_all(bytes)?;
-        written.sync_all()?;
-        fs::rename(&part, &file)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(at(&file))
+/// The signed line of a statement.
+///
+/// # Errors
+/// None for what JSON can hold.
+pub fn sign(control: &Control, statement: &Statement) -> Result<String, Failure> {
+    let key = &control.settings.audit.checkpoint_key.0;
+    statement.sign(key).map_err(|_| Failure::Unreadable("checkpoint"))
 }
 
 /// The public keys whose signatures hold here: of the key that signs, and of those that did before.
@@ -166,50 +188,60 @@ pub fn own_keys(control: &Control) -> Vec<PeerKey> {
     std::iter::once(settings.checkpoint_key.0.peer()).chain(former).collect()
 }
 
-/// Reads everything that was signed, by tenant.
+/// Something in the place of checkpoints that control did not put there, or not as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strange {
+    object: String,
+    what: String,
+}
+
+impl fmt::Display for Strange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.object, self.what)
+    }
+}
+
+/// Everything that was signed.
+#[derive(Debug, Default)]
+pub struct Statements {
+    /// Of each tenant's log.
+    pub by_tenant: HashMap<Uuid, Signed>,
+    /// What should not be there. It hides nothing: the rest counts as if it were not.
+    pub strange: Vec<Strange>,
+}
+
+/// Reads everything that was signed. `None` for a folder that is not there.
 ///
 /// # Errors
-/// See [`CheckpointError`]: a line that cannot be trusted is not passed over.
-pub fn read(folder: &Path, keys: &[PeerKey]) -> Result<HashMap<Uuid, Signed>, CheckpointError> {
-    let mut by_tenant: HashMap<Uuid, Signed> = HashMap::new();
-    for file in files(folder)? {
-        let text = fs::read_to_string(&file).map_err(|error| CheckpointError::Io(file.clone(), error))?;
-        for (number, line) in (1..).zip(text.lines()) {
-            let statement = Statement::read(line, keys);
-            let statement = statement.ok_or_else(|| CheckpointError::Unsigned(file.clone(), number))?;
-            by_tenant.entry(statement.tenant()).or_default().take(statement);
+/// See [`ObjectError`].
+pub async fn read(objects: &Objects, keys: &[PeerKey]) -> Result<Option<Statements>, ObjectError> {
+    let Some(found) = objects.list("").await? else { return Ok(None) };
+    let mut statements = Statements::default();
+    for found in &found {
+        if let Some(disturbed) = found.disturbed {
+            let what = format!(": {}", disturbed.words());
+            statements.strange.push(Strange { object: found.name.clone(), what });
         }
     }
-    Ok(by_tenant)
-}
-
-/// The complete files below a folder, in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let failed = |error| CheckpointError::Io(folder.to_owned(), error);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if path.extension().is_some_and(|ending| ending == ENDING) {
-            found.push(path);
-        }
+    let lines = found.into_iter().filter(|found| found.name.ends_with(ENDING));
+    let reads = lines.map(|found| async move { Ok::<_, ObjectError>((objects.read(&found).await?, found)) });
+    let mut read = pin!(stream::iter(reads).buffered(AT_ONCE));
+    while let Some((bytes, found)) = read.try_next().await? {
+        statements.take(&found, bytes.as_deref().unwrap_or_default(), keys);
     }
-    found.sort();
-    Ok(found)
+    Ok(Some(statements))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_a_file_is_none() {
-        let folder = std::env::temp_dir().join(format!("wardgate-checkpoints-{}", std::process::id()));
-        write_whole(&folder.join("2026-01-02"), "03-04-05-00000001.jsonl", b"").unwrap();
-        fs::write(folder.join("2026-01-02/.03-04-06-00000002.jsonl.part"), b"{").unwrap();
-        assert_eq!(files(&folder).unwrap(), [folder.join("2026-01-02/03-04-05-00000001.jsonl")]);
-        fs::remove_dir_all(&folder).unwrap();
-        assert!(files(&folder).is_err(), "a folder that is not there is not an empty one");
+impl Statements {
+    fn take(&mut self, found: &Found, bytes: &[u8], keys: &[PeerKey]) {
+        for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())) {
+            match std::str::from_utf8(line).ok().and_then(|line| Statement::read(line, keys)) {
+                Some(statement) => self.by_tenant.entry(statement.tenant()).or_default().take(statement),
+                None => {
+                    let what = format!(", line {number}: none of the public keys has signed it");
+                    self.strange.push(Strange { object: found.name.clone(), what });
+                }
+            }
+        }
     }
 }

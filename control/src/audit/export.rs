@@ -1,24 +1,23 @@
 //! A tenant's log as a file of JSON lines that verifies offline, with nothing but the public key of checkpoints.
 //!
 //! Each line has what is hashed of an entry beside what that says. The last line is a checkpoint, signed for this
-//! export: a file that ends earlier is cut.
+//! export: a file that ends earlier is cut. An archive has the same form, so several files can be read as one.
 
 use std::io::BufRead;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::stream::{self, Stream};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use shared::ids::TenantId;
 use shared::wire::signature::PeerKey;
-use utoipa::ToSchema;
 
+use super::archives::begin;
 use super::checkpoint::{Checkpoint, Statement};
+use super::checkpoints::{own_keys, sign};
+use super::line::{LineIn, LineOut};
 use super::store::{EntryOut, Recorded};
-use super::verify::{CHUNK, Head, Stored, body_keys, chunk, head};
+use super::stored::{CHUNK, Head, Stored, body_keys, chunk, hash_of, head};
 use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -33,38 +32,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The media type of an export.
 pub const MEDIA_TYPE: &str = "application/jsonl";
 
-/// One entry in a line.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AuditExportLine)]
-pub struct LineOut {
-    /// The canonical form of the entry, base64url: what is hashed.
-    hashed: String,
-    /// Its SHA-256, base64url.
-    hash: String,
-    entry: EntryOut,
-}
-
-/// A line as a file has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LineIn {
-    hashed: String,
-    hash: String,
-    entry: Value,
-}
-
 /// What an export covers.
 pub struct Export {
     control: Control,
     viewer: Viewer,
     tenant: TenantId,
-    /// The entry behind which it begins.
-    after: i64,
+    /// Where it begins.
+    first: Next,
     history: i64,
     head: Head,
 }
 
 /// The next part of an export.
+#[derive(Clone, Copy)]
 enum Next {
     /// Entries behind this one, which has this hash if it is known.
     Entries(i64, Option<chain::Hash>),
@@ -74,7 +54,8 @@ enum Next {
 }
 
 impl Export {
-    /// An export for `viewer` of what is committed now, behind the entry `after`. `None` if the log ends before it.
+    /// An export for `viewer` of what is committed now, behind the entry `after`, or behind the archives where that is
+    /// later. `None` if the log ends before it.
     ///
     /// # Errors
     /// The database's.
@@ -86,14 +67,20 @@ impl Export {
     ) -> Result<Option<Self>, Failure> {
         let mut tx = control.db.tenant_tx(tenant).await?;
         let (history, head) = (tx.history().await?, head(&mut tx).await?);
+        let begin = begin(&mut tx, &own_keys(&control)).await?;
         drop(tx);
+        let first = if after > begin.position {
+            Next::Entries(after, None)
+        } else {
+            Next::Entries(begin.position, Some(begin.hash))
+        };
         let begins = (0..=head.position).contains(&after);
-        Ok(begins.then_some(Self { control, viewer, tenant, after, history, head }))
+        Ok(begins.then_some(Self { control, viewer, tenant, first, history, head }))
     }
 
     /// Its lines, many at a time. No connection of the database is held while the client reads.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Failure>> {
-        let begin = Next::Entries(self.after, None);
+        let begin = self.first;
         stream::try_unfold((self, begin), |(export, next)| async move {
             let part = export.part(next).await;
             if let Err(failure) = &part {
@@ -116,20 +103,22 @@ impl Export {
         let mut tx = self.tx().await?;
         let mut before = match before {
             Some(before) => before,
-            None => super::verify::hash_at(&mut tx, after).await?,
+            None => hash_of(&mut tx, after).await?.unwrap_or(chain::GENESIS),
         };
         let rows = chunk(&mut tx, after, end).await?;
+        if rows.first().is_none_or(|first| first.link.position > after + 1)
+            && begin(&mut tx, &own_keys(&self.control)).await?.position > after
+        {
+            return Err(Failure::Unreadable("audit entries, which were archived meanwhile,"));
+        }
         let keys = body_keys(&mut tx, &rows).await?;
         drop(tx);
         let mut text = Vec::new();
         for Stored { link, hash, .. } in rows {
-            let hashed = URL_SAFE_NO_PAD.encode(link.form(&before));
+            let entry = EntryOut::seen_by(&self.viewer, Recorded::of(&keys, link.clone()));
+            LineOut::new(&link, &hash, &before, entry).write(&mut text)?;
             // A log that was tampered with is exported as it is.
             before = hash.as_slice().try_into().unwrap_or(chain::GENESIS);
-            let entry = EntryOut::seen_by(&self.viewer, Recorded::of(&keys, link));
-            let line = LineOut { hashed, hash: URL_SAFE_NO_PAD.encode(&hash), entry };
-            serde_json::to_writer(&mut text, &line).map_err(|_| Failure::Unreadable("audit entry"))?;
-            text.push(b'\n');
         }
         let next = if end < self.head.position { Next::Entries(end, Some(before)) } else { Next::Checkpoint };
         Ok(Some((Bytes::from(text), next)))
@@ -155,57 +144,59 @@ impl Export {
             hash: self.head.hash.as_slice().try_into().map_err(|_| unreadable())?,
             at: self.control.clock.now(),
         };
-        let key = &self.control.settings.audit.checkpoint_key.0;
-        let line = Statement::Checkpoint(checkpoint).sign(key).map_err(|_| unreadable())?;
+        let line = sign(&self.control, &Statement::Checkpoint(checkpoint))?;
         Ok(Bytes::from(line + "\n"))
     }
 }
 
-/// What was found of a file.
+/// What was found of files.
 #[derive(Debug, Serialize)]
 pub struct Verified {
-    /// Whether it is what was exported.
+    /// Whether they are what was exported.
     pub intact: bool,
-    /// The tenant, where the file has an entry.
+    /// The tenant, where a file has an entry.
     pub tenant: Option<uuid::Uuid>,
-    /// Its last entry.
+    /// The first entry.
+    pub from: i64,
+    /// The last.
     pub to: i64,
     /// The first place that is not as it was.
     pub finding: Option<Finding>,
 }
 
-/// Verifies the file of an export.
+/// Verifies the file of an export or of an archive, or several of which each goes on where the one before ends.
 ///
 /// # Errors
 /// What cannot be read.
-pub fn verify(file: impl BufRead, keys: &[PeerKey]) -> std::io::Result<Verified> {
-    let mut reader = Reader { walk: None, ended: false };
-    for line in file.lines() {
-        if let Err(finding) = reader.take(&line?, keys) {
-            return Ok(reader.verified(Some(finding)));
+pub fn verify<F: BufRead>(files: impl IntoIterator<Item = F>, keys: &[PeerKey]) -> std::io::Result<Verified> {
+    let mut reader = Reader { from: 1, walk: None, ended: false };
+    for file in files {
+        reader.ended = false;
+        for line in file.lines() {
+            if let Err(finding) = reader.take(&line?, keys) {
+                return Ok(reader.verified(Some(finding)));
+            }
+        }
+        if !reader.ended {
+            let cut = Finding::new(Fault::Cut, reader.next());
+            return Ok(reader.verified(Some(cut)));
         }
     }
-    let cut = (!reader.ended).then(|| Finding::new(Fault::Cut, reader.next()));
-    Ok(reader.verified(cut))
-}
-
-/// What a reader without keys can compare with the hashed bytes: the body is sealed in them.
-fn vouched(entry: Option<Value>) -> Option<Value> {
-    let mut entry = entry?;
-    let fields = entry.as_object_mut()?;
-    fields.retain(|name, _| !["client", "details"].contains(&name.as_str()));
-    Some(entry)
+    Ok(reader.verified(None))
 }
 
 struct Reader {
+    /// The first entry.
+    from: i64,
     /// The tenant, and how far its chain was read.
     walk: Option<(uuid::Uuid, Walk)>,
+    /// The file has ended.
     ended: bool,
 }
 
 impl Reader {
     fn next(&self) -> i64 {
-        self.walk.as_ref().map_or(1, |(_, walk)| walk.position().saturating_add(1))
+        self.walk.as_ref().map_or(self.from, |(_, walk)| walk.position().saturating_add(1))
     }
 
     fn take(&mut self, line: &str, keys: &[PeerKey]) -> Result<(), Finding> {
@@ -220,19 +211,18 @@ impl Reader {
     }
 
     fn entry(&mut self, line: &LineIn) -> Result<(), Finding> {
-        let next = self.next();
-        let changed = || Finding::new(Fault::Changed, next);
-        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| changed());
-        let (before, link) = Link::parse(&bytes(&line.hashed)?).ok_or_else(changed)?;
-        let begins = || match link.position {
-            1 => Walk::new(link.tenant_id),
-            position => Walk::behind(link.tenant_id, position.saturating_sub(1), before),
+        let changed = || Finding::new(Fault::Changed, self.next());
+        let (before, link, hash) = line.link().ok_or_else(changed)?;
+        let walk = match &mut self.walk {
+            Some((_, walk)) => walk,
+            none => {
+                self.from = link.position;
+                &mut none.insert((link.tenant_id, begins(&link, before))).1
+            }
         };
-        let (_, walk) = self.walk.get_or_insert_with(|| (link.tenant_id, begins()));
-        walk.take(&link, &bytes(&line.hash)?)?;
+        walk.take(&link, &hash)?;
         let position = link.position;
-        let entry = EntryOut::seen_by(&Viewer::operator(), Recorded::of_export(link));
-        if walk.is_sound() && vouched(serde_json::to_value(entry).ok()) != vouched(Some(line.entry.clone())) {
+        if walk.is_sound() && !line.says(link) {
             return Err(Finding::new(Fault::Changed, position));
         }
         Ok(())
@@ -254,6 +244,13 @@ impl Reader {
 
     fn verified(&self, finding: Option<Finding>) -> Verified {
         let tenant = self.walk.as_ref().map(|(tenant, _)| *tenant);
-        Verified { intact: finding.is_none(), tenant, to: self.next() - 1, finding }
+        Verified { intact: finding.is_none(), tenant, from: self.from, to: self.next() - 1, finding }
+    }
+}
+
+fn begins(link: &Link, before: chain::Hash) -> Walk {
+    match link.position {
+        1 => Walk::new(link.tenant_id),
+        position => Walk::behind(link.tenant_id, position.saturating_sub(1), before),
     }
 }

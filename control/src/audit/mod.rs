@@ -8,12 +8,20 @@
 
 mod action;
 mod actor;
+pub mod archive;
+mod archives;
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod export;
 pub mod filters;
+mod line;
+pub mod removal;
 pub mod routes;
+mod seals;
+pub mod signed;
+mod span;
 mod store;
+mod stored;
 pub mod verify;
 mod walk;
 

@@ -8,8 +8,10 @@ use shared::contract::permissions::marker::AuditRead;
 use shared::contract::refusal::Refusal;
 use utoipa::IntoParams;
 
-use super::export::{Export, LineOut, MEDIA_TYPE};
+use super::checkpoints::own_keys;
+use super::export::{Export, MEDIA_TYPE};
 use super::filters::{self, Filters, Named};
+use super::line::LineOut;
 use super::verify::{Verification, verify as verify_part};
 use super::{Action, EntryOut};
 use crate::access::{Allowed, Authenticated};
@@ -29,7 +31,8 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
 #[utoipa::path(
     get, path = "/api/audit/", tag = "Audit", operation_id = "audit_list", summary = "Read the audit log",
     description = "Needs `audit.read`. Newest first, unless ordered otherwise. Clients' addresses are shown, and can be \
-        filtered by, as far as the caller's roles show them.",
+        filtered by, as far as the caller's roles show them. Entries that were archived are not here, and not counted: \
+        `GET /api/audit/verify/` says up to which position (`archived`).",
     params(Filters, Named, CreatedAt, Ordering, Paging, Cursor),
     responses((status = 200, description = "A part of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
@@ -86,11 +89,12 @@ impl FromFields for Verify {
     description = "Needs `audit.read`. Reads the entries in order and says whether each follows the one before: the \
         first one that was changed, removed, inserted or moved is named, and so is an end that was cut off. One \
         request verifies 50,000 entries at most. Where `to` is below `head`, the log goes on: ask again with `after` \
-        = `to`. The owner of the database can rewrite the whole chain: only a comparison with signed checkpoints \
-        shows that, which `wardgate audit verify` makes.",
+        = `to`. Entries up to `archived` are in archives, by the signed word of what the database knows of them; they \
+        are not read here, and `from` is behind them. The owner of the database can rewrite the whole chain: only a comparison with signed checkpoints \
+        shows that, which `wardgate audit verify` makes; it reads the archives, too.",
     params(Verify),
     responses((status = 200, description = "What was found", body = Verification, example = json!({
-        "intact": false, "from": 1, "to": 1234, "head": 1234,
+        "intact": false, "from": 1, "to": 1234, "archived": 0, "head": 1234,
         "finding": {"position": 42, "until": null, "fault": "changed", "detail": "the entry was changed"},
     })))
 )]
@@ -100,7 +104,7 @@ pub async fn verify(
     Query(asked): Query<Verify>,
 ) -> Result<Response, Refused> {
     let mut tx = allowed.by.tx.for_long_read(&control.db).await?;
-    let found = verify_part(&mut tx, asked.after, VERIFIED_AT_ONCE).await?;
+    let found = verify_part(&mut tx, &own_keys(&control), asked.after, VERIFIED_AT_ONCE).await?;
     Ok(ok(&found.ok_or_else(Refusal::not_found)?))
 }
 
@@ -114,8 +118,9 @@ pub async fn verify(
     description = "Needs `audit.read`; the export is itself in the log (`audit.exported`). JSON lines, oldest entry first: \
         each has what is hashed of an entry, in which clients' addresses and details are encrypted, beside the entry as \
         far as the caller's roles show it; the last line is a signed checkpoint. \
-        `wardgate audit verify --export FILE --public-key KEY` verifies the file with nothing but the public key. An \
-        answer that ends without that line is not whole.",
+        `wardgate audit verify --export FILE --public-key KEY` verifies the file with nothing but the public key. The \
+        file begins behind `after`, or behind the entries that were archived where that is later: its first line says \
+        where (`position`). An answer that ends without a checkpoint is not whole.",
     params(Verify),
     responses((status = 200, description = "The entries", body = LineOut, content_type = "application/jsonl"))
 )]

@@ -1,39 +1,26 @@
 //! Verifies the log of a tenant: by itself, from the first entry or behind one, in parts of a bounded length, and
-//! against signed checkpoints.
+//! against signed checkpoints. What is in archives is read where they are, and never by a request.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use serde::Serialize;
 use shared::ids::TenantId;
-use sqlx::FromRow;
+use shared::wire::signature::PeerKey;
 use utoipa::ToSchema;
 
-use super::checkpoint::{Checkpoint, Signed};
+use super::archives::{Begin, begin, recorded};
+use super::checkpoint::Statement;
+use super::checkpoints::CheckpointError;
+use super::seals::Seals;
+use super::signed::Signed;
+use super::span::Span;
+use super::stored::{CHUNK, Head, Stored, body_keys, chunk, first, hash_of, head, outside};
 use super::walk::{Fault, Finding, Walk};
 use crate::control::Control;
-use crate::db::TenantTx;
 use crate::db::body::BodyKeys;
-use crate::db::chain::{GENESIS, Hash, Link};
+use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
-
-/// How many positions are read at a time.
-pub(super) const CHUNK: i64 = 1_000;
-
-/// An entry with what stands beside it.
-#[derive(FromRow)]
-pub(super) struct Stored {
-    #[sqlx(flatten)]
-    pub link: Link,
-    client_key: Option<String>,
-    pub hash: Vec<u8>,
-}
-
-/// Where a log ends.
-pub(super) struct Head {
-    pub position: i64,
-    pub hash: Vec<u8>,
-}
+use crate::objects::Objects;
 
 /// What was found of a part of a log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +32,9 @@ pub struct Verification {
     pub from: i64,
     /// The last of them; the one before `from` in a log that has none.
     pub to: i64,
+    /// Entries up to this one are in archives, which are not read here; 0 where none is. `wardgate audit verify` reads
+    /// them.
+    pub archived: i64,
     /// The last entry of the log.
     pub head: i64,
     /// The first place that is not as it was written; nothing behind it was looked at.
@@ -53,9 +43,9 @@ pub struct Verification {
 }
 
 impl Verification {
-    fn of(from: i64, to: i64, head: &Head, found: Result<(), Finding>) -> Self {
+    fn of((from, to): (i64, i64), archived: i64, head: &Head, found: Result<(), Finding>) -> Self {
         let finding = found.err();
-        Self { intact: finding.is_none(), from, to, head: head.position, finding }
+        Self { intact: finding.is_none(), from, to, archived, head: head.position, finding }
     }
 
     /// Whether the log goes on behind what was read.
@@ -72,6 +62,8 @@ pub struct Log {
     pub tenant: TenantId,
     /// The tenant's short name.
     pub slug: String,
+    /// Where it is.
+    pub cell: CellName,
 }
 
 /// Every log that there is, those of deleted tenants as well: they keep theirs.
@@ -79,112 +71,126 @@ pub struct Log {
 /// # Errors
 /// The database's.
 pub async fn logs(control: &Control) -> Result<Vec<Log>, Failure> {
-    let rows =
-        sqlx::query!("select id, slug from platform.tenants where status <> 'provisioning' order by slug")
-            .fetch_all(control.db.app())
-            .await?;
-    Ok(rows.into_iter().map(|row| Log { tenant: row.id.into(), slug: row.slug }).collect())
+    let rows = sqlx::query!(
+        "select id, slug, cell from platform.tenants where status <> 'provisioning' order by slug"
+    )
+    .fetch_all(control.db.app())
+    .await?;
+    let log = |(id, slug, cell): (uuid::Uuid, String, String)| {
+        Ok(Log { tenant: id.into(), slug, cell: CellName::parse(&cell)? })
+    };
+    rows.into_iter().map(|row| log((row.id, row.slug, row.cell))).collect()
 }
 
-/// Verifies what follows the entry `after`, `most` entries of it. That entry itself is taken as it stands: it is
-/// the last one of the part before, and 0 for the first part. `None` if the log ends before it.
+/// Verifies what follows the entry `after` in the database, `most` entries of it. That entry itself is taken as it
+/// stands: it is the last one of the part before, and 0 for the first part, which begins behind the archives. `None` if
+/// the log ends before it.
 ///
 /// # Errors
 /// The database's.
-pub async fn verify(tx: &mut TenantTx, after: i64, most: i64) -> Result<Option<Verification>, Failure> {
-    let head = head(tx).await?;
-    if after < 0 || after > head.position {
-        return Ok(None);
+pub async fn verify(
+    tx: &mut TenantTx,
+    keys: &[PeerKey],
+    after: i64,
+    most: i64,
+) -> Result<Option<Verification>, Failure> {
+    loop {
+        let (head, begin) = (head(tx).await?, begin(tx, keys).await?);
+        if after < 0 || after > head.position {
+            return Ok(None);
+        }
+        let from = after.max(begin.position);
+        let to = from.saturating_add(most).min(head.position);
+        let start = if from == begin.position { Some(begin.hash) } else { hash_of(tx, from).await? };
+        let found = match start {
+            Some(hash) => {
+                let mut seals = Seals::new(BTreeMap::new(), 0);
+                walk(tx, (Begin { position: from, hash }, to), &head, &mut seals).await?
+            }
+            None => Err(Finding::new(Fault::Missing, from)),
+        };
+        // Rows of archives are removed meanwhile, and never come back.
+        if found.is_ok() || self::begin(tx, keys).await?.position == begin.position {
+            return Ok(Some(Verification::of((from + 1, to), begin.position, &head, found)));
+        }
     }
-    let to = after.saturating_add(most).min(head.position);
-    let mut seals = Seals { in_force: BTreeMap::new(), good: after, history: 0 };
-    let found = walk(tx, (after, to), &head, &mut seals).await?;
-    Ok(Some(Verification::of(after + 1, to, &head, found)))
 }
 
-/// Verifies a whole log against what was signed of it.
+/// Verifies the database's part of a log against what was signed of it.
 ///
 /// # Errors
 /// The database's.
-pub async fn verify_against(tx: &mut TenantTx, signed: &Signed) -> Result<Verification, Failure> {
-    let history = tx.history().await?;
+pub async fn verify_against(
+    tx: &mut TenantTx,
+    keys: &[PeerKey],
+    signed: &Signed,
+) -> Result<Verification, Failure> {
+    let mut seals = Seals::new(signed.in_force(), tx.history().await?);
+    let begin = begin(tx, keys).await?;
+    against(tx, begin, &mut seals).await
+}
+
+/// Verifies a whole log, archives and database, against what was signed of it. No connection is held while archives
+/// are read.
+///
+/// # Errors
+/// The database's, or those of where archives are.
+pub async fn verify_whole(
+    control: &Control,
+    tenant: TenantId,
+    objects: &Objects,
+    (signed, keys): (&mut Signed, &[PeerKey]),
+) -> Result<Verification, CheckpointError> {
+    loop {
+        let mut tx = control.db.work_tx(tenant).await?;
+        let (history, head, begins) = (tx.history().await?, head(&mut tx).await?, first(&mut tx).await?);
+        for archive in recorded(&mut tx, keys).await? {
+            signed.take(Statement::Archive(archive));
+        }
+        drop(tx);
+        let mut seals = Seals::new(signed.in_force(), history);
+        let mut span = Span::new(tenant.uuid(), begins - 1);
+        for archive in signed.archives() {
+            if let Err(finding) = span.read(objects, &archive, &mut seals).await? {
+                let reached = span.reached();
+                return Ok(Verification::of((1, reached), reached, &head, Err(finding)));
+            }
+        }
+        let mut tx = control.db.work_tx(tenant).await?;
+        let begin = span.begin(first(&mut tx).await?);
+        let found = against(&mut tx, begin, &mut seals).await?;
+        // Another archive was made meanwhile, and its rows are being removed.
+        if found.intact || first(&mut tx).await? == begins {
+            return Ok(Verification { from: 1, archived: span.reached(), ..found });
+        }
+    }
+}
+
+/// Verifies what follows `begin` against `seals`.
+async fn against(tx: &mut TenantTx, begin: Begin, seals: &mut Seals<'_>) -> Result<Verification, Failure> {
     let head = head(tx).await?;
-    let mut seals = Seals { in_force: signed.in_force(), good: 0, history };
-    let mut found = walk(tx, (0, head.position), &head, &mut seals).await?;
+    seals.behind(begin.position);
+    let mut found = walk(tx, (begin, head.position), &head, seals).await?;
     if found.is_ok() {
         found = seals.end(&head);
     }
-    Ok(Verification::of(1, head.position, &head, found))
-}
-
-/// Signed checkpoints beside a chain that is read in order.
-struct Seals<'a> {
-    in_force: BTreeMap<i64, Vec<&'a Checkpoint>>,
-    /// The last entry that a checkpoint, or the caller, vouches for.
-    good: i64,
-    /// The tenant's restore counter now.
-    history: i64,
-}
-
-impl Seals<'_> {
-    /// Compares the entry that was read last.
-    fn compare(&mut self, walk: &Walk) -> Result<(), Finding> {
-        let position = walk.position();
-        let Some(checkpoints) = self.in_force.get(&position).filter(|_| walk.is_sound()) else {
-            return Ok(());
-        };
-        match checkpoints.iter().find(|checkpoint| checkpoint.hash != *walk.hash()) {
-            None => self.good = position,
-            Some(other) => return Err(self.finding(other, Fault::Recomputed, self.good + 1)),
-        }
-        Ok(())
-    }
-
-    /// Compares the end of a chain that is whole.
-    fn end(&self, head: &Head) -> Result<(), Finding> {
-        let beyond = self.in_force.range((Bound::Excluded(head.position), Bound::Unbounded)).next_back();
-        match beyond.and_then(|(_, checkpoints)| checkpoints.first()) {
-            None => Ok(()),
-            Some(last) => Err(self.finding(last, Fault::Cut, head.position + 1)),
-        }
-    }
-
-    /// What a checkpoint says that does not hold: a fault, or a restore if the history was raised since.
-    fn finding(&self, checkpoint: &Checkpoint, fault: Fault, from: i64) -> Finding {
-        if checkpoint.history >= self.history {
-            return Finding::between(fault, from, checkpoint.position);
-        }
-        let earlier = |checkpoints: &&Vec<&Checkpoint>| {
-            checkpoints.iter().any(|checkpoint| checkpoint.history < self.history)
-        };
-        let last = self.in_force.iter().rev().find(|(_, checkpoints)| earlier(checkpoints));
-        let until = last.map_or(checkpoint.position, |(position, _)| *position);
-        // Where the backup ended is not known: behind the last entry that is vouched for.
-        Finding::between(Fault::Restored, self.good + 1, until)
-    }
+    Ok(Verification::of((begin.position + 1, head.position), begin.position, &head, found))
 }
 
 async fn walk(
     tx: &mut TenantTx,
-    (after, to): (i64, i64),
+    (begin, to): (Begin, i64),
     head: &Head,
     seals: &mut Seals<'_>,
 ) -> Result<Result<(), Finding>, Failure> {
-    let tenant = tx.tenant().uuid();
-    let mut walk = match after {
-        0 => Walk::new(tenant),
-        _ => match hash_of(tx, after).await? {
-            Some(hash) => Walk::behind(tenant, after, hash),
-            None => return Ok(Err(Finding::new(Fault::Missing, after))),
-        },
-    };
-    let mut reached = after;
+    let mut walk = Walk::behind(tx.tenant().uuid(), begin.position, begin.hash);
+    let mut reached = begin.position;
     while reached < to {
         let end = reached.saturating_add(CHUNK).min(to);
         let rows = chunk(tx, reached, end).await?;
         let keys = body_keys(tx, &rows).await?;
         for stored in rows {
-            if let Err(finding) = take(&mut walk, &keys, &stored).and_then(|()| seals.compare(&walk)) {
+            if let Err(finding) = take(&mut walk, &keys, &stored).and_then(|()| seals.compare_now(&walk)) {
                 return Ok(Err(finding));
             }
         }
@@ -210,74 +216,4 @@ fn take(walk: &mut Walk, keys: &BodyKeys, stored: &Stored) -> Result<(), Finding
         }
         _ => Ok(()),
     }
-}
-
-/// The keys that open the bodies of these entries.
-pub(super) async fn body_keys(tx: &mut TenantTx, rows: &[Stored]) -> Result<BodyKeys, Failure> {
-    let (tenant, bodies) = (tx.keep_keys(), rows.iter().map(|stored| &stored.link.body[..]));
-    BodyKeys::for_stored(tx, &tenant, bodies).await
-}
-
-pub(super) async fn head(tx: &mut TenantTx) -> Result<Head, Failure> {
-    let tenant = tx.tenant().uuid();
-    let head = sqlx::query_as!(
-        Head,
-        "select position, hash from platform.audit_heads where tenant_id = $1",
-        tenant,
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(head)
-}
-
-/// The hash that the entry behind this one follows, as far as it is known.
-pub(super) async fn hash_at(tx: &mut TenantTx, position: i64) -> Result<Hash, Failure> {
-    Ok(hash_of(tx, position).await?.unwrap_or(GENESIS))
-}
-
-async fn hash_of(tx: &mut TenantTx, position: i64) -> Result<Option<Hash>, Failure> {
-    let tenant = tx.tenant().uuid();
-    let hash = sqlx::query_scalar!(
-        "select hash from audit_entries where tenant_id = $1 and position = $2",
-        tenant,
-        position,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(hash.and_then(|hash| hash.try_into().ok()))
-}
-
-pub(super) async fn chunk(tx: &mut TenantTx, after: i64, end: i64) -> Result<Vec<Stored>, Failure> {
-    let tenant = tx.tenant().uuid();
-    let rows = sqlx::query_as(
-        "select tenant_id, position, recorded_at, id, at, actor_kind, actor, action, outcome, target, event_id,
-            request_id, body, client_key, hash
-         from audit_entries
-         where tenant_id = $1 and position > $2 and position <= $3
-         order by position",
-    )
-    .bind(tenant)
-    .bind(after)
-    .bind(end)
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows)
-}
-
-/// An entry where none can be. One statement, because writers go on meanwhile.
-async fn outside(tx: &mut TenantTx) -> Result<Option<Finding>, Failure> {
-    let tenant = tx.tenant().uuid();
-    let position = sqlx::query_scalar!(
-        "select e.position
-         from audit_entries e
-         join platform.audit_heads h on h.tenant_id = e.tenant_id
-         where e.tenant_id = $1 and (e.position < 1 or e.position > h.position)
-         order by e.position
-         limit 1",
-        tenant,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let fault = |position| if position < 1 { Fault::Inserted } else { Fault::Beyond };
-    Ok(position.map(|position| Finding::new(fault(position), position)))
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::checkpoint::Archive;
 use crate::db::chain::{GENESIS, Hash, Link};
 
 /// What is wrong with a log.
@@ -27,6 +28,10 @@ pub enum Fault {
     /// The chain is whole and not the one that a signed checkpoint tells of: it was made anew, from somewhere
     /// between the two positions.
     Recomputed,
+    /// The archive that has these entries is not there.
+    ArchiveMissing,
+    /// The archive that has these entries is not what was signed: it was changed or cut.
+    ArchiveChanged,
     /// As `recomputed` or `cut`, in a tenant whose history was raised since: the database was restored from a
     /// backup, and entries were lost.
     Restored,
@@ -46,6 +51,8 @@ impl Fault {
             Self::Recomputed => {
                 "the chain is not the one that a checkpoint tells of: it was made anew from here or later"
             }
+            Self::ArchiveMissing => "the archive of these entries is not there",
+            Self::ArchiveChanged => "the archive of these entries was changed or cut",
             Self::Restored => {
                 "entries that a checkpoint tells of were lost from here or later, and the database was restored since"
             }
@@ -77,6 +84,12 @@ impl Finding {
     /// A fault somewhere between two positions, both included.
     pub(super) fn between(fault: Fault, position: i64, until: i64) -> Self {
         Self { until: Some(until), ..Self::new(fault, position) }
+    }
+
+    /// A fault of an archive.
+    pub(super) fn of_archive(fault: Fault, archive: &Archive) -> Self {
+        let detail = format!("{}: {}", fault.words(), archive.object);
+        Self { detail, ..Self::between(fault, archive.from, archive.to) }
     }
 }
 

@@ -1,43 +1,53 @@
 //! `wardgate audit`: whether the audit logs are what was written.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use flate2::bufread::GzDecoder;
 use serde::Serialize;
 use shared::wire::signature::PeerKey;
-use uuid::Uuid;
 
+use super::archive;
 use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::{Rows, Show};
 use super::target::made_tenant;
-use crate::audit::checkpoint::{Restore, Signed, Statement};
-use crate::audit::verify::{Log, logs, verify_against};
+use crate::audit::checkpoint::{Restore, Statement};
+use crate::audit::checkpoints::{Statements, Strange};
+use crate::audit::verify::{Log, logs, verify_whole};
 use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints, export};
 use crate::control::Control;
+use crate::objects::Objects;
+
+/// How many strange objects are named.
+const NAMED: usize = 5;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Verify the log of every tenant, or of one: name the first entry that was changed, removed, inserted or
     /// moved, or the first that was cut off at the end. A comparison with signed checkpoints shows a chain that
-    /// was rewritten as a whole.
+    /// was rewritten as a whole. Archives are read with the rest, and one that is missing, cut or changed is named.
     #[command(
-        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --export 000000000001-000000020000-5f0c91d2.jsonl.gz --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )]
     Verify {
         /// The tenant's slug or id. Default: all tenants.
         #[arg(long)]
         tenant: Option<String>,
-        /// Verify the file of an export (`GET /api/audit/export/`) instead: needs `--public-key`, and neither
-        /// settings nor a database.
-        #[arg(long, value_name = "FILE", requires = "public_keys", conflicts_with_all = ["tenant", "checkpoints"])]
-        export: Option<PathBuf>,
+        /// Verify the file of an export (`GET /api/audit/export/`) or of an archive instead: needs `--public-key`, and
+        /// neither settings nor a database. Given several times, each file must go on where the one before ends.
+        #[arg(long = "export", value_name = "FILE", requires = "public_keys", conflicts_with_all = ["tenant", "checkpoints"])]
+        exports: Vec<PathBuf>,
         #[command(flatten)]
         proof: Proof,
     },
+    /// Write old entries into archives, beside the checkpoints, and remove them from the database.
+    #[command(
+        after_help = "Only what a checkpoint covers is archived, and only what was read back from its archive is removed. Can be repeated after a kill at any point.\n\nExamples:\n  wardgate audit archive --before 2026-01-01 --yes\n  wardgate audit archive --before 2026-01-01 --tenant acme"
+    )]
+    Archive(archive::Archive),
     /// After a restore of the database and `wardgate edges reseed`: sign that the loss of the restored entries is
     /// known. Until then `audit verify` reports it.
     #[command(after_help = "Example:\n  wardgate audit accept-restore acme --yes")]
@@ -52,7 +62,7 @@ pub(super) enum Command {
 /// What a log is verified against.
 #[derive(Args)]
 pub(super) struct Proof {
-    /// The folder of signed checkpoints. Default: the one of the settings.
+    /// A copy of the folder of signed checkpoints and archives, or of the bucket. Default: the place of the settings.
     #[arg(long, value_name = "FOLDER")]
     checkpoints: Option<PathBuf>,
     /// Public key of checkpoints, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys of the
@@ -67,19 +77,40 @@ impl Proof {
     }
 
     /// Everything that was signed. A folder of the settings that is not there yet holds nothing.
-    fn read(&self, control: &Control, show: Show) -> Result<HashMap<Uuid, Signed>, CliError> {
-        let settings = &control.settings.audit;
+    async fn read(&self, control: &Control, show: Show) -> Result<Evidence, CliError> {
         let keys = if self.public_keys.is_empty() { checkpoints::own_keys(control) } else { self.keys()? };
-        let folder = self.checkpoints.as_ref().unwrap_or(&settings.checkpoint_folder);
-        if self.checkpoints.is_none() && !folder.exists() {
-            show.note(&format!(
-                "there are no checkpoints in {}: the chains alone are verified",
-                folder.display()
-            ));
-            return Ok(HashMap::new());
-        }
-        Ok(checkpoints::read(folder, &keys)?)
+        let copy = self.checkpoints.clone().map(Objects::folder);
+        let objects = copy.as_ref().unwrap_or(&control.objects);
+        let statements = match checkpoints::read(objects, &keys).await? {
+            Some(statements) => statements,
+            None if copy.is_some() => {
+                return Err(CliError::Failed(format!("{}: there is no such folder", objects.name())));
+            }
+            None => {
+                let place = objects.name();
+                show.note(&format!("there are no checkpoints in {place}: the chains alone are verified"));
+                Statements::default()
+            }
+        };
+        Ok(Evidence { copy, keys, statements })
     }
+}
+
+/// What logs are verified against.
+struct Evidence {
+    /// Where it is, if not where the settings say.
+    copy: Option<Objects>,
+    keys: Vec<PeerKey>,
+    statements: Statements,
+}
+
+/// What should not be in the place of checkpoints, in words; nothing where that is nothing.
+fn strangeness(strange: &[Strange]) -> String {
+    let mut lines: Vec<_> = strange.iter().take(NAMED).map(ToString::to_string).collect();
+    if strange.len() > NAMED {
+        lines.push(format!("and {} more", strange.len() - NAMED));
+    }
+    lines.join("\n")
 }
 
 fn key(text: &str) -> Result<PeerKey, CliError> {
@@ -92,20 +123,21 @@ fn key(text: &str) -> Result<PeerKey, CliError> {
 struct Verified {
     tenant: String,
     entries: i64,
+    archived: i64,
     intact: bool,
     finding: Option<Finding>,
 }
 
 const LOGS: Rows<Verified> = Rows {
     names: ["log", "logs"],
-    head: &["tenant", "entries", "state"],
+    head: &["tenant", "entries", "archived", "state"],
     line: |row| {
         let state = row.finding.as_ref().map_or_else(|| String::from("intact"), said);
-        vec![row.tenant.clone(), row.entries.to_string(), state]
+        vec![row.tenant.clone(), row.entries.to_string(), row.archived.to_string(), state]
     },
 };
 
-fn said(finding: &Finding) -> String {
+pub(super) fn said(finding: &Finding) -> String {
     match finding.until {
         None => format!("entry {}: {}", finding.position, finding.detail),
         Some(until) => format!("entries {} to {until}: {}", finding.position, finding.detail),
@@ -114,20 +146,39 @@ fn said(finding: &Finding) -> String {
 
 pub(super) async fn run(control: &Control, show: Show, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Verify { tenant, proof, export: None } => verify(control, show, tenant, &proof).await,
-        Command::Verify { proof, export: Some(file), .. } => verify_export(show, &file, &proof),
+        Command::Verify { exports, proof, .. } if !exports.is_empty() => {
+            verify_exports(show, &exports, &proof)
+        }
+        Command::Verify { tenant, proof, .. } => verify(control, show, tenant, &proof).await,
+        Command::Archive(asked) => archive::run(control, show, asked).await,
         Command::AcceptRestore { tenant, yes } => accept_restore(control, show, &tenant, yes).await,
     }
 }
 
-/// Verifies a file. Nothing else is read.
-pub(super) fn verify_export(show: Show, file: &Path, proof: &Proof) -> Result<(), CliError> {
-    let failed = |error| CliError::Failed(format!("{}: {error}", file.display()));
-    let opened = File::open(file).map_err(failed)?;
-    let verified = export::verify(BufReader::new(opened), &proof.keys()?).map_err(failed)?;
-    let line = verified.finding.as_ref().map_or_else(|| format!("intact to entry {}", verified.to), said);
+/// Verifies files. Nothing else is read.
+pub(super) fn verify_exports(show: Show, files: &[PathBuf], proof: &Proof) -> Result<(), CliError> {
+    let opened = files.iter().map(|file| open(file)).collect::<Result<Vec<_>, _>>()?;
+    let failed = |error| CliError::Failed(format!("the files of an export: {error}"));
+    let verified = export::verify(opened, &proof.keys()?).map_err(failed)?;
+    let intact = || format!("intact from entry {} to entry {}", verified.from, verified.to);
+    let line = verified.finding.as_ref().map_or_else(intact, said);
     show.one(&verified, &line);
     if verified.intact { Ok(()) } else { Err(CliError::Refused(String::from("the export is not intact"))) }
+}
+
+/// A file, and what is compressed in it if it is gzip.
+fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
+    let failed = |error| CliError::Failed(format!("{}: {error}", file.display()));
+    let mut opened = BufReader::new(File::open(file).map_err(failed)?);
+    let is_gzip = opened.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+    if is_gzip { Ok(Box::new(BufReader::new(GzDecoder::new(opened)))) } else { Ok(Box::new(opened)) }
+}
+
+/// The log of the tenant that was named, or every log.
+pub(super) async fn chosen(control: &Control, tenant: Option<&str>) -> Result<Vec<Log>, CliError> {
+    let Some(name) = tenant else { return Ok(logs(control).await?) };
+    let tenant = made_tenant(control, name).await?;
+    Ok(vec![Log { tenant: tenant.id, slug: tenant.slug.to_string(), cell: tenant.cell }])
 }
 
 async fn verify(
@@ -136,42 +187,45 @@ async fn verify(
     tenant: Option<String>,
     proof: &Proof,
 ) -> Result<(), CliError> {
-    let signed = proof.read(control, show)?;
-    let logs = match tenant {
-        Some(name) => {
-            let tenant = made_tenant(control, &name).await?;
-            vec![Log { tenant: tenant.id, slug: tenant.slug.to_string() }]
-        }
-        None => logs(control).await?,
-    };
-    let none = Signed::default();
+    let Evidence { copy, keys, mut statements } = proof.read(control, show).await?;
+    let objects = copy.as_ref().unwrap_or(&control.objects);
+    let logs = chosen(control, tenant.as_deref()).await?;
     let mut rows = Vec::with_capacity(logs.len());
-    for Log { tenant, slug } in logs {
-        let mut tx = control.db.work_tx(tenant).await?;
-        let signed = signed.get(&tenant.uuid()).unwrap_or(&none);
-        let found = verify_against(&mut tx, signed).await?;
+    for Log { tenant, slug, .. } in logs {
+        let mut signed = statements.by_tenant.remove(&tenant.uuid()).unwrap_or_default();
+        let found = verify_whole(control, tenant, objects, (&mut signed, &keys)).await?;
         rows.push(Verified {
             tenant: slug,
             entries: found.head,
+            archived: found.archived,
             intact: found.intact,
             finding: found.finding,
         });
     }
     show.list(&LOGS, &rows);
+    let strange = strangeness(&statements.strange);
     match rows.iter().filter(|row| !row.intact).count() {
-        0 => Ok(()),
-        broken => Err(CliError::Refused(format!("{broken} of {} logs are not intact", rows.len()))),
+        0 if strange.is_empty() => Ok(()),
+        0 => Err(CliError::Refused(strange)),
+        broken => {
+            let broken = format!("{broken} of {} logs are not intact", rows.len());
+            let lines = [broken, strange].into_iter().filter(|line| !line.is_empty());
+            Err(CliError::Refused(lines.collect::<Vec<_>>().join("\n")))
+        }
     }
 }
 
 /// Signs first: an entry of the log that told of it before could be lost with the rest.
 async fn accept_restore(control: &Control, show: Show, tenant: &str, yes: Yes) -> Result<(), CliError> {
     let tenant = made_tenant(control, tenant).await?;
-    let folder = &control.settings.audit.checkpoint_folder;
-    let signed = checkpoints::read(folder, &checkpoints::own_keys(control))?;
-    let signed = signed.get(&tenant.id.uuid()).cloned().unwrap_or_default();
-    let mut tx = control.db.work_tx(tenant.id).await?;
-    let finding = verify_against(&mut tx, &signed).await?.finding;
+    let keys = checkpoints::own_keys(control);
+    let mut statements = checkpoints::read(&control.objects, &keys).await?.unwrap_or_default();
+    if !statements.strange.is_empty() {
+        return Err(CliError::Refused(strangeness(&statements.strange)));
+    }
+    let mut signed = statements.by_tenant.remove(&tenant.id.uuid()).unwrap_or_default();
+    let found = verify_whole(control, tenant.id, &control.objects, (&mut signed, &keys)).await?;
+    let finding = found.finding;
     let (from, to) = match &finding {
         Some(Finding { position, until: Some(until), fault: Fault::Restored, .. }) => (*position, *until),
         Some(other) => return Err(CliError::Refused(format!("no restore explains it: {}", said(other)))),
@@ -183,9 +237,12 @@ async fn accept_restore(control: &Control, show: Show, tenant: &str, yes: Yes) -
         "accepts that entries {from} to {to} of tenant `{}` are not what they were",
         tenant.slug
     ))?;
+    let mut tx = control.db.work_tx(tenant.id).await?;
     let (history, now) = (tx.history().await?, control.clock.now());
+    drop(tx);
     let restore = Restore { tenant: tenant.id.uuid(), history, from, to, at: now };
     checkpoints::write(control, now, &[Statement::Restore(restore)]).await?;
+    let mut tx = control.db.work_tx(tenant.id).await?;
     let details = serde_json::json!({ "history": history, "from": from, "to": to });
     audit::record(&mut tx, &Actor::operator(), now, Action::AuditRestoreAccepted, None, details);
     tx.commit().await?;

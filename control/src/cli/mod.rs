@@ -3,6 +3,7 @@
 //! People get tables, programs `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings
 //! refused, 4 no such thing, 5 refused (what was asked does not hold or is not allowed now).
 
+mod archive;
 mod audit;
 mod bootstrap;
 mod claims;
@@ -128,7 +129,7 @@ enum Command {
         #[command(subcommand)]
         command: edges::Command,
     },
-    /// Verify the audit logs.
+    /// Verify the audit logs, and archive what is old of them.
     Audit {
         #[command(subcommand)]
         command: audit::Command,
@@ -173,9 +174,10 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         settings::list(show);
         return Ok(());
     }
-    if let Command::Audit { command: audit::Command::Verify { export: Some(file), proof, .. } } = &cli.command
+    if let Command::Audit { command: audit::Command::Verify { exports, proof, .. } } = &cli.command
+        && !exports.is_empty()
     {
-        return audit::verify_export(show, file, proof);
+        return audit::verify_exports(show, exports, proof);
     }
     let settings = crate::settings::load()?;
     let control = control::new(settings)?;

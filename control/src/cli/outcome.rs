@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::audit::archive::ArchiveError;
 use crate::audit::checkpoints::CheckpointError;
 use crate::edges::LaneError;
 use crate::edges::client::CallError;
@@ -10,6 +11,7 @@ use crate::http::list;
 use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::legacy::import;
+use crate::objects::ObjectError;
 use crate::sessions::rotate::RootError;
 use crate::settings::SettingsError;
 use crate::tenants::TenantError;
@@ -102,8 +104,22 @@ impl From<CheckpointError> for CliError {
     fn from(error: CheckpointError) -> Self {
         match error {
             CheckpointError::Failure(failure) => failure.into(),
-            CheckpointError::Io(..) => Self::Failed(chain(&error).to_string()),
-            CheckpointError::Unsigned(..) => Self::Refused(error.to_string()),
+            CheckpointError::Object(error) => error.into(),
+        }
+    }
+}
+
+impl From<ObjectError> for CliError {
+    fn from(error: ObjectError) -> Self {
+        Self::Failed(chain(&error).to_string())
+    }
+}
+
+impl From<ArchiveError> for CliError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Checkpoint(error) => error.into(),
+            ArchiveError::Finding(_) | ArchiveError::Disturbed(..) => Self::Refused(error.to_string()),
         }
     }
 }

@@ -45,8 +45,16 @@ const SCHEMA_VERSIONS: Table = (
 /// The tables of the schema `platform`.
 pub const PLATFORM: &[Table] = &[
     (
+        "audit_archives",
+        &[TENANT, columns(Clear, "what archives publish of themselves", &["starts", "ends", "manifest"])],
+    ),
+    (
         "audit_checkpoints",
-        &[TENANT, columns(Clear, "numbers that checkpoints publish", &["history", "position"])],
+        &[
+            TENANT,
+            columns(Clear, "numbers that checkpoints publish", &["history", "position"]),
+            columns(Clear, "when something is due", &["due_since"]),
+        ],
     ),
     (
         "audit_heads",

@@ -10,29 +10,24 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::future;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{
-    BehaviorVersion, Config, Credentials, IdentityCache, ProvideCredentials, Region, SharedHttpClient,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, Config, Credentials, IdentityCache, Region, StalledStreamProtectionConfig,
 };
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use aws_sdk_kms::primitives::Blob;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::provider::{KeyProvider, Opened, ProviderError};
+use crate::aws::{self, UsualChain, came_of};
 use crate::failure::{Failure, KeyOutage};
 use crate::settings::{Encryption, KmsKey};
 
@@ -73,7 +68,7 @@ impl KmsKeys {
         let Some(current) = settings.kms_key.clone() else { return Ok(None) };
         let region = settings.kms_region.as_deref().or_else(|| current.region());
         let region = Region::new(region.ok_or(Failure::Crypto("making a key provider"))?.to_owned());
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+        let http = aws::http();
 
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -103,7 +98,7 @@ impl KmsKeys {
                 None,
                 "settings",
             )),
-            _ => config.credentials_provider(UsualChain { http, region, chain: OnceCell::new() }),
+            _ => config.credentials_provider(UsualChain::new(http, region)),
         };
         if let Some(endpoint) = &settings.kms_endpoint {
             config = config.endpoint_url(endpoint.as_str());
@@ -169,35 +164,6 @@ impl KeyProvider for KmsKeys {
     }
 }
 
-/// Where the SDK usually finds credentials. The search begins with the first call, because it needs a runtime.
-#[derive(Debug)]
-struct UsualChain {
-    http: SharedHttpClient,
-    region: Region,
-    chain: OnceCell<DefaultCredentialsChain>,
-}
-
-impl UsualChain {
-    async fn chain(&self) -> &DefaultCredentialsChain {
-        let make = || {
-            let config = ProviderConfig::without_region()
-                .with_region(Some(self.region.clone()))
-                .with_http_client(self.http.clone());
-            DefaultCredentialsChain::builder().configure(config).region(self.region.clone()).build()
-        };
-        self.chain.get_or_init(make).await
-    }
-}
-
-impl ProvideCredentials for UsualChain {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async move { self.chain().await.provide_credentials().await })
-    }
-}
-
 /// What an error of a call says of the value, or of the service.
 fn meaning<E>(error: &SdkError<E, HttpResponse>) -> ProviderError
 where
@@ -251,18 +217,6 @@ fn meaning_of(code: &str, status: u16) -> ProviderError {
         _ => return ProviderError::Failed,
     };
     ProviderError::Unavailable(outage)
-}
-
-/// Whether an error has one of this type beneath it.
-fn came_of<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    let mut beneath = Some(error);
-    while let Some(error) = beneath {
-        if error.is::<T>() {
-            return true;
-        }
-        beneath = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

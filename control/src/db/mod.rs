@@ -8,6 +8,7 @@
 //! neither a busy tenant nor guessed passwords keep another tenant, a job or a push waiting.
 
 mod account;
+pub mod archived;
 pub mod body;
 mod cell;
 pub mod chain;

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use shared::tenant::visibility::Rule;
 
 use super::values::{
-    DatabaseUrl, EdgeKek, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey,
-    SecretText,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey, SecretText,
+    ServiceEndpoint, StoreKind,
 };
 use super::{Default, Field};
 
@@ -120,7 +120,7 @@ concern! {
         kms_region: Option<String>, Default::Absent;
         /// Another URL than AWS's own, for a VPC endpoint or another service that speaks the API of KMS: https, or
         /// http on a loopback address.
-        kms_endpoint: Option<KmsEndpoint>, Default::Absent;
+        kms_endpoint: Option<ServiceEndpoint>, Default::Absent;
         /// An access key for it. Default: what the AWS SDK finds, in this order: the variables AWS_ACCESS_KEY_ID and
         /// AWS_SECRET_ACCESS_KEY, a profile, a web identity token, the container's role, the instance's role.
         kms_access_key_id: Option<String>, Default::Absent;
@@ -137,9 +137,27 @@ concern! {
         /// Those that signed before, so that what they signed is verified still:
         /// `<key id>:<32 bytes in base64url>`.
         former_checkpoint_keys: List<PublicKey>, Default::Is("[]");
-        /// Where signed checkpoints are written: a folder outside the database and its backups, the same for
-        /// every control.
-        checkpoint_folder: PathBuf, Default::Required;
+        /// Where checkpoints and archives are written: `folder`, into `checkpoint_folder`, or `s3`, into `bucket`.
+        store: StoreKind, Default::Is("\"folder\"");
+        /// A folder outside the database and its backups, the same for every control. Needed unless `store` is `s3`.
+        checkpoint_folder: Option<PathBuf>, Default::Absent;
+        /// A bucket of S3, or of a service that speaks its API. Best with versions and object lock: docs/deployment.md.
+        bucket: Option<String>, Default::Absent;
+        /// What the names of its objects begin with.
+        bucket_prefix: String, Default::Is("\"\"");
+        /// Its region. A service without regions has a name for it all the same, often `us-east-1`.
+        bucket_region: Option<String>, Default::Absent;
+        /// Another URL than AWS's own, for a VPC endpoint or another service: https, or http on a loopback address.
+        bucket_endpoint: Option<ServiceEndpoint>, Default::Absent;
+        /// Whether the bucket's name stands in the path of its URLs, as most other services than AWS want it.
+        bucket_path_style: bool, Default::Is("false");
+        /// For how many days no one can overwrite or delete what is written, the operator of the bucket included: 1
+        /// to 36500. The bucket must have object lock. Without it, nothing is locked by us.
+        bucket_lock_days: Option<u32>, Default::Absent;
+        /// An access key for it. Default: what the AWS SDK finds, in the order of `encryption.kms_access_key_id`.
+        bucket_access_key_id: Option<String>, Default::Absent;
+        /// Its secret.
+        bucket_secret_access_key: Option<SecretText>, Default::Absent;
     }
 }
 

@@ -187,6 +187,47 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
     }
 
+    /// With checkpoints in a bucket, and with these.
+    fn in_bucket(more: &[(&str, &str)]) -> impl FnOnce(&mut HashMap<String, String>) {
+        let given = [("STORE", "s3"), ("BUCKET", "acme-audit"), ("BUCKET_REGION", "eu-central-1")];
+        let given: Vec<_> = given
+            .iter()
+            .chain(more)
+            .map(|(name, value)| (format!("WARDGATE_AUDIT_{name}"), (*value).to_owned()))
+            .collect();
+        move |environment| {
+            environment.remove("WARDGATE_AUDIT_CHECKPOINT_FOLDER");
+            environment.extend(given);
+        }
+    }
+
+    #[test]
+    fn a_bucket_replaces_the_folder_of_checkpoints() {
+        let audit = load_with(in_bucket(&[("BUCKET_LOCK_DAYS", "400"), ("BUCKET_PATH_STYLE", "true")]));
+        let audit = audit.unwrap().audit;
+        assert_eq!((audit.bucket_lock_days, audit.bucket_path_style), (Some(400), true));
+        for (change, said) in [
+            (in_bucket(&[("STORE", "folder")]), "WARDGATE_AUDIT_CHECKPOINT_FOLDER is missing"),
+            (in_bucket(&[("BUCKET", "")]), "WARDGATE_AUDIT_BUCKET is missing"),
+            (in_bucket(&[("BUCKET_REGION", "")]), "WARDGATE_AUDIT_BUCKET_REGION is missing"),
+            (in_bucket(&[("BUCKET_LOCK_DAYS", "0")]), "WARDGATE_AUDIT_BUCKET_LOCK_DAYS"),
+            (in_bucket(&[("BUCKET_LOCK_DAYS", "36501")]), "expected 1 to 36500"),
+            (
+                in_bucket(&[("BUCKET_ACCESS_KEY_ID", "AKID")]),
+                "WARDGATE_AUDIT_BUCKET_SECRET_ACCESS_KEY is missing",
+            ),
+            (
+                in_bucket(&[("BUCKET_SECRET_ACCESS_KEY", "s3cret")]),
+                "WARDGATE_AUDIT_BUCKET_ACCESS_KEY_ID is missing",
+            ),
+            (in_bucket(&[("BUCKET_ENDPOINT", "http://store.test")]), "expected an https URL"),
+            (in_bucket(&[("STORE", "ftp")]), "WARDGATE_AUDIT_STORE"),
+        ] {
+            let text = refusal(change);
+            assert!(text.contains(said) && !text.contains("s3cret"), "{said}: {text}");
+        }
+    }
+
     const KMS_KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 
     /// Without the key of `file`, with a key in KMS, and with these.

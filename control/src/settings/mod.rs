@@ -16,8 +16,8 @@ pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use sample::sample;
 pub use values::{
-    DatabaseUrl, EdgeKek, KeyedSecret, KmsEndpoint, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey,
-    SecretText,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey, SecretText,
+    ServiceEndpoint, StoreKind,
 };
 
 use serde::Deserialize;

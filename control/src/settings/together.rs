@@ -1,7 +1,7 @@
 //! What settings need of each other.
 
 use super::error::SettingsError;
-use super::{ProviderKind, Settings, fields};
+use super::{Audit, ProviderKind, Settings, StoreKind, fields};
 
 /// Refuses settings that make no sense together.
 ///
@@ -28,6 +28,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), SettingsError> {
     needed("encryption.kms_access_key_id", key_id.is_some() || secret.is_none())?;
     needed("encryption.kms_secret_access_key", secret.is_some() || key_id.is_none())?;
 
+    audit(&settings.audit)?;
+
     // A stored value names its key by id alone.
     let ids = [
         ("encryption.kek", encryption.kek.as_ref().map(|key| key.id.as_str())),
@@ -41,6 +43,25 @@ pub(super) fn check(settings: &Settings) -> Result<(), SettingsError> {
         }
     }
     Ok(())
+}
+
+fn audit(audit: &Audit) -> Result<(), SettingsError> {
+    match audit.store {
+        StoreKind::Folder => needed("audit.checkpoint_folder", audit.checkpoint_folder.is_some())?,
+        StoreKind::S3 if cfg!(not(feature = "aws-s3")) => {
+            return Err(unusable("audit.store", "this build has no `aws-s3`"));
+        }
+        StoreKind::S3 => {
+            needed("audit.bucket", audit.bucket.is_some())?;
+            needed("audit.bucket_region", audit.bucket_region.is_some())?;
+        }
+    }
+    if audit.bucket_lock_days.is_some_and(|days| !(1..=36_500).contains(&days)) {
+        return Err(unusable("audit.bucket_lock_days", "expected 1 to 36500"));
+    }
+    let (key_id, secret) = (&audit.bucket_access_key_id, &audit.bucket_secret_access_key);
+    needed("audit.bucket_access_key_id", key_id.is_some() || secret.is_none())?;
+    needed("audit.bucket_secret_access_key", secret.is_some() || key_id.is_none())
 }
 
 fn needed(key: &str, given: bool) -> Result<(), SettingsError> {

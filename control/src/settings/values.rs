@@ -72,6 +72,16 @@ pub enum ProviderKind {
     AwsKms,
 }
 
+/// Where objects go that must outlive the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// A folder.
+    Folder,
+    /// A bucket of S3, or of a service that speaks its API.
+    S3,
+}
+
 /// A symmetric key of AWS KMS, by its ARN or its id.
 #[derive(Clone, Debug)]
 pub struct KmsKey(String);
@@ -96,11 +106,11 @@ impl KmsKey {
     }
 }
 
-/// Where a key service is called: data keys travel there, so it is TLS or this machine.
+/// Where a service is called: what travels there is secret or proof, so it is TLS or this machine.
 #[derive(Clone, Debug)]
-pub struct KmsEndpoint(String);
+pub struct ServiceEndpoint(String);
 
-impl KmsEndpoint {
+impl ServiceEndpoint {
     /// The URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -168,7 +178,7 @@ impl<'de> Deserialize<'de> for KmsKey {
     }
 }
 
-impl<'de> Deserialize<'de> for KmsEndpoint {
+impl<'de> Deserialize<'de> for ServiceEndpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let url = reqwest::Url::parse(&text).ok().filter(|url| match url.scheme() {

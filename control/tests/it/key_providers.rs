@@ -17,7 +17,8 @@ use shared::passwords::{Password, Verifier, Workspace};
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
 use crate::cli::Outcome;
-use crate::key_service::{Fate, KeyService};
+use crate::gate::Fate;
+use crate::key_service::KeyService;
 use crate::scale::Chance;
 use crate::scene::{Answer, Member, PASSWORD, Scene, committed_tenant, key};
 

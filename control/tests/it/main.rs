@@ -2,9 +2,11 @@
 //! makes a database of its own there, and each test a fresh tenant in it.
 
 mod access;
+mod archives;
 mod at_rest;
 mod audit;
 mod bench;
+mod bucket;
 mod chain;
 mod claims;
 mod cli;
@@ -16,6 +18,7 @@ mod edge;
 mod edge_keys;
 mod foreign;
 mod forward;
+mod gate;
 mod hidden_fields;
 mod ids;
 mod import;
@@ -30,6 +33,7 @@ mod legacy_service;
 mod lists;
 mod load;
 mod migrations;
+mod object_store;
 mod pusher;
 mod repeats;
 mod revisions;

@@ -34,6 +34,13 @@ impl Numbers {
         let text = self.0.handle().render();
         text.lines().find_map(|it| it.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }
+
+    /// The value of a gauge without labels.
+    pub fn gauge(&self, name: &str) -> f64 {
+        let text = self.0.handle().render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no gauge {name}"))
+    }
 }
 
 /// Chances that a seed repeats (Knuth's multiplier).

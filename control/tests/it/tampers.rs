@@ -1,6 +1,6 @@
 //! What the owner of the database does to a log is found where it was done.
 
-use control::audit::checkpoint::Signed;
+use control::audit::signed::Signed;
 use control::audit::verify::{Verification, verify_against};
 use control::audit::{self, Action, Actor, Fault, checkpoints};
 use control::db::chain::{GENESIS, Hash, Link};
@@ -84,9 +84,9 @@ impl Owner {
              alter table audit_entries drop constraint if exists audit_entries_actor_kind_check"
         );
         sqlx::raw_sql(AssertSqlSafe(free)).execute(&mut database).await.unwrap();
-        let folder = scene.database.checkpoint_folder();
-        let mut signed = checkpoints::read(folder.as_ref(), &checkpoints::own_keys(&scene.control)).unwrap();
-        let signed = signed.remove(&scene.tenant.id.uuid()).unwrap();
+        let keys = checkpoints::own_keys(&scene.control);
+        let mut signed = checkpoints::read(&scene.control.objects, &keys).await.unwrap().unwrap();
+        let signed = signed.by_tenant.remove(&scene.tenant.id.uuid()).unwrap();
         let mut owner = Self { database, scene, log: vec![], signed };
         owner.log = sqlx::query_as("select * from audit_entries where tenant_id = $1 order by position")
             .bind(owner.scene.tenant.id.uuid())
@@ -169,7 +169,8 @@ impl Owner {
 
     async fn verified(&self) -> Verification {
         let mut tx = self.scene.control.db.work_tx(self.scene.tenant.id).await.unwrap();
-        verify_against(&mut tx, &self.signed).await.unwrap()
+        let keys = checkpoints::own_keys(&self.scene.control);
+        verify_against(&mut tx, &keys, &self.signed).await.unwrap()
     }
 
     async fn update(&mut self, set: &str, position: i64) {
@@ -386,13 +387,13 @@ async fn an_export_is_for_readers_of_the_log_and_long_ones_come_whole() {
     let lines = exported(&scene, &ada.token, "").await;
     assert_eq!(lines.len() - 1, scene.logged().await.len());
     let keys = checkpoints::own_keys(&scene.control);
-    let verified = audit::export::verify(lines.join("\n").as_bytes(), &keys).unwrap();
+    let verified = audit::export::verify([lines.join("\n").as_bytes()], &keys).unwrap();
     assert!(verified.intact, "{verified:?}");
     ada.get("/api/audit/export/?after=999999").await.expect(404);
 }
 
 impl Scene {
-    async fn edited(&self, times: usize) {
+    pub async fn edited(&self, times: usize) {
         for _ in 0..times {
             let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
             let now = self.control.clock.now();
