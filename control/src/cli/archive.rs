@@ -4,10 +4,10 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::audit::chosen;
 use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::{Rows, Show};
+use super::target::chosen_logs;
 use crate::audit::verify::Log;
 use crate::audit::{archive, checkpoints, removal};
 use crate::control::Control;
@@ -70,7 +70,7 @@ pub(super) async fn run(control: &Control, show: Show, asked: Archive) -> Result
             "--before: expected a time at least 31 days ago, because facts of the edge may come again until then",
         )));
     }
-    let logs = chosen(control, tenant.as_deref()).await?;
+    let logs = chosen_logs(control, tenant.as_deref()).await?;
     let whose = tenant.map_or_else(|| String::from("every tenant"), |name| format!("tenant `{name}`"));
     let place = control.objects.name();
     yes.to(&format!(

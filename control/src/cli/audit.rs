@@ -13,10 +13,10 @@ use super::archive;
 use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::{Rows, Show};
-use super::target::made_tenant;
+use super::target::{chosen_logs, made_tenant};
 use crate::audit::checkpoint::{Restore, Statement};
 use crate::audit::checkpoints::{Statements, Strange};
-use crate::audit::verify::{Log, logs, verify_whole};
+use crate::audit::verify::{Log, verify_whole};
 use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints, export};
 use crate::control::Control;
 use crate::objects::Objects;
@@ -174,13 +174,6 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     if is_gzip { Ok(Box::new(BufReader::new(GzDecoder::new(opened)))) } else { Ok(Box::new(opened)) }
 }
 
-/// The log of the tenant that was named, or every log.
-pub(super) async fn chosen(control: &Control, tenant: Option<&str>) -> Result<Vec<Log>, CliError> {
-    let Some(name) = tenant else { return Ok(logs(control).await?) };
-    let tenant = made_tenant(control, name).await?;
-    Ok(vec![Log { tenant: tenant.id, slug: tenant.slug.to_string(), cell: tenant.cell }])
-}
-
 async fn verify(
     control: &Control,
     show: Show,
@@ -189,7 +182,7 @@ async fn verify(
 ) -> Result<(), CliError> {
     let Evidence { copy, keys, mut statements } = proof.read(control, show).await?;
     let objects = copy.as_ref().unwrap_or(&control.objects);
-    let logs = chosen(control, tenant.as_deref()).await?;
+    let logs = chosen_logs(control, tenant.as_deref()).await?;
     let mut rows = Vec::with_capacity(logs.len());
     for Log { tenant, slug, .. } in logs {
         let mut signed = statements.by_tenant.remove(&tenant.uuid()).unwrap_or_default();

@@ -3,6 +3,7 @@
 use shared::ids::{Slug, TenantId};
 
 use super::outcome::CliError;
+use crate::audit::verify::{Log, logs};
 use crate::control::Control;
 use crate::tenants::{self, Tenant};
 
@@ -38,4 +39,11 @@ pub(super) async fn tenant_named(control: &Control, name: &str) -> Result<Tenant
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The log of the tenant that was named, or every log.
+pub(super) async fn chosen_logs(control: &Control, tenant: Option<&str>) -> Result<Vec<Log>, CliError> {
+    let Some(name) = tenant else { return Ok(logs(control).await?) };
+    let tenant = made_tenant(control, name).await?;
+    Ok(vec![Log { tenant: tenant.id, slug: tenant.slug.to_string(), cell: tenant.cell }])
 }

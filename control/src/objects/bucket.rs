@@ -25,8 +25,8 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockEnabled, ObjectLockMode};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OnceCell;
 
+use super::object::{Found, ObjectError, Trouble};
 use super::versions::Versions;
-use super::{Found, ObjectError, Trouble};
 use crate::aws::{self, UsualChain, came_of};
 use crate::settings::Audit;
 

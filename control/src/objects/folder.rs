@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{First, Found, ObjectError};
+use super::object::{First, Found, ObjectError};
 
 /// See the module.
 pub struct Folder(pub(super) PathBuf);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Disturbance, First, Found};
+use super::object::{Disturbance, First, Found};
 
 /// What a listing tells, by name. Of each name it gives the newest version first.
 #[derive(Default)]
