@@ -151,7 +151,8 @@ async fn readers_of_the_log_verify_it_whole_or_in_parts() {
         scene.member("sue", "staff").await.get(VERIFY).await.expect(403);
         let whole = ada.get(VERIFY).await.expect(200).body;
         let head = i64::try_from(scene.logged().await.len()).unwrap();
-        let intact = json!({"intact": true, "from": 1, "to": head, "head": head, "finding": null});
+        let intact =
+            json!({"intact": true, "from": 1, "to": head, "archived": 0, "head": head, "finding": null});
         assert_eq!(whole, intact);
         let part = ada.get(&format!("{VERIFY}?after={}", head - 1)).await.expect(200).body;
         assert_eq!((&part["intact"], &part["from"], &part["to"]), (&json!(true), &json!(head), &json!(head)));
