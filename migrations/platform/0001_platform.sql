@@ -141,10 +141,10 @@ create policy tenant_rows on tenant_keys
 
 create index tenant_keys_by_wrapping on tenant_keys (wrapped_by, tenant_id);
 
--- The secrets from which a tenant's MAC keys are derived (see `shared::derive`). `search` stays in control.
+-- The secrets from which a tenant's MAC keys are derived (see `shared::derive`). `search` and `import` stay in control.
 create table roots (
     tenant_id  uuid not null references tenants (id),
-    kind       text not null check (kind in ('session', 'lookup', 'search')),
+    kind       text not null check (kind in ('session', 'lookup', 'search', 'import')),
     version    integer not null,
     wrapped    bytea not null,
     created_at timestamptz not null,
@@ -162,6 +162,26 @@ create table session_rotations (
     -- When the one before leaves, which then has signed for no session that lives: known once the edge has confirmed
     -- `sign_from`.
     remove_at timestamptz
+);
+
+-- The rotation of a tenant's lookup root that is under way (`users/lookup/`). The root of `version` comes in, and the
+-- other lookup root goes out.
+create table lookup_rotations (
+    tenant_id   uuid primary key references tenants (id),
+    version     integer not null,
+    -- In this order: identifiers are made with the new root beside the others; the edge takes them; the new root is
+    -- in force; the others go; the old root is kept for what cannot be made anew.
+    stage       text not null check (stage in ('adding', 'confirming', 'switched', 'removing', 'former')),
+    began_at    timestamptz not null,
+    -- What the edge must have confirmed before the new root is in force.
+    rev         bigint,
+    switched_at timestamptz,
+    -- When the edge had confirmed that.
+    confirmed_at timestamptz,
+    -- Whether an operator gave up what cannot be made anew.
+    forget      boolean not null default false,
+    -- When there is something to do next.
+    due_at      timestamptz not null
 );
 
 alter table key_ids enable row level security;

@@ -69,6 +69,8 @@ create table identifiers (
     hash      text not null,
     user_id   uuid not null,
     kind      text not null default 'name' check (kind in ('name', 'legacy_user', 'legacy_token')),
+    -- Of the lookup root that the key was derived from. While that root is rotated, a user has identifiers of both.
+    version   integer not null,
     constraint identifiers_pkey primary key (tenant_id, hash),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
@@ -138,7 +140,8 @@ create table legacy_deleted (
     primary key (tenant_id, legacy_id)
 );
 
--- What an import read last of a user: keyed digests, so that a second one brings only what changed.
+-- What an import read last of a user: digests under a key of their own, which no rotation changes, so that a second
+-- one brings only what changed.
 create table legacy_imports (
     tenant_id       uuid not null,
     user_id         uuid not null,

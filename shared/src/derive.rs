@@ -59,6 +59,8 @@ pub enum Purpose {
     Idempotency,
     /// Makes the tokens that a search finds users by; from the search root, which control alone has.
     Search,
+    /// Makes the digests by which an import sees what changed; from the import root, which control alone has.
+    Import,
     /// Hashes clients' addresses in the audit log; from the key of that log.
     AuditClient,
 }
@@ -74,6 +76,7 @@ impl Purpose {
             Self::Cursor => "wardgate/v1/cursor",
             Self::Idempotency => "wardgate/v1/idempotency",
             Self::Search => "wardgate/v1/search",
+            Self::Import => "wardgate/v1/import",
             Self::AuditClient => "wardgate/v1/audit-client",
         }
     }
@@ -187,6 +190,7 @@ mod tests {
             (Purpose::Cursor, "cursor"),
             (Purpose::Idempotency, "idempotency"),
             (Purpose::Search, "search"),
+            (Purpose::Import, "import"),
             (Purpose::AuditClient, "audit-client"),
         ] {
             assert_eq!(

@@ -21,6 +21,7 @@ mod gateways;
 mod inside;
 mod isolation;
 mod legacy;
+mod lookup_root;
 mod main_job;
 mod mass_changes;
 mod outage;

@@ -78,7 +78,7 @@ const CRATES: [Layers; 4] = [
                 "passwords::hasher",
                 "passwords::turns",
             ],
-            &["crypt::roots"],
+            &["crypt::roots", "crypt::lookup"],
             &["db"],
             &["shares", "crypt", "objects"],
             &["failure", "settings", "world", "aws"],

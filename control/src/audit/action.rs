@@ -82,6 +82,14 @@ actions! {
     SearchRotated = "search.rotated",
     /// That index was made anew: after a change of its key, a crash of the database or a restore.
     SearchRebuilt = "search.rebuilt",
+    /// A tenant got another lookup root, which is not in force yet.
+    LookupRotationBegan = "lookup.rotation_began",
+    /// That root came into force.
+    LookupSwitched = "lookup.switched",
+    /// An operator gave up what could not be made anew under the new root.
+    LookupForgotten = "lookup.forgotten",
+    /// The old lookup root is gone.
+    LookupRotated = "lookup.rotated",
     /// An operator accepted that a restore took entries of this log.
     AuditRestoreAccepted = "audit.restore_accepted",
     /// Entries were written into an archive: from which, to which.

@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod known;
 mod legacy;
+mod lookup;
 mod outcome;
 mod password;
 mod roles;
@@ -124,6 +125,11 @@ enum Command {
         #[command(subcommand)]
         command: session_root::Command,
     },
+    /// The root that names are hashed with: another one, and how far that is.
+    Lookup {
+        #[command(subcommand)]
+        command: lookup::Command,
+    },
     /// What the edge has and what it is missing.
     Edges {
         #[command(subcommand)]
@@ -192,6 +198,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Import { command } => import::run(&control, show, command).await?,
         Command::Search { command } => search::run(&control, show, command).await?,
         Command::SessionRoot { command } => session_root::run(&control, show, command).await?,
+        Command::Lookup { command } => lookup::run(&control, show, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
         Command::Audit { command } => audit::run(&control, show, command).await?,
         Command::Encryption { command } => encryption::run(&control, show, command).await?,

@@ -147,6 +147,17 @@ pub const PLATFORM: &[Table] = &[
         ],
     ),
     (
+        "lookup_rotations",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "how far a rotation is, and when",
+                &["version", "stage", "began_at", "rev", "switched_at", "confirmed_at", "forget", "due_at"],
+            ),
+        ],
+    ),
+    (
         "roots",
         &[
             TENANT,
@@ -280,7 +291,7 @@ pub const CELL: &[Table] = &[
         &[
             TENANT,
             columns(Hashed, "keyed: user names and addresses can be guessed", &["hash"]),
-            columns(Clear, "whose it is", &["user_id", "kind"]),
+            columns(Clear, "whose it is, and under which root's key", &["user_id", "kind", "version"]),
         ],
     ),
     ("legacy_deleted", &[TENANT, columns(Clear, "an id of another service", &["legacy_id"])]),

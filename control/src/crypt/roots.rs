@@ -17,21 +17,24 @@ pub enum RootKind {
     Lookup,
     /// Makes the key of the tokens that a search finds users by. It never leaves control.
     Search,
+    /// Makes the key of the digests by which an import sees what changed. It never leaves control either.
+    Import,
 }
 
 impl RootKind {
     /// All of them: what a tenant begins with.
-    pub const ALL: [Self; 3] = [Self::Session, Self::Lookup, Self::Search];
+    pub const ALL: [Self; 4] = [Self::Session, Self::Lookup, Self::Search, Self::Import];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
             Self::Lookup => "lookup",
             Self::Search => "search",
+            Self::Import => "import",
         }
     }
 
-    fn row(self, version: i32) -> String {
+    pub(super) fn row(self, version: i32) -> String {
         format!("{}/{version}", self.as_str())
     }
 }
@@ -100,14 +103,14 @@ pub async fn remove_before(tx: &mut TenantTx, kind: RootKind, version: i32) -> R
     Ok(())
 }
 
-/// The key of one purpose, derived from the tenant's lookup root.
+/// The key of the digests by which an import sees what changed.
 ///
 /// # Errors
 /// As [`roots`].
-pub async fn looked_up_by(tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure> {
-    let roots = roots(tx, RootKind::Lookup).await?;
-    let (_, root) = roots.first().ok_or(Failure::Unreadable("lookup root"))?;
-    Ok(derive(root, tx.tenant(), purpose))
+pub async fn imported_by(tx: &mut TenantTx) -> Result<Secret, Failure> {
+    let roots = roots(tx, RootKind::Import).await?;
+    let (_, root) = roots.first().ok_or(Failure::Unreadable("import root"))?;
+    Ok(derive(root, tx.tenant(), Purpose::Import))
 }
 
 /// The key of the tokens that a search finds users by, and the version of the root that it is derived from.

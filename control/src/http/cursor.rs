@@ -17,7 +17,7 @@ use shared::fields;
 use shared::ids::TenantId;
 use uuid::Uuid;
 
-use crate::crypt::roots::looked_up_by;
+use crate::crypt::lookup;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::world::random;
@@ -53,7 +53,7 @@ pub(super) struct CursorKey {
 impl CursorKey {
     /// `query` is all that was asked for, but for the cursor.
     pub async fn of(tx: &mut TenantTx, query: String) -> Result<Self, Failure> {
-        Ok(Self { key: looked_up_by(tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
+        Ok(Self { key: lookup::key(tx, Purpose::Cursor).await?, tenant: tx.tenant(), query })
     }
 
     fn cipher(&self) -> Option<LessSafeKey> {

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use chrono::TimeDelta;
 use shared::contract::limits::{IDEMPOTENCY_KEY_BYTES, IDEMPOTENCY_SECS};
 use shared::contract::refusal::{Code, Refusal};
-use shared::derive::{Purpose, mac};
+use shared::derive::{Purpose, Secret, derive, mac};
 use shared::ids::UserId;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::answer::Refused;
 use super::body::{FromFields, Json, read_object};
 use crate::control::Control;
-use crate::crypt::roots::looked_up_by;
+use crate::crypt::lookup;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
@@ -90,12 +90,20 @@ impl Key {
     /// # Errors
     /// 409 while another one is going on, 422 for another request with the same key.
     pub async fn claim(&self, control: &Control, tx: &mut TenantTx, by: UserId) -> Result<Found, Refused> {
-        let secret = looked_up_by(tx, Purpose::Idempotency).await?;
+        let roots = lookup::kept(tx).await?;
         let tenant = tx.tenant();
         let bound = [tenant.as_bytes(), by.as_bytes(), self.route.as_bytes(), self.text.as_bytes()];
-        let claim = mac(&secret, "idempotency-key/v1", &bound);
-        let body = mac(&secret, "idempotency-body/v1", &[&claim, &self.content]);
-        let [a, b, c, d, e, f, g, h, ..] = claim;
+        let claimed = |root: &Secret| {
+            let secret = derive(root, tenant, Purpose::Idempotency);
+            let claim = mac(&secret, "idempotency-key/v1", &bound);
+            Claim { claim, body: mac(&secret, "idempotency-body/v1", &[&claim, &self.content]) }
+        };
+        let new = claimed(&roots.current.secret);
+        // Under the root of before there may be a claim of before.
+        let former = roots.former().map(|(root, _)| claimed(&root.secret));
+        let claims = std::iter::once(&new).chain(&former);
+        let sought: Vec<Vec<u8>> = claims.clone().map(|it| it.claim.to_vec()).collect();
+        let [a, b, c, d, e, f, g, h, ..] = new.claim;
         // Held until this transaction ends, and not waited for.
         let free = sqlx::query_scalar!(
             r#"select pg_try_advisory_xact_lock($1) as "free!""#,
@@ -110,16 +118,19 @@ impl Key {
         }
         let kept = sqlx::query!(
             "select body, object from platform.idempotency_keys
-            where tenant_id = $1 and claim = $2 and created_at > $3",
+            where tenant_id = $1 and claim = any ($2) and created_at > $3
+            order by created_at desc
+            limit 1",
             tenant.uuid(),
-            &claim,
+            &sought,
             control.clock.now() - remembered(),
         )
         .fetch_optional(&mut **tx)
         .await?;
+        let is_same = |kept: &[u8]| claims.clone().any(|it| kept == it.body);
         match kept {
-            None => Ok(Found::New(Claim { claim, body })),
-            Some(kept) if kept.body == body => Ok(Found::Done(kept.object)),
+            None => Ok(Found::New(new)),
+            Some(kept) if is_same(&kept.body) => Ok(Found::Done(kept.object)),
             Some(_) => {
                 let detail = "This Idempotency-Key was used for another request.";
                 Err(Refusal::new(422, detail, Code::IdempotencyKeyReused).into())

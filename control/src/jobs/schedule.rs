@@ -18,14 +18,16 @@ use crate::legacy::{passwords, tokens};
 use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
+use crate::users::lookup::rotation::{self, RotateLookup};
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 15] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
     Kind::of::<RebuildSearch>(),
+    Kind::of::<RotateLookup>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),
     Kind::of::<SweepIdempotencyKeys>(),
@@ -37,6 +39,7 @@ pub const KINDS: [Kind; 13] = [
     Kind::of::<FindLostIndexes>(),
     Kind::of::<AdvanceSessionRoots>(),
     Kind::of::<ResealEdge>(),
+    Kind::of::<FindLookupRotations>(),
 ];
 
 /// What is done each minute.
@@ -63,6 +66,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<AdvanceSessionRoots>(),
         // After a change of the edge's key-encryption key, whoever had asked for it may be gone.
         each_minute::<ResealEdge>(),
+        // The rotation of a lookup root waits for the edge, and for times that isolates and old tokens take.
+        each_minute::<FindLookupRotations>(),
     ]
 }
 
@@ -139,6 +144,8 @@ sweeps! {
     AdvanceSessionRoots, "advance_session_roots" => rotate::advance_all;
     /// See [`reseal::go_on`].
     ResealEdge, "reseal_edge" => reseal::go_on;
+    /// See [`rotation::look`].
+    FindLookupRotations, "find_lookup_rotations" => rotation::look;
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! Keyed hashes by which a tenant's legacy users, their names and their tokens are found, and digests by which
 //! a second import sees what changed.
 
-use shared::derive::{identifier_hash, legacy_user_hash, mac};
-use shared::wire::push::IdentifierRow;
+use shared::derive::mac;
 
+use crate::crypt::roots;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::users::{Faults, Profile, identifiers};
+use crate::users::identifiers::{KeyedHash, Keys};
+use crate::users::{Faults, Profile};
 
-/// Keyed hashes of user name and address, as `identifiers` has them.
+/// Keyed hashes of user name and address, as `identifiers` has them: one for each key that the tenant has now, the
+/// one in force first.
 #[derive(Clone)]
 pub struct NameHashes {
     /// Of the user name.
-    pub username: String,
+    pub username: Vec<KeyedHash>,
     /// Of the address.
-    pub email: Option<String>,
+    pub email: Option<Vec<KeyedHash>>,
 }
 
 /// Keyed digests of what an import read of a user.
@@ -26,19 +28,22 @@ pub struct Digests {
     pub password: Vec<u8>,
 }
 
-/// Makes the keyed hashes of one tenant.
+/// Makes the keyed hashes of one tenant. What it makes may be written in the transaction that it was made in: later
+/// the keys may be others.
 pub struct Hashing {
-    key: shared::derive::Secret,
+    keys: Keys,
+    digests: shared::derive::Secret,
     tenant: shared::ids::TenantId,
 }
 
 impl Hashing {
-    /// With the tenant's key.
+    /// With the tenant's keys.
     ///
     /// # Errors
     /// The database's.
     pub async fn of(tx: &mut TenantTx) -> Result<Self, Failure> {
-        Ok(Self { key: identifiers::key(tx).await?, tenant: tx.tenant() })
+        let (keys, digests) = (Keys::to_write(tx).await?, roots::imported_by(tx).await?);
+        Ok(Self { keys, digests, tenant: tx.tenant() })
     }
 
     /// The hashes of a profile's names.
@@ -48,27 +53,18 @@ impl Hashing {
     pub fn names(&self, profile: &Profile) -> Result<NameHashes, Faults> {
         let mut faults = Faults::default();
         match profile.check(&mut faults) {
-            Some(canonical) if faults.is_empty() => {
-                let hash = |it| IdentifierRow::encode_hash(&identifier_hash(&self.key, self.tenant, it));
-                Ok(NameHashes {
-                    username: hash(&canonical.username),
-                    email: canonical.email.as_ref().map(hash),
-                })
-            }
+            Some(canonical) if faults.is_empty() => Ok(NameHashes {
+                username: self.keys.name(&canonical.username),
+                email: canonical.email.as_ref().map(|email| self.keys.name(email)),
+            }),
             _ => Err(faults),
         }
     }
 
-    /// The hash by which a legacy service's token finds its user.
+    /// The hashes by which a legacy service's token finds its user.
     #[must_use]
-    pub fn legacy_user(&self, legacy_id: &str) -> String {
-        IdentifierRow::encode_hash(&legacy_user_hash(&self.key, self.tenant, legacy_id))
-    }
-
-    /// The hash by which an outstanding token of a legacy service finds its user.
-    #[must_use]
-    pub fn legacy_token(&self, jti: &str) -> String {
-        IdentifierRow::encode_hash(&shared::derive::legacy_token_hash(&self.key, self.tenant, jti))
+    pub fn legacy_user(&self, legacy_id: &str) -> Vec<KeyedHash> {
+        self.keys.legacy_user(legacy_id)
     }
 
     /// A digest of fields as they were read.
@@ -76,6 +72,6 @@ impl Hashing {
     pub fn digest(&self, fields: &[&[u8]]) -> Vec<u8> {
         let fields: Vec<&[u8]> =
             [self.tenant.as_bytes().as_slice()].into_iter().chain(fields.iter().copied()).collect();
-        mac(&self.key, "import/v1", &fields).to_vec()
+        mac(&self.digests, "import/v1", &fields).to_vec()
     }
 }

@@ -20,6 +20,7 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::users::epochs::{Causes, Epochs};
+use crate::users::identifiers::KeyedHash;
 use crate::users::search::index;
 use crate::users::store::{self, PersonalColumns};
 use crate::users::{Profile, UserError};
@@ -123,18 +124,13 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(
-    tx: &mut TenantTx,
-    hashing: &Hashing,
-    users: &[LegacyUser],
-    now: DateTime<Utc>,
-) -> Result<bool, Failure> {
+pub async fn insert(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>) -> Result<bool, Failure> {
     if users.is_empty() {
         return Ok(true);
     }
     insert_rows(tx, users, now).await?;
     index::write(tx, users.iter().map(|user| (user.id, &user.profile))).await?;
-    if !insert_identifiers(tx, hashing, users).await? {
+    if !insert_identifiers(tx, users).await? {
         return Ok(false);
     }
     insert_roles(tx, users).await?;
@@ -209,34 +205,35 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
 }
 
 /// In the order of the hashes, like every other writer of names, so that two transactions do not deadlock.
-async fn insert_identifiers(
-    tx: &mut TenantTx,
-    hashing: &Hashing,
-    users: &[LegacyUser],
-) -> Result<bool, Failure> {
-    let tenant = tx.tenant();
-    let mut rows: Vec<(String, UserId, &str)> = Vec::with_capacity(users.len() * 3);
+async fn insert_identifiers(tx: &mut TenantTx, users: &[LegacyUser]) -> Result<bool, Failure> {
+    let (hashing, tenant) = (Hashing::of(tx).await?, tx.tenant());
+    let mut rows: Vec<(KeyedHash, UserId, &str)> = Vec::with_capacity(users.len() * 3);
     for user in users {
-        rows.push((user.names.username.clone(), user.id, "name"));
+        rows.extend(user.names.username.iter().cloned().map(|hash| (hash, user.id, "name")));
         // A user name that is the address is one row.
         let email = user.names.email.clone().filter(|email| *email != user.names.username);
-        rows.extend(email.map(|email| (email, user.id, "name")));
-        rows.push((hashing.legacy_user(&user.legacy_id), user.id, "legacy_user"));
+        rows.extend(email.into_iter().flatten().map(|hash| (hash, user.id, "name")));
+        let legacy_user = hashing.legacy_user(&user.legacy_id);
+        rows.extend(legacy_user.into_iter().map(|hash| (hash, user.id, "legacy_user")));
     }
+    rows.retain(|(hash, ..)| hash.written);
     rows.sort_unstable();
-    let hashes: Vec<String> = rows.iter().map(|(hash, ..)| hash.clone()).collect();
+    let hashes: Vec<String> = rows.iter().map(|(hash, ..)| hash.text.clone()).collect();
+    let versions: Vec<i32> = rows.iter().map(|(hash, ..)| hash.version).collect();
     let users: Vec<Uuid> = rows.iter().map(|(_, user, _)| user.uuid()).collect();
     let kinds: Vec<String> = rows.iter().map(|(.., kind)| (*kind).to_owned()).collect();
     let inserted = sqlx::query!(
-        "insert into identifiers (tenant_id, hash, user_id, kind)
-         select $1, hash, user_id, kind
-         from unnest($2::text[], $3::uuid[], $4::text[]) with ordinality as i (hash, user_id, kind, place)
+        "insert into identifiers (tenant_id, hash, user_id, kind, version)
+         select $1, hash, user_id, kind, version
+         from unnest($2::text[], $3::uuid[], $4::text[], $5::integer[]) with ordinality
+             as i (hash, user_id, kind, version, place)
          order by place
          on conflict do nothing",
         tenant.uuid(),
         &hashes,
         &users,
         &kinds,
+        &versions,
     )
     .execute(&mut **tx)
     .await?;

@@ -1,6 +1,8 @@
 //! Tokens of the legacy service: which are accepted, until when, and those refresh tokens
 //! of it that are still out.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use shared::contract::limits::LEGACY_SECS;
@@ -15,8 +17,8 @@ use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
 use crate::keys;
-use crate::legacy::hashing::Hashing;
 use crate::tenants::TenantError;
+use crate::users::identifiers::{KeyedHash, Keys};
 
 /// Tokens of one transaction, and rows that a sweep takes away at once.
 const CHUNK: i64 = 1000;
@@ -94,9 +96,17 @@ impl std::ops::AddAssign for Listed {
 /// The database's.
 pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -> Result<Listed, Failure> {
     let mut tx = control.db.tenant_tx(tenant).await?;
-    let hashing = Hashing::of(&mut tx).await?;
-    let hashes: Vec<String> = tokens.iter().map(|token| hashing.legacy_token(&token.jti)).collect();
+    let keys = Keys::to_write(&mut tx).await?;
     let owners: Vec<String> = tokens.iter().map(|token| token.legacy_id.clone()).collect();
+    let hashed: Vec<_> = tokens.iter().map(|token| keys.legacy_token(&token.jti)).collect();
+    let all: Vec<String> = hashed.iter().flatten().map(|hash| hash.text.clone()).collect();
+    let listed: Vec<String> = sqlx::query_scalar!(
+        "select hash from identifiers where tenant_id = $1 and hash = any ($2)",
+        tenant.uuid(),
+        &all,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
     let of_somebody = sqlx::query_scalar!(
         r#"select count(*) as "count!"
         from unnest($2::text[]) as t (legacy_id)
@@ -106,28 +116,43 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
     )
     .fetch_one(&mut *tx)
     .await?;
+    // Under each key, which is one but while the lookup root is rotated.
+    let rows =
+        hashed.iter().zip(&owners).flat_map(|(hashes, owner)| hashes.iter().map(move |it| (it, owner)));
+    let rows: Vec<_> = rows.filter(|(hash, _)| hash.written).collect();
+    let hashes: Vec<String> = rows.iter().map(|(hash, _)| hash.text.clone()).collect();
+    let versions: Vec<i32> = rows.iter().map(|(hash, _)| hash.version).collect();
+    let of: Vec<String> = rows.iter().map(|(_, owner)| (*owner).clone()).collect();
     let inserted = sqlx::query_scalar!(
-        "insert into identifiers (tenant_id, hash, user_id, kind)
-         select $1, t.hash, u.id, 'legacy_token'
-         from unnest($2::text[], $3::text[]) as t (hash, legacy_id)
+        "insert into identifiers (tenant_id, hash, user_id, kind, version)
+         select $1, t.hash, u.id, 'legacy_token', t.version
+         from unnest($2::text[], $3::text[], $4::integer[]) as t (hash, legacy_id, version)
          join users u on u.tenant_id = $1 and u.legacy_id = t.legacy_id
          order by t.hash
          on conflict do nothing
          returning hash",
         tenant.uuid(),
         &hashes,
-        &owners,
+        &of,
+        &versions,
     )
     .fetch_all(&mut *tx)
     .await?;
     for hash in &inserted {
         tx.changes().identifier(tenant, hash);
     }
+    let (listed, inserted): (HashSet<_>, HashSet<_>) = (listed.iter().collect(), inserted.iter().collect());
+    let is_new = |hashes: &&Vec<KeyedHash>| {
+        hashes.iter().any(|it| inserted.contains(&it.text))
+            && !hashes.iter().any(|it| listed.contains(&it.text))
+    };
+    let new: HashSet<_> = hashed.iter().filter(is_new).filter_map(|hashes| hashes.first()).collect();
+    let new = new.len();
     let (actor, now) = (Actor::operator(), control.clock.now());
-    let details = serde_json::json!({ "new": inserted.len() });
+    let details = serde_json::json!({ "new": new });
     audit::record(&mut tx, &actor, now, Action::LegacyTokensListed, Some(tenant.to_string()), details);
     tx.commit().await?;
-    let (all, new) = (u64::try_from(tokens.len()).unwrap_or(0), u64::try_from(inserted.len()).unwrap_or(0));
+    let (all, new) = (u64::try_from(tokens.len()).unwrap_or(0), u64::try_from(new).unwrap_or(0));
     let of_somebody = u64::try_from(of_somebody).unwrap_or(0);
     Ok(Listed { new, known: of_somebody.saturating_sub(new), of_nobody: all.saturating_sub(of_somebody) })
 }
@@ -137,12 +162,14 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
 /// # Errors
 /// The database's.
 pub async fn user_of(tx: &mut TenantTx, legacy_id: &str) -> Result<Option<UserId>, Failure> {
-    let hashing = Hashing::of(tx).await?;
+    let hashes = Keys::to_read(tx).await?.legacy_user_sought(legacy_id);
     let tenant = tx.tenant();
     let user: Option<Uuid> = sqlx::query_scalar!(
-        "select user_id from identifiers where tenant_id = $1 and hash = $2 and kind = 'legacy_user'",
+        "select user_id from identifiers
+         where tenant_id = $1 and hash = any ($2) and kind = 'legacy_user'
+         limit 1",
         tenant.uuid(),
-        hashing.legacy_user(legacy_id),
+        &hashes,
     )
     .fetch_optional(&mut **tx)
     .await?;

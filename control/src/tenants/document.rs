@@ -5,11 +5,12 @@ use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::settings::Settings;
 use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
-use shared::wire::needs::Needs;
+use shared::wire::needs::{FORMER_LOOKUP_ROOT, Needs};
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
 use super::{claims, store};
 use crate::control::{Control, Inner};
+use crate::crypt::lookup::{self, LookupRoot, Stage};
 use crate::crypt::roots::{RootKind, roots};
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -54,8 +55,12 @@ pub async fn build(
         keys.push(signing_key(control, id, key)?);
     }
     let session_roots = session_roots(control, tx).await?;
-    let lookup_roots = sealed_roots(control, tx, RootKind::Lookup, Kind::LookupRoot).await?;
-    let lookup_root = lookup_roots.into_iter().next().ok_or(Failure::Unreadable("lookup root"))?;
+    let lookup = lookup::roots(tx).await?;
+    let lookup_root = sealed_lookup_root(control, id, &lookup.current)?;
+    let former_lookup_root =
+        lookup.former().map(|(root, _)| sealed_lookup_root(control, id, root)).transpose()?;
+    let windows_live = lookup.former().is_some_and(|(_, stage)| stage == Stage::Switched);
+    let needs = needs(tx, id, history).await?;
     Ok(document::Tenant {
         id,
         status: tenant.status,
@@ -72,10 +77,12 @@ pub async fn build(
         keys,
         session_roots,
         lookup_root,
+        former_lookup_root,
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
-        needs: needs(tx, id, history).await?,
+        // Until the windows of before are over, attempts must be counted under both roots.
+        needs: if windows_live { needs.and(FORMER_LOOKUP_ROOT) } else { needs },
         legacy: tenant.legacy.tokens,
     })
 }
@@ -109,19 +116,10 @@ async fn needs(tx: &mut TenantTx, id: TenantId, history: i64) -> Result<Needs, F
     Ok(if epochs::floor(history) > 0 { needs.and(epochs::NEED) } else { needs })
 }
 
-async fn sealed_roots(
-    control: &Control,
-    tx: &mut TenantTx,
-    kind: RootKind,
-    sealed_kind: Kind,
-) -> Result<Vec<Root>, Failure> {
-    let tenant = tx.tenant();
-    let roots = roots(tx, kind).await?;
-    let sealed = roots.iter().map(|(version, root)| {
-        let sealed = seal(control, tenant, sealed_kind, &version.to_string(), root.expose())?;
-        Ok(Root { version: *version, sealed })
-    });
-    sealed.collect()
+fn sealed_lookup_root(control: &Control, tenant: TenantId, root: &LookupRoot) -> Result<Root, Failure> {
+    let version = u32::try_from(root.version).map_err(|_| Failure::Unreadable("lookup root"))?;
+    let sealed = seal(control, tenant, Kind::LookupRoot, &version.to_string(), root.secret.expose())?;
+    Ok(Root { version, sealed })
 }
 
 /// The root that signs now first, which is the one that a reader of the release before signs with.

@@ -11,6 +11,7 @@ mod fields;
 pub mod filters;
 pub mod identifiers;
 pub(crate) mod input;
+pub mod lookup;
 mod matching;
 mod model;
 mod order;

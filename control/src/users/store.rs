@@ -94,11 +94,17 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
 /// [`UserError::NotFound`], or the database's.
 pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserError> {
     let identifier = Identifier::parse(name).map_err(|_| UserError::NotFound)?;
-    let hash = identifiers::hash(tx, &identifier).await?;
-    let id = sqlx::query_scalar!("select user_id from identifiers where hash = $1", hash)
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or(UserError::NotFound)?;
+    let hashes = identifiers::Keys::to_read(tx).await?.name_sought(&identifier);
+    let id = sqlx::query_scalar!(
+        "select user_id from identifiers
+         where hash = any ($1)
+         order by array_position($1, hash)
+         limit 1",
+        &hashes,
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .ok_or(UserError::NotFound)?;
     find(tx, UserId::from(id)).await
 }
 

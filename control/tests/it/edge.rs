@@ -108,6 +108,11 @@ impl Edge {
         (users.count(), identifiers.count())
     }
 
+    /// Whom the hash of an identifier leads to.
+    pub fn identifier(&self, tenant: TenantId, hash: &str) -> Option<UserId> {
+        self.state().identifiers.get(&(tenant, hash.to_owned()))?.row.as_ref()?.user
+    }
+
     /// Whom a name leads to.
     pub fn name(&self, name: &str) -> Option<TenantId> {
         self.state().names.get(name)?.row.as_ref()?.tenant

@@ -433,14 +433,16 @@ async fn editing_names_leaves_the_old_services_ids_alone() {
     let ada = scene.member("ada", "client").await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     for kind in ["legacy_user", "legacy_token"] {
-        sqlx::query("insert into identifiers (tenant_id, hash, user_id, kind) values ($1, $2, $3, $4)")
-            .bind(scene.tenant.id.uuid())
-            .bind(format!("hash of {kind}"))
-            .bind(ada.id.uuid())
-            .bind(kind)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        sqlx::query(
+            "insert into identifiers (tenant_id, hash, user_id, kind, version) values ($1, $2, $3, $4, 1)",
+        )
+        .bind(scene.tenant.id.uuid())
+        .bind(format!("hash of {kind}"))
+        .bind(ada.id.uuid())
+        .bind(kind)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     }
     tx.commit().await.unwrap();
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();

@@ -32,6 +32,8 @@ mod legacy;
 mod legacy_service;
 mod lists;
 mod load;
+mod lookup_killed;
+mod lookup_root;
 mod migrations;
 mod object_store;
 mod pusher;

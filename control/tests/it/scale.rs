@@ -55,6 +55,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// Chances that follow from others.
+    pub fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// One of `from` to `to`, both included.
     pub fn between(&mut self, from: i64, to: i64) -> i64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

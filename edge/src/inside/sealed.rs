@@ -29,10 +29,11 @@ pub fn opens_here(push: &Push, settings: &Settings) -> bool {
 }
 
 fn roots_open(tenant: &Tenant, settings: &Settings) -> bool {
-    let Root { version, sealed } = &tenant.lookup_root;
+    let lookup = std::iter::once(&tenant.lookup_root).chain(&tenant.former_lookup_root);
+    let lookup = lookup.map(|Root { version, sealed }| (Kind::LookupRoot, *version, sealed));
     let sessions = tenant.session_roots.iter().map(|root| (Kind::SessionRoot, root.version, &root.sealed));
     sessions
-        .chain([(Kind::LookupRoot, *version, sealed)])
+        .chain(lookup)
         .all(|(kind, version, sealed)| opens(sealed, tenant.id, (kind, &version.to_string()), settings))
 }
 

@@ -8,6 +8,14 @@ use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 
+/// The keys that come from one lookup root. No `Debug`.
+pub struct LookupKeys {
+    /// Hashes names and addresses.
+    pub identifier: Secret,
+    /// Hashes names for the attempt counter.
+    pub attempt: Secret,
+}
+
 /// A tenant's document with the keys that were opened for it. No `Debug`.
 pub struct OpenedTenant {
     /// The document.
@@ -16,10 +24,10 @@ pub struct OpenedTenant {
     pub refresh_keys: Vec<RefreshKey>,
     /// Make the CSRF values of sessions, likewise.
     pub csrf_keys: Vec<Secret>,
-    /// Hashes names and addresses.
-    pub identifier_key: Secret,
-    /// Hashes names for the attempt counter.
-    pub attempt_key: Secret,
+    /// Find users, and count attempts at their names.
+    pub lookup: LookupKeys,
+    /// The same of before, while something that was hashed with them counts.
+    pub former_lookup: Option<LookupKeys>,
     /// What sign-ins of nobody are checked against.
     pub dummy: Sealed,
     /// The JWKS, as it is served.
@@ -37,8 +45,9 @@ impl OpenedTenant {
     /// # Errors
     /// A sealed value that does not open.
     pub fn open(tenant: Tenant, settings: &Settings) -> Result<Self, DoesNotOpen> {
-        let Root { version, sealed } = &tenant.lookup_root;
-        let lookup = open_root(&tenant, (*version, sealed), Kind::LookupRoot, settings)?;
+        let lookup = open_lookup(&tenant, &tenant.lookup_root, settings)?;
+        let former_lookup = tenant.former_lookup_root.as_ref();
+        let former_lookup = former_lookup.map(|root| open_lookup(&tenant, root, settings)).transpose()?;
         let (mut refresh_keys, mut csrf_keys) = (Vec::new(), Vec::new());
         for root in &tenant.session_roots {
             let secret = open_root(&tenant, (root.version, &root.sealed), Kind::SessionRoot, settings)?;
@@ -47,8 +56,8 @@ impl OpenedTenant {
         }
         let jwks: Vec<_> = tenant.published_keys().map(|key| key.public.to_jwk(&key.kid)).collect();
         Ok(Self {
-            identifier_key: derive(&lookup, tenant.id, Purpose::Identifier),
-            attempt_key: derive(&lookup, tenant.id, Purpose::Attempt),
+            lookup,
+            former_lookup,
             dummy: Sealed::parse(&tenant.dummy_verifier).map_err(|_| DoesNotOpen)?,
             jwks: serde_json::json!({ "keys": jwks }).to_string(),
             refresh_keys,
@@ -94,6 +103,14 @@ impl OpenedTenant {
         let phc = sealed.open(&settings.edge_keys, &context).map_err(|_| DoesNotOpen)?;
         std::str::from_utf8(&phc).ok().and_then(|phc| Verifier::parse(phc).ok()).ok_or(DoesNotOpen)
     }
+}
+
+fn open_lookup(tenant: &Tenant, root: &Root, settings: &Settings) -> Result<LookupKeys, DoesNotOpen> {
+    let secret = open_root(tenant, (root.version, &root.sealed), Kind::LookupRoot, settings)?;
+    Ok(LookupKeys {
+        identifier: derive(&secret, tenant.id, Purpose::Identifier),
+        attempt: derive(&secret, tenant.id, Purpose::Attempt),
+    })
 }
 
 fn open_root(

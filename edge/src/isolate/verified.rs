@@ -64,8 +64,12 @@ pub struct LegacyTrail {
     pub sid: SessionId,
     /// Keyed hash of its user's id.
     pub user: String,
+    /// The same under the lookup root of before, while that counts.
+    pub former_user: Option<String>,
     /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
     pub listed: Option<String>,
+    /// The same under the lookup root of before: a token that is out cannot be listed anew.
+    pub former_listed: Option<String>,
     /// Unix seconds.
     pub expires_at: i64,
     /// (`history`, `doc_rev`) of the document whose key verified it.

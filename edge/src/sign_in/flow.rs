@@ -101,7 +101,7 @@ async fn open_family<P: Platform>(
     batch.also(evict(sql::EVICT_FAMILIES));
     batch.also(sql::RETURN_ATTEMPT.bind([
         id.into(),
-        reserved.hashes.attempt.as_str().into(),
+        reserved.hashes.now.attempt.as_str().into(),
         reserved.window_start.into(),
         sid.into(),
     ]));

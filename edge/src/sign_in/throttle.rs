@@ -12,7 +12,7 @@ use shared::wire::push::IdentifierRow;
 
 use crate::app::App;
 use crate::context::Context;
-use crate::isolate::opened::OpenedTenant;
+use crate::isolate::opened::{LookupKeys, OpenedTenant};
 use crate::platform::{Limit, Platform, Rows};
 use crate::sign_in::password::UserRow;
 use crate::sql::batch::{Batch, BatchRows, Handle};
@@ -23,6 +23,16 @@ use crate::tenants::state::{State, StateRow};
 /// Names under which a try is counted and a user is looked up. A name without a canonical form is
 /// nobody's, so its lookup finds nothing and everything else goes on alike.
 pub(super) struct Hashes {
+    /// Those in force.
+    pub now: HashPair,
+    /// Those of the lookup root of before, while the document has it. What was counted under them goes on counting, and a
+    /// user who has no identifier yet under the new root is found by them.
+    former: Option<HashPair>,
+}
+
+/// The hashes of a name under one lookup root.
+#[derive(PartialEq, Eq)]
+pub(super) struct HashPair {
     /// Under which the try is counted.
     pub attempt: String,
     /// Under which the user is looked up.
@@ -33,13 +43,23 @@ impl Hashes {
     fn of(known: &OpenedTenant, name: &str) -> Self {
         let identifier = Identifier::parse(name).ok();
         let canonical = identifier.as_ref().map_or(name, Identifier::as_str);
-        let attempt = attempt_hash(&known.attempt_key, known.tenant.id, canonical);
-        let looked_up = identifier.map(|id| identifier_hash(&known.identifier_key, known.tenant.id, &id));
-        Self {
-            attempt: IdentifierRow::encode_hash(&attempt),
-            identifier: looked_up.map(|hash| IdentifierRow::encode_hash(&hash)).unwrap_or_default(),
-        }
+        let pair = |keys: &LookupKeys| {
+            let attempt = attempt_hash(&keys.attempt, known.tenant.id, canonical);
+            let looked_up =
+                identifier.as_ref().map(|id| identifier_hash(&keys.identifier, known.tenant.id, id));
+            HashPair {
+                attempt: IdentifierRow::encode_hash(&attempt),
+                identifier: looked_up.map(|hash| IdentifierRow::encode_hash(&hash)).unwrap_or_default(),
+            }
+        };
+        Self { now: pair(&known.lookup), former: known.former_lookup.as_ref().map(pair) }
     }
+}
+
+/// A try that was counted under a root that is not in force any more.
+struct Stray {
+    attempt: String,
+    window_start: i64,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +97,7 @@ pub(super) async fn admit<P: Platform>(
     if !by_network {
         return Err(Refusal::throttled(60));
     }
-    let hash = Hashes::of(known, name).attempt;
+    let hash = Hashes::of(known, name).now.attempt;
     if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}")).await {
         Ok(())
     } else {
@@ -93,7 +113,7 @@ pub(super) async fn reserve<P: Platform>(
     name: &str,
 ) -> Result<ReservedAttempt, Refusal> {
     let hashes = Hashes::of(&known, name);
-    let (rows, state) = reserve_batch(ctx, named, &known, &hashes).await?;
+    let (rows, state) = reserve_batch(ctx, named, &known, &hashes, None).await?;
     match state {
         State::Current => reserved(known, hashes, rows, ctx.now()),
         State::Suspended => Err(Refusal::tenant_suspended()),
@@ -105,12 +125,16 @@ pub(super) async fn reserve<P: Platform>(
         }
         State::Newer => {
             let newer = renew(ctx.app, known.tenant.id).await?;
-            let same_root = newer.tenant.lookup_root.version == known.tenant.lookup_root.version;
-            if same_root {
+            let newer_hashes = Hashes::of(&newer, name);
+            if newer_hashes.now == hashes.now {
                 return reserved(newer, hashes, rows, ctx.now());
             }
-            let hashes = Hashes::of(&newer, name);
-            let (rows, state) = reserve_batch(ctx, named, &newer, &hashes).await?;
+            // The try counts once: under the root in force.
+            let counted = rows.rows.take_one(rows.counted)?;
+            let stray = counted
+                .map(|counted| Stray { attempt: hashes.now.attempt, window_start: counted.window_start });
+            let hashes = newer_hashes;
+            let (rows, state) = reserve_batch(ctx, named, &newer, &hashes, stray).await?;
             let current = state == State::Current;
             if current { reserved(newer, hashes, rows, ctx.now()) } else { Err(Refusal::unavailable()) }
         }
@@ -130,20 +154,32 @@ async fn reserve_batch<P: Platform>(
     named: &TenantName,
     known: &OpenedTenant,
     hashes: &Hashes,
+    stray: Option<Stray>,
 ) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
     let (tenant, name) = (tenant.as_str(), named.name.as_str());
-    let (attempt, identifier) = (hashes.attempt.as_str(), hashes.identifier.as_str());
+    let (attempt, identifier) = (hashes.now.attempt.as_str(), hashes.now.identifier.as_str());
+    let former_attempt = hashes.former.as_ref().map(|former| former.attempt.as_str());
+    let former_identifier = hashes.former.as_ref().map(|former| former.identifier.as_str());
     let mut batch = Batch::new(known.tenant.shard());
+    if let Some(Stray { attempt, window_start }) = stray {
+        batch.also(sql::TAKE_BACK_ATTEMPT.bind([
+            tenant.into(),
+            attempt.as_str().into(),
+            window_start.into(),
+        ]));
+    }
     let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
         tenant.into(),
         attempt.into(),
         ctx.now().into(),
         secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
         i64::from(ATTEMPTS).into(),
+        former_attempt.into(),
     ]));
-    let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into()]));
-    let user = batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into()]));
+    let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into(), former_attempt.into()]));
+    let user =
+        batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into(), former_identifier.into()]));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
     let rows = ctx.run(batch).await?;
     let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
@@ -175,7 +211,7 @@ pub(super) async fn record_refusal<P: Platform>(
     network: &str,
 ) -> Result<(), Refusal> {
     let (tenant, event) = (reserved.known.tenant.id.to_string(), ctx.event_id().to_string());
-    let (tenant, event, name) = (tenant.as_str(), event.as_str(), reserved.hashes.attempt.as_str());
+    let (tenant, event, name) = (tenant.as_str(), event.as_str(), reserved.hashes.now.attempt.as_str());
     let minute = ctx.minute();
     let mut batch = Batch::new(reserved.known.tenant.shard());
     batch.also(sql::RECORD_REFUSAL.bind([

@@ -4,23 +4,27 @@ use super::statement::{Sql, statements};
 
 statements! {
     /// The user of a legacy token, whether the token is on the list (if only that can tell), and when
-    /// its session ended: (tenant, user hash, token hash or null, sid).
+    /// its session ended: (tenant, user hash, token hash or null, sid; user hash and token hash under the lookup root
+    /// of before, or null).
     LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_counter, u.roles, u.legacy_id,
                u.legacy_over, u.needs,
                ?3 is null or exists (
-                 select 1 from identifiers l where l.tenant = ?1 and l.hash = ?3 and l.user = u.id
+                 select 1 from identifiers l where l.tenant = ?1 and l.hash in (?3, ?6) and l.user = u.id
                ) as listed,
                (select f.ended_at from families f where f.id = ?4 and f.tenant = ?1) as ended_at
         from identifiers i
         join subjects u on u.tenant = i.tenant and u.id = i.user
-        where i.tenant = ?1 and i.hash = ?2";
+        where i.tenant = ?1 and i.hash in (?2, ?5)
+        order by i.hash = ?2 desc
+        limit 1";
 
     /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
     /// imported (no reseed since) and the document that vouches for the token is not outdated. Whoever presents it next
     /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
-    /// history, rev, amr, understood or null: whatever it is).
+    /// history, rev, amr, understood or null: whatever it is; user hash and token hash under the lookup root of before,
+    /// or null).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
@@ -29,7 +33,7 @@ statements! {
         join subjects u on u.tenant = i.tenant and u.id = i.user
         join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)
         where i.tenant = ?2
-          and i.hash = ?3
+          and i.hash in (?3, ?14)
           and u.status = 'active'
           and u.session_epoch = 0
           and u.legacy_over = 0
@@ -39,7 +43,7 @@ statements! {
             where value not in (select value from json_each(?13))
           ))
           and (?4 is null or exists (
-            select 1 from identifiers l where l.tenant = ?2 and l.hash = ?4 and l.user = u.id
+            select 1 from identifiers l where l.tenant = ?2 and l.hash in (?4, ?15) and l.user = u.id
           ))
         on conflict (id) do nothing";
 

@@ -28,7 +28,7 @@ use shared::tokens::claims::UserIdForm;
 use shared::tokens::jwk::PublicKey;
 use shared::tokens::legacy::{Legacy, Marker};
 use shared::user::UserStatus;
-use shared::wire::needs::Needs;
+use shared::wire::needs::{FORMER_LOOKUP_ROOT, Needs};
 use shared::wire::password::{PasswordIn, PasswordOut};
 use shared::wire::push::{Complete, DocumentRow, IdentifierRow, NameRow, Push, UserRow};
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
@@ -135,6 +135,12 @@ fn lookup_root(tenant: TenantId) -> Secret {
     Secret::new(bytes)
 }
 
+fn second_lookup_root(tenant: TenantId) -> Secret {
+    let mut bytes = [0x44; 32];
+    bytes[..16].copy_from_slice(tenant.as_bytes());
+    Secret::new(bytes)
+}
+
 fn session_root(tenant: TenantId) -> Secret {
     let mut bytes = [0x22; 32];
     bytes[..16].copy_from_slice(tenant.as_bytes());
@@ -194,6 +200,7 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
             sign_from: None,
         }],
         lookup_root: Root { version: 1, sealed: seal(id, Kind::LookupRoot, "1", lookup_root(id).expose()) },
+        former_lookup_root: None,
         dummy_verifier: seal(id, Kind::Dummy, "", Verifier::dummy([1; 16], [2; 32]).to_phc().as_bytes()),
         user_id: UserIdForm::Uuid,
         legacy: None,
@@ -795,6 +802,49 @@ impl Actor {
 
     fn identifier_key(&self) -> Secret {
         derive(&lookup_root(self.id()), self.id(), Purpose::Identifier)
+    }
+
+    fn second_identifier_key(&self) -> Secret {
+        derive(&second_lookup_root(self.id()), self.id(), Purpose::Identifier)
+    }
+
+    /// Another lookup root comes into force.
+    pub fn switch_lookup_root(&self) {
+        let sealed = seal(self.id(), Kind::LookupRoot, "2", second_lookup_root(self.id()).expose());
+        self.edit(|tenant| {
+            let former = std::mem::replace(&mut tenant.lookup_root, Root { version: 2, sealed });
+            tenant.former_lookup_root = Some(former);
+            tenant.needs = tenant.needs.clone().and(FORMER_LOOKUP_ROOT);
+        });
+    }
+
+    /// A row of a name's hash under the other lookup root.
+    pub fn second_identifier_row(&self, name: &str, user: Option<UserId>) -> IdentifierRow {
+        let identifier = Identifier::parse(name).ok().unwrap();
+        let hash = identifier_hash(&self.second_identifier_key(), self.id(), &identifier);
+        IdentifierRow { hash: IdentifierRow::encode_hash(&hash), rev: self.next_rev(), user }
+    }
+
+    /// The hash of a name under the other lookup root leads to `user`.
+    pub fn second_identifier(&self, name: &str, user: Option<UserId>) {
+        let identifiers = vec![self.second_identifier_row(name, user)];
+        self.world.push(&Push { identifiers, ..message(self.id()) }).expect(200);
+    }
+
+    /// The hash of a name under the first one leads to `user`.
+    pub fn first_identifier(&self, name: &str, user: Option<UserId>) {
+        let identifier = Identifier::parse(name).ok().unwrap();
+        self.hashed(identifier_hash(&self.identifier_key(), self.id(), &identifier), user);
+    }
+
+    /// The same of an id that the old service gave.
+    pub fn second_old_user(&self, legacy_id: &str, user: UserId) {
+        self.hashed(legacy_user_hash(&self.second_identifier_key(), self.id(), legacy_id), Some(user));
+    }
+
+    /// A tombstone in place of what an id of the old service led to under the first lookup root.
+    pub fn first_old_user_gone(&self, legacy_id: &str) {
+        self.hashed(legacy_user_hash(&self.identifier_key(), self.id(), legacy_id), None);
     }
 
     fn hashed(&self, hash: [u8; 32], user: Option<UserId>) {

@@ -19,6 +19,7 @@ mod issuer;
 mod keys;
 mod legacy;
 mod log;
+mod lookup_root;
 mod needs;
 mod origins;
 mod renewal;

@@ -118,10 +118,28 @@ fn every_conditional_statement_wins_once() {
     let copied = sql::KV_PUT.bind([text(&tenant), 1.into(), 99.into()]);
     assert_eq!((changed(&world, &copied), changed(&world, &copied)), (1, 0));
     let most = i64::from(shared::contract::limits::ATTEMPTS);
-    let reserve =
-        sql::RESERVE_ATTEMPT.bind([text(&tenant), text("n"), 1000.into(), 300_000.into(), most.into()]);
-    let admitted = (0..20).filter(|_| !world.memory().run(&reserve).is_empty()).count();
-    assert_eq!(admitted, 10);
+    let reserve = |name: &str, now: i64, former: Option<&str>| {
+        let most = most.into();
+        sql::RESERVE_ATTEMPT.bind([
+            text(&tenant),
+            text(name),
+            now.into(),
+            300_000.into(),
+            most,
+            former.into(),
+        ])
+    };
+    let admitted = |name: &str, now, former: Option<&str>| {
+        let tries = (0..20).filter(|_| !world.memory().run(&reserve(name, now, former)).is_empty());
+        tries.count()
+    };
+    assert_eq!(admitted("n", 1000, None), 10);
+    assert_eq!(admitted("new", 2000, Some("n")), 0, "full under the root of before");
+    let take_back = sql::TAKE_BACK_ATTEMPT.bind([text(&tenant), text("n"), 1000.into()]);
+    assert_eq!((changed(&world, &take_back), changed(&world, &take_back)), (1, 1));
+    assert_eq!(admitted("new", 2000, Some("n")), 2, "the window goes on");
+    assert_eq!(admitted("new", 301_000, Some("n")), 10, "and ends when it would have ended");
+    assert_eq!(admitted("n", 301_000, None), 10);
     let close = sql::CLOSE_MINUTES.bind([i64::MAX.into(), 500.into()]);
     assert_eq!((changed(&world, &close), changed(&world, &close)), (1, 0));
 }
@@ -152,6 +170,8 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
             rev.into(),
             text("[]"),
             sql::understood(),
+            None::<&str>.into(),
+            None::<&str>.into(),
         ])
     };
     let refused = |why: &str| assert_eq!(changed(&world, &insert(None, 1)), 0, "{why}");

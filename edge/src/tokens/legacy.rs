@@ -16,7 +16,7 @@ use shared::user::UserStatus;
 use shared::wire::push::IdentifierRow;
 
 use crate::context::Context;
-use crate::isolate::opened::OpenedTenant;
+use crate::isolate::opened::{LookupKeys, OpenedTenant};
 use crate::isolate::verified::{LegacyTrail, Standing, VerifiedToken};
 use crate::platform::{Param, Platform, Statement};
 use crate::sql::batch::{Batch, Handle};
@@ -53,16 +53,26 @@ impl LegacyTrail {
     /// The trail of a token.
     #[must_use]
     pub fn of(known: &OpenedTenant, token: &LegacyToken) -> Self {
-        let (tenant, shard, key) = (known.tenant.id, known.tenant.shard(), &known.identifier_key);
+        let (tenant, shard) = (known.tenant.id, known.tenant.shard());
+        let former = known.former_lookup.as_ref();
         let name = match token.kind {
             LegacyKind::Access => legacy_session,
             LegacyKind::Refresh => legacy_family,
         };
-        let listed = token.by_list.then(|| legacy_token_hash(key, tenant, &token.jti));
+        let user = |keys: &LookupKeys| {
+            let hash = legacy_user_hash(&keys.identifier, tenant, &token.user.to_string());
+            IdentifierRow::encode_hash(&hash)
+        };
+        let listed = |keys: &LookupKeys| {
+            let hash = legacy_token_hash(&keys.identifier, tenant, &token.jti);
+            IdentifierRow::encode_hash(&hash)
+        };
         Self {
             sid: name(tenant, shard, &token.jti),
-            user: IdentifierRow::encode_hash(&legacy_user_hash(key, tenant, &token.user.to_string())),
-            listed: listed.map(|hash| IdentifierRow::encode_hash(&hash)),
+            user: user(&known.lookup),
+            former_user: former.map(user),
+            listed: token.by_list.then(|| listed(&known.lookup)),
+            former_listed: former.filter(|_| token.by_list).map(listed),
             expires_at: token.expires_at,
             vouched: known.tenant.revision(),
         }
@@ -76,6 +86,8 @@ impl LegacyTrail {
             self.user.as_str().into(),
             self.listed.as_deref().into(),
             self.sid.to_string().into(),
+            self.former_user.as_deref().into(),
+            self.former_listed.as_deref().into(),
         ])
     }
 
@@ -113,6 +125,8 @@ impl LegacyTrail {
             vouched.1.into(),
             Amr::new(&[Method::Pwd]).to_column().into(),
             understood,
+            self.former_user.as_deref().into(),
+            self.former_listed.as_deref().into(),
         ])
     }
 

@@ -117,6 +117,10 @@ pub struct Tenant {
     pub session_roots: Vec<SessionRoot>,
     /// Its lookup root.
     pub lookup_root: Root,
+    /// The one before, while something that was hashed with it counts. A reader that does not know the field does not
+    /// find that; what must not go unseen has a word in `needs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_lookup_root: Option<Root>,
     /// A sealed verifier that no password satisfies.
     pub dummy_verifier: String,
     /// How `user_id` is written.
@@ -232,6 +236,7 @@ pub(crate) mod tests {
             keys: vec![key(0, KeyState::Active, Some(10)), key(2, KeyState::Next, Some(20))],
             session_roots: vec![],
             lookup_root: Root { version: 1, sealed: String::new() },
+            former_lookup_root: None,
             dummy_verifier: String::new(),
             user_id: UserIdForm::Uuid,
             legacy: None,

@@ -12,7 +12,11 @@ use crate::epochs;
 
 /// The words that this release understands. A word is added by the release that acts on it, in both
 /// halves, and is never removed.
-pub const UNDERSTOOD: &[&str] = &[epochs::NEED];
+pub const UNDERSTOOD: &[&str] = &[epochs::NEED, FORMER_LOOKUP_ROOT];
+
+/// The word of a document whose lookup root has just changed. A reader that took the new root alone would begin to count
+/// the attempts at each name anew.
+pub const FORMER_LOOKUP_ROOT: &str = "former_lookup_root";
 
 /// The words of one row or document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

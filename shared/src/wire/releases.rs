@@ -11,13 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::epochs;
 use crate::ids::{EventId, HostName, SessionId, TenantId, UserId};
-use crate::tenant::{Foreign, SessionRoot, Status, Tenant, tests};
+use crate::tenant::{Foreign, Root, SessionRoot, Status, Tenant, tests};
 use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
-use crate::wire::needs::Needs;
+use crate::wire::needs::{FORMER_LOOKUP_ROOT, Needs};
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
     Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut,
@@ -28,7 +29,7 @@ use crate::wire::verbatim::Verbatim;
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 2] = ["push-former-claims", "push-session-roots"];
+const ADDED: [&str; 3] = ["push-former-claims", "push-session-roots", "push-former-lookup-root"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/releases")
@@ -124,6 +125,15 @@ fn session_roots() -> Push {
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+fn former_lookup_root() -> Push {
+    let mut document = document();
+    document.lookup_root = Root { version: 2, sealed: String::from("sealed") };
+    document.former_lookup_root = Some(Root { version: 1, sealed: String::from("sealed before") });
+    document.needs = document.needs.and(FORMER_LOOKUP_ROOT);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 fn sweep() -> Push {
     let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
     Push {
@@ -180,6 +190,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push", push()),
         of("push-former-claims", former_claims()),
         of("push-session-roots", session_roots()),
+        of("push-former-lookup-root", former_lookup_root()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -225,7 +236,9 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         serde_json::to_value(serde_json::from_str::<T>(text)?)
     }
     match name {
-        "push" | "push-former-claims" | "push-session-roots" | "push-sweep" => through::<Push>(text),
+        "push" | "push-former-claims" | "push-session-roots" | "push-former-lookup-root" | "push-sweep" => {
+            through::<Push>(text)
+        }
         "pushed" => through::<Pushed>(text),
         "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
             through::<Command>(text)
@@ -371,6 +384,15 @@ fn a_second_session_root_changes_nothing_for_a_reader_of_before() {
     let roots = |push: Push| push.document.unwrap().document.session_roots.clone();
     let (without, with) = (roots(push()), roots(session_roots()));
     assert_eq!(with.first(), without.first());
+}
+
+/// A reader of before passes over the field. It begins to count attempts anew, so the word keeps it from signing in.
+#[test]
+fn a_former_lookup_root_says_that_it_must_be_understood() {
+    let document = |push: Push| serde_json::to_value(push.document.unwrap().document).unwrap();
+    assert!(document(push()).get("former_lookup_root").is_none());
+    let with = former_lookup_root().document.unwrap().document.into_value();
+    assert!(with.needs.are_met() && !with.needs.are_met_by(&[epochs::NEED]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::report::Why;
 use super::stage::OnPage;
 use super::state::Import;
 use crate::db::TenantTx;
+use crate::legacy::hashing::Hashing;
 use crate::legacy::people::{self, Imported};
 
 /// What is to be done about a user.
@@ -35,17 +36,20 @@ impl Import<'_> {
         users: &[OnPage],
     ) -> Result<Vec<Result<(Verdict, Facts), Vec<Why>>>, ImportError> {
         let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
+        // The keys of this transaction: the lookup root may be rotated while an import runs.
+        let hashing = Hashing::of(tx).await?;
         let known = people::imported(tx, &ids).await?;
         let deleted = people::deleted(tx, &ids).await?;
         let judged: Vec<Result<Judged, Vec<Why>>> = users
             .iter()
-            .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &self.hashing))
+            .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &hashing))
             .collect();
         let names = judged
             .iter()
             .flatten()
-            .flat_map(|it| std::iter::once(it.names.username.clone()).chain(it.names.email.clone()));
-        let owners = people::owners(tx, &names.collect::<Vec<_>>()).await?;
+            .flat_map(|it| it.names.username.iter().chain(it.names.email.iter().flatten()));
+        let names: Vec<String> = names.map(|hash| hash.text.clone()).collect();
+        let owners = people::owners(tx, &names).await?;
         let decide = |(user, judged): (&OnPage, Result<Judged, Vec<Why>>)| {
             let judged = judged?;
             if deleted.contains(&user.id) {
@@ -70,9 +74,9 @@ fn decide(
         return Err(why(column, format!("is also the {other_column} of {other}: neither comes")));
     }
     let names = [("username", Some(&judged.names.username)), ("email", judged.names.email.as_ref())];
-    for (column, hash) in names {
-        let owner = hash.and_then(|hash| owners.get(hash));
-        if let Some(owner) = owner.filter(|owner| known.is_none_or(|known| known.id != **owner)) {
+    for (column, hashes) in names {
+        let mut owners = hashes.into_iter().flatten().filter_map(|hash| owners.get(&hash.text));
+        if let Some(owner) = owners.find(|owner| known.is_none_or(|known| known.id != **owner)) {
             return Err(why(column, format!("belongs to the person {owner} here")));
         }
     }

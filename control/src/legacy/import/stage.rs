@@ -15,6 +15,7 @@ use crate::crypt::passing::PassingKey;
 use crate::db::connect_options;
 use crate::failure::Failure;
 use crate::legacy::hashing::NameHashes;
+use crate::users::identifiers::KeyedHash;
 
 /// How long the connection of an import that was killed may take to be noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,8 +99,10 @@ impl Staging {
             );
             wrapped.push(self.key.seal(&user.id, &plain)?);
             ids.push(user.id);
-            usernames.push(user.names.as_ref().map(|names| names.username.clone()));
-            emails.push(user.names.and_then(|names| names.email));
+            // They are only compared with each other, so the first key's do.
+            let first = |hashes: &Vec<KeyedHash>| hashes.first().map(|hash| hash.text.clone());
+            usernames.push(user.names.as_ref().and_then(|names| first(&names.username)));
+            emails.push(user.names.as_ref().and_then(|names| names.email.as_ref().and_then(first)));
         }
         sqlx::query(
             "insert into staged_users (id, username_hash, email_hash, wrapped)

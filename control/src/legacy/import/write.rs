@@ -69,7 +69,7 @@ impl Import<'_> {
                 here.insert(user.id.clone(), id);
                 signed_in.extend(user.found.last_login.map(|at| (id, at)));
             }
-            if !people::insert(&mut tx, &self.hashing, &new_users, now).await? {
+            if !people::insert(&mut tx, &new_users, now).await? {
                 continue;
             }
             people::update_last_logins(&mut tx, &signed_in).await?;

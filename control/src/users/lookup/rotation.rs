@@ -1,0 +1,141 @@
+//! From stage to stage. Whatever runs, a job or the command line, goes on where the database says that it is; done
+//! twice, or by two at once, it is done once.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use shared::derive::Secret;
+use shared::ids::TenantId;
+
+pub use super::work::Outcome;
+
+use super::progress::left_behind;
+use super::steps::{abandon, record, step};
+use super::store::{self, Rotation};
+use super::work::Stop;
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::crypt::lookup::{self, Stage};
+use crate::crypt::roots::{self, RootKind};
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::jobs::queue::{self, Enqueued, Job};
+use crate::world::random;
+
+/// Goes on with the rotation of one tenant.
+#[derive(Serialize, Deserialize)]
+pub struct RotateLookup {
+    /// Whose.
+    pub tenant: TenantId,
+}
+
+impl Job for RotateLookup {
+    const TASK: &'static str = "rotate_lookup";
+    type Error = Failure;
+
+    async fn run(self, control: &Control) -> Result<(), Failure> {
+        advance(control, self.tenant, |_| {}).await?;
+        Ok(())
+    }
+}
+
+impl Enqueued for RotateLookup {
+    fn about(&self) -> String {
+        self.tenant.to_string()
+    }
+}
+
+/// Why a rotation is not begun or not cut short.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Another one of the tenant is under way.
+    #[error("a rotation of this lookup root is under way")]
+    UnderWay,
+    /// The tenant has no cell yet, or is deleted.
+    #[error("the tenant is not in use")]
+    NotInUse,
+    /// The old root is still needed for the names of all.
+    #[error("the old root cannot be given up before the old identifiers are gone")]
+    TooEarly,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// Gives a tenant another lookup root, which a job brings into force from now on. Says its version.
+///
+/// # Errors
+/// See [`Refused`].
+pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<i32, Refused> {
+    let (tenant, now) = (tx.tenant(), control.clock.now());
+    // Whoever writes under the one root alone ends first.
+    lookup::hold(&mut tx).await?;
+    if !store::standing(&mut tx).await?.lives {
+        return Err(Refused::NotInUse);
+    }
+    let version = roots::newest_version(&mut tx, RootKind::Lookup).await? + 1;
+    if !store::insert(&mut tx, version, now).await? {
+        return Err(Refused::UnderWay);
+    }
+    roots::insert(&mut tx, RootKind::Lookup, version, &Secret::new(random()?), now).await?;
+    record(&mut tx, actor, now, Action::LookupRotationBegan, version);
+    queue::enqueue(&mut tx, &RotateLookup { tenant }, TimeDelta::zero()).await?;
+    tx.commit().await?;
+    Ok(version)
+}
+
+/// Gives up what cannot be made anew: legacy tokens that are out, the identifiers of users who lack new ones, repeated
+/// creations that came before. A job then takes the old root away.
+///
+/// # Errors
+/// See [`Refused`].
+pub async fn forget(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<(), Refused> {
+    let (tenant, now) = (tx.tenant(), control.clock.now());
+    lookup::hold(&mut tx).await?;
+    let rotation = store::find(&mut tx).await?.filter(|it| it.stage == Stage::Former);
+    let Some(rotation) = rotation else { return Err(Refused::TooEarly) };
+    store::save(&mut tx, &Rotation { forget: true, due_at: now, ..rotation }).await?;
+    let left = left_behind(&mut tx, rotation.version).await?.users;
+    let details = serde_json::json!({ "version": rotation.version, "users_left_behind": left });
+    audit::record(&mut tx, actor, now, Action::LookupForgotten, Some(tenant.to_string()), details);
+    queue::enqueue(&mut tx, &RotateLookup { tenant }, TimeDelta::zero()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Looks for rotations that have something to do, and enqueues the job of each.
+///
+/// # Errors
+/// The database's.
+pub async fn look(control: &Control) -> Result<(), Failure> {
+    let due = sqlx::query_scalar!(
+        "select tenant_id from platform.lookup_rotations where due_at <= $1",
+        control.clock.now(),
+    )
+    .fetch_all(control.db.work())
+    .await?;
+    let mut connection = control.db.work().acquire().await?;
+    for tenant in due {
+        queue::enqueue(&mut connection, &RotateLookup { tenant: tenant.into() }, TimeDelta::zero()).await?;
+    }
+    Ok(())
+}
+
+/// Goes on with the rotation of a tenant for as long as there is something to do; `done` is told of users who got new
+/// identifiers, and of old identifiers that went.
+///
+/// # Errors
+/// The database's.
+pub async fn advance(
+    control: &Control,
+    tenant: TenantId,
+    mut done: impl FnMut(usize) + Send,
+) -> Result<Outcome, Failure> {
+    loop {
+        match step(control, tenant, &mut done).await {
+            Ok(()) => {}
+            Err(Stop::Ended(outcome)) => return Ok(outcome),
+            Err(Stop::TenantGone) => return abandon(control, tenant).await,
+            Err(Stop::Failed(failure)) => return Err(failure),
+        }
+    }
+}
