@@ -37,7 +37,7 @@ async fn another_lookup_root_comes_into_force_under_traffic() {
         sign_ins
     };
     let (said, sign_ins) = join!(rotation, traffic);
-    println!("{sign_ins} sign-ins while the root changed");
+    eprintln!("{sign_ins} sign-ins while the root changed");
     assert_eq!((&said["version"], &said["rotation"]["stage"]), (&json!(2), &json!("switched")), "{said}");
     assert_eq!(said["rotation"]["left_behind"]["users"], 0);
 

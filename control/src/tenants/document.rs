@@ -126,13 +126,14 @@ fn sealed_lookup_root(control: &Control, tenant: TenantId, root: &LookupRoot) ->
 async fn session_roots(control: &Control, tx: &mut TenantTx) -> Result<Vec<SessionRoot>, Failure> {
     let rotation = root::rotation(tx).await?;
     let sign_from = rotation.and_then(|rotation| rotation.sign_from);
-    let newest_first = sealed_roots(control, tx, RootKind::Session, Kind::SessionRoot).await?;
+    let (tenant, newest_first) = (tx.tenant(), roots(tx, RootKind::Session).await?);
     let is_planned = newest_first.len() > 1 && sign_from.is_none_or(|at| control.clock.now() < at);
-    let roots = newest_first.into_iter().enumerate().map(|(place, Root { version, sealed })| {
+    let roots = newest_first.into_iter().enumerate().map(|(place, (version, root))| {
         let sign_from = sign_from.filter(|_| place == 0).map(unix_secs);
-        SessionRoot { version, sealed, sign_from }
+        let sealed = seal(control, tenant, Kind::SessionRoot, &version.to_string(), root.expose())?;
+        Ok(SessionRoot { version, sealed, sign_from })
     });
-    let mut roots: Vec<_> = roots.collect();
+    let mut roots = roots.collect::<Result<Vec<_>, Failure>>()?;
     if is_planned {
         roots.reverse();
     }
