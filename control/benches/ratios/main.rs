@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000)]
     users_each: u32,
     /// How often each operation is measured.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 200)]
     rounds: u32,
     /// Print JSON.
     #[arg(long)]
