@@ -84,8 +84,8 @@ pub const ASKS: &[Ask] = &[
     of("search: first and last name", SEARCH, |user| {
         format!("search={}+{}", user.first_name, user.last_name)
     }),
-    Ask { query: Query::CommonName(""), ..ask("search: the commonest first name", SEARCH, "") },
-    ask("search: two letters", SEARCH, "search=ma"),
+    Ask { query: Query::CommonName(""), every: 5, ..ask("search: the commonest first name", SEARCH, "") },
+    Ask { every: 5, ..ask("search: two letters", SEARCH, "search=ma") },
     Ask { place: Place::Deep, ..ask("deep page by cursor", PAGE, "") },
     Ask { place: Place::Number, ..ask("deep page by number", PAGE, "") },
     dear("status=suspended and email_verified=false", "status=suspended&email_verified=false"),
