@@ -198,10 +198,23 @@ pub async fn count(
     if counted <= COUNTED {
         return Ok(Count::Exact(counted));
     }
-    let mut sql = of("explain (format json) select", "");
+    estimate(connection, counted, from).await
+}
+
+/// What PostgreSQL's planner takes rows for, of which there are `least` at least.
+///
+/// # Errors
+/// The database's.
+pub async fn estimate(
+    connection: &mut PgConnection,
+    least: i64,
+    from: impl Fn(&mut QueryBuilder<Postgres>),
+) -> Result<Count, Failure> {
+    let mut sql = QueryBuilder::<Postgres>::new("explain (format json) select");
+    from(&mut sql);
     let plan: Value = sql.build_query_scalar().fetch_one(connection).await?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
-    Ok(Count::Estimate(rows.max(counted)))
+    Ok(Count::Estimate(rows.max(least)))
 }
 
 /// A plan that fits every filter fits none of them: each of these statements is planned for its values.

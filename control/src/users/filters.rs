@@ -45,6 +45,28 @@ pub struct Filters {
     pub search: Vec<String>,
 }
 
+impl Filters {
+    /// Whether nothing but a search was asked for.
+    pub(super) fn only_search(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                status: None,
+                is_active: None,
+                role: None,
+                branch: None,
+                username: None,
+                email: None,
+                email_verified: None,
+                legacy_id: None,
+                created_after: None,
+                created_before: None,
+                search: _,
+            }
+        )
+    }
+}
+
 /// What users can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {

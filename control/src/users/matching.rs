@@ -22,7 +22,7 @@ use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::http::list::List as _;
-use crate::http::rows::{self, Column as _, Count, Rows, plan_by_values};
+use crate::http::rows::{self, COUNTED, Column as _, Count, Rows, plan_by_values};
 
 /// Candidates of a search that are opened before anything else is done. Of more, those that are shown are.
 const OPENED: i64 = 2_000;
@@ -157,9 +157,18 @@ async fn holding(tx: &mut TenantTx, words: &Words, ids: &[Uuid]) -> Result<Vec<U
     Ok(users.iter().filter(|user| words.are_in(&user.texts())).map(|user| user.id.uuid()).collect())
 }
 
+/// Whether the candidates of a search are found by themselves. Joined with the users, whose rows are under row security,
+/// they cannot be found in their index: that is good for a page, which ends soon in the order of the users, and reads the
+/// tokens of every user for a count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    Set,
+    None,
+}
+
 /// ` from users` with the conditions of the filters. A filter by a role begins at those who have it, in an index that
 /// has the order of the list; where nothing else is asked of their rows, PostgreSQL does not look at them.
-fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching) {
+fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching, fence: Fence) {
     let Matching { filters, among, candidates } = matching;
     match &filters.role {
         None => sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid()),
@@ -177,7 +186,8 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching)
     if let Some(candidates) = candidates {
         sql.push("\nand u.id in (select s.user_id from search_tokens s where s.tenant_id = ");
         sql.push_bind(tenant.uuid()).push(" and s.tokens @> ");
-        sql.push_bind(candidates.tokens.clone()).push(")");
+        sql.push_bind(candidates.tokens.clone());
+        sql.push(if fence == Fence::Set { " offset 0)" } else { ")" });
     }
     if let Some(status) = filters.status {
         sql.push("\nand u.status = ").push_bind(status.as_str());
@@ -211,7 +221,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching)
 fn ids(begin: &'static str, tenant: TenantId, matching: &Matching) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(begin);
     sql.push("select ").push(matching.id());
-    from(&mut sql, tenant, matching);
+    from(&mut sql, tenant, matching, Fence::None);
     sql
 }
 
@@ -224,19 +234,27 @@ fn spellings(id: &str) -> Vec<String> {
     spellings
 }
 
-/// How many users match; `all` counts them, however many. Of a search with too many candidates to open, whose
-/// tokens do not decide it, the number is an estimate, unless `all` asks for it and they are not too many for that.
+/// How many users match; `all` counts them, however many. Of a search with too many candidates to open the number is an
+/// estimate where their tokens do not decide it or they are more than are counted, unless `all` asks for it and they are
+/// not too many for that.
 ///
 /// # Errors
 /// The database's.
 pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
     let tenant = tx.tenant();
     plan_by_values(tx).await?;
-    let counted = rows::count(tx, all, |sql| from(sql, tenant, matching)).await?;
     let undecided = matching.candidates.as_ref().filter(|it| !it.words.are_pieces());
+    if let Some(candidates) = matching.candidates.as_ref().filter(|_| !all) {
+        let found = index::count(tx, &candidates.tokens, COUNTED + 1).await?;
+        if undecided.is_some() || found > COUNTED {
+            let least = if matching.filters.only_search() { found } else { 0 };
+            return rows::estimate(tx, least, |sql| from(sql, tenant, matching, Fence::Set)).await;
+        }
+    }
+    let counted = rows::count(tx, all, |sql| from(sql, tenant, matching, Fence::Set)).await?;
     match (undecided, counted) {
         (None, _) | (_, Count::Estimate(_) | Count::Opened { .. }) => Ok(counted),
-        (Some(candidates), Count::Exact(rows)) if all && rows <= OPENED_TO_COUNT => {
+        (Some(candidates), Count::Exact(rows)) if rows <= OPENED_TO_COUNT => {
             let count = count_opened(tx, matching, &candidates.words).await?;
             Ok(if count == rows { counted } else { Count::Opened { count, rows } })
         }

@@ -133,6 +133,18 @@ pub async fn candidates(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<
     Ok(found.fetch_all(&mut **tx).await?)
 }
 
+/// How many users have all of these tokens, up to `most`.
+///
+/// # Errors
+/// The database's.
+pub async fn count(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<i64, Failure> {
+    let tenant = tx.tenant().uuid();
+    let counted = "select count(*) from (
+            select from search_tokens where tenant_id = $1 and tokens @> $2 limit $3
+        ) counted";
+    Ok(sqlx::query_scalar(counted).bind(tenant).bind(tokens).bind(most).fetch_one(&mut **tx).await?)
+}
+
 /// Whether the tokens of the tenant are complete. If so they stay complete until the transaction ends, when its
 /// key is kept ([`Index::of`]).
 ///
