@@ -269,6 +269,12 @@ async fn nothing_that_is_kept_tells_who_somebody_is() {
     let users = rows.iter().filter(|(table, rows)| table.ends_with(".users") && !rows.is_empty());
     assert!(users.count() >= 2, "the users of both tenants were read");
 
+    // Checkpoints are written each minute.
+    let checkpoints = state.join("checkpoints");
+    wait::until("a checkpoint", async || {
+        checkpoints.is_dir().then(|| files(&checkpoints).len()).filter(|count| *count > 0)
+    })
+    .await;
     interrupt(set.pid());
     wait::until("the set to end", async || set.ended()).await;
     let mut sizes = std::collections::BTreeMap::<String, usize>::new();

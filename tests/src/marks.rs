@@ -103,10 +103,10 @@ mod tests {
         assert!(marks.found_in(b"nothing of the kind").is_empty());
         for place in 0..7 {
             let inside = format!("{}Zebulonia-4711{}", "x".repeat(place), "y".repeat(5));
-            let hex: String = inside.bytes().map(|byte| format!("{byte:02X}")).collect();
             let wide: Vec<u8> = inside.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            // In base64 capitals are other bytes: there the text is looked for as it was given.
+            // In digits and in base64 capitals are other bytes: there the text is looked for as it was given.
             let given = inside.to_lowercase();
+            let hex: String = given.bytes().map(|byte| format!("{byte:02X}")).collect();
             let coded = [STANDARD.encode(&given), URL_SAFE_NO_PAD.encode(&given)].map(String::into_bytes);
             for spelled in [inside.clone().into_bytes(), hex.into_bytes(), wide].into_iter().chain(coded) {
                 assert_eq!(

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use self::folder::Folder;
+#[cfg(feature = "aws-s3")]
 use self::object::First;
 pub use self::object::{Disturbance, Found, ObjectError};
 use crate::failure::Failure;
@@ -79,6 +80,7 @@ impl Objects {
     ///
     /// # Errors
     /// See [`ObjectError`]. After one the object may be there all the same.
+    #[cfg_attr(not(feature = "aws-s3"), expect(unused_variables, reason = "a folder locks nothing"))]
     pub async fn put(&self, name: &str, bytes: Vec<u8>, now: DateTime<Utc>) -> Result<(), ObjectError> {
         match self {
             Self::Folder(folder) => folder.put(name, bytes).await,

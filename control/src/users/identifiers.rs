@@ -149,7 +149,7 @@ pub(super) async fn assign(
         let free = if hash.written { claim(tx, user, hash).await? } else { is_free(tx, user, hash).await? };
         if !free && !taken.contains(field) {
             taken.push(*field);
-            faults.add(*field, format!("A user with that {field} already exists."));
+            faults.add(field, format!("A user with that {field} already exists."));
         }
     }
     Ok(())

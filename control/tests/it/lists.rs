@@ -149,6 +149,9 @@ async fn a_search_takes_letters_for_letters() {
     assert_eq!(found(&ada, "search=%25bada").await.len(), 0);
 }
 
+/// More pages than any list of these tests has.
+const MOST_PAGES: usize = 200;
+
 /// Names of all pages, by number or by cursor, in both directions.
 async fn walked(ada: &Member, query: &str) -> [Vec<String>; 3] {
     let base = format!("{USERS}?{query}&page_size=2");
@@ -157,16 +160,16 @@ async fn walked(ada: &Member, query: &str) -> [Vec<String>; 3] {
     let last = by_cursor.1;
     let mut back: Vec<String> = Vec::new();
     let mut answer = last;
-    loop {
+    for _ in 0..MOST_PAGES {
         let mut page = names(&answer);
         page.extend(back);
         back = page;
         match next_of(&answer, "previous") {
             Some(path) => answer = ada.get(&path).await.expect(200),
-            None => break,
+            None => return [pages.0, by_cursor.0, back],
         }
     }
-    [pages.0, by_cursor.0, back]
+    panic!("the pages of {query} do not end: {back:?}")
 }
 
 fn next_of(answer: &Answer, which: &str) -> Option<String> {
@@ -177,13 +180,14 @@ fn next_of(answer: &Answer, which: &str) -> Option<String> {
 async fn follow(ada: &Member, first: &str, which: &str) -> (Vec<String>, Answer) {
     let mut all = Vec::new();
     let mut answer = ada.get(first).await.expect(200);
-    loop {
+    for _ in 0..MOST_PAGES {
         all.extend(names(&answer));
         match next_of(&answer, which) {
             Some(path) => answer = ada.get(&path).await.expect(200),
             None => return (all, answer),
         }
     }
+    panic!("the pages of {first} do not end: {all:?}")
 }
 
 #[tokio::test]

@@ -22,10 +22,10 @@ impl Numbers {
     }
 
     /// A gauge without labels.
-    pub fn gauge(&self, name: &str) -> String {
+    pub fn gauge(&self, name: &str) -> f64 {
         let text = self.0.handle().render();
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// How often a unit of this kind was asked for.
@@ -33,13 +33,6 @@ impl Numbers {
         let line = format!("wardgate_share_wait_seconds_count{{kind=\"{kind}\"}} ");
         let text = self.0.handle().render();
         text.lines().find_map(|it| it.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
-    }
-
-    /// The value of a gauge without labels.
-    pub fn gauge(&self, name: &str) -> f64 {
-        let text = self.0.handle().render();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("no gauge {name}"))
     }
 }
 

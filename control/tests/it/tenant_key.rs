@@ -43,14 +43,14 @@ fn table(scene: &Scene, column: Column) -> (String, String) {
 }
 
 impl Scene {
-    async fn sql(&self, sql: String) {
+    async fn execute(&self, sql: String) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.database.admin().await).await.unwrap();
     }
 
     /// The keys of the tenant are older by these minutes.
     async fn ages(&self, minutes: i64) {
         let tenant = self.tenant.id;
-        self.sql(format!(
+        self.execute(format!(
             "update platform.tenant_keys
              set created_at = created_at - interval '{minutes} minutes'
              where tenant_id = '{tenant}'"
@@ -70,7 +70,7 @@ impl Scene {
         data_key::begin(&self.control, self.tenant.id, &Actor::operator()).await.unwrap()
     }
 
-    async fn advance(&self) -> State {
+    async fn advance_key(&self) -> State {
         self.advance_some(u64::MAX).await
     }
 
@@ -82,7 +82,7 @@ impl Scene {
     /// Until what others are at work on is done as well.
     async fn settle(&self) {
         loop {
-            match self.advance().await {
+            match self.advance_key().await {
                 State::Settled => return,
                 State::Unfinished => tokio::time::sleep(Duration::from_millis(20)).await,
                 other => panic!("{other:?}"),
@@ -153,7 +153,7 @@ impl Scene {
 
     async fn verifies(&self) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
-        let found = control::audit::verify::verify(&mut tx, 0, i64::MAX).await.unwrap().unwrap();
+        let found = control::audit::verify::verify(&mut tx, &[], 0, i64::MAX).await.unwrap().unwrap();
         assert!(found.intact, "{found:?}");
     }
 }
@@ -272,7 +272,7 @@ async fn what_a_deleted_key_sealed_is_unreadable() {
     let bob = scene.member("bob", "client").await;
     let (keys, _) = table(&scene, Column::UserKey);
     let kept = format!("public.kept_{}", scene.tenant.id.uuid().simple());
-    scene.sql(format!("create table {kept} as select * from {keys}")).await;
+    scene.execute(format!("create table {kept} as select * from {keys}")).await;
     scene.rotate().await;
     let backup = format!(
         "update {keys} k
@@ -282,7 +282,7 @@ async fn what_a_deleted_key_sealed_is_unreadable() {
          drop table {kept}",
         bob.id
     );
-    scene.sql(backup).await;
+    scene.execute(backup).await;
     ada.get(&format!("{USERS}{}/", bob.id)).await.expect(500);
     ada.get(&format!("{USERS}{}/", ada.id)).await.expect(200);
     assert_eq!(ada.get(USERS).await.expect(200).body["results"].as_array().unwrap().len(), 1);
@@ -345,9 +345,9 @@ async fn rotations_at_once_are_one() {
     scene.member("ada", "root-admin").await;
     let begun = join_all((0..8).map(|_| scene.gets_key())).await;
     assert_eq!(begun.into_iter().flatten().collect::<Vec<_>>(), [2]);
-    assert!(matches!(scene.advance().await, State::Spreads(more) if more > Duration::from_secs(13 * 60)));
+    assert!(matches!(scene.advance_key().await, State::Spreads(more) if more > Duration::from_secs(13 * 60)));
     scene.passes(&[&scene.control]).await;
-    assert!(matches!(scene.advance().await, State::Spreads(_)), "others may seal under the former key");
+    assert!(matches!(scene.advance_key().await, State::Spreads(_)), "others may seal under the former key");
     assert_eq!(scene.gets_key().await, None);
     scene.passes(&[&scene.control]).await;
     join_all((0..4).map(|_| scene.settle())).await;
@@ -429,12 +429,12 @@ async fn what_does_not_open_keeps_the_former_key_until_it_is_mended() {
          where (u.id, other.id) in (('{0}', '{1}'), ('{1}', '{0}'))",
         made[0], made[1]
     );
-    scene.sql(swap.clone()).await;
+    scene.execute(swap.clone()).await;
     scene.gets_key().await.unwrap();
     for _ in 0..2 {
         scene.passes(&[&scene.control]).await;
     }
-    let State::Unreadable(2, mut named) = scene.advance().await else { panic!() };
+    let State::Unreadable(2, mut named) = scene.advance_key().await else { panic!() };
     named.sort();
     let mut expected = made.iter().map(|id| format!("users.wrapped_verifier {id}")).collect::<Vec<_>>();
     expected.sort();
@@ -448,7 +448,7 @@ async fn what_does_not_open_keeps_the_former_key_until_it_is_mended() {
     );
     let status = scene.cli().run(&["encryption", "status", "--tenant", &slug], "").expect(0).json;
     assert_eq!((&status["left"], &status["former"], &status["version"]), (&json!(2), &json!([1]), &json!(2)));
-    scene.sql(swap).await;
+    scene.execute(swap).await;
     scene.settle().await;
     ada.patch(&format!("{USERS}{}/", made[0]), json!({"first_name": "B"})).await.expect(200);
     scene.push().await;
@@ -468,7 +468,7 @@ async fn an_edit_that_is_under_way_is_not_waited_for_and_wins() {
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let change = Change { password: Some(hashed), ..Change::default() };
     users::change(&scene.control, &mut tx, &Actor::operator(), bob, change).await.unwrap();
-    let advanced = tokio::time::timeout(Duration::from_secs(20), scene.advance()).await;
+    let advanced = tokio::time::timeout(Duration::from_secs(20), scene.advance_key()).await;
     assert_eq!(advanced.expect("the edit is waited for"), State::Unfinished);
     assert_eq!((scene.sealed(Column::Verifier, 2).await, scene.versions().await), ((1, 0), vec![1, 2]));
     tx.commit().await.unwrap();
@@ -514,7 +514,7 @@ async fn controls_open_what_others_seal_at_every_moment() {
     read(&ada_there, &other, &users).await;
     users.push(ada_there.post(USERS, json!({"username": "u5"})).await.expect(201).id());
     read(&ada, &one, &users).await;
-    assert!(matches!(one.advance().await, State::Spreads(_)), "`other` seals under the former key");
+    assert!(matches!(one.advance_key().await, State::Spreads(_)), "`other` seals under the former key");
 
     other.control.clock.advance(TimeDelta::minutes(6));
     one.ages(SPREAD).await;
@@ -547,7 +547,7 @@ async fn a_job_does_the_rest_and_one_broken_cell_stops_no_other() {
     let measured = async || {
         let _kept = numbers.keep();
         data_key::measure(&scene.control).await.unwrap();
-        numbers.gauge("wardgate_tenant_keys_replaced")
+        numbers.gauge("wardgate_tenant_keys_replaced").to_string()
     };
     assert_eq!(measured().await, "3");
     let status = scene.cli().run(&["encryption", "status", "--tenant", &slugs[1]], "").expect(0).json;
@@ -558,14 +558,14 @@ async fn a_job_does_the_rest_and_one_broken_cell_stops_no_other() {
         it.passes(&[&scene.control]).await;
     }
     let cell = broken.tenant.cell.as_str();
-    broken.sql(format!("alter table {cell}.user_keys rename to lost")).await;
+    broken.execute(format!("alter table {cell}.user_keys rename to lost")).await;
     ReplaceTenantKeys {}.run(&scene.control).await.unwrap();
     assert_eq!(
         (broken.versions().await, sound.versions().await, made.versions().await),
         (vec![1, 2], vec![2], vec![2])
     );
     assert_eq!(measured().await, "1");
-    broken.sql(format!("alter table {cell}.lost rename to user_keys")).await;
+    broken.execute(format!("alter table {cell}.lost rename to user_keys")).await;
     ReplaceTenantKeys {}.run(&scene.control).await.unwrap();
     assert_eq!(broken.versions().await, [2]);
     assert_eq!(measured().await, "0");

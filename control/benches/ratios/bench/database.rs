@@ -72,7 +72,7 @@ impl Database {
             ("WARDGATE_EDGE_ID", "edge-bench".into()),
             ("WARDGATE_EDGE_URL", "http://127.0.0.1:1".into()),
             ("WARDGATE_EDGE_AUTHORITY", "edge.test".into()),
-            ("WARDGATE_EDGE_KEK_A", key("a", 1)),
+            ("WARDGATE_EDGE_KEK", key("a", 1)),
             ("WARDGATE_EDGE_PUBLIC_KEYS", edge_key.public()),
             ("WARDGATE_SERVICE_KEY", key("c1", 2)),
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),

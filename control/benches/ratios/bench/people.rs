@@ -8,11 +8,9 @@ use control::users::search::index;
 use control::users::store::{PersonalColumns, insert_keys};
 use control::users::{Profile, identifiers, verifiers};
 use control::world::{random, unix_ms};
-use shared::derive::identifier_hash;
 use shared::identifiers::Identifier;
 use shared::ids::{TenantId, UserId};
 use shared::passwords::Verifier;
-use shared::wire::push::IdentifierRow;
 use uuid::Uuid;
 
 use super::Outcome;
@@ -197,22 +195,25 @@ impl Columns {
     }
 
     async fn insert_identifiers(&self, tx: &mut TenantTx, profiles: &[Profile]) -> Outcome<()> {
-        let (key, tenant) = (identifiers::key(tx).await?, tx.tenant());
-        let (mut hashes, mut users) = (Vec::new(), Vec::new());
+        let (keys, tenant) = (identifiers::Keys::to_write(tx).await?, tx.tenant());
+        let (mut hashes, mut users, mut versions) = (Vec::new(), Vec::new(), Vec::new());
         for (id, profile) in self.ids.iter().zip(profiles) {
             for name in [Some(&profile.username), profile.email.as_ref()].into_iter().flatten() {
-                let hash = identifier_hash(&key, tenant, &Identifier::parse(name)?);
-                hashes.push(IdentifierRow::encode_hash(&hash));
-                users.push(*id);
+                for hash in keys.name(&Identifier::parse(name)?) {
+                    hashes.push(hash.text);
+                    users.push(*id);
+                    versions.push(hash.version);
+                }
             }
         }
         sqlx::query(
-            "insert into identifiers (tenant_id, hash, user_id)
-             select $1, * from unnest($2::text[], $3::uuid[])",
+            "insert into identifiers (tenant_id, hash, user_id, version)
+             select $1, * from unnest($2::text[], $3::uuid[], $4::integer[])",
         )
         .bind(tenant.uuid())
         .bind(hashes)
         .bind(users)
+        .bind(versions)
         .execute(&mut **tx)
         .await?;
         Ok(())
