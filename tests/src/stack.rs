@@ -206,8 +206,10 @@ impl Stack {
         // Of a name that is there twice the last value counts.
         let more = changed.iter().map(|(name, value)| format!("{name}=\"{value}\"\n"));
         let vars = more.fold(settings::edge(&self.secrets, self.control_port), |vars, line| vars + &line);
-        let at = Some((folder.path(), port.expect("a port")));
-        let (started, _) = start_edge(&self.name, vars, at);
+        let (name, folder) = (self.name.clone(), folder.path().to_owned());
+        // On a thread of its own: meanwhile clients notice that their connections to the Worker of before are closed.
+        let start = move || start_edge(&name, vars, Some((&folder, port.expect("a port"))));
+        let (started, _) = tokio::task::spawn_blocking(start).await.expect("the Worker's start");
         *edge = Some(started);
     }
 
