@@ -19,7 +19,7 @@ pub(super) struct Span {
     walk: Walk,
     /// Entries behind which the database may go on, with their hashes.
     marks: BTreeMap<i64, Hash>,
-    /// One of them, besides the ends of archives.
+    /// A position that is kept in `marks` although no archive ends there.
     mark: i64,
 }
 

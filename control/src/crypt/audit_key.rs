@@ -2,7 +2,7 @@
 //! addresses of clients, by which entries are found.
 //!
 //! It is wrapped by the tenant's key, as the keys of users are. The chain hashes entries as they are sealed, so they can
-//! never be sealed anew: with a key of their own under it, the tenant's key can be replaced all the same.
+//! never be sealed anew. They have this key of their own, so the tenant's key, which wraps it, can be replaced.
 
 use shared::derive::{Purpose, Secret, derive, mac};
 use shared::fields;

@@ -1,7 +1,7 @@
 //! A tenant's lookup roots: one is in force, and while it is rotated another one stands beside it.
 //!
-//! Who finds somebody or something by a keyed hash reads [`roots`]; who writes such hashes takes [`kept`], after which
-//! no rotation goes on to its next stage until the transaction ends. Hence two transactions that write at the same
+//! A transaction that looks rows up by keyed hashes reads [`roots`]. One that writes such hashes takes [`kept`]: no
+//! rotation goes on to its next stage until that transaction ends. Hence two transactions that write at the same
 //! time always write under the same roots, and neither overlooks what the other claimed.
 
 use shared::derive::{Purpose, Secret, derive};
@@ -79,7 +79,7 @@ impl LookupRoots {
     }
 }
 
-/// The lookup roots, for whoever writes nothing under them.
+/// The lookup roots, for a transaction that only reads identifiers.
 ///
 /// # Errors
 /// The database's, or a root that does not open.
@@ -112,7 +112,7 @@ pub async fn roots(tx: &mut TenantTx) -> Result<LookupRoots, Failure> {
     })
 }
 
-/// The lookup roots, for whoever writes under them: a rotation stays at its stage until the transaction ends.
+/// The lookup roots, for a transaction that writes identifiers: a rotation stays at its stage until it ends.
 ///
 /// # Errors
 /// As [`roots`].
@@ -128,7 +128,7 @@ pub async fn kept(tx: &mut TenantTx) -> Result<LookupRoots, Failure> {
     roots(tx).await
 }
 
-/// Waits for everybody who writes under the lookup roots, and lets nobody else begin until the transaction ends.
+/// Waits for transactions that write identifiers, and keeps new ones waiting until this transaction ends.
 ///
 /// # Errors
 /// The database's.

@@ -202,7 +202,7 @@ impl TenantTx {
 
     /// Retires the former versions if that is due: once this has committed, nothing that they seal is.
     ///
-    /// Whoever [holds](TenantTx::hold_key) one is waited for, and so is whoever has the audit log.
+    /// Waits for transactions that [hold](TenantTx::hold_key) a key, and for those that are writing to the audit log.
     ///
     /// # Errors
     /// The database's.

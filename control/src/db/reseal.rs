@@ -131,7 +131,7 @@ impl<F: FnMut(u64) + Send> Work<'_, F> {
                     rows.push(row);
                     values.push(value);
                 }
-                // It stays as it is: a former version may open it once somebody has put it back.
+                // The value stays as it is: a former version may open it after an operator has put it back in its row.
                 Err(Failure::Unreadable(_)) => self.so_far.cannot(column, &row),
                 Err(failure) => return Err(failure),
             }

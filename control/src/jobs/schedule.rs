@@ -64,7 +64,7 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<FindLostIndexes>(),
         // A new session root signs, and the one before leaves, within a minute of its time.
         each_minute::<AdvanceSessionRoots>(),
-        // After a change of the edge's key-encryption key, whoever had asked for it may be gone.
+        // The command that began to seal everything anew may have been killed; this goes on with it.
         each_minute::<ResealEdge>(),
         // The rotation of a lookup root waits for the edge, and for times that isolates and old tokens take.
         each_minute::<FindLookupRotations>(),

@@ -31,7 +31,7 @@ const USERS: i64 = 1_000;
 /// Writers at work, and how many entries they wrote in which time.
 struct Writers<'w> {
     control: &'w Control,
-    /// The logs that they write to, each its own or all the same.
+    /// The log of each writer. All writers may share one.
     logs: &'w [Arc<Log>],
     /// How many there are.
     writers: usize,
