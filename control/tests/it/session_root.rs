@@ -116,7 +116,7 @@ async fn a_rotation_publishes_waits_switches_and_cleans_up() {
     scene.advance_root().await;
     assert_eq!(scene.stored_roots().await, [1, 2]);
     scene.control.clock.advance(TimeDelta::seconds(6));
-    rotate::advance_all(&scene.control).await.unwrap();
+    scene.advance_root().await;
     scene.push().await;
     assert_eq!(scene.edge_roots(), [(2, None)]);
     assert_eq!(scene.stored_roots().await, [2]);
