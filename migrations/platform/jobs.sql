@@ -40,7 +40,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if (enqueue.task in ('advance_keys', 'provision_tenant', 'rebuild_search', 'rotate_lookup')) is not true then
+    if (enqueue.task in ('advance_keys', 'forget_expired', 'provision_tenant', 'rebuild_search', 'rotate_lookup')) is not true then
         raise exception 'no job "%" may be enqueued', enqueue.task using errcode = 'insufficient_privilege';
     end if;
     if (jsonb_typeof(enqueue.payload) = 'object'

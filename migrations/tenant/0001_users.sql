@@ -126,6 +126,50 @@ create unlogged table search_tokens (
 -- it is shorter than PostgreSQL makes it by itself: half a megabyte.
 create index search_tokens_by_token on search_tokens using gin (tokens) with (gin_pending_list_limit = 512);
 
+-- What was asked for by somebody whose address is not proven. Names and addresses are in `sealed`, under a key of the
+-- row's own, which goes with the row.
+create table requests (
+    tenant_id   uuid not null,
+    id          uuid not null,
+    kind        text not null check (kind in ('registration', 'reset', 'resend', 'invitation', 'address')),
+    -- Whom it is about, where that is a user.
+    user_id     uuid,
+    -- Wrapped by the tenant's key.
+    wrapped_key bytea not null,
+    sealed      bytea not null,
+    created_at  timestamptz not null,
+    expires_at  timestamptz not null,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+create index requests_by_kind on requests (tenant_id, kind, created_at, id);
+create index requests_by_user on requests (tenant_id, user_id) where user_id is not null;
+create index requests_by_end on requests (tenant_id, expires_at);
+
+-- The links of mails that can still be used. Their holder is a user or a request.
+create table links (
+    tenant_id  uuid not null,
+    kind       text not null check (kind in ('verify', 'reset', 'invite', 'address', 'undo')),
+    -- SHA-256 of 32 random bytes.
+    digest     bytea not null check (length(digest) = 32),
+    user_id    uuid,
+    request_id uuid,
+    holder     uuid not null generated always as (coalesce(user_id, request_id)) stored,
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    primary key (tenant_id, kind, digest),
+    -- A newer link replaces the older one.
+    constraint links_holder_key unique (tenant_id, kind, holder),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade,
+    foreign key (tenant_id, request_id) references requests (tenant_id, id) on delete cascade,
+    check (num_nonnulls(user_id, request_id) = 1)
+);
+
+create index links_by_end on links (tenant_id, expires_at);
+create index links_by_user on links (tenant_id, user_id) where user_id is not null;
+create index links_by_request on links (tenant_id, request_id) where request_id is not null;
+
 -- The next id in the legacy service's numbering, where that had numbers.
 create table legacy_ids (
     tenant_id uuid not null,
@@ -247,6 +291,16 @@ create policy tenant_rows on audit_keys
 alter table foreign_tries enable row level security;
 alter table foreign_tries force row level security;
 create policy tenant_rows on foreign_tries
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table requests enable row level security;
+alter table requests force row level security;
+create policy tenant_rows on requests
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table links enable row level security;
+alter table links force row level security;
+create policy tenant_rows on links
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table legacy_ids enable row level security;

@@ -312,6 +312,35 @@ pub const CELL: &[Table] = &[
             columns(Sealed, "the seed of one-time codes", &["wrapped"]),
         ],
     ),
+    (
+        "links",
+        &[
+            TENANT,
+            columns(Hashed, "of 256 random bits, so it needs no key", &["digest"]),
+            columns(
+                Clear,
+                "what it is good for, whose it is, and times",
+                &["kind", "user_id", "request_id", "holder", "created_at", "expires_at"],
+            ),
+        ],
+    ),
+    (
+        "requests",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "what is asked for, about which user, and times",
+                &["id", "kind", "user_id", "created_at", "expires_at"],
+            ),
+            columns(Sealed, "the key of the row, under the tenant's", &["wrapped_key"]),
+            columns(
+                Sealed,
+                "names and addresses of those who are no users, under the row's key",
+                &["sealed"],
+            ),
+        ],
+    ),
     ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
     (
         "user_keys",

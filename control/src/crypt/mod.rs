@@ -1,7 +1,8 @@
 //! Secrets and personal data at rest, under keys in layers. A provider ([`provider`], [`kms`], [`providers`]) holds
 //! key-encryption keys and wraps the data key of each tenant ([`wrapped`]), which seals what columns hold ([`sealed`],
 //! [`aead`]). What a tenant's MAC keys come from is in [`roots`] and [`lookup`], personal texts are in [`personal`], the
-//! key of its audit log in [`audit_key`]; what an import lays aside is under a key of its own ([`passing`]).
+//! key of its audit log in [`audit_key`]. Rows about people who are no users have keys of their own ([`row_key`]), and so
+//! has what an import lays aside ([`passing`]).
 
 pub mod aead;
 pub mod audit_key;
@@ -14,5 +15,6 @@ pub mod personal;
 pub mod provider;
 pub mod providers;
 pub mod roots;
+pub mod row_key;
 pub mod sealed;
 pub mod wrapped;

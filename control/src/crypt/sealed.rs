@@ -36,11 +36,13 @@ pub enum Column {
     FirstAdmin,
     /// The key of the audit log ([`AuditKey`](super::audit_key::AuditKey)); row: empty.
     AuditKey,
+    /// The key of a request ([`RowKey`](super::row_key::RowKey)); row: the request's id.
+    RequestKey,
 }
 
 impl Column {
     /// All of them: what is sealed anew when a tenant gets another key.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Root,
         Self::SigningKey,
         Self::FirstAdmin,
@@ -49,6 +51,7 @@ impl Column {
         Self::UserKey,
         Self::Verifier,
         Self::ForeignHash,
+        Self::RequestKey,
     ];
 
     /// The table and the column, as the database names them.
@@ -63,6 +66,7 @@ impl Column {
             Self::LegacyTotp => "legacy_totp.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
             Self::AuditKey => "audit_keys.wrapped",
+            Self::RequestKey => "requests.wrapped_key",
         }
     }
 }

@@ -66,6 +66,7 @@ fn place(column: Column) -> Place {
         Column::UserKey => cell("user_keys", "wrapped", "user_id", "t.user_id::text"),
         Column::Verifier => cell("users", "wrapped_verifier", "id", "t.id::text"),
         Column::ForeignHash => cell("users", "foreign_hash", "id", "t.id::text"),
+        Column::RequestKey => cell("requests", "wrapped_key", "id", "t.id::text"),
         Column::LegacyTotp => cell("legacy_totp", "wrapped", "user_id", "t.user_id::text || '/' || t.device"),
     }
 }

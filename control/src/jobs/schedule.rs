@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
+use crate::requests::ForgetExpired;
 use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
@@ -22,12 +23,13 @@ use crate::users::lookup::rotation::{self, RotateLookup};
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 15] = [
+pub const KINDS: [Kind; 16] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
     Kind::of::<RebuildSearch>(),
     Kind::of::<RotateLookup>(),
+    Kind::of::<ForgetExpired>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),
     Kind::of::<SweepIdempotencyKeys>(),

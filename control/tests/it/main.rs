@@ -30,6 +30,7 @@ mod keys;
 mod killed;
 mod legacy;
 mod legacy_service;
+mod links;
 mod lists;
 mod load;
 mod lookup_killed;

@@ -97,6 +97,17 @@ pub const TENANT_REFUSALS: u32 = 1000;
 /// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
 pub const SHARD_REFUSALS: u32 = 50_000;
 
+/// How long the link that proves an address is good, in seconds.
+pub const VERIFY_LINK_SECS: i64 = 86_400;
+/// How long the link that sets a new password is good, in seconds.
+pub const RESET_LINK_SECS: i64 = 3600;
+/// How long an invitation is good, in seconds.
+pub const INVITE_LINK_SECS: i64 = 7 * 86_400;
+/// How long the link that proves a user's new address is good, in seconds.
+pub const ADDRESS_LINK_SECS: i64 = 86_400;
+/// How long a change of address can be taken back, in seconds.
+pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
+
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub const IDEMPOTENCY_SECS: u64 = 86_400;
 /// Longest `Idempotency-Key`.

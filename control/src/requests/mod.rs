@@ -1,0 +1,78 @@
+//! What was asked for by somebody whose address is not proven: a registration, a reset, an invitation, another address.
+//!
+//! A request without a credential does the same work whatever it names: it puts what was typed into a row, sealed under
+//! the row's own key, enqueues a job that names the row, and is answered. The job looks up whom it concerns. So neither
+//! answer nor time tells a stranger which names and addresses are known.
+
+mod store;
+
+pub use store::{ForgetExpired, Request, find, prune, put, remove, replace};
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::world::{random, unix_ms};
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// An account.
+    Registration,
+    /// A link by mail that sets a new password.
+    Reset,
+    /// The mail of a registration once more.
+    Resend,
+    /// An account for somebody else.
+    Invitation,
+    /// Another address for a user.
+    Address,
+}
+
+impl RequestKind {
+    /// As stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Reset => "reset",
+            Self::Resend => "resend",
+            Self::Invitation => "invitation",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// The id of a request; jobs carry it in place of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// A new one.
+    fn make(now: DateTime<Utc>) -> Result<Self, Failure> {
+        Ok(Self(uuid::Builder::from_unix_timestamp_millis(unix_ms(now), &random()?).into_uuid()))
+    }
+
+    /// As the database holds it.
+    #[must_use]
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for RequestId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
