@@ -104,8 +104,8 @@ async fn a_request_holds_what_was_typed_and_its_link_goes_with_it() {
     let token = scene.link(LinkKind::Verify, Holder::Request(id)).await;
 
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    let found = |kind, at| requests::find::<Value>(&mut tx, kind, id, at);
-    assert_eq!(found(RequestKind::Registration, now).await.unwrap().unwrap().content, typed);
+    let found = requests::find::<Value>(&mut tx, RequestKind::Registration, id, now).await.unwrap();
+    assert_eq!(found.unwrap().content, typed);
     let found = requests::find::<Value>(&mut tx, RequestKind::Reset, id, now).await.unwrap();
     assert!(found.is_none(), "another kind");
     let found = requests::find::<Value>(&mut tx, RequestKind::Registration, id, now + lives).await.unwrap();

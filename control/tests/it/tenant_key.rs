@@ -13,6 +13,7 @@ use control::crypt::sealed::{Column, mark};
 use control::failure::Failure;
 use control::jobs::queue::Job as _;
 use control::passwords::Hashed;
+use control::requests::{self, RequestKind};
 use control::tenants::data_key::{self, ReplaceTenantKeys, State};
 use control::tenants::{self, FirstAdmin, Isolation, provision};
 use control::users::{self, Change, NewUser, Profile};
@@ -151,6 +152,15 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
+    /// What somebody asked for who is no user.
+    async fn keeps_request(&self, typed: &str) {
+        let (mut tx, now) =
+            (self.control.db.work_tx(self.tenant.id).await.unwrap(), self.control.clock.now());
+        let lives = TimeDelta::days(365);
+        requests::put(&mut tx, RequestKind::Registration, None, &typed, now, lives).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn verifies(&self) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let found = control::audit::verify::verify(&mut tx, &[], 0, i64::MAX).await.unwrap().unwrap();
@@ -188,9 +198,10 @@ fn every_column_that_the_tenants_key_seals_is_sealed_anew() {
     let ours: Vec<_> = Column::ALL.map(Column::label).to_vec();
     let mut others: Vec<_> = sealed.filter(|name| !ours.contains(&name.as_str())).collect();
     others.sort();
-    // Under keys of users and of the log, and by the key provider.
+    // Under keys of users, of rows and of the log, and by the key provider.
     let expected = [
         "audit_entries.body",
+        "requests.sealed",
         "tenant_keys.wrapped",
         "users.email",
         "users.first_name",
@@ -213,6 +224,7 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         let (encoded, password) = cheap();
         let eve = scene.foreigner("eve", &encoded).await;
         scene.keeps_totp(bob).await;
+        scene.keeps_request("grace@acme.test").await;
         scene.meets_a_stranger("192.0.2.7").await;
         scene.push().await;
         let (mark, taken) = (scene.edge.mark(scene.tenant.id), scene.edge.state().taken.len());
