@@ -5,7 +5,8 @@ use std::fmt;
 use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions};
 use serde::{Deserialize, Serialize};
 
-use super::queue::Job;
+use super::queue::{Job, Pool};
+use super::release::Failed;
 use crate::control::Control;
 use crate::failure::chain;
 
@@ -13,12 +14,16 @@ use crate::failure::chain;
 pub struct Kind {
     /// See [`Job::TASK`].
     pub task: &'static str,
+    /// See [`Job::POOL`].
+    pub pool: Pool,
     pub(super) define: fn(WorkerOptions) -> WorkerOptions,
 }
 
 impl Kind {
-    pub(super) const fn of<J: Job>() -> Self {
-        Self { task: J::TASK, define: |options| options.define_job::<Task<J>>() }
+    /// The line of this kind.
+    #[must_use]
+    pub const fn of<J: Job>() -> Self {
+        Self { task: J::TASK, pool: J::POOL, define: |options| options.define_job::<Task<J>>() }
     }
 }
 
@@ -42,9 +47,14 @@ impl<J: Job> TaskHandler for Task<J> {
 
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
         let Some(Means(control)) = context.get_ext::<Means>() else {
-            return Err(Cause("a runner without means".into()));
+            return Err(Cause(String::from("a runner without means")));
         };
-        self.0.run(control).await.map_err(|error| Cause(chain(&error).to_string()))
+        let Err(error) = self.0.run(control).await else { return Ok(()) };
+        let failed =
+            Failed { fate: J::fate(&error), reason: error.to_string(), causes: chain(&error).to_string() };
+        // The future is sent between threads, which not every error can be.
+        drop(error);
+        Err(Cause(failed.release(control, &context).await))
     }
 }
 

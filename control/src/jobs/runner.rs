@@ -1,28 +1,31 @@
 //! Runs jobs until the signal, and begins anew when the database was away.
 //!
-//! A control that runs says so every few seconds. The jobs of one that has not for [`SILENCE`] are
-//! tried again by another: it was killed. That counts as a failed attempt, so a job that takes its
-//! control down with it does not do so for ever.
+//! Each [`Pool`] has runners of its own. A control that runs says so every few seconds, for each of them. The jobs
+//! of one that has not for [`SILENCE`] are tried again by another: it was killed. That counts as a failed attempt, so
+//! a job that takes its control down with it does not do so for ever.
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use graphile_worker::{
     FailureReason, JobComplete, JobCompleteContext, JobFail, JobFailContext, JobInterrupted,
     JobInterruptedContext, JobPermanentlyFail, JobPermanentlyFailContext, JobRecovery, JobRecoveryContext,
-    JobRecoveryResult, WorkerBuildError, WorkerOptions,
+    JobRecoveryResult, WorkerOptions,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::kind::Means;
+use super::kind::{Kind, Means};
+use super::queue::Pool;
+use super::release::{self, count};
 use super::schedule::{KINDS, crontabs};
 use crate::control::Control;
 use crate::db::JOBS_SCHEMA;
 use crate::failure::chain;
 
-/// How many jobs one control runs at once.
-const CONCURRENCY: usize = 4;
 /// How often the queue is read for what is due by now. What is due at once is notified.
 const POLL: Duration = Duration::from_secs(1);
+/// How often it is seen which tenants have room for more.
+const ADMIT: Duration = Duration::from_millis(250);
 /// How often a control says that it runs.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often one of the controls looks for others that were killed.
@@ -36,13 +39,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs jobs until `stop`. The database need not be there: the start is tried again until it is.
 pub async fn run(control: Control, stop: CancellationToken) {
+    run_kinds(control, &KINDS, stop).await;
+}
+
+/// The same for these kinds.
+pub async fn run_kinds(control: Control, kinds: &'static [Kind], stop: CancellationToken) {
+    let pools = Pool::ALL.map(|pool| run_pool(control.clone(), pool, kinds, stop.clone()));
+    tokio::join!(join_all(pools), admit(&control, &stop));
+}
+
+async fn run_pool(control: Control, pool: Pool, kinds: &'static [Kind], stop: CancellationToken) {
     while !stop.is_cancelled() {
         // A task of its own, so that a panic in the library ends one round and not the runner.
-        let round = tokio::spawn(round(control.clone(), stop.clone()));
+        let round = tokio::spawn(round(control.clone(), pool, kinds, stop.clone()));
+        let pool = pool.as_str();
         match round.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = %chain(&*error), "no jobs are run for a moment"),
-            Err(error) => tracing::error!(error = %chain(&error), "the runner of jobs failed"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&*error), pool, "no jobs are run for a moment");
+            }
+            Err(error) => tracing::error!(error = %chain(&error), pool, "the runner of jobs failed"),
         }
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
@@ -53,64 +69,103 @@ pub async fn run(control: Control, stop: CancellationToken) {
 
 type Ended = Box<dyn std::error::Error + Send + Sync>;
 
-async fn round(control: Control, stop: CancellationToken) -> Result<(), Ended> {
-    let options = options(&control)
-        .with_crons(crontabs())
+async fn round(
+    control: Control,
+    pool: Pool,
+    kinds: &'static [Kind],
+    stop: CancellationToken,
+) -> Result<(), Ended> {
+    let of_pool = kinds.iter().filter(|kind| kind.pool == pool);
+    let mut options = options(&control, of_pool)
+        .concurrency(pool.runners())
         .heartbeat_interval(HEARTBEAT)
         .sweep_interval(SWEEP)
         .sweep_threshold(SILENCE)
         .recovery_delay(Duration::ZERO)
         .shutdown_signal(stop.cancelled_owned());
+    if pool == Pool::Upkeep {
+        options = options.with_crons(crontabs());
+    }
     options.init().await?.run().await?;
     Ok(())
+}
+
+/// Lets jobs of tenants begin, until `stop`.
+async fn admit(control: &Control, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(failure) = release::admit(control).await {
+            tracing::debug!(error = %chain(&failure), "jobs of tenants wait a little");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ADMIT) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }
 
 /// Runs what is due now, and what that enqueues, and returns: for tests, which have no runner.
 ///
 /// # Errors
 /// The database's.
-pub async fn run_due(control: &Control) -> Result<(), WorkerBuildError> {
-    // `run_once` has no errors of its own.
-    let _ = options(control).init().await?.run_once().await;
-    Ok(())
+pub async fn run_due(control: &Control) -> Result<(), Ended> {
+    run_kinds_due(control, &KINDS).await
+}
+
+/// The same for these kinds.
+///
+/// # Errors
+/// The database's.
+pub async fn run_kinds_due(control: &Control, kinds: &'static [Kind]) -> Result<(), Ended> {
+    let worker = options(control, kinds.iter()).concurrency(Pool::Upkeep.runners()).init().await?;
+    release::admit(control).await?;
+    loop {
+        // `run_once` has no errors of its own.
+        let _ = worker.run_once().await;
+        if release::admit(control).await? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// The library's start reads its record of migrations and would carry out what is missing; the
 /// relay's role may not, so a schema that is behind is a failed start until `wardgate migrate` has run.
-fn options(control: &Control) -> WorkerOptions {
+fn options(control: &Control, kinds: impl Iterator<Item = &'static Kind>) -> WorkerOptions {
+    let room = control.clone();
     let options = WorkerOptions::default()
         .pg_pool(control.db.jobs().clone())
         .schema(JOBS_SCHEMA)
-        .concurrency(CONCURRENCY)
         .poll_interval(POLL)
         .listen_os_shutdown_signals(false)
         .shutdown_grace_period(GRACE)
         .shutdown_interrupted_job_retry_delay(Duration::ZERO)
         .add_extension(Means(control.clone()))
-        .on(JobComplete, completed)
+        .on(JobComplete, move |context| completed(room.clone(), context))
         .on(JobFail, failed)
         .on(JobPermanentlyFail, died)
         .on(JobInterrupted, interrupted)
         .on(JobRecovery, recovered);
-    KINDS.iter().fold(options, |options, kind| (kind.define)(options))
+    kinds.fold(options, |options, kind| (kind.define)(options))
 }
 
-fn count(task: &str, outcome: &'static str) {
-    metrics::counter!("wardgate_jobs_total", "task" => task.to_owned(), "outcome" => outcome).increment(1);
-}
-
-async fn completed(context: JobCompleteContext) {
+async fn completed(control: Control, context: JobCompleteContext) {
     count(context.job.task_identifier(), "done");
+    release::make_room(&control, context.job.flags().as_ref()).await;
 }
 
 async fn failed(context: JobFailContext) {
     let (job, error) = (context.job, context.error);
+    if release::is_told(&error) {
+        return;
+    }
     count(job.task_identifier(), "failed");
     tracing::warn!(job = %job.task_identifier(), id = job.id(), attempt = job.attempts(), error, "a job failed");
 }
 
 async fn died(context: JobPermanentlyFailContext) {
     let (job, error) = (context.job, context.error);
+    if release::is_told(&error) {
+        return;
+    }
     count(job.task_identifier(), "dead");
     tracing::error!(job = %job.task_identifier(), id = job.id(), attempt = job.attempts(), error, "a job was given up");
 }

@@ -7,7 +7,9 @@ use graphile_worker::{Cron, Crontab};
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Kind, Task};
+use super::listed;
 use super::queue::Job;
+use crate::accounts::answer::AnswerRequest;
 use crate::audit::checkpoints::{self, CheckpointError};
 use crate::control::Control;
 use crate::edges::{reseal, sweep};
@@ -15,21 +17,29 @@ use crate::failure::Failure;
 use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
+use crate::mail::send::{ForgetMail, SendMail};
 use crate::requests::ForgetExpired;
+use crate::resets::AnswerReset;
 use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
 use crate::users::lookup::rotation::{self, RotateLookup};
+use crate::users::password_history::ForgetPasswords;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 16] = [
+pub const KINDS: [Kind; 22] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
     Kind::of::<RebuildSearch>(),
     Kind::of::<RotateLookup>(),
     Kind::of::<ForgetExpired>(),
+    Kind::of::<AnswerReset>(),
+    Kind::of::<AnswerRequest>(),
+    Kind::of::<SendMail>(),
+    Kind::of::<ForgetMail>(),
+    Kind::of::<ForgetPasswords>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),
     Kind::of::<SweepIdempotencyKeys>(),
@@ -42,6 +52,7 @@ pub const KINDS: [Kind; 16] = [
     Kind::of::<AdvanceSessionRoots>(),
     Kind::of::<ResealEdge>(),
     Kind::of::<FindLookupRotations>(),
+    Kind::of::<SweepDeadJobs>(),
 ];
 
 /// What is done each minute.
@@ -70,6 +81,8 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<ResealEdge>(),
         // The rotation of a lookup root waits for the edge, and for times that isolates and old tokens take.
         each_minute::<FindLookupRotations>(),
+        // A dead job has its time; what is left of replaced jobs would pile up.
+        each_minute::<SweepDeadJobs>(),
     ]
 }
 
@@ -148,6 +161,8 @@ sweeps! {
     ResealEdge, "reseal_edge" => reseal::go_on;
     /// See [`rotation::look`].
     FindLookupRotations, "find_lookup_rotations" => rotation::look;
+    /// See [`listed::sweep`].
+    SweepDeadJobs, "sweep_dead_jobs" => listed::sweep;
 }
 
 #[cfg(test)]

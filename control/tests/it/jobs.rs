@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use control::audit::Actor;
 use control::edges::reseed;
+use control::jobs::queue::Job as _;
 use control::jobs::{queue, runner, schedule};
 use control::keys::store::AdvanceKeys;
 use control::tenants::provision::Provision;
@@ -45,7 +46,7 @@ async fn rows(scene: &Scene, task: &str) -> Vec<Row> {
     .unwrap()
 }
 
-async fn sql(scene: &Scene, text: &str) {
+pub async fn sql(scene: &Scene, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut scene.database.admin().await).await.unwrap();
 }
 
@@ -55,7 +56,7 @@ async fn status(scene: &Scene, tenant: TenantId) -> Status {
 }
 
 /// Waits until `holds`, for a minute at most, and says how long it took.
-async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) -> Duration {
+pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) -> Duration {
     let began = tokio::time::Instant::now();
     while !holds().await {
         assert!(began.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
@@ -167,6 +168,7 @@ async fn the_app_may_only_enqueue_and_only_what_is_known() {
         "delete from platform_jobs._private_jobs",
         "select platform_jobs.add_job('provision_tenant', '{}')",
         "select platform_jobs.remove_job('x')",
+        "select platform.admit_jobs('mail/x', 100)",
     ] {
         refused(app, statement, "42501").await;
     }
@@ -185,8 +187,12 @@ async fn the_app_may_only_enqueue_and_only_what_is_known() {
         "'{}', null, 0, 25".into(),
         "'{}', 'x', -1, 25".into(),
         "'{}', 'x', 'NaN', 25".into(),
-        "'{}', 'x', 0, 26".into(),
+        "'{}', 'x', 0, 101".into(),
         "'{}', 'x', 0, 0".into(),
+        "'{}', 'x', 0, 25, '{}'".into(),
+        "'{}', 'x', 0, 25, '{60, -1}'".into(),
+        "'{}', 'x', 0, 25, '{604801}'".into(),
+        "'{}', 'x', 0, 25, '{60}', null, ''".into(),
     ] {
         refused(app, &format!("select platform.enqueue('provision_tenant', {arguments})"), "23514").await;
     }
@@ -241,7 +247,7 @@ async fn tries_grow_apart_and_end() {
         let failed = rows(&scene, "provision_tenant").await.pop().unwrap();
         assert_eq!(failed.attempts, attempt);
         assert!(failed.last_error.unwrap().contains("tenant"));
-        let expected = f64::from(attempt).exp();
+        let expected = f64::from(Provision::DELAYS_SECS[usize::try_from(attempt).unwrap() - 1]);
         assert!((expected - 2.0..=expected).contains(&failed.delay_secs), "{attempt}: {}", failed.delay_secs);
         // Not before its time.
         runner::run_due(&scene.control).await.unwrap();
@@ -387,10 +393,10 @@ async fn two_controls_do_what_is_scheduled_once_a_minute() {
         .await
     };
     // Without a row there is no maximum yet.
-    until("the next minute", || async { put().await.is_ok_and(|(tasks, _)| tasks == 4) }).await;
+    until("the next minute", || async { put().await.is_ok_and(|(tasks, _)| tasks == 5) }).await;
     // The other control's clock is this one, so it is not later than this.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(put().await.unwrap(), (4, 1), "four sweeps, each minute of each once");
+    assert_eq!(put().await.unwrap(), (5, 1), "five sweeps, each minute of each once");
     for (stop, ended) in [first, second] {
         stop.cancel();
         ended.await.unwrap();
