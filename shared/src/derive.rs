@@ -61,6 +61,8 @@ pub enum Purpose {
     Search,
     /// Makes the digests by which an import sees what changed; from the import root, which control alone has.
     Import,
+    /// Hashes addresses and users for the counters of mails; from the lookup root.
+    MailCount,
     /// Hashes clients' addresses in the audit log; from the key of that log.
     AuditClient,
 }
@@ -77,6 +79,7 @@ impl Purpose {
             Self::Idempotency => "wardgate/v1/idempotency",
             Self::Search => "wardgate/v1/search",
             Self::Import => "wardgate/v1/import",
+            Self::MailCount => "wardgate/v1/mail-count",
             Self::AuditClient => "wardgate/v1/audit-client",
         }
     }

@@ -28,6 +28,7 @@ pub mod http;
 pub mod identifiers;
 pub mod ids;
 pub mod json;
+pub mod language;
 pub mod passwords;
 pub mod tenant;
 pub mod tokens;

@@ -2,7 +2,10 @@
 //! revision of its own. It holds no secret in clear.
 
 pub mod header_name;
+pub mod notices;
 pub mod origin;
+pub mod page_url;
+pub mod registration;
 pub mod settings;
 pub mod visibility;
 

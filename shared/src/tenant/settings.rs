@@ -4,12 +4,20 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Invalid;
-use crate::contract::limits::{CORS_HEADERS, ORIGINS, VISIBILITY_RULES};
+use crate::contract::limits::{
+    CORS_HEADERS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SUPPORT_CHARS, VISIBILITY_RULES,
+};
+use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
+use crate::ids::HostName;
+use crate::language;
 use crate::tenant::header_name::HeaderName;
+use crate::tenant::notices::Notice;
 use crate::tenant::origin::Origin;
+use crate::tenant::page_url::PageUrl;
+use crate::tenant::registration::Registration;
 use crate::tenant::visibility::{self, Rule};
 
 /// Whether a tenant's own hosts know cookies, and what they are called.
@@ -55,6 +63,21 @@ pub struct Settings {
     pub staleness_limit_secs: u64,
     /// Shortest password in characters.
     pub min_password_length: u64,
+    /// How hard to guess a password must be, by the scale of zxcvbn: 1 more than a thousand guesses, 2 a million, 3 a
+    /// hundred million, 4 ten billion; with 0 only listed passwords are refused. Absent where it is 2.
+    #[serde(skip_serializing_if = "is_default_strength")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub password_strength: u64,
+    /// How many of a user's last passwords, the present one included, the user may not choose again.
+    /// Absent where it is 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub password_history: u64,
+    /// How old a password may be at a sign-in; above that its owner must choose another one first. 0: as old as it
+    /// is. Absent where it is 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub password_max_age_secs: u64,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
@@ -75,7 +98,63 @@ pub struct Settings {
     #[serde(deserialize_with = "visibility::readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub visibility: Vec<Rule>,
+    /// The notices that users get by mail about their accounts: `password_changed`, `address_changed`,
+    /// `second_factor_changed` and `new_device`. Absent where all of them are on.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "are_all")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub notices: Vec<Notice>,
+    /// The language of mails to users who have chosen none that there are texts in: a tag such as `de`. There are texts in
+    /// English and German.
+    #[serde(skip_serializing_if = "is_english")]
+    pub language: String,
+    /// Where users may ask, as mails say it: an address, a telephone number, a URL. Empty for nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub support: String,
+    /// The page that proves an address: an https URL on one of `origins`. The link's token follows as `#token=`. Empty or
+    /// absent for a plain page of Wardgate's own.
+    #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    pub verify_url: Option<PageUrl>,
+    /// Likewise, the page that sets a new password.
+    #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    pub reset_url: Option<PageUrl>,
+    /// Likewise, the page that accepts an invitation.
+    #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    pub invite_url: Option<PageUrl>,
+    /// Likewise, the page that proves a user's new address.
+    #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    pub address_url: Option<PageUrl>,
+    /// Likewise, the page that takes a change of address back.
+    #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    pub undo_url: Option<PageUrl>,
+    /// Who may make an account for themselves: nobody (`closed`), everybody (`open`), who has an address of one of
+    /// `registration_domains` (`domain`), or who was invited (`invitation`). Administrators may invite at any tenant.
+    /// Absent where it is `closed`.
+    #[serde(skip_serializing_if = "Registration::is_closed")]
+    pub registration: Registration,
+    /// The domains of the addresses with which one may register where `registration` is `domain`: lower-case A-labels,
+    /// each meant alone, without those below it. Absent where there are none.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub registration_domains: Vec<HostName>,
+    /// The role of those who register, below `staff`. Absent where it is `client`.
+    #[serde(skip_serializing_if = "is_client")]
+    pub registration_role: String,
+    /// Whether those who register must prove their address before there is an account. If not, the account can be used
+    /// at once, and loses password, sessions and address when somebody else proves the address. Absent where it is true.
+    #[serde(skip_serializing_if = "is_true")]
+    pub registration_verify: bool,
 }
+
+fn is_english(language: &str) -> bool {
+    language == ENGLISH
+}
+
+const ENGLISH: &str = "en";
 
 impl Default for Settings {
     fn default() -> Self {
@@ -86,23 +165,57 @@ impl Default for Settings {
             retry_window_secs: 30,
             staleness_limit_secs: 900,
             min_password_length: 15,
+            password_strength: PASSWORD_STRENGTH,
+            password_history: 0,
+            password_max_age_secs: 0,
             key_bits: 2048,
             origins: vec![],
             cors_headers: vec![],
             cookies: Cookies::Host,
             visibility: vec![],
+            notices: Notice::all(),
+            language: String::from(ENGLISH),
+            support: String::new(),
+            verify_url: None,
+            reset_url: None,
+            invite_url: None,
+            address_url: None,
+            undo_url: None,
+            registration: Registration::Closed,
+            registration_domains: vec![],
+            registration_role: String::from(CLIENT),
+            registration_verify: true,
         }
     }
 }
 
+/// The role of those who register, unless a tenant chooses another one.
+const CLIENT: &str = "client";
+
+fn is_client(role: &str) -> bool {
+    role == CLIENT
+}
+
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+/// What guesses a password must withstand unless a tenant asks for more or less: a million.
+const PASSWORD_STRENGTH: u64 = 2;
+
+const DAY_SECS: u64 = 86_400;
+
 /// Name, least and greatest value of each setting that is a number.
-pub const BOUNDS: [(&str, u64, u64); 7] = [
+pub const BOUNDS: [(&str, u64, u64); 10] = [
     ("access_ttl_secs", 60, crate::contract::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
     ("absolute_secs", 60, 365 * 86_400),
     ("retry_window_secs", 0, 60),
     ("staleness_limit_secs", 60, 3600),
     ("min_password_length", 8, 128),
+    ("password_strength", 0, 4),
+    ("password_history", 0, PASSWORD_HISTORY),
+    ("password_max_age_secs", 0, 10 * 365 * DAY_SECS),
     ("key_bits", 2048, 4096),
 ];
 
@@ -111,12 +224,46 @@ impl Settings {
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         let numbers = BOUNDS.iter().map(|(name, ..)| *name);
-        let mut names: Vec<_> = numbers.chain(["cookies", "cors_headers", "origins", "visibility"]).collect();
+        let others = [
+            "cookies",
+            "cors_headers",
+            "language",
+            "notices",
+            "origins",
+            "registration",
+            "registration_domains",
+            "registration_role",
+            "registration_verify",
+            "support",
+            "visibility",
+        ];
+        let mut names: Vec<_> = numbers.chain(others).chain(PAGES).collect();
         names.sort_unstable();
         names
     }
 
-    fn value(&self, name: &str) -> u64 {
+    /// Every setting with its default, those included that a document leaves out.
+    #[must_use]
+    pub fn defaults() -> Map<String, Value> {
+        let default = Self::default();
+        let mut values = match serde_json::to_value(&default) {
+            Ok(Value::Object(values)) => values,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        for (name, ..) in BOUNDS {
+            values.insert(name.to_owned(), default.value(name).into());
+        }
+        for name in Self::names() {
+            // A page that is not named is an empty text where a setting is typed.
+            let value = Some(Self::left_out(name)).filter(|value| !value.is_null());
+            values.entry(name).or_insert_with(|| value.unwrap_or_else(|| "".into()));
+        }
+        values
+    }
+
+    /// The value of a setting that is a number ([`BOUNDS`]).
+    #[must_use]
+    pub fn value(&self, name: &str) -> u64 {
         match name {
             "access_ttl_secs" => self.access_ttl_secs,
             "idle_secs" => self.idle_secs,
@@ -124,6 +271,9 @@ impl Settings {
             "retry_window_secs" => self.retry_window_secs,
             "staleness_limit_secs" => self.staleness_limit_secs,
             "min_password_length" => self.min_password_length,
+            "password_strength" => self.password_strength,
+            "password_history" => self.password_history,
+            "password_max_age_secs" => self.password_max_age_secs,
             _ => self.key_bits,
         }
     }
@@ -138,11 +288,25 @@ impl Settings {
             "cors_headers" => {
                 self.cors_headers = list("cors_headers", value, HeaderName::parse, CORS_HEADER_WORDS)?;
             }
+            "notices" => self.notices = list("notices", value, Notice::parse, NOTICE_WORDS)?,
             "visibility" => self.visibility = list("visibility", value, Rule::parse, VISIBILITY_WORDS)?,
+            "registration" | "registration_domains" | "registration_role" | "registration_verify" => {
+                self.set_registration(name, value)?;
+            }
             "cookies" => {
                 self.cookies = Cookies::parse(value)
                     .ok_or_else(|| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
             }
+            "language" => {
+                let tag = value.as_str().filter(|tag| !tag.is_empty());
+                let tag = tag.and_then(|tag| language::canonical(tag).ok());
+                self.language = tag.ok_or_else(|| ("language", String::from(LANGUAGE_WORDS)))?;
+            }
+            "support" => {
+                let text = value.as_str().map(str::trim).filter(|text| !text.chars().any(char::is_control));
+                self.support = text.ok_or_else(|| ("support", String::from(SUPPORT_WORDS)))?.to_owned();
+            }
+            _ if PAGES.contains(&name) => self.set_page(name, value)?,
             _ => {
                 let number =
                     self.number(name).ok_or_else(|| ("settings", format!("Unknown setting \"{name}\".")))?;
@@ -154,6 +318,109 @@ impl Settings {
         Ok(())
     }
 
+    fn set_registration(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
+        let said = |field, message: &str| (field, message.to_owned());
+        match name {
+            "registration" => {
+                let words = "Must be \"closed\", \"open\", \"domain\" or \"invitation\".";
+                self.registration = Registration::parse(value).ok_or_else(|| said("registration", words))?;
+            }
+            "registration_domains" => {
+                self.registration_domains =
+                    list("registration_domains", value, HostName::parse, DOMAIN_WORDS)?;
+            }
+            "registration_role" => {
+                let role = value.as_str().ok_or_else(|| said("registration_role", "Not a valid string."))?;
+                role.clone_into(&mut self.registration_role);
+            }
+            _ => {
+                let words = "Must be a valid boolean.";
+                self.registration_verify =
+                    value.as_bool().ok_or_else(|| said("registration_verify", words))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empty and null take it away.
+    fn set_page(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
+        let field = PAGES.into_iter().find(|page| *page == name).unwrap_or("settings");
+        let url = match value {
+            Value::Null => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) => Some(PageUrl::parse(text).map_err(|_| (field, String::from(PAGE_WORDS)))?),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return Err((field, String::from(PAGE_WORDS)));
+            }
+        };
+        match name {
+            "verify_url" => self.verify_url = url,
+            "reset_url" => self.reset_url = url,
+            "invite_url" => self.invite_url = url,
+            "address_url" => self.address_url = url,
+            _ => self.undo_url = url,
+        }
+        Ok(())
+    }
+
+    fn registration_faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if self.registration == Registration::Domain && self.registration_domains.is_empty() {
+            faults.push((
+                "registration_domains",
+                String::from("Name a domain, or choose another registration."),
+            ));
+        }
+        let low = ROLES.iter().filter(|role| role.rank <= REGISTRATION_RANK);
+        let low: Vec<&str> = low.map(|role| role.name).collect();
+        if !low.contains(&self.registration_role.as_str()) {
+            faults.push(("registration_role", format!("Must be a role below `staff`: {}.", low.join(", "))));
+        }
+        faults
+    }
+
+    /// The pages that are set, by name.
+    fn pages(&self) -> impl Iterator<Item = (&'static str, &PageUrl)> {
+        let pages = [&self.verify_url, &self.reset_url, &self.invite_url, &self.address_url, &self.undo_url];
+        PAGES.into_iter().zip(pages).filter_map(|(name, page)| Some((name, page.as_ref()?)))
+    }
+
+    /// What a setting stands for where a document leaves it out.
+    fn left_out(name: &str) -> Value {
+        match name {
+            "cors_headers" | "registration_domains" | "visibility" => Value::Array(vec![]),
+            "notices" => Notice::ALL.map(|notice| Value::from(notice.as_str())).to_vec().into(),
+            "language" => ENGLISH.into(),
+            "registration" => "closed".into(),
+            "registration_role" => CLIENT.into(),
+            "registration_verify" => true.into(),
+            "support" => "".into(),
+            _ => Value::Null,
+        }
+    }
+
+    /// What the edge has no use for is left out of its document.
+    #[must_use]
+    pub fn for_edge(self) -> Self {
+        let Self { language, notices, registration_role, registration_verify, .. } = Self::default();
+        Self {
+            visibility: vec![],
+            notices,
+            registration: Registration::Closed,
+            registration_domains: vec![],
+            registration_role,
+            registration_verify,
+            language,
+            support: String::new(),
+            verify_url: None,
+            reset_url: None,
+            invite_url: None,
+            address_url: None,
+            undo_url: None,
+            ..self
+        }
+    }
+
     fn number(&mut self, name: &str) -> Option<&mut u64> {
         match name {
             "access_ttl_secs" => Some(&mut self.access_ttl_secs),
@@ -162,6 +429,9 @@ impl Settings {
             "retry_window_secs" => Some(&mut self.retry_window_secs),
             "staleness_limit_secs" => Some(&mut self.staleness_limit_secs),
             "min_password_length" => Some(&mut self.min_password_length),
+            "password_strength" => Some(&mut self.password_strength),
+            "password_history" => Some(&mut self.password_history),
+            "password_max_age_secs" => Some(&mut self.password_max_age_secs),
             "key_bits" => Some(&mut self.key_bits),
             _ => None,
         }
@@ -182,6 +452,9 @@ impl Settings {
         if self.idle_secs > self.absolute_secs {
             faults.push(("idle_secs", String::from("Must not be longer than absolute_secs.")));
         }
+        if (1..DAY_SECS).contains(&self.password_max_age_secs) {
+            faults.push(("password_max_age_secs", String::from("Must be 0 or at least 86400, a day.")));
+        }
         if ![2048, 3072, 4096].contains(&self.key_bits) {
             faults.push(("key_bits", String::from("Must be 2048, 3072 or 4096.")));
         }
@@ -198,8 +471,35 @@ impl Settings {
         let of: Vec<_> = self.visibility.iter().map(|rule| (&rule.role, rule.field)).collect();
         let twice = "A field of a role is named twice.";
         bound("visibility", measure(&of), VISIBILITY_RULES, twice);
+        bound("notices", measure(&self.notices), Notice::ALL.len(), "A notice is named twice.");
+        let domains = measure(&self.registration_domains);
+        bound("registration_domains", domains, REGISTRATION_DOMAINS, "A domain is named twice.");
+        faults.extend(self.registration_faults());
+        if self.support.chars().count() > SUPPORT_CHARS {
+            let message = format!("Ensure this field has no more than {SUPPORT_CHARS} characters.");
+            faults.push(("support", message));
+        }
+        for (name, page) in self.pages() {
+            if !self.origins.contains(page.origin()) {
+                faults.push((name, format!("\"{}\" is not on the list of origins.", page.origin())));
+            }
+        }
         faults
     }
+}
+
+fn are_all(notices: &[Notice]) -> bool {
+    Notice::are_all(notices)
+}
+
+// A number that a later release added is written where a tenant has set it.
+
+fn is_default_strength(strength: &u64) -> bool {
+    *strength == PASSWORD_STRENGTH
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How many elements a list has, and whether each is there once.
@@ -211,6 +511,12 @@ fn measure<T: Ord>(list: &[T]) -> (usize, bool) {
 /// The cookies of a document. With a word that a later release adds, none is read or set.
 fn cookies_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cookies, D::Error> {
     Ok(Cookies::parse(&Value::deserialize(deserializer)?).unwrap_or(Cookies::Off))
+}
+
+/// A page of a document. One of a form that a later release adds is none here.
+fn page_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PageUrl>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| PageUrl::parse(&text).ok()))
 }
 
 /// A list of a document. An element of a form that a later release adds admits nothing here.
@@ -225,10 +531,22 @@ where
 
 const ORIGIN_WORDS: &str = "enter an origin as a browser sends it: https://host or https://host:port in lower \
                             case, without path; http only for localhost.";
+/// The settings that name a page.
+const PAGES: [&str; 5] = ["verify_url", "reset_url", "invite_url", "address_url", "undo_url"];
+
+const LANGUAGE_WORDS: &str = "Enter a language tag, as de or pt-BR.";
+const SUPPORT_WORDS: &str = "Enter a text on one line.";
+const PAGE_WORDS: &str = "Enter an https URL with a path and without a fragment, as https://app.acme.example/reset; http only for \
+                          localhost.";
 const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page can set: at most 64 letters, \
                                  digits and hyphens, not *, not one that browsers set themselves.";
 const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
                                 email, first_name, last_name, phone, legacy_id, last_login and client.";
+
+const NOTICE_WORDS: &str =
+    "the notices are password_changed, address_changed, second_factor_changed and new_device.";
+const DOMAIN_WORDS: &str =
+    "enter a domain as acme.example: lower-case A-labels without @, port or final dot.";
 
 /// A list of texts; the first that is not what it should be is named by its place.
 fn list<T>(
@@ -256,15 +574,22 @@ mod tests {
     #[test]
     fn the_defaults_are_in_bounds_and_every_bound_is_a_setting() {
         assert_eq!(Settings::default().faults(), []);
-        let json = serde_json::to_value(Settings::default()).unwrap();
-        let names: Vec<_> = BOUNDS.iter().map(|(name, ..)| *name).collect();
+        let json = |settings: &Settings| serde_json::to_value(settings).unwrap();
         assert_eq!(
-            json.as_object().unwrap().len(),
-            names.len() + 2,
+            json(&Settings::default()).as_object().unwrap().len(),
+            9,
             "a setting of a later release is written where it is set"
         );
-        for name in names {
-            assert_eq!(json[name], Settings::default().value(name), "{name}");
+        let all = Settings {
+            password_strength: 4,
+            password_history: 1,
+            password_max_age_secs: 1,
+            ..Settings::default()
+        };
+        for (name, ..) in BOUNDS {
+            assert_eq!(json(&all)[name], all.value(name), "{name}");
+            let read: Settings = serde_json::from_value(json(&all)).unwrap();
+            assert_eq!(read, all);
         }
     }
 
@@ -275,10 +600,11 @@ mod tests {
             idle_secs: 100,
             absolute_secs: 60,
             key_bits: 2049,
+            password_max_age_secs: 90,
             ..Settings::default()
         };
         let named: Vec<_> = bad.faults().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(named, ["access_ttl_secs", "idle_secs", "key_bits"]);
+        assert_eq!(named, ["access_ttl_secs", "idle_secs", "password_max_age_secs", "key_bits"]);
     }
 
     #[test]
@@ -292,7 +618,20 @@ mod tests {
         settings.set("cors_headers", &json!(["X-Acme-Trace"])).unwrap();
         settings.set("cookies", &json!("plain")).unwrap();
         settings.set("visibility", &json!(["staff.email=clear", "*.phone=absent"])).unwrap();
+        settings.set("notices", &json!(["new_device"])).unwrap();
+        assert_eq!(settings.notices, [Notice::NewDevice]);
+        settings.set("language", &json!("DE-at")).unwrap();
+        settings.set("support", &json!(" help@acme.example ")).unwrap();
+        settings.set("reset_url", &json!("https://app.acme.example/reset")).unwrap();
+        settings.set("undo_url", &json!("")).unwrap();
+        assert_eq!((settings.language.as_str(), settings.support.as_str()), ("de-AT", "help@acme.example"));
+        assert_eq!((settings.pages().count(), settings.faults()), (1, vec![]));
         assert_eq!(settings.visibility[1].to_string(), "*.phone=absent");
+        settings.set("registration", &json!("domain")).unwrap();
+        settings.set("registration_domains", &json!(["acme.example"])).unwrap();
+        settings.set("registration_role", &json!("client")).unwrap();
+        settings.set("registration_verify", &json!(false)).unwrap();
+        assert_eq!((settings.registration, settings.registration_verify), (Registration::Domain, false));
         assert_eq!((settings.origins.len(), settings.cookies), (2, Cookies::Plain));
         assert_eq!(settings.cors_headers[0].as_str(), "x-acme-trace");
         let good = settings.clone();
@@ -308,10 +647,27 @@ mod tests {
             ("visibility", json!(["staff.email=clear", "staff.shoe=clear"]), "visibility"),
             ("visibility", json!(["staff.email=open"]), "visibility"),
             ("visibility", json!([null]), "visibility"),
+            ("notices", json!("new_device"), "notices"),
+            ("notices", json!(["new_device", "new_dance"]), "notices"),
+            ("notices", json!(null), "notices"),
+            ("language", json!(""), "language"),
+            ("language", json!("de_AT"), "language"),
+            ("language", json!(null), "language"),
+            ("support", json!("a\r\nb"), "support"),
+            ("support", json!(7), "support"),
+            ("reset_url", json!("https://app.acme.example/#x"), "reset_url"),
+            ("reset_url", json!("http://app.acme.example/"), "reset_url"),
+            ("reset_url", json!(7), "reset_url"),
             ("cookies", json!("Host"), "cookies"),
             ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),
             ("cookies", json!(null), "cookies"),
+            ("registration", json!("Open"), "registration"),
+            ("registration", json!(null), "registration"),
+            ("registration_domains", json!("acme.example"), "registration_domains"),
+            ("registration_domains", json!(["@acme.example"]), "registration_domains"),
+            ("registration_role", json!(1), "registration_role"),
+            ("registration_verify", json!("false"), "registration_verify"),
             ("idle_secs", json!("60"), "settings"),
             ("idle_secs", json!(-1), "settings"),
             ("nothing", json!(1), "settings"),
@@ -330,6 +686,22 @@ mod tests {
         assert_eq!(with(list(ORIGINS)), []);
         assert_eq!(with(list(ORIGINS + 1))[0].0, "origins");
         assert_eq!(with([list(1), list(1)].concat())[0].0, "origins");
+    }
+
+    #[test]
+    fn a_page_is_on_a_listed_origin_and_the_edge_has_none() {
+        let mut settings = Settings::default();
+        settings.set("origins", &json!(["https://app.acme.example"])).unwrap();
+        settings.set("verify_url", &json!("https://app.acme.example/verify")).unwrap();
+        assert_eq!(settings.faults(), []);
+        settings.set("undo_url", &json!("https://acme.example/undo")).unwrap();
+        settings.set("support", &json!("x".repeat(SUPPORT_CHARS + 1))).unwrap();
+        let named: Vec<_> = settings.faults().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(named, ["support", "undo_url"]);
+        let read: Settings = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
+        assert_eq!(read, settings);
+        let origins = settings.origins.clone();
+        assert_eq!(settings.for_edge(), Settings { origins, ..Settings::default() });
     }
 
     #[test]
@@ -357,6 +729,53 @@ mod tests {
         assert_eq!(faults(rules(VISIBILITY_RULES + 1)), ["visibility"]);
         assert_eq!(faults(vec!["a.phone=clear".into(), "a.phone=absent".into()]), ["visibility"]);
         assert_eq!(faults(vec!["a.phone=clear".into(), "*.phone=absent".into()]), [""; 0]);
+    }
+
+    #[test]
+    fn all_notices_are_on_unless_a_list_says_which() {
+        let written = |settings: &Settings| serde_json::to_value(settings).unwrap();
+        let read = |value| serde_json::from_value::<Settings>(value).unwrap().notices;
+        assert_eq!(written(&Settings::default()).get("notices"), None);
+        assert_eq!(read(json!({})), Notice::ALL);
+        for (list, expected) in
+            [(json!([]), vec![]), (json!(["new_device", "of a later release"]), vec![Notice::NewDevice])]
+        {
+            let notices = read(json!({ "notices": list }));
+            assert_eq!(notices, expected);
+            assert_eq!(read(written(&Settings { notices, ..Settings::default() })), expected);
+        }
+        let twice = vec![Notice::NewDevice, Notice::NewDevice];
+        assert_eq!(Settings { notices: twice, ..Settings::default() }.faults()[0].0, "notices");
+        let defaults = Settings::defaults();
+        assert_eq!(defaults["notices"].as_array().unwrap().len(), Notice::ALL.len());
+        assert_eq!((&defaults["language"], &defaults["idle_secs"]), (&json!("en"), &json!(86_400)));
+    }
+
+    #[test]
+    fn who_registers_gets_a_low_role_and_a_list_of_domains_is_not_empty() {
+        let faults =
+            |settings: Settings| settings.faults().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        for role in ["staff", "co-admin", "root-admin", "captain", ""] {
+            let settings = Settings { registration_role: role.into(), ..Settings::default() };
+            assert_eq!(faults(settings), ["registration_role"], "{role}");
+        }
+        let by_domain = Settings { registration: Registration::Domain, ..Settings::default() };
+        assert_eq!(faults(by_domain.clone()), ["registration_domains"]);
+        let acme = HostName::parse("acme.example").unwrap();
+        let listed = |domains: Vec<HostName>| Settings { registration_domains: domains, ..by_domain.clone() };
+        assert_eq!(faults(listed(vec![acme.clone()])), [""; 0]);
+        assert_eq!(faults(listed(vec![acme.clone(), acme])), ["registration_domains"]);
+    }
+
+    #[test]
+    fn every_setting_has_a_default_that_can_be_set() {
+        let defaults = Settings::defaults();
+        assert_eq!(defaults.keys().map(String::as_str).collect::<Vec<_>>(), Settings::names());
+        let mut settings = Settings::default();
+        for (name, value) in &defaults {
+            settings.set(name, value).unwrap();
+        }
+        assert_eq!(settings, Settings::default());
     }
 
     #[test]
