@@ -12,6 +12,9 @@ pub const BODY_VALUES: usize = 10_000;
 pub const TOKEN_BYTES: usize = 4096;
 /// Longest password, in bytes as typed and again after NFKC.
 pub const PASSWORD_BYTES: usize = 1024;
+/// Most passwords of a user that a tenant may have remembered: a new one is compared with each of them, and each
+/// comparison is a hash.
+pub const PASSWORD_HISTORY: u64 = 24;
 /// Longest canonical user name or address, in bytes.
 pub const IDENTIFIER_BYTES: usize = 254;
 /// Longest request id that is taken over from a client.
@@ -63,6 +66,9 @@ pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
 /// Sign-ins a minute for one name, before any hash.
 pub const NAME_PER_MINUTE: u32 = 120;
 
+/// How long a ticket is good, in seconds.
+pub const TICKET_SECS: u64 = 600;
+
 /// Living families of one user; the next sign-in ends the least recently rotated one.
 pub const FAMILIES: u32 = 100;
 
@@ -97,10 +103,30 @@ pub const TENANT_REFUSALS: u32 = 1000;
 /// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
 pub const SHARD_REFUSALS: u32 = 50_000;
 
+/// Mails an hour to an account, and to an address, that are asked for by strangers or administrators.
+pub const MAILS_PER_HOUR: i32 = 3;
+/// Such mails a minute of one tenant to the domain of an address.
+pub const MAILS_PER_MINUTE: i32 = 30;
+/// Notices an hour to an account, and to an address.
+pub const MAIL_NOTICES_PER_HOUR: i32 = 20;
+/// Notices a minute of one tenant to the domain of an address.
+pub const MAIL_NOTICES_PER_MINUTE: i32 = 300;
+/// Tests an hour of a tenant's mail to one address.
+pub const MAIL_TESTS_PER_HOUR: i32 = 20;
+/// Longest language tag of a user, in bytes.
+pub const LANGUAGE_BYTES: usize = 35;
+/// Longest URL of a page for links, in bytes.
+pub const PAGE_URL_BYTES: usize = 500;
+/// Longest text in a tenant's mails that says where to ask, in characters.
+pub const SUPPORT_CHARS: usize = 200;
 /// How long the link that proves an address is good, in seconds.
 pub const VERIFY_LINK_SECS: i64 = 86_400;
 /// How long the link that sets a new password is good, in seconds.
 pub const RESET_LINK_SECS: i64 = 3600;
+/// How long a password that an administrator had made can be used, in seconds.
+pub const ONE_TIME_PASSWORD_SECS: i64 = 86_400;
+/// How long what was asked for without a credential waits for its answer by mail, in seconds.
+pub const ANSWER_SECS: i64 = 86_400;
 /// How long an invitation is good, in seconds.
 pub const INVITE_LINK_SECS: i64 = 7 * 86_400;
 /// How long the link that proves a user's new address is good, in seconds.
@@ -108,10 +134,28 @@ pub const ADDRESS_LINK_SECS: i64 = 86_400;
 /// How long a change of address can be taken back, in seconds.
 pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
 
+/// How long a registration waits for its address to be proven, in seconds: a new link may be asked for meanwhile.
+pub const REGISTRATION_SECS: i64 = 3 * 86_400;
+/// Domains that a tenant may list for registration.
+pub const REGISTRATION_DOMAINS: usize = 100;
+/// What strangers may ask of one tenant within a minute, of each kind (registrations, links once more); beyond: 429.
+pub const STRANGERS_PER_MINUTE: i64 = 300;
+/// Requests of each such kind that may wait at one tenant; beyond: 429.
+pub const STRANGERS_WAITING: i64 = 20_000;
+/// Changes of address that one user may have asked for and can still confirm or take back; beyond: 429.
+pub const ADDRESS_CHANGES: usize = 20;
+/// Invitations of one tenant that may be open.
+pub const INVITATIONS: i64 = 1000;
+
 /// How long an `Idempotency-Key` is remembered, in seconds.
 pub const IDEMPOTENCY_SECS: u64 = 86_400;
 /// Longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// Jobs of one kind that may wait at one tenant.
+pub const WAITING_JOBS: u32 = 10_000;
+/// How long a dead job is kept for an operator, in days.
+pub const DEAD_JOB_DAYS: i32 = 30;
 
 /// When to ask again for what an index answers that is being made anew, in seconds.
 pub const REBUILDING_SECS: u64 = 5;

@@ -70,6 +70,10 @@ pub struct Refused {
     code: Option<Code>,
     /// About the token, where one was presented as Bearer.
     messages: Option<Vec<TokenMessage>>,
+    /// With `password_change_required`: what is good, as Bearer, for changing the password and nothing else.
+    ticket: Option<String>,
+    /// How long the ticket is good, in seconds.
+    expires_in: Option<u64>,
 }
 
 /// What is wrong with a token.
@@ -223,6 +227,10 @@ struct Readiness {
     responses(
         (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
         (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant is suspended", body = Refused, example = json!({
+            "detail": "Password change required.", "code": "password_change_required",
+            "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
+        })),
     )
 )]
 fn token() {}
@@ -238,6 +246,10 @@ fn token() {}
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
         (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant is suspended", body = Refused, example = json!({
+            "detail": "Password change required.", "code": "password_change_required",
+            "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
+        })),
     )
 )]
 fn login() {}

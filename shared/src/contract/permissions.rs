@@ -68,6 +68,10 @@ permissions! {
     PlatformTenantsDelete = "platform.tenants_delete",
     /// Import signing keys.
     PlatformKeysImport = "platform.keys_import",
+    /// Read the queue of jobs, of all tenants.
+    PlatformJobsRead = "platform.jobs_read",
+    /// Try jobs again and cancel them.
+    PlatformJobsWrite = "platform.jobs_write",
 }
 
 impl Permission {
@@ -91,6 +95,8 @@ pub struct Role {
 
 /// The rank of `root-admin`.
 pub const ROOT_RANK: i32 = 100;
+/// The highest rank of who makes an account for themselves: below `staff`, who may look at others.
+pub const REGISTRATION_RANK: i32 = 39;
 
 /// The four predefined roles, highest rank first. A root-admin of the platform tenant holds the
 /// `platform.*` permissions besides.
@@ -118,6 +124,8 @@ pub const ROLES: [Role; 4] = {
                 P::PlatformTenantsClaims,
                 P::PlatformTenantsDelete,
                 P::PlatformKeysImport,
+                P::PlatformJobsRead,
+                P::PlatformJobsWrite,
             ],
         },
         Role {

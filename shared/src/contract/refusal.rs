@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::REBUILDING_SECS;
+use super::limits::{REBUILDING_SECS, TICKET_SECS};
+use crate::tokens::ticket::Ticket;
 
 macro_rules! codes {
     ($(#[doc = $meaning:literal] $name:ident = $text:literal,)*) => {
@@ -44,8 +45,12 @@ codes! {
     UserNotFound = "user_not_found",
     /// The password has been changed since.
     PasswordChanged = "password_changed",
+    /// The password is right, and has to be changed before there is a session. A `ticket` is good for that alone.
+    PasswordChangeRequired = "password_change_required",
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended",
+    /// The tenant lets nobody make an account without an invitation.
+    RegistrationClosed = "registration_closed",
     /// By cookie, without a listed `Origin` and the session's `X-CSRFToken`.
     CsrfFailed = "csrf_failed",
     /// The body is too large.
@@ -180,6 +185,24 @@ impl Refusal {
     #[must_use]
     pub fn tenant_suspended() -> Self {
         Self::new(403, "This tenant is suspended.", Code::TenantSuspended)
+    }
+
+    /// 403: nobody makes an account here without an invitation.
+    #[must_use]
+    pub fn registration_closed() -> Self {
+        Self::new(403, "Registration is closed.", Code::RegistrationClosed)
+    }
+
+    /// 403: the password is right, and has to be changed before there is a session. The ticket is good for that
+    /// alone.
+    #[must_use]
+    pub fn password_change_required(ticket: &Ticket) -> Self {
+        let mut refusal = Self::new(403, "Password change required.", Code::PasswordChangeRequired);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("ticket"), ticket.to_text().into());
+            body.insert(String::from("expires_in"), TICKET_SECS.into());
+        }
+        refusal
     }
 
     /// 403: by cookie, without a listed `Origin` and the session's `X-CSRFToken`.

@@ -4,6 +4,7 @@
 //! the old service sent them.
 
 use crate::contract::limits::PATH_SEGMENT_BYTES;
+use crate::tokens::ticket::TicketPurpose;
 
 /// Who may call a route without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub enum Door {
     Protected,
     /// Served by control; anybody may call it, but a bad credential is refused.
     Open,
+    /// Served by control to everybody alike: no credential is looked at. A cookie that is not good any more must
+    /// not stand between a user and the link that was mailed to them.
+    Anonymous,
 }
 
 /// One path.
@@ -27,10 +31,18 @@ pub struct Route {
     pub allow: &'static str,
     /// Who serves it to whom.
     pub door: Door,
+    /// The tickets that are good here as Bearer, beside access tokens.
+    pub ticket: Option<TicketPurpose>,
 }
 
 const fn route(path: &'static str, allow: &'static str, door: Door) -> Route {
-    Route { path, allow, door }
+    Route { path, allow, door, ticket: None }
+}
+
+impl Route {
+    const fn with_ticket(self, purpose: TicketPurpose) -> Self {
+        Self { ticket: Some(purpose), ..self }
+    }
 }
 
 /// The table.
@@ -54,17 +66,39 @@ pub const ROUTES: &[Route] = &[
     route("api/user/users/*/sessions", "DELETE, OPTIONS", Door::Protected),
     route("api/user/users/*/unmask", "POST, OPTIONS", Door::Protected),
     route("api/user/me", "GET, HEAD, OPTIONS", Door::Protected),
+    route("api/user/password/change", "POST, OPTIONS", Door::Protected)
+        .with_ticket(TicketPurpose::PasswordChange),
     route("api/user/roles", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/permissions", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/setup", "POST, OPTIONS", Door::Open),
+    // Served by control: accounts without an administrator.
+    route("api/user/public-register", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/email/verify", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/email/verify/resend", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/email/change", "POST, OPTIONS", Door::Protected),
+    route("api/user/email/change/confirm", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/email/change/undo", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/invitations", "GET, POST, HEAD, OPTIONS", Door::Protected),
+    route("api/user/invitations/accept", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/invitations/*", "DELETE, OPTIONS", Door::Protected),
+    route("api/user/password/reset", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/password/reset/confirm", "POST, OPTIONS", Door::Anonymous),
+    route("api/user/password/regenerate", "POST, OPTIONS", Door::Protected),
     // Served by control: tenants and their keys.
     route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", Door::Protected),
+    route("api/tenant/tenants/*/mail", "GET, PUT, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/tenant/tenants/*/mail/test", "POST, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys/rotate", "POST, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys/import", "POST, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys/*/revoke", "POST, OPTIONS", Door::Protected),
+    // Served by control: the platform's own.
+    route("api/platform/jobs", "GET, HEAD, OPTIONS", Door::Protected),
+    route("api/platform/jobs/*", "GET, HEAD, OPTIONS", Door::Protected),
+    route("api/platform/jobs/*/retry", "POST, OPTIONS", Door::Protected),
+    route("api/platform/jobs/*/cancel", "POST, OPTIONS", Door::Protected),
     // Served by control: proof.
     route("api/audit", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/audit/verify", "GET, HEAD, OPTIONS", Door::Protected),
@@ -73,6 +107,9 @@ pub const ROUTES: &[Route] = &[
     route("api/schema", "GET, HEAD, OPTIONS", Door::Open),
     route("docs", "GET, HEAD, OPTIONS", Door::Open),
     route("docs/*", "GET, HEAD, OPTIONS", Door::Open),
+    // Served by control: where links in mails lead, unless the tenant has pages of its own.
+    route("account/*", "GET, HEAD, OPTIONS", Door::Anonymous),
+    route("account/files/*", "GET, HEAD, OPTIONS", Door::Anonymous),
 ];
 
 impl Route {

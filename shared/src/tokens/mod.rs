@@ -1,4 +1,4 @@
-//! The two kinds of JWT that Wardgate makes, each with its own form and its own parser.
+//! The two kinds of JWT that Wardgate makes, and tickets, each with its own form and its own parser.
 //!
 //! An access token is an RS256 JWS that anybody can verify; signing is asynchronous at the edge
 //! (WebCrypto), so this module makes what is signed and reads what was verified. A refresh token is
@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod jws;
 pub mod legacy;
 pub mod numeric_date;
+pub mod ticket;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -15,6 +15,8 @@ pub enum FactKind {
     SignedIn,
     /// A family was born of a refresh token of the service that the tenant came from.
     LegacyExchanged,
+    /// A right name and password got a ticket in place of a session: the password has to be changed first.
+    PasswordChangeRequired,
     /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
     SignInRefused,
     /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
@@ -38,9 +40,10 @@ pub enum FactKind {
 
 impl FactKind {
     /// The kinds that this release knows.
-    pub const KNOWN: [Self; 10] = [
+    pub const KNOWN: [Self; 11] = [
         Self::SignedIn,
         Self::LegacyExchanged,
+        Self::PasswordChangeRequired,
         Self::SignInRefused,
         Self::RefusalsDropped,
         Self::SignedOut,
@@ -57,6 +60,7 @@ impl FactKind {
         match self {
             Self::SignedIn => "signed_in",
             Self::LegacyExchanged => "legacy_exchanged",
+            Self::PasswordChangeRequired => "password_change_required",
             Self::SignInRefused => "sign_in_refused",
             Self::RefusalsDropped => "refusals_dropped",
             Self::SignedOut => "signed_out",

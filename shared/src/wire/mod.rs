@@ -8,4 +8,5 @@ pub mod push;
 mod releases;
 pub mod seal;
 pub mod signature;
+pub mod ticket;
 pub mod verbatim;

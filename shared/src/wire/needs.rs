@@ -12,11 +12,19 @@ use crate::epochs;
 
 /// The words that this release understands. A word is added by the release that acts on it, in both
 /// halves, and is never removed.
-pub const UNDERSTOOD: &[&str] = &[epochs::NEED, FORMER_LOOKUP_ROOT];
+pub const UNDERSTOOD: &[&str] = &[epochs::NEED, FORMER_LOOKUP_ROOT, PASSWORD_DUE, PASSWORD_MAX_AGE];
 
 /// The word of a document whose lookup root has just changed. A reader that took the new root alone would begin to count
 /// the attempts at each name anew.
 pub const FORMER_LOOKUP_ROOT: &str = "former_lookup_root";
+
+/// The word of a user's row who must change the password, or whose password is good for a time only. A reader
+/// that passed over it would give a session.
+pub const PASSWORD_DUE: &str = "password_due";
+
+/// The word of a document whose passwords have a greatest age. A reader that passed over it would give sessions
+/// for passwords that are past it.
+pub const PASSWORD_MAX_AGE: &str = "password_max_age";
 
 /// The words of one row or document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -132,9 +132,52 @@ pub struct UserRow {
     /// The id that the old service gave, where the tenant came from one.
     #[serde(default)]
     pub legacy_id: Option<String>,
+    /// Why the user must choose a new password before there is a session; absent: they need not, unless the
+    /// password is older than the tenant's `password_max_age_secs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_due: Option<PasswordDue>,
+    /// Since when the user has this password, Unix milliseconds. Absent: its age is not known, and it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_changed_at: Option<u64>,
+    /// When a one-time password ends, Unix milliseconds: from then on it is a wrong one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_valid_until: Option<u64>,
+    /// The session that goes on though `session_epoch` was raised. A reader that does not know it ends that
+    /// session, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_session: Option<KeptSession>,
     /// What a reader must understand to sign this user in.
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     pub needs: Needs,
+}
+
+/// Why a user must choose a new password. A word of a later release reads as the only one: a change is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordDue {
+    /// Somebody demands it.
+    #[serde(other)]
+    Must,
+}
+
+impl PasswordDue {
+    /// The word in columns.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+        }
+    }
+}
+
+/// The session in which a user has changed the password: it is lifted to the session epoch of the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSession {
+    /// Which.
+    pub sid: SessionId,
+    /// The lowest session epoch that the session may have: one of before has ended. More than one below the
+    /// row's where the same session was kept several times in a row.
+    pub from: i64,
 }
 
 /// A keyed hash by which a user is found, or its tombstone.

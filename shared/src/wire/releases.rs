@@ -18,18 +18,20 @@ use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
-use crate::wire::needs::{FORMER_LOOKUP_ROOT, Needs};
+use crate::wire::needs::{FORMER_LOOKUP_ROOT, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE};
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
-    Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut,
-    SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
+    Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, KeptSession, Mark, NameRow, PasswordDue,
+    Push, Pushed, RestoredOut, SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark,
+    UserRow,
 };
 use crate::wire::verbatim::Verbatim;
 
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 3] = ["push-former-claims", "push-session-roots", "push-former-lookup-root"];
+const ADDED: [&str; 4] =
+    ["push-former-claims", "push-session-roots", "push-former-lookup-root", "push-password-due"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/releases")
@@ -77,6 +79,10 @@ fn push() -> Push {
             verifier,
             foreign: true,
             legacy_id: Some(String::from("42")),
+            password_due: None,
+            password_changed_at: None,
+            password_valid_until: None,
+            kept_session: None,
             needs: Needs::default(),
         })
     };
@@ -132,6 +138,25 @@ fn former_lookup_root() -> Push {
     document.needs = document.needs.and(FORMER_LOOKUP_ROOT);
     let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
+/// A tenant whose passwords grow too old, and what its users owe.
+fn password_due() -> Push {
+    let mut document = document();
+    document.settings.password_max_age_secs = 7_776_000;
+    document.needs = document.needs.and(PASSWORD_MAX_AGE);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    let row = push().users.swap_remove(0).into_value();
+    let (must, kept) = (Some(PasswordDue::Must), Some(KeptSession { sid: session(), from: 1 }));
+    let one_time = UserRow {
+        password_due: must,
+        password_valid_until: Some(1_700_000_086_400),
+        needs: Needs::of(&[PASSWORD_DUE]),
+        ..row.clone()
+    };
+    let changed = UserRow { password_changed_at: Some(1_700_000_000_000), kept_session: kept, ..row };
+    let users = vec![one_time.into(), changed.into()];
+    Push { document, names: vec![], users, identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
 fn sweep() -> Push {
@@ -191,6 +216,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push-former-claims", former_claims()),
         of("push-session-roots", session_roots()),
         of("push-former-lookup-root", former_lookup_root()),
+        of("push-password-due", password_due()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -218,6 +244,11 @@ fn additions() -> Vec<(&'static str, Value)> {
     for fact in &mut dropped.facts {
         (fact.kind, fact.user, fact.sid, fact.network) = (FactKind::RefusalsDropped, None, None, None);
     }
+    let mut due = facts();
+    due.facts.truncate(1);
+    for fact in &mut due.facts {
+        (fact.kind, fact.sid) = (FactKind::PasswordChangeRequired, None);
+    }
     let mark = Mark { history: 1, rev: 7 };
     let begun = TenantMark { tenant: tenant_id(), mark, history: Some(2), doc_rev: 8, kv_rev: 7 };
     let marks = vec![begun];
@@ -227,6 +258,7 @@ fn additions() -> Vec<(&'static str, Value)> {
         of("restored", RestoredOut { incarnation: String::from("b") }),
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
         of("drained-dropped", dropped),
+        of("drained-password-due", due),
     ]
 }
 
@@ -236,9 +268,12 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         serde_json::to_value(serde_json::from_str::<T>(text)?)
     }
     match name {
-        "push" | "push-former-claims" | "push-session-roots" | "push-former-lookup-root" | "push-sweep" => {
-            through::<Push>(text)
-        }
+        "push"
+        | "push-former-claims"
+        | "push-session-roots"
+        | "push-former-lookup-root"
+        | "push-password-due"
+        | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
         "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
             through::<Command>(text)
@@ -248,7 +283,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         "end-session" => through::<EndSessionOut>(text),
         "restored" => through::<RestoredOut>(text),
         "drain" | "drain-of-fact" => through::<DrainIn>(text),
-        "drained" | "drained-dropped" => through::<DrainOut>(text),
+        "drained" | "drained-dropped" | "drained-password-due" => through::<DrainOut>(text),
         "password" => through::<PasswordIn>(text),
         "password-checked" => through::<PasswordOut>(text),
         other => panic!("{other}.json: say here how it is read"),
@@ -393,6 +428,26 @@ fn a_former_lookup_root_says_that_it_must_be_understood() {
     assert!(document(push()).get("former_lookup_root").is_none());
     let with = former_lookup_root().document.unwrap().document.into_value();
     assert!(with.needs.are_met() && !with.needs.are_met_by(&[epochs::NEED]));
+}
+
+/// A reader of before would give a session: the words keep it from that.
+#[test]
+fn a_password_that_is_due_says_that_it_must_be_understood() {
+    let push = password_due();
+    let document = &push.document.as_ref().unwrap().document;
+    let (row, changed) = (&push.users[0], &push.users[1]);
+    assert!(document.needs.are_met() && row.needs.are_met());
+    let before = [epochs::NEED, FORMER_LOOKUP_ROOT];
+    assert!(!document.needs.are_met_by(&before) && !row.needs.are_met_by(&before));
+    assert!(changed.needs.are_met_by(&before), "a session that is kept may end");
+}
+
+#[test]
+fn a_later_reason_for_a_new_password_reads_as_one() {
+    let mut later = serde_json::to_value(password_due()).unwrap();
+    later["users"][1]["password_due"] = json!("leaked");
+    let push: Push = serde_json::from_value(later).unwrap();
+    assert_eq!(push.users[1].password_due, Some(PasswordDue::Must));
 }
 
 #[test]

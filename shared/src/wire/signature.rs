@@ -17,11 +17,12 @@ use crate::wire::seal::parse_named_key;
 
 /// Headers that a `forward` signature covers where they are present, in this order. Not `content-length`: a
 /// proxy that buffers a chunked body tells its length, and one that streams takes it away.
-pub const FORWARD_HEADERS: [&str; 7] = [
+pub const FORWARD_HEADERS: [&str; 8] = [
     "wardgate-tenant",
     "wardgate-client",
     "wardgate-caller",
     "wardgate-base",
+    "wardgate-ticket",
     "x-request-id",
     "authorization",
     "content-type",
