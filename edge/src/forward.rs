@@ -7,7 +7,9 @@ use std::rc::Rc;
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::contract::routes::{Door, Route};
 use shared::tenant::Status;
+use shared::tokens::ticket::Ticket;
 use shared::wire::signature::{Message, Tag, covered_headers};
+use shared::wire::ticket;
 
 use crate::app::App;
 use crate::browser::cookies::Names;
@@ -20,6 +22,7 @@ use crate::sessions::renew::{Caller, by_cookies};
 use crate::tenants::find::find_fresh;
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
+use crate::tokens::ticket::look_up;
 
 /// The client's headers that pass.
 const PASSED: [&str; 14] = [
@@ -58,8 +61,9 @@ const DROPPED: [&str; 11] = [
 /// Forwards a request. Its path was found among the routes, so every segment is plain.
 ///
 /// 1. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
-///    one that is not good any more is renewed ([`crate::sessions::renew`]). None on a protected route: 401; none on
-///    an open one: within the network's limit, since control has a database to lose: 429.
+///    one that is not good any more is renewed ([`crate::sessions::renew`]). A ticket counts at the routes of its
+///    purpose, and is garbage elsewhere. None on a protected route: 401; none on an open one: within the network's
+///    limit, since control has a database to lose: 429. An anonymous route has none, whatever was sent.
 /// 2. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
 /// 3. A new request with the listed headers, the caller as we know them, and our signature.
 /// 4. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
@@ -76,7 +80,12 @@ pub async fn forward<P: Platform>(
     if known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
-    let caller = caller(ctx, target, &known, &request).await?;
+    let caller = match route.door {
+        Door::Anonymous => Caller::Nobody { ended: false },
+        Door::Protected | Door::Open | Door::Edge | Door::EdgeBare => {
+            caller(ctx, target, route, &known, &request).await?
+        }
+    };
     let sent = send(ctx.app, target, route, &known, &caller, request).await;
     let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
     match &caller {
@@ -98,7 +107,7 @@ pub async fn forward<P: Platform>(
                 response.clear_access(names);
             }
         }
-        Caller::Nobody { ended: false } | Caller::User(..) => {}
+        Caller::Nobody { ended: false } | Caller::User(..) | Caller::Ticket(_) => {}
     }
     Ok(response)
 }
@@ -106,12 +115,17 @@ pub async fn forward<P: Platform>(
 async fn caller<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
+    route: &Route,
     known: &Rc<OpenedTenant>,
     request: &P::Request,
 ) -> Result<Caller, Refusal> {
     let named = &target.named;
     match Bearer::read(request) {
         Bearer::Token(token) => {
+            if let (Some(purpose), Some(ticket)) = (route.ticket, Ticket::parse(&token)) {
+                let vouched = look_up(ctx, known, &named.network, purpose, &ticket).await;
+                return vouched.map(Caller::Ticket).map_err(|refused| refused.with(TokenFault::as_bearer));
+            }
             let judged = authenticate(ctx, known, named, &token).await;
             let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
             Ok(Caller::User(access.sub, None))
@@ -135,6 +149,7 @@ async fn send<P: Platform>(
     let name = match caller {
         Caller::User(user, _) => user.to_string(),
         Caller::Renewed { issued, .. } => issued.user.to_string(),
+        Caller::Ticket(ticket) => ticket.user.to_string(),
         Caller::Bad(refusal) => return Err(refusal.clone()),
         Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),
         Caller::Nobody { .. } => {
@@ -156,7 +171,15 @@ async fn send<P: Platform>(
         ("x-request-id", target.request_id.clone()),
     ];
     // A cookie's token moves to `Authorization`; there is no Bearer beside it.
+    if let Caller::Ticket(vouched) = caller {
+        headers.push((ticket::HEADER, vouched.to_header()));
+    }
     headers.extend(caller.access().map(|access| ("authorization", format!("Bearer {access}"))));
+    // A ticket stays here: what is vouched for goes in its place.
+    let stays = route.door == Door::Anonymous || matches!(caller, Caller::Ticket(_));
+    let passes = |name: &str| !stays || name != "authorization";
+    let passed = PASSED.into_iter().filter(|name| passes(name));
+    headers.extend(passed.filter_map(|name| Some((name, passed_value(&request, name)?))));
     let outgoing = sign(app, target, &request, headers)?;
     let mut response = app.platform.send(outgoing, request).await?;
     response.headers.retain(|(name, _)| keeps(name));
@@ -177,7 +200,6 @@ fn sign<P: Platform>(
     mut headers: Vec<(&'static str, String)>,
 ) -> Result<Outgoing, Refusal> {
     let settings = app.settings()?;
-    headers.extend(PASSED.into_iter().filter_map(|name| Some((name, passed(request, name)?))));
     let read = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     let covered = covered_headers(read);
     let covered: Vec<(&str, &str)> = covered.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -199,7 +221,7 @@ fn sign<P: Platform>(
 
 /// A client's header as it passes: in the form in which it arrives at control, since what is signed here
 /// and sent otherwise is refused there as a forgery.
-fn passed(request: &impl Incoming, name: &str) -> Option<String> {
+fn passed_value(request: &impl Incoming, name: &str) -> Option<String> {
     // Control reads no header that is not ASCII.
     let value = request.header(name).filter(|value| value.is_ascii())?;
     match name {

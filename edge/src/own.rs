@@ -55,6 +55,7 @@ async fn token<P: Platform>(
     let (mut fields, ctx) = arrived(ctx, request).await?;
     match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
         SignInOutcome::Issued(issued) => Ok(issued.at_token()),
+        SignInOutcome::PasswordDue(ticket) => Err(Refusal::password_change_required(&ticket)),
     }
 }
 
@@ -70,6 +71,7 @@ async fn login<P: Platform>(
             let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid, ctx.now_ms));
             Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, ctx.now_ms))
         }
+        SignInOutcome::PasswordDue(ticket) => Err(Refusal::password_change_required(&ticket)),
     }
 }
 

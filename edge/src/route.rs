@@ -95,7 +95,7 @@ fn front(path: &str) -> Option<Endpoint> {
         _ => {
             let route = routes::find(path)?;
             match route.door {
-                Door::Protected | Door::Open => Some(Endpoint::Forward(route)),
+                Door::Protected | Door::Open | Door::Anonymous => Some(Endpoint::Forward(route)),
                 Door::Edge | Door::EdgeBare => None,
             }
         }

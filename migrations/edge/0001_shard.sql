@@ -140,6 +140,13 @@ create table users (
   -- Whether they have signed out everywhere, the old service's tokens included. Decided here: a push
   -- leaves it alone.
   legacy_over integer not null default 0,
+  -- Why the user must choose a new password before there is a session; null: they need not, unless the
+  -- password is older than the tenant lets it be.
+  password_due text,
+  -- Since when the user has the password.
+  password_changed_at integer,
+  -- From when on a one-time password is a wrong one.
+  password_valid_until integer,
   -- What a reader must understand to sign the user in, as a JSON list; null: nothing.
   needs text,
   -- Fields of the pushed row that this release does not know, as a JSON object: the migration of the
@@ -154,6 +161,7 @@ create table users (
 -- below it is refused, and is not raised by a reseed.
 create view subjects as
 select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over, needs,
+       password_due, password_changed_at,
        access_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as access_epoch,
        session_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as session_epoch,
        password_epoch as password_counter
@@ -236,6 +244,23 @@ create table attempts (
   primary key (tenant, name_hash)
 ) without rowid;
 create index attempts_window on attempts (window_start);
+
+-- Tickets: what a right password gives a user who owes something before there is a session. One of a purpose
+-- for each user: the older one goes when there is a newer. They are good for the epochs that the user had.
+create table tickets (
+  tenant text not null,
+  user text not null,
+  purpose text not null,
+  -- SHA-256 of the ticket.
+  digest text not null,
+  password_epoch integer not null,
+  -- As `subjects` has it.
+  access_epoch integer not null,
+  expires_at integer not null,
+  primary key (tenant, user, purpose)
+) without rowid;
+create unique index tickets_digest on tickets (tenant, digest);
+create index tickets_expired on tickets (expires_at);
 
 -- Facts for control, in order.
 create table outbox (

@@ -101,6 +101,9 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     }
     if !push.users.is_empty() {
         batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
+        if push.users.iter().any(|row| row.kept_session.is_some()) {
+            batch.also(sql::LIFT_KEPT_SESSIONS.bind([tenant.into(), history.into(), users.as_str().into()]));
+        }
     }
     if !push.identifiers.is_empty() {
         let rows = identifiers.as_str().into();

@@ -40,6 +40,7 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
     let counted = [
         batch.add_counted(older(sql::CLEAN_FEED, FEED_SECS)),
         batch.add_counted(older(sql::CLEAN_ATTEMPTS, ATTEMPT_WINDOW_SECS)),
+        batch.add_counted(older(sql::CLEAN_TICKETS, 0)),
         batch.add_counted(older(sql::CLEAN_ENDED, TOMBSTONE_SECS)),
         batch.add_counted(older(sql::CLEAN_FINISHED, TOMBSTONE_SECS)),
     ];

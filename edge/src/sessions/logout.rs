@@ -188,7 +188,7 @@ async fn end_presented<P: Platform>(
     let legacy_user = token.open_to_end(ctx, known, &mut batch);
     let (row_before, rows) = end_family(ctx, known, token.sid, batch).await?;
     let Some(row_before) = row_before else {
-        let fault = token.without_row(&rows, legacy_user, ctx.now_secs())?;
+        let fault = token.without_row(&rows, legacy_user, ctx, known)?;
         return Err(fault.map_or_else(Refusal::unavailable, TokenFault::at_sign_out));
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::UserId;
+use shared::wire::ticket::VouchedTicket;
 
 use crate::browser::cookies::CookieSession;
 use crate::context::Context;
@@ -35,6 +36,8 @@ pub enum Caller {
     Bad(Refusal),
     /// A user, by a good access token, which is here if it came as a cookie.
     User(UserId, Option<String>),
+    /// A user, by a ticket that is good at the route.
+    Ticket(VouchedTicket),
     /// A user, by a new access token, which goes with the answer.
     Renewed {
         /// The token.
@@ -49,7 +52,7 @@ impl Caller {
     #[must_use]
     pub fn access(&self) -> Option<&str> {
         match self {
-            Self::Nobody { .. } | Self::Bad(_) | Self::User(_, None) => None,
+            Self::Nobody { .. } | Self::Bad(_) | Self::User(_, None) | Self::Ticket(_) => None,
             Self::User(_, Some(access)) => Some(access),
             Self::Renewed { issued, .. } => Some(&issued.access),
         }

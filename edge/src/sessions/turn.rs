@@ -83,7 +83,7 @@ pub async fn turn<P: Platform>(
     let family = match rows.take_one(family)? {
         Some(row) => TokenFamily::Row(Box::new(row)),
         None => token
-            .without_row(&rows, legacy_user, ctx.now_secs())?
+            .without_row(&rows, legacy_user, ctx, known)?
             .map_or(TokenFamily::Withheld, TokenFamily::Fault),
     };
     let ended = match &family {

@@ -64,7 +64,7 @@ async fn verify_refresh<P: Platform>(
     let window = secs_as_ms(tenant.settings.retry_window_secs);
     let judged = match rows.take_one(family)? {
         Some(row) => family::verify(&row, token.generation, ctx.now(), window),
-        None => token.without_row(&rows, user, ctx.now_secs())?.map_or(Ok(()), Err),
+        None => token.without_row(&rows, user, ctx, known)?.map_or(Ok(()), Err),
     };
     judged.map(|()| Answer::json(200, &json!({}))).map_err(TokenFault::at_verify)
 }

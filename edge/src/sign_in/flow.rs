@@ -3,6 +3,7 @@
 use shared::contract::limits::FAMILIES;
 use shared::contract::refusal::Refusal;
 use shared::ids::SessionId;
+use shared::tokens::ticket::Ticket;
 
 use crate::body::Credentials;
 use crate::context::Context;
@@ -12,18 +13,20 @@ use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve};
+use crate::sign_in::ticket;
 use crate::sql::batch::Batch;
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_known};
-use crate::tenants::state::{State, StateRow};
+use crate::tenants::state::StateRow;
 use crate::tokens::amr::{Amr, Method};
 
 /// How a sign-in with a right name and password ends. A match over it has no wildcard arm: a second factor's
-/// challenge and the ticket of a password change become variants here, and then each route that answers a sign-in
-/// stops compiling until it words them.
+/// challenge becomes a variant here, and then each route that answers a sign-in stops compiling until it words it.
 pub enum SignInOutcome {
     /// The session is there, with its tokens.
     Issued(IssuedTokens),
+    /// There is none: the password has to be changed first, for which the ticket is good.
+    PasswordDue(Ticket),
 }
 
 /// Signs a user in.
@@ -33,7 +36,8 @@ pub enum SignInOutcome {
 ///    read (a newer document is read and the batch done again).
 /// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
 ///    asked as well, about every password but a right one of our own: 503 where it does not answer.
-/// 4. A user whose row needs what this release does not understand: 503.
+/// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
+///    place of the session, by one batch like the next.
 /// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
 ///    for every reason.
 /// 6. The tokens.
@@ -60,6 +64,9 @@ pub async fn sign_in<P: Platform>(
     };
     if !user.is_understood() {
         return Err(Refusal::unavailable());
+    }
+    if user.owes_a_password(&reserved.known.tenant.settings, ctx.now()) {
+        return ticket::give(ctx, named, &reserved, user, &network).await.map(SignInOutcome::PasswordDue);
     }
     let sid = ctx.session_id(reserved.known.tenant.shard());
     let row = open_family(ctx, named, &reserved, user, sid, &network).await?;
@@ -119,10 +126,6 @@ async fn open_family<P: Platform>(
     let state = rows.take_one(state)?;
     match rows.take_one(family)? {
         Some(row) => Ok(row),
-        None => Err(match StateRow::compare(state.as_ref(), &reserved.known) {
-            State::Suspended => Refusal::tenant_suspended(),
-            State::NotUnderstood => Refusal::unavailable(),
-            State::Current | State::Newer | State::Renamed | State::Gone => Refusal::no_active_account(),
-        }),
+        None => Err(StateRow::compare(state.as_ref(), &reserved.known).at_sign_in()),
     }
 }

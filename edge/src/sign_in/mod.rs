@@ -3,3 +3,4 @@
 pub mod flow;
 pub mod password;
 pub mod throttle;
+mod ticket;

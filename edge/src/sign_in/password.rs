@@ -9,9 +9,11 @@ use shared::contract::limits::PASSWORD_BYTES;
 use shared::contract::refusal::Refusal;
 use shared::ids::UserId;
 use shared::passwords::Password;
+use shared::tenant::settings::Settings as TenantSettings;
 use shared::user::UserStatus;
 use shared::wire::needs::Needs;
 use shared::wire::password::{PATH, PasswordIn, PasswordOut};
+use shared::wire::push::PasswordDue;
 use shared::wire::seal::Sealed;
 use shared::wire::signature::{Message, Tag, content_digest};
 use zeroize::Zeroizing;
@@ -22,6 +24,7 @@ use crate::context::Context;
 use crate::http::Outgoing;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
+use crate::tokens::password_due::owes_a_password;
 
 /// Bytes of the question at most: a control character is six in JSON.
 const QUESTION_BYTES: usize = 6 * PASSWORD_BYTES + 256;
@@ -38,11 +41,25 @@ pub struct UserRow {
     verifier: Option<String>,
     foreign_hash: i64,
     needs: Option<String>,
+    password_due: Option<PasswordDue>,
+    password_changed_at: Option<i64>,
+    password_valid_until: Option<i64>,
 }
 
 impl UserRow {
     fn is_active(&self) -> bool {
         self.status == UserStatus::Active
+    }
+
+    /// Whether the password was good for a time only, and that is over: then it is a wrong one.
+    fn has_lapsed(&self, now: i64) -> bool {
+        self.password_valid_until.is_some_and(|until| until <= now)
+    }
+
+    /// Whether the user must choose a new password before there is a session.
+    #[must_use]
+    pub fn owes_a_password(&self, settings: &TenantSettings, now: i64) -> bool {
+        owes_a_password(self.password_due, self.password_changed_at, settings, now)
     }
 
     /// Whether this release understands what the user's row needs.
@@ -66,6 +83,7 @@ pub async fn is_right<P: Platform>(
     user: Option<&UserRow>,
     typed: &TypedPassword,
 ) -> Result<bool, Refusal> {
+    let user = user.filter(|user| !user.has_lapsed(ctx.now()));
     if matches_verifier(ctx.app, known, user, typed)? {
         return Ok(true);
     }

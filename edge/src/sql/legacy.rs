@@ -8,7 +8,7 @@ statements! {
     /// of before, or null).
     LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_counter, u.roles, u.legacy_id,
-               u.legacy_over, u.needs,
+               u.legacy_over, u.needs, u.password_due, u.password_changed_at,
                ?3 is null or exists (
                  select 1 from identifiers l where l.tenant = ?1 and l.hash in (?3, ?6) and l.user = u.id
                ) as listed,
@@ -21,10 +21,10 @@ statements! {
 
     /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
     /// imported (no reseed since) and the document that vouches for the token is not outdated. Whoever presents it next
-    /// finds this row, so it is exchanged once. A condition on what an account owes belongs here:
+    /// finds this row, so it is exchanged once. An account that owes a new password does not exchange:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
-    /// history, rev, amr, understood or null: whatever it is; user hash and token hash under the lookup root of before,
-    /// or null).
+    /// history, rev, amr, understood or null: whatever it is and owes; user hash and token hash under the lookup root
+    /// of before, or null; the time up to which a password is too old, or null).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
@@ -37,10 +37,14 @@ statements! {
           and u.status = 'active'
           and u.session_epoch = 0
           and u.legacy_over = 0
-          and (?13 is null or not exists (
-            select 1
-            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
-            where value not in (select value from json_each(?13))
+          and (?13 is null or (
+            not exists (
+              select 1
+              from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+              where value not in (select value from json_each(?13))
+            )
+            and u.password_due is null
+            and (?16 is null or coalesce(u.password_changed_at, 0) > ?16)
           ))
           and (?4 is null or exists (
             select 1 from identifiers l where l.tenant = ?2 and l.hash in (?4, ?15) and l.user = u.id

@@ -27,6 +27,7 @@ macro_rules! groups {
 groups! {
     tenants
     sign_in
+    tickets
     sessions
     legacy
     push

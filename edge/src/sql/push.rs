@@ -39,14 +39,17 @@ statements! {
     /// (tenant, history, rows, now).
     PUT_USERS = "
         insert into users (tenant, id, history, rev, status, access_epoch, session_epoch,
-                           password_epoch, roles, verifier, foreign_hash, legacy_id, needs, more, changed_at)
+                           password_epoch, roles, verifier, foreign_hash, legacy_id, password_due,
+                           password_changed_at, password_valid_until, needs, more, changed_at)
         select ?1, value ->> 'id', ?2, value ->> 'rev', value ->> 'status', value ->> 'access_epoch',
                value ->> 'session_epoch', value ->> 'password_epoch', value -> 'roles',
                value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id',
+               value ->> 'password_due', value ->> 'password_changed_at', value ->> 'password_valid_until',
                nullif(value -> 'needs', '[]'),
                nullif(json_remove(value, '$.id', '$.rev', '$.status', '$.access_epoch', '$.session_epoch',
                                   '$.password_epoch', '$.roles', '$.verifier', '$.foreign', '$.legacy_id',
-                                  '$.needs'), '{}'),
+                                  '$.password_due', '$.password_changed_at', '$.password_valid_until',
+                                  '$.kept_session', '$.needs'), '{}'),
                ?4
         from json_each(?3)
         where true
@@ -61,10 +64,33 @@ statements! {
             verifier = excluded.verifier,
             foreign_hash = excluded.foreign_hash,
             legacy_id = excluded.legacy_id,
+            password_due = excluded.password_due,
+            password_changed_at = excluded.password_changed_at,
+            password_valid_until = excluded.password_valid_until,
             needs = excluded.needs,
             more = excluded.more,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (users.history, users.rev)";
+
+    /// Lifts the sessions that go on to the session epochs of their users' rows. A session of before `from` has
+    /// ended, and one that was lifted is not below any more, so order, repeats and replay are harmless. 1048576
+    /// is LEAP of shared::epochs: (tenant, history, rows).
+    LIFT_KEPT_SESSIONS = "
+        update families
+        set session_epoch = kept.floor + kept.session_epoch
+        from (
+            select value ->> 'id' as user, value ->> '$.kept_session.sid' as sid,
+                   value ->> '$.kept_session.from' as lowest, value ->> 'session_epoch' as session_epoch,
+                   (?2 - 1) * 1048576 as floor
+            from json_each(?3)
+            where value ->> '$.kept_session.sid' is not null
+          ) as kept
+        where families.id = kept.sid
+          and families.tenant = ?1
+          and families.user = kept.user
+          and families.ended_at is null
+          and families.session_epoch >= kept.floor + kept.lowest
+          and families.session_epoch < kept.floor + kept.session_epoch";
 
     /// (tenant, history, rows, now).
     PUT_IDENTIFIERS = "
@@ -128,7 +154,8 @@ statements! {
     /// (tenant, history, to, stamp, now, most).
     SWEEP_USERS = "
         update users
-        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', needs = null, more = null,
+        set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', password_due = null,
+            password_changed_at = null, password_valid_until = null, needs = null, more = null,
             history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
         where tenant = ?1
           and id in (

@@ -38,7 +38,8 @@ statements! {
 
     /// The user behind an identifier: (tenant, hash, hash under the lookup root of before or null).
     USER_BY_IDENTIFIER = "
-        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash, u.needs
+        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash, u.needs, u.password_due,
+               u.password_changed_at, u.password_valid_until
         from identifiers i
         join users u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash in (?2, ?3)

@@ -39,6 +39,14 @@ statements! {
           )
         returning 1 as swept";
 
+    /// Tickets that are expired: (before, most).
+    CLEAN_TICKETS = "
+        delete from tickets
+        where (tenant, user, purpose) in (
+            select tenant, user, purpose from tickets where expires_at < ?1 limit ?2
+          )
+        returning 1 as swept";
+
     /// Families that ended long ago: (before, most).
     CLEAN_ENDED = "
         delete from families

@@ -1,6 +1,7 @@
 //! The tenant's state, read by the batches of sign-in and refresh in place of a feed read.
 
 use serde::Deserialize;
+use shared::contract::refusal::Refusal;
 use shared::tenant::Status;
 use shared::wire::needs::Needs;
 
@@ -31,6 +32,18 @@ pub enum State {
     Gone,
     /// The document needs what this release does not understand: nobody is signed in.
     NotUnderstood,
+}
+
+impl State {
+    /// What is said where a right password found user or tenant other than before the hash.
+    #[must_use]
+    pub fn at_sign_in(self) -> Refusal {
+        match self {
+            Self::Suspended => Refusal::tenant_suspended(),
+            Self::NotUnderstood => Refusal::unavailable(),
+            Self::Current | Self::Newer | Self::Renamed | Self::Gone => Refusal::no_active_account(),
+        }
+    }
 }
 
 impl StateRow {

@@ -24,7 +24,7 @@ fn acme() -> (World, Actor) {
 
 impl Actor {
     /// The document of a new history arrives, ahead of the snapshot that it begins.
-    fn reseed(&self) {
+    pub fn reseed(&self) {
         {
             let mut tenant = self.tenant.borrow_mut();
             tenant.history += 1;
@@ -39,7 +39,7 @@ impl Actor {
     }
 
     /// A user's row arrives, as the present history has it.
-    fn restored(&self, name: &str, change: impl FnOnce(&mut UserRow)) {
+    pub fn restored(&self, name: &str, change: impl FnOnce(&mut UserRow)) {
         let mut row = self.user_row(name);
         change(&mut row);
         self.world.push(&self.of_history(Push { users: vec![row.into()], ..message(self.id()) })).expect(200);

@@ -787,6 +787,10 @@ impl Actor {
             verifier: Some(sealed),
             foreign: false,
             legacy_id: None,
+            password_due: None,
+            password_changed_at: None,
+            password_valid_until: None,
+            kept_session: None,
             needs: Needs::default(),
         }
     }

@@ -26,6 +26,7 @@ fn what_arrives_at_control_is_ours_and_signed() {
         ("x-forwarded-for", "203.0.113.9"),
         ("wardgate-tenant", "evil"),
         ("wardgate-caller", "evil"),
+        ("wardgate-ticket", "purpose=password_change; user=evil; password_epoch=0; access_epoch=0"),
         ("connection", "x-secret"),
         ("accept-language", "de"),
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
@@ -56,11 +57,13 @@ fn what_arrives_at_control_is_ours_and_signed() {
     assert_eq!(header("traceparent"), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     assert_eq!(header("tracestate"), Some("rojo=00f067aa0ba902b7"));
     assert_eq!(header("baggage"), Some("userId=alice"));
-    for absent in ["cookie", "x-forwarded-for", "connection", "sentry-trace", "x-datadog-trace-id"] {
+    for absent in
+        ["cookie", "wardgate-ticket", "x-forwarded-for", "connection", "sentry-trace", "x-datadog-trace-id"]
+    {
         assert_eq!(header(absent), None);
     }
     let covered: Vec<_> = FORWARD_HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
-    assert_eq!(covered.len(), FORWARD_HEADERS.len());
+    assert_eq!(covered.len() + 1, FORWARD_HEADERS.len(), "all but that of tickets");
     let message = Message {
         method: "POST",
         authority: "control.example",

@@ -161,6 +161,29 @@ fn a_session_that_idles_out_within_the_hour_lives_while_it_is_used() {
     assert_eq!(cleared(&browser.send(me(&browser)).expect(401)), ALL);
 }
 
+/// A link of a mail is opened in whatever browser there is: its page comes whatever that has of a session, and
+/// neither uses nor renews it.
+#[test]
+fn an_anonymous_page_looks_at_no_credential() {
+    let (world, acme) = acme();
+    let good = Browser::signed_in(&acme, "ada");
+    let mut bad = good.clone();
+    bad.jar.retain(|name, _| name == ACCESS);
+    world.advance(6 * MINUTE);
+    // What is known of the tenant is read again, once.
+    world.send(acme.request("GET", "/account/verify/")).expect(200);
+    for browser in [good, bad] {
+        let bare = browser.request("GET", "/account/verify/");
+        for request in [bare.clone(), bare.header("authorization", "Bearer nothing good")] {
+            let (answer, batches) = world.counted(request);
+            assert_eq!((set_cookies(&answer.expect(200)), batches), (vec![], 0));
+            assert_eq!(told(&world), ("anonymous".to_owned(), None));
+        }
+    }
+    world.memory().limited.set(Some(crate::platform::Limit::Network));
+    world.send(acme.request("GET", "/account/verify/")).expect(429);
+}
+
 type End = (&'static str, fn(&World, &Actor, &Browser));
 
 /// All ways in which a session ends while its browser still has the cookies.

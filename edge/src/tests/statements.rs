@@ -113,6 +113,33 @@ fn every_conditional_statement_wins_once() {
     let all = sql::END_FAMILIES.bind([text(&tenant), text(&user), 3000.into(), text("all")]);
     assert!(changed(&world, &all) >= 1);
     assert_eq!(changed(&world, &all), 0);
+    let ticket = |digest: &str| {
+        sql::INSERT_TICKET.bind([
+            text(&tenant),
+            text(&user),
+            text("password_change"),
+            text(digest),
+            9000.into(),
+            0.into(),
+            sql::understood(),
+        ])
+    };
+    let given_back = |digest: &str| {
+        sql::RETURN_ATTEMPT_FOR_TICKET.bind([text(&tenant), text("t"), 1.into(), text(digest)])
+    };
+    let attempt = format!("insert into attempts values ('{tenant}', 't', 1, 1)");
+    world.memory().db.borrow().execute_batch(&attempt).unwrap();
+    assert_eq!(changed(&world, &given_back("one")), 0, "without a ticket");
+    assert_eq!((changed(&world, &ticket("one")), changed(&world, &ticket("two"))), (1, 1));
+    assert_eq!(changed(&world, &given_back("one")), 0, "there is a newer one");
+    assert_eq!((changed(&world, &given_back("two")), changed(&world, &given_back("two"))), (1, 0));
+    let look_up = |digest: &str, purpose: &str, now: i64| {
+        let statement = sql::TICKET.bind([text(&tenant), text(digest), text(purpose), now.into()]);
+        world.memory().run(&statement).len()
+    };
+    let found = [("two", "password_change", 8999), ("one", "password_change", 8999), ("two", "other", 8999)];
+    assert_eq!(found.map(|(digest, purpose, now)| look_up(digest, purpose, now)), [1, 0, 0]);
+    assert_eq!(look_up("two", "password_change", 9000), 0, "expired");
     let mark = sql::MOVE_MARK.bind([text(&tenant), 1.into(), 99.into()]);
     assert_eq!((changed(&world, &mark), changed(&world, &mark)), (1, 0));
     let copied = sql::KV_PUT.bind([text(&tenant), 1.into(), 99.into()]);
@@ -172,6 +199,7 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
             sql::understood(),
             None::<&str>.into(),
             None::<&str>.into(),
+            Some(500).into(),
         ])
     };
     let refused = |why: &str| assert_eq!(changed(&world, &insert(None, 1)), 0, "{why}");
@@ -189,7 +217,13 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
     // The user, the feed that tells of it, and how much it tells of the tenant.
     assert_eq!((changed(&world, &over), changed(&world, &over)), (4, 0));
     refused("signed out everywhere");
-    run("update users set legacy_over = 0");
+    run("update users set legacy_over = 0, password_due = 'must', password_changed_at = 501");
+    refused("a new password is owed");
+    for too_old in ["500", "null"] {
+        run(&format!("update users set password_due = null, password_changed_at = {too_old}"));
+        refused("the password is too old");
+    }
+    run("update users set password_changed_at = 501");
     assert_eq!((changed(&world, &insert(Some("token"), 1)), changed(&world, &insert(None, 9))), (1, 0));
     let record = |event: &str| sql::RECORD_EXCHANGE.bind([text(event), 1000.into(), text(&sid)]);
     assert_eq!((changed(&world, &record("another")), changed(&world, &record("made"))), (0, 1));

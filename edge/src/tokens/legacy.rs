@@ -9,11 +9,12 @@ use shared::contract::limits::{FAMILIES, LEGACY_RECHECK_SECS};
 use shared::contract::refusal::TokenFault;
 use shared::derive::{legacy_family, legacy_session, legacy_token_hash, legacy_user_hash};
 use shared::ids::{EventId, UserId};
+use shared::tenant::settings::Settings;
 use shared::tokens::claims::UserIdClaim;
 use shared::tokens::jws::Jws;
 use shared::tokens::legacy::{LegacyKind, LegacyToken};
 use shared::user::UserStatus;
-use shared::wire::push::IdentifierRow;
+use shared::wire::push::{IdentifierRow, PasswordDue};
 
 use crate::context::Context;
 use crate::isolate::opened::{LookupKeys, OpenedTenant};
@@ -24,6 +25,7 @@ use crate::sql::batch::{Batch, Handle};
 use crate::sql::{self, millis, secs_as_ms};
 use crate::tokens::amr::{Amr, Method};
 use crate::tokens::error::TokenError;
+use crate::tokens::password_due::{owes_a_password, too_old};
 
 /// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
 const NEVER_SECS: i64 = 253_402_300_799;
@@ -127,6 +129,7 @@ impl LegacyTrail {
             understood,
             self.former_user.as_deref().into(),
             self.former_listed.as_deref().into(),
+            too_old(settings, now).into(),
         ])
     }
 
@@ -160,11 +163,12 @@ impl LegacyTrail {
         batch.add(self.user(known))
     }
 
-    /// What is wrong with a refresh token that has no family: `None` if it could have one.
+    /// What is wrong with a refresh token that has no family: `None` if it could have one. A user who owes a new
+    /// password has to sign in for it.
     #[must_use]
-    pub fn fault(&self, user: Option<&UserRow>) -> Option<TokenFault> {
+    pub fn fault(&self, user: Option<&UserRow>, owes_a_password: bool) -> Option<TokenFault> {
         match user {
-            Some(user) => user.refresh_fault(),
+            Some(user) => user.refresh_fault().or(owes_a_password.then_some(TokenFault::Blacklisted)),
             // Without the marker it need not be this tenant's at all.
             None if self.listed.is_some() => Some(TokenFault::Invalid),
             None => Some(TokenFault::UserNotFound),
@@ -183,6 +187,8 @@ pub struct UserRow {
     roles: String,
     legacy_id: Option<String>,
     legacy_over: i64,
+    password_due: Option<PasswordDue>,
+    password_changed_at: Option<i64>,
     listed: i64,
     ended_at: Option<i64>,
 }
@@ -208,6 +214,12 @@ impl UserRow {
         self.absence()
             .or((self.password_counter > 0).then_some(TokenFault::PasswordChanged))
             .or(ended.then_some(TokenFault::Blacklisted))
+    }
+
+    /// Whether the user must choose a new password before there is a session.
+    #[must_use]
+    pub fn owes_a_password(&self, settings: &Settings, now: i64) -> bool {
+        owes_a_password(self.password_due, self.password_changed_at, settings, now)
     }
 
     fn refresh_fault(&self) -> Option<TokenFault> {

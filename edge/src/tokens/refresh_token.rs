@@ -10,7 +10,7 @@ use shared::tokens::legacy::LegacyKind;
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::LegacyTrail;
-use crate::platform::{Platform, Rows, StoreError};
+use crate::platform::{Platform, StoreError};
 use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::tokens::access::access_token_fault;
 use crate::tokens::error::TokenError;
@@ -108,17 +108,19 @@ impl VerifiedRefresh {
     ///
     /// # Errors
     /// As [`BatchRows::take`].
-    pub fn without_row<R: Rows>(
+    pub fn without_row<P: Platform>(
         &self,
-        rows: &BatchRows<R>,
+        rows: &BatchRows<P::Rows>,
         user: LegacyUser,
-        now_secs: i64,
+        ctx: Context<'_, P>,
+        known: &OpenedTenant,
     ) -> Result<Option<TokenFault>, StoreError> {
         let Some(trail) = &self.legacy else {
-            let expired = self.expires_at <= now_secs;
+            let expired = self.expires_at <= ctx.now_secs();
             return Ok(Some(if expired { TokenFault::Expired } else { TokenFault::Invalid }));
         };
         let user = user.0.map(|handle| rows.take_one(handle)).transpose()?.flatten();
-        Ok(trail.fault(user.as_ref()))
+        let owes = user.as_ref().is_some_and(|user| user.owes_a_password(&known.tenant.settings, ctx.now()));
+        Ok(trail.fault(user.as_ref(), owes))
     }
 }

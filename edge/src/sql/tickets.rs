@@ -1,0 +1,62 @@
+//! Tickets: given for a right password, looked up, never consumed here: control's write raises the epochs that
+//! they are good for.
+
+use super::statement::{Sql, statements};
+
+statements! {
+    /// A ticket in place of a family, under the same conditions; an older one of the user and purpose goes:
+    /// (tenant, user, purpose, digest, expiry, session counter, understood).
+    INSERT_TICKET = "
+        insert into tickets (tenant, user, purpose, digest, password_epoch, access_epoch, expires_at)
+        select u.tenant, u.id, ?3, ?4, s.password_counter, s.access_epoch, ?5
+        from users u
+        join subjects s on s.tenant = u.tenant and s.id = u.id
+        join tenants t on t.id = u.tenant and t.status = 'active'
+        where u.tenant = ?1
+          and u.id = ?2
+          and u.status = 'active'
+          and u.session_epoch = ?6
+          and not exists (
+            select 1
+            from (select value from json_each(u.needs) union all select value from json_each(t.needs))
+            where value not in (select value from json_each(?7))
+          )
+        on conflict (tenant, user, purpose) do update
+        set digest = excluded.digest,
+            password_epoch = excluded.password_epoch,
+            access_epoch = excluded.access_epoch,
+            expires_at = excluded.expires_at
+        returning digest";
+
+    /// The right password gives its own try back: (tenant, name hash, window, digest).
+    RETURN_ATTEMPT_FOR_TICKET = "
+        update attempts
+        set count = count - 1
+        where tenant = ?1
+          and name_hash = ?2
+          and window_start = ?3
+          and count > 0
+          and exists (select 1 from tickets where tenant = ?1 and digest = ?4)";
+
+    /// (event, tenant, now, user, digest, network).
+    RECORD_TICKET = "
+        insert into outbox (id, tenant, at, kind, user, network)
+        select ?1, ?2, ?3, 'password_change_required', ?4, ?6
+        from tickets
+        where tenant = ?2
+          and digest = ?5";
+
+    /// A ticket that is good: of this purpose, not expired, of a user who is active and has the epochs that it was
+    /// given under: (tenant, digest, purpose, now).
+    TICKET = "
+        select k.user, k.password_epoch, k.access_epoch
+        from tickets k
+        join subjects u on u.tenant = k.tenant and u.id = k.user
+        where k.tenant = ?1
+          and k.digest = ?2
+          and k.purpose = ?3
+          and k.expires_at > ?4
+          and u.status = 'active'
+          and u.password_counter = k.password_epoch
+          and u.access_epoch = k.access_epoch";
+}
