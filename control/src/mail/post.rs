@@ -1,0 +1,49 @@
+//! Promising a mail.
+
+use chrono::TimeDelta;
+
+use super::budget::{self, Counted};
+use super::kind::Class;
+use super::letter::{Content, Letter, MailId};
+use super::send::SendMail;
+use super::store;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::jobs::queue::enqueue;
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Posted {
+    /// It is sent once the transaction is committed, and when its budget allows.
+    Queued(MailId),
+    /// The account or the domain has had its share of mails that strangers ask for: it is not sent.
+    OverBudget,
+}
+
+/// Counts a letter, stores it and enqueues its job, all in the caller's transaction. Counters stay locked until that
+/// ends, so this is best called last.
+///
+/// # Errors
+/// The database's, or without randomness.
+pub async fn post(tx: &mut TenantTx, control: &Control, letter: Letter) -> Result<Posted, Failure> {
+    let Letter { kind, to, link, mut facts } = letter;
+    let now = control.clock.now();
+    facts.at.get_or_insert(now);
+    let (counted, delay) = match budget::count(tx, kind, &to, now).await? {
+        Counted::Within => (true, TimeDelta::zero()),
+        Counted::Beyond { .. } if kind.class() == Class::Request => {
+            metrics::counter!("wardgate_mail_dropped_total", "kind" => kind.as_str()).increment(1);
+            return Ok(Posted::OverBudget);
+        }
+        Counted::Beyond { until } => (false, until - now),
+    };
+    let lives = link.as_ref().map(|(link, _)| link.lifetime());
+    let lives = lives.or_else(|| facts.expires_at.map(|at| at - now)).unwrap_or_else(|| kind.lifetime());
+    let content = Content { to, link, facts };
+    let mail = store::insert(tx, kind, &content, counted, (now, now + lives)).await?;
+    let job = SendMail { tenant: tx.tenant(), mail };
+    enqueue(tx, &job, delay).await?;
+    Ok(Posted::Queued(mail))
+}

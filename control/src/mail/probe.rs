@@ -1,0 +1,100 @@
+//! A test of a tenant's mail: one message, at once, to whoever asks for it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::budget::{self, Counted};
+use super::letter::{Content, Facts, MailId, Recipient};
+use super::message::{Head, Mime, mime};
+use super::sender::InForce;
+use super::smtp::Undelivered;
+use super::store::Mail;
+use super::{MailKind, words};
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::tenants::Tenant;
+
+/// An administrator waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What became of a test.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MailTest)]
+pub struct Outcome {
+    /// Whether the server took the message.
+    pub accepted: bool,
+    /// What it answered, or why it was not asked.
+    pub detail: String,
+}
+
+/// Whether another test may be sent, or when: a test is no way around the budgets.
+///
+/// # Errors
+/// The database's.
+pub async fn count(
+    tx: &mut TenantTx,
+    to: &Recipient,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, Failure> {
+    Ok(match budget::count(tx, MailKind::Test, to, now).await? {
+        Counted::Within => None,
+        Counted::Beyond { until } => Some(until),
+    })
+}
+
+/// Sends it, without a transaction.
+///
+/// # Errors
+/// Where the template cannot be filled, or without randomness.
+pub async fn send(
+    control: &Control,
+    tenant: &Tenant,
+    sender: &InForce,
+    to: Recipient,
+) -> Result<Outcome, Failure> {
+    let now = control.clock.now();
+    let content = Content { to, link: None, facts: Facts::default() };
+    let mail = Mail {
+        id: MailId::make(now)?,
+        kind: MailKind::Test,
+        counted: true,
+        content,
+        created_at: now,
+        not_after: now,
+    };
+    let words = words::words(tenant, &mail, "")?;
+    let Recipient { address, name, .. } = &mail.content.to;
+    let head = Head { id: mail.id, at: now, address, name, tenant: (&tenant.name, tenant.slug.as_str()) };
+    let Mime { envelope, bytes } = match mime(&sender.sender, &head, &words) {
+        Ok(mime) => mime,
+        Err(error) => return Ok(Outcome { accepted: false, detail: error.to_string() }),
+    };
+    let server = sender.server();
+    let sent = control.smtp.deliver(&server, &envelope, &bytes);
+    Ok(match tokio::time::timeout(PATIENCE, sent).await {
+        Ok(Ok(taken)) => Outcome { accepted: true, detail: taken.reply },
+        Ok(Err(why)) => Outcome { accepted: false, detail: said(&why) },
+        Err(_) => Outcome { accepted: false, detail: String::from("the server did not answer in time") },
+    })
+}
+
+/// The server's own text, where it said one.
+fn said(why: &Undelivered) -> String {
+    match why.answer() {
+        Some(answer) => format!("{why} ({} {})", answer.code, answer.text),
+        None => why.to_string(),
+    }
+}
+
+/// Notes in the tenant's log that its mail was tested, and what became of it.
+pub fn record(control: &Control, tx: &mut TenantTx, actor: &Actor, outcome: &Outcome) {
+    let (now, target) = (control.clock.now(), Some(tx.tenant().to_string()));
+    let details = json!({ "accepted": outcome.accepted });
+    audit::record(tx, actor, now, Action::MailTested, target, details);
+}
