@@ -4,7 +4,7 @@
 use shared::ids::TenantId;
 use shared::passwords::{Password, Verifier};
 
-use super::{Hasher, Names, faults};
+use super::{Hasher, Names, Policy, faults};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -43,13 +43,33 @@ impl Hashed {
         Ok((Some(hashed?), tx))
     }
 
+    /// Whether this is the password of one of these verifiers; false for what could never be a password. Each of them
+    /// costs a hash.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] if too many wait.
+    pub async fn is_one_of(
+        &self,
+        hasher: &Hasher,
+        tenant: TenantId,
+        verifiers: Vec<Verifier>,
+    ) -> Result<bool, Failure> {
+        let Ok((password, _)) = &self.0 else { return Ok(false) };
+        for verifier in verifiers {
+            if hasher.verify(tenant, password.clone(), verifier).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The verifier, if the password may be used by whoever has these names.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn check(&self, least_characters: u64, names: Names<'_>) -> Result<&Verifier, Vec<String>> {
+    pub fn check(&self, policy: &Policy<'_>, names: Names<'_>) -> Result<&Verifier, Vec<String>> {
         let (password, verifier) = self.0.as_ref().map_err(|fault| vec![(*fault).to_owned()])?;
-        let found = faults(password, least_characters, names);
+        let found = faults(password, policy, names);
         if found.is_empty() { Ok(verifier) } else { Err(found) }
     }
 }
