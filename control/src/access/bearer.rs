@@ -2,7 +2,7 @@
 
 use shared::contract::refusal::TokenFault;
 use shared::epochs;
-use shared::ids::UserId;
+use shared::ids::{SessionId, UserId};
 use shared::tokens::RefreshKey;
 use shared::tokens::claims::{AccessClaims, Expected};
 use shared::tokens::jws::Jws;
@@ -24,6 +24,8 @@ use crate::users::{self, User, UserError};
 pub struct Presented {
     /// The user, by their current row.
     pub user: User,
+    /// The session of the token. One of the legacy service names none.
+    pub session: Option<SessionId>,
     /// Whether it is a token of the legacy service, which reads its own user alone.
     pub legacy: bool,
 }
@@ -50,7 +52,7 @@ pub async fn user(
             Some(id) => standing(tx, id, epoch).await?,
             None => return Err(TokenFault::UserNotFound.into()),
         };
-        return Ok(Presented { user, legacy: true });
+        return Ok(Presented { user, session: None, legacy: true });
     }
     let payload = match signed_payload(tx, unverified_token).await? {
         Some(payload) => payload,
@@ -60,7 +62,8 @@ pub async fn user(
     let (issuer, audience) = (tenant.issuer.as_str(), tenant.audience.as_deref());
     let expected = Expected { tenant: tenant.id, issuer, audience, former: &former };
     let claims = AccessClaims::check(&payload, expected, now_secs).map_err(TokenFault::from)?.claims;
-    Ok(Presented { user: standing(tx, claims.sub, claims.epoch).await?, legacy: false })
+    let user = standing(tx, claims.sub, claims.epoch).await?;
+    Ok(Presented { user, session: Some(claims.sid), legacy: false })
 }
 
 /// The user, if what a token of this epoch says of them is still so.

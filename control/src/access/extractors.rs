@@ -10,7 +10,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use shared::contract::permissions::{Permission, Permitted, ROLES};
 use shared::contract::refusal::Refusal;
-use shared::ids::TenantId;
+use shared::ids::{SessionId, TenantId};
 use shared::tenant::Status;
 
 use super::bearer;
@@ -36,6 +36,8 @@ pub struct Authenticated {
     pub actor: Actor,
     /// The user as one who is shown other users.
     pub viewer: Viewer,
+    /// The session of the token; one of the legacy service names none, and a ticket is of none.
+    pub(super) session: Option<SessionId>,
     /// Whether the token is one of the legacy service, which holds no permission.
     legacy: bool,
 }
@@ -92,11 +94,12 @@ pub struct OnTenant<Own, Plat> {
 }
 
 /// Opens the transaction at the origin's tenant. A request without a credential uses the share of strangers.
-async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
+pub(super) async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
     let origin = parts.extensions.get::<Origin>().cloned().ok_or(Refusal::unsigned())?;
-    let begun = match credentials::bearer(&parts.headers)? {
-        Some(_) => control.db.tenant_tx(origin.tenant).await,
-        None => control.db.strangers_tx(origin.tenant).await,
+    let is_stranger = credentials::bearer(&parts.headers)?.is_none() && origin.ticket.is_none();
+    let begun = match is_stranger {
+        false => control.db.tenant_tx(origin.tenant).await,
+        true => control.db.strangers_tx(origin.tenant).await,
     };
     let mut tx = match begun {
         Err(crate::failure::Failure::Database(sqlx::Error::RowNotFound)) => {
@@ -113,21 +116,32 @@ async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Or
     }
 }
 
-async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
+pub(super) async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
     let token = credentials::bearer(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
     let (mut tx, tenant, origin) = begin(control, parts).await?;
-    let bearer::Presented { user, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
-    let actor = Actor {
-        who: Who::User { id: user.id, rank: user.rank },
-        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
-        client: origin.client,
-    };
-    let bounds = &control.settings.visibility.clearest.0;
-    let viewer = Viewer::user(&user, &tenant.settings.visibility, bounds);
-    Ok(Authenticated { tx, user, tenant, actor, viewer, legacy })
+    let bearer::Presented { user, session, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
+    let by = Authenticated::new(control, parts, (tx, tenant, origin), user);
+    Ok(Authenticated { session, legacy, ..by })
 }
 
 impl Authenticated {
+    /// A user whose credential held.
+    pub(super) fn new(
+        control: &Control,
+        parts: &Parts,
+        (tx, tenant, origin): (TenantTx, Tenant, Origin),
+        user: User,
+    ) -> Self {
+        let actor = Actor {
+            who: Who::User { id: user.id, rank: user.rank },
+            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+            client: origin.client,
+        };
+        let bounds = &control.settings.visibility.clearest.0;
+        let viewer = Viewer::user(&user, &tenant.settings.visibility, bounds);
+        Self { tx, user, tenant, actor, viewer, session: None, legacy: false }
+    }
+
     /// Whether the user's current roles have `permission` in their tenant.
     #[must_use]
     pub fn holds(&self, permission: Permission) -> bool {

@@ -1,7 +1,9 @@
 //! Who may call: a handler names an extractor ([`extractors`]) in its signature. The caller is the user of a
-//! verified token ([`bearer`]), by their current row.
+//! verified token ([`bearer`]) or of a ticket that the edge vouches for ([`ticket`]), by their current row.
 
 pub mod bearer;
 pub mod extractors;
+pub mod ticket;
 
 pub use extractors::{Allowed, Anyone, AnyoneAtPlatform, Authenticated, Me, OnTenant, Platform, outranked};
+pub use ticket::{Credential, PasswordChange, WithTicket};

@@ -1,0 +1,228 @@
+//! A user changes their own password.
+
+use serde_json::json;
+use shared::ids::{SessionId, TenantId, UserId};
+use shared::passwords::{Password, Verifier};
+use shared::tenant::settings::Settings;
+use shared::user::UserStatus;
+use zeroize::Zeroizing;
+
+use super::current;
+use super::set::{NewPassword, check, set};
+use super::tries::{self, Reserved};
+use crate::audit::{self, Action, Actor};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::notices;
+use crate::users::successor::Successor;
+use crate::users::{User, UserError, password_history, store};
+
+/// Who must change a password must change it.
+const SAME: &str = "The new password must differ from the current one.";
+
+/// What shows that the password is the caller's to change.
+pub enum Proof {
+    /// The current password, in a session.
+    Password {
+        /// As typed.
+        current: Zeroizing<String>,
+        /// The session, which goes on. A token of the legacy service names none.
+        session: Option<SessionId>,
+    },
+    /// A ticket: the current password was typed at sign-in. There is no session.
+    Ticket,
+}
+
+impl Proof {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "password",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
+/// What is asked for.
+pub struct Wanted {
+    /// Who asks, by their row when the request began.
+    pub user: User,
+    /// The same as an actor.
+    pub actor: Actor,
+    /// What the tenant asks of passwords.
+    pub settings: Settings,
+    /// What shows that they may.
+    pub proof: Proof,
+    /// The new password, as typed.
+    pub new: Zeroizing<String>,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnPasswordError {
+    /// The current password is another one.
+    #[error("the current password is another one")]
+    WrongPassword,
+    /// Too many tries; the next one counts after so many seconds.
+    #[error("too many tries")]
+    TooManyTries(u64),
+    /// The user was changed while the request was under way: what it presented is not good any more.
+    #[error("the user was changed meanwhile")]
+    Stale,
+    /// The new password is not acceptable.
+    #[error("the new password is not acceptable")]
+    Faults(Vec<String>),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl OwnPasswordError {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong_password",
+            Self::TooManyTries(_) => "throttled",
+            Self::Stale => "stale",
+            Self::Faults(_) => "refused",
+            Self::Failure(_) => "failed",
+        }
+    }
+}
+
+/// Changes a password:
+/// 1. the try is counted, and committed before any hash;
+/// 2. the current password is checked, or, with a ticket, that the new one is another: no connection is held;
+/// 3. the new one is hashed;
+/// 4. the user must be as when the request began, so of many requests at once one succeeds;
+/// 5. the try of a right password is given back, also where the new one is refused. With a ticket it counts, since a
+///    refusal says whether that was the current password;
+/// 6. row, edge and audit log are written. All sessions end but the one that asked.
+///
+/// # Errors
+/// See [`OwnPasswordError`].
+pub async fn change(control: &Control, tx: TenantTx, wanted: Wanted) -> Result<(), OwnPasswordError> {
+    let changed = carry_out(control, tx, wanted).await;
+    let outcome = changed.as_ref().map_or_else(OwnPasswordError::as_str, |()| "changed");
+    metrics::counter!("wardgate_password_changes_total", "outcome" => outcome).increment(1);
+    changed
+}
+
+async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Result<(), OwnPasswordError> {
+    let (tenant, id) = (tx.tenant(), wanted.user.id);
+    let window = match tries::reserve(&mut tx, id, control.clock.now()).await? {
+        Reserved::Counted(window) => window,
+        Reserved::Full(secs) => return Err(OwnPasswordError::TooManyTries(secs)),
+    };
+    let stored = current::read(&mut tx, id).await?;
+    let past = match password_history::past(&mut tx, id).await {
+        Ok(past) => past,
+        Err(UserError::Failure(failure)) => return Err(failure.into()),
+        Err(_) => return Err(OwnPasswordError::Stale),
+    };
+    tx.commit().await?;
+    let is_same = match &wanted.proof {
+        Proof::Password { current, .. } => {
+            if !stored.is(control, tenant, current).await? {
+                note_wrong_password(control, &wanted, tenant).await?;
+                return Err(OwnPasswordError::WrongPassword);
+            }
+            are_same(current, &wanted.new)
+        }
+        Proof::Ticket => stored.is(control, tenant, &wanted.new).await?,
+    };
+    let hashed = match is_same {
+        true => Err(vec![SAME.to_owned()]),
+        false => Ok(Successor::compared(&control.hasher, tenant, &wanted.new, Some(past)).await?),
+    };
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let user = lock_unchanged(&mut tx, &wanted.user).await?;
+    let verifier = match &hashed {
+        Ok(successor) => check(control, &wanted.settings, successor, &user)?,
+        Err(faults) => Err(faults.clone()),
+    };
+    if verifier.is_ok() || matches!(wanted.proof, Proof::Password { .. }) {
+        tries::give_back(&mut tx, id, window).await?;
+    }
+    let done = match verifier {
+        Ok(verifier) => write(control, &mut tx, &wanted, &user, verifier).await.map_err(Into::into),
+        Err(faults) => Err(OwnPasswordError::Faults(faults)),
+    };
+    if let Ok(()) | Err(OwnPasswordError::Faults(_)) = &done {
+        tx.commit().await?;
+    }
+    done
+}
+
+/// Locks the user, if they are still as when the request began: what it presented was good for these epochs.
+async fn lock_unchanged(tx: &mut TenantTx, before: &User) -> Result<User, OwnPasswordError> {
+    let user = match store::lock(tx, before.id).await {
+        Ok(user) => user,
+        Err(UserError::Failure(failure)) => return Err(failure.into()),
+        Err(_) => return Err(OwnPasswordError::Stale),
+    };
+    let epochs = |user: &User| (user.access_epoch, user.session_epoch, user.password_epoch);
+    let unchanged = user.status == UserStatus::Active && epochs(&user) == epochs(before);
+    if unchanged { Ok(user) } else { Err(OwnPasswordError::Stale) }
+}
+
+async fn write(
+    control: &Control,
+    tx: &mut TenantTx,
+    wanted: &Wanted,
+    user: &User,
+    verifier: &Verifier,
+) -> Result<(), Failure> {
+    let keeps = match &wanted.proof {
+        Proof::Password { session, .. } => *session,
+        Proof::Ticket => None,
+    };
+    let new = NewPassword { verifier, due: None, valid_until: None, keeps, proves_address: false };
+    set(control, tx, &wanted.settings, user, new).await?;
+    let details = json!({ "proof": wanted.proof.as_str(), "kept_session": keeps });
+    let target = Some(user.id.to_string());
+    audit::record(tx, &wanted.actor, control.clock.now(), Action::UserPasswordChanged, target, details);
+    notices::password_changed(control, tx, user).await
+}
+
+/// Goes on if `typed` is the user's password. The try is counted as one to change it is, and given back where it was
+/// right; no connection is held while it is checked.
+///
+/// # Errors
+/// [`OwnPasswordError::WrongPassword`], [`OwnPasswordError::TooManyTries`], or what failed beneath.
+pub async fn prove(
+    control: &Control,
+    mut tx: TenantTx,
+    user: UserId,
+    typed: &str,
+) -> Result<TenantTx, OwnPasswordError> {
+    let (tenant, now) = (tx.tenant(), control.clock.now());
+    let window = match tries::reserve(&mut tx, user, now).await? {
+        Reserved::Counted(window) => window,
+        Reserved::Full(secs) => return Err(OwnPasswordError::TooManyTries(secs)),
+    };
+    let stored = current::read(&mut tx, user).await?;
+    tx.commit().await?;
+    if !stored.is(control, tenant, typed).await? {
+        return Err(OwnPasswordError::WrongPassword);
+    }
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    tries::give_back(&mut tx, user, window).await?;
+    Ok(tx)
+}
+
+/// The entry of a try that was wrong. There are as many as tries are counted.
+async fn note_wrong_password(control: &Control, wanted: &Wanted, tenant: TenantId) -> Result<(), Failure> {
+    let mut tx = control.db.tenant_tx(tenant).await?;
+    let details = json!({ "why": "wrong_password" });
+    let target = Some(wanted.user.id.to_string());
+    audit::attempt(&mut tx, &wanted.actor, control.clock.now(), Action::UserPasswordChanged, target, details);
+    tx.commit().await
+}
+
+/// Whether two typed passwords are one.
+fn are_same(current: &str, new: &str) -> bool {
+    match (Password::parse(current), Password::parse(new)) {
+        (Ok(current), Ok(new)) => current.expose() == new.expose(),
+        _ => false,
+    }
+}

@@ -1,0 +1,137 @@
+//! `POST /api/user/password/change/`.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use shared::contract::refusal::{Refusal, TokenFault};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::access::{Credential, PasswordChange, WithTicket};
+use crate::control::Control;
+use crate::http::answer::{Refused, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::users::password::{OwnPasswordError, Proof, Wanted, change as change_password};
+
+/// What Django's clients read where the current password is another one (djoser).
+const WRONG_PASSWORD: &str = "Invalid password.";
+const REQUIRED: &str = "This field is required.";
+const BLANK: &str = "This field may not be blank.";
+
+/// A new password.
+#[derive(ToSchema)]
+#[schema(as = PasswordChange)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ChangeIn {
+    /// Needed with an access token. With a ticket it was typed at sign-in, and is passed over.
+    #[schema(format = "password")]
+    current_password: Option<String>,
+    #[schema(format = "password")]
+    new_password: String,
+}
+
+/// What was typed.
+pub struct Typed {
+    current: Option<Zeroizing<String>>,
+    new: Option<Zeroizing<String>>,
+}
+
+impl FromFields for Typed {
+    /// What is missing depends on the credential, and is said by [`Typed::by`].
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let current = fields.untrimmed("current_password").map(Zeroizing::new);
+        let new = fields.untrimmed("new_password").map(Zeroizing::new);
+        Some(Self { current, new })
+    }
+}
+
+impl Typed {
+    /// What shows that the caller may, and the new password: 400 with all that is missing.
+    fn by(self, credential: Credential) -> Result<(Proof, Zeroizing<String>), Refusal> {
+        let Self { current, new } = self;
+        let mut faults = Vec::new();
+        let mut typed = |field, text: Option<Zeroizing<String>>| {
+            let fault = match &text {
+                None => REQUIRED,
+                Some(text) if text.is_empty() => BLANK,
+                Some(_) => return text,
+            };
+            faults.push((field, vec![fault.to_owned()]));
+            None
+        };
+        let proof = match credential {
+            Credential::Token(session) => {
+                typed("current_password", current).map(|current| Proof::Password { current, session })
+            }
+            Credential::Ticket => Some(Proof::Ticket),
+        };
+        let new = typed("new_password", new);
+        proof.zip(new).ok_or_else(|| Refusal::fields(faults))
+    }
+}
+
+/// What a client does next.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Next {
+    /// The session goes on: its refresh token gets another access token. The present one is refused within seconds.
+    Refresh,
+    /// There is no session: sign in with the new password.
+    SignIn,
+}
+
+/// The password is changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PasswordChanged)]
+struct ChangedOut {
+    /// In the words of the old service's package.
+    detail: &'static str,
+    next: Next,
+}
+
+/// Changes one's own password: 200; 400 for a wrong current password and for what is wrong with the new one; 401
+/// where the user was changed meanwhile; 429 after ten wrong ones.
+#[utoipa::path(
+    post, path = "/api/user/password/change/", tag = "Accounts", operation_id = "password_change", summary = "Change one's own password",
+    description = "For any user who is signed in, with the current password; or, with the `ticket` of a sign-in that was \
+        refused with `password_change_required` in place of the access token, without it. All sessions end but the one \
+        that asked: `next` says `refresh` where it goes on, else `sign_in`. The session's access token is refused within \
+        seconds; its refresh token gets another. A ticket is good for ten minutes and dies with its use, with a newer \
+        one, and with every change of the user's roles, status or password; refused input leaves it good. Ten wrong \
+        current passwords in five minutes, or as many new ones that a ticket was refused for, are a 429.",
+    request_body(content = ChangeIn, example = json!({
+        "current_password": "correct horse battery staple", "new_password": "eleven sleepy otters hum",
+    })),
+    responses(
+        (status = 200, description = "Changed", body = ChangedOut, example = json!({
+            "detail": "New password has been saved.", "next": "refresh",
+        })),
+    )
+)]
+pub async fn change(
+    State(control): State<Control>,
+    caller: WithTicket<PasswordChange>,
+    Json(typed): Json<Typed>,
+) -> Result<Response, Refused> {
+    let WithTicket { by, credential, .. } = caller;
+    let (proof, new) = typed.by(credential)?;
+    let keeps_session = matches!(proof, Proof::Password { session: Some(_), .. });
+    let wanted = Wanted { user: by.user, actor: by.actor, settings: by.tenant.settings, proof, new };
+    change_password(&control, by.tx, wanted).await.map_err(|error| refused(error, credential))?;
+    let next = if keeps_session { Next::Refresh } else { Next::SignIn };
+    Ok(ok(&ChangedOut { detail: "New password has been saved.", next }))
+}
+
+fn refused(error: OwnPasswordError, credential: Credential) -> Refused {
+    match error {
+        OwnPasswordError::WrongPassword => Refusal::field("current_password", WRONG_PASSWORD).into(),
+        OwnPasswordError::TooManyTries(secs) => Refusal::throttled(secs).into(),
+        OwnPasswordError::Faults(faults) => Refusal::fields([("new_password", faults)]).into(),
+        OwnPasswordError::Stale => match credential {
+            Credential::Token(_) => TokenFault::Blacklisted.into(),
+            Credential::Ticket => TokenFault::Invalid.into(),
+        },
+        OwnPasswordError::Failure(failure) => failure.into(),
+    }
+}
