@@ -1,0 +1,99 @@
+//! Notices: what the owner of an account is told by mail when it changes, with what to do if that was not them.
+//!
+//! They go to the proven address that the account had before the change, unless the tenant's setting `notices` leaves
+//! the kind out. Their budget is their own, so that no stranger's request can use it up.
+
+use shared::tenant::notices::Notice;
+
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+use crate::mail::{self, FactorChange, Facts, Letter, MailKind, Recipient};
+use crate::tenants::{self, TenantError};
+use crate::users::User;
+
+/// Tells a user that their password was changed. `user` is as they were before. As the last of the transaction that
+/// changes it: the counters of the budget stay locked until that ends.
+///
+/// # Errors
+/// The database's, or without randomness.
+pub async fn password_changed(control: &Control, tx: &mut TenantTx, user: &User) -> Result<(), Failure> {
+    tell(control, tx, user, Notice::PasswordChanged, Facts::default()).await
+}
+
+/// Tells a user, at the address that they had, that somebody who may do so set another one. Where its owner asked for the
+/// change, the notice has a link that takes it back.
+///
+/// # Errors
+/// As [`password_changed`].
+pub async fn address_changed(control: &Control, tx: &mut TenantTx, user: &User) -> Result<(), Failure> {
+    tell(control, tx, user, Notice::AddressChanged, Facts::default()).await
+}
+
+/// Tells a user that a second factor was added or removed.
+///
+/// # Errors
+/// As [`password_changed`].
+pub async fn second_factor_changed(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    factor: FactorChange,
+) -> Result<(), Failure> {
+    tell(control, tx, user, Notice::SecondFactorChanged, Facts { factor, ..Facts::default() }).await
+}
+
+/// Tells a user of a sign-in from a device that was not seen before. `device` and `client` are what is known of it.
+///
+/// # Errors
+/// As [`password_changed`].
+pub async fn new_device(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    device: &str,
+    client: &str,
+) -> Result<(), Failure> {
+    let facts = Facts { device: device.to_owned(), client: client.to_owned(), ..Facts::default() };
+    tell(control, tx, user, Notice::NewDevice, facts).await
+}
+
+/// Whether the tenant has its users told of this.
+///
+/// # Errors
+/// The database's.
+pub async fn is_on(tx: &mut TenantTx, notice: Notice) -> Result<bool, Failure> {
+    let id = tx.tenant();
+    match tenants::find(tx, id).await {
+        Ok(tenant) => Ok(tenant.settings.notices.contains(&notice)),
+        Err(TenantError::Failure(failure)) => Err(failure),
+        Err(_) => Ok(false),
+    }
+}
+
+async fn tell(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    notice: Notice,
+    facts: Facts,
+) -> Result<(), Failure> {
+    let recipient = if user.email_verified { Recipient::user(user) } else { None };
+    let Some(to) = recipient else { return Ok(()) };
+    if !is_on(tx, notice).await? {
+        return Ok(());
+    }
+    let facts = Facts { username: user.username.expose().to_owned(), ..facts };
+    // Beyond the budget a notice waits.
+    let _ = mail::post(tx, control, Letter { kind: kind(notice), to, link: None, facts }).await?;
+    Ok(())
+}
+
+fn kind(notice: Notice) -> MailKind {
+    match notice {
+        Notice::PasswordChanged => MailKind::PasswordChanged,
+        Notice::AddressChanged => MailKind::AddressChanged,
+        Notice::SecondFactorChanged => MailKind::SecondFactorChanged,
+        Notice::NewDevice => MailKind::NewDevice,
+    }
+}

@@ -1,0 +1,289 @@
+//! `POST /api/user/password/reset/`, `.../reset/confirm/`, `.../regenerate/`.
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::contract::openapi as described;
+use shared::contract::permissions::Permitted as _;
+use shared::contract::permissions::marker::UsersWrite;
+use shared::contract::refusal::{Code, Refusal};
+use shared::identifiers::Identifier;
+use shared::ids::UserId;
+use utoipa::ToSchema;
+
+use super::{Caller, ConfirmError, OneTimePassword, RegenerateError};
+use crate::access::{Allowed, Anyone, Authenticated, outranked};
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::http::answer::{Refused, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::http::time::micros;
+use crate::users::{Chooser, NO_ADDRESS, Successor, UserError, parse_address};
+
+/// What the old service said.
+const BAD_TOKEN: &str = "Invalid token for given user.";
+const MISMATCH: &str = "The two password fields didn't match.";
+const ON_ITS_WAY: &str = "If the address is known, a message is on its way.";
+const RESET: &str = "Password has been reset with the new password.";
+const REGENERATED: &str = "A password that is good once is on its way to the person.";
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Said)]
+pub struct SaidOut {
+    detail: &'static str,
+}
+
+/// Whose password is to be reset.
+#[derive(ToSchema)]
+#[schema(as = PasswordReset)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ResetIn {
+    /// The address of the account.
+    email: String,
+}
+
+/// What is asked for.
+pub struct Reset {
+    email: Identifier,
+}
+
+impl FromFields for Reset {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let email = parse_address(&fields.required_text("email")?);
+        if email.is_none() {
+            fields.fault("email", NO_ADDRESS);
+        }
+        Some(Self { email: email? })
+    }
+}
+
+/// Asks for a link by mail that sets a new password.
+///
+/// 1. 400 for a body without an address, whatever accounts there are.
+/// 2. What was asked for is put into a row, and a job is enqueued. No user is looked up.
+/// 3. 200, the same for every address.
+#[utoipa::path(
+    post, path = "/api/user/password/reset/", tag = "Accounts", operation_id = "password_reset",
+    summary = "Ask for a link by mail that sets a new password",
+    description = "For anybody. The answer is the same for every address, and so is the work that is done before it. The \
+        active person whose proven address this is gets a mail with a link that is good once, for 60 minutes; a newer link \
+        ends the older one. At most three mails an hour go to an account; what is beyond is dropped.",
+    request_body(content = ResetIn, example = json!({"email": "grace@acme.example"})),
+    responses((status = 200, description = "Taken down", body = SaidOut, example = json!({"detail": ON_ITS_WAY})))
+)]
+pub async fn reset(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(Reset { email }): Json<Reset>,
+) -> Result<Response, Refused> {
+    let Anyone { mut tx, request_id, client, .. } = anyone;
+    super::ask(&control, &mut tx, &email, Caller { request_id, client }).await?;
+    tx.commit().await?;
+    Ok(ok(&SaidOut { detail: ON_ITS_WAY }))
+}
+
+/// A new password with the token of a link.
+#[derive(ToSchema)]
+#[schema(as = PasswordResetConfirm)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ConfirmIn {
+    /// What follows `#token=` in the link.
+    token: String,
+    /// The new password. Clients that have one field for each of two entries may send `new_password1` and
+    /// `new_password2` in its place, or `re_new_password` beside it: both must be the same.
+    #[schema(format = "password")]
+    new_password: Option<String>,
+    #[schema(format = "password")]
+    re_new_password: Option<String>,
+    #[schema(format = "password")]
+    new_password1: Option<String>,
+    #[schema(format = "password")]
+    new_password2: Option<String>,
+    /// Ignored: the token alone says whose password is set. Clients of Django send it.
+    uid: Option<String>,
+}
+
+/// What is asked for.
+pub struct Confirm {
+    token: String,
+    password: String,
+    /// The field that the password came in.
+    field: &'static str,
+}
+
+impl FromFields for Confirm {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        fields.ignore("uid");
+        let token = fields.required_text("token");
+        let names = ["new_password", "re_new_password", "new_password1", "new_password2"];
+        let [password, again, first, second] = names.map(|name| fields.untrimmed(name));
+        let (password, field) = if fields.has("new_password1") || fields.has("new_password2") {
+            // As dj-rest-auth has them.
+            for name in ["new_password1", "new_password2"] {
+                if !fields.has(name) {
+                    fields.fault(name, "This field is required.");
+                }
+            }
+            if first.is_some() && second.is_some() && first != second {
+                fields.fault("new_password2", MISMATCH);
+            }
+            (first, "new_password2")
+        } else {
+            // As djoser has them.
+            if !fields.has("new_password") {
+                fields.fault("new_password", "This field is required.");
+            }
+            if again.is_some() && password != again {
+                fields.fault("non_field_errors", MISMATCH);
+            }
+            (password, "new_password")
+        };
+        if password.as_deref().is_some_and(str::is_empty) {
+            fields.fault(field, "This field may not be blank.");
+        }
+        Some(Self { token: token?, password: password?, field })
+    }
+}
+
+/// Sets a new password with a link from a mail.
+///
+/// 1. 400 for fields that are missing.
+/// 2. 400 for a token that is no good, before a password is hashed for it.
+/// 3. The password is hashed, as a part of what strangers may have hashed.
+/// 4. 400 for a password that the policy refuses. The link stays good.
+/// 5. Link, password, sessions, log and notice are one transaction: 200.
+#[utoipa::path(
+    post, path = "/api/user/password/reset/confirm/", tag = "Accounts", operation_id = "password_reset_confirm",
+    summary = "Set a new password with a link from a mail",
+    description = "For whoever has the link. It signs nobody in, and every session of the person ends. A password that is \
+        refused leaves the link good. The address of the account is proven by it.",
+    request_body(content = ConfirmIn, example = json!({
+        "token": "kCyyuIqNGKBDFcg0FtBzQv2uROaz_Ui5jFKYlCsVEAE", "new_password": "correct horse battery staple",
+    })),
+    responses((status = 200, description = "Set", body = SaidOut, example = json!({"detail": RESET})))
+)]
+pub async fn confirm(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(Confirm { token, password, field }): Json<Confirm>,
+) -> Result<Response, Refused> {
+    let Anyone { mut tx, tenant, request_id, client } = anyone;
+    let Some(user) = super::subject(&control, &mut tx, &token).await? else {
+        super::count("bad_token");
+        return Err(Refusal::field("token", BAD_TOKEN).into());
+    };
+    let (strangers, owner) = (control.hasher.for_strangers(), (user, Chooser::Owner));
+    let (successor, mut tx) = Successor::chosen(&control, &strangers, tx, owner, &password).await?;
+    let caller = Caller { request_id, client };
+    let settings = &tenant.settings;
+    let confirmed = super::confirm(&control, &mut tx, settings, &token, &successor, caller).await;
+    confirmed.map_err(|error| confirm_refused(error, field))?;
+    tx.commit().await?;
+    Ok(ok(&SaidOut { detail: RESET }))
+}
+
+fn confirm_refused(error: ConfirmError, field: &'static str) -> Refused {
+    match error {
+        ConfirmError::Token => {
+            super::count("bad_token");
+            Refusal::field("token", BAD_TOKEN).into()
+        }
+        ConfirmError::Password(faults) => {
+            super::count("password_refused");
+            Refusal::fields([(field, faults)]).into()
+        }
+        ConfirmError::Failure(failure) => failure.into(),
+    }
+}
+
+/// Whose password is to be made.
+#[derive(ToSchema)]
+#[schema(as = PasswordRegenerate)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct RegenerateIn {
+    /// The person's id.
+    user: uuid::Uuid,
+}
+
+/// What is asked for.
+pub struct Regenerate {
+    user: String,
+}
+
+impl FromFields for Regenerate {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        Some(Self { user: fields.required_text("user")? })
+    }
+}
+
+/// A password was made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PasswordRegenerated)]
+pub struct RegeneratedOut {
+    detail: &'static str,
+    /// Until when it can be used.
+    #[serde(serialize_with = "micros")]
+    valid_until: DateTime<Utc>,
+}
+
+/// Mails a user a password that is good once.
+///
+/// 1. 404 for a user who is not there, also by an id that does not parse; 403 for one whom the caller does not outrank,
+///    which the log has; 409 for one who is not active, or has no proven address.
+/// 2. The password is made and hashed. It is in the mail alone.
+/// 3. All of 1 is asked again. Password, sessions, mail and log are one transaction: 200.
+#[utoipa::path(
+    post, path = "/api/user/password/regenerate/", tag = "Accounts", operation_id = "password_regenerate",
+    summary = "Mail a person a password that is good once",
+    description = "Needs `users.write` and a rank above theirs. The password goes to the person's proven address and is \
+        shown to nobody else. It can be used for 24 hours and must be changed at its first use. Every session of the person \
+        ends at once.",
+    request_body(content = RegenerateIn, example = json!({"user": "01920c5e-7a6b-7c3d-8e9f-0a1b2c3d4e5f"})),
+    responses(
+        (status = 200, description = "Made; the mail is promised", body = RegeneratedOut, example = json!({
+            "detail": REGENERATED, "valid_until": "2026-02-04T05:06:07.000000Z",
+        })),
+        (status = 409, description = "The person is not active, or has no proven address", body = described::Refused,
+            example = json!({"detail": "The person has no proven address.", "code": "conflict"})),
+    )
+)]
+pub async fn regenerate(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Json(Regenerate { user }): Json<Regenerate>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, tenant, actor, .. } = allowed.by;
+    let id = UserId::parse(&user).map_err(|_| UserError::NotFound)?;
+    let may = super::may_regenerate(&mut tx, &actor, id).await;
+    let ((), tx) = permitted(&control, tx, &actor, id, may).await?;
+    let make = OneTimePassword::make(&control, tx.payer());
+    let (made, mut tx) = tx.pause(&control.db, make).await?;
+    let done = super::regenerate(&control, &mut tx, &tenant.settings, &actor, id, made?).await;
+    let (valid_until, tx) = permitted(&control, tx, &actor, id, done).await?;
+    tx.commit().await?;
+    Ok(ok(&RegeneratedOut { detail: REGENERATED, valid_until }))
+}
+
+/// A refusal of rank is a refusal of permission, and is written down as one.
+async fn permitted<T>(
+    control: &Control,
+    tx: TenantTx,
+    actor: &Actor,
+    id: UserId,
+    outcome: Result<T, RegenerateError>,
+) -> Result<(T, TenantTx), Refused> {
+    let conflict = |detail| Err(Refusal::new(409, detail, Code::Conflict).into());
+    match outcome {
+        Ok(done) => Ok((done, tx)),
+        Err(RegenerateError::User(UserError::Rank)) => {
+            Err(outranked(control, tx, actor, &id.to_string(), UsersWrite::PERMISSION).await)
+        }
+        Err(RegenerateError::User(error)) => Err(error.into()),
+        Err(RegenerateError::NotActive) => conflict("The person is not active."),
+        Err(RegenerateError::NoProvenAddress) => conflict("The person has no proven address."),
+    }
+}
