@@ -199,6 +199,28 @@ pub async fn revoke(tx: &mut TenantTx, kind: LinkKind, holder: Holder) -> Result
     Ok(gone.rows_affected() > 0)
 }
 
+/// Ends the links with which somebody could still change the account of a user, their requests' among them. What takes a
+/// change of address back stays: it may be what the user needs next.
+///
+/// # Errors
+/// The database's.
+pub async fn end_of_user(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
+    let ended = [LinkKind::Verify, LinkKind::Reset, LinkKind::Address].map(|kind| kind.as_str().to_owned());
+    sqlx::query!(
+        "delete from links
+         where tenant_id = $1 and kind = any ($3)
+             and (user_id = $2 or request_id in (
+                 select id from requests where tenant_id = $1 and user_id = $2
+             ))",
+        tx.tenant().uuid(),
+        user.uuid(),
+        &ended,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Deletes links of the tenant that have expired.
 ///
 /// # Errors

@@ -4,9 +4,13 @@
 //! the row's own key, enqueues a job that names the row, and is answered. The job looks up whom it concerns. So neither
 //! answer nor time tells a stranger which names and addresses are known.
 
+mod room;
+mod sought;
 mod store;
 
-pub use store::{ForgetExpired, Request, find, prune, put, remove, replace};
+pub use room::{count, has_room};
+pub use sought::{about, mark};
+pub use store::{ForgetExpired, Request, all, find, of_user, prune, put, remove, replace};
 
 use std::fmt;
 
@@ -56,6 +60,12 @@ impl RequestId {
     /// A new one.
     fn make(now: DateTime<Utc>) -> Result<Self, Failure> {
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(unix_ms(now), &random()?).into_uuid()))
+    }
+
+    /// Reads an id, in any spelling of a UUID.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        shared::ids::uuid(text).ok().map(Self)
     }
 
     /// As the database holds it.

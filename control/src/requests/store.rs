@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::ids::{TenantId, UserId};
+use uuid::Uuid;
 
 use super::{RequestId, RequestKind};
 use crate::control::Control;
 use crate::crypt::row_key::RowKey;
-use crate::crypt::sealed::Column;
+use crate::crypt::sealed::{Column, TenantKeys};
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job, enqueue};
@@ -75,8 +76,9 @@ pub async fn find<T: DeserializeOwned>(
     id: RequestId,
     now: DateTime<Utc>,
 ) -> Result<Option<Request<T>>, Failure> {
-    let row = sqlx::query!(
-        "select user_id, wrapped_key, sealed, created_at, expires_at
+    let row = sqlx::query_as!(
+        Row,
+        "select id, user_id, wrapped_key, sealed, created_at, expires_at
          from requests
          where tenant_id = $1 and id = $2 and kind = $3 and expires_at > $4
          for update",
@@ -87,15 +89,83 @@ pub async fn find<T: DeserializeOwned>(
     )
     .fetch_optional(&mut **tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let key = RowKey::unwrap(tx.keys(), Column::RequestKey, &id.to_string(), &row.wrapped_key)?;
-    Ok(Some(Request {
+    row.map(|row| open(tx.keys(), row)).transpose()
+}
+
+/// A row as it rests.
+struct Row {
+    id: Uuid,
+    user_id: Option<Uuid>,
+    wrapped_key: Vec<u8>,
+    sealed: Vec<u8>,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+fn open<T: DeserializeOwned>(keys: &TenantKeys, row: Row) -> Result<Request<T>, Failure> {
+    let id = RequestId::from(row.id);
+    let key = RowKey::unwrap(keys, Column::RequestKey, &id.to_string(), &row.wrapped_key)?;
+    Ok(Request {
         id,
         user: row.user_id.map(UserId::from),
         content: key.open(&row.sealed)?,
         created_at: row.created_at,
         expires_at: row.expires_at,
-    }))
+    })
+}
+
+/// The living requests of a kind, the newest first, `most` at most.
+///
+/// # Errors
+/// As [`find`].
+pub async fn all<T: DeserializeOwned>(
+    tx: &mut TenantTx,
+    kind: RequestKind,
+    now: DateTime<Utc>,
+    most: i64,
+) -> Result<Vec<Request<T>>, Failure> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, user_id, wrapped_key, sealed, created_at, expires_at
+         from requests
+         where tenant_id = $1 and kind = $2 and expires_at > $3
+         order by created_at desc, id desc
+         limit $4",
+        tx.tenant().uuid(),
+        kind.as_str(),
+        now,
+        most,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(|row| open(tx.keys(), row)).collect()
+}
+
+/// The living requests of a kind about a user, the newest first, locked until the transaction ends.
+///
+/// # Errors
+/// As [`find`].
+pub async fn of_user<T: DeserializeOwned>(
+    tx: &mut TenantTx,
+    kind: RequestKind,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Request<T>>, Failure> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, user_id, wrapped_key, sealed, created_at, expires_at
+         from requests
+         where tenant_id = $1 and user_id = $2 and kind = $3 and expires_at > $4
+         order by created_at desc, id desc
+         for update",
+        tx.tenant().uuid(),
+        user.uuid(),
+        kind.as_str(),
+        now,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(|row| open(tx.keys(), row)).collect()
 }
 
 /// Writes other content into a living request, under another key.

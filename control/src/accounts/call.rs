@@ -1,0 +1,42 @@
+//! A call of somebody who has no session, and what the audit log keeps of it.
+
+use shared::contract::permissions::REGISTRATION_RANK;
+use shared::ids::UserId;
+use uuid::Uuid;
+
+use crate::audit::{Actor, Who};
+use crate::users::User;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The id of the request.
+    pub request_id: Option<String>,
+    /// The client's address.
+    pub client: Option<String>,
+}
+
+impl Call {
+    /// The user as who acts: a link proved that the call is theirs.
+    #[must_use]
+    pub fn of(&self, user: &User) -> Actor {
+        self.by(Who::User { id: user.id, rank: user.rank })
+    }
+
+    /// The service, which carries out what was asked for.
+    #[must_use]
+    pub fn control(&self) -> Actor {
+        self.by(Who::Control)
+    }
+
+    fn by(&self, who: Who) -> Actor {
+        Actor { who, request_id: self.request_id.clone(), client: self.client.clone() }
+    }
+}
+
+/// Who gives those their roles who register: somebody right above the highest rank that they may have.
+#[must_use]
+pub(super) fn doorkeeper() -> Actor {
+    let who = Who::User { id: UserId::from(Uuid::nil()), rank: REGISTRATION_RANK + 1 };
+    Actor { who, ..Actor::control() }
+}

@@ -1,0 +1,28 @@
+//! Whether somebody who has a session knows the password, too.
+
+use zeroize::Zeroizing;
+
+use super::AccountError;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::users::User;
+use crate::users::password::{OwnPasswordError, prove};
+
+/// Goes on if `typed` is the password of the user. The connection serves others meanwhile.
+///
+/// # Errors
+/// [`AccountError::Password`] if it is another one, [`AccountError::Tries`] after too many; what failed beneath.
+pub(crate) async fn check(
+    control: &Control,
+    tx: TenantTx,
+    user: &User,
+    typed: Zeroizing<String>,
+) -> Result<TenantTx, AccountError> {
+    prove(control, tx, user.id, &typed).await.map_err(|error| match error {
+        OwnPasswordError::TooManyTries(secs) => AccountError::Tries(secs),
+        OwnPasswordError::Failure(failure) => failure.into(),
+        OwnPasswordError::WrongPassword | OwnPasswordError::Stale | OwnPasswordError::Faults(_) => {
+            AccountError::Password
+        }
+    })
+}

@@ -1,0 +1,158 @@
+//! Accepting an invitation.
+
+use serde_json::json;
+use shared::contract::permissions::{Permission, ROLES};
+use shared::user::UserStatus;
+
+use super::offer::{By, Invited, Offer};
+use super::{canonical, count};
+use crate::accounts::{AccountError, Call, chosen};
+use crate::audit::{self, Action, Actor, Who};
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::links::{self, Holder, LinkKind};
+use crate::passwords::Hashed;
+use crate::requests::{self, RequestId, RequestKind};
+use crate::tenants::Tenant;
+use crate::users::{self, Faults, NewUser, Profile, User, UserError};
+
+/// What somebody chooses who was invited. No `Debug`.
+#[derive(Default)]
+pub struct Acceptance {
+    /// User name; may be absent where the invitation has one.
+    pub username: Option<String>,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Telephone number.
+    pub phone: String,
+}
+
+impl Acceptance {
+    /// The profile of the account, checked; the address is the invitation's.
+    fn profile(&self, invited: &Invited, faults: &mut Faults) -> Profile {
+        let username = self.username.clone().or_else(|| invited.username.clone());
+        if username.is_none() {
+            faults.add("username", "This field is required.");
+        }
+        Profile {
+            username: username.unwrap_or_default(),
+            email: Some(invited.email.clone()),
+            first_name: self.first_name.clone(),
+            last_name: self.last_name.clone(),
+            phone: self.phone.clone(),
+            language: invited.language.clone(),
+        }
+    }
+}
+
+/// What a link offers, as long as it can be used: asked before a password is hashed for it. The profile that the account
+/// would have holds.
+///
+/// # Errors
+/// [`AccountError::Link`]; [`UserError::Fields`].
+pub async fn offered(
+    control: &Control,
+    tx: &mut TenantTx,
+    unverified_token: &str,
+    chosen: &Acceptance,
+) -> Result<Profile, AccountError> {
+    let now = control.clock.now();
+    let holder = links::look(tx, LinkKind::Invite, unverified_token, now).await?;
+    let (_, offer) = offer(control, tx, holder).await?;
+    authority(tx, &offer).await?;
+    let mut faults = Faults::default();
+    let profile = chosen.profile(&offer.invited, &mut faults);
+    if faults.is_empty() {
+        profile.check(&mut faults);
+    }
+    if faults.is_empty() { Ok(profile) } else { Err(UserError::Fields(faults).into()) }
+}
+
+/// Uses a link that offers an account:
+/// 1. the link is taken: of many at once one has it, and it is good again where anything below is refused;
+/// 2. the inviter may still give these roles: else the link is no better than an unknown one;
+/// 3. an account that claimed the address without a proof loses it; the account is made, its address proven.
+///
+/// # Errors
+/// [`AccountError::Link`]; a name or an address that somebody else has; a password that may not be used.
+pub async fn accept(
+    control: &Control,
+    tx: &mut TenantTx,
+    tenant: &Tenant,
+    call: &Call,
+    (unverified_token, chosen, password): (&str, &Acceptance, &Hashed),
+) -> Result<User, AccountError> {
+    let now = control.clock.now();
+    let holder = links::take(tx, LinkKind::Invite, unverified_token, now).await?;
+    let (id, offer) = offer(control, tx, holder).await?;
+    let authority = authority(tx, &offer).await?;
+    let mut faults = Faults::default();
+    let profile = chosen.profile(&offer.invited, &mut faults);
+    let verifier = chosen::verifier(control, &tenant.settings, password, &profile, &mut faults)?;
+    let Some(verifier) = verifier.filter(|_| faults.is_empty()) else {
+        return Err(UserError::Fields(faults).into());
+    };
+    let address = canonical(&offer.invited.email)?;
+    users::disown(control, tx, &call.control(), &address, None).await?;
+    let roles = offer.invited.roles.clone();
+    let new = NewUser {
+        profile,
+        status: UserStatus::Active,
+        roles,
+        password: None,
+        must_change_password: false,
+        email_verified: true,
+    };
+    let user = users::join(control, tx, &authority, new, Some(verifier)).await?;
+    requests::remove(tx, id).await?;
+    // Nobody else registers with this address any more.
+    for request in requests::about(tx, RequestKind::Registration, &address, now).await? {
+        requests::remove(tx, request).await?;
+    }
+    let by = match offer.by {
+        By::User(id) => Some(id),
+        By::Platform => None,
+    };
+    let details = json!({ "invitation": id.to_string(), "by": by, "roles": user.roles });
+    let target = Some(user.id.to_string());
+    audit::record(tx, &call.of(&user), now, Action::InvitationAccepted, target, details);
+    count("accepted");
+    Ok(user)
+}
+
+async fn offer(
+    control: &Control,
+    tx: &mut TenantTx,
+    holder: Option<Holder>,
+) -> Result<(RequestId, Offer), AccountError> {
+    let Some(Holder::Request(id)) = holder else { return Err(AccountError::Link) };
+    let now = control.clock.now();
+    let found = requests::find::<Offer>(tx, RequestKind::Invitation, id, now).await?;
+    Ok((id, found.ok_or(AccountError::Link)?.content))
+}
+
+/// Who gives the roles, if they still may.
+async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountError> {
+    let By::User(id) = offer.by else { return Ok(Actor::operator()) };
+    let user = match users::find(tx, id).await {
+        Err(UserError::NotFound) => return Err(AccountError::Link),
+        found => found?,
+    };
+    let writes = |role: &String| {
+        let known = ROLES.iter().find(|known| known.name == role);
+        known.is_some_and(|known| known.permissions.contains(&Permission::UsersWrite))
+    };
+    if user.status != UserStatus::Active || !user.roles.iter().any(writes) {
+        return Err(AccountError::Link);
+    }
+    let actor = Actor { who: Who::User { id, rank: user.rank }, ..Actor::control() };
+    match users::may_give(tx, &actor, &offer.invited.roles, &mut Faults::default()).await {
+        Err(UserError::Rank) => Err(AccountError::Link),
+        given => {
+            given?;
+            Ok(actor)
+        }
+    }
+}

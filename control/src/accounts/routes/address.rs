@@ -1,0 +1,119 @@
+//! `POST /api/user/email/change/`, `.../confirm/`, `.../undo/`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use super::{Said, TokenIn, UnverifiedToken};
+use crate::access::{Anyone, Authenticated, Me};
+use crate::accounts::{address, answer, current};
+use crate::control::Control;
+use crate::http::answer::{Refused, json, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::requests::RequestKind;
+use crate::users::{Faults, UserError, check_address};
+
+/// Another address for oneself.
+#[derive(ToSchema)]
+#[schema(as = AddressChange)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ChangeIn {
+    email: String,
+    #[schema(format = "password")]
+    current_password: String,
+}
+
+/// See [`ChangeIn`]. No `Debug`.
+pub struct Change {
+    email: String,
+    current_password: Zeroizing<String>,
+}
+
+impl FromFields for Change {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let email = fields.required_text("email");
+        let password = match fields.has("current_password") {
+            true => fields.untrimmed("current_password"),
+            false => fields.required_text("current_password"),
+        };
+        Some(Self { email: email?, current_password: Zeroizing::new(password?) })
+    }
+}
+
+/// What everybody is told who wants another address.
+const ASKED: Said = Said::new("A message is on its way to the new address.");
+
+/// Asks for another address: 400 for one that is none, and for a wrong password; else 202, whether it is taken or not.
+#[utoipa::path(
+    post, path = "/api/user/email/change/", tag = "Accounts", operation_id = "email_change", summary = "Ask for another address",
+    description = "The account keeps its address until the link that is mailed to the new one was used. The former \
+        address, if it was proven, is mailed a link that takes the change back for 7 days.",
+    request_body(content = ChangeIn, example = json!({
+        "email": "grace@navy.example", "current_password": "correct horse battery staple",
+    })),
+    responses((status = 202, description = "Taken", body = Said, example = json!({
+        "detail": "A message is on its way to the new address.",
+    })))
+)]
+pub async fn change(
+    State(control): State<Control>,
+    me: Me,
+    Json(Change { email, current_password }): Json<Change>,
+) -> Result<Response, Refused> {
+    let Authenticated { tx, user, actor, .. } = me.by;
+    let mut faults = Faults::default();
+    if check_address(&email, &mut faults).is_none() {
+        return Err(UserError::Fields(faults).into());
+    }
+    let mut tx = current::check(&control, tx, &user, current_password).await?;
+    crate::users::still_stands(&control, &mut tx, &actor).await?;
+    let id = address::put(&control, &mut tx, &actor, user.id, &email).await?;
+    answer::soon(&mut tx, RequestKind::Address, id).await?;
+    tx.commit().await?;
+    Ok(json(StatusCode::ACCEPTED, &ASKED))
+}
+
+/// Uses the link that proves a new address, once: 400 for one that is not good, and for an address that another user has
+/// by now.
+#[utoipa::path(
+    post, path = "/api/user/email/change/confirm/", tag = "Accounts", operation_id = "email_change_confirm", summary = "Prove a new address",
+    description = "With the token of the link that was mailed to it.",
+    request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
+    responses((status = 200, description = "The address is the account's", body = Said, example = json!({
+        "detail": "The address has been changed.",
+    })))
+)]
+pub async fn confirm(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(UnverifiedToken(token)): Json<UnverifiedToken>,
+) -> Result<Response, Refused> {
+    let (_, mut tx, call) = super::call(anyone);
+    address::confirm(&control, &mut tx, &call, &token).await?;
+    tx.commit().await?;
+    Ok(ok(&Said::new("The address has been changed.")))
+}
+
+/// Uses the link that takes a change of address back, once: 400 for one that is not good.
+#[utoipa::path(
+    post, path = "/api/user/email/change/undo/", tag = "Accounts", operation_id = "email_change_undo", summary = "Take a change of address back",
+    description = "With the token of the link that was mailed to the former address, also before the new one was proven. \
+        The password is good no more, every session ends, and a link that sets another password is mailed there.",
+    request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
+    responses((status = 200, description = "The former address is the account's", body = Said, example = json!({
+        "detail": "The account has this address. A link that sets a new password is on its way to it.",
+    })))
+)]
+pub async fn undo(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(UnverifiedToken(token)): Json<UnverifiedToken>,
+) -> Result<Response, Refused> {
+    let (_, mut tx, call) = super::call(anyone);
+    address::undo(&control, &mut tx, &call, &token).await?;
+    tx.commit().await?;
+    Ok(ok(&Said::new("The account has this address. A link that sets a new password is on its way to it.")))
+}

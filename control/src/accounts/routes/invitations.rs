@@ -1,0 +1,263 @@
+//! `/api/user/invitations/`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::contract::openapi as described;
+use shared::contract::permissions::marker::{UsersRead, UsersWrite};
+use shared::contract::permissions::{Permission, Permitted as _};
+use shared::ids::UserId;
+use shared::tenant::visibility::PersonalField;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::password;
+use crate::access::{Allowed, Anyone, Authenticated, outranked};
+use crate::accounts::invitations::{self, Acceptance, Invitation, Invited};
+use crate::accounts::{AccountError, answer};
+use crate::audit::Actor;
+use crate::control::Control;
+use crate::db::TenantTx;
+use crate::http::answer::{Refused, created, no_content};
+use crate::http::body::{FromFields, Json};
+use crate::http::described::{IdempotencyKey, Paging};
+use crate::http::fields::Fields;
+use crate::http::list::{Asked, Unfiltered};
+use crate::http::once::{Found, Once};
+use crate::http::page::ListOut;
+use crate::http::validators::made;
+use crate::passwords::Hashed;
+use crate::requests::{RequestId, RequestKind};
+use crate::users::input::language;
+use crate::users::{UserError, UserOut, Viewer, out};
+
+/// An account for somebody else.
+#[derive(ToSchema)]
+#[schema(as = NewInvitation)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct InvitedIn {
+    /// The link goes there, and the account will have this address.
+    email: String,
+    /// Below one's own rank, by name; `client` if absent.
+    roles: Option<Vec<String>>,
+    /// A language tag, for the mail.
+    language: Option<String>,
+}
+
+impl FromFields for Invited {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let email = fields.required_text("email");
+        let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
+        let language = language(fields).unwrap_or_default();
+        Some(Self { email: email?, username: None, roles, language })
+    }
+}
+
+/// An invitation that is open. The address is shown as those of users are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Invitation)]
+pub struct InvitationOut {
+    /// Its id.
+    id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    email: Option<String>,
+    /// Which fields are masked. Absent where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    masked: Vec<PersonalField>,
+    roles: Vec<String>,
+    /// The user who invites; null: the platform or an operator.
+    #[schema(value_type = Option<Uuid>, required)]
+    invited_by: Option<UserId>,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    created_at: DateTime<Utc>,
+    #[serde(serialize_with = "crate::http::time::micros")]
+    expires_at: DateTime<Utc>,
+}
+
+impl InvitationOut {
+    fn new(invitation: &Invitation, viewer: &Viewer) -> Self {
+        let (email, is_masked) = viewer.address(&invitation.invited().email);
+        Self {
+            id: invitation.id.uuid(),
+            email,
+            masked: if is_masked { vec![PersonalField::Email] } else { Vec::new() },
+            roles: invitation.invited().roles.clone(),
+            invited_by: invitation.by(),
+            created_at: invitation.created_at,
+            expires_at: invitation.expires_at,
+        }
+    }
+}
+
+fn example() -> Value {
+    json!({
+        "id": "019a1f0e-7c9d-7e32-8f4a-1b2c3d4e5f60", "email": "grace@acme.example", "roles": ["staff"],
+        "invited_by": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "created_at": "2026-01-02T03:04:05.678901Z",
+        "expires_at": "2026-01-09T03:04:05.678901Z",
+    })
+}
+
+/// The invitations that are open, the newest first.
+#[utoipa::path(
+    get, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_list", summary = "List invitations",
+    description = "Needs `users.read`. Those that are open, the newest first; addresses are shown as those of users are.",
+    params(Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<InvitationOut>, example = json!({
+        "count": 1, "next": null, "previous": null, "results": [example()],
+    })))
+)]
+pub async fn list(
+    State(control): State<Control>,
+    allowed: Allowed<UsersRead>,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, viewer, .. } = allowed.by;
+    let open = invitations::list(&control, &mut tx).await?;
+    part.of_all(open.iter().map(|invitation| InvitationOut::new(invitation, &viewer)).collect())
+}
+
+/// Invites somebody, once for an `Idempotency-Key`: 201, whether the address is known or not; 403 for a role at or above
+/// one's own rank.
+#[utoipa::path(
+    post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite somebody",
+    description = "Needs `users.write`. Roles must be below one's own rank. The mail has a link that is good once and for \
+        7 days. Somebody who has an account with the address is told so by mail; the answer does not tell.",
+    params(IdempotencyKey),
+    request_body(content = InvitedIn, example = json!({"email": "grace@acme.example", "roles": ["staff"]})),
+    responses(
+        (status = 201, description = "Invited", body = InvitationOut, example = json!(example())),
+        (status = 409, description = "As many are open as may be; or a request with this `Idempotency-Key` is still running", body = described::Refused),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
+    )
+)]
+pub async fn create(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Once { what, key }: Once<Invited>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
+    let claim = match key {
+        None => None,
+        Some(key) => match key.claim(&control, &mut tx, by.id).await? {
+            Found::Done(id) => {
+                let invitation = invitations::find(&control, &mut tx, RequestId::from(id)).await?;
+                return Ok(created(&InvitationOut::new(&invitation, &viewer)));
+            }
+            Found::New(claim) => Some(claim),
+        },
+    };
+    let invited = invitations::put(&control, &mut tx, &actor, what).await;
+    let (invitation, mut tx) = ranked(&control, tx, &actor, "new", invited).await?;
+    answer::soon(&mut tx, RequestKind::Invitation, invitation.id).await?;
+    if let Some(claim) = claim {
+        claim.keep(&control, &mut tx, invitation.id.uuid()).await?;
+    }
+    tx.commit().await?;
+    Ok(created(&InvitationOut::new(&invitation, &viewer)))
+}
+
+/// Revokes an invitation: 204; its link is good no more.
+#[utoipa::path(
+    delete, path = "/api/user/invitations/{id}/", tag = "Accounts", operation_id = "invitations_revoke", summary = "Revoke an invitation",
+    description = "Needs `users.write` and a rank above its roles. Its link is good no more.",
+    params(("id" = Uuid, Path)),
+    responses((status = 204, description = "Revoked"))
+)]
+pub async fn revoke(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let parsed = RequestId::parse(&id).ok_or(AccountError::NotFound)?;
+    let revoked = invitations::revoke(&control, &mut tx, &actor, parsed).await;
+    let (_, tx) = ranked(&control, tx, &actor, &parsed.to_string(), revoked).await?;
+    tx.commit().await?;
+    Ok(no_content())
+}
+
+/// An account by invitation.
+#[derive(ToSchema)]
+#[schema(as = Acceptance)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct AcceptanceIn {
+    /// What is behind `#token=` in the link.
+    token: String,
+    /// May be absent where the invitation has one: that of a tenant's first administrator.
+    username: Option<String>,
+    #[schema(format = "password")]
+    password: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    phone: Option<String>,
+}
+
+/// See [`AcceptanceIn`]. No `Debug`.
+pub struct Accepted {
+    token: String,
+    chosen: Acceptance,
+    password: String,
+}
+
+impl FromFields for Accepted {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let token = fields.required_text("token");
+        let username = if fields.has("username") { fields.required_text("username") } else { None };
+        let [first_name, last_name, phone] =
+            ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
+        let password = password(fields);
+        let chosen = Acceptance { username, first_name, last_name, phone };
+        Some(Self { token: token?, chosen, password: password? })
+    }
+}
+
+/// Accepts an invitation:
+/// 1. a link that is not good, or whose inviter may not give its roles any more, costs no hash: 400;
+/// 2. the password is hashed, in the strangers' share;
+/// 3. the link is used up and the account made: 201; 400 with all faults, and then the link is still good.
+#[utoipa::path(
+    post, path = "/api/user/invitations/accept/", tag = "Accounts", operation_id = "invitations_accept", summary = "Accept an invitation",
+    description = "With the token of the link. The account has the invitation's address, which counts as proven, and its \
+        roles, if the inviter may still give them.",
+    request_body(content = AcceptanceIn, example = json!({
+        "token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI", "username": "grace",
+        "password": "correct horse battery staple", "first_name": "Grace", "last_name": "Hopper",
+    })),
+    responses((status = 201, description = "Made", body = UserOut, example = json!(out::example())))
+)]
+pub async fn accept(
+    State(control): State<Control>,
+    anyone: Anyone,
+    Json(Accepted { token, chosen, password }): Json<Accepted>,
+) -> Result<Response, Refused> {
+    let (tenant, mut tx, call) = super::call(anyone);
+    invitations::offered(&control, &mut tx, &token, &chosen).await?;
+    let hasher = control.hasher.for_strangers();
+    let hash = Hashed::of(&hasher, tx.payer(), &password);
+    let (hashed, mut tx) = tx.pause(&control.db, hash).await?;
+    let user = invitations::accept(&control, &mut tx, &tenant, &call, (&token, &chosen, &hashed?)).await?;
+    tx.commit().await?;
+    made(&Viewer::oneself(user.id).shows(user))
+}
+
+/// A refusal of rank is a refusal of permission, and is written down as one.
+async fn ranked<T>(
+    control: &Control,
+    tx: TenantTx,
+    actor: &Actor,
+    target: &str,
+    outcome: Result<T, AccountError>,
+) -> Result<(T, TenantTx), Refused> {
+    match outcome {
+        Ok(done) => Ok((done, tx)),
+        Err(AccountError::User(UserError::Rank)) => {
+            let permission: Permission = UsersWrite::PERMISSION;
+            Err(outranked(control, tx, actor, target, permission).await)
+        }
+        Err(other) => Err(other.into()),
+    }
+}

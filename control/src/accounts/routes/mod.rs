@@ -1,0 +1,60 @@
+//! `/api/user/public-register/`, `/api/user/email/...`, `/api/user/invitations/...`.
+
+pub mod address;
+pub mod email;
+pub mod invitations;
+pub mod register;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Call;
+use crate::access::Anyone;
+use crate::db::TenantTx;
+use crate::http::body::FromFields;
+use crate::http::fields::Fields;
+use crate::tenants::Tenant;
+
+/// What is said whoever it concerns.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Said)]
+pub struct Said {
+    detail: &'static str,
+}
+
+impl Said {
+    pub(super) const fn new(detail: &'static str) -> Self {
+        Self { detail }
+    }
+}
+
+/// The token of a link.
+#[derive(ToSchema)]
+#[schema(as = LinkToken)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct TokenIn {
+    /// What is behind `#token=` in the link.
+    token: String,
+}
+
+/// See [`TokenIn`]. No `Debug`.
+pub struct UnverifiedToken(pub(super) String);
+
+impl FromFields for UnverifiedToken {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        fields.required_text("token").map(Self)
+    }
+}
+
+fn call(anyone: Anyone) -> (Tenant, TenantTx, Call) {
+    let Anyone { tenant, tx, request_id, client } = anyone;
+    (tenant, tx, Call { request_id, client })
+}
+
+/// A password as typed.
+fn password(fields: &mut Fields) -> Option<String> {
+    match fields.has("password") {
+        true => fields.untrimmed("password"),
+        false => fields.required_text("password"),
+    }
+}

@@ -1,0 +1,64 @@
+//! Requests that are found by the address that they are about: the row holds a keyed hash of it. A request that was
+//! marked under a lookup root that has left is not found by its address any more; it lives for days, a root for longer.
+
+use chrono::{DateTime, Utc};
+use shared::derive::{Purpose, Secret, derive, mac};
+use shared::identifiers::Identifier;
+use shared::ids::TenantId;
+
+use super::{RequestId, RequestKind};
+use crate::crypt::lookup;
+use crate::db::TenantTx;
+use crate::failure::Failure;
+
+fn hash(root: &Secret, tenant: TenantId, address: &Identifier) -> Vec<u8> {
+    let key = derive(root, tenant, Purpose::Identifier);
+    mac(&key, "request-address/v1", &[tenant.as_bytes(), address.as_str().as_bytes()]).to_vec()
+}
+
+/// Lets a request be found by the address that it is about.
+///
+/// # Errors
+/// The database's.
+pub async fn mark(tx: &mut TenantTx, id: RequestId, address: &Identifier) -> Result<(), Failure> {
+    let roots = lookup::kept(tx).await?;
+    let tenant = tx.tenant();
+    sqlx::query!(
+        "update requests set sought = $3 where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        hash(&roots.current.secret, tenant, address),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The living requests of a kind that are about an address, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn about(
+    tx: &mut TenantTx,
+    kind: RequestKind,
+    address: &Identifier,
+    now: DateTime<Utc>,
+) -> Result<Vec<RequestId>, Failure> {
+    let roots = lookup::roots(tx).await?;
+    let tenant = tx.tenant();
+    let roots = std::iter::once(&roots.current).chain(roots.other.as_ref().map(|(root, _)| root));
+    let hashes: Vec<_> = roots.map(|root| hash(&root.secret, tenant, address)).collect();
+    let ids = sqlx::query_scalar!(
+        "select id
+         from requests
+         where tenant_id = $1 and kind = $2 and sought = any ($3) and expires_at > $4
+         order by created_at desc, id desc",
+        tenant.uuid(),
+        kind.as_str(),
+        &hashes,
+        now,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(RequestId::from).collect())
+}
