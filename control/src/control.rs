@@ -9,8 +9,9 @@ use crate::edges::EdgeClient;
 use crate::failure::Failure;
 use crate::keys::maker::KeyMaker;
 use crate::legacy::passwords::ForeignChecker;
+use crate::mail::smtp::Smtp;
 use crate::objects::Objects;
-use crate::passwords::Hasher;
+use crate::passwords::{Filters, Hasher};
 use crate::settings::Settings;
 use crate::world::Clock;
 
@@ -29,10 +30,14 @@ pub struct Inner {
     pub keys: KeyMaker,
     /// Hashes passwords.
     pub hasher: Hasher,
+    /// Lists of common and breached passwords.
+    pub filters: Filters,
     /// Checks passwords that another service hashed.
     pub foreign: ForeignChecker,
     /// Calls the edge.
     pub edge: EdgeClient,
+    /// Hands mail to servers.
+    pub smtp: Smtp,
     /// Where checkpoints and archives of the audit logs go.
     pub objects: Objects,
     /// The time.
@@ -42,7 +47,8 @@ pub struct Inner {
 /// Makes the means by the settings. Nothing is connected yet.
 ///
 /// # Errors
-/// For URLs that do not parse or sign in as the wrong role, and for a key provider that cannot be made.
+/// For URLs that do not parse or sign in as the wrong role, for a key provider that cannot be made, and for a filter of
+/// passwords that is none.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
     let clock = Clock::default();
     let wrapper = KeyWrapper::new(Providers::new(&settings.encryption)?);
@@ -52,8 +58,10 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
         keys: KeyMaker::new(db.clone()),
         db,
         hasher: Hasher::new(settings.passwords.concurrency),
+        filters: Filters::of(&settings.passwords)?,
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,
+        smtp: Smtp::of(&settings.mail)?,
         objects: Objects::of(&settings.audit)?,
         clock,
         settings,

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::settings::SettingsError;
+
 /// A failure that no caller can do anything about.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -35,6 +37,9 @@ pub enum Failure {
     /// The edge knows revisions above ours, so nothing is written for this tenant until a reseed.
     #[error("the tenant is halted: the edge has seen later revisions; run `wardgate edges reseed`")]
     Halted,
+    /// What a setting names is not usable.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Roles or schemas are not as they must be; the text says what is wrong and where.
     #[error("{0}")]
     Schema(String),
@@ -94,7 +99,9 @@ impl Failure {
             Self::Database(error) => is_passing(error),
             Self::Shared(failure) => failure.is_passing(),
             Self::Halted | Self::Busy(_) | Self::KeyProvider(_) | Self::KeyReplaced => true,
-            Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Schema(_) => false,
+            Self::Unreadable(_) | Self::Entropy | Self::Crypto(_) | Self::Settings(_) | Self::Schema(_) => {
+                false
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! transaction everything happens in.
 
 pub mod access;
+pub mod accounts;
 pub mod api;
 pub mod audit;
 #[cfg(feature = "aws")]
@@ -18,11 +19,16 @@ pub mod failure;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod language;
 pub mod legacy;
 pub mod links;
+pub mod mail;
+pub mod notices;
 pub mod objects;
+pub mod pages;
 pub mod passwords;
 pub mod requests;
+pub mod resets;
 pub mod roles;
 pub mod serve;
 pub mod sessions;

@@ -19,7 +19,7 @@ use crate::control::Control;
 use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
 use crate::jobs::runner;
-use crate::{api, db, edges, jobs, tenants};
+use crate::{api, db, edges, jobs, mail, tenants};
 
 /// How long what is under way may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
@@ -65,9 +65,11 @@ pub enum ServeError {
 pub async fn run(control: Control) -> Result<(), ServeError> {
     logs::init(&control.settings.log);
     let metrics = api::metrics::install();
+    read_filters(&control).await?;
     let settings = &control.settings.http;
     let api = bind("WARDGATE_HTTP_LISTEN", settings.listen).await?;
     let metrics_listener = bind("WARDGATE_HTTP_METRICS_LISTEN", settings.metrics_listen).await?;
+    mail::status::warn(&control);
     refuse_exempt_role(&control).await?;
     refuse_other_edge(&control).await?;
     let stop = CancellationToken::new();
@@ -92,6 +94,20 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
 
 async fn bind(variable: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { variable, address, source })
+}
+
+/// Reads a filter of breached passwords whole before anything listens: a damaged one is refused now and not at the
+/// first password.
+async fn read_filters(control: &Control) -> Result<(), Failure> {
+    let filters = control.filters.clone();
+    let read =
+        tokio::task::spawn_blocking(move || filters.own().map(|own| own.map(|it| it.header().clone())));
+    let header = read.await.map_err(|_| Failure::Unreadable("filter of passwords"))??;
+    if let Some(header) = header {
+        let (passwords, made_at) = (header.entries, header.made_at.to_rfc3339());
+        tracing::info!(passwords, made_at, source = header.source, "read the filter of `passwords.filter`");
+    }
+    Ok(())
 }
 
 /// An exempt role would serve every tenant's rows to every tenant, so it never serves. A database
@@ -174,6 +190,7 @@ async fn measure_once(control: &Control) -> Result<(), Failure> {
     edges::status::measure(control).await?;
     tenants::data_key::measure(control).await?;
     checkpoints::measure(control).await?;
+    mail::status::measure(control).await?;
     jobs::status::measure(control).await
 }
 

@@ -184,6 +184,19 @@ create table lookup_rotations (
     due_at      timestamptz not null
 );
 
+-- The server through which a tenant sends its mail, and as whom, where it has one of its own. Sealed under the tenant's
+-- key: it holds a password.
+create table mail_senders (
+    tenant_id  uuid primary key references tenants (id),
+    wrapped    bytea not null,
+    updated_at timestamptz not null
+);
+
+alter table mail_senders enable row level security;
+alter table mail_senders force row level security;
+create policy tenant_rows on mail_senders
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
 alter table key_ids enable row level security;
 alter table key_ids force row level security;
 create policy all_rows on key_ids for select using (true);

@@ -42,11 +42,25 @@ create table users (
     session_epoch   bigint not null default 0,
     -- The access epoch that the last password change made.
     password_epoch  bigint not null default 0,
+    -- Since when the user has the password. Null: it is not known, so it is as old as the account.
+    password_changed_at timestamptz,
+    -- Why a new password is owed before there is a session (`shared::wire::push::PasswordDue`). Null: none is.
+    password_due    text,
+    -- From when on a one-time password is a wrong one.
+    password_valid_until timestamptz,
+    -- The session that went on when the session epoch was raised to `kept_epoch`, and the lowest epoch that it
+    -- may have at the edge. It counts only as long as `kept_epoch` is the session epoch: whatever raises that
+    -- without naming a session ends this one, too.
+    kept_session    text,
+    kept_from       bigint,
+    kept_epoch      bigint,
     last_login      timestamptz,
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
     -- The id that the legacy service gave, or would have given next.
     legacy_id       text,
+    -- In which the user is written to: a language tag (BCP 47), or empty for the tenant's.
+    language        text not null default '',
     -- What the edge must understand to sign the user in (`shared::wire::needs`). A control pushes it as it
     -- stands, also the words that it does not know, so that going back by a release opens no door.
     needs           text[] not null default '{}',
@@ -91,6 +105,18 @@ create table user_roles (
 
 create index user_roles_by_role on user_roles (tenant_id, role, created_at, user_id);
 
+-- Passwords that a user had, as far back as the tenant's setting `password_history` says: verifiers, sealed under the
+-- tenant's key. The present one is in `users`.
+create table password_history (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    -- The password epoch that it had.
+    epoch     bigint not null,
+    wrapped   bytea not null,
+    primary key (tenant_id, user_id, epoch),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
 -- Checks of foreign passwords, counted by the hour. `subject` is a user or, for checks about
 -- nobody, one of a few numbers: who is asked about must not show in the work.
 create table foreign_tries (
@@ -102,6 +128,52 @@ create table foreign_tries (
 );
 
 create index foreign_tries_by_age on foreign_tries (tenant_id, began_at);
+
+-- Mails that were promised and that no server has taken yet. Whom they go to and what they say is in `sealed`, under a
+-- key of the row's own, which goes with the row.
+create table mails (
+    tenant_id   uuid not null,
+    id          uuid not null,
+    kind        text not null,
+    -- Whom it is about, where that is a user.
+    user_id     uuid,
+    -- Whether it is counted in the budgets already. What is not waits for its turn.
+    counted     boolean not null,
+    -- Wrapped by the tenant's key.
+    wrapped_key bytea not null,
+    sealed      bytea not null,
+    created_at  timestamptz not null,
+    -- Nobody needs it after this.
+    not_after   timestamptz not null,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+create index mails_by_user on mails (tenant_id, user_id) where user_id is not null;
+create index mails_by_end on mails (tenant_id, not_after);
+
+-- How many mails an account, or the domain of an address, may still be sent in a window that began with the first one.
+create table mail_counts (
+    tenant_id uuid not null,
+    -- A keyed hash of whose budget it is.
+    counter   bytea not null check (length(counter) = 32),
+    remaining integer not null check (remaining >= 0),
+    ends_at   timestamptz not null,
+    primary key (tenant_id, counter)
+);
+
+create index mail_counts_by_end on mail_counts (tenant_id, ends_at);
+
+-- Tries of the current password where its owner chooses another one, in a window from the first counted try. One
+-- row a user at most.
+create table password_tries (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    began_at  timestamptz not null,
+    tries     integer not null,
+    primary key (tenant_id, user_id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
 
 -- What a search finds users by: for each user the keyed hashes of short pieces of their names
 -- (`users/search/index.rs`). The row under the id 00000000-0000-0000-0000-000000000000 says that those of the
@@ -137,12 +209,15 @@ create table requests (
     -- Wrapped by the tenant's key.
     wrapped_key bytea not null,
     sealed      bytea not null,
+    -- A keyed hash of the address that it is about, where it is looked for by that.
+    sought      bytea check (length(sought) = 32),
     created_at  timestamptz not null,
     expires_at  timestamptz not null,
     primary key (tenant_id, id),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
+create index requests_by_address on requests (tenant_id, kind, sought) where sought is not null;
 create index requests_by_kind on requests (tenant_id, kind, created_at, id);
 create index requests_by_user on requests (tenant_id, user_id) where user_id is not null;
 create index requests_by_end on requests (tenant_id, expires_at);
@@ -288,6 +363,11 @@ alter table audit_keys force row level security;
 create policy tenant_rows on audit_keys
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
+alter table password_history enable row level security;
+alter table password_history force row level security;
+create policy tenant_rows on password_history
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
 alter table foreign_tries enable row level security;
 alter table foreign_tries force row level security;
 create policy tenant_rows on foreign_tries
@@ -301,6 +381,21 @@ create policy tenant_rows on requests
 alter table links enable row level security;
 alter table links force row level security;
 create policy tenant_rows on links
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table mails enable row level security;
+alter table mails force row level security;
+create policy tenant_rows on mails
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table mail_counts enable row level security;
+alter table mail_counts force row level security;
+create policy tenant_rows on mail_counts
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table password_tries enable row level security;
+alter table password_tries force row level security;
+create policy tenant_rows on password_tries
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table legacy_ids enable row level security;

@@ -5,16 +5,18 @@ use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Extension, Router};
 use shared::contract::limits::BODY_BYTES;
 use shared::contract::permissions::marker::{
-    AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformKeysImport, PlatformTenantsRead,
-    PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, UsersRead, UsersUnmask,
+    AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformJobsRead, PlatformJobsWrite, PlatformKeysImport,
+    PlatformTenantsRead, PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, TenantWrite, UsersRead,
+    UsersUnmask, UsersWrite,
 };
 
 use super::{health, inside, layers, openapi};
-use crate::access::{Allowed, Anyone, AnyoneAtPlatform, Me, OnTenant, Platform};
+use crate::access::{Allowed, Anyone, AnyoneAtPlatform, Me, OnTenant, PasswordChange, Platform, WithTicket};
+use crate::accounts::routes::{address, email, invitations, register};
 use crate::control::Control;
 use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
-use crate::{audit, keys, roles, setup, tenants, users};
+use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
 /// signature. How its body is read is said here alone: [`json`] reads it whole. A path that takes uploads
@@ -42,7 +44,18 @@ pub fn router(control: &Control) -> Router {
             "/api/user/users/{id}/unmask",
             json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
         )
+        .route("/api/user/password/regenerate", json::<Allowed<UsersWrite>>(post(resets::routes::regenerate)))
         .route("/api/user/me", json::<Me>(get(users::routes::me)))
+        .route(
+            "/api/user/password/change",
+            json::<WithTicket<PasswordChange>>(post(users::routes::password::change)),
+        )
+        .route("/api/user/email/change", json::<Me>(post(address::change)))
+        .route(
+            "/api/user/invitations",
+            json::<Allowed<UsersRead>>(get(invitations::list).post(invitations::create)),
+        )
+        .route("/api/user/invitations/{id}", json::<Allowed<UsersWrite>>(delete(invitations::revoke)))
         .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))
         .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
         .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
@@ -68,6 +81,16 @@ pub fn router(control: &Control) -> Router {
             ),
         )
         .route(
+            "/api/tenant/tenants/{id}/mail",
+            json::<OnTenant<TenantRead, PlatformTenantsRead>>(
+                get(mail::routes::read).put(mail::routes::replace).delete(mail::routes::remove),
+            ),
+        )
+        .route(
+            "/api/tenant/tenants/{id}/mail/test",
+            json::<OnTenant<TenantWrite, PlatformTenantsWrite>>(post(mail::routes::test)),
+        )
+        .route(
             "/api/tenant/tenants/{id}/keys",
             json::<OnTenant<KeysRead, PlatformTenantsRead>>(get(keys::routes::list)),
         )
@@ -84,8 +107,29 @@ pub fn router(control: &Control) -> Router {
             json::<Platform<PlatformKeysImport>>(post(keys::routes::import)),
         );
 
+    // The platform's administrators alone.
+    let platform = Router::new()
+        .route("/api/platform/jobs", json::<Platform<PlatformJobsRead>>(get(jobs::routes::list)))
+        .route("/api/platform/jobs/{id}", json::<Platform<PlatformJobsRead>>(get(jobs::routes::read)))
+        .route(
+            "/api/platform/jobs/{id}/retry",
+            json::<Platform<PlatformJobsWrite>>(post(jobs::routes::retry)),
+        )
+        .route(
+            "/api/platform/jobs/{id}/cancel",
+            json::<Platform<PlatformJobsWrite>>(post(jobs::routes::cancel)),
+        );
+
     let anyone = Router::new()
         .route("/api/user/setup", json::<AnyoneAtPlatform>(post(setup::routes::create)))
+        .route("/api/user/password/reset", json::<Anyone>(post(resets::routes::reset)))
+        .route("/api/user/password/reset/confirm", json::<Anyone>(post(resets::routes::confirm)))
+        .route("/api/user/public-register", json::<Anyone>(post(register::register)))
+        .route("/api/user/email/verify", json::<Anyone>(post(email::prove)))
+        .route("/api/user/email/verify/resend", json::<Anyone>(post(email::again)))
+        .route("/api/user/email/change/confirm", json::<Anyone>(post(address::confirm)))
+        .route("/api/user/email/change/undo", json::<Anyone>(post(address::undo)))
+        .route("/api/user/invitations/accept", json::<Anyone>(post(invitations::accept)))
         .route(
             "/api/schema",
             json::<Anyone>(
@@ -94,9 +138,11 @@ pub fn router(control: &Control) -> Router {
             ),
         )
         .route("/docs", json::<Anyone>(get(openapi::routes::reader)))
-        .route("/docs/{file}", json::<Anyone>(get(openapi::routes::asset)));
+        .route("/docs/{file}", json::<Anyone>(get(openapi::routes::asset)))
+        .route("/account/{kind}", json::<Anyone>(get(pages::routes::page)))
+        .route("/account/files/{file}", json::<Anyone>(get(pages::routes::file)));
 
-    let api = users.merge(tenants).merge(anyone).with_state(control.clone());
+    let api = users.merge(tenants).merge(platform).merge(anyone).with_state(control.clone());
     layers::of_api(control, api)
         .merge(layers::of_inside(control, inside::router(control)))
         .merge(health::router(control))

@@ -48,14 +48,40 @@ actions! {
     UserStatusChanged = "user.status_changed",
     /// A user's roles changed.
     UserRolesChanged = "user.roles_changed",
+    /// A user's password was changed by its owner: by what proof, and which session went on.
+    UserPasswordChanged = "user.password_changed",
     /// A user's password was set by somebody else.
     UserPasswordSet = "user.password_set",
+    /// A link that sets a new password was mailed to a user.
+    UserResetMailed = "user.reset_mailed",
+    /// A user set a new password with a link from a mail.
+    UserPasswordReset = "user.password_reset",
+    /// An administrator had a password that is good once mailed to a user.
+    UserPasswordRegenerated = "user.password_regenerated",
     /// A user came from another service.
     UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
     /// A caller whose roles hide personal fields of a user was shown them in clear: which fields, and the reason.
     UserUnmasked = "user.unmasked",
+    /// Somebody made an account for themselves: with which roles, and whether the address was proven.
+    UserRegistered = "user.registered",
+    /// The owner of an address proved it.
+    EmailVerified = "email.verified",
+    /// A user asked for another address.
+    EmailChangeAsked = "email.change_asked",
+    /// The owner of a new address proved it, and it is the user's.
+    EmailChanged = "email.changed",
+    /// The owner of a former address took a change back: password and sessions are gone.
+    EmailChangeUndone = "email.change_undone",
+    /// An account lost an address that it had not proven, to its owner, and with it password and sessions.
+    EmailDisowned = "email.disowned",
+    /// Somebody was invited: with which roles.
+    InvitationCreated = "invitation.created",
+    /// An invitation was revoked.
+    InvitationRevoked = "invitation.revoked",
+    /// Somebody made an account by an invitation: by which one, who invited, and with which roles.
+    InvitationAccepted = "invitation.accepted",
     /// A user is gone.
     UserDeleted = "user.deleted",
     /// All sessions of a user were ended.
@@ -102,6 +128,20 @@ actions! {
     TenantKeyRotated = "tenant_key.rotated",
     /// Nothing is sealed under former data keys of the tenant any more, and they were deleted: which versions.
     TenantKeyDeleted = "tenant_key.deleted",
+    /// A job that had failed is tried again: of which kind and tenant, and why it had failed.
+    JobRetried = "job.retried",
+    /// A job was taken out of the queue undone: likewise.
+    JobCancelled = "job.cancelled",
+    /// A tenant got a mail server of its own, or another one: which.
+    MailSenderSet = "mail.sender_set",
+    /// A tenant has no mail server of its own any more.
+    MailSenderRemoved = "mail.sender_removed",
+    /// A tenant's mail was tested: whether the server took it.
+    MailTested = "mail.tested",
+    /// A server took a mail: of which kind.
+    MailSent = "mail.sent",
+    /// A mail was refused for good: of which kind, and why.
+    MailRefused = "mail.refused",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
     /// A setup token was printed.

@@ -71,7 +71,7 @@ pub(super) struct Django {
     #[arg(long, default_value = "auth.user")]
     user_model: String,
     /// The name there of a column of ours; empty: there is no such column. Ours are id, username, password, email,
-    /// first_name, last_name, phone, is_active, is_staff, is_superuser, date_joined, last_login.
+    /// first_name, last_name, phone, is_active, is_staff, is_superuser, date_joined, last_login, language.
     #[arg(long = "column", value_name = "OURS=THEIRS")]
     columns: Vec<String>,
     /// A column with a role, in place of groups.

@@ -11,12 +11,16 @@ mod confirm;
 mod edges;
 mod encryption;
 mod import;
+mod invitations;
+mod jobs;
 mod keys;
 mod known;
 mod legacy;
 mod lookup;
+mod mail;
 mod outcome;
 mod password;
+mod passwords;
 mod roles;
 mod rotation;
 mod search;
@@ -130,10 +134,27 @@ enum Command {
         #[command(subcommand)]
         command: lookup::Command,
     },
+    /// The server through which a tenant sends its mail: show, set, remove and test it.
+    Mail {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: mail::Command,
+    },
+    /// Lists of passwords that none may choose: build, ask, show.
+    Passwords {
+        #[command(subcommand)]
+        command: passwords::Command,
+    },
     /// What the edge has and what it is missing.
     Edges {
         #[command(subcommand)]
         command: edges::Command,
+    },
+    /// What is done later, for all tenants: list it, try what was given up again, cancel it.
+    Jobs {
+        #[command(subcommand)]
+        command: jobs::Command,
     },
     /// Verify the audit logs, and archive what is old of them.
     Audit {
@@ -185,10 +206,13 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
     {
         return audit::verify_exports(show, exports, proof);
     }
+    if let Command::Passwords { command } = cli.command {
+        return passwords::run(show, command);
+    }
     let settings = crate::settings::load()?;
     let control = control::new(settings)?;
     match cli.command {
-        Command::Secrets { .. } | Command::Openapi => {}
+        Command::Secrets { .. } | Command::Openapi | Command::Passwords { .. } => {}
         Command::Serve => serve::run(control).await?,
         Command::Migrate => migrate_all(&control, show).await?,
         Command::Bootstrap => bootstrap::run(&control, show).await?,
@@ -199,7 +223,9 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Search { command } => search::run(&control, show, command).await?,
         Command::SessionRoot { command } => session_root::run(&control, show, command).await?,
         Command::Lookup { command } => lookup::run(&control, show, command).await?,
+        Command::Mail { of, command } => mail::run(&control, show, &of.tenant, command).await?,
         Command::Edges { command } => edges::run(&control, show, command).await?,
+        Command::Jobs { command } => jobs::run(&control, show, command).await?,
         Command::Audit { command } => audit::run(&control, show, command).await?,
         Command::Encryption { command } => encryption::run(&control, show, command).await?,
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::accounts::AccountError;
 use crate::audit::archive::ArchiveError;
 use crate::audit::checkpoints::CheckpointError;
 use crate::edges::LaneError;
@@ -56,6 +57,10 @@ const RULES: [(&str, &str); 2] = [
 
 impl From<Failure> for CliError {
     fn from(failure: Failure) -> Self {
+        let failure = match failure {
+            Failure::Settings(error) => return error.into(),
+            other => other,
+        };
         let advice = match &failure {
             Failure::Database(error) => advice(error).unwrap_or_default(),
             _ => "",
@@ -187,6 +192,22 @@ impl From<UserError> for CliError {
     }
 }
 
+impl From<AccountError> for CliError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::User(error) => error.into(),
+            AccountError::Failure(failure) => failure.into(),
+            AccountError::NotFound => Self::NotFound(error.to_string()),
+            AccountError::Link
+            | AccountError::Closed
+            | AccountError::TooMany
+            | AccountError::Full
+            | AccountError::Tries(_)
+            | AccountError::Password => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 impl From<ListError> for CliError {
     fn from(error: ListError) -> Self {
         match error {
@@ -229,6 +250,9 @@ impl From<RootError> for CliError {
 
 impl From<crate::serve::ServeError> for CliError {
     fn from(error: crate::serve::ServeError) -> Self {
-        Self::Failed(chain(&error).to_string())
+        match error {
+            crate::serve::ServeError::Failure(failure) => failure.into(),
+            error => Self::Failed(chain(&error).to_string()),
+        }
     }
 }

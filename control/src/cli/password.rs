@@ -12,12 +12,18 @@ pub(super) fn password() -> Result<Zeroizing<String>, CliError> {
     if stdin().is_terminal() { ask() } else { read() }
 }
 
+/// The same, from a terminal once and unseen: a password that is asked about and not set.
+pub(super) fn typed(prompt: &str) -> Result<Zeroizing<String>, CliError> {
+    if stdin().is_terminal() { prompted(prompt) } else { read() }
+}
+
+fn prompted(text: &str) -> Result<Zeroizing<String>, CliError> {
+    let typed = rpassword::prompt_password(text).map(Zeroizing::new);
+    typed.map_err(|error| CliError::Failed(format!("the terminal: {error}")))
+}
+
 fn ask() -> Result<Zeroizing<String>, CliError> {
-    let prompt = |text: &str| {
-        let typed = rpassword::prompt_password(text).map(Zeroizing::new);
-        typed.map_err(|error| CliError::Failed(format!("the terminal: {error}")))
-    };
-    let (first, second) = (prompt("Password: ")?, prompt("The same again: ")?);
+    let (first, second) = (prompted("Password: ")?, prompted("The same again: ")?);
     if first != second {
         Err(CliError::Refused("the two are not the same".into()))
     } else if first.is_empty() {

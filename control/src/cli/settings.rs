@@ -38,11 +38,10 @@ const SETTINGS: Rows<Setting> = Rows {
 /// Every setting by its name. Names and meanings are those of the published document.
 fn all() -> Vec<Setting> {
     let schema = serde_json::to_value(Settings::schema()).unwrap_or_default();
-    let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
+    let defaults = Settings::defaults();
     let setting = |(name, described): (&String, &Value)| {
         let name = name.clone();
-        // A list that is empty is left out of a document.
-        let default = defaults.get(&name).cloned().unwrap_or_else(|| Value::Array(vec![]));
+        let default = defaults.get(&name).cloned().unwrap_or_default();
         let bounds = BOUNDS.iter().find(|(bounded, ..)| *bounded == name);
         let meaning = described["description"].as_str().unwrap_or_default().to_owned();
         let (least, greatest) = bounds.map(|(_, least, greatest)| (*least, *greatest)).unzip();
@@ -98,7 +97,11 @@ fn value(name: &str, text: &str) -> Result<Value, CliError> {
             let (least, greatest) = (optional(setting.least), optional(setting.greatest));
             CliError::Refused(format!("{name}: `{text}` is no whole number from {least} to {greatest}"))
         }),
-        Value::Null | Value::Bool(_) | Value::String(_) | Value::Object(_) => Ok(text.into()),
+        Value::Bool(_) => text
+            .parse::<bool>()
+            .map(Value::from)
+            .map_err(|_| CliError::Refused(format!("{name}: `{text}` is neither true nor false"))),
+        Value::Null | Value::String(_) | Value::Object(_) => Ok(text.into()),
     }
 }
 

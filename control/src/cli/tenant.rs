@@ -17,7 +17,10 @@ use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
 use crate::tenants::claims::change::Change;
-use crate::tenants::{self, Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantOut, provision};
+use crate::tenants::{
+    self, Edit, EditLegacy, FirstAdmin, InvitedAdmin, Isolation, NewTenant, Tenant, TenantOut, provision,
+};
+use crate::users::{self, Faults, UserError};
 
 /// What a slug is, for who has typed none.
 const SLUG: &str =
@@ -29,7 +32,7 @@ const HOST: &str = "a name like acme.example: lower-case letters (an internation
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Make a tenant and wait until it can be used.
-    #[command(after_help = settings::help("Example:\n  wardgate tenant create acme --name Acme --host acme.example"))]
+    #[command(after_help = settings::help("Example:\n  wardgate tenant create acme --name Acme --host acme.example --invite ada@acme.example"))]
     Create(Create),
     /// List the settings that a tenant can have: what they mean, their bounds and defaults.
     #[command(after_help = "Needs neither settings nor a database.\n\nExample:\n  wardgate tenant settings")]
@@ -139,6 +142,9 @@ pub(super) struct Create {
     /// A setting, of those below; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
+    /// Mail an invitation to this address, to be the first root-admin. A running `serve` sends it.
+    #[arg(long, value_name = "EMAIL")]
+    invite: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -217,7 +223,7 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
         audience: args.audience,
         isolation: Isolation::parse(&args.isolation).unwrap_or_default(),
         settings: assigned(Settings::default(), &args.settings)?,
-        admin: None,
+        admin: args.invite.map(invited).transpose()?,
     };
     let platform = control.db.platform().await?;
     let key = tenants::prepare(control).await?;
@@ -228,6 +234,16 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
     let tenant = settled(control, tenant).await?;
     print(show, tenant, "created: ");
     Ok(())
+}
+
+/// Who is to be the first root-admin.
+fn invited(email: String) -> Result<FirstAdmin, CliError> {
+    let mut faults = Faults::default();
+    users::check_address(&email, &mut faults);
+    match faults.is_empty() {
+        true => Ok(FirstAdmin::Invited(InvitedAdmin { username: None, email })),
+        false => Err(UserError::Fields(faults).into()),
+    }
 }
 
 /// A running `serve` may have been quicker to take the job: wait for it.

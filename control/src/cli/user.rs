@@ -2,10 +2,11 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use shared::ids::{TenantId, UserId};
+use shared::ids::UserId;
 use shared::user::UserStatus;
 
 use super::confirm::Yes;
+use super::invitations::InviteArgs;
 use super::outcome::CliError;
 use super::password::password;
 use super::roles::roles_exist;
@@ -16,8 +17,11 @@ use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::passwords::Hashed;
+use crate::resets::{self, Mailed};
 use crate::tenants::Tenant;
-use crate::users::{self, Change, NewUser, PasswordKept, Profile, User, UserError, UserOut, Viewer};
+use crate::users::{
+    self, Change, NewUser, PasswordKept, Profile, Successor, User, UserError, UserOut, Viewer,
+};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -55,6 +59,31 @@ pub(super) enum Command {
     SetPassword {
         /// User name, address or id.
         user: String,
+        /// They must choose another one before there is a session.
+        #[arg(long)]
+        must_change: bool,
+    },
+    /// Demand that a user chooses another password before there is a session; their sessions end. With --off, take
+    /// the demand back.
+    #[command(
+        after_help = "Examples:\n  wardgate user must-change-password ada --tenant acme\n  wardgate user must-change-password ada --off --tenant acme"
+    )]
+    MustChangePassword {
+        /// User name, address or id.
+        user: String,
+        /// Take the demand back.
+        #[arg(long)]
+        off: bool,
+    },
+    /// Mail a user a link with which they set a new password. It goes to their proven address; the password of now and
+    /// their sessions stay until they use it.
+    #[command(after_help = "Example:\n  wardgate user reset-password ada --mail --tenant acme")]
+    ResetPassword {
+        /// User name, address or id.
+        user: String,
+        /// By mail: there is no other way.
+        #[arg(long, required = true)]
+        mail: bool,
     },
     /// Give a user exactly these roles: those that are not named are taken away.
     #[command(
@@ -89,6 +118,20 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
+    /// Mail an invitation: a link with which whoever reads it makes an account. A running `serve` sends it.
+    #[command(after_help = super::invitations::EXAMPLES)]
+    Invite(InviteArgs),
+    /// List invitations that are open.
+    #[command(after_help = "Example:\n  wardgate user invitations --tenant acme")]
+    Invitations,
+    /// Revoke an invitation: its link is good no more.
+    #[command(
+        after_help = "Example:\n  wardgate user revoke-invitation 019a1f0e-7c9d-7e32-8f4a-1b2c3d4e5f60 --tenant acme"
+    )]
+    RevokeInvitation {
+        /// Its id, as `invitations` lists it.
+        id: String,
+    },
     /// Delete a user for good. Their names are free again.
     #[command(after_help = "Example:\n  wardgate user delete ada --tenant acme --yes")]
     Delete {
@@ -112,6 +155,9 @@ pub(super) struct Create {
     /// Last name.
     #[arg(long, default_value = "")]
     last_name: String,
+    /// In which mails to them are written: a tag such as `de`. Default: the tenant's.
+    #[arg(long, default_value = "")]
+    language: String,
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
@@ -119,6 +165,9 @@ pub(super) struct Create {
     /// cannot sign in until `set-password`.
     #[arg(long)]
     password_stdin: bool,
+    /// They must choose another password before there is a session.
+    #[arg(long)]
+    must_change: bool,
 }
 
 /// A user as the command line shows one.
@@ -154,7 +203,14 @@ pub(super) async fn run(
             let change = Change { status: Some(UserStatus::Active), ..Change::default() };
             apply(control, show, &tenant, &user, change).await
         }
-        Command::SetPassword { user } => set_password(control, show, &tenant, &user).await,
+        Command::SetPassword { user, must_change } => {
+            set_password(control, show, &tenant, &user, must_change).await
+        }
+        Command::MustChangePassword { user, off } => {
+            let change = Change { must_change_password: Some(!off), ..Change::default() };
+            apply(control, show, &tenant, &user, change).await
+        }
+        Command::ResetPassword { user, mail: _ } => reset_password(control, show, &tenant, &user).await,
         Command::SetRoles { roles, none: false, .. } if roles.is_empty() => {
             Err(CliError::Refused(String::from(
                 "no role is named, and all others would be taken away: name those to have; --none takes all away",
@@ -173,6 +229,9 @@ pub(super) async fn run(
                 None => super::sessions::list(control, show, tenant.id, &user).await,
             }
         }
+        Command::Invite(args) => super::invitations::invite(control, show, &tenant, args).await,
+        Command::Invitations => super::invitations::list(control, show, &tenant).await,
+        Command::RevokeInvitation { id } => super::invitations::revoke(control, show, &tenant, &id).await,
         Command::EndSessions { user, yes } => end_sessions(control, show, &tenant, &user, yes).await,
         Command::Delete { user, yes } => delete(control, show, &tenant, &user, yes).await,
     }
@@ -187,7 +246,10 @@ async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) ->
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     roles_exist(&mut tx, &args.roles).await?;
     drop(tx);
-    let password = if args.password_stdin { Some(hashed(control, tenant.id).await?) } else { None };
+    let password = match args.password_stdin {
+        true => Some(Hashed::of(&control.hasher, tenant.id, &password()?).await?),
+        false => None,
+    };
     let new = NewUser {
         profile: Profile {
             username: args.username,
@@ -195,10 +257,12 @@ async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) ->
             first_name: args.first_name,
             last_name: args.last_name,
             phone: String::new(),
+            language: args.language,
         },
         status: UserStatus::Active,
         roles: args.roles,
         password,
+        must_change_password: args.must_change,
         email_verified: true,
     };
     let mut tx = control.db.tenant_tx(tenant.id).await?;
@@ -221,11 +285,45 @@ fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown)
     }
 }
 
-async fn set_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
+async fn set_password(
+    control: &Control,
+    show: Show,
+    tenant: &Tenant,
+    name: &str,
+    must_change: bool,
+) -> Result<(), CliError> {
     // Look for the user first, so that no password is typed in vain.
     looked_up(control, tenant, name).await?;
-    let change = Change { password: Some(hashed(control, tenant.id).await?), ..Change::default() };
+    let password = Some(Successor::of(&control.hasher, tenant.id, &password()?).await?);
+    // A demand that stands is not taken back by another password.
+    let must_change_password = must_change.then_some(true);
+    let change = Change { password, must_change_password, ..Change::default() };
     apply(control, show, tenant, name, change).await
+}
+
+async fn reset_password(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let user = named(&mut tx, tenant, name).await?;
+    let refused = |why: &str| Err(CliError::Refused(format!("no link was mailed to {name}: {why}")));
+    match resets::mail_link(control, &mut tx, &Actor::operator(), user.id).await? {
+        Mailed::Promised => {}
+        Mailed::Gone => return refused("the user was deleted meanwhile"),
+        Mailed::NotActive => {
+            return refused(
+                "only an active user can set a password; `wardgate user resume` makes one active",
+            );
+        }
+        Mailed::NoProvenAddress => {
+            return refused("no address of theirs is proven; `wardgate user set-password` sets a password");
+        }
+        Mailed::OverBudget => {
+            return refused("they had their share of mails in this hour, or their domain in this minute");
+        }
+    }
+    let shown = shown(&mut tx, user).await?;
+    tx.commit().await?;
+    print(show, &shown, "a link is on its way to: ");
+    Ok(())
 }
 
 async fn end_sessions(
@@ -320,8 +418,4 @@ async fn shown(tx: &mut TenantTx, user: User) -> Result<Shown, CliError> {
 fn print(show: Show, shown: &Shown, what: &str) {
     let line = format!("{what}{}", shown.user.line().join("  "));
     show.one(shown, &line);
-}
-
-async fn hashed(control: &Control, tenant: TenantId) -> Result<Hashed, CliError> {
-    Ok(Hashed::of(&control.hasher, tenant, &password()?).await?)
 }

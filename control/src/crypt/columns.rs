@@ -126,6 +126,19 @@ pub const PLATFORM: &[Table] = &[
     ),
     ("issuers", &[TENANT, columns(Clear, "tokens say it", &["issuer"])]),
     ("key_ids", &[TENANT, columns(Clear, "published", &["kid"])]),
+    // A view of the queue, whose tables are its library's.
+    (
+        "queue",
+        &[
+            TENANT,
+            columns(Clear, "what a job names: ids, by the type of each kind", &["id", "kind", "payload"]),
+            columns(
+                Clear,
+                "its state and times, and errors without personal data",
+                &["state", "attempts", "most_attempts", "run_at", "reason", "created_at", "updated_at"],
+            ),
+        ],
+    ),
     (
         "revisions",
         &[
@@ -178,6 +191,14 @@ pub const PLATFORM: &[Table] = &[
         &[
             columns(Hashed, "of 256 random bits, so it needs no key", &["digest"]),
             columns(Clear, "times", &["expires_at", "used_at"]),
+        ],
+    ),
+    (
+        "mail_senders",
+        &[
+            TENANT,
+            columns(Sealed, "it holds a password", &["wrapped"]),
+            columns(Clear, "a time", &["updated_at"]),
         ],
     ),
     (
@@ -325,6 +346,27 @@ pub const CELL: &[Table] = &[
         ],
     ),
     (
+        "mail_counts",
+        &[
+            TENANT,
+            columns(Hashed, "keyed: addresses can be guessed", &["counter"]),
+            columns(Clear, "a counter", &["remaining", "ends_at"]),
+        ],
+    ),
+    (
+        "mails",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "ids, a kind of mail, and times",
+                &["id", "kind", "user_id", "counted", "created_at", "not_after"],
+            ),
+            columns(Sealed, "the row's key, under the tenant's", &["wrapped_key"]),
+            columns(Sealed, "an address, names and a link, under the row's key", &["sealed"]),
+        ],
+    ),
+    (
         "requests",
         &[
             TENANT,
@@ -333,6 +375,7 @@ pub const CELL: &[Table] = &[
                 "what is asked for, about which user, and times",
                 &["id", "kind", "user_id", "created_at", "expires_at"],
             ),
+            columns(Hashed, "keyed: addresses can be guessed", &["sought"]),
             columns(Sealed, "the key of the row, under the tenant's", &["wrapped_key"]),
             columns(
                 Sealed,
@@ -341,6 +384,15 @@ pub const CELL: &[Table] = &[
             ),
         ],
     ),
+    (
+        "password_history",
+        &[
+            TENANT,
+            columns(Clear, "whose, and the order", &["user_id", "epoch"]),
+            columns(Sealed, "a password verifier, under the tenant's key", &["wrapped"]),
+        ],
+    ),
+    ("password_tries", &[TENANT, columns(Clear, "a counter under an id", &["user_id", "began_at", "tries"])]),
     ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
     (
         "user_keys",
@@ -390,11 +442,20 @@ pub const CELL: &[Table] = &[
                     "access_epoch",
                     "session_epoch",
                     "password_epoch",
+                    "password_changed_at",
+                    "password_due",
+                    "password_valid_until",
                     "last_login",
                     "created_at",
                     "updated_at",
                     "needs",
                 ],
+            ),
+            columns(Clear, "mails are written in it", &["language"]),
+            columns(
+                Clear,
+                "an id of a session, which tokens say, and epochs",
+                &["kept_session", "kept_from", "kept_epoch"],
             ),
             columns(Clear, "what a check costs must be known without opening anything", &["foreign_format"]),
             columns(Clear, "an id of another service, which tokens say", &["legacy_id"]),

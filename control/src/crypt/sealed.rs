@@ -28,6 +28,8 @@ pub enum Column {
     UserKey,
     /// A password verifier; row: the user's id.
     Verifier,
+    /// The verifier of a password that a user had; row: the user's id and the password epoch.
+    PasswordHistory,
     /// A password's hash as another service made it; row: the user's id.
     ForeignHash,
     /// A second factor of another service; row: the user's id and the device's there.
@@ -38,11 +40,15 @@ pub enum Column {
     AuditKey,
     /// The key of a request ([`RowKey`](super::row_key::RowKey)); row: the request's id.
     RequestKey,
+    /// The key of a mail ([`RowKey`](super::row_key::RowKey)); row: the mail's id.
+    MailKey,
+    /// The server through which a tenant sends its mail; row: empty.
+    MailSender,
 }
 
 impl Column {
     /// All of them: what is sealed anew when a tenant gets another key.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Root,
         Self::SigningKey,
         Self::FirstAdmin,
@@ -50,8 +56,11 @@ impl Column {
         Self::LegacyTotp,
         Self::UserKey,
         Self::Verifier,
+        Self::PasswordHistory,
         Self::ForeignHash,
         Self::RequestKey,
+        Self::MailKey,
+        Self::MailSender,
     ];
 
     /// The table and the column, as the database names them.
@@ -62,11 +71,14 @@ impl Column {
             Self::Root => "roots.wrapped",
             Self::UserKey => "user_keys.wrapped",
             Self::Verifier => "users.wrapped_verifier",
+            Self::PasswordHistory => "password_history.wrapped",
             Self::ForeignHash => "users.foreign_hash",
             Self::LegacyTotp => "legacy_totp.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
             Self::AuditKey => "audit_keys.wrapped",
             Self::RequestKey => "requests.wrapped_key",
+            Self::MailKey => "mails.wrapped_key",
+            Self::MailSender => "mail_senders.wrapped",
         }
     }
 }

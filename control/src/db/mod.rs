@@ -55,13 +55,14 @@ const SHARE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(60);
 /// The schema of the queue's tables, which are its library's.
 pub const JOBS_SCHEMA: &str = "platform_jobs";
-/// Connections of the jobs' runner: one listens, the others claim, finish and report. Jobs themselves
-/// work on the other pools.
-const JOB_CONNECTIONS: u32 = 4;
+/// Connections of the jobs' runners: one for each pool of jobs listens, the others claim, finish and report. Jobs
+/// themselves work on the other pools.
+const JOB_CONNECTIONS: u32 = 8;
 /// Connections of the pusher, besides those that the settings allow for requests.
 const PUSH_CONNECTIONS: u32 = 5;
-/// Connections of jobs and of the drain, as the role that serves requests: each of them works on one.
-const WORK_CONNECTIONS: u32 = 5;
+/// Connections of jobs and of the drain, as the role that serves requests: each of them works on one, and has it
+/// only while it does. What calls distant machines holds none meanwhile.
+const WORK_CONNECTIONS: u32 = 10;
 /// Connections that read wrapped keys of tenants.
 const KEY_CONNECTIONS: u32 = 2;
 /// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.

@@ -65,8 +65,13 @@ fn place(column: Column) -> Place {
         Column::AuditKey => cell("audit_keys", "wrapped", "tenant_id", "''"),
         Column::UserKey => cell("user_keys", "wrapped", "user_id", "t.user_id::text"),
         Column::Verifier => cell("users", "wrapped_verifier", "id", "t.id::text"),
+        Column::PasswordHistory => {
+            cell("password_history", "wrapped", "user_id", "t.user_id::text || '/' || t.epoch::text")
+        }
         Column::ForeignHash => cell("users", "foreign_hash", "id", "t.id::text"),
         Column::RequestKey => cell("requests", "wrapped_key", "id", "t.id::text"),
+        Column::MailKey => cell("mails", "wrapped_key", "id", "t.id::text"),
+        Column::MailSender => platform("platform.mail_senders", "wrapped", "''"),
         Column::LegacyTotp => cell("legacy_totp", "wrapped", "user_id", "t.user_id::text || '/' || t.device"),
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use shared::ids::{TenantId, UserId};
+use shared::ids::{SessionId, TenantId, UserId};
 use shared::user::UserStatus;
-use shared::wire::needs::Needs;
-use shared::wire::push::{DocumentRow, IdentifierRow, NameRow, Push, UserRow};
+use shared::wire::needs::{Needs, PASSWORD_DUE};
+use shared::wire::push::{DocumentRow, IdentifierRow, KeptSession, NameRow, PasswordDue, Push, UserRow};
 use shared::wire::seal::Kind;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::db::changes::RowKind;
 use crate::failure::Failure;
 use crate::tenants::{TenantError, document};
 use crate::users::verifiers;
+use crate::world::unix_ms;
 
 /// A row that changed.
 #[derive(Clone, Debug)]
@@ -183,7 +184,9 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     let ids: Vec<Uuid> = revs.iter().map(|(id, _)| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier, legacy_id, needs,
-            foreign_hash is not null as "foreign!",
+            foreign_hash is not null as "foreign!", password_due,
+            coalesce(password_changed_at, created_at) as "password_changed_at!", password_valid_until,
+            case when kept_epoch = session_epoch then kept_session end as kept_session, kept_from,
             array(
                 select ur.role from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -199,6 +202,7 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     let mut found = HashMap::new();
     for row in rows {
         let id = UserId::from(row.id);
+        let has_password = row.foreign || row.wrapped_verifier.is_some();
         let verifier = match &row.wrapped_verifier {
             Some(wrapped) => Some(reseal(control, tx.keys(), id, wrapped)?),
             None => None,
@@ -207,6 +211,18 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
         let status = crate::users::status(&row.status).unwrap_or(UserStatus::Suspended);
         let (access_epoch, session_epoch, password_epoch) =
             (row.access_epoch, row.session_epoch, row.password_epoch);
+        let kept_session = match (row.kept_session.as_deref(), row.kept_from) {
+            (Some(sid), Some(from)) => {
+                let sid = SessionId::parse(sid).map_err(|_| Failure::Unreadable("kept_session"))?;
+                Some(KeptSession { sid, from })
+            }
+            _ => None,
+        };
+        // A word of a later release is one reason as well.
+        let password_due = row.password_due.map(|_| PasswordDue::Must);
+        let password_valid_until = row.password_valid_until.map(unix_ms);
+        let needs = Needs::from(row.needs);
+        let is_bound = password_due.is_some() || password_valid_until.is_some();
         let user = UserRow {
             id,
             rev: 0,
@@ -218,7 +234,11 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             verifier,
             foreign: row.foreign,
             legacy_id: row.legacy_id,
-            needs: row.needs.into(),
+            password_due,
+            password_changed_at: has_password.then(|| unix_ms(row.password_changed_at)),
+            password_valid_until,
+            kept_session,
+            needs: if is_bound { needs.and(PASSWORD_DUE) } else { needs },
         };
         found.insert(id, user);
     }
@@ -241,6 +261,10 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
         verifier: None,
         foreign: false,
         legacy_id: None,
+        password_due: None,
+        password_changed_at: None,
+        password_valid_until: None,
+        kept_session: None,
         needs: Needs::default(),
     }
 }

@@ -41,6 +41,8 @@ pub(super) async fn origin(
         tenant,
         client: peer.map(|address| address.ip().to_string()),
         base: format!("http://{host}"),
+        // Only the edge knows tickets.
+        ticket: None,
     })
 }
 

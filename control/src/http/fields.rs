@@ -77,6 +77,11 @@ impl Fields {
         self.object.get(name)
     }
 
+    /// Passes over a field that clients send and whose value does not matter.
+    pub fn ignore(&mut self, name: &str) {
+        let _ = self.get(name);
+    }
+
     /// Adds a fault.
     pub fn fault(&mut self, name: &str, message: impl Into<String>) {
         match self.faults.iter_mut().find(|(field, _)| field == name) {

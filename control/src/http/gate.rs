@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL};
+use axum::http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use shared::contract::refusal::Refusal;
 use shared::contract::routes::{self, Route};
 use shared::ids::{self, TenantId};
 use shared::wire::signature::{FORWARD_HEADERS, Message, Tag, covered_headers};
+use shared::wire::ticket::{self, VouchedTicket};
 
 use super::answer::{Refused, json};
 use super::direct;
@@ -91,10 +92,17 @@ fn verified(control: &Inner, request: &Request) -> Option<Origin> {
     if !holds(control, Tag::Forward, &message, headers) {
         return None;
     }
+    let ticket = match only(headers, ticket::HEADER) {
+        // Beside a token it says whose request this is a second time.
+        Some(_) if headers.contains_key(AUTHORIZATION) => return None,
+        Some(value) => Some(VouchedTicket::parse(value)?),
+        None => None,
+    };
     Some(Origin {
         tenant: TenantId::parse(only(headers, "wardgate-tenant")?).ok()?,
         client: only(headers, "wardgate-client").map(ToOwned::to_owned),
         base: only(headers, "wardgate-base")?.trim_end_matches('/').to_owned(),
+        ticket,
     })
 }
 

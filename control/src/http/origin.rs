@@ -1,6 +1,7 @@
 //! Where a request comes from, as the [`gate`](super::gate) has established it.
 
 use shared::ids::TenantId;
+use shared::wire::ticket::VouchedTicket;
 
 /// The origin of a request. Trusted.
 #[derive(Clone, Debug)]
@@ -11,4 +12,6 @@ pub struct Origin {
     pub client: Option<String>,
     /// What every absolute URL in the answer starts with.
     pub base: String,
+    /// The ticket that the edge vouches for, in place of a token.
+    pub ticket: Option<VouchedTicket>,
 }

@@ -25,6 +25,10 @@ impl Enqueued for AdvanceKeys {
     fn about(&self) -> String {
         self.tenant.to_string()
     }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
 }
 
 /// Advances one tenant's keys, or plans to where it is too early by this control's clock. Doing it

@@ -154,6 +154,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     let legacy_ids: Vec<String> = users.iter().map(|user| user.legacy_id.clone()).collect();
     let (mut usernames, mut emails, mut first_names, mut last_names, mut phones) =
         (vec![], vec![], vec![], vec![], vec![]);
+    let languages: Vec<String> = users.iter().map(|user| user.profile.language.clone()).collect();
     let mut keys = Vec::with_capacity(users.len());
     for user in users {
         let (key, wrapped) = UserKey::make(tx.keys(), user.id)?;
@@ -176,14 +177,14 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
     sqlx::query!(
         "insert into users
             (tenant_id, id, legacy_id, username, email, first_name, last_name, phone, status,
-             foreign_hash, foreign_format, created_at, last_login, updated_at)
+             foreign_hash, foreign_format, created_at, last_login, updated_at, language)
          select $1, id, legacy_id, username, email, first_name, last_name, phone, status,
-             hash, format, coalesce(created, $2), login, $2
+             hash, format, coalesce(created, $2), login, $2, language
          from unnest(
              $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[],
-             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[]
+             $10::text[], $11::bytea[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::text[]
          ) as p (id, legacy_id, username, email, first_name, last_name, phone,
-             status, hash, format, created, login)",
+             status, hash, format, created, login, language)",
         tenant.uuid(),
         now,
         &ids,
@@ -198,6 +199,7 @@ async fn insert_rows(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>
         &formats[..] as &[Option<String>],
         &created[..] as &[Option<DateTime<Utc>>],
         &logins[..] as &[Option<DateTime<Utc>>],
+        &languages,
     )
     .execute(&mut **tx)
     .await?;
@@ -314,7 +316,8 @@ pub async fn change_password(
     sqlx::query!(
         "update users
          set wrapped_verifier = null, foreign_hash = $3, foreign_format = $4,
-             access_epoch = $5, session_epoch = $6, password_epoch = $7, updated_at = $8
+             access_epoch = $5, session_epoch = $6, password_epoch = $7, updated_at = $8,
+             password_changed_at = $8, password_valid_until = null
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),

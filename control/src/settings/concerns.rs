@@ -8,8 +8,8 @@ use serde::Deserialize;
 use shared::tenant::visibility::Rule;
 
 use super::values::{
-    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey, SecretText,
-    ServiceEndpoint, StoreKind,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, MailTls, OwnKey, ProviderKind, PublicKey,
+    SecretText, ServiceEndpoint, StoreKind,
 };
 use super::{Default, Field};
 
@@ -172,8 +172,37 @@ concern! {
 }
 
 concern! {
-    /// The cost of passwords.
+    /// The server that takes the mail of tenants without one of their own. Without `host` such mail waits.
+    Mail in "mail" {
+        /// A name or an address.
+        host: Option<String>, Default::Absent;
+        /// Its port: 587 for `starttls`, 465 for `implicit`.
+        port: u16, Default::Is("587");
+        /// `starttls`: encrypted before anything is said, or not sent; `implicit`: encrypted from the beginning; `none`: for a
+        /// server on a loopback address alone.
+        tls: MailTls, Default::Is("\"starttls\"");
+        /// Signs in at it. Without one, nothing does.
+        username: Option<String>, Default::Absent;
+        /// The password of `username`.
+        password: Option<SecretText>, Default::Absent;
+        /// The address that mail comes from. Needed with `host`. SPF, DKIM and DMARC of its domain: docs/mail.md.
+        from: Option<String>, Default::Absent;
+        /// Certificates in PEM that are trusted beside the system's, for this server and for those of tenants.
+        ca_file: Option<PathBuf>, Default::Absent;
+        /// How long one delivery may take, in seconds: 1 to 600.
+        timeout_secs: u64, Default::Is("60");
+        /// Hosts that servers of tenants may be although their addresses are of this machine or of a private network.
+        /// Others are not connected to. Comma separated in the environment.
+        inside_hosts: List<String>, Default::Is("[]");
+    }
+}
+
+concern! {
+    /// The cost of passwords, and lists that none may be on.
     Passwords in "passwords" {
+        /// A filter of breached passwords that `wardgate passwords filter build` made. It is read at the start, and takes
+        /// as much memory as the file has bytes. What ships with the binary is asked in any case.
+        filter: Option<PathBuf>, Default::Absent;
         /// How many Argon2id hashes may run at once; each takes 19 MiB.
         concurrency: usize, Default::Is("4");
         /// How many checks of passwords that another service hashed may run at once. Django's Argon2

@@ -11,13 +11,13 @@ mod sample;
 mod together;
 mod values;
 
-pub use concerns::{Audit, Database, Edge, Encryption, Http, Log, Passwords, Service, Visibility};
+pub use concerns::{Audit, Database, Edge, Encryption, Http, Log, Mail, Passwords, Service, Visibility};
 pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use sample::sample;
 pub use values::{
-    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, OwnKey, ProviderKind, PublicKey, SecretText,
-    ServiceEndpoint, StoreKind,
+    DatabaseUrl, EdgeKek, KeyedSecret, KmsKey, List, LogFormat, MailTls, OwnKey, ProviderKind, PublicKey,
+    SecretText, ServiceEndpoint, StoreKind,
 };
 
 use serde::Deserialize;
@@ -40,7 +40,9 @@ pub struct Settings {
     pub audit: Audit,
     /// How much a tenant may let its roles be shown of users.
     pub visibility: Visibility,
-    /// The cost of passwords.
+    /// The server that takes mail.
+    pub mail: Mail,
+    /// The cost of passwords, and lists that none may be on.
     pub passwords: Passwords,
     /// What is logged.
     pub log: Log,
@@ -94,6 +96,7 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
         Encryption::FIELDS,
         Audit::FIELDS,
         Visibility::FIELDS,
+        Mail::FIELDS,
         Passwords::FIELDS,
         Log::FIELDS,
     ]

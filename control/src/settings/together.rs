@@ -1,7 +1,7 @@
 //! What settings need of each other.
 
 use super::error::SettingsError;
-use super::{Audit, ProviderKind, Settings, StoreKind, fields};
+use super::{Audit, Mail, MailTls, ProviderKind, Settings, StoreKind, fields};
 
 /// Refuses settings that make no sense together.
 ///
@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), SettingsError> {
     needed("encryption.kms_secret_access_key", secret.is_some() || key_id.is_none())?;
 
     audit(&settings.audit)?;
+    mail(&settings.mail)?;
 
     // A stored value names its key by id alone.
     let ids = [
@@ -64,13 +65,39 @@ fn audit(audit: &Audit) -> Result<(), SettingsError> {
     needed("audit.bucket_secret_access_key", secret.is_some() || key_id.is_none())
 }
 
+fn mail(mail: &Mail) -> Result<(), SettingsError> {
+    needed("mail.host", mail.host.is_some() || mail.from.is_none())?;
+    needed("mail.from", mail.from.is_some() || mail.host.is_none())?;
+    needed("mail.username", mail.username.is_some() || mail.password.is_none())?;
+    needed("mail.password", mail.password.is_some() || mail.username.is_none())?;
+    if mail.from.as_ref().is_some_and(|from| !is_address(from)) {
+        return Err(unusable("mail.from", "expected an address, as accounts@acme.example"));
+    }
+    if !(1..=600).contains(&mail.timeout_secs) {
+        return Err(unusable("mail.timeout_secs", "expected 1 to 600"));
+    }
+    let is_here = |host: &String| {
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    if mail.tls == MailTls::None && mail.host.as_ref().is_some_and(|host| !is_here(host)) {
+        return Err(unusable("mail.tls", "`none` is for a loopback address, or localhost"));
+    }
+    Ok(())
+}
+
+/// As much of the form of an address as a slip would miss. A name beside it would be one.
+fn is_address(text: &str) -> bool {
+    let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    parts.is_some() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\",".contains(c))
+}
+
 fn needed(key: &str, given: bool) -> Result<(), SettingsError> {
     let missing = || SettingsError::Missing { variable: variable(key), key: key.to_owned() };
     if given { Ok(()) } else { Err(missing()) }
 }
 
 fn unusable(key: &str, why: &str) -> SettingsError {
-    SettingsError::Unusable { variable: variable(key), key: key.to_owned(), why: why.to_owned() }
+    SettingsError::of(key, why.to_owned())
 }
 
 fn variable(key: &str) -> String {

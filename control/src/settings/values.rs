@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use shared::derive::Secret;
 use shared::wire::seal::{EdgeKey, parse_named_key};
 use shared::wire::signature::{PeerKey, ServiceKey};
@@ -70,6 +70,18 @@ pub enum ProviderKind {
     File,
     /// In AWS KMS, or in a service that speaks its API.
     AwsKms,
+}
+
+/// How the connection to a mail server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// By STARTTLS, before anything else is said.
+    Starttls,
+    /// From the beginning.
+    Implicit,
+    /// Not at all: on this machine alone.
+    None,
 }
 
 /// Where objects go that must outlive the database.

@@ -119,6 +119,7 @@ pub async fn redeem(
         status: UserStatus::Active,
         roles: vec![root_admin.name.to_owned()],
         password: Some(password),
+        must_change_password: false,
         email_verified: true,
     };
     // The token stands above every rank, like the command line that printed it.

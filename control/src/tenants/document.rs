@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use shared::epochs;
 use shared::passwords::Verifier;
-use shared::tenant::settings::Settings;
 use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
-use shared::wire::needs::{FORMER_LOOKUP_ROOT, Needs};
+use shared::wire::needs::{FORMER_LOOKUP_ROOT, Needs, PASSWORD_MAX_AGE};
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
 use super::{claims, store};
@@ -60,7 +59,14 @@ pub async fn build(
     let former_lookup_root =
         lookup.former().map(|(root, _)| sealed_lookup_root(control, id, root)).transpose()?;
     let windows_live = lookup.former().is_some_and(|(_, stage)| stage == Stage::Switched);
-    let needs = needs(tx, id, history).await?;
+    let mut needs = needs(tx, id, history).await?;
+    // Until the windows of before are over, attempts must be counted under both roots.
+    if windows_live {
+        needs = needs.and(FORMER_LOOKUP_ROOT);
+    }
+    if tenant.settings.password_max_age_secs > 0 {
+        needs = needs.and(PASSWORD_MAX_AGE);
+    }
     Ok(document::Tenant {
         id,
         status: tenant.status,
@@ -72,8 +78,8 @@ pub async fn build(
         audience: tenant.audience,
         hosts: tenant.hosts,
         shards: vec![0],
-        // The edge shows no user to anybody.
-        settings: Settings { visibility: vec![], ..tenant.settings },
+        // The edge shows no user to anybody, and makes none.
+        settings: tenant.settings.for_edge(),
         keys,
         session_roots,
         lookup_root,
@@ -81,8 +87,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
-        // Until the windows of before are over, attempts must be counted under both roots.
-        needs: if windows_live { needs.and(FORMER_LOOKUP_ROOT) } else { needs },
+        needs,
         legacy: tenant.legacy.tokens,
     })
 }

@@ -1,6 +1,6 @@
 //! Editing, suspending, resuming and deleting a tenant. Every change is a new document.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::ids::HostName;
 use shared::tenant::Status;
 use shared::tenant::settings::Settings;
@@ -13,7 +13,9 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
+use crate::jobs::queue;
 use crate::legacy;
+use crate::users::password_history::ForgetPasswords;
 use crate::users::role_names;
 use shared::ids::TenantId;
 
@@ -104,6 +106,9 @@ pub async fn edit(
     tenant.updated_at = control.clock.now();
     if tenant.hosts != before.hosts {
         move_hosts(control, tx, &before, &tenant).await?;
+    }
+    if tenant.settings.password_history < before.settings.password_history {
+        queue::enqueue(tx, &ForgetPasswords { tenant: id }, TimeDelta::zero()).await?;
     }
     let details = serde_json::json!({ "fields": fields });
     write(tx, actor, &tenant, Action::TenantEdited, Haste::InTurn, details).await?;

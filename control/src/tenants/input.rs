@@ -9,13 +9,13 @@ use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
 use super::claims::change::Change;
-use super::{Edit, EditLegacy, Isolation, NewTenant, Tenant, TenantError};
+use super::{Edit, EditLegacy, InvitedAdmin, Isolation, NewTenant, Tenant, TenantError};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
 use crate::keys::file::public_key;
 use crate::legacy::service::form_text;
 use crate::legacy::tokens;
-use crate::users::Profile;
+use crate::users::{Faults, Profile};
 
 /// A tenant to be made.
 #[derive(ToSchema)]
@@ -38,15 +38,17 @@ pub struct NewTenantIn {
     admin: Option<FirstAdminIn>,
 }
 
-/// The first root-admin of a new tenant.
+/// The first root-admin of a new tenant: with a user name and a password, or invited by mail once the tenant is active.
 #[derive(ToSchema)]
 #[schema(as = FirstAdmin)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 struct FirstAdminIn {
-    username: String,
+    /// Required beside a password. Without one, it is theirs unless they choose another.
+    username: Option<String>,
+    /// Required without a password: the invitation goes there.
     email: Option<String>,
     #[schema(format = "password")]
-    password: String,
+    password: Option<String>,
 }
 
 /// A change of a tenant. Hosts, status, `legacy` and `foreign_until` are the platform's to set.
@@ -95,8 +97,16 @@ struct LegacyIn {
 pub struct Creation {
     /// All but the administrator.
     pub(super) new: NewTenant,
+    /// The administrator.
+    pub(super) admin: Option<Admin>,
+}
+
+/// The first administrator, as asked for.
+pub(super) enum Admin {
     /// Their names, and the password as it was typed.
-    pub(super) admin: Option<(Profile, String)>,
+    Known(Profile, String),
+    /// Whom to invite.
+    Invited(InvitedAdmin),
 }
 
 /// What a PATCH asks for.
@@ -226,20 +236,38 @@ impl FromFields for Creation {
 }
 
 /// The first administrator; what is wrong within is said of `admin`.
-fn read_admin(fields: &mut Fields) -> Option<(Profile, String)> {
+fn read_admin(fields: &mut Fields) -> Option<Admin> {
     let mut inner = Fields::new(fields.object("admin")?);
-    let username = inner.required_text("username");
-    let email = inner.clearable_text("email").flatten();
+    let has_password = inner.has("password");
+    let username = match has_password || inner.has("username") {
+        true => inner.required_text("username"),
+        false => None,
+    };
+    let email = match has_password {
+        true => inner.clearable_text("email").flatten(),
+        false => inner.required_text("email"),
+    };
     let password = inner.untrimmed("password");
-    if password.is_none() && !inner.has("password") {
-        inner.fault("password", "This field is required.");
+    if let (false, Some(email)) = (has_password, &email) {
+        let mut faults = Faults::default();
+        // Judged again when they accept. A user name that does not hold should be known now.
+        let username = username.clone().unwrap_or_else(|| String::from("first"));
+        Profile { username, email: Some(email.clone()), ..Profile::default() }.check(&mut faults);
+        for (name, messages) in faults.0 {
+            for message in messages {
+                inner.fault(name, message);
+            }
+        }
     }
     for (name, messages) in inner.faults() {
         for message in messages {
             fields.fault("admin", format!("{name}: {message}"));
         }
     }
-    Some((Profile { username: username?, email, ..Profile::default() }, password?))
+    match has_password {
+        true => Some(Admin::Known(Profile { username: username?, email, ..Profile::default() }, password?)),
+        false => Some(Admin::Invited(InvitedAdmin { username, email: email? })),
+    }
 }
 
 /// What the platform may set of the legacy service.

@@ -19,7 +19,7 @@ mod visibility;
 pub use create::{NewTenant, create, prepare};
 pub use edit::{Edit, EditLegacy, delete, edit, resume, suspend};
 pub use filters::Filters;
-pub use model::{FirstAdmin, Isolation, Tenant, TenantError};
+pub use model::{FirstAdmin, InvitedAdmin, Isolation, KnownAdmin, Tenant, TenantError};
 pub use out::TenantOut;
 pub use platform::ensure_platform;
 pub use refused::no_tenant;

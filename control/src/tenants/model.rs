@@ -108,13 +108,32 @@ pub(super) fn parse_status(text: &str) -> Option<Status> {
 
 /// The first root-admin of a new tenant; waits, wrapped, until the tenant has a cell.
 #[derive(Serialize, Deserialize)]
-pub struct FirstAdmin {
+#[serde(rename_all = "lowercase")]
+pub enum FirstAdmin {
+    /// Whose password was given.
+    Known(KnownAdmin),
+    /// Who is invited, once the tenant is active.
+    Invited(InvitedAdmin),
+}
+
+/// A first root-admin who can sign in as soon as the tenant is active.
+#[derive(Serialize, Deserialize)]
+pub struct KnownAdmin {
     /// User name.
     pub username: String,
     /// Address.
     pub email: Option<String>,
     /// The verifier of the password as PHC text.
     pub verifier: String,
+}
+
+/// A first root-admin who gets an invitation by mail.
+#[derive(Serialize, Deserialize)]
+pub struct InvitedAdmin {
+    /// A user name that they need not choose.
+    pub username: Option<String>,
+    /// Address.
+    pub email: String,
 }
 
 /// Why something about a tenant was not done.

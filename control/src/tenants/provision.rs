@@ -9,6 +9,7 @@ use shared::tenant::Status;
 
 use super::model::{FirstAdmin, Tenant, TenantError};
 use super::store;
+use crate::accounts;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::roots::{self, RootKind};
@@ -41,6 +42,10 @@ impl Job for Provision {
 impl Enqueued for Provision {
     fn about(&self) -> String {
         self.tenant.to_string()
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
     }
 }
 
@@ -93,8 +98,10 @@ pub(super) async fn activate(
     tenant.status = Status::Active;
     tenant.updated_at = control.clock.now();
     store::update(tx, &tenant).await?;
-    if let Some(admin) = take_first_admin(tx).await? {
-        users::insert_first_admin(control, tx, &admin).await?;
+    match take_first_admin(tx).await? {
+        None => {}
+        Some(FirstAdmin::Known(admin)) => users::insert_first_admin(control, tx, &admin).await?,
+        Some(FirstAdmin::Invited(admin)) => accounts::invite_first_admin(control, tx, admin).await?,
     }
     let platform = control.db.platform().await?;
     for name in tenant.names() {

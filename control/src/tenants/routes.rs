@@ -12,10 +12,10 @@ use shared::contract::permissions::{Permission, Permitted as _};
 use shared::contract::refusal::Refusal;
 use shared::tenant::Status;
 
-use super::TenantOut;
 use super::filters::{self, Filters};
-use super::input::{Creation, NewTenantIn, Patch, TenantIn, laid_over};
+use super::input::{Admin, Creation, NewTenantIn, Patch, TenantIn, laid_over};
 use super::out::example;
+use super::{FirstAdmin, TenantOut};
 use crate::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
 use crate::control::Control;
 use crate::http::answer::{Refused, no_content};
@@ -53,7 +53,8 @@ pub async fn list(
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
 #[utoipa::path(
     post, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_create", summary = "Make a tenant",
-    description = "Needs `platform.tenants_write`. It is `provisioning` until it can be used.",
+    description = "Needs `platform.tenants_write`. It is `provisioning` until it can be used. Without a password, `admin` \
+        is mailed an invitation then.",
     params(IdempotencyKey),
     request_body(content = NewTenantIn, example = json!({
         "slug": "acme", "name": "Acme", "hosts": ["acme.example"],
@@ -77,13 +78,15 @@ pub async fn create(
     {
         return made(&TenantOut::new(super::find(&mut tx, id.into()).await?));
     }
-    let least = new.settings.min_password_length;
+    let settings = new.settings.clone();
     let prepare = async {
-        let admin = match &admin {
-            Some((profile, password)) => {
-                let prepared = users::prepare_first_admin(&control, own.id, profile, password, least).await;
-                Some(prepared.map_err(said_of_admin)?)
+        let admin = match admin {
+            Some(Admin::Known(profile, password)) => {
+                let prepared =
+                    users::prepare_first_admin(&control, own.id, &profile, &password, &settings).await;
+                Some(FirstAdmin::Known(prepared.map_err(said_of_admin)?))
             }
+            Some(Admin::Invited(admin)) => Some(FirstAdmin::Invited(admin)),
             None => None,
         };
         Ok::<_, Refused>((admin, super::prepare(&control).await?))

@@ -297,7 +297,7 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
     .fetch_one(&mut *connection)
     .await
     .map_err(Failure::from)?;
-    let settings = edited_settings(&stored.settings, &tenant.settings)?;
+    let (settings, unset) = edited_settings(&stored.settings, &tenant.settings)?;
     let legacy = match &tenant.legacy.tokens {
         None => None,
         Some(tokens) => Some(edited(stored.legacy, tokens)?),
@@ -306,7 +306,8 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
     sqlx::query!(
         "update platform.tenants
          set longest_session_secs = greatest(longest_session_secs, (settings->>'absolute_secs')::bigint),
-             name = $2, issuer = $3, audience = $4, settings = settings || $5, updated_at = $6::timestamptz, status = $7::text,
+             name = $2, issuer = $3, audience = $4, settings = (settings || $5) - $12::text[],
+             updated_at = $6::timestamptz, status = $7::text,
              user_id_form = $8, legacy = $9, foreign_until = $10,
              deleted_at = case when $7::text = 'deleted' then $6::timestamptz end, search = $11
          where id = $1",
@@ -321,22 +322,25 @@ pub(super) async fn update(connection: &mut PgConnection, tenant: &Tenant) -> Re
         legacy,
         tenant.legacy.foreign_until,
         folded(&tenant.name),
+        &unset,
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The settings that an edit changed.
-fn edited_settings(stored: &Value, now: &Settings) -> Result<Value, Failure> {
+/// The settings that an edit changed, and the names of those that it took back to a default that is not written.
+fn edited_settings(stored: &Value, now: &Settings) -> Result<(Value, Vec<String>), Failure> {
     let unreadable = |_| Failure::Unreadable("settings");
     let before: Settings = serde_json::from_value(stored.clone()).map_err(unreadable)?;
     let before = serde_json::to_value(before).map_err(unreadable)?;
     let mut now = serde_json::to_value(now).map_err(unreadable)?;
+    let names = before.as_object().into_iter().flatten().map(|(name, _)| name);
+    let unset = names.filter(|name| now.get(name).is_none()).cloned().collect();
     if let Some(settings) = now.as_object_mut() {
         settings.retain(|name, value| before.get(name) != Some(value) || stored.get(name).is_none());
     }
-    Ok(now)
+    Ok((now, unset))
 }
 
 /// What is stored, if it reads as `now`; else `now`.

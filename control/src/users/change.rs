@@ -6,15 +6,18 @@ use shared::user::UserStatus;
 
 use super::create::tenant_of;
 use super::epochs::{Causes, Epochs};
-use super::fields::{Faults, Profile, check_password};
+use super::fields::{Faults, Profile, checked_password};
 use super::model::{Change, User, UserError};
 use super::store::Changed;
-use super::{identifiers, ranks, store, unseen};
+use super::{identifiers, password_history, ranks, store, unseen};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
+use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::legacy::service::foreign_hashes_removed;
+use crate::passwords::Policy;
+use crate::{links, notices};
 
 /// Checks what can be checked of a change before its password is hashed: the user exists, and the actor outranks
 /// them and every role granted or taken. [`change`] checks it again.
@@ -39,7 +42,8 @@ pub async fn may_change(
 /// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
 /// 2. a field as it was shown, masked, stays; fields and password are checked, all faults at once;
 /// 3. if an active root-admin stops being one, another must stay;
-/// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited.
+/// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited;
+/// 5. with a password or another address, links that could still change the account die, and the owner is told.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -59,16 +63,24 @@ pub async fn change(
     let wanted = unseen::without_masks(wanted, &before, &mut faults);
     let profile = profile_after(&before, &wanted);
     let canonical = profile.check(&mut faults);
-    let least = tenant.settings.min_password_length;
-    let password = wanted.password.as_ref();
-    let names = unseen::names_to_compare(&profile, &wanted, &before);
-    let verifier = password.and_then(|hashed| check_password(hashed, least, &names, &mut faults));
+    let remembered = tenant.settings.password_history;
+    let verifier = match &wanted.password {
+        None => None,
+        Some(successor) => {
+            let policy = Policy::of(control, &tenant.settings)?;
+            let names = unseen::names_to_compare(&profile, &wanted, &before);
+            let checked = successor.check(&policy, &names, before.password_epoch, remembered)?;
+            checked_password(checked, &mut faults)
+        }
+    };
     let status = wanted.status.unwrap_or(before.status);
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
+    let must_change_password = wanted.must_change_password.unwrap_or(before.must_change_password);
     let causes = Causes {
         status: (status != before.status).then_some((before.status, status)),
         roles: differ(&role_names, &before.roles),
         password: verifier.is_some(),
+        must_change_password: must_change_password && !before.must_change_password,
         sessions: false,
     };
     let stays_root = status == UserStatus::Active && role_names.iter().any(|role| role == "root-admin");
@@ -85,16 +97,35 @@ pub async fn change(
     let at = control.clock.now();
     let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
     let epochs = epochs_of(&before).after(causes);
-    let changed = Changed { profile: &profile, status, email_verified, epochs, verifier, at };
+    let changed =
+        Changed { profile: &profile, status, email_verified, epochs, must_change_password, verifier, at };
+    if causes.password {
+        password_history::keep(tx, id, before.password_epoch, remembered).await?;
+    }
     store::update(tx, id, changed).await?;
     if causes.password {
         foreign_hashes_removed(tx).await?;
     }
-    if causes.revokes() {
+    let haste = match causes.revokes() {
+        true => Some(Haste::Revokes),
+        // A demand that is taken back ends nothing.
+        false => (must_change_password != before.must_change_password).then_some(Haste::InTurn),
+    };
+    if let Some(haste) = haste {
         let tenant = tx.tenant();
-        tx.changes().user(tenant, id, Haste::Revokes);
+        tx.changes().user(tenant, id, haste);
     }
     record(control, tx, actor, id, &before, &wanted, causes).await?;
+    let readdressed = profile.email.as_deref() != before.email.as_ref().map(Personal::expose);
+    if causes.password || readdressed {
+        links::end_of_user(tx, id).await?;
+    }
+    if readdressed && !wanted.untold {
+        notices::address_changed(control, tx, &before).await?;
+    }
+    if causes.password && !wanted.untold {
+        notices::password_changed(control, tx, &before).await?;
+    }
     store::find(tx, id).await
 }
 
@@ -147,6 +178,7 @@ pub async fn end_sessions(
         status: before.status,
         email_verified: before.email_verified,
         epochs,
+        must_change_password: before.must_change_password,
         verifier: None,
         at,
     };
@@ -158,7 +190,11 @@ pub async fn end_sessions(
     Ok(())
 }
 
-fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
+/// Whether the actor may act on a user of this rank.
+///
+/// # Errors
+/// [`UserError::Rank`].
+pub fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
     if actor.outranks(user.rank) { Ok(()) } else { Err(UserError::Rank) }
 }
 
@@ -166,7 +202,7 @@ fn is_active_root(user: &User) -> bool {
     user.status == UserStatus::Active && user.rank == ROOT_RANK
 }
 
-fn epochs_of(user: &User) -> Epochs {
+pub(super) fn epochs_of(user: &User) -> Epochs {
     Epochs { access: user.access_epoch, session: user.session_epoch, password: user.password_epoch }
 }
 
@@ -174,10 +210,9 @@ fn differ(a: &[String], b: &[String]) -> bool {
     a.iter().any(|role| !b.contains(role)) || b.iter().any(|role| !a.contains(role))
 }
 
-fn profile_after(before: &User, wanted: &Change) -> Profile {
-    let text = |wanted: &Option<String>, had: &crate::crypt::personal::Personal| {
-        wanted.clone().unwrap_or_else(|| had.expose().to_owned())
-    };
+pub(super) fn profile_after(before: &User, wanted: &Change) -> Profile {
+    let text =
+        |wanted: &Option<String>, had: &Personal| wanted.clone().unwrap_or_else(|| had.expose().to_owned());
     Profile {
         username: text(&wanted.username, &before.username),
         email: match &wanted.email {
@@ -187,6 +222,7 @@ fn profile_after(before: &User, wanted: &Change) -> Profile {
         first_name: text(&wanted.first_name, &before.first_name),
         last_name: text(&wanted.last_name, &before.last_name),
         phone: text(&wanted.phone, &before.phone),
+        language: wanted.language.clone().unwrap_or_else(|| before.language.clone()),
     }
 }
 
@@ -208,7 +244,12 @@ async fn record(
         ("first_name", wanted.first_name.is_some()),
         ("last_name", wanted.last_name.is_some()),
         ("phone", wanted.phone.is_some()),
+        ("language", wanted.language.as_ref().is_some_and(|tag| *tag != before.language)),
         ("email_verified", wanted.email_verified.is_some()),
+        (
+            "must_change_password",
+            wanted.must_change_password.is_some_and(|must| must != before.must_change_password),
+        ),
     ]
     .into_iter()
     .filter_map(|(name, given)| given.then_some(name))

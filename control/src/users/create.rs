@@ -2,9 +2,10 @@
 
 use shared::ids::{TenantId, UserId};
 use shared::passwords::Verifier;
+use shared::tenant::settings::Settings;
 use shared::user::UserStatus;
 
-use super::fields::{Canonical, Faults, Profile, check_password};
+use super::fields::{Canonical, Faults, Profile, checked_password};
 use super::model::{NewUser, User, UserError};
 use super::{identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
@@ -12,8 +13,8 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
 use crate::failure::Failure;
-use crate::passwords::Hashed;
-use crate::tenants::{self, FirstAdmin, TenantError};
+use crate::passwords::{Hashed, Policy};
+use crate::tenants::{self, KnownAdmin, TenantError};
 use crate::world::{random, unix_ms};
 
 /// Makes a user; commits nothing itself. All faults are said at once.
@@ -29,9 +30,13 @@ pub async fn create(
     let tenant = tenant_of(tx).await?;
     let mut faults = Faults::default();
     let canonical = new.profile.check(&mut faults);
-    let least = tenant.settings.min_password_length;
-    let password = new.password.as_ref();
-    let verifier = password.and_then(|hashed| check_password(hashed, least, &new.profile, &mut faults));
+    let verifier = match &new.password {
+        None => None,
+        Some(hashed) => {
+            let policy = Policy::of(control, &tenant.settings)?;
+            checked_password(hashed.check(&policy, new.profile.names()), &mut faults)
+        }
+    };
     // A password was hashed since the request began.
     ranks::still_stands(control, tx, actor).await?;
     let id = insert(control, tx, actor, &new, canonical, verifier, &mut faults).await?;
@@ -48,12 +53,25 @@ pub async fn create(
 /// # Errors
 /// As [`create`] where it is refused by rank.
 pub async fn may_create(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> Result<(), UserError> {
-    ranks::moves(tx, actor, &[], roles, &mut Faults::default()).await.map(drop)
+    may_give(tx, actor, roles, &mut Faults::default()).await
+}
+
+/// Whether the actor may give these roles. Roles that do not exist are named in `faults`.
+///
+/// # Errors
+/// [`UserError::Rank`], or the database's.
+pub async fn may_give(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    roles: &[String],
+    faults: &mut Faults,
+) -> Result<(), UserError> {
+    ranks::moves(tx, actor, &[], roles, faults).await.map(drop)
 }
 
 /// Writes the rows of a user. Where `faults` has something already, it goes on only so far as to
 /// find what else is wrong: the caller's transaction is not committed then.
-async fn insert(
+pub(super) async fn insert(
     control: &Control,
     tx: &mut TenantTx,
     actor: &Actor,
@@ -87,7 +105,7 @@ async fn insert(
 pub async fn insert_first_admin(
     control: &Control,
     tx: &mut TenantTx,
-    admin: &FirstAdmin,
+    admin: &KnownAdmin,
 ) -> Result<(), TenantError> {
     let new = NewUser {
         profile: Profile {
@@ -98,6 +116,7 @@ pub async fn insert_first_admin(
         status: UserStatus::Active,
         roles: vec![String::from("root-admin")],
         password: None,
+        must_change_password: false,
         email_verified: true,
     };
     let verifier =
@@ -116,8 +135,8 @@ pub async fn insert_first_admin(
     Ok(())
 }
 
-/// Checks the first administrator of a tenant that does not exist yet and hashes the password, as a part of
-/// what `payer` may have hashed.
+/// Checks the first administrator of a tenant that does not exist yet, and is to have these settings, and hashes the
+/// password, as a part of what `payer` may have hashed.
 ///
 /// # Errors
 /// [`UserError::Fields`] for what does not hold.
@@ -126,13 +145,14 @@ pub async fn prepare_first_admin(
     payer: TenantId,
     profile: &Profile,
     password: &str,
-    least_characters: u64,
-) -> Result<FirstAdmin, UserError> {
+    settings: &Settings,
+) -> Result<KnownAdmin, UserError> {
     let mut faults = Faults::default();
     profile.check(&mut faults);
     let hashed = Hashed::of(&control.hasher, payer, password).await?;
-    match check_password(&hashed, least_characters, profile, &mut faults) {
-        Some(verifier) if faults.is_empty() => Ok(FirstAdmin {
+    let policy = Policy::of(control, settings)?;
+    match checked_password(hashed.check(&policy, profile.names()), &mut faults) {
+        Some(verifier) if faults.is_empty() => Ok(KnownAdmin {
             username: profile.username.clone(),
             email: profile.email.clone(),
             verifier: verifier.to_phc().to_string(),

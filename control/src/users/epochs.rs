@@ -22,6 +22,8 @@ pub struct Causes {
     pub roles: bool,
     /// The password changed.
     pub password: bool,
+    /// Somebody demands a new password, which nobody did before.
+    pub must_change_password: bool,
     /// Somebody ended the user's sessions.
     pub sessions: bool,
 }
@@ -35,7 +37,7 @@ impl Causes {
 
 impl Epochs {
     /// The counters after a change. Access tokens end with every cause; sessions end when a user
-    /// stops being active, with a new password, and when somebody ends them.
+    /// stops being active, with a new password and the demand for one, and when somebody ends them.
     pub fn after(self, causes: Causes) -> Self {
         let stopped = causes
             .status
@@ -43,7 +45,8 @@ impl Epochs {
         let access = self.access + i64::from(causes.revokes());
         Self {
             access,
-            session: self.session + i64::from(stopped || causes.password || causes.sessions),
+            session: self.session
+                + i64::from(stopped || causes.password || causes.must_change_password || causes.sessions),
             password: if causes.password { access } else { self.password },
         }
     }
@@ -63,6 +66,8 @@ mod tests {
             (Causes { roles: true, ..none }, (6, 3, 2)),
             (Causes { password: true, ..none }, (6, 4, 6)),
             (Causes { sessions: true, ..none }, (6, 4, 2)),
+            (Causes { must_change_password: true, ..none }, (6, 4, 2)),
+            (Causes { must_change_password: true, password: true, ..none }, (6, 4, 6)),
             (Causes { status: Some((Active, Suspended)), ..none }, (6, 4, 2)),
             (Causes { status: Some((Active, Inactive)), ..none }, (6, 4, 2)),
             (Causes { status: Some((Suspended, Active)), ..none }, (6, 3, 2)),

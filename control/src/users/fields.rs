@@ -3,7 +3,7 @@
 use shared::identifiers::Identifier;
 use shared::passwords::Verifier;
 
-use crate::passwords::{Hashed, Names};
+use crate::passwords::Names;
 
 /// Messages by field, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Profile {
     pub last_name: String,
     /// Telephone number.
     pub phone: String,
+    /// The language in which they are written to, as a tag; empty for the tenant's.
+    pub language: String,
 }
 
 /// The canonical identifiers of a profile that holds.
@@ -50,7 +52,7 @@ pub struct Canonical {
 
 impl Profile {
     /// The names that a password must not resemble.
-    pub(super) fn names(&self) -> Names<'_> {
+    pub fn names(&self) -> Names<'_> {
         Names {
             username: &self.username,
             email: self.email.as_deref().unwrap_or_default(),
@@ -72,10 +74,13 @@ impl Profile {
                 faults.add(field, "Control characters are not allowed.");
             }
         }
+        if !shared::language::canonical(&self.language).is_ok_and(|tag| tag == self.language) {
+            faults.add("language", LANGUAGE_WORDS);
+        }
         let username = self.check_username(faults);
         let email = match self.email.as_deref() {
             None => Some(None),
-            Some(text) => check_email(text, faults).map(Some),
+            Some(text) => check_address(text, faults).map(Some),
         };
         Some(Canonical { username: username?, email: email? })
     }
@@ -93,12 +98,25 @@ impl Profile {
     }
 }
 
-fn check_email(text: &str, faults: &mut Faults) -> Option<Identifier> {
-    let identifier = Identifier::parse(text).ok().filter(is_address);
+/// What is said of a text that is no address.
+pub const NO_ADDRESS: &str = "Enter a valid email address.";
+
+/// What is said of a language that is none.
+pub(super) const LANGUAGE_WORDS: &str = "Enter a language tag, as de or pt-BR.";
+
+/// Checks an address; what is wrong is added to `faults`.
+pub fn check_address(text: &str, faults: &mut Faults) -> Option<Identifier> {
+    let identifier = parse_address(text);
     if identifier.is_none() {
-        faults.add("email", "Enter a valid email address.");
+        faults.add("email", NO_ADDRESS);
     }
     identifier
+}
+
+/// The canonical form of an address.
+#[must_use]
+pub fn parse_address(text: &str) -> Option<Identifier> {
+    Identifier::parse(text).ok().filter(is_address)
 }
 
 /// A local part of RFC 5321 atoms (or any letters beyond ASCII), and a domain with a dot.
@@ -112,19 +130,12 @@ fn is_address(identifier: &Identifier) -> bool {
     atoms && labels.len() > 1 && labels.iter().all(|label| !label.is_empty() && label.len() <= 63)
 }
 
-/// The verifier of a password that its owner may have; what is wrong with it is added to `faults`.
-pub(super) fn check_password<'h>(
-    hashed: &'h Hashed,
-    least_characters: u64,
-    profile: &Profile,
+/// The verifier of a password that was checked; what is wrong with it is added to `faults`.
+pub fn checked_password<'h>(
+    checked: Result<&'h Verifier, Vec<String>>,
     faults: &mut Faults,
 ) -> Option<&'h Verifier> {
-    let checked = hashed.check(least_characters, profile.names());
-    let said = checked.as_ref().err().cloned().unwrap_or_default();
-    for message in said {
-        faults.add("password", message);
-    }
-    checked.ok()
+    checked.map_err(|said| said.into_iter().for_each(|message| faults.add("password", message))).ok()
 }
 
 #[cfg(test)]
@@ -163,9 +174,10 @@ mod tests {
             username: "a b".into(),
             email: Some("bad".into()),
             first_name: "x".repeat(151),
+            language: "de_AT".into(),
             ..Profile::default()
         };
         let fields: Vec<_> = faults_of(&profile).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["first_name", "username", "email"]);
+        assert_eq!(fields, ["first_name", "language", "username", "email"]);
     }
 }

@@ -4,11 +4,11 @@ use shared::ids::UserId;
 use shared::user::UserStatus;
 use utoipa::ToSchema;
 
+use super::fields::LANGUAGE_WORDS;
 use super::out::StatusWord;
-use super::{Change, NewUser, Profile, Viewer};
+use super::{Change, NewUser, Profile, Successor, Viewer};
 use crate::http::body::FromFields;
 use crate::http::fields::Fields;
-use crate::passwords::Hashed;
 
 /// A person to be made. Fields that are computed are passed over.
 #[derive(ToSchema)]
@@ -25,6 +25,8 @@ pub struct NewUserIn {
     first_name: Option<String>,
     last_name: Option<String>,
     phone: Option<String>,
+    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    language: Option<String>,
     /// `active` if absent.
     status: Option<StatusWord>,
     /// In place of `status`: false is `inactive`.
@@ -33,6 +35,8 @@ pub struct NewUserIn {
     roles: Option<Vec<String>>,
     /// True if absent: an administrator says so.
     email_verified: Option<bool>,
+    /// They get no session before they have chosen another password.
+    must_change_password: Option<bool>,
 }
 
 /// A change of a person.
@@ -48,12 +52,17 @@ pub struct UserIn {
     first_name: Option<String>,
     last_name: Option<String>,
     phone: Option<String>,
+    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    language: Option<String>,
     status: Option<StatusWord>,
     /// In place of `status`: false is `inactive`.
     is_active: Option<bool>,
     /// All of them, by name.
     roles: Option<Vec<String>>,
     email_verified: Option<bool>,
+    /// True ends their sessions: there is no other one before they have chosen another password. It is false again
+    /// when they have; until then another administrator's password has to be changed, too.
+    must_change_password: Option<bool>,
 }
 
 /// The words for a status.
@@ -73,6 +82,15 @@ fn status(fields: &mut Fields) -> Option<UserStatus> {
     by_name.or(by_flag)
 }
 
+/// A language tag in its usual case.
+pub(crate) fn language(fields: &mut Fields) -> Option<String> {
+    let tag = shared::language::canonical(&fields.text("language")?).ok();
+    if tag.is_none() {
+        fields.fault("language", LANGUAGE_WORDS);
+    }
+    tag
+}
+
 /// What is asked for, with the password as it was typed.
 pub struct Typed<T> {
     /// All but the password. A change is taken from here by [`Typed::by`].
@@ -83,7 +101,7 @@ pub struct Typed<T> {
 
 impl Typed<Change> {
     /// The change of the user `id` that `viewer` asks for, with the password hashed meanwhile.
-    pub(super) fn by(self, viewer: &Viewer, id: UserId, password: Option<Hashed>) -> Change {
+    pub(super) fn by(self, viewer: &Viewer, id: UserId, password: Option<Successor>) -> Change {
         Change { password, seen: Some(viewer.sights_of(id)), ..self.what }
     }
 }
@@ -95,12 +113,14 @@ impl FromFields for Typed<NewUser> {
         let email = fields.clearable_text("email").flatten();
         let [first_name, last_name, phone] =
             ["first_name", "last_name", "phone"].map(|name| fields.text(name).unwrap_or_default());
+        let language = language(fields).unwrap_or_default();
         let status = status(fields).unwrap_or(UserStatus::Active);
         let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
         let password = fields.untrimmed("password");
         let email_verified = fields.boolean("email_verified").unwrap_or(true);
-        let profile = Profile { username: username?, email, first_name, last_name, phone };
-        let what = NewUser { profile, status, roles, password: None, email_verified };
+        let must_change_password = fields.boolean("must_change_password").unwrap_or(false);
+        let profile = Profile { username: username?, email, first_name, last_name, phone, language };
+        let what = NewUser { profile, status, roles, password: None, must_change_password, email_verified };
         Some(Self { what, password })
     }
 }
@@ -114,11 +134,14 @@ impl FromFields for Typed<Change> {
             first_name: fields.text("first_name"),
             last_name: fields.text("last_name"),
             phone: fields.text("phone"),
+            language: language(fields),
             status: status(fields),
             roles: fields.texts("roles"),
             password: None,
+            must_change_password: fields.boolean("must_change_password"),
             email_verified: fields.boolean("email_verified"),
             seen: None,
+            untold: false,
         };
         Some(Self { what, password: fields.untrimmed("password") })
     }

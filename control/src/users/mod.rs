@@ -5,6 +5,7 @@
 
 mod asks;
 mod change;
+mod claims;
 mod create;
 pub mod epochs;
 mod fields;
@@ -15,24 +16,29 @@ pub mod lookup;
 mod matching;
 mod model;
 mod order;
+pub mod password;
+pub mod password_history;
 mod ranks;
 mod refused;
 pub mod routes;
 pub mod search;
 pub mod store;
+mod successor;
 mod unseen;
 pub mod verifiers;
 pub mod visibility;
 
-pub use change::{change, delete, end_sessions, may_change};
-pub use create::{create, insert_first_admin, may_create, prepare_first_admin};
-pub use fields::{Canonical, Faults, Profile};
+pub use change::{change, delete, end_sessions, may_change, outrank};
+pub use claims::{disown, give_back, has_address, join, prove, readdress};
+pub use create::{create, insert_first_admin, may_create, may_give, prepare_first_admin};
+pub use fields::{Canonical, Faults, NO_ADDRESS, Profile, check_address, checked_password, parse_address};
 pub use filters::Filters;
 pub use input::STATUSES;
 pub use matching::{Matching, count, in_order, list};
 pub use model::{Change, ListError, NewUser, User, UserError, status};
 pub use ranks::{role_names, still_stands};
-pub use store::{PasswordKept, find, find_by_name, password_kept};
+pub use store::{PasswordKept, find, find_by_name, lock, password_kept};
+pub use successor::{Chooser, Successor};
 pub use visibility::{UserOut, Viewer};
 
 pub(crate) use visibility::out;

@@ -5,6 +5,7 @@ use shared::ids::UserId;
 use shared::user::UserStatus;
 
 use super::fields::{Faults, Profile};
+use super::successor::Successor;
 use super::visibility::Sights;
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
@@ -25,6 +26,8 @@ pub struct User {
     pub last_name: Personal,
     /// Telephone number.
     pub phone: Personal,
+    /// The language in which they are written to, as a tag; empty for the tenant's.
+    pub language: String,
     /// Their status; never `deleted`, since a deleted user has no row.
     pub status: UserStatus,
     /// Whether the address was verified.
@@ -39,6 +42,8 @@ pub struct User {
     pub session_epoch: i64,
     /// The access epoch of the last password change.
     pub password_epoch: i64,
+    /// Whether they must choose a new password before there is a session.
+    pub must_change_password: bool,
     /// Their last sign-in, as the edge reported it.
     pub last_login: Option<DateTime<Utc>>,
     /// When they were made.
@@ -59,6 +64,8 @@ pub struct NewUser {
     pub roles: Vec<String>,
     /// Their password; without one they cannot sign in yet.
     pub password: Option<Hashed>,
+    /// Whether they must choose a new password before there is a session.
+    pub must_change_password: bool,
     /// Whether the address counts as verified.
     pub email_verified: bool,
 }
@@ -76,16 +83,22 @@ pub struct Change {
     pub last_name: Option<String>,
     /// Telephone number.
     pub phone: Option<String>,
+    /// Language; empty for the tenant's.
+    pub language: Option<String>,
     /// Status.
     pub status: Option<UserStatus>,
     /// All roles by name.
     pub roles: Option<Vec<String>>,
     /// A new password.
-    pub password: Option<Hashed>,
+    pub password: Option<Successor>,
+    /// Whether they must choose a new password before there is a session.
+    pub must_change_password: Option<bool>,
     /// Whether the address counts as verified.
     pub email_verified: Option<bool>,
     /// How much of the user is shown to who asks for the change; absent: everything.
     pub seen: Option<Sights>,
+    /// The user is not told: the change was made elsewhere, and is taken over here.
+    pub untold: bool,
 }
 
 /// Why something about a user was not done.

@@ -1,5 +1,6 @@
 //! `/api/user/users/`, `/api/user/me/`.
 
+pub mod password;
 pub mod unmask;
 
 use axum::extract::{Path, State};
@@ -12,7 +13,7 @@ use shared::ids::UserId;
 use super::filters::{DateJoined, Filters};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
 use super::out::example;
-use super::{Change, Matching, NewUser, UserError, UserOut, Viewer};
+use super::{Change, Chooser, Matching, NewUser, Successor, UserError, UserOut, Viewer};
 use crate::access::{Allowed, Authenticated, Me, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
@@ -207,7 +208,8 @@ async fn apply(
         let may = super::may_change(&mut tx, &actor, user_id, &typed.what).await;
         ((), tx) = ranked(control, tx, &actor, &target, permission, may).await?;
     }
-    let (password, mut tx) = Hashed::between(control, tx, password).await?;
+    let whose = (user_id, Chooser::of(&actor, user_id));
+    let (password, mut tx) = Successor::between(control, &control.hasher, tx, whose, password).await?;
     unchanged(&mut tx, &viewer, user_id, conditions).await?;
     let change = typed.by(&viewer, user_id, password);
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;

@@ -5,6 +5,7 @@ use shared::identifiers::Identifier;
 use shared::ids::UserId;
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
+use shared::wire::push::PasswordDue;
 use uuid::Uuid;
 
 use super::epochs::Epochs;
@@ -26,6 +27,7 @@ struct Row {
     first_name: Vec<u8>,
     last_name: Vec<u8>,
     phone: Vec<u8>,
+    language: String,
     status: String,
     email_verified: bool,
     roles: Vec<String>,
@@ -33,6 +35,7 @@ struct Row {
     access_epoch: i64,
     session_epoch: i64,
     password_epoch: i64,
+    must_change_password: bool,
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -51,6 +54,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         first_name: key.open(Field::FirstName, &row.first_name)?,
         last_name: key.open(Field::LastName, &row.last_name)?,
         phone: key.open(Field::Phone, &row.phone)?,
+        language: row.language,
         status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
         email_verified: row.email_verified,
         roles: row.roles,
@@ -58,6 +62,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         access_epoch: row.access_epoch,
         session_epoch: row.session_epoch,
         password_epoch: row.password_epoch,
+        must_change_password: row.must_change_password,
         last_login: row.last_login,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -142,7 +147,7 @@ fn logged<T>(keys: &TenantKeys, user: Uuid, opened: Result<T, Failure>) -> Resul
 async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.phone, u.status, u.email_verified,
+        r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.phone, u.language, u.status, u.email_verified,
             array(
                 select ur.role from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -154,7 +159,8 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
             ), 0) as "rank!",
-            u.access_epoch, u.session_epoch, u.password_epoch, u.last_login, u.created_at, u.updated_at,
+            u.access_epoch, u.session_epoch, u.password_epoch,
+            u.password_due is not null as "must_change_password!", u.last_login, u.created_at, u.updated_at,
             u.legacy_id
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
@@ -361,8 +367,9 @@ pub(super) async fn insert(
     sqlx::query!(
         "insert into users
             (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
-             wrapped_verifier, created_at, updated_at, legacy_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
+             wrapped_verifier, created_at, updated_at, legacy_id, password_changed_at, password_due, language)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12,
+             case when $10::bytea is not null then $11::timestamptz end, $13, $14)",
         tenant.uuid(),
         id.uuid(),
         personal.username,
@@ -375,6 +382,8 @@ pub(super) async fn insert(
         wrapped_verifier,
         now,
         legacy_id,
+        new.must_change_password.then_some(PasswordDue::Must.as_str()),
+        new.profile.language,
     )
     .execute(&mut **tx)
     .await?;
@@ -388,6 +397,8 @@ pub(super) struct Changed<'a> {
     pub status: UserStatus,
     pub email_verified: bool,
     pub epochs: Epochs,
+    /// Whether they must choose a new password before there is a session.
+    pub must_change_password: bool,
     /// Written only where a new one was set.
     pub verifier: Option<&'a Verifier>,
     pub at: DateTime<Utc>,
@@ -404,7 +415,10 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
              wrapped_verifier = coalesce($13, wrapped_verifier),
              foreign_hash = case when $13::bytea is null then foreign_hash end,
              foreign_format = case when $13::bytea is null then foreign_format end,
-             updated_at = $14
+             password_changed_at = case when $13::bytea is null then password_changed_at else $14 end,
+             password_valid_until = case when $13::bytea is null then password_valid_until end,
+             password_due = case when $15::boolean then coalesce(password_due, $16) end,
+             updated_at = $14, language = $17
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),
@@ -420,10 +434,41 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
         changed.epochs.password,
         wrapped_verifier,
         changed.at,
+        changed.must_change_password,
+        PasswordDue::Must.as_str(),
+        changed.profile.language,
     )
     .execute(&mut **tx)
     .await?;
     index::write(tx, [(id, changed.profile)]).await?;
+    Ok(())
+}
+
+/// Notes that the address of a user is proven.
+pub(super) async fn set_verified(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) -> Result<(), UserError> {
+    sqlx::query!(
+        "update users set email_verified = true, updated_at = $3 where tenant_id = $1 and id = $2",
+        tx.tenant().uuid(),
+        id.uuid(),
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes the password of a user, in whatever form it is kept.
+pub(super) async fn forget_password(tx: &mut TenantTx, id: UserId) -> Result<(), UserError> {
+    sqlx::query!(
+        "update users
+         set wrapped_verifier = null, foreign_hash = null, foreign_format = null, password_changed_at = null,
+             password_due = null, password_valid_until = null
+         where tenant_id = $1 and id = $2",
+        tx.tenant().uuid(),
+        id.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -64,5 +64,6 @@ pub(super) fn names_to_compare(profile: &Profile, wanted: &Change, before: &User
         first_name: compared(of(PersonalField::FirstName), wanted.first_name.is_some(), &profile.first_name),
         last_name: compared(of(PersonalField::LastName), wanted.last_name.is_some(), &profile.last_name),
         phone: String::new(),
+        language: String::new(),
     }
 }

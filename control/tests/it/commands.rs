@@ -1,6 +1,7 @@
 //! What the command line says and asks: lists with their totals, questions before an end, words for a slip.
 
 use serde_json::{Value, json};
+use shared::tenant::settings::Settings;
 
 use crate::cli::{Cli, Outcome};
 use crate::scene::{PASSWORD, Scene};
@@ -98,7 +99,7 @@ async fn every_list_has_one_form() {
         (&["keys", "list"], 2),
         (&["user", "list"], 0),
         (&["edges", "status"], 2),
-        (&["tenant", "settings"], 11),
+        (&["tenant", "settings"], Settings::names().len()),
     ] {
         let listed = scene.run(arguments).expect(0).json;
         assert_eq!(listed["results"].as_array().unwrap().len(), count, "{arguments:?}: {listed}");
@@ -278,4 +279,26 @@ async fn a_database_that_is_away_is_said() {
         "{wrong}"
     );
     assert_eq!(wrong.matches("password authentication failed").count(), 1, "{wrong}");
+}
+
+#[tokio::test]
+async fn a_link_that_sets_a_password_is_mailed_to_a_proven_address() {
+    let scene = Scene::alone().await;
+    scene.addressed("grace", "client").await;
+    scene.member("bare", "client").await;
+    let mailed = scene.run(&["user", "reset-password", "grace", "--mail"]).expect(0);
+    assert_eq!(mailed.json["username"], "grace");
+    assert_eq!(scene.promised_kinds().await, ["reset_password"]);
+    assert_eq!(scene.logged().await.last().unwrap(), "user.reset_mailed");
+    let shown = scene.shown(&["user", "reset-password", "grace@acme.test", "--mail"]);
+    assert!(shown.starts_with("a link is on its way to: "), "{shown}");
+    scene.run(&["user", "reset-password", "grace"]).expect(2);
+    refused(scene.run(&["user", "reset-password", "bare", "--mail"]), 5, "no address of theirs is proven");
+    scene.run(&["user", "suspend", "grace"]).expect(0);
+    refused(scene.run(&["user", "reset-password", "grace", "--mail"]), 5, "wardgate user resume");
+    scene.run(&["user", "resume", "grace"]).expect(0);
+    scene.run(&["user", "reset-password", "grace", "--mail"]).expect(0);
+    refused(scene.run(&["user", "reset-password", "grace", "--mail"]), 5, "their share of mails");
+    assert_eq!(scene.promised_kinds().await, ["reset_password"; 3]);
+    refused(scene.run(&["user", "reset-password", "eve", "--mail"]), 4, "there is no user `eve`");
 }

@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 use control::legacy::passwords::{seal_foreign, sweep};
 use control::legacy::service::{foreign_hashes_added, foreign_hashes_removed};
-use control::passwords::Hashed;
-use control::users::{self, Change};
+use control::users::{self, Change, Successor};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ pub fn cheap() -> (String, String) {
 }
 
 /// A question on its way, with what a forger might change.
-struct Ask<'a> {
+pub struct Ask<'a> {
     scene: &'a Scene,
     key: ServiceKey,
     tag: Tag,
@@ -47,7 +46,7 @@ struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    fn new(scene: &'a Scene, user: Option<UserId>, password: &str) -> Self {
+    pub fn new(scene: &'a Scene, user: Option<UserId>, password: &str) -> Self {
         let question = PasswordIn { tenant: scene.tenant.id, user, password: password.into() };
         Self {
             scene,
@@ -61,7 +60,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    async fn send(self) -> Answer {
+    pub async fn send(self) -> Answer {
         let digest = content_digest(self.body.as_bytes());
         let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
         let message = Message {
@@ -136,7 +135,7 @@ impl Scene {
     }
 
     async fn set_password(&self, user: UserId, password: &str) {
-        let hashed = Hashed::of(&self.control.hasher, self.tenant.id, password).await.unwrap();
+        let hashed = Successor::of(&self.control.hasher, self.tenant.id, password).await.unwrap();
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let change = Change { password: Some(hashed), ..Change::default() };
         let actor = control::audit::Actor::operator();
@@ -312,7 +311,7 @@ async fn a_password_set_meanwhile_wins() {
     let (encoded, password) = cheap();
     let ada = scene.foreigner("ada", &encoded).await;
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    let hashed = Hashed::of(&scene.control.hasher, scene.tenant.id, PASSWORD).await.unwrap();
+    let hashed = Successor::of(&scene.control.hasher, scene.tenant.id, PASSWORD).await.unwrap();
     let change = Change { password: Some(hashed), ..Change::default() };
     let actor = control::audit::Actor::operator();
     users::change(&scene.control, &mut tx, &actor, ada, change).await.unwrap();

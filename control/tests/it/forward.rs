@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use shared::contract::refusal::Refusal;
 use shared::wire::signature::{Message, ServiceKey, Tag};
 
@@ -13,19 +14,19 @@ pub fn edge_key() -> ServiceKey {
 }
 
 /// A forwarded request, with everything that a forger might change.
-struct Forward<'a> {
-    method: Method,
+pub struct Forward<'a> {
+    pub method: Method,
     key: ServiceKey,
     tag: Tag,
     authority: &'a str,
     path: &'a str,
     /// Seconds after now at which it claims to be signed.
     skew: i64,
-    headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, String)>,
     /// Added or replaced after signing.
-    tampered: Vec<(&'static str, String)>,
+    pub tampered: Vec<(&'static str, String)>,
     /// JSON. The client library tells its length, as a proxy does that has buffered a chunked body.
-    body: Option<&'static str>,
+    body: Option<String>,
 }
 
 impl<'a> Forward<'a> {
@@ -50,7 +51,14 @@ impl<'a> Forward<'a> {
         }
     }
 
-    async fn send(self, scene: &Scene) -> Answer {
+    /// A request without a credential.
+    pub fn anonymous(scene: &Scene, path: &'a str) -> Self {
+        let mut forward = Self::new(scene, path, "");
+        forward.headers.retain(|(name, _)| *name != "authorization");
+        forward
+    }
+
+    pub async fn send(self, scene: &Scene) -> Answer {
         let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
         let covered: Vec<_> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let message = Message {
@@ -82,6 +90,79 @@ pub async fn forwarded(scene: &Scene, method: Method, path: &str, bearer: &str) 
     Forward { method, ..Forward::new(scene, path, bearer) }.send(scene).await
 }
 
+/// A request of somebody without a credential as the edge forwards it, with headers that it would not let through.
+pub async fn from_stranger(
+    scene: &Scene,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+    unsigned: &[(&'static str, &str)],
+) -> Answer {
+    let mut forward = Forward { method, ..Forward::new(scene, path, "") };
+    forward.headers.retain(|(name, _)| *name != "authorization");
+    if let Some(body) = body {
+        forward.headers.push(("content-type", "application/json".into()));
+        forward.body = Some(body.to_string());
+    }
+    forward.tampered = unsigned.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    forward.send(scene).await
+}
+
+/// A request to change a password as the edge forwards it, which vouches for this ticket in place of a token.
+pub async fn with_ticket(scene: &Scene, path: &str, ticket: &str, body: &'static str) -> Answer {
+    let body = Some(body.to_owned());
+    let mut forward = Forward { method: Method::POST, body, ..Forward::new(scene, path, "") };
+    forward.headers[5] = ("content-type", "application/json".into());
+    forward.headers.insert(4, ("wardgate-ticket", ticket.into()));
+    forward.send(scene).await
+}
+
+#[tokio::test]
+async fn a_ticket_is_vouched_for_by_the_edge_alone() {
+    let scene = Scene::new().await;
+    let ada = scene.member("ada", "client").await;
+    let ticket = format!("purpose=password_change; user={}; password_epoch=0; access_epoch=0", ada.id);
+    let path = "/api/user/password/change/";
+    let body = r#"{"new_password":"eleven sleepy otters hum"}"#;
+    // Sent by a client, signed by nobody: it is passed over, like every other header of the inside.
+    let header = [("wardgate-ticket", ticket.as_str())];
+    let request =
+        reqwest::Client::new().post(format!("http://{}{path}", scene.api)).header(header[0].0, header[0].1);
+    let unsigned =
+        Answer::to(request.header("content-type", "application/json").body(body)).await.expect(401);
+    assert_eq!(unsigned.body["detail"], "Authentication credentials were not provided.");
+    let current = serde_json::json!({"new_password": "eleven sleepy otters hum"});
+    let with_token = ada.with(Method::POST, path, &header, Some(current)).await.expect(400);
+    assert_eq!(with_token.body, serde_json::json!({"current_password": ["This field is required."]}));
+    // Added to what the edge has signed, with or without a token; or beside one, which it never does.
+    let signed = || Forward {
+        method: Method::POST,
+        body: Some(body.into()),
+        ..Forward::new(&scene, path, &ada.token)
+    };
+    let mut without = signed();
+    without.headers.remove(5);
+    for mut forged in [signed(), without] {
+        forged.tampered.push(("wardgate-ticket", ticket.clone()));
+        let answer = forged.send(&scene).await.expect(401);
+        assert_eq!(answer.body, Refusal::unsigned().body);
+    }
+    let mut beside = signed();
+    beside.headers.insert(4, ("wardgate-ticket", ticket.clone()));
+    assert_eq!(beside.send(&scene).await.expect(401).body, Refusal::unsigned().body);
+    for unreadable in ["", "x", "purpose=password_change", &ticket.replace("password_change", "anything")] {
+        let answer = with_ticket(&scene, path, unreadable, body).await.expect(401);
+        assert_eq!(answer.body, Refusal::unsigned().body, "{unreadable}");
+    }
+    // And good at the routes of its purpose alone.
+    for path in ["/api/user/me/", "/api/user/users/", "/api/tenant/tenants/"] {
+        let answer = with_ticket(&scene, path, &ticket, "{}").await.expect(401);
+        assert_eq!(answer.body["detail"], "Authentication credentials were not provided.", "{path}");
+    }
+    assert_eq!(scene.user(ada.id).await.password_epoch, 0);
+    with_ticket(&scene, path, &ticket, body).await.expect(200);
+}
+
 #[tokio::test]
 async fn a_signed_forward_is_served_with_the_edges_base_and_id() {
     let scene = Scene::new().await;
@@ -106,7 +187,7 @@ async fn a_proxy_that_buffers_a_chunked_body_may_tell_its_length() {
     let mut forward = Forward::new(&scene, &bob, &ada.token);
     forward.method = Method::PATCH;
     forward.headers.push(("content-type", "application/json".into()));
-    forward.body = Some(r#"{"first_name":"Bob"}"#);
+    forward.body = Some(String::from(r#"{"first_name":"Bob"}"#));
     let answer = forward.send(&scene).await.expect(200);
     assert_eq!(answer.body["first_name"], "Bob");
 }

@@ -17,6 +17,7 @@ fn grace() -> Profile {
         first_name: "Grace".into(),
         last_name: "Hopper".into(),
         phone: "+1 555 010 0199".into(),
+        language: String::new(),
     }
 }
 

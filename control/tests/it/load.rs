@@ -158,6 +158,7 @@ impl Scene {
             first_name: format!("First{n}"),
             last_name: format!("Last{n}"),
             phone: String::new(),
+            language: String::new(),
         };
         crowd::insert(&mut tx, &(0..count).map(profile).collect::<Vec<_>>()).await;
         tx.commit().await.unwrap();

@@ -332,6 +332,7 @@ async fn fight(scene: Scene, mut chance: Chance, rounds: usize) {
             status: UserStatus::Active,
             roles: vec![],
             password: None,
+            must_change_password: false,
             email_verified: true,
         };
         let done = match chance.between(0, 3) {
@@ -520,7 +521,7 @@ async fn a_creation_that_is_repeated_over_the_switch_happens_once_and_cursors_en
 
 impl Scene {
     /// What somebody did to a row by hand.
-    async fn set(&self, user: UserId, column: &str, value: &str) -> Vec<u8> {
+    async fn overwrites(&self, user: UserId, column: &str, value: &str) -> Vec<u8> {
         let cell = &self.tenant.cell;
         let mut admin = self.database.admin().await;
         let was = format!("select {column} from {cell}.users where id = '{user}'");
@@ -536,8 +537,8 @@ async fn users_who_do_not_open_keep_what_they_have_until_an_operator_gives_them_
     let scene = Scene::alone().await;
     let (bob, cyd) = (scene.has_user("bob", None).await, scene.has_user("cyd", Some("cyd@acme.test")).await);
     scene.has_user("dan", None).await;
-    let was = scene.set(bob, "username", "decode('00', 'hex')").await;
-    scene.set(cyd, "email", "decode('01ff', 'hex')").await;
+    let was = scene.overwrites(bob, "username", "decode('00', 'hex')").await;
+    scene.overwrites(cyd, "email", "decode('01ff', 'hex')").await;
     scene.push().await;
     let old = scene.document();
     scene.switch().await;
@@ -563,7 +564,7 @@ async fn users_who_do_not_open_keep_what_they_have_until_an_operator_gives_them_
     assert_eq!(scene.root_versions().await, [1, 2]);
     // Whoever is repaired comes along; whoever is not is given up by an operator alone.
     let again = was.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    scene.set(bob, "username", &format!("decode('{again}', 'hex')")).await;
+    scene.overwrites(bob, "username", &format!("decode('{again}', 'hex')")).await;
     scene.pass(TimeDelta::days(1)).await;
     assert_eq!(scene.progress().await.rotation.unwrap().left_behind.unwrap().ids, [cyd.uuid()]);
     assert_eq!(scene.root_versions().await, [1, 2]);
@@ -598,7 +599,7 @@ async fn a_name_that_is_anothers_under_the_new_root_leaves_its_user_behind_whole
     let sealed = key.seal(control::crypt::personal::Field::Username, "cyd").unwrap();
     drop(tx);
     let sealed = sealed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    scene.set(bob, "username", &format!("decode('{sealed}', 'hex')")).await;
+    scene.overwrites(bob, "username", &format!("decode('{sealed}', 'hex')")).await;
     scene.switch().await;
     let left = scene.progress().await.rotation.unwrap().left_behind.unwrap().ids;
     assert!(left == [bob.uuid()] || left == [cyd.uuid()], "{left:?}");

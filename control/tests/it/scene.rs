@@ -187,6 +187,11 @@ impl Scene {
         Self::of(database, isolation).await
     }
 
+    /// A fresh tenant in the database of this run, under a control with these additional variables.
+    pub async fn with(more: Vec<(&'static str, String)>) -> Self {
+        Self::of(Database { more, ..Database::of_this_run().await }, Isolation::Schema).await
+    }
+
     /// The same stage with another control, which remembers nothing.
     pub async fn restarted(self) -> Self {
         let control = self.database.control(&self.edge.url).await;
@@ -231,6 +236,7 @@ impl Scene {
             status: UserStatus::Active,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             password: None,
+            must_change_password: false,
             email_verified: true,
         };
         let mut tx = self.tx().await;
@@ -240,7 +246,7 @@ impl Scene {
     }
 
     /// A transaction of the tenant, however long others of the test keep its share.
-    async fn tx(&self) -> TenantTx {
+    pub async fn tx(&self) -> TenantTx {
         loop {
             match self.control.db.tenant_tx(self.tenant.id).await {
                 Err(Failure::Busy(_)) => {}

@@ -11,7 +11,9 @@ async fn every_method_of_the_table_has_a_handler() {
     let scene = Scene::alone().await;
     let root = scene.platform().await.member("root", "root-admin").await;
     let bearer = format!("Bearer {}", root.token);
-    for route in ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open)) {
+    for route in
+        ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open | Door::Anonymous))
+    {
         let path = format!("/{}/", route.path.replace('*', "nothing"));
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let body = Some(json!({}));
@@ -24,7 +26,8 @@ async fn every_method_of_the_table_has_a_handler() {
                 assert!([404, 405].contains(&answer.status), "{method} {path}: {}", answer.status);
             }
             // What no handler has seen is not found in these words.
-            let unseen = answer.body["detail"] == "Not found." && route.path != "docs/*";
+            let unseen = answer.body["detail"] == "Not found."
+                && !["docs/*", "account/*", "account/files/*"].contains(&route.path);
             assert!(!unseen, "{method} {path}: {}", answer.body);
         }
         let open = call(scene.api, Method::GET, &path, None, None).await;

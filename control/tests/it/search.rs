@@ -439,6 +439,7 @@ async fn a_rotated_key_leaves_nothing_under_the_one_of_before() {
         status: UserStatus::Active,
         roles: vec![],
         password: None,
+        must_change_password: false,
         email_verified: true,
     };
     users::create(&scene.control, &mut writer, &Actor::operator(), new("late")).await.unwrap();
@@ -587,7 +588,14 @@ async fn edits(scene: Arc<Scene>, mut chance: Chance, who: usize, stop: Arc<Atom
             }
             _ => {
                 let (status, roles) = (UserStatus::Active, vec![]);
-                let new = NewUser { profile, status, roles, password: None, email_verified: true };
+                let new = NewUser {
+                    profile,
+                    status,
+                    roles,
+                    password: None,
+                    must_change_password: false,
+                    email_verified: true,
+                };
                 let user = users::create(control, &mut tx, &actor, new).await;
                 user.map(|user| {
                     mine.push(user.id);

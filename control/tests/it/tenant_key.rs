@@ -12,11 +12,13 @@ use control::crypt::columns::{self, Rest};
 use control::crypt::sealed::{Column, mark};
 use control::failure::Failure;
 use control::jobs::queue::Job as _;
-use control::passwords::Hashed;
+use control::mail::sender::{self, Sender};
+use control::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
 use control::requests::{self, RequestKind};
+use control::settings::MailTls;
 use control::tenants::data_key::{self, ReplaceTenantKeys, State};
-use control::tenants::{self, FirstAdmin, Isolation, provision};
-use control::users::{self, Change, NewUser, Profile};
+use control::tenants::{self, FirstAdmin, Isolation, KnownAdmin, provision};
+use control::users::{self, Change, NewUser, Profile, Successor};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::ids::UserId;
@@ -25,7 +27,7 @@ use shared::user::UserStatus;
 use sqlx::AssertSqlSafe;
 
 use crate::dumps::foreign_user;
-use crate::foreign::cheap;
+use crate::foreign::{Ask, cheap};
 use crate::scale::{Chance, Numbers, scaled};
 use crate::scene::{Answer, Member, PASSWORD, Scene, committed_tenant, new};
 
@@ -37,7 +39,7 @@ const SPREAD: i64 = 8;
 fn table(scene: &Scene, column: Column) -> (String, String) {
     let (table, value) = column.label().split_once('.').unwrap();
     let schema = match column {
-        Column::Root | Column::SigningKey | Column::FirstAdmin => "platform",
+        Column::Root | Column::SigningKey | Column::FirstAdmin | Column::MailSender => "platform",
         _ => scene.tenant.cell.as_str(),
     };
     (format!("{schema}.{table}"), value.to_owned())
@@ -161,6 +163,30 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
+    /// A mail that waits, and a mail server of the tenant's own.
+    async fn keeps_mail(&self) {
+        let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
+        let letter = Letter {
+            kind: MailKind::PasswordChanged,
+            to: Recipient::address("grace@acme.test", ""),
+            link: None,
+            facts: Facts::default(),
+        };
+        assert!(matches!(post(&mut tx, &self.control, letter).await.unwrap(), Posted::Queued(_)));
+        let sender = Sender {
+            from: "hello@acme.test".into(),
+            from_name: String::new(),
+            reply_to: String::new(),
+            host: "smtp.acme.test".into(),
+            port: 587,
+            tls: MailTls::Starttls,
+            username: String::new(),
+            password: String::new().into(),
+        };
+        sender::put(&self.control, &mut tx, &Actor::operator(), &sender).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn verifies(&self) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let found = control::audit::verify::verify(&mut tx, &[], 0, i64::MAX).await.unwrap().unwrap();
@@ -201,6 +227,7 @@ fn every_column_that_the_tenants_key_seals_is_sealed_anew() {
     // Under keys of users, of rows and of the log, and by the key provider.
     let expected = [
         "audit_entries.body",
+        "mails.sealed",
         "requests.sealed",
         "tenant_keys.wrapped",
         "users.email",
@@ -218,13 +245,17 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         let scene = Scene::under(Vec::new(), isolation.unwrap_or(Isolation::Schema)).await;
         let scene = if isolation.is_none() { scene.platform().await } else { scene };
         let ada = scene.member("ada", "root-admin").await;
+        scene.asks_of_passwords(|settings| settings.password_history = 2).await;
+        let former = "a password that bob had before";
         let body =
-            json!({"username": "bob", "email": "bob@acme.test", "first_name": "Bobby", "password": PASSWORD});
+            json!({"username": "bob", "email": "bob@acme.test", "first_name": "Bobby", "password": former});
         let bob = ada.post(USERS, body).await.expect(201).id();
+        ada.patch(&format!("{USERS}{bob}/"), json!({"password": PASSWORD})).await.expect(200);
         let (encoded, password) = cheap();
         let eve = scene.foreigner("eve", &encoded).await;
         scene.keeps_totp(bob).await;
         scene.keeps_request("grace@acme.test").await;
+        scene.keeps_mail().await;
         scene.meets_a_stranger("192.0.2.7").await;
         scene.push().await;
         let (mark, taken) = (scene.edge.mark(scene.tenant.id), scene.edge.state().taken.len());
@@ -307,8 +338,8 @@ async fn tenants_of_every_state_get_a_new_key() {
     let stage = Scene::alone().await;
     let mut asked = new(Isolation::Schema);
     let verifier = Verifier::dummy(control::world::random().unwrap(), control::world::random().unwrap());
-    asked.admin =
-        Some(FirstAdmin { username: "first".into(), email: None, verifier: verifier.to_phc().to_string() });
+    let (username, verifier) = (String::from("first"), verifier.to_phc().to_string());
+    asked.admin = Some(FirstAdmin::Known(KnownAdmin { username, email: None, verifier }));
     let key = tenants::prepare(&stage.control).await.unwrap();
     let mut tx = stage.control.db.tenant_tx(stage.control.db.platform().await.unwrap()).await.unwrap();
     let tenant = tenants::create(&stage.control, &mut tx, &Actor::operator(), &key, asked).await.unwrap();
@@ -379,6 +410,7 @@ async fn nothing_is_committed_that_a_retired_key_sealed() {
         status: UserStatus::Active,
         roles: vec![],
         password: None,
+        must_change_password: false,
         email_verified: false,
     };
     // Begun in time, as on a machine that was suspended right after.
@@ -476,7 +508,7 @@ async fn an_edit_that_is_under_way_is_not_waited_for_and_wins() {
     for _ in 0..2 {
         scene.passes(&[&scene.control]).await;
     }
-    let hashed = Hashed::of(&scene.control.hasher, scene.tenant.id, "another password").await.unwrap();
+    let hashed = Successor::of(&scene.control.hasher, scene.tenant.id, "another password").await.unwrap();
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let change = Change { password: Some(hashed), ..Change::default() };
     users::change(&scene.control, &mut tx, &Actor::operator(), bob, change).await.unwrap();
@@ -706,7 +738,11 @@ async fn nothing_is_lost_that_others_write_meanwhile() {
             turn_of_each(&turns).await;
         }
         // Passwords of another service are taken over while their hashes are sealed anew.
-        let signs_in = join_all(foreign.iter().map(|user| one.knows(*user, &password)));
+        let asks = async |user: UserId| {
+            let answer = patiently(|| Ask::new(&one, Some(user), &password).send()).await.expect(200);
+            answer.body["matched"] == json!(true)
+        };
+        let signs_in = join_all(foreign.iter().map(|user| asks(*user)));
         let (known, ()) = tokio::join!(signs_in, other.settle());
         assert!(known.into_iter().all(|known| known), "round {round}: a right password was refused");
         let new = imports.await.unwrap();

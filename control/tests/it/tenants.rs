@@ -179,6 +179,9 @@ async fn administrators_of_a_tenant_see_and_set_only_their_own() {
     assert_eq!(at_edge.cookies, shared::tenant::settings::Cookies::Plain);
     let headers: Vec<_> = at_edge.cors_headers.iter().map(|name| name.as_str()).collect();
     assert_eq!((headers, &settings["cors_headers"]), (vec!["x-acme-trace"], &json!(["x-acme-trace"])));
+    let emptied = ada.patch(&own, json!({"settings": {"cors_headers": []}})).await.expect(200).body;
+    assert_eq!(emptied["settings"].get("cors_headers"), None);
+    assert_eq!(ada.get(&own).await.expect(200).body["settings"].get("cors_headers"), None);
     for (bad, field) in [
         (json!({"origins": ["https://app.acme.example/"]}), "origins"),
         (json!({"origins": ["null"]}), "origins"),

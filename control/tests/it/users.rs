@@ -170,6 +170,7 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
             status: UserStatus::Active,
             roles: vec!["root-admin".into()],
             password: None,
+            must_change_password: false,
             email_verified: true,
         };
         let refused = users::create(&scene.control, &mut tx, &actor, new).await;

@@ -77,7 +77,14 @@ fn profile(chance: &mut Chance) -> Profile {
         _ => marker(chance),
     };
     let mut name = || if chance.between(0, 3) == 0 { String::from("Al") } else { marker(chance) };
-    Profile { username, email: Some(email), first_name: name(), last_name: name(), phone }
+    Profile {
+        username,
+        email: Some(email),
+        first_name: name(),
+        last_name: name(),
+        phone,
+        ..Profile::default()
+    }
 }
 
 /// Somebody with the values that answers have of them.
@@ -383,6 +390,7 @@ async fn ones_own_account_is_shown_whole_and_others_as_the_role_says() {
             first_name: "Grace".into(),
             last_name: "Hopper".into(),
             phone: "+1 555 010 0199".into(),
+            language: "de".into(),
         };
         let bob = scene.person(profile("robert"), &["client"]).await;
         let sue = scene.person(profile("susan"), &["staff"]).await;

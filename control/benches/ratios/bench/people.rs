@@ -61,7 +61,7 @@ pub fn profile(number: u32) -> Profile {
     let username = format!("{}.{}{number}", first_name.to_lowercase(), last_name.to_lowercase());
     let email = format!("{username}@{}", DOMAINS[chance.among(DOMAINS.len())]);
     let phone = format!("+44 7700 {:06}", chance.below(1_000_000));
-    Profile { username, email: Some(email), first_name, last_name, phone }
+    Profile { username, email: Some(email), first_name, last_name, phone, ..Profile::default() }
 }
 
 /// Of a hundred users one is suspended, and so on.

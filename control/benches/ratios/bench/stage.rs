@@ -190,6 +190,7 @@ async fn make(control: &Control, slug: String, isolation: Isolation) -> Outcome<
         status: UserStatus::Active,
         roles: vec!["root-admin".to_owned()],
         password: None,
+        must_change_password: false,
         email_verified: true,
     };
     users::create(control, &mut tx, &Actor::operator(), new).await?;

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use shared::contract::openapi::edge_refusals;
-use shared::contract::routes::{self, Door};
+use shared::contract::routes::{self, Door, Route};
 
 use crate::http::list::List;
+use crate::jobs::listed;
 use crate::users::Filters;
 use crate::{audit, tenants};
 
@@ -32,17 +33,18 @@ pub(super) fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         // The table of routes takes plain segments, and braces are not plain.
-        let door = routes::find(&path.replace(['{', '}'], "")).map(|route| route.door);
+        let route = routes::find(&path.replace(['{', '}'], ""));
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let (Some(door), Some(operation)) = (door, operation.as_object_mut()) else { continue };
-            secure(operation, door, method == "get");
-            refuse(operation, door, method, path);
+            let (Some(route), Some(operation)) = (route, operation.as_object_mut()) else { continue };
+            secure(operation, route, method == "get");
+            refuse(operation, route.door, method, path);
             also_as_form(operation);
         }
     }
     orderings::<Filters>(&mut document["paths"]["/api/user/users/"]);
     orderings::<audit::Filters>(&mut document["paths"]["/api/audit/"]);
     orderings::<tenants::Filters>(&mut document["paths"]["/api/tenant/tenants/"]);
+    orderings::<listed::Filters>(&mut document["paths"]["/api/platform/jobs/"]);
 }
 
 fn security_schemes() -> Value {
@@ -52,6 +54,10 @@ fn security_schemes() -> Value {
             "type": "apiKey", "in": "cookie", "name": "__Host-access_token",
             "description": "On a tenant's own hosts; `access_token` where the tenant chose plain names.",
         },
+        "ticket": {
+            "type": "http", "scheme": "bearer",
+            "description": "A `ticket` that came with a refusal, `wgt_...`: once, on the routes for what was owed.",
+        },
         "csrf": {
             "type": "apiKey", "in": "header", "name": "X-CSRFToken",
             "description": "Beside the cookie, on unsafe methods, from a listed `Origin`: the value of the cookie `csrftoken`.",
@@ -60,19 +66,21 @@ fn security_schemes() -> Value {
 }
 
 /// Bearer wins where both are sent. The edge's own routes say themselves what they take.
-fn secure(operation: &mut Map<String, Value>, door: Door, is_safe: bool) {
-    let security = match door {
-        Door::Edge | Door::EdgeBare | Door::Open => json!([]),
-        Door::Protected if is_safe => json!([{"bearer": []}, {"cookie": []}]),
-        Door::Protected => json!([{"bearer": []}, {"cookie": [], "csrf": []}]),
+fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
+    let mut security = match route.door {
+        Door::Edge | Door::EdgeBare | Door::Open | Door::Anonymous => vec![],
+        Door::Protected if is_safe => vec![json!({"bearer": []}), json!({"cookie": []})],
+        Door::Protected => vec![json!({"bearer": []}), json!({"cookie": [], "csrf": []})],
     };
+    security.extend(route.ticket.map(|_| json!({"ticket": []})));
+    let security = Value::from(security);
     operation.entry("security").or_insert(security);
 }
 
 fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &str) {
     let statuses = match door {
         Door::Edge | Door::EdgeBare => edge_refusals(method, path).to_vec(),
-        Door::Protected | Door::Open => refused_by_control(operation, door),
+        Door::Protected | Door::Open | Door::Anonymous => refused_by_control(operation, door),
     };
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, name) in COMMON {
@@ -109,8 +117,8 @@ fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'stati
 
 /// A body whose members are texts and flags may come as a form.
 fn also_as_form(operation: &mut Map<String, Value>) {
-    let flat =
-        operation.get("tags").is_some_and(|tags| tags == &json!(["Tokens"]) || tags == &json!(["People"]));
+    let of = |tag: &str| operation.get("tags").is_some_and(|tags| tags == &json!([tag]));
+    let flat = ["Tokens", "People", "Accounts"].into_iter().any(of);
     let Some(content) = operation.get_mut("requestBody").map(|body| &mut body["content"]) else { return };
     if flat {
         for form in ["application/x-www-form-urlencoded", "multipart/form-data"] {

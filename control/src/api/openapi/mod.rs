@@ -13,7 +13,8 @@ use serde_json::Value;
 use shared::contract::openapi::Edge;
 use utoipa::OpenApi;
 
-use crate::{audit, keys, roles, setup, tenants, users};
+use crate::accounts::routes::{address, email, invitations, register};
+use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// What control serves.
 #[derive(OpenApi)]
@@ -35,9 +36,23 @@ use crate::{audit, keys, roles, setup, tenants, users};
         users::routes::end_sessions,
         users::routes::unmask::unmask,
         users::routes::me,
+        users::routes::password::change,
         roles::routes::list,
         roles::routes::permissions,
         setup::routes::create,
+        resets::routes::reset,
+        resets::routes::confirm,
+        resets::routes::regenerate,
+        register::register,
+        email::prove,
+        email::again,
+        address::change,
+        address::confirm,
+        address::undo,
+        invitations::list,
+        invitations::create,
+        invitations::revoke,
+        invitations::accept,
         tenants::routes::list,
         tenants::routes::create,
         tenants::routes::read,
@@ -45,23 +60,38 @@ use crate::{audit, keys, roles, setup, tenants, users};
         tenants::routes::delete,
         tenants::routes::claims::read,
         tenants::routes::claims::update,
+        mail::routes::read,
+        mail::routes::replace,
+        mail::routes::remove,
+        mail::routes::test,
         keys::routes::list,
         keys::routes::rotate,
         keys::routes::revoke,
         keys::routes::import,
+        jobs::routes::list,
+        jobs::routes::read,
+        jobs::routes::retry,
+        jobs::routes::cancel,
         audit::routes::list,
         audit::routes::verify,
         audit::routes::export,
         routes::document,
         routes::reader,
         routes::asset,
+        pages::routes::page,
+        pages::routes::file,
     ),
     tags(
         (name = "People", description = "The accounts of a tenant."),
+        (name = "Accounts", description = "What people do for an account of their own: registration, addresses, \
+            passwords, invitations."),
         (name = "Roles", description = "What people may do."),
         (name = "Tenants", description = "A tenant's own administrators see theirs; the platform's see all."),
         (name = "Signing keys", description = "What signs a tenant's access tokens."),
+        (name = "Jobs", description = "What is done later, for all tenants, and what of it was given up. For the platform's \
+            administrators alone."),
         (name = "Audit", description = "What was done, and refused."),
+        (name = "Account pages", description = "Where links in mails lead, unless the tenant has pages of its own."),
         (name = "Documentation", description = "This."),
     )
 )]
@@ -90,8 +120,12 @@ mod tests {
     use shared::contract::routes::ROUTES;
 
     use super::*;
+    use crate::accounts::invitations::Invited;
+    use crate::accounts::resend::Resend;
+    use crate::accounts::routes::UnverifiedToken;
     use crate::http::body::FromFields;
     use crate::http::fields::Fields;
+    use crate::resets::routes::{Confirm, Regenerate, Reset};
     use crate::setup::routes::Setup;
     use crate::tenants::input::{Creation, Patch};
     use crate::users::input::{Replacement, Typed};
@@ -161,6 +195,16 @@ mod tests {
         held("TenantChange", read_by::<Patch>);
         held("Unmask", read_by::<Unmask>);
         held("Setup", read_by::<Setup>);
+        held("PasswordReset", read_by::<Reset>);
+        held("PasswordResetConfirm", read_by::<Confirm>);
+        held("PasswordRegenerate", read_by::<Regenerate>);
+        held("Registration", read_by::<register::Wanted>);
+        held("LinkToken", read_by::<UnverifiedToken>);
+        held("Address", read_by::<Resend>);
+        held("AddressChange", read_by::<address::Change>);
+        held("NewInvitation", read_by::<Invited>);
+        held("Acceptance", read_by::<invitations::Accepted>);
+        held("PasswordChange", read_by::<users::routes::password::Typed>);
     }
 
     #[test]

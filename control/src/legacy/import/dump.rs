@@ -217,6 +217,7 @@ impl Dump {
             first_name: word("first_name"),
             last_name: word("last_name"),
             phone: word("phone"),
+            language: word("language"),
             password: Zeroizing::new(word("password")),
             is_active: truth("is_active", true),
             is_staff: truth("is_staff", false),

@@ -45,6 +45,9 @@ pub struct Found {
     pub last_name: String,
     /// Telephone number.
     pub phone: String,
+    /// Language tag, or empty.
+    #[serde(default)]
+    pub language: String,
     /// The stored hash.
     pub password: Zeroizing<String>,
     /// Whether they may sign in.
@@ -109,7 +112,7 @@ pub struct Device {
 pub struct Columns(pub Vec<(String, String)>);
 
 /// Our names of the columns that are read, and whether a user cannot come without.
-pub const COLUMNS: [(&str, bool); 12] = [
+pub const COLUMNS: [(&str, bool); 13] = [
     ("id", true),
     ("username", true),
     ("password", true),
@@ -122,6 +125,7 @@ pub const COLUMNS: [(&str, bool); 12] = [
     ("is_superuser", false),
     ("date_joined", false),
     ("last_login", false),
+    ("language", false),
 ];
 
 impl Columns {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use foreign::Hash;
+use shared::language;
 use shared::user::UserStatus;
 
 use super::found::{Found, Group};
@@ -58,6 +59,8 @@ pub(super) fn profile(found: &Found) -> Profile {
         first_name: found.first_name.clone(),
         last_name: found.last_name.clone(),
         phone: found.phone.clone(),
+        // What is none is no reason to leave a user behind.
+        language: language::canonical(&found.language.trim().replace('_', "-")).unwrap_or_default(),
     }
 }
 
@@ -89,6 +92,7 @@ pub(super) fn judge(
             found.first_name.as_bytes(),
             found.last_name.as_bytes(),
             found.phone.as_bytes(),
+            profile.language.as_bytes(),
             status.as_str().as_bytes(),
             roles.join("\0").as_bytes(),
         ]),

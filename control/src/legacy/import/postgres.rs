@@ -158,7 +158,7 @@ impl Postgres {
         // As text, which shows whether there is a zone.
         // In the order of `COLUMNS`.
         format!(
-            "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} from {} u order by {}",
+            "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {} from {} u order by {}",
             text(0),
             text(1),
             text(2),
@@ -171,6 +171,7 @@ impl Postgres {
             truth(9, "false"),
             text(10),
             text(11),
+            text(12),
             selected.groups,
             selected.role,
             quoted(&self.user_table),
@@ -182,7 +183,7 @@ impl Postgres {
         let text = |at: usize| row.try_get::<String, _>(at).map_err(said);
         let truth = |at: usize| row.try_get::<bool, _>(at).map_err(said);
         let id = text(0)?;
-        let groups: Vec<String> = row.try_get(12).map_err(said)?;
+        let groups: Vec<String> = row.try_get(13).map_err(said)?;
         let mut local_times = Vec::new();
         let mut time = |column, at| {
             let moment = self.time(&self.user_table, &id, column, &text(at)?)?;
@@ -196,13 +197,14 @@ impl Postgres {
             first_name: text(4)?,
             last_name: text(5)?,
             phone: text(6)?,
+            language: text(12)?,
             is_active: truth(7)?,
             is_staff: truth(8)?,
             is_superuser: truth(9)?,
             date_joined,
             last_login,
             groups: groups.into_iter().map(Group::Name).collect(),
-            role: row.try_get(13).map_err(said)?,
+            role: row.try_get(14).map_err(said)?,
             id: Some(id),
             local_times,
         })

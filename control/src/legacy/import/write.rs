@@ -180,10 +180,14 @@ fn wanted(judged: Judged) -> Change {
         first_name: Some(judged.profile.first_name),
         last_name: Some(judged.profile.last_name),
         phone: Some(judged.profile.phone),
+        // A source without a column of languages takes none away.
+        language: Some(judged.profile.language).filter(|tag| !tag.is_empty()),
         status: Some(judged.status),
         roles: Some(judged.roles),
         password: None,
+        must_change_password: None,
         email_verified: None,
         seen: None,
+        untold: true,
     }
 }

@@ -45,7 +45,8 @@ struct User {
     user: UserId,
     active: bool,
     foreign: Option<Foreign>,
-    /// A password that is ours already: it was taken over, and the edge does not know yet.
+    /// A password that is ours already: it was taken over, and the edge does not know yet. Absent where it is a
+    /// one-time password, which the edge cannot know either: it would give a session.
     verifier: Option<Verifier>,
 }
 
@@ -194,7 +195,10 @@ async fn formats(tx: &mut TenantTx) -> Result<Vec<Params>, Failure> {
 async fn find(tx: &mut TenantTx, subject: Uuid) -> Result<Option<Stored>, Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
-        "select foreign_hash, wrapped_verifier, status from users where tenant_id = $1 and id = $2",
+        r#"select foreign_hash, status,
+            case when password_valid_until is null then wrapped_verifier end as wrapped_verifier
+        from users
+        where tenant_id = $1 and id = $2"#,
         tenant.uuid(),
         subject,
     )
@@ -213,7 +217,7 @@ impl Stored {
     fn open(self, keys: &TenantKeys) -> User {
         let Self { user, active, foreign, verifier } = self;
         let foreign = foreign.and_then(|wrapped| readable(user, open_foreign(keys, user, &wrapped)));
-        let verifier = verifier.and_then(|wrapped| readable(user, open_verifier(keys, user, &wrapped)));
+        let verifier = verifier.and_then(|wrapped| readable(user, verifiers::read(keys, user, &wrapped)));
         User { user, active, foreign, verifier }
     }
 }
@@ -225,17 +229,19 @@ fn readable<T>(user: UserId, opened: Result<T, Failure>) -> Option<T> {
     opened.ok()
 }
 
+/// Opens the hash of another service that a user's row has.
+///
+/// # Errors
+/// As [`TenantKeys::open`]; what is no hash.
+pub fn open_hash(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Hash, Failure> {
+    open_foreign(keys, user, wrapped).map(|foreign| foreign.hash)
+}
+
 fn open_foreign(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Foreign, Failure> {
     let encoded = keys.open(Column::ForeignHash, &user.to_string(), wrapped)?;
     let text = std::str::from_utf8(&encoded).map_err(|_| Failure::Unreadable("foreign password"))?;
     let hash = Hash::parse(text).map_err(|_| Failure::Unreadable("foreign password"))?;
     Ok(Foreign { encoded, hash })
-}
-
-fn open_verifier(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Verifier, Failure> {
-    let phc = verifiers::open(keys, user, wrapped)?;
-    let phc = std::str::from_utf8(&phc).map_err(|_| Failure::Unreadable("verifier"))?;
-    Verifier::parse(phc).map_err(|_| Failure::Unreadable("verifier"))
 }
 
 /// Puts Argon2id of the normalised password in the place of the hash that was checked, and says whether

@@ -42,6 +42,10 @@ impl Enqueued for RotateLookup {
     fn about(&self) -> String {
         self.tenant.to_string()
     }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
 }
 
 /// Why a rotation is not begun or not cut short.

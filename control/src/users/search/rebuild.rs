@@ -49,6 +49,10 @@ impl Enqueued for RebuildSearch {
     fn about(&self) -> String {
         self.tenant.to_string()
     }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
 }
 
 /// How a run ended.

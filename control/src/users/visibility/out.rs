@@ -63,11 +63,15 @@ pub struct UserOut {
     roles: Vec<String>,
     #[schema(required)]
     branch: Option<String>,
+    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    language: String,
     /// Their id at the service that the tenant came from, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     legacy_id: Option<Option<String>>,
     email_verified: bool,
+    /// Whether they get no session before they have chosen another password.
+    must_change_password: bool,
     mfa_enabled: bool,
     /// Percent.
     profile_completion: u8,
@@ -88,7 +92,8 @@ impl Editable for UserOut {
     /// As it is shown: a tag made from hidden values would tell whoever guesses them that they are right.
     fn edited(&self) -> impl Serialize {
         let names = (&self.username, &self.email, &self.first_name, &self.last_name, &self.phone);
-        (self.id, names, self.status, &self.roles, &self.branch, self.email_verified, self.password_epoch)
+        let clear = (self.status, &self.roles, &self.branch, &self.language, self.email_verified);
+        (self.id, names, clear, (self.password_epoch, self.must_change_password))
     }
 }
 
@@ -110,8 +115,10 @@ impl UserOut {
             roles: user.roles,
             // Nobody has a branch, a second factor or a profile yet: what clients read is there.
             branch: None,
+            language: user.language,
             legacy_id,
             email_verified: user.email_verified,
+            must_change_password: user.must_change_password,
             mfa_enabled: false,
             profile_completion: 0,
             last_login,
@@ -139,8 +146,9 @@ pub(crate) fn example() -> Value {
     json!({
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
         "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "status": "active",
-        "is_active": true, "roles": ["staff"], "branch": null, "legacy_id": null, "email_verified": true,
-        "mfa_enabled": false, "profile_completion": 0, "last_login": null, "date_joined": "2026-01-02T03:04:05.678901Z",
+        "is_active": true, "roles": ["staff"], "branch": null, "language": "en", "legacy_id": null, "email_verified": true,
+        "must_change_password": false, "mfa_enabled": false, "profile_completion": 0, "last_login": null,
+        "date_joined": "2026-01-02T03:04:05.678901Z",
         "updated_at": "2026-01-02T03:04:05.678901Z",
     })
 }

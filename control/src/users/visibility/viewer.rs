@@ -89,6 +89,16 @@ impl Viewer {
         }
     }
 
+    /// An address that is no user's yet, shown as that of a user would be, and whether it is masked.
+    #[must_use]
+    pub fn address(&self, text: &str) -> (Option<String>, bool) {
+        match self.others.of(PersonalField::Email) {
+            Sight::Absent => (None, false),
+            Sight::Masked => (Some(mask::address(text)), true),
+            Sight::Clear => (Some(text.to_owned()), false),
+        }
+    }
+
     /// Whether text that `actor` wrote freely, and that may tell anything of anybody, is shown.
     #[must_use]
     pub fn is_shown_text_of(&self, actor: Option<&str>) -> bool {
@@ -136,6 +146,7 @@ mod tests {
             first_name: text(Field::FirstName, "Ada"),
             last_name: text(Field::LastName, ""),
             phone: text(Field::Phone, "+44 7700 900112"),
+            language: String::new(),
             status: UserStatus::Active,
             email_verified: true,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
@@ -143,6 +154,7 @@ mod tests {
             access_epoch: 0,
             session_epoch: 0,
             password_epoch: 0,
+            must_change_password: false,
             last_login: DateTime::from_timestamp(1_800_000_000, 0),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
