@@ -45,6 +45,8 @@ pub enum Verb {
     Check,
     /// Measure what operations cost next to each other
     Bench(BenchOptions),
+    /// Print the last mail that control has sent in dev; set, show, remove and test the tenant's sender
+    Mail(MailOptions),
     /// Build the Worker into build/edge
     Bundle(BundleOptions),
     /// Run the pinned wrangler, which deploys the Worker; `wrangler dev` runs what `dev --prepare` left
@@ -74,9 +76,9 @@ pub struct DevOptions {
     /// Which state folder.
     #[command(flatten)]
     pub state: StateOption,
-    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10 [default:
-    /// 8780]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1017..=65_524))]
+    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10, SMTP on N+12, the page
+    /// of the mails on N+13 [default: 8780]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1017..=65_522))]
     pub port_base: Option<u16>,
     /// Start from nothing: empties the state folder, never a database of DATABASE_URL
     #[arg(long)]
@@ -88,6 +90,51 @@ pub struct DevOptions {
     #[arg(long, conflicts_with = "detach")]
     pub prepare: bool,
 }
+
+/// Options of `mail`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = MAIL_HELP)]
+pub struct MailOptions {
+    /// What of it; without one, `last`.
+    #[command(subcommand)]
+    pub verb: Option<MailVerb>,
+    /// How.
+    #[command(flatten)]
+    pub shape: MailShape,
+}
+
+/// What `mail` does. The service's command line has a verb `mail`, too; these two are not among its verbs.
+#[derive(Subcommand)]
+pub enum MailVerb {
+    /// Print the last mail; its links are in it
+    Last(MailShape),
+    /// List the mails, the newest first
+    List(MailShape),
+    /// The service's own `mail`
+    #[command(external_subcommand)]
+    Service(Vec<OsString>),
+}
+
+/// Options of `mail last` and `mail list`.
+#[derive(Args, Clone)]
+pub struct MailShape {
+    /// Which state folder.
+    #[command(flatten)]
+    pub state: StateOption,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const MAIL_HELP: &str = "\
+Every other verb is the service's, as in `./wardgate mail show`: `./wardgate service mail --help` lists them.
+While dev runs, a page shows the mails too; it is next to `mail` in what dev prints.
+
+Examples:
+  ./wardgate mail
+  ./wardgate mail --json
+  ./wardgate mail list
+  ./wardgate mail test ada@acme.test";
 
 /// Options of `bundle`.
 #[derive(Args)]
@@ -180,5 +227,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mail_is_shared_with_the_service() {
+        let parsed = |words: &[&str]| match Cli::try_parse_from([&["wardgate", "mail"], words].concat()) {
+            Ok(Cli { verb: Verb::Mail(MailOptions { verb, shape }) }) => (verb, shape),
+            _ => panic!("{words:?}"),
+        };
+        assert!(matches!(parsed(&[]), (None, MailShape { json: false, .. })));
+        assert!(matches!(parsed(&["--json"]), (None, MailShape { json: true, .. })));
+        assert!(matches!(
+            parsed(&["last", "--json"]),
+            (Some(MailVerb::Last(MailShape { json: true, .. })), _)
+        ));
+        assert!(matches!(parsed(&["list"]), (Some(MailVerb::List(_)), _)));
+        for words in [&["show"][..], &["set", "h", "--from", "a@b", "--json"], &["test", "a@b"], &["remove"]]
+        {
+            let (Some(MailVerb::Service(passed)), _) = parsed(words) else { panic!("{words:?}") };
+            assert_eq!(passed, words);
+        }
     }
 }

@@ -66,9 +66,11 @@ pub struct NewUser<'a> {
     pub password: &'a str,
 }
 
-/// Builds the binary.
+/// Builds the binary, and the mailbox's: always both, because another selection of packages is another set of
+/// features, and built anew.
 pub fn build(workspace: &Workspace) -> Result<()> {
-    run(&mut workspace.cargo(&["build", "--package", "wardgate-control", "--bin", "wardgate"]))
+    let packages = ["build", "--package", "wardgate-control", "--package", "wardgate-mailbox"];
+    run(&mut workspace.cargo(&[&packages[..], &["--bin", "wardgate", "--bin", "wardgate-mailbox"]].concat()))
 }
 
 impl Control {

@@ -67,10 +67,10 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     Ports::from_base(secrets.port_base).ensure_free()?;
     state.ledger().record(DEV, std::process::id(), Signal::TERM)?;
 
-    let mut steps = Steps::new(8 + usize::from(options.prepare), events);
+    let mut steps = Steps::new(9 + usize::from(options.prepare), events);
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.noted("Worker: build the bundle", || bundle::build(workspace, Kind::Production))?;
-    steps.step("Control: build the binary", || control::build(workspace))?;
+    steps.step("Control and the mailbox: build the binaries", || control::build(workspace))?;
     let mut stack = Stack::new(workspace, events, state.clone(), secrets, external.as_deref())?;
     if !dev_vars::leave(&workspace.root, state)? {
         println!("      .dev.vars is not ours and stays as it is: a plain `wrangler dev` reads that");
@@ -78,6 +78,7 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     steps.step("PostgreSQL: start", || stack.start_postgres())?;
     steps.step("PostgreSQL: roles, schema and cells", || stack.migrate())?;
     steps.step("Edge: start the Worker on workerd", || stack.start_edge())?;
+    steps.step("Mailbox: start", || stack.start_mailbox())?;
     steps.step("Control: start", || stack.start_control())?;
     let people = steps.step("Tenant acme and the administrators", || stack.ensure_people())?;
 
@@ -93,7 +94,7 @@ fn run_held(workspace: &Workspace, held: &Held, options: &DevOptions, events: &E
     greeting::print(&dev_json, &steps.elapsed());
     watch(&mut stack, &mut dev_json, events)?;
 
-    println!("\nStopping the edge, control and PostgreSQL ...");
+    println!("\nStopping the edge, control, the mailbox and PostgreSQL ...");
     dev_json::remove(state);
     stack.stop();
     state.ledger().clear()?;
@@ -196,8 +197,8 @@ pub fn stop(workspace: &Workspace, option: &StateOption) -> Result<()> {
     let running = state.ledger().living(DEV);
     if let Some(dev) = &running {
         dev.signal(Signal::TERM);
-        // It stops three programs, each of which may take its time.
-        let _ = until(PATIENCE * 4, || !dev.lives());
+        // It stops four programs, each of which may take its time.
+        let _ = until(PATIENCE * 5, || !dev.lives());
     }
     let Some(held) = state.hold()? else { bail!("dev does not end: {}", greeting::who_runs(&state)) };
     dev_json::remove(&held.state);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::mail;
 use crate::settings::Addresses;
 use crate::stack::{PLATFORM_TENANT, People, Stack};
 use crate::state::{State, write_private};
@@ -33,6 +34,8 @@ pub struct DevJson {
     pub control: ControlOut,
     /// PostgreSQL.
     pub postgres: PostgresOut,
+    /// The mailbox.
+    pub mail: MailOut,
     /// The tenant that was made.
     pub tenant: TenantOut,
     /// Its administrator.
@@ -79,6 +82,19 @@ pub struct PostgresOut {
     /// Whether it is ours.
     pub managed: bool,
     /// Its process, where it is ours.
+    pub pid: Option<u32>,
+}
+
+/// The mailbox, which takes control's mails.
+#[derive(Serialize, Deserialize)]
+pub struct MailOut {
+    /// The page that shows them.
+    pub url: String,
+    /// Its SMTP: host and port.
+    pub smtp: String,
+    /// Where they are kept.
+    pub folder: PathBuf,
+    /// Its process.
     pub pid: Option<u32>,
 }
 
@@ -130,6 +146,8 @@ pub struct Logs {
     pub postgres: PathBuf,
     /// Control's.
     pub control: PathBuf,
+    /// The mailbox's.
+    pub mailbox: PathBuf,
     /// The Worker's.
     pub edge: PathBuf,
 }
@@ -158,6 +176,12 @@ impl DevJson {
                 managed: stack.secrets.managed_database,
                 pid: None,
             },
+            mail: MailOut {
+                url: mail::page(stack.ports),
+                smtp: format!("127.0.0.1:{}", stack.ports.smtp),
+                folder: mail::folder(&stack.state),
+                pid: None,
+            },
             tenant: TenantOut {
                 id: people.tenant.id.clone(),
                 slug: people.tenant.slug.clone(),
@@ -180,6 +204,7 @@ impl DevJson {
             logs: Logs {
                 postgres: stack.state.log_path("postgres"),
                 control: stack.state.log_path("control"),
+                mailbox: stack.state.log_path(mail::NAME),
                 edge: stack.state.log_path("edge"),
             },
         }
@@ -190,6 +215,7 @@ impl DevJson {
         self.ready = stack.is_whole();
         self.postgres.pid = stack.postgres.as_ref().map(|running| running.pid());
         self.control.pid = stack.control.as_ref().map(|running| running.pid());
+        self.mail.pid = stack.mailbox.as_ref().map(|running| running.pid());
         self.edge.pid = stack.edge.as_ref().map(|edge| edge.program.pid());
         self.edge.workerd_pid = stack.edge.as_ref().map(|edge| edge.workerd_pid);
         if let Some(edge) = &stack.edge {

@@ -95,6 +95,7 @@ fn running(state: Option<&State>) -> Result<()> {
             for (what, url, pid) in [
                 ("edge", &dev.edge.url, dev.edge.pid),
                 ("control", &dev.control.url, dev.control.pid),
+                ("mail", &dev.mail.url, dev.mail.pid),
                 ("PostgreSQL", &dev.postgres.owner_url, dev.postgres.pid),
             ] {
                 let pid = pid.map_or("not running".to_owned(), |pid| format!("pid {pid}"));

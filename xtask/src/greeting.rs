@@ -15,11 +15,12 @@ pub fn now() -> String {
 
 /// Everything a newcomer needs to go on, the lines to paste last.
 pub fn print(dev: &DevJson, time: &str) {
-    let DevJson { edge, control, postgres, tenant, admin, platform_admin, .. } = dev;
+    let DevJson { edge, control, mail, postgres, tenant, admin, platform_admin, .. } = dev;
     let own_host = tenant.hosts.first().map_or(String::new(), |host| format!(", or the host {host}"));
     println!("\nWardgate runs, after {time}. `./wardgate stop` ends it.\n");
     println!("  edge        {}   every route, to read and to try: {}/docs", edge.url, edge.url);
     println!("  control     {}   metrics {}", control.url, control.metrics_url);
+    println!("  mail        {}   what control sends; ./wardgate mail prints the last", mail.url);
     println!("  PostgreSQL  {}", postgres.owner_url);
     println!("  state       {}   (dev.json, logs/)", dev.state_dir.display());
     println!();

@@ -21,6 +21,7 @@ mod events;
 mod greeting;
 mod imports;
 mod ledger;
+mod mail;
 mod ports;
 mod postgres;
 mod program;
@@ -83,6 +84,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
             steps.noted("Worker: build the bundle", || bundle::build(&workspace, kind))?;
             Ok(())
         }
+        Verb::Mail(options) => mail::run(&workspace, options),
         Verb::Service(arguments) => service::run(&workspace, arguments),
         Verb::Test(options) => test::run(&workspace, options),
         Verb::Check => check::run(&workspace),

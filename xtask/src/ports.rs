@@ -21,21 +21,35 @@ pub struct Ports {
     /// The Worker without miniflare's entry in front: nothing between a load generator and the
     /// code.
     pub direct: u16,
+    /// The mailbox's SMTP.
+    pub smtp: u16,
+    /// The mailbox's page.
+    pub mail: u16,
 }
 
 impl Ports {
     /// The ports counted from `base`, which the command line keeps in range.
     pub fn from_base(base: u16) -> Self {
-        Self { edge: base + 7, control: base + 8, metrics: base + 9, postgres: base + 10, direct: base + 11 }
+        Self {
+            edge: base + 7,
+            control: base + 8,
+            metrics: base + 9,
+            postgres: base + 10,
+            direct: base + 11,
+            smtp: base + 12,
+            mail: base + 13,
+        }
     }
 
-    fn all(self) -> [(&'static str, u16); 5] {
+    fn all(self) -> [(&'static str, u16); 7] {
         [
             ("the edge", self.edge),
             ("control", self.control),
             ("control's metrics", self.metrics),
             ("PostgreSQL", self.postgres),
             ("the edge's direct socket", self.direct),
+            ("the mailbox's SMTP", self.smtp),
+            ("the mailbox's page", self.mail),
         ]
     }
 
@@ -66,6 +80,7 @@ mod tests {
         let ports = Ports::from_base(DEFAULT_BASE);
         assert_eq!((ports.edge, ports.control, ports.metrics), (8787, 8788, 8789));
         assert_eq!((ports.postgres, ports.direct), (8790, 8791));
+        assert_eq!((ports.smtp, ports.mail), (8792, 8793));
     }
 
     #[test]
@@ -73,7 +88,15 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let free = super::free().unwrap();
-        let ports = Ports { edge: free, control: port, metrics: free, postgres: free, direct: free };
+        let ports = Ports {
+            edge: free,
+            control: port,
+            metrics: free,
+            postgres: free,
+            direct: free,
+            smtp: free,
+            mail: free,
+        };
         let message = ports.ensure_free().unwrap_err().to_string();
         assert!(message.contains(&port.to_string()) && message.contains("control"), "{message}");
     }

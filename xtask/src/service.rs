@@ -57,7 +57,9 @@ fn first(arguments: &[OsString]) -> Option<&str> {
 fn meant(word: &str) -> Option<String> {
     let ours = Cli::command();
     let ours = ours.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
-    let alike = ours.map(|verb| (strsim::jaro(word, verb), verb)).filter(|(likeness, _)| *likeness > ALIKE);
+    // A word that is a verb of ours came by `service`, or both have it, as `mail`.
+    let alike = ours.map(|verb| (strsim::jaro(word, verb), verb));
+    let alike = alike.filter(|(likeness, verb)| *likeness > ALIKE && *verb != word);
     alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, verb)| verb.to_owned())
 }
 
@@ -103,6 +105,7 @@ mod tests {
             "keys",
             "import",
             "edges",
+            "mail",
             "--json",
         ];
         for verb in service {

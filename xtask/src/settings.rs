@@ -96,6 +96,7 @@ struct Control<'a> {
     service: Service<'a>,
     encryption: Encryption<'a>,
     audit: Audit<'a>,
+    mail: Mail<'a>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +142,15 @@ struct Audit<'a> {
     checkpoint_folder: &'a Path,
 }
 
+/// The platform's sender: the mailbox.
+#[derive(Serialize)]
+struct Mail<'a> {
+    host: &'a str,
+    port: u16,
+    tls: &'a str,
+    from: &'a str,
+}
+
 /// control.toml. Checkpoints of the audit logs go to the folder `checkpoints`.
 pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses, checkpoints: &Path) -> Result<String> {
     let authority = format!("127.0.0.1:{}", ports.control);
@@ -173,6 +183,7 @@ pub fn control(ports: Ports, secrets: &Secrets, addresses: &Addresses, checkpoin
             checkpoint_key: secrets.audit_checkpoint_key.secret(),
             checkpoint_folder: checkpoints,
         },
+        mail: Mail { host: "127.0.0.1", port: ports.smtp, tls: "none", from: "wardgate@wardgate.test" },
     };
     let text = toml::to_string(&settings).context("cannot render control.toml")?;
     Ok(format!("{WRITTEN_BY_DEV}{text}"))
@@ -221,6 +232,16 @@ mod tests {
         assert_eq!(control["edge"]["id"].as_str().unwrap(), value("EDGE_ID"));
         assert_eq!(control["edge"]["url"].as_str().unwrap(), "http://127.0.0.1:8787");
         assert_ne!(control["service"]["key"].as_str().unwrap(), value("CONTROL_PUBLIC_KEYS"));
+    }
+
+    #[test]
+    fn the_mailbox_is_the_sender() {
+        let (ports, secrets) = example();
+        let addresses = Addresses::new(ports, &secrets, None).unwrap();
+        let control: toml::Table =
+            control(ports, &secrets, &addresses, Path::new("checkpoints")).unwrap().parse().unwrap();
+        let mail = control["mail"].as_table().unwrap();
+        assert_eq!((mail["port"].as_integer(), mail["tls"].as_str()), (Some(8792), Some("none")));
     }
 
     #[test]

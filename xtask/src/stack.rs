@@ -1,4 +1,4 @@
-//! PostgreSQL, the Worker and control as one set: started in order, stopped in the opposite one.
+//! PostgreSQL, the Worker, the mailbox and control as one set: started in order, stopped in the opposite one.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::control::{Control, NewUser, Tenant, User};
 use crate::edge::{self, Edge};
 use crate::events::Events;
+use crate::mail;
 use crate::ports::Ports;
 use crate::postgres::{self, Durability};
 use crate::program::Running;
@@ -46,6 +47,8 @@ pub struct Stack<'a> {
     pub edge: Option<Edge>,
     /// Control.
     pub control: Option<Running>,
+    /// What takes control's mails.
+    pub mailbox: Option<Running>,
 }
 
 /// Whom `dev` made.
@@ -75,8 +78,19 @@ impl<'a> Stack<'a> {
         )?;
         write_private(&state.path("edge.vars"), settings::edge(ports, &secrets, &addresses)?.as_bytes())?;
         let control_cli = Control::of(workspace, &state);
-        let (postgres, edge, control) = (None, None, None);
-        Ok(Self { workspace, events, state, ports, secrets, addresses, control_cli, postgres, edge, control })
+        Ok(Self {
+            workspace,
+            events,
+            state,
+            ports,
+            secrets,
+            addresses,
+            control_cli,
+            postgres: None,
+            edge: None,
+            control: None,
+            mailbox: None,
+        })
     }
 
     /// PostgreSQL, unless it is somebody else's.
@@ -99,6 +113,12 @@ impl<'a> Stack<'a> {
     /// it is another matter.
     pub fn start_edge(&mut self) -> Result<()> {
         self.edge = Some(edge::start(self.workspace, &self.state, self.ports, self.events)?);
+        Ok(())
+    }
+
+    /// What takes control's mails.
+    pub fn start_mailbox(&mut self) -> Result<()> {
+        self.mailbox = Some(mail::start(self.workspace, &self.state, self.ports, self.events)?);
         Ok(())
     }
 
@@ -151,13 +171,14 @@ impl<'a> Stack<'a> {
     /// Which parts have ended since somebody last asked, in words.
     pub fn take_ended(&mut self) -> Vec<String> {
         let edge = self.edge.as_mut().map(|edge| &mut edge.program);
-        let parts = [self.postgres.as_mut(), edge, self.control.as_mut()];
+        let parts = [self.postgres.as_mut(), edge, self.control.as_mut(), self.mailbox.as_mut()];
         let ended: Vec<_> =
             parts.into_iter().flatten().filter_map(|part| Some((part.name, part.ended()?))).collect();
         for (name, _) in &ended {
             match *name {
                 "postgres" => self.postgres = None,
                 "edge" => self.edge = None,
+                mail::NAME => self.mailbox = None,
                 _ => self.control = None,
             }
         }
@@ -167,7 +188,7 @@ impl<'a> Stack<'a> {
     /// Whether every part runs.
     pub fn is_whole(&self) -> bool {
         let database = self.postgres.is_some() || !self.secrets.managed_database;
-        database && self.edge.is_some() && self.control.is_some()
+        database && self.edge.is_some() && self.control.is_some() && self.mailbox.is_some()
     }
 
     /// Starts what does not run.
@@ -177,6 +198,9 @@ impl<'a> Stack<'a> {
         }
         if self.edge.is_none() {
             self.start_edge()?;
+        }
+        if self.mailbox.is_none() {
+            self.start_mailbox()?;
         }
         if self.control.is_none() {
             self.start_control()?;
@@ -188,6 +212,7 @@ impl<'a> Stack<'a> {
     pub fn stop(&mut self) {
         self.edge = None;
         self.control = None;
+        self.mailbox = None;
         self.postgres = None;
     }
 }

@@ -46,6 +46,11 @@ impl Workspace {
         self.target.join("debug").join("wardgate")
     }
 
+    /// The mailbox's binary, built with it.
+    pub fn mailbox_binary(&self) -> PathBuf {
+        self.target.join("debug").join("wardgate-mailbox")
+    }
+
     /// A file of an npm package.
     pub fn npm(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join("node_modules").join(path)
