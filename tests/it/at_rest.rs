@@ -278,7 +278,9 @@ async fn nothing_that_is_kept_tells_who_somebody_is() {
     interrupt(set.pid());
     wait::until("the set to end", async || set.ended()).await;
     let mut sizes = std::collections::BTreeMap::<String, usize>::new();
-    for file in files(&state) {
+    // Mails are what left the service: in `dev` this folder stands for the mailboxes of the users.
+    let mails = state.join("mails");
+    for file in files(&state).into_iter().filter(|file| !file.starts_with(&mails)) {
         let bytes = std::fs::read(&file).expect("a file of the state");
         assert_eq!(marks.found_in(&bytes), [""; 0], "{}", file.display());
         *sizes.entry(part(&state, &file)).or_default() += bytes.len();

@@ -164,3 +164,101 @@ async fn the_page_of_the_documentation_works() {
     assert_eq!(said, json!([ada.id, 200, 201, 401]));
     assert_eq!(site.cookies(), [] as [Value; 0]);
 }
+
+/// Fetches of the page are answered with what stands in `answers`, and kept in `sent`.
+const ANSWERED: &str = "window.sent = []; window.answers = arg;
+    window.fetch = async (url, init) => {
+        window.sent.push({url, method: init.method, body: init.body, credentials: init.credentials});
+        const [status, body] = window.answers.shift();
+        if (status === 0) throw new TypeError('no network');
+        return new Response(JSON.stringify(body), {status});
+    }";
+/// Sends the form, and says what the page shows then.
+const SUBMIT: &str = "document.querySelector('#new_password').value = 'a new secret';
+    document.querySelector('button').click();
+    while (document.querySelector('button').disabled) await new Promise((done) => setTimeout(done, 5));
+    const shown = (id) => {
+        const element = document.getElementById(id);
+        return element.checkVisibility() ? element.textContent : null;
+    };
+    return {fault: shown('fault'), field: shown('new_password-fault'), done: shown('done'),
+            form: document.querySelector('form').checkVisibility(), focus: document.activeElement.id}";
+
+#[tokio::test]
+async fn an_account_page_takes_the_token_from_the_address_and_says_what_came_of_it() {
+    let stack = Stack::shared().await;
+    let (acme, mut site) = Site::create(stack, "pages", &json!({})).await;
+    let bases = [site.api.clone(), acme.http.base().to_owned()];
+    for (base, slash) in bases.iter().flat_map(|base| [(base, "/"), (base, "")]) {
+        let page = format!("{base}/account/reset{slash}");
+        let tab = site.browser.open(&format!("{page}#token=abc-_1"));
+        let looked = "const token = document.querySelector('#token');
+            return [location.href, token.value, token.checkVisibility(), document.styleSheets[0].cssRules.length > 3]";
+        let looked = site.browser.run(tab, looked, Value::Null);
+        assert_eq!(looked, json!([page, "abc-_1", false, true]));
+
+        let answers = json!([
+            [400, {"new_password": ["This password is too short.", "This password is too common."]}],
+            [400, {"token": ["Invalid value"]}],
+            [429, {"detail": "Request was throttled."}],
+            [503, {"detail": "Service temporarily unavailable.", "code": "unavailable"}],
+            [403, {"detail": "<b>Not</b> allowed."}],
+            [0, null],
+            [200, {"detail": "ok"}],
+        ]);
+        site.browser.run(tab, ANSWERED, answers);
+        let mut submit = || site.browser.run(tab, SUBMIT, Value::Null);
+        let weak = submit();
+        let texts = "This password is too short. This password is too common.";
+        assert_eq!(
+            weak,
+            json!({"fault": null, "field": texts, "done": null, "form": true, "focus": "new_password"})
+        );
+        for says in
+            ["link is not valid", "Too many attempts", "did not work", "<b>Not</b> allowed.", "did not work"]
+        {
+            let said = submit();
+            assert!(said["fault"].as_str().is_some_and(|fault| fault.contains(says)), "{says}: {said}");
+            assert_eq!((&said["field"], &said["focus"]), (&Value::Null, &json!("fault")));
+        }
+        let done = submit();
+        assert_eq!(
+            (&done["form"], &done["focus"], &done["fault"]),
+            (&json!(false), &json!("done"), &Value::Null)
+        );
+        let sent = site.browser.run(tab, "return window.sent[0]", Value::Null);
+        assert_eq!(sent["url"], format!("{base}/api/user/password/reset/confirm/"));
+        assert_eq!((&sent["method"], &sent["credentials"]), (&json!("POST"), &json!("omit")));
+        let body: Value = serde_json::from_str(sent["body"].as_str().expect("a body")).expect("JSON");
+        assert_eq!(body, json!({"token": "abc-_1", "new_password": "a new secret"}));
+    }
+}
+
+#[tokio::test]
+async fn an_account_page_without_a_token_asks_for_it_and_a_newer_link_fills_it() {
+    let stack = Stack::shared().await;
+    let acme = Tenant::create(stack).await;
+    let mut browser = Browser::start("pages-bare");
+    let page = format!("{}/account/invite/", acme.http.base());
+    let tab = browser.open(&page);
+    let visible = "return [...document.querySelectorAll('input')].filter((input) => input.checkVisibility())
+        .map((input) => [input.labels[0].textContent.trim(), input.name, input.type, input.required])";
+    let shown = browser.run(tab, visible, Value::Null);
+    let expected = json!([
+        ["Code from the mail", "token", "text", true],
+        ["User name", "username", "text", true],
+        ["Password", "password", "password", true],
+        ["Show the password", "", "checkbox", false],
+        ["First name (optional)", "first_name", "text", false],
+        ["Last name (optional)", "last_name", "text", false],
+    ]);
+    assert_eq!(shown, expected);
+    let shows = "const box = document.querySelector('[type=checkbox]'); box.click();
+        const shown = document.querySelector('#password').type; box.click();
+        return [shown, document.querySelector('#password').type]";
+    assert_eq!(browser.run(tab, shows, Value::Null), json!(["text", "password"]));
+    let newer = "const changed = new Promise((done) => addEventListener('hashchange', done));
+        location.hash = '#token=newer'; await changed;
+        return [location.href, document.querySelector('#token').value, document.querySelector('#token').checkVisibility()]";
+    assert_eq!(browser.run(tab, newer, Value::Null), json!([page, "newer", false]));
+}

@@ -56,27 +56,28 @@ fn deviation(exchange: &mut Exchange) {
     }
 }
 
+/// A line of a recording.
 #[derive(Deserialize)]
-struct Exchange {
-    name: String,
-    request: Request,
-    response: Response,
+pub struct Exchange {
+    pub name: String,
+    pub request: Request,
+    pub response: Response,
 }
 
 #[derive(Deserialize)]
-struct Request {
-    method: String,
-    path: String,
-    headers: Map<String, Value>,
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    pub headers: Map<String, Value>,
     #[serde(default)]
-    body: Value,
+    pub body: Value,
 }
 
 #[derive(Deserialize)]
-struct Response {
-    status: u16,
-    headers: Map<String, Value>,
-    body: Value,
+pub struct Response {
+    pub status: u16,
+    pub headers: Map<String, Value>,
+    pub body: Value,
 }
 
 /// Every line, as we are to answer it.
@@ -176,7 +177,7 @@ async fn send(acme: &Tenant<'_>, cast: &Cast<'_>, recorded: &Request) -> Reply {
 }
 
 /// Whether an answer says what was recorded.
-fn difference(recorded: &Response, reply: &Reply, origin: &str) -> Option<String> {
+pub fn difference(recorded: &Response, reply: &Reply, origin: &str) -> Option<String> {
     if reply.status != recorded.status {
         return Some(format!("status {} instead of {}", reply.status, recorded.status));
     }

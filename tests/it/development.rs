@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wardgate_tests::actors::Session;
 use wardgate_tests::dev::{command, port_base, start};
 use wardgate_tests::http::{Http, Reply};
@@ -23,7 +24,8 @@ fn pid_at(told: &Value, part: &str, name: &str) -> u32 {
 /// The parts by what it tells, and whatever else it has started.
 fn everything(dev: &Process, told: &Value) -> Vec<u32> {
     let mut all = descendants(dev.pid());
-    let parts = [("edge", "pid"), ("edge", "workerd_pid"), ("control", "pid"), ("postgres", "pid")];
+    let parts =
+        [("edge", "pid"), ("edge", "workerd_pid"), ("control", "pid"), ("postgres", "pid"), ("mail", "pid")];
     for (part, name) in parts {
         let pid = pid_at(told, part, name);
         assert!(all.contains(&pid), "{part} is a child of dev: {pid} in {all:?}");
@@ -94,6 +96,42 @@ fn dev_json_is_private_and_holds_no_key(state: &Path) {
     }
 }
 
+/// What `./wardgate mail` prints for a script.
+fn last_mail(state: &Path) -> Value {
+    let mut last = Command::new(environment::xtask());
+    let last = last.args(["mail", "--json"]).env("WARDGATE_STATE", state).output().expect("wardgate mail");
+    assert!(last.status.success(), "{}", said(&last));
+    serde_json::from_slice(&last.stdout).expect("JSON")
+}
+
+/// A mail that is sent to the mailbox is on its page, in its folder, and printed.
+async fn a_mail_is_caught_and_shown(state: &Path, told: &Value) {
+    let text = |name: &str| told["mail"][name].as_str().expect("a text").to_owned();
+    let (page, smtp) = (Http::new(text("url")), text("smtp"));
+    assert!(page.get("").await.expect(200).text.contains("There is no mail yet."));
+
+    let mut stream = tokio::net::TcpStream::connect(smtp).await.expect("SMTP");
+    let dialogue = "EHLO dev\r\nMAIL FROM:<a@acme.test>\r\nRCPT TO:<ada@acme.test>\r\nDATA\r\n\
+                    Subject: <b>Hello</b>\r\n\r\nhttp://acme.localhost/#token=abc\r\n.\r\nQUIT\r\n";
+    stream.write_all(dialogue.as_bytes()).await.expect("a dialogue");
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).await.expect("replies");
+    assert!(replies.contains("250 2.0.0 Kept"), "{replies}");
+
+    let list = page.get("").await.expect(200).text;
+    assert!(list.contains("/mail/1\"") && list.contains("ada@acme.test") && !list.contains("<b>"), "{list}");
+    assert!(page.get("/1").await.expect(200).text.contains("href=\"http://acme.localhost/#token=abc\""));
+    let rebound = page.request(Method::GET, "/1").header("host", "evil.test");
+    let _ = Reply::to(rebound).await.expect(403);
+    let mail = last_mail(state);
+    assert_eq!((&mail["subject"], &mail["to"]), (&json!("<b>Hello</b>"), &json!(["ada@acme.test"])));
+    assert_eq!(mail["links"][0]["token"], "abc");
+    for entry in std::fs::read_dir(text("folder")).expect("the folder of mails") {
+        let mode = entry.expect("a mail").metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
 #[tokio::test]
 async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -103,6 +141,7 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     the_told_credentials_are_good(&told).await;
     the_issuer_of_a_tenant_with_a_host_answers(&state, &told).await;
     dev_json_is_private_and_holds_no_key(&state);
+    a_mail_is_caught_and_shown(&state, &told).await;
 
     for mut second in [command("dev", &state), wrangler_dev(&state)] {
         let second = second.output().expect("a second command");
@@ -119,6 +158,7 @@ async fn dev_says_who_runs_where_and_leaves_no_process_behind() {
     let next = everything(&dev, &told);
     all_gone(&first).await;
     the_told_credentials_are_good(&told).await;
+    assert_eq!(last_mail(&state)["links"][0]["token"], "abc", "mails outlive a dev that was killed");
 
     interrupt(dev.pid());
     let (ended, took) = wait::until_within(STOP, "dev to end", async || dev.ended()).await;

@@ -192,3 +192,27 @@ impl Held {
         let _ = self.connection.close().await;
     }
 }
+
+impl Database {
+    /// Writes a link by which a user resets their password, in the place of one that was mailed. It ends in so many
+    /// seconds.
+    ///
+    /// # Panics
+    /// Where the database refuses it.
+    pub async fn write_reset_link(&self, tenant: TenantId, user: UserId, token: &[u8; 32], secs: i64) {
+        let mut connection = PgConnection::connect(&self.admin_url()).await.expect("the stack's database");
+        let cell = "select cell from platform.tenants where id = $1::text::uuid";
+        let cell = sqlx::query(cell).bind(tenant.to_string()).fetch_one(&mut connection).await;
+        let cell: String = cell.expect("the tenant's cell").get("cell");
+        let write = AssertSqlSafe(format!(
+            "insert into {cell}.links (tenant_id, kind, digest, user_id, created_at, expires_at)
+             values ($1::text::uuid, 'reset', sha256($2), $3::text::uuid, now(), now() + $4 * interval '1 second')
+             on conflict on constraint links_holder_key do update
+             set digest = excluded.digest, created_at = excluded.created_at, expires_at = excluded.expires_at"
+        ));
+        let write = sqlx::query(write).bind(tenant.to_string()).bind(token.as_slice());
+        let written = write.bind(user.to_string()).bind(secs as f64).execute(&mut connection).await;
+        written.expect("a link");
+        let _ = connection.close().await;
+    }
+}

@@ -32,16 +32,16 @@ pub fn wardgate(state: &Path) -> Command {
     command
 }
 
-/// Five ports in a row that nobody listens on.
+/// A base for `--port-base`: nobody listens on the ports that are counted from it.
 ///
 /// # Panics
 /// Where none of a hundred tries finds them.
 #[must_use]
 pub fn port_base() -> u16 {
     let mut rng = rand::rng();
-    let free = |base: &u16| (7..=11).all(|at| std::net::TcpListener::bind(("127.0.0.1", base + at)).is_ok());
+    let free = |base: &u16| (7..=13).all(|at| std::net::TcpListener::bind(("127.0.0.1", base + at)).is_ok());
     let mut bases = (0..100).map(|_| rng.random_range(12_000..30_000));
-    bases.find(free).expect("five free ports")
+    bases.find(free).expect("free ports")
 }
 
 /// Starts `dev` and waits until every part runs: the process, and what its `dev.json` tells.

@@ -115,6 +115,10 @@ pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -
         verifier: None,
         foreign: false,
         legacy_id: None,
+        password_due: None,
+        password_changed_at: None,
+        password_valid_until: None,
+        kept_session: None,
         needs: Needs::default(),
     };
     Push {
