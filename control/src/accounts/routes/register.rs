@@ -22,7 +22,7 @@ use crate::users::{Faults, Profile, UserError};
 
 /// An account for oneself. Fields that are computed are passed over.
 #[derive(ToSchema)]
-#[schema(as = Registration)]
+#[schema(as = NewRegistration)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct RegistrationIn {
     /// At most 150 characters.
