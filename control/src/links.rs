@@ -1,6 +1,6 @@
 //! The tokens of links in mails: each can be used once, for one purpose, before it expires.
 //!
-//! A token is 32 random bytes. PostgreSQL holds its SHA-256, which needs no key, because nobody can guess the bytes. A
+//! A token is 32 random bytes. PostgreSQL holds its SHA-256, which needs no key, because the bytes cannot be guessed. A
 //! user, or a request, has one living link of a kind: a newer one replaces it.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -71,7 +71,7 @@ impl LinkKind {
 pub enum Holder {
     /// A user.
     User(UserId),
-    /// A request of somebody who is no user yet, or of a user for something that is not theirs yet.
+    /// A request: a registration or an invitation, or a user's change of address.
     Request(RequestId),
 }
 
@@ -93,7 +93,7 @@ impl LinkToken {
     }
 }
 
-/// The digest of what somebody presents; `None` for what is no token.
+/// The digest of a presented token; `None` for a text that is not a token.
 fn digest_of(presented: &str) -> Option<Vec<u8>> {
     let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
     let length = URL_SAFE_NO_PAD.decode_slice(presented.trim(), bytes.as_mut_slice()).ok()?;

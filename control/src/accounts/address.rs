@@ -1,9 +1,9 @@
 //! Another address for a user: it takes the place of the former one when its owner has proven it, and for seven days the
 //! owner of the former address can take that back.
 //!
-//! Whoever takes it back says that somebody else asked for it, and so knew the password: it is good no more, the sessions
-//! end, and a link that sets another password is mailed to the former address. What was changed after it dies, too. An
-//! address that was never proven gets no such link: it may be a stranger's.
+//! An owner who takes the change back says that another person asked for it, and knew the password. So the password is
+//! good no more, the sessions end, and a link that sets another password is mailed to the former address. Later changes
+//! die, too. An address that was never proven gets no such link: it may be a stranger's.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,7 @@ pub(super) async fn answer(control: &Control, tx: &mut TenantTx, id: RequestId) 
             letters::already_registered(control, tx, &holder).await?;
             return Ok(());
         }
-        // Nobody is told of an address that is somebody's user name.
+        // The address is another user's user name: no mail goes to it.
         Standing::NameTaken => {
             requests::remove(tx, id).await?;
             return Ok(());

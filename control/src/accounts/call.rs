@@ -1,4 +1,4 @@
-//! A call of somebody who has no session, and what the audit log keeps of it.
+//! A call without a session, and what the audit log keeps of it.
 
 use shared::contract::permissions::REGISTRATION_RANK;
 use shared::ids::UserId;
@@ -34,7 +34,7 @@ impl Call {
     }
 }
 
-/// Who gives those their roles who register: somebody right above the highest rank that they may have.
+/// The actor who gives a registered user their role. Its rank is one above the highest that registration may give.
 #[must_use]
 pub(super) fn doorkeeper() -> Actor {
     let who = Who::User { id: UserId::from(Uuid::nil()), rank: REGISTRATION_RANK + 1 };

@@ -1,4 +1,4 @@
-//! A password that somebody chose for an account of their own.
+//! A password that a user chose for their own account.
 
 use shared::passwords::Verifier;
 use shared::tenant::settings::Settings;

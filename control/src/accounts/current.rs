@@ -1,4 +1,4 @@
-//! Whether somebody who has a session knows the password, too.
+//! Whether the owner of a session knows the password.
 
 use zeroize::Zeroizing;
 

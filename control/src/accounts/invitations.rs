@@ -1,4 +1,4 @@
-//! Invitations: an account for whoever reads the mail of an address, with roles that the inviter may give.
+//! Invitations: the reader of an address's mail gets an account, with roles that the inviter may give.
 //!
 //! What an invitation offers is judged again when it is accepted: an inviter who is gone, stopped, or would not be allowed
 //! to give these roles any more, has given nothing. Their invitations stay in the list until they are revoked or expire.

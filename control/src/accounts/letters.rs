@@ -19,7 +19,7 @@ fn of(user: &User) -> Facts {
     Facts { username: user.username.expose().to_owned(), ..Facts::default() }
 }
 
-/// To an address that nobody has proven: proves it.
+/// To an address without a proof: a link that proves it.
 pub(super) async fn verify(
     control: &Control,
     tx: &mut TenantTx,
@@ -30,7 +30,7 @@ pub(super) async fn verify(
     posted(control, tx, Letter { kind: MailKind::VerifyAddress, to, link, facts: Facts::default() }).await
 }
 
-/// To a user whose address somebody named who wants an account, or another address for theirs.
+/// To a user: another person named their address, for a new account or for a change of address.
 pub(super) async fn already_registered(
     control: &Control,
     tx: &mut TenantTx,
@@ -40,13 +40,13 @@ pub(super) async fn already_registered(
     posted(control, tx, Letter { kind: MailKind::AlreadyRegistered, to, link: None, facts: of(user) }).await
 }
 
-/// To an address with which somebody registers under a user name that another one has.
+/// To the address of a registration whose user name is taken.
 pub(super) async fn name_taken(control: &Control, tx: &mut TenantTx, to: Recipient) -> Result<bool, Failure> {
     let facts = Facts::default();
     posted(control, tx, Letter { kind: MailKind::AlreadyRegistered, to, link: None, facts }).await
 }
 
-/// To somebody who may have an account. `by` is the name of who invites them, or empty.
+/// To an invited address. `by` is the inviter's name, or empty.
 pub(super) async fn invitation(
     control: &Control,
     tx: &mut TenantTx,

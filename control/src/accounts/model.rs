@@ -10,7 +10,7 @@ pub enum AccountError {
     /// A link that is unknown, used, replaced, expired, or of another tenant: all the same.
     #[error("the link is not good")]
     Link,
-    /// Nobody registers at this tenant.
+    /// The tenant is closed to registration.
     #[error("registration is closed")]
     Closed,
     /// Too much was asked for in a short time.

@@ -21,7 +21,7 @@ use crate::requests::{self, RequestId, RequestKind};
 use crate::tenants::Tenant;
 use crate::users::{self, NewUser, Profile, User, UserError};
 
-/// An account that somebody wants. No `Debug`.
+/// The account that a registration asks for. No `Debug`.
 #[derive(Serialize, Deserialize)]
 pub struct Registration {
     /// User name as typed.
@@ -66,7 +66,7 @@ impl Registration {
     }
 }
 
-/// Whether a tenant lets somebody with this address register.
+/// Whether the tenant's policy lets this address register.
 #[must_use]
 pub fn admits(settings: &Settings, address: &Identifier) -> bool {
     match settings.registration {
@@ -153,11 +153,11 @@ pub(super) async fn answer(
     Ok(())
 }
 
-/// Who has a name or an address that somebody wants.
+/// Who has the user name or the address that a registration asks for.
 pub(super) enum Standing {
     /// The address is this user's.
     Known(Box<User>),
-    /// The user name is somebody's, or the address is somebody's user name.
+    /// The user name is taken, or the address is another user's user name.
     NameTaken,
     /// The name is free. The address is claimed by an account that never proved it.
     Claimed,

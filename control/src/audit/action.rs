@@ -64,7 +64,7 @@ actions! {
     UserPasswordTakenOver = "user.password_taken_over",
     /// A caller whose roles hide personal fields of a user was shown them in clear: which fields, and the reason.
     UserUnmasked = "user.unmasked",
-    /// Somebody made an account for themselves: with which roles, and whether the address was proven.
+    /// A person registered: with which roles, and whether the address was proven.
     UserRegistered = "user.registered",
     /// The owner of an address proved it.
     EmailVerified = "email.verified",
@@ -76,11 +76,11 @@ actions! {
     EmailChangeUndone = "email.change_undone",
     /// An account lost an address that it had not proven, to its owner, and with it password and sessions.
     EmailDisowned = "email.disowned",
-    /// Somebody was invited: with which roles.
+    /// A person was invited: with which roles.
     InvitationCreated = "invitation.created",
     /// An invitation was revoked.
     InvitationRevoked = "invitation.revoked",
-    /// Somebody made an account by an invitation: by which one, who invited, and with which roles.
+    /// An invitation was accepted: which one, who invited, and with which roles.
     InvitationAccepted = "invitation.accepted",
     /// A user is gone.
     UserDeleted = "user.deleted",

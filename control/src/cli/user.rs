@@ -118,7 +118,7 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Mail an invitation: a link with which whoever reads it makes an account. A running `serve` sends it.
+    /// Mail an invitation: a link with which its reader makes an account. A running `serve` sends it.
     #[command(after_help = super::invitations::EXAMPLES)]
     Invite(InviteArgs),
     /// List invitations that are open.

@@ -1,4 +1,4 @@
-//! The key of one row: personal data of somebody who is no user, or not under this address yet, is sealed under it.
+//! The key of one row: it seals personal data of a person who is not a user, or whose address is not proven yet.
 //!
 //! It is wrapped by the tenant's key and stands in the row itself. Deleting the row destroys the key, and with it what
 //! backups hold of the row's data only as long as they hold the tenant's key, too.

@@ -52,7 +52,7 @@ pub struct Recipient {
 }
 
 impl Recipient {
-    /// An address of somebody who is no user.
+    /// An address that belongs to no user.
     #[must_use]
     pub fn address(address: &str, language: &str) -> Self {
         Self { user: None, address: address.to_owned(), name: String::new(), language: language.to_owned() }

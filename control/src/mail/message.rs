@@ -1,5 +1,5 @@
 //! The message of a mail: MIME with a text and the same as HTML. A repeat has the same Message-ID, date and bytes, so that
-//! whoever gets it twice sees it once.
+//! a mail client that gets it twice shows it once.
 
 use std::time::SystemTime;
 
@@ -32,10 +32,10 @@ pub struct Mime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MimeError {
     /// The recipient's address.
-    #[error("the recipient's address is none that mail can be sent to")]
+    #[error("mail cannot be sent to the recipient's address")]
     Recipient,
     /// The sender's address, or the address for answers.
-    #[error("the sender's address is none that mail can be sent from")]
+    #[error("mail cannot be sent from the sender's address")]
     Sender,
 }
 

@@ -1,4 +1,4 @@
-//! A test of a tenant's mail: one message, at once, to whoever asks for it.
+//! A test of a tenant's mail: one message, at once, to the caller's own address.
 
 use std::time::Duration;
 

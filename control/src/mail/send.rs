@@ -212,7 +212,7 @@ fn count(mail: &Mail, outcome: &'static str) {
     metrics::counter!("wardgate_mail_total", "kind" => mail.kind.as_str(), "outcome" => outcome).increment(1);
 }
 
-/// Deletes a mail that nobody needs any more, though its job is dead.
+/// Deletes a mail that has expired, though its job is dead.
 #[derive(Serialize, Deserialize)]
 pub struct ForgetMail {
     /// Whose mail.

@@ -100,7 +100,7 @@ impl Sender {
         if self.host.len() > HOST_BYTES || !(is_address || HostName::parse(&self.host).is_ok()) {
             fault("host", "Enter a host name in lower-case A-labels, or an address, without a port.");
         } else if !smtp.allows(&self.host) {
-            fault("host", "This host is none of the Internet's: the platform would have to allow it.");
+            fault("host", "This host is not on the public Internet: the platform must allow it.");
         } else if !PORTS.contains(&self.port) && !smtp.is_listed(&self.host) {
             fault("port", "Must be 25, 465, 587 or 2525.");
         }

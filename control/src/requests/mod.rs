@@ -1,4 +1,4 @@
-//! What was asked for by somebody whose address is not proven: a registration, a reset, an invitation, another address.
+//! Requests that wait for the proof of an address: a registration, a reset, an invitation, a change of address.
 //!
 //! A request without a credential does the same work whatever it names: it puts what was typed into a row, sealed under
 //! the row's own key, enqueues a job that names the row, and is answered. The job looks up whom it concerns. So neither
@@ -31,7 +31,7 @@ pub enum RequestKind {
     Reset,
     /// The mail of a registration once more.
     Resend,
-    /// An account for somebody else.
+    /// An account for another person.
     Invitation,
     /// Another address for a user.
     Address,

@@ -28,7 +28,7 @@ struct Asked {
     client: Option<String>,
 }
 
-/// Notes that somebody asked for a link to this address. No user is looked up.
+/// Notes the request for a link to this address. No user is looked up.
 ///
 /// # Errors
 /// The database's, or without randomness.

@@ -159,7 +159,7 @@ impl FromFields for Confirm {
 #[utoipa::path(
     post, path = "/api/user/password/reset/confirm/", tag = "Accounts", operation_id = "password_reset_confirm",
     summary = "Set a new password with a link from a mail",
-    description = "For whoever has the link. It signs nobody in, and every session of the person ends. A password that is \
+    description = "For the holder of the link. No session begins, and every session of the user ends. A password that is \
         refused leaves the link good. The address of the account is proven by it.",
     request_body(content = ConfirmIn, example = json!({
         "token": "kCyyuIqNGKBDFcg0FtBzQv2uROaz_Ui5jFKYlCsVEAE", "new_password": "correct horse battery staple",

@@ -22,7 +22,7 @@ pub struct Causes {
     pub roles: bool,
     /// The password changed.
     pub password: bool,
-    /// Somebody demands a new password, which nobody did before.
+    /// An administrator demands a new password; there was no demand before.
     pub must_change_password: bool,
     /// Somebody ended the user's sessions.
     pub sessions: bool,

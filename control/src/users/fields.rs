@@ -101,7 +101,7 @@ impl Profile {
 /// What is said of a text that is no address.
 pub const NO_ADDRESS: &str = "Enter a valid email address.";
 
-/// What is said of a language that is none.
+/// The refusal of a text that is not a language tag.
 pub(super) const LANGUAGE_WORDS: &str = "Enter a language tag, as de or pt-BR.";
 
 /// Checks an address; what is wrong is added to `faults`.

@@ -19,7 +19,7 @@ const REUSED: &str = "You cannot reuse a recent password.";
 pub enum Chooser {
     /// The user whose it is to be.
     Owner,
-    /// Somebody who sets it for the user.
+    /// An administrator, for the user.
     Another,
 }
 
@@ -52,7 +52,7 @@ struct Compared {
 }
 
 impl Successor {
-    /// Hashes a password that somebody sets for a user.
+    /// Hashes a password that an administrator sets for a user.
     ///
     /// # Errors
     /// As [`Hashed::of`].

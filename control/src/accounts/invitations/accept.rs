@@ -16,7 +16,7 @@ use crate::requests::{self, RequestId, RequestKind};
 use crate::tenants::Tenant;
 use crate::users::{self, Faults, NewUser, Profile, User, UserError};
 
-/// What somebody chooses who was invited. No `Debug`.
+/// What an invited person chooses. No `Debug`.
 #[derive(Default)]
 pub struct Acceptance {
     /// User name; may be absent where the invitation has one.
@@ -107,7 +107,7 @@ pub async fn accept(
     };
     let user = users::join(control, tx, &authority, new, Some(verifier)).await?;
     requests::remove(tx, id).await?;
-    // Nobody else registers with this address any more.
+    // Other registrations with this address end.
     for request in requests::about(tx, RequestKind::Registration, &address, now).await? {
         requests::remove(tx, request).await?;
     }

@@ -33,7 +33,7 @@ use crate::requests::{RequestId, RequestKind};
 use crate::users::input::language;
 use crate::users::{UserError, UserOut, Viewer, out};
 
-/// An account for somebody else.
+/// An account for another person.
 #[derive(ToSchema)]
 #[schema(as = NewInvitation)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -123,9 +123,9 @@ pub async fn list(
 /// Invites somebody, once for an `Idempotency-Key`: 201, whether the address is known or not; 403 for a role at or above
 /// one's own rank.
 #[utoipa::path(
-    post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite somebody",
+    post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite a person",
     description = "Needs `users.write`. Roles must be below one's own rank. The mail has a link that is good once and for \
-        7 days. Somebody who has an account with the address is told so by mail; the answer does not tell.",
+        7 days. The owner of an account with this address is told so by mail; the answer is the same.",
     params(IdempotencyKey),
     request_body(content = InvitedIn, example = json!({"email": "grace@acme.example", "roles": ["staff"]})),
     responses(

@@ -93,7 +93,7 @@ const ASKED: Said = Said::new("A message is on its way to the address.");
     })),
     responses(
         (status = 202, description = "Taken", body = Said, example = json!({"detail": "A message is on its way to the address."})),
-        (status = 403, description = "Nobody registers here", body = described::Refused, example = json!({
+        (status = 403, description = "Registration is closed", body = described::Refused, example = json!({
             "detail": "Registration is closed.", "code": "registration_closed",
         })),
     )
