@@ -22,7 +22,26 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
 /// signature. How its body is read is said here alone: [`json`] reads it whole. A path that takes uploads
 /// has [`whole`] with a limit of its own, or neither, where its handler reads the body as a stream.
 pub fn router(control: &Control) -> Router {
-    let users = Router::new()
+    let api = own_account().merge(users()).merge(tenants()).merge(platform()).merge(anyone());
+    layers::of_api(control, api.with_state(control.clone()))
+        .merge(layers::of_inside(control, inside::router(control)))
+        .merge(health::router(control))
+}
+
+/// Any signed-in user, about the own account.
+fn own_account() -> Router<Control> {
+    Router::new()
+        .route("/api/user/me", json::<Me>(get(users::routes::me)))
+        .route(
+            "/api/user/password/change",
+            json::<WithTicket<PasswordChange>>(post(users::routes::password::change)),
+        )
+        .route("/api/user/email/change", json::<Me>(post(address::change)))
+}
+
+/// A tenant's administrators, about its users.
+fn users() -> Router<Control> {
+    Router::new()
         .route(
             "/api/user/users",
             json::<Allowed<UsersRead>>(get(users::routes::list).post(users::routes::create)),
@@ -45,12 +64,6 @@ pub fn router(control: &Control) -> Router {
             json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
         )
         .route("/api/user/password/regenerate", json::<Allowed<UsersWrite>>(post(resets::routes::regenerate)))
-        .route("/api/user/me", json::<Me>(get(users::routes::me)))
-        .route(
-            "/api/user/password/change",
-            json::<WithTicket<PasswordChange>>(post(users::routes::password::change)),
-        )
-        .route("/api/user/email/change", json::<Me>(post(address::change)))
         .route(
             "/api/user/invitations",
             json::<Allowed<UsersRead>>(get(invitations::list).post(invitations::create)),
@@ -60,10 +73,12 @@ pub fn router(control: &Control) -> Router {
         .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
         .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
         .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)))
-        .route("/api/audit/export", json::<Allowed<AuditRead>>(get(audit::routes::export)));
+        .route("/api/audit/export", json::<Allowed<AuditRead>>(get(audit::routes::export)))
+}
 
-    // A tenant's own administrators, or the platform's.
-    let tenants = Router::new()
+/// A tenant's own administrators, or the platform's.
+fn tenants() -> Router<Control> {
+    Router::new()
         .route(
             "/api/tenant/tenants",
             json::<Allowed<TenantRead>>(get(tenants::routes::list).post(tenants::routes::create)),
@@ -105,10 +120,12 @@ pub fn router(control: &Control) -> Router {
         .route(
             "/api/tenant/tenants/{id}/keys/import",
             json::<Platform<PlatformKeysImport>>(post(keys::routes::import)),
-        );
+        )
+}
 
-    // The platform's administrators alone.
-    let platform = Router::new()
+/// The platform's administrators alone.
+fn platform() -> Router<Control> {
+    Router::new()
         .route("/api/platform/jobs", json::<Platform<PlatformJobsRead>>(get(jobs::routes::list)))
         .route("/api/platform/jobs/{id}", json::<Platform<PlatformJobsRead>>(get(jobs::routes::read)))
         .route(
@@ -118,9 +135,12 @@ pub fn router(control: &Control) -> Router {
         .route(
             "/api/platform/jobs/{id}/cancel",
             json::<Platform<PlatformJobsWrite>>(post(jobs::routes::cancel)),
-        );
+        )
+}
 
-    let anyone = Router::new()
+/// Any caller, signed in or not.
+fn anyone() -> Router<Control> {
+    Router::new()
         .route("/api/user/setup", json::<AnyoneAtPlatform>(post(setup::routes::create)))
         .route("/api/user/password/reset", json::<Anyone>(post(resets::routes::reset)))
         .route("/api/user/password/reset/confirm", json::<Anyone>(post(resets::routes::confirm)))
@@ -140,12 +160,7 @@ pub fn router(control: &Control) -> Router {
         .route("/docs", json::<Anyone>(get(openapi::routes::reader)))
         .route("/docs/{file}", json::<Anyone>(get(openapi::routes::asset)))
         .route("/account/{kind}", json::<Anyone>(get(pages::routes::page)))
-        .route("/account/files/{file}", json::<Anyone>(get(pages::routes::file)));
-
-    let api = users.merge(tenants).merge(platform).merge(anyone).with_state(control.clone());
-    layers::of_api(control, api)
-        .merge(layers::of_inside(control, inside::router(control)))
-        .merge(health::router(control))
+        .route("/account/files/{file}", json::<Anyone>(get(pages::routes::file)))
 }
 
 /// A path whose bodies are JSON or forms, read whole before its handler begins. `A` says who is told that a
