@@ -117,16 +117,29 @@ pub async fn change(
     }
     record(control, tx, actor, id, &before, &wanted, causes).await?;
     let readdressed = profile.email.as_deref() != before.email.as_ref().map(Personal::expose);
-    if causes.password || readdressed {
-        links::end_of_user(tx, id).await?;
-    }
-    if readdressed && !wanted.untold {
-        notices::address_changed(control, tx, &before).await?;
-    }
-    if causes.password && !wanted.untold {
-        notices::password_changed(control, tx, &before).await?;
-    }
+    end_links_and_tell(control, tx, &before, (readdressed, causes.password), wanted.untold).await?;
     store::find(tx, id).await
+}
+
+/// What follows another address or another password: links that could still change the account die, and its owner
+/// is told, unless the user did it.
+async fn end_links_and_tell(
+    control: &Control,
+    tx: &mut TenantTx,
+    before: &User,
+    (readdressed, password): (bool, bool),
+    untold: bool,
+) -> Result<(), UserError> {
+    if readdressed || password {
+        links::end_of_user(tx, before.id).await?;
+    }
+    if readdressed && !untold {
+        notices::address_changed(control, tx, before).await?;
+    }
+    if password && !untold {
+        notices::password_changed(control, tx, before).await?;
+    }
+    Ok(())
 }
 
 /// Deletes a user; their sessions end and their names are free again.
