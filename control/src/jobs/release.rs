@@ -157,3 +157,24 @@ pub(super) async fn admit(control: &Control) -> Result<i64, Failure> {
     .await?;
     Ok(admitted)
 }
+
+/// Whether a job with one of these tasks could begin now.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn is_any_due(control: &Control, tasks: &[String]) -> Result<bool, Failure> {
+    let due = sqlx::query_scalar!(
+        r#"select exists (
+            select
+            from platform_jobs._private_jobs j
+            join platform_jobs._private_tasks t on t.id = j.task_id
+            where t.identifier = any($1)
+            and j.is_available
+            and j.run_at <= now()
+        ) as "due!""#,
+        tasks,
+    )
+    .fetch_one(control.db.jobs())
+    .await?;
+    Ok(due)
+}

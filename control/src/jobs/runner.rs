@@ -117,11 +117,13 @@ pub async fn run_due(control: &Control) -> Result<(), Ended> {
 /// The database's.
 pub async fn run_kinds_due(control: &Control, kinds: &'static [Kind]) -> Result<(), Ended> {
     let worker = options(control, kinds.iter()).concurrency(Pool::Upkeep.runners()).init().await?;
+    let tasks: Vec<_> = kinds.iter().map(|kind| kind.task.to_owned()).collect();
     release::admit(control).await?;
     loop {
         // `run_once` has no errors of its own.
         let _ = worker.run_once().await;
-        if release::admit(control).await? == 0 {
+        // A job that ended has perhaps let one begin that `run_once` no longer looked for.
+        if release::admit(control).await? == 0 && !release::is_any_due(control, &tasks).await? {
             return Ok(());
         }
     }
