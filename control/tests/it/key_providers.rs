@@ -19,7 +19,7 @@ use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 use crate::cli::Outcome;
 use crate::gate::Fate;
 use crate::key_service::KeyService;
-use crate::scale::Chance;
+use crate::scale::{Chance, scaled};
 use crate::scene::{Answer, Member, PASSWORD, Scene, committed_tenant, key};
 
 /// Within the bound, and beyond it.
@@ -333,7 +333,7 @@ async fn a_provider_and_a_key_give_way_to_another_while_both_open() {
 #[tokio::test]
 async fn a_rewrap_that_is_killed_again_and_again_ends_and_loses_no_key() {
     const TENANTS: usize = 30;
-    const KILLS: u64 = 20;
+    let kills: u64 = scaled(6, 20);
     let mut chance = Chance::new();
     let mut scene = Scene::alone().await;
     let mut tenants = Vec::new();
@@ -343,7 +343,7 @@ async fn a_rewrap_that_is_killed_again_and_again_ends_and_loses_no_key() {
     // From one key to the other and back, so that each round has all of them to wrap.
     let (first, second) = (key("rest", 3), key("rest-2", 4));
     let keys = [(second.clone(), first.clone()), (first, second)];
-    for round in 0..KILLS {
+    for round in 0..kills {
         let (current, former) = &keys[usize::try_from(round % 2).unwrap()];
         scene.database.more = vec![
             ("WARDGATE_ENCRYPTION_KEK", current.clone()),

@@ -138,7 +138,7 @@ async fn profiles(tx: &mut TenantTx) -> u64 {
 async fn killed_ten_times_it_ends_as_if_it_never_was() {
     let seed = u64::from_le_bytes(control::world::random().unwrap());
     let seed = std::env::var("WARDGATE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-    let users: u64 = scaled(5_000, 100_000);
+    let users: u64 = scaled(2_000, 100_000);
     eprintln!("WARDGATE_TEST_SEED={seed}, {users} people");
     let old = LegacyService::new().await;
     old.sql(&format!(

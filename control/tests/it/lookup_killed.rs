@@ -11,8 +11,6 @@ use shared::ids::UserId;
 use crate::scale::{Chance, scaled};
 use crate::scene::Scene;
 
-const KILLS: usize = 20;
-
 impl Scene {
     fn wardgate(&self, arguments: &[&str]) -> std::process::Child {
         Command::new(env!("CARGO_BIN_EXE_wardgate"))
@@ -49,9 +47,9 @@ async fn feed(scene: Scene, over: Arc<AtomicBool>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_twenty_times_it_leaves_what_an_undisturbed_run_leaves() {
+async fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
     let mut chance = Chance::new();
-    let users: usize = scaled(5_000, 50_000);
+    let (users, most): (usize, usize) = scaled((2_000, 6), (50_000, 20));
     let scene = Scene::alone().await;
     let dump: Vec<_> = (1..=users)
         .map(|n| {
@@ -71,7 +69,7 @@ async fn killed_twenty_times_it_leaves_what_an_undisturbed_run_leaves() {
     let slug = scene.tenant.slug.to_string();
     let mut kills = 0;
     scene.begin_rotation().await;
-    while kills < KILLS {
+    while kills < most {
         let mut run = scene.wardgate(&["lookup", "resume", &slug]);
         let moment = u64::try_from(chance.between(50, 600)).unwrap();
         tokio::time::sleep(Duration::from_millis(moment)).await;
@@ -102,7 +100,7 @@ async fn killed_twenty_times_it_leaves_what_an_undisturbed_run_leaves() {
 
     // The removal, killed likewise: by a control whose clock says that it is time.
     scene.control.clock.advance(chrono::TimeDelta::minutes(17));
-    let mut chances: Vec<u64> = (0..KILLS).map(|_| u64::try_from(chance.between(1, 40)).unwrap()).collect();
+    let mut chances: Vec<u64> = (0..most).map(|_| u64::try_from(chance.between(1, 40)).unwrap()).collect();
     while scene.stage().await == Some("switched") || scene.stage().await == Some("removing") {
         let moment = Duration::from_millis(chances.pop().unwrap_or(100_000));
         let removal = control::users::lookup::rotation::advance(&scene.control, scene.tenant.id, |_| {});

@@ -16,7 +16,7 @@ use shared::tenant::Tenant;
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 use sqlx::AssertSqlSafe;
 
-use crate::scale::Chance;
+use crate::scale::{Chance, scaled};
 use crate::scene::{Scene, key};
 
 impl Scene {
@@ -289,14 +289,14 @@ fn follows(before: &Tenant, after: &Tenant, taken_at: u64) {
 
 #[tokio::test]
 async fn killed_at_random_moments_every_rotation_ends() {
-    const KILLS: u32 = 20;
+    let kills: u32 = scaled(8, 20);
     let mut chance = Chance::new();
     let scene = Scene::alone().await;
     scene.member("ada", "root-admin").await;
     scene.push().await;
     let before = scene.epochs().await;
     let (mut ahead, mut seen) = (TimeDelta::zero(), scene.edge.state().documents[&scene.tenant.id].clone());
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let passes = [0, 1000, 31 * 86_400][usize::try_from(chance.between(0, 2)).unwrap()];
         let passes = TimeDelta::seconds(passes);
         ahead += passes;

@@ -788,7 +788,7 @@ fn rotates(scene: &Scene) -> std::process::Child {
 
 #[tokio::test]
 async fn a_rotation_that_is_killed_again_and_again_ends_and_loses_nothing() {
-    let kills = scaled(20, 60);
+    let kills = scaled(6, 60);
     let mut chance = Chance::new();
     let scene = Scene::alone().await;
     let ada = scene.member("ada", "root-admin").await;
