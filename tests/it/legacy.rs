@@ -7,6 +7,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Session, Tenant};
 use wardgate_tests::clients::{LegacyService, LegacyTokens, LegacyUser};
+use wardgate_tests::environment::scaled;
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::verifier::open;
@@ -123,7 +124,7 @@ async fn sixteen_exchanges_at_once_make_one_session() {
     let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({})).await;
     let mut sids = Vec::new();
-    for round in 1..=20 {
+    for round in 1..=scaled(8, 20) {
         let refresh = old.sign_in(1, &acme.slug).refresh;
         let replies = join_all((0..16).map(|_| try_refresh(&acme, &refresh))).await;
         let successors: HashSet<_> =
@@ -150,7 +151,7 @@ async fn without_a_retry_window_one_of_sixteen_exchanges_wins_and_nothing_ends()
     let stack = Stack::shared().await;
     let mut old = LegacyService::start();
     let acme = came(stack, &mut old, json!({"settings": {"retry_window_secs": 0}})).await;
-    for round in 1..=20 {
+    for round in 1..=scaled(8, 20) {
         let refresh = old.sign_in(1, &acme.slug).refresh;
         let replies = join_all((0..16).map(|_| try_refresh(&acme, &refresh))).await;
         let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);

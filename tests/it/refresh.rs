@@ -10,6 +10,7 @@ use shared::user::UserStatus;
 use shared::wire::signature::Tag;
 use tokio::time::{Duration, sleep};
 use wardgate_tests::actors::{Session, Tenant, User};
+use wardgate_tests::environment::scaled;
 use wardgate_tests::seed;
 use wardgate_tests::signed::{EdgeCall, user_push};
 use wardgate_tests::stack::Stack;
@@ -20,7 +21,7 @@ async fn sixteen_refreshes_at_once_have_one_successor_and_sign_nobody_out() {
     let acme = Tenant::create(Stack::shared().await).await;
     let ada = acme.user("ada").await;
     let mut session = ada.sign_in().await;
-    for round in 1..=50 {
+    for round in 1..=scaled(15, 50) {
         let replies = join_all((0..16).map(|_| session.try_refresh())).await;
         let sessions: Vec<_> =
             replies.into_iter().map(|reply| Session::of(&acme.http, &reply.expect(200))).collect();
@@ -38,7 +39,7 @@ async fn without_a_retry_window_one_of_sixteen_wins_and_nothing_ends() {
     let acme = Tenant::create_with(Stack::shared().await, strict).await;
     let ada = acme.user("ada").await;
     let mut session = ada.sign_in().await;
-    for round in 1..=50 {
+    for round in 1..=scaled(15, 50) {
         let replies = join_all((0..16).map(|_| session.try_refresh())).await;
         let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
         assert_eq!((won.len(), lost.len()), (1, 15), "round {round}");

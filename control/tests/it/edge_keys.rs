@@ -153,7 +153,7 @@ async fn no_revision_is_sent_under_two_keys() {
     old.control.clock.advance(ahead);
     let users: Vec<String> =
         old.newest_seals().into_keys().filter(|row| *row != old.tenant.id.to_string()).collect();
-    for round in 0..scaled(60, 1000) {
+    for round in 0..scaled(20, 1000) {
         let user = &users[usize::try_from(chance.between(0, 3)).unwrap()];
         let (writer, pusher) = match chance.between(0, 3) {
             0 => (&old, &old),

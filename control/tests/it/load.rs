@@ -68,7 +68,7 @@ impl Stage {
     async fn waits(&self, what: &str) -> Vec<f64> {
         let ask = self.asking(&self.other);
         let mut taken = Vec::new();
-        for _ in 0..scaled(30, 500) {
+        for _ in 0..scaled(12, 500) {
             #[allow(clippy::disallowed_methods, reason = "durations are what this is about")]
             let began = Instant::now();
             let answer = ask(Method::GET, "/api/user/me/".into(), None).await;
@@ -219,7 +219,7 @@ async fn keys_of_one_tenant_do_not_keep_another_waiting() {
 async fn users_of_one_tenant_do_not_keep_another_waiting() {
     let stage = Stage::set().await;
     let users = "/api/user/users/";
-    let crowd = scaled(2_000, 200_000);
+    let crowd = scaled(1_000, 200_000);
     stage.loading.crowd(crowd).await;
 
     let statuses = stage
@@ -312,7 +312,7 @@ async fn administrators_of_the_platform_do_not_keep_a_tenant_waiting() {
 async fn a_tenant_that_comes_with_foreign_passwords_keeps_no_other_waiting() {
     let stage = Stage::set().await;
     let scene = Arc::new(stage.loading.clone());
-    let users: u32 = scaled(500, 20_000);
+    let users: u32 = scaled(150, 20_000);
     let dump: Vec<_> = (1..=users).map(|n| foreign_user(&json!(n), &format!("old{n}"))).collect();
     stage
         .beside("users with foreign passwords are imported", {
@@ -343,7 +343,7 @@ async fn a_tenant_that_comes_with_foreign_passwords_keeps_no_other_waiting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_that_is_reseeded_keeps_no_other_waiting() {
     let stage = Stage::set().await;
-    stage.loading.crowd(scaled(2_000, 200_000)).await;
+    stage.loading.crowd(scaled(1_000, 200_000)).await;
     let scene = stage.loading.clone();
     stage
         .beside("a tenant is reseeded and sent whole", move || {
