@@ -19,12 +19,15 @@ use crate::control::Control;
 use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
 use crate::jobs::runner;
+use crate::users::search::rebuild;
 use crate::{api, db, edges, jobs, mail, tenants};
 
 /// How long what is under way may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
 /// How often lag and queue are measured.
 const MEASURE: Duration = Duration::from_secs(5);
+/// How often, in rounds of these, what every cell must be asked for.
+const ROUNDS: u32 = 12;
 
 /// How soon a database that was not there is asked again which edge it feeds.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -175,10 +178,12 @@ async fn look_at_objects(control: Control, stop: CancellationToken) {
 
 /// Keeps the gauges of this process right. A failure is logged and waited out.
 async fn measure(control: Control, stop: CancellationToken) {
+    let mut round = 0;
     while !stop.is_cancelled() {
-        if let Err(error) = measure_once(&control).await {
+        if let Err(error) = measure_once(&control, round == 0).await {
             tracing::warn!(error = %chain(&error), "lag and queue are not measured");
         }
+        round = (round + 1) % ROUNDS;
         tokio::select! {
             () = tokio::time::sleep(MEASURE) => {}
             () = stop.cancelled() => {}
@@ -186,12 +191,16 @@ async fn measure(control: Control, stop: CancellationToken) {
     }
 }
 
-async fn measure_once(control: &Control) -> Result<(), Failure> {
+async fn measure_once(control: &Control, cells_too: bool) -> Result<(), Failure> {
     edges::status::measure(control).await?;
     tenants::data_key::measure(control).await?;
     checkpoints::measure(control).await?;
     mail::status::measure(control).await?;
-    jobs::status::measure(control).await
+    jobs::status::measure(control).await?;
+    if cells_too {
+        rebuild::measure(control).await?;
+    }
+    Ok(())
 }
 
 async fn signal() {

@@ -19,7 +19,7 @@ use shared::user::UserStatus;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::crowd;
-use crate::scale::scaled;
+use crate::scale::{Numbers, scaled};
 use crate::scene::{Answer, Member, Scene, new_tenant};
 
 const USERS: &str = "/api/user/users/";
@@ -335,9 +335,17 @@ async fn a_lost_index_is_found_before_anybody_searches() {
     tx.commit().await.unwrap();
     let lose = format!("truncate {}.search_tokens", deleted.cell);
     sqlx::raw_sql(AssertSqlSafe(lose)).execute(&mut scene.database.admin().await).await.unwrap();
+    let numbers = Numbers::new();
+    let measured = async || {
+        let _kept = numbers.keep();
+        rebuild::measure(&scene.control).await.unwrap();
+        numbers.gauge("wardgate_search_indexes_incomplete").to_string()
+    };
+    assert_eq!(measured().await, "2", "a deleted tenant has no searches");
     rebuild::look(&scene.control).await.unwrap();
     assert_eq!(scene.waiting("rebuild_search").await, 2);
     runner::run_due(&scene.control).await.unwrap();
+    assert_eq!(measured().await, "0");
     for scene in [&scene, &platform] {
         let ada = scene.member("ada", "root-admin").await;
         are(&found(&ada, "ada").await, &["ada"]);

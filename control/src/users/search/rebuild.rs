@@ -282,21 +282,47 @@ pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
 /// search first. A cell that cannot be read keeps no other back.
 ///
 /// # Errors
-/// If the list of cells cannot be read.
+/// If the list of cells cannot be read, or a job cannot be enqueued.
 pub async fn look(control: &Control) -> Result<(), Failure> {
-    let cells = sqlx::query_scalar!("select name from platform.cells where version = $1", migrate::newest())
-        .fetch_all(control.db.work())
-        .await?;
-    for cell in cells {
-        let cell = CellName::parse(&cell)?;
-        if let Err(failure) = look_in(control, &cell).await {
-            tracing::warn!(%cell, error = %chain(&failure), "a cell cannot be asked for its index");
-        }
+    let tenants = incomplete(control).await?;
+    let mut connection = control.db.work().acquire().await?;
+    for tenant in tenants {
+        queue::enqueue(&mut connection, &RebuildSearch { tenant }, TimeDelta::zero()).await?;
     }
     Ok(())
 }
 
-async fn look_in(control: &Control, cell: &CellName) -> Result<(), Failure> {
+/// Sets the gauge of tenants whose index is not complete: a search there is answered 503.
+///
+/// # Errors
+/// If the list of cells cannot be read.
+pub async fn measure(control: &Control) -> Result<(), Failure> {
+    let tenants = incomplete(control).await?;
+    // Exact up to 2^53 tenants.
+    #[allow(clippy::cast_precision_loss)]
+    metrics::gauge!("wardgate_search_indexes_incomplete").set(tenants.len() as f64);
+    Ok(())
+}
+
+/// Tenants in use whose index is not complete. A cell that cannot be read is named in the log.
+async fn incomplete(control: &Control) -> Result<Vec<TenantId>, Failure> {
+    let cells = sqlx::query_scalar!("select name from platform.cells where version = $1", migrate::newest())
+        .fetch_all(control.db.work())
+        .await?;
+    let mut tenants = Vec::new();
+    for cell in cells {
+        let cell = CellName::parse(&cell)?;
+        match incomplete_in(control, &cell).await {
+            Ok(found) => tenants.extend(found),
+            Err(failure) => {
+                tracing::warn!(%cell, error = %chain(&failure), "a cell cannot be asked for its index");
+            }
+        }
+    }
+    Ok(tenants)
+}
+
+async fn incomplete_in(control: &Control, cell: &CellName) -> Result<Vec<TenantId>, Failure> {
     let incomplete = format!(
         "select t.id
          from platform.tenants t
@@ -306,15 +332,10 @@ async fn look_in(control: &Control, cell: &CellName) -> Result<(), Failure> {
                  select from {cell}.search_tokens s where s.tenant_id = t.id and s.user_id = $2
              )"
     );
-    let mut connection = control.db.work().acquire().await?;
     let tenants: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(incomplete))
         .bind(cell.as_str())
         .bind(index::COMPLETE)
-        .fetch_all(&mut *connection)
+        .fetch_all(control.db.work())
         .await?;
-    for tenant in tenants {
-        let job = RebuildSearch { tenant: tenant.into() };
-        queue::enqueue(&mut connection, &job, TimeDelta::zero()).await?;
-    }
-    Ok(())
+    Ok(tenants.into_iter().map(TenantId::from).collect())
 }
