@@ -1,11 +1,12 @@
-//! Objects in a bucket of S3, or of a service that speaks its API. Five calls, and no other: put, get, list of versions,
-//! and once the bucket's state of object lock.
+//! Objects in a bucket of S3, or of a service that speaks its API. Five calls, and no other: put, head, get, list of
+//! versions, and once the bucket's state of object lock.
 //!
 //! A call ends within a bound that follows from the size of the object, whatever happens to it. Every put is
 //! conditional (`If-None-Match: *`) and says its SHA-256. With object lock each object is locked by the put itself, in
 //! the mode `COMPLIANCE`: until the date no one can remove that version or shorten the time, the owner of the account
-//! included. Writing over it and deleting it make another version or a mark in front of it, so what counts is the
-//! oldest version.
+//! included. The answer to a put says nothing of a lock, so the version that it made is asked for its own: a service
+//! may pass over the headers of a put, as AWS does not. Writing over an object and deleting it make another version or a
+//! mark in front of it, so what counts is the oldest version.
 
 use std::error::Error;
 use std::time::Duration;
@@ -144,23 +145,40 @@ impl Bucket {
             .if_none_match("*")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes.clone()));
-        if let Some(days) = self.lock_days {
-            let until = now + TimeDelta::days(days.into());
-            call = call
-                .object_lock_mode(ObjectLockMode::Compliance)
-                .object_lock_retain_until_date(Moment::from_secs(until.timestamp()));
+        let until =
+            self.lock_days.map(|days| Moment::from_secs((now + TimeDelta::days(days.into())).timestamp()));
+        if let Some(until) = until {
+            call = call.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(until);
         }
-        match self.bounded(bytes.len(), call.send()).await {
-            Ok(_) => Ok(()),
+        let version = match self.bounded(bytes.len(), call.send()).await {
+            Ok(put) => put.version_id,
             // Perhaps by the first of two tries, whose answer was lost.
             Err(ObjectError::Service(_, Trouble::Refused(code))) if code == "PreconditionFailed" => {
                 match self.get(name, None).await? {
-                    Some(there) if there == bytes => Ok(()),
-                    _ => Err(ObjectError::Exists(name.to_owned())),
+                    Some(there) if there == bytes => None,
+                    _ => return Err(ObjectError::Exists(name.to_owned())),
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match until {
+            Some(until) => self.look_for_lock_of(name, version, until).await,
+            None => Ok(()),
         }
+    }
+
+    /// Whether a version, or what is read under a name, is locked until then or longer.
+    async fn look_for_lock_of(
+        &self,
+        name: &str,
+        version: Option<String>,
+        until: Moment,
+    ) -> Result<(), ObjectError> {
+        let call = self.client.head_object().bucket(&self.bucket).key(self.key(name));
+        let there = self.bounded(0, call.set_version_id(version).send()).await?;
+        let is_locked = there.object_lock_mode == Some(ObjectLockMode::Compliance)
+            && there.object_lock_retain_until_date.is_some_and(|date| date.secs() >= until.secs());
+        if is_locked { Ok(()) } else { Err(ObjectError::Unlocked(self.bucket.clone(), name.to_owned())) }
     }
 
     /// `None` where there is no such object, or no such version of it.

@@ -61,6 +61,12 @@ pub enum ObjectError {
          bucket (docs/deployment.md), or write without it"
     )]
     NotLocked(String),
+    /// An object was written, and is not locked as it should be, or we are not told of its lock.
+    #[error(
+        "the bucket `{0}` has not locked the object `{1}` as WARDGATE_AUDIT_BUCKET_LOCK_DAYS asks for, or does not let us \
+         see its lock (s3:GetObjectRetention)"
+    )]
+    Unlocked(String, String),
     /// The service did not do what was asked.
     #[error("the bucket `{0}` {1}")]
     Service(String, Trouble),

@@ -18,6 +18,8 @@ pub enum Fate {
     Served,
     /// The server answers after this time.
     Late(Duration),
+    /// The server answers, and never sees headers whose names begin so.
+    Without(&'static str),
     /// This error of the API: status and code.
     Error(u16, &'static str),
     /// No answer, ever.
@@ -123,10 +125,11 @@ async fn serve(mut client: TcpStream, gate: Arc<Mutex<Gate>>) {
         (gate.url.clone(), gate.words)
     };
     let (status, headers, answer) = match fate {
-        Fate::Served => forward(&url, &head, body).await,
+        Fate::Served => forward(&url, &head, body, None).await,
+        Fate::Without(begin) => forward(&url, &head, body, Some(begin)).await,
         Fate::Late(time) => {
             tokio::time::sleep(time).await;
-            forward(&url, &head, body).await
+            forward(&url, &head, body, None).await
         }
         Fate::Error(status, code) => error(words, status, code),
         Fate::Silence => std::future::pending().await,
@@ -181,13 +184,16 @@ fn error(words: Words, status: u16, code: &str) -> Answer {
     (status, headers, text.into_bytes())
 }
 
-async fn forward(url: &str, head: &str, body: Vec<u8>) -> Answer {
+/// What the server answers to a request without the headers whose names begin so.
+async fn forward(url: &str, head: &str, body: Vec<u8>, without: Option<&str>) -> Answer {
     let mut lines = head.lines();
     let mut asked = lines.next().unwrap().split(' ');
     let (method, path) = (asked.next().unwrap(), asked.next().unwrap());
     let mut headers = HeaderMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        if !OF_A_CONNECTION.contains(&name.to_lowercase().as_str()) {
+        let name = name.to_lowercase();
+        let is_left_out = without.is_some_and(|begin| name.starts_with(begin));
+        if !is_left_out && !OF_A_CONNECTION.contains(&name.as_str()) {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
     }

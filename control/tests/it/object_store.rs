@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use control::audit::{Fault, checkpoints};
 use control::failure::chain;
 use control::objects::ObjectError;
@@ -125,6 +125,38 @@ async fn a_bucket_that_does_not_lock_is_refused_where_a_lock_is_asked_for() {
     scene.edited(1).await;
     checkpoints::copy_out(&scene.control).await.unwrap();
     assert_eq!(bucket.versions().await.len(), 1);
+    assert_eq!(scene.verified(0).0["intact"], json!(true));
+}
+
+/// A service that passes over the lock of a put says no word of it: what was written is asked for its lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_not_locked_as_it_should_be_is_not_taken_for_written() {
+    let bucket = Bucket::locked().await;
+    let scene = in_bucket(&bucket, Some(2)).await;
+    let (objects, now) = (&scene.control.objects, scene.control.clock.now());
+    objects.check().await.unwrap();
+    bucket.next(&[Fate::Without("x-amz-object-lock")]);
+    let bare = objects.put("bare.gz", b"one".to_vec(), now).await;
+    assert!(matches!(&bare, Err(ObjectError::Unlocked(_, name)) if name == "bare.gz"), "{bare:?}");
+    objects.put("a.gz", b"one".to_vec(), now).await.unwrap();
+    // Locked, and not for as long as this put asks.
+    let short = objects.put("a.gz", b"one".to_vec(), now + TimeDelta::days(1)).await;
+    assert!(matches!(&short, Err(ObjectError::Unlocked(_, name)) if name == "a.gz"), "{short:?}");
+    bucket.next(&[Fate::Served, Fate::Error(403, "AccessDenied")]);
+    let unseen = chain(&objects.put("b.gz", b"one".to_vec(), now).await.unwrap_err()).to_string();
+    assert!(unseen.contains("does not let us do this"), "{unseen}");
+
+    // A checkpoint stays due until it is locked.
+    scene.edited(1).await;
+    bucket.next(&[Fate::Without("x-amz-object-lock")]);
+    let error = chain(&checkpoints::copy_out(&scene.control).await.unwrap_err()).to_string();
+    assert!(error.contains("has not locked the object"), "{error}");
+    let numbers = Numbers::new();
+    let kept = numbers.keep();
+    checkpoints::measure(&scene.control).await.unwrap();
+    assert!(numbers.gauge("wardgate_audit_checkpoint_oldest_due_seconds") > 0.0);
+    drop(kept);
+    checkpoints::copy_out(&scene.control).await.unwrap();
     assert_eq!(scene.verified(0).0["intact"], json!(true));
 }
 
