@@ -96,8 +96,12 @@ pub(crate) async fn insert(
 ) -> Result<(), Failure> {
     let (tenant, kid) = (tx.tenant(), key.public.key_id());
     let public_jwk = serde_json::to_value(&key.public).map_err(|_| Failure::Unreadable("public key"))?;
-    // It was made before the transaction began, and since then the tenant may have got another data key.
-    let renewed = tx.keys().renew(Column::SigningKey, kid.as_str(), &key.wrapped)?;
+    // It was made before the transaction began, and since then the tenant may have got another data key. One whose
+    // data key is gone is not stored, and is made again where that is tried again.
+    let renewed = match tx.keys().renew(Column::SigningKey, kid.as_str(), &key.wrapped) {
+        Err(Failure::Unreadable(_)) => return Err(Failure::KeyReplaced),
+        renewed => renewed?,
+    };
     let wrapped = renewed.as_ref().unwrap_or(&key.wrapped);
     sqlx::query!(
         "with known as (insert into platform.key_ids (kid, tenant_id) values ($2, $1))

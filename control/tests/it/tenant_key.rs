@@ -12,6 +12,7 @@ use control::crypt::columns::{self, Rest};
 use control::crypt::sealed::{Column, mark};
 use control::failure::Failure;
 use control::jobs::queue::Job as _;
+use control::keys;
 use control::mail::sender::{self, Sender};
 use control::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
 use control::requests::{self, RequestKind};
@@ -331,6 +332,45 @@ async fn what_a_deleted_key_sealed_is_unreadable() {
     assert_eq!(ada.get(USERS).await.expect(200).body["results"].as_array().unwrap().len(), 1);
     // Nothing waits for it either: no key is left that could open it.
     scene.rotate().await;
+}
+
+/// A signing key is made and sealed without a transaction, and stored later.
+#[tokio::test]
+async fn a_signing_key_that_was_made_before_is_stored_under_the_new_key_or_not_at_all() {
+    let scene = Scene::new().await;
+    let operator = Actor::operator();
+    let private = keys::rsa::generate(2048).unwrap();
+    let kid = private.public.key_id();
+    let import = async |made: &keys::maker::RestingKey| {
+        let tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        let (_, tx) = keys::import(&scene.control, tx, &operator, &scene.tenant, made).await?;
+        Ok::<_, keys::KeyError>(tx.commit().await.unwrap())
+    };
+    let signing_keys = async || {
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        keys::store::published(&mut tx).await.unwrap()
+    };
+    // Sealed under the first key, of which nothing is left when it comes.
+    let late = scene.control.keys.keep(scene.tenant.id, &private).await.unwrap();
+    scene.rotate().await;
+    let refused = import(&late).await;
+    assert!(matches!(refused, Err(keys::KeyError::Failure(Failure::KeyReplaced))), "{refused:?}");
+    assert_eq!(scene.sealed(Column::SigningKey, 2).await, (2, 2));
+    assert!(signing_keys().await.iter().all(|key| key.key.kid != kid && key.pkcs8.is_some()));
+
+    // Sealed under the second key, while the third one takes its place.
+    let made = scene.control.keys.keep(scene.tenant.id, &private).await.unwrap();
+    scene.gets_key().await.unwrap();
+    for _ in 0..2 {
+        scene.passes(&[&scene.control]).await;
+    }
+    import(&made).await.unwrap();
+    assert_eq!(scene.sealed(Column::SigningKey, 3).await, (2, 1), "the imported one, and not the active one");
+    scene.settle().await;
+    assert_eq!((scene.versions().await, scene.sealed(Column::SigningKey, 3).await), (vec![3], (2, 2)));
+    let all = signing_keys().await;
+    let imported = all.iter().find(|key| key.key.kid == kid).unwrap();
+    assert_eq!(imported.pkcs8.as_ref().unwrap()[..], private.pkcs8[..]);
 }
 
 #[tokio::test]
