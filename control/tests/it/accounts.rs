@@ -6,7 +6,7 @@ use control::users::{self, PasswordKept, Profile, User};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contract::limits::{STRANGERS_PER_MINUTE, VERIFY_LINK_SECS};
+use shared::contract::limits::{STRANGERS_PER_MINUTE, STRANGERS_WAITING, VERIFY_LINK_SECS};
 use shared::ids::HostName;
 use shared::tenant::registration::Registration;
 use sqlx::AssertSqlSafe;
@@ -442,25 +442,39 @@ async fn what_strangers_ask_of_one_tenant_is_bounded() {
     let scene = Scene::open().await;
     let other = scene.neighbour(control::tenants::Isolation::Schema).await;
     other.with_settings(|settings| settings.registration = Registration::Open).await;
-    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    sqlx::query(
-        "insert into requests (tenant_id, id, kind, wrapped_key, sealed, created_at, expires_at)
-         select $1, gen_random_uuid(), kind, '', '', $2, $2 + interval '1 day'
-         from generate_series(1, $3), unnest(array['registration', 'resend']) as kind",
-    )
-    .bind(scene.tenant.id.uuid())
-    .bind(scene.control.clock.now())
-    .bind(STRANGERS_PER_MINUTE)
-    .execute(&mut *tx)
-    .await
-    .unwrap();
-    tx.commit().await.unwrap();
+    let ask = async |kinds: &[&str], times: i64| {
+        let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+        sqlx::query(
+            "insert into requests (tenant_id, id, kind, wrapped_key, sealed, created_at, expires_at)
+             select $1, gen_random_uuid(), kind, '', '', $2, $2 + interval '1 day'
+             from generate_series(1, $3), unnest($4::text[]) as kind",
+        )
+        .bind(scene.tenant.id.uuid())
+        .bind(scene.control.clock.now())
+        .bind(times)
+        .bind(kinds)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+    };
+    ask(&["registration", "resend"], STRANGERS_PER_MINUTE - 1).await;
+    scene.register("last", "last@acme.test").await.expect(202);
+    scene.resend("last@acme.test").await.expect(202);
     let refused = scene.register("grace", "grace@acme.test").await.expect(429);
     assert_eq!(refused.header("retry-after"), "60");
     scene.resend("grace@acme.test").await.expect(429);
     other.register("grace", "grace@acme.test").await.expect(202);
     scene.control.clock.advance(TimeDelta::seconds(61));
     scene.register("grace", "grace@acme.test").await.expect(202);
+    // As many wait as may, though they did not all come in one minute.
+    let waiting = scene.count("(select * from requests where kind = 'registration') as registrations").await;
+    ask(&["registration"], STRANGERS_WAITING - 1 - waiting).await;
+    scene.control.clock.advance(TimeDelta::seconds(61));
+    scene.register("last", "last@acme.test").await.expect(202);
+    let refused = scene.register("eve", "eve@acme.test").await.expect(429);
+    assert_eq!(refused.header("retry-after"), "60");
+    scene.resend("eve@acme.test").await.expect(202);
 }
 
 #[tokio::test]

@@ -1,14 +1,18 @@
 //! Invitations: bound to tenant, address and roles, and to what the inviter may give.
 
 use chrono::TimeDelta;
+use control::accounts::AccountError;
+use control::accounts::invitations::{self, Invited};
+use control::audit::{Actor, Who};
 use control::tenants::provision;
-use control::users::PasswordKept;
+use control::users::{Change, PasswordKept, UserError};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::limits::{INVITATIONS as MOST, INVITE_LINK_SECS};
 use shared::ids::TenantId;
 use shared::tenant::visibility::Rule;
+use shared::user::UserStatus;
 
 use crate::scene::{Answer, PASSWORD, Scene};
 
@@ -144,6 +148,37 @@ async fn what_the_inviter_may_not_give_any_more_is_given_to_nobody() {
         }
     }
     assert!(scene.named("grace").await.is_some());
+    // Whoever may still invite, and was demoted to the rank of the role that was offered.
+    let other = scene.member("five", "root-admin").await;
+    other.post(INVITATIONS, offer("five@acme.test", "co-admin")).await.expect(201);
+    let token = scene.invited().await;
+    let demoted = Change { roles: Some(vec!["co-admin".into()]), ..Change::default() };
+    scene.change(other.id, demoted).await;
+    scene.accept_as(&token, "heidi").await.expect(400);
+    assert!(scene.named("heidi").await.is_none());
+}
+
+#[tokio::test]
+async fn an_administrator_who_is_stopped_while_they_invite_invites_nobody() {
+    let scene = Scene::new().await;
+    for (name, change) in [
+        ("one", Change { status: Some(UserStatus::Suspended), ..Change::default() }),
+        ("two", Change { roles: Some(vec!["staff".into()]), ..Change::default() }),
+    ] {
+        let co = scene.user(scene.member(name, "co-admin").await.id).await;
+        // As the request found them when it began.
+        let actor = Actor { who: Who::User { id: co.id, rank: co.rank }, ..Actor::control() };
+        scene.change(co.id, change).await;
+        let invited = Invited {
+            email: "grace@acme.test".into(),
+            username: None,
+            roles: vec!["client".into()],
+            language: String::new(),
+        };
+        let mut tx = scene.tx().await;
+        let refused = invitations::put(&scene.control, &mut tx, &actor, invited).await;
+        assert!(matches!(refused, Err(AccountError::User(UserError::Rank))), "{name}");
+    }
 }
 
 #[tokio::test]
