@@ -1,6 +1,8 @@
 //! The queue: who may do what with it, and what becomes of a job whatever happens to its control.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -100,16 +102,38 @@ pub struct Served(Child);
 
 impl Served {
     pub fn start(scene: &Scene) -> Self {
+        Self::logging(scene, Stdio::null())
+    }
+
+    fn logging(scene: &Scene, log: Stdio) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_wardgate"))
             .arg("serve")
             .env_clear()
             .envs(&scene.cli().variables)
             .env("WARDGATE_HTTP_LISTEN", "127.0.0.1:0")
             .env("WARDGATE_HTTP_METRICS_LISTEN", "127.0.0.1:0")
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// Starts it and waits for a line of its log that has these words.
+    pub fn says(scene: &Scene, words: &str) -> String {
+        let mut served = Self::logging(scene, Stdio::piped());
+        let log = BufReader::new(served.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (say, said) = mpsc::channel();
+        // Everything is read, or it would stop at a full pipe.
+        std::thread::spawn(move || log.for_each(|line| drop(say.send(line))));
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut before = String::new();
+        loop {
+            match said.recv_timeout(until.duration_since(tokio::time::Instant::now())) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => before += &format!("{line}\n"),
+                Err(_) => panic!("`{words}` is not in the log: {before}"),
+            }
+        }
     }
 
     /// With -9: nothing of it can say goodbye.

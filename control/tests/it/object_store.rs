@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::bucket::{Bucket, PREFIX};
 use crate::gate::Fate;
+use crate::jobs::Served;
 use crate::scale::Numbers;
 use crate::scene::Scene;
 
@@ -120,6 +121,11 @@ async fn a_bucket_that_does_not_lock_is_refused_where_a_lock_is_asked_for() {
     assert!(said.contains(&format!("the bucket `{}` has no object lock", bucket.name)), "{said}");
     assert!(matches!(scene.control.objects.check().await, Err(ObjectError::NotLocked(_))));
     assert!(bucket.versions().await.is_empty());
+    // `serve` says so when it starts, whether or not a checkpoint is due.
+    let serves = scene.clone();
+    let says = move || Served::says(&serves, "checkpoints of the audit logs cannot be written");
+    let line = tokio::task::spawn_blocking(says).await.unwrap();
+    assert!(line.contains("has no object lock"), "{line}");
 
     let scene = in_bucket(&bucket, None).await;
     scene.edited(1).await;
@@ -142,6 +148,17 @@ async fn an_object_that_is_not_locked_as_it_should_be_is_not_taken_for_written()
     // Locked, and not for as long as this put asks.
     let short = objects.put("a.gz", b"one".to_vec(), now + TimeDelta::days(1)).await;
     assert!(matches!(&short, Err(ObjectError::Unlocked(_, name)) if name == "a.gz"), "{short:?}");
+    // Locked in the mode that the owner of the account may lift.
+    let until = (now + TimeDelta::days(3)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let lock = [
+        ("x-amz-object-lock-mode", "GOVERNANCE"),
+        ("x-amz-object-lock-retain-until-date", until.as_str()),
+        ("content-md5", "+XxdKZQb+xsv2rCHSQargg=="),
+    ];
+    let put = bucket.call(Method::PUT, &format!("/{PREFIX}lax.gz"), &lock, "one").await;
+    assert_eq!(put.status(), StatusCode::OK);
+    let lax = objects.put("lax.gz", b"one".to_vec(), now).await;
+    assert!(matches!(&lax, Err(ObjectError::Unlocked(_, name)) if name == "lax.gz"), "{lax:?}");
     bucket.next(&[Fate::Served, Fate::Error(403, "AccessDenied")]);
     let unseen = chain(&objects.put("b.gz", b"one".to_vec(), now).await.unwrap_err()).to_string();
     assert!(unseen.contains("does not let us do this"), "{unseen}");
