@@ -315,6 +315,78 @@ async fn everybody_is_found_at_every_step() {
     }
 }
 
+impl Scene {
+    /// What `step` does waits for a transaction that has claimed a name and is not over yet.
+    async fn waits_for_a_writer<T: Send + 'static>(
+        &self,
+        name: &str,
+        step: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let profile = Profile { username: name.into(), ..Profile::default() };
+        let new = NewUser {
+            profile,
+            status: UserStatus::Active,
+            roles: vec![],
+            password: None,
+            must_change_password: false,
+            email_verified: true,
+        };
+        let mut writer = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
+        users::create(&self.control, &mut writer, &Actor::operator(), new).await.unwrap();
+        let step = tokio::spawn(step);
+        let waits = "select exists (
+                select from pg_locks l
+                join pg_database d on d.oid = l.database
+                where d.datname = current_database() and l.locktype = 'advisory'
+                    and l.mode = 'ExclusiveLock' and not l.granted
+            )";
+        let mut admin = self.database.admin().await;
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut admin).await.unwrap() {
+            assert!(!step.is_finished(), "`{name}` is not waited for");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        writer.commit().await.unwrap();
+        step.await.unwrap()
+    }
+
+    fn advancing(&self) -> impl Future<Output = Outcome> + Send + 'static {
+        let scene = self.clone();
+        async move { scene.advance().await }
+    }
+}
+
+/// A writer knows the roots and the stage of its beginning: neither changes until it ends.
+#[tokio::test]
+async fn each_stage_waits_for_those_who_write_under_the_one_before() {
+    let scene = Scene::alone().await;
+    let begun = {
+        let scene = scene.clone();
+        async move { scene.begin_rotation().await }
+    };
+    scene.waits_for_a_writer("before", begun).await;
+    assert_eq!(scene.advance().await, Outcome::WaitsForEdge);
+    scene.push().await;
+    assert_eq!(scene.stage().await, Some("confirming"));
+    assert_eq!(
+        scene.waits_for_a_writer("confirming", scene.advancing()).await,
+        Outcome::WaitsForEdge,
+        "of the document"
+    );
+    assert_eq!(scene.stage().await, Some("switched"));
+    scene.push().await;
+    assert_eq!(scene.advance().await, Outcome::WaitsForTime);
+    scene.control.clock.advance(TimeDelta::minutes(17));
+    assert_eq!(scene.waits_for_a_writer("switched", scene.advancing()).await, Outcome::WaitsForTime);
+    assert_eq!(scene.stage().await, Some("former"));
+    scene.control.clock.advance(TimeDelta::days(1));
+    assert_eq!(scene.waits_for_a_writer("former", scene.advancing()).await, Outcome::Over);
+    scene.push().await;
+    assert_eq!(scene.identifiers().await, scene.due_identifiers().await);
+    for name in ["before", "confirming", "switched", "former"] {
+        assert!(scene.edge_finds_name(&scene.document(), name).is_some(), "{name}");
+    }
+}
+
 /// Names that tasks of the test fight for.
 async fn fight(scene: Scene, mut chance: Chance, rounds: usize) {
     let actor = Actor::operator();
