@@ -307,6 +307,22 @@ async fn nothing_is_removed_that_is_not_safely_stored() {
         assert_eq!(remove().await.unwrap(), 14);
         assert_eq!(remove().await.unwrap(), 0);
         assert_eq!(scene.looks()["intact"], json!(true));
+        // What stands before an archive is in none: no gap is made.
+        for to in [16, 18] {
+            let made = archive::next(&scene.control, tenant, recorded(to + 1)).await.unwrap().unwrap();
+            assert_eq!((made.from, made.to), (to - 1, to));
+        }
+        let manifest = |from: &str, to: &str| {
+            format!(
+                "update platform.audit_archives set manifest = replace(manifest, '{from}', '{to}') where tenant_id = '{{tenant}}'"
+            )
+        };
+        scene.sql(&manifest("\"to\":16", "\"to\":17")).await;
+        let left = scene.rows_left().await;
+        assert_eq!((remove().await.unwrap(), scene.rows_left().await), (0, left));
+        scene.sql(&manifest("\"to\":17", "\"to\":16")).await;
+        assert_eq!(remove().await.unwrap(), 4);
+        assert_eq!(scene.looks()["intact"], json!(true));
     }
 }
 
