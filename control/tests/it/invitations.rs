@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::limits::{INVITATIONS as MOST, INVITE_LINK_SECS};
 use shared::ids::TenantId;
+use shared::tenant::registration::Registration;
 use shared::tenant::visibility::Rule;
 use shared::user::UserStatus;
 
@@ -132,7 +133,8 @@ async fn what_the_inviter_may_not_give_any_more_is_given_to_nobody() {
         (Value::Null, "four"),
     ] {
         let co = scene.member(name, "co-admin").await;
-        co.post(INVITATIONS, offer(&format!("{name}@acme.test"), "staff")).await.expect(201);
+        // Staff outrank a client, and invite nobody.
+        co.post(INVITATIONS, offer(&format!("{name}@acme.test"), "client")).await.expect(201);
         let token = scene.invited().await;
         let path = format!("/api/user/users/{}/", co.id);
         match change {
@@ -232,6 +234,23 @@ async fn an_invitation_tells_nothing_of_who_is_known() {
     let squatter = scene.with_address("squatter", "claimed@acme.test", false).await;
     scene.accept_as(&token, "owner").await.expect(201);
     assert!(scene.user(squatter.id).await.email.is_none());
+}
+
+#[tokio::test]
+async fn an_account_by_invitation_ends_registrations_with_its_address() {
+    let scene = Scene::new().await;
+    scene.with_settings(|settings| settings.registration = Registration::Open).await;
+    let root = scene.member("root", "root-admin").await;
+    root.post(INVITATIONS, offer("grace@acme.test", "client")).await.expect(201);
+    let wish = json!({ "username": "squatter", "email": "grace@acme.test", "password": PASSWORD });
+    scene.stranger(Method::POST, "/api/user/public-register/", Some(wish)).await.expect(202);
+    let mails = scene.answered().await;
+    let of = |kind: &str| mails.iter().find(|mail| mail.kind == kind).unwrap();
+    scene.accept_as(&of("invitation").token("invite"), "grace").await.expect(201);
+    assert_eq!(scene.count("requests").await, 0);
+    let token = json!({ "token": of("verify_address").token("verify") });
+    let refused = scene.stranger(Method::POST, "/api/user/email/verify/", Some(token)).await.expect(400);
+    assert_eq!(refused.body, json!({ "token": ["This link is not valid, or not any more."] }));
 }
 
 #[tokio::test]

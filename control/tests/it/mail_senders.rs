@@ -71,7 +71,9 @@ async fn a_tenant_sends_through_a_server_of_its_own() {
     put(&root, &path, kept.clone()).await.expect(200);
     root.post(&format!("{path}test/"), json!({})).await.expect(200);
     assert_eq!(own.received().pop().unwrap().addresses("From")[0].0, "Acme Ltd");
-    for (name, other) in [("port", json!(platforms.port())), ("username", json!("eve"))] {
+    for (name, other) in
+        [("host", json!("smtp.evil.example")), ("port", json!(platforms.port())), ("username", json!("eve"))]
+    {
         let mut moved = kept.clone();
         moved[name] = other;
         let refused = put(&root, &path, moved).await.expect(400);

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta};
 use control::users::Change;
 use reqwest::Method;
 use serde_json::json;
+use shared::contract::limits::MAILS_PER_HOUR;
 use shared::user::UserStatus;
 
 use crate::scale::Numbers;
@@ -61,6 +62,21 @@ async fn two_passwords_that_are_good_once_differ() {
     assert_ne!(passwords[0], passwords[1]);
     assert!(!scene.is_password(grace.id, passwords[0].as_str().unwrap()).await);
     assert!(scene.is_password(grace.id, passwords[1].as_str().unwrap()).await);
+}
+
+#[tokio::test]
+async fn beyond_the_budget_of_the_account_it_waits() {
+    let scene = Scene::new().await;
+    let admin = scene.member("root", "root-admin").await;
+    let grace = scene.addressed("grace", "staff").await;
+    let most = usize::try_from(MAILS_PER_HOUR).unwrap();
+    for _ in 0..=most {
+        admin.post(PATH, json!({"user": grace.id.to_string()})).await.expect(200);
+    }
+    let mails = scene.promised().await;
+    assert_eq!(mails.len(), most + 1);
+    let last = mails[most].content["facts"]["password"].as_str().unwrap();
+    assert!(scene.is_password(grace.id, last).await, "it is the password already");
 }
 
 #[tokio::test]
