@@ -222,6 +222,16 @@ create index requests_by_kind on requests (tenant_id, kind, created_at, id);
 create index requests_by_user on requests (tenant_id, user_id) where user_id is not null;
 create index requests_by_end on requests (tenant_id, expires_at);
 
+-- How many requests of a kind strangers have made in a window that began with the first one. Most rows of `requests` are
+-- gone sooner, and how soon depends on whom they concern.
+create table request_counts (
+    tenant_id uuid not null,
+    kind      text not null check (kind in ('registration', 'reset', 'resend')),
+    began_at  timestamptz not null,
+    made      integer not null,
+    primary key (tenant_id, kind)
+);
+
 -- The links of mails that can still be used. Their holder is a user or a request.
 create table links (
     tenant_id  uuid not null,
@@ -376,6 +386,11 @@ create policy tenant_rows on foreign_tries
 alter table requests enable row level security;
 alter table requests force row level security;
 create policy tenant_rows on requests
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table request_counts enable row level security;
+alter table request_counts force row level security;
+create policy tenant_rows on request_counts
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table links enable row level security;

@@ -22,4 +22,5 @@ grant select, insert, update on {cell}.legacy_imports to {app};
 grant select, insert, update, delete on {cell}.legacy_totp to {app};
 grant select, insert, update, delete on {cell}.search_tokens to {app};
 grant select, insert, update, delete on {cell}.requests to {app};
+grant select, insert, update on {cell}.request_counts to {app};
 grant select, insert, update, delete on {cell}.links to {app};

@@ -4,9 +4,7 @@ use shared::contract::refusal::{Code, Refusal};
 
 use super::AccountError;
 use crate::http::answer::Refused;
-
-/// When to ask again, in seconds.
-const LATER_SECS: u64 = 60;
+use crate::requests::LATER_SECS;
 
 impl From<AccountError> for Refused {
     fn from(error: AccountError) -> Self {

@@ -22,7 +22,7 @@ use crate::tenants::Tenant;
 use crate::users::{self, NewUser, Profile, User, UserError};
 
 /// The account that a registration asks for. No `Debug`.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Registration {
     /// User name as typed.
     pub username: String,
@@ -89,7 +89,7 @@ pub async fn put(
     wanted: &Registration,
 ) -> Result<RequestId, AccountError> {
     let now = control.clock.now();
-    if !requests::has_room(tx, RequestKind::Registration, now).await? {
+    if !requests::take_room(tx, RequestKind::Registration, now).await? {
         return Err(AccountError::TooMany);
     }
     let lives = TimeDelta::seconds(REGISTRATION_SECS);
@@ -120,23 +120,23 @@ pub(super) async fn answer(
         return Ok(());
     };
     if !admits(&tenant.settings, &wanted.address()?) {
-        requests::remove(tx, id).await?;
+        forget(tx, id).await?;
         count("not_admitted");
         return Ok(());
     }
     match standing(tx, &wanted.email, Some(&wanted.username)).await? {
         Standing::Known(user) => {
-            requests::remove(tx, id).await?;
+            forget(tx, id).await?;
             count("address_taken");
             letters::already_registered(control, tx, &user).await?;
         }
         Standing::NameTaken => {
-            requests::remove(tx, id).await?;
+            forget(tx, id).await?;
             count("name_taken");
             letters::name_taken(control, tx, wanted.recipient()).await?;
         }
         Standing::Free if !tenant.settings.registration_verify => {
-            requests::remove(tx, id).await?;
+            forget(tx, id).await?;
             let user = make(control, tx, &Call::default(), &wanted, &tenant.settings, Proof::None).await?;
             let token = links::make(tx, LinkKind::Verify, Holder::User(user.id), now).await?;
             let to = Recipient { user: Some(user.id), ..wanted.recipient() };
@@ -151,6 +151,13 @@ pub(super) async fn answer(
         }
     }
     Ok(())
+}
+
+/// Forgets what was typed. The row stays as long as one that waits for a proof: whether there is room for another
+/// registration must not tell whom this one concerned.
+async fn forget(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
+    requests::unmark(tx, id).await?;
+    requests::replace(tx, id, &Registration { answered: true, ..Registration::default() }).await
 }
 
 /// Who has the user name or the address that a registration asks for.

@@ -30,7 +30,7 @@ pub struct Resend {
 /// [`AccountError::TooMany`]; the database's.
 pub async fn put(control: &Control, tx: &mut TenantTx, wanted: &Resend) -> Result<RequestId, AccountError> {
     let now = control.clock.now();
-    if !requests::has_room(tx, RequestKind::Resend, now).await? {
+    if !requests::take_room(tx, RequestKind::Resend, now).await? {
         return Err(AccountError::TooMany);
     }
     let lives = TimeDelta::seconds(ANSWER_SECS);

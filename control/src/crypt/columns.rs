@@ -393,6 +393,7 @@ pub const CELL: &[Table] = &[
         ],
     ),
     ("password_tries", &[TENANT, columns(Clear, "a counter under an id", &["user_id", "began_at", "tries"])]),
+    ("request_counts", &[TENANT, columns(Clear, "a counter", &["kind", "began_at", "made"])]),
     ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
     (
         "user_keys",

@@ -8,8 +8,8 @@ mod room;
 mod sought;
 mod store;
 
-pub use room::{count, has_room};
-pub use sought::{about, mark};
+pub use room::{LATER_SECS, count, take_room};
+pub use sought::{about, mark, unmark};
 pub use store::{ForgetExpired, Request, all, find, of_user, prune, put, remove, replace};
 
 use std::fmt;

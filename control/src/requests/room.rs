@@ -8,14 +8,35 @@ use super::RequestKind;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// Whether there is room for one more request of a kind that strangers make.
+/// When a stranger is to ask again for whom there was no room, in seconds.
+pub const LATER_SECS: u64 = 60;
+
+/// Takes room for one more request of a kind that strangers make; false where there is none. The requests of a minute are
+/// counted apart from their rows: a job deletes a row sooner or later, by whom it concerns.
 ///
 /// # Errors
 /// The database's.
-pub async fn has_room(tx: &mut TenantTx, kind: RequestKind, now: DateTime<Utc>) -> Result<bool, Failure> {
-    let since = Some(now - TimeDelta::minutes(1));
-    Ok(counted(tx, kind, since, STRANGERS_PER_MINUTE).await? < STRANGERS_PER_MINUTE
-        && counted(tx, kind, None, STRANGERS_WAITING).await? < STRANGERS_WAITING)
+pub async fn take_room(tx: &mut TenantTx, kind: RequestKind, now: DateTime<Utc>) -> Result<bool, Failure> {
+    if count(tx, kind, STRANGERS_WAITING).await? >= STRANGERS_WAITING {
+        return Ok(false);
+    }
+    let taken = sqlx::query_scalar!(
+        "insert into request_counts as c (tenant_id, kind, began_at, made)
+         values ($1, $2, $3, 1)
+         on conflict (tenant_id, kind) do update
+         set made = case when c.began_at > $4 then c.made + 1 else 1 end,
+             began_at = case when c.began_at > $4 then c.began_at else excluded.began_at end
+         where c.made < $5 or c.began_at <= $4
+         returning made",
+        tx.tenant().uuid(),
+        kind.as_str(),
+        now,
+        now - TimeDelta::minutes(1),
+        STRANGERS_PER_MINUTE,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(taken.is_some())
 }
 
 /// How many requests of a kind there are, counted up to `most`.
@@ -23,25 +44,15 @@ pub async fn has_room(tx: &mut TenantTx, kind: RequestKind, now: DateTime<Utc>) 
 /// # Errors
 /// The database's.
 pub async fn count(tx: &mut TenantTx, kind: RequestKind, most: i64) -> Result<i64, Failure> {
-    counted(tx, kind, None, most).await
-}
-
-async fn counted(
-    tx: &mut TenantTx,
-    kind: RequestKind,
-    since: Option<DateTime<Utc>>,
-    most: i64,
-) -> Result<i64, Failure> {
     let counted = sqlx::query_scalar!(
         r#"select count(*) as "count!"
         from (
             select from requests
-            where tenant_id = $1 and kind = $2 and created_at > coalesce($3, '-infinity'::timestamptz)
-            limit $4
+            where tenant_id = $1 and kind = $2
+            limit $3
         ) as counted"#,
         tx.tenant().uuid(),
         kind.as_str(),
-        since,
         most,
     )
     .fetch_one(&mut **tx)

@@ -34,6 +34,21 @@ pub async fn mark(tx: &mut TenantTx, id: RequestId, address: &Identifier) -> Res
     Ok(())
 }
 
+/// Lets a request be found by its address no more.
+///
+/// # Errors
+/// The database's.
+pub async fn unmark(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
+    sqlx::query!(
+        "update requests set sought = null where tenant_id = $1 and id = $2",
+        tx.tenant().uuid(),
+        id.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The living requests of a kind that are about an address, the newest first.
 ///
 /// # Errors

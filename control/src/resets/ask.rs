@@ -19,6 +19,17 @@ use crate::requests::{self, RequestId, RequestKind};
 use crate::tenants::{self, TenantError};
 use crate::users::{self, User, UserError};
 
+/// Why nothing was taken down.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Strangers have asked for as much as they may in a minute.
+    #[error("too much is asked for at once")]
+    TooMany,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
 /// What was asked for, sealed under the request's own key.
 #[derive(Serialize, Deserialize)]
 struct Asked {
@@ -31,16 +42,20 @@ struct Asked {
 /// Notes the request for a link to this address. No user is looked up.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// [`AskError::TooMany`]; the database's, or without randomness.
 pub async fn ask(
     control: &Control,
     tx: &mut TenantTx,
     email: &Identifier,
     caller: Caller,
-) -> Result<(), Failure> {
+) -> Result<(), AskError> {
     let Caller { request_id, client } = caller;
     let asked = Asked { email: email.as_str().to_owned(), request_id, client };
     let (now, lives) = (control.clock.now(), TimeDelta::seconds(ANSWER_SECS));
+    if !requests::take_room(tx, RequestKind::Reset, now).await? {
+        count("throttled");
+        return Err(AskError::TooMany);
+    }
     let request = requests::put(tx, RequestKind::Reset, None, &asked, now, lives).await?;
     let job = AnswerReset { tenant: tx.tenant(), request };
     enqueue(tx, &job, TimeDelta::zero()).await?;

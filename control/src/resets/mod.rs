@@ -12,7 +12,7 @@ mod mail_link;
 mod regenerate;
 pub mod routes;
 
-pub use ask::{AnswerReset, answer_reset, ask};
+pub use ask::{AnswerReset, AskError, answer_reset, ask};
 pub use confirm::{ConfirmError, confirm, subject};
 pub use mail_link::{Mailed, mail_link};
 pub use regenerate::{OneTimePassword, RegenerateError, may_regenerate, regenerate};

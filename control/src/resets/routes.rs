@@ -12,7 +12,7 @@ use shared::identifiers::Identifier;
 use shared::ids::UserId;
 use utoipa::ToSchema;
 
-use super::{Caller, ConfirmError, OneTimePassword, RegenerateError};
+use super::{AskError, Caller, ConfirmError, OneTimePassword, RegenerateError};
 use crate::access::{Allowed, Anyone, Authenticated, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
@@ -21,6 +21,7 @@ use crate::http::answer::{Refused, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::http::time::micros;
+use crate::requests;
 use crate::users::{Chooser, NO_ADDRESS, Successor, UserError, parse_address};
 
 /// What the old service said.
@@ -64,8 +65,9 @@ impl FromFields for Reset {
 /// Asks for a link by mail that sets a new password.
 ///
 /// 1. 400 for a body without an address, whatever accounts there are.
-/// 2. What was asked for is put into a row, and a job is enqueued. No user is looked up.
-/// 3. 200, the same for every address.
+/// 2. 429 once strangers have asked for so many within a minute, whatever addresses they named.
+/// 3. What was asked for is put into a row, and a job is enqueued. No user is looked up.
+/// 4. 200, the same for every address.
 #[utoipa::path(
     post, path = "/api/user/password/reset/", tag = "Accounts", operation_id = "password_reset",
     summary = "Ask for a link by mail that sets a new password",
@@ -81,7 +83,11 @@ pub async fn reset(
     Json(Reset { email }): Json<Reset>,
 ) -> Result<Response, Refused> {
     let Anyone { mut tx, request_id, client, .. } = anyone;
-    super::ask(&control, &mut tx, &email, Caller { request_id, client }).await?;
+    match super::ask(&control, &mut tx, &email, Caller { request_id, client }).await {
+        Ok(()) => {}
+        Err(AskError::TooMany) => return Err(Refusal::throttled(requests::LATER_SECS).into()),
+        Err(AskError::Failure(failure)) => return Err(failure.into()),
+    }
     tx.commit().await?;
     Ok(ok(&SaidOut { detail: ON_ITS_WAY }))
 }

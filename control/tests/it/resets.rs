@@ -124,7 +124,7 @@ impl Scene {
     }
 
     /// Does what the jobs of these requests do.
-    async fn answer_requests(&self) {
+    pub async fn answer_requests(&self) {
         for request in self.requests().await {
             resets::answer_reset(&self.control, self.tenant.id, request).await.unwrap();
         }

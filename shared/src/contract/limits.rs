@@ -138,8 +138,9 @@ pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
 pub const REGISTRATION_SECS: i64 = 3 * 86_400;
 /// Domains that a tenant may list for registration.
 pub const REGISTRATION_DOMAINS: usize = 100;
-/// What strangers may ask of one tenant within a minute, of each kind (registrations, links once more); beyond: 429.
-pub const STRANGERS_PER_MINUTE: i64 = 300;
+/// What strangers may ask of one tenant within a minute, of each kind (registrations, resets, links once more); beyond:
+/// 429.
+pub const STRANGERS_PER_MINUTE: i32 = 300;
 /// Requests of each such kind that may wait at one tenant; beyond: 429.
 pub const STRANGERS_WAITING: i64 = 20_000;
 /// Changes of address that one user may have asked for and can still confirm or take back; beyond: 429.
