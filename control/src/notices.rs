@@ -2,6 +2,8 @@
 //!
 //! They go to the proven address that the account had before the change, unless the tenant's setting `notices` leaves
 //! the kind out. Their budget is their own, so that no stranger's request can use it up.
+//!
+//! `MailKind::AddressChanging` is not among them: it holds the link that keeps an address, so no setting leaves it out.
 
 use shared::tenant::notices::Notice;
 

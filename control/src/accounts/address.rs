@@ -4,6 +4,9 @@
 //! An owner who takes the change back says that another person asked for it, and knew the password. So the password is
 //! good no more, the sessions end, and a link that sets another password is mailed to the former address. Later changes
 //! die, too. An address that was never proven gets no such link: it may be a stranger's.
+//!
+//! The first notice is what lets the owner take a change back, so it is always sent. The second one, once the new address
+//! is proven, follows the tenant's setting `notices`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,7 @@ use serde_json::json;
 use shared::contract::limits::{ADDRESS_CHANGES, ADDRESS_LINK_SECS, UNDO_LINK_SECS};
 use shared::identifiers::Identifier;
 use shared::ids::UserId;
+use shared::tenant::notices::Notice;
 use shared::user::UserStatus;
 
 use super::registration::{Standing, standing};
@@ -21,6 +25,7 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::links::{self, Holder, LinkKind};
 use crate::mail::MailKind;
+use crate::notices;
 use crate::requests::{self, Request, RequestId, RequestKind};
 use crate::users::{self, User};
 
@@ -159,7 +164,8 @@ async fn notify(
     Ok(())
 }
 
-/// Uses the link that proves a new address: it is the user's, and the former one is told.
+/// Uses the link that proves a new address: it is the user's, and the former one is told, if the tenant has users told of
+/// this.
 ///
 /// # Errors
 /// [`AccountError::Link`]; an address that is another user's by now.
@@ -184,7 +190,7 @@ pub async fn confirm(
     let target = Some(user.id.to_string());
     audit::record(tx, &call.of(&user), now, Action::EmailChanged, target, json!({}));
     metrics::counter!("wardgate_address_changes_total", "outcome" => "done").increment(1);
-    if change.old.is_some() {
+    if change.old.is_some() && notices::is_on(tx, Notice::AddressChanged).await? {
         // A row of its own, so that the link of the first notice stays good, too.
         let lives = TimeDelta::seconds(UNDO_LINK_SECS);
         let again = requests::put(tx, RequestKind::Address, Some(user.id), &change, now, lives).await?;

@@ -3,22 +3,25 @@
 use zeroize::Zeroizing;
 
 use super::AccountError;
+use crate::audit::{Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::users::User;
 use crate::users::password::{OwnPasswordError, prove};
 
-/// Goes on if `typed` is the password of the user. The connection serves others meanwhile.
+/// Goes on if `typed` is the password of the user. The connection serves others meanwhile. The audit log has a wrong
+/// password as a refused `action` of the actor.
 ///
 /// # Errors
 /// [`AccountError::Password`] if it is another one, [`AccountError::Tries`] after too many; what failed beneath.
 pub(crate) async fn check(
     control: &Control,
     tx: TenantTx,
+    (actor, action): (&Actor, Action),
     user: &User,
     typed: Zeroizing<String>,
 ) -> Result<TenantTx, AccountError> {
-    prove(control, tx, user.id, &typed).await.map_err(|error| match error {
+    prove(control, tx, (actor, action), user.id, &typed).await.map_err(|error| match error {
         OwnPasswordError::TooManyTries(secs) => AccountError::Tries(secs),
         OwnPasswordError::Failure(failure) => failure.into(),
         OwnPasswordError::WrongPassword | OwnPasswordError::Stale | OwnPasswordError::Faults(_) => {

@@ -103,6 +103,43 @@ async fn an_address_is_the_users_once_it_is_proven_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn the_way_back_is_mailed_whatever_notices_the_tenant_chose() {
+    let scene = Scene::new().await;
+    let (grace, member) = scene.grace().await;
+    scene.with_settings(|settings| settings.notices = vec![]).await;
+    member.post(CHANGE, to("new@acme.test")).await.expect(202);
+    let mails = scene.answered().await;
+    let kinds: Vec<_> = mails.iter().map(|mail| (mail.kind.as_str(), mail.to.as_str())).collect();
+    assert_eq!(kinds, [("confirm_new_address", "new@acme.test"), ("address_changing", "old@acme.test")]);
+    let (confirm, undo) = (mails[0].token("address"), mails[1].token("undo"));
+    scene.use_link(CONFIRM, &confirm).await.expect(200);
+    assert!(scene.answered().await.is_empty(), "the second notice is one that the tenant turned off");
+    assert_eq!(scene.address(&grace).await, "new@acme.test");
+    scene.control.clock.advance(TimeDelta::days(6));
+    scene.use_link(UNDO, &undo).await.expect(200);
+    assert_eq!(scene.address(&grace).await, "old@acme.test");
+}
+
+#[tokio::test]
+async fn the_log_has_wrong_passwords() {
+    let scene = Scene::new().await;
+    let (grace, member) = scene.grace().await;
+    let root = scene.member("reader", "root-admin").await;
+    let wrong = json!({ "email": "new@acme.test", "current_password": "wrong horse" });
+    for _ in 0..10 {
+        member.post(CHANGE, wrong.clone()).await.expect(400);
+    }
+    member.post(CHANGE, wrong).await.expect(429);
+    let log = root.get("/api/audit/?action=email.change_asked").await.expect(200).body;
+    assert_eq!(log["count"], 10, "one for each try that was counted");
+    let entry = &log["results"][0];
+    let id = json!(grace.id);
+    assert_eq!((&entry["outcome"], &entry["actor"], &entry["target"]), (&json!("refused"), &id, &id));
+    assert_eq!(entry["details"], json!({ "why": "wrong_password" }));
+    assert_eq!(scene.count("requests").await, 0);
+}
+
+#[tokio::test]
 async fn a_taken_address_is_answered_like_a_free_one() {
     let scene = Scene::new().await;
     let (grace, member) = scene.grace().await;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{Said, TokenIn, UnverifiedToken};
 use crate::access::{Anyone, Authenticated, Me};
 use crate::accounts::{address, answer, current};
+use crate::audit::Action;
 use crate::control::Control;
 use crate::http::answer::{Refused, json, ok};
 use crate::http::body::{FromFields, Json};
@@ -68,7 +69,8 @@ pub async fn change(
     if check_address(&email, &mut faults).is_none() {
         return Err(UserError::Fields(faults).into());
     }
-    let mut tx = current::check(&control, tx, &user, current_password).await?;
+    let asks = (&actor, Action::EmailChangeAsked);
+    let mut tx = current::check(&control, tx, asks, &user, current_password).await?;
     crate::users::still_stands(&control, &mut tx, &actor).await?;
     let id = address::put(&control, &mut tx, &actor, user.id, &email).await?;
     answer::soon(&mut tx, RequestKind::Address, id).await?;

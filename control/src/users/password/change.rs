@@ -123,7 +123,8 @@ async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Resul
     let is_same = match &wanted.proof {
         Proof::Password { current, .. } => {
             if !stored.is(control, tenant, current).await? {
-                note_wrong_password(control, &wanted, tenant).await?;
+                let asks = (&wanted.actor, Action::UserPasswordChanged);
+                note_wrong_password(control, tenant, asks, id).await?;
                 return Err(OwnPasswordError::WrongPassword);
             }
             are_same(current, &wanted.new)
@@ -185,13 +186,14 @@ async fn write(
 }
 
 /// Goes on if `typed` is the user's password. The try is counted as one to change it is, and given back where it was
-/// right; no connection is held while it is checked.
+/// right; no connection is held while it is checked. The audit log has a wrong one as a refused `action` of the actor.
 ///
 /// # Errors
 /// [`OwnPasswordError::WrongPassword`], [`OwnPasswordError::TooManyTries`], or what failed beneath.
 pub async fn prove(
     control: &Control,
     mut tx: TenantTx,
+    (actor, action): (&Actor, Action),
     user: UserId,
     typed: &str,
 ) -> Result<TenantTx, OwnPasswordError> {
@@ -203,6 +205,7 @@ pub async fn prove(
     let stored = current::read(&mut tx, user).await?;
     tx.commit().await?;
     if !stored.is(control, tenant, typed).await? {
+        note_wrong_password(control, tenant, (actor, action), user).await?;
         return Err(OwnPasswordError::WrongPassword);
     }
     let mut tx = control.db.tenant_tx(tenant).await?;
@@ -211,11 +214,16 @@ pub async fn prove(
 }
 
 /// The entry of a try that was wrong. There are as many as tries are counted.
-async fn note_wrong_password(control: &Control, wanted: &Wanted, tenant: TenantId) -> Result<(), Failure> {
+async fn note_wrong_password(
+    control: &Control,
+    tenant: TenantId,
+    (actor, action): (&Actor, Action),
+    user: UserId,
+) -> Result<(), Failure> {
     let mut tx = control.db.tenant_tx(tenant).await?;
     let details = json!({ "why": "wrong_password" });
-    let target = Some(wanted.user.id.to_string());
-    audit::attempt(&mut tx, &wanted.actor, control.clock.now(), Action::UserPasswordChanged, target, details);
+    let target = Some(user.to_string());
+    audit::attempt(&mut tx, actor, control.clock.now(), action, target, details);
     tx.commit().await
 }
 
