@@ -235,6 +235,34 @@ async fn an_account_page_takes_the_token_from_the_address_and_says_what_came_of_
 }
 
 #[tokio::test]
+async fn a_german_account_page_says_in_german_what_is_wrong() {
+    let stack = Stack::shared().await;
+    let acme = Tenant::create(stack).await;
+    let mut browser = Browser::start("pages-german");
+    let tab = browser.open_in("de-AT", &format!("{}/account/reset/#token=abc", acme.http.base()));
+    let short = "This password is too short. It must contain at least 15 characters.";
+    let answers = json!([
+        [400, {"new_password": [short, "This password is too common."], "email": ["This field is required."]}],
+        [403, {"detail": "Registration is closed.", "code": "registration_closed"}],
+        [400, {"new_password": ["Said by a later release: 7."]}],
+    ]);
+    browser.run(tab, ANSWERED, answers);
+    let said = browser.run(tab, SUBMIT, Value::Null);
+    let german = "Dieses Passwort ist zu kurz. Es muss mindestens 15 Zeichen haben. \
+                  Dieses Passwort ist zu weit verbreitet.";
+    assert_eq!((&said["field"], &said["fault"]), (&json!(german), &json!("Dieses Feld ist erforderlich.")));
+    let said = browser.run(tab, SUBMIT, Value::Null);
+    assert_eq!(
+        (&said["field"], &said["fault"]),
+        (&Value::Null, &json!("Die Registrierung ist geschlossen."))
+    );
+    let said = browser.run(tab, SUBMIT, Value::Null);
+    assert_eq!(said["field"], "Said by a later release: 7.");
+    let hidden = "return document.querySelector('#refusals').checkVisibility()";
+    assert_eq!(browser.run(tab, hidden, Value::Null), false);
+}
+
+#[tokio::test]
 async fn an_account_page_without_a_token_asks_for_it_and_a_newer_link_fills_it() {
     let stack = Stack::shared().await;
     let acme = Tenant::create(stack).await;

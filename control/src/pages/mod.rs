@@ -6,5 +6,6 @@
 //!
 //! Here is no decision about accounts: the routes that the forms are sent to make those.
 
+mod refusals;
 pub mod routes;
 mod words;

@@ -6,6 +6,9 @@ const form = document.querySelector("form");
 const button = form.querySelector("button");
 const done = document.getElementById("done");
 const fault = document.getElementById("fault");
+const refusals = new Map(
+  [...document.querySelectorAll("#refusals > li")].map((item) => [item.dataset.said, item.textContent]),
+);
 
 /** Moves the token of the fragment into the form. In the address bar it would be seen, kept and copied. */
 function takeToken() {
@@ -22,6 +25,13 @@ function takeToken() {
 function say(place, text) {
   place.textContent = text;
   place.hidden = text === "";
+}
+
+/** A refusal of the API in the language of the page; as it came, where the page has no words for it. */
+function inLanguage(text) {
+  const numbers = text.match(/\d+/g) ?? [];
+  const words = refusals.get(text.replace(/\d+/g, "#"));
+  return words === undefined ? text : words.replace(/#/g, () => numbers.shift());
 }
 
 /** Says of an input what is wrong with it; false where the page shows no such input. */
@@ -46,7 +56,7 @@ function forgetFaults() {
 function refuse(status, body) {
   const general = [];
   for (const [name, said] of Object.entries(body ?? {})) {
-    const texts = Array.isArray(said) ? said.filter((text) => typeof text === "string") : [];
+    const texts = (Array.isArray(said) ? said : []).filter((text) => typeof text === "string").map(inLanguage);
     if (name === "token" && texts.length > 0) {
       general.push(form.dataset.badLink);
     } else if (texts.length > 0 && !blame(name, texts.join(" "))) {
@@ -56,7 +66,7 @@ function refuse(status, body) {
   if (status === 429) {
     general.push(form.dataset.throttled);
   } else if (status < 500 && typeof body?.detail === "string") {
-    general.push(body.detail);
+    general.push(inLanguage(body.detail));
   }
   const blamed = form.querySelector("[aria-invalid]");
   if (general.length === 0 && !blamed) {

@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use shared::contract::refusal::Refusal;
 
+use super::refusals::{Worded, refusals};
 use super::words::{Common, Input, Texts, common, inputs, texts};
 use crate::access::Anyone;
 use crate::http::answer::Refused;
@@ -35,6 +36,7 @@ struct Page<'a> {
     common: Common,
     texts: Texts,
     inputs: Vec<Input>,
+    refusals: &'static [Worded],
     /// The tenant's base, relative to the page: the page may lie under `/t/<slug>`, which control does not see.
     base: &'static str,
     /// The route that the form is sent to, from the base on.
@@ -76,6 +78,7 @@ pub async fn page(
         common: common(language),
         texts: texts(kind, language),
         inputs: inputs(kind, language),
+        refusals: refusals(language),
         // With and without the final slash, relative addresses begin at different places.
         base: if public_path(request.extensions()).ends_with('/') { "../../" } else { "../" },
         action: action(kind),

@@ -1,13 +1,15 @@
 //! The pages that links in mails lead to.
 
+use std::collections::{BTreeSet, HashMap};
+
 use control::audit::Actor;
 use control::links::LinkKind;
 use control::tenants::{self, Isolation};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::forward::Forward;
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, PASSWORD, Scene};
 
 /// A page as the edge asks for it, without a credential.
 async fn page(scene: &Scene, method: Method, path: &str, language: &str) -> Answer {
@@ -33,6 +35,84 @@ async fn every_kind_of_link_has_a_page_in_both_languages() {
             assert!(!answer.text.contains("<script>") && !answer.text.contains("style="), "{path}");
         }
     }
+}
+
+/// What a German page says of refusals, by the words of the API.
+async fn german_refusals(scene: &Scene, kind: LinkKind) -> HashMap<String, String> {
+    let path = format!("/account/{}/", kind.as_str());
+    let text = page(scene, Method::GET, &path, "de").await.expect(200).text;
+    let items = text.split("<li data-said=\"").skip(1).map(|item| {
+        let (said, rest) = item.split_once("\">").unwrap();
+        (said.to_owned(), rest.split_once('<').unwrap().0.to_owned())
+    });
+    items.collect()
+}
+
+/// A refusal with `#` in place of each number, as the script of a page looks it up.
+fn without_numbers(text: &str) -> String {
+    text.chars().fold(String::new(), |mut said, c| {
+        match c {
+            '0'..='9' if said.ends_with('#') => {}
+            '0'..='9' => said.push('#'),
+            other => said.push(other),
+        }
+        said
+    })
+}
+
+#[tokio::test]
+async fn a_german_page_has_words_for_whatever_its_route_refuses() {
+    let scene = Scene::new().await;
+    scene.with_settings(|settings| (settings.password_strength, settings.password_history) = (3, 2)).await;
+    let grace = scene.addressed("grace", "client").await;
+    let root = scene.member("root", "root-admin").await;
+    let used = scene.reset_link(grace.id).await;
+    let sent = async |path: &str, body: Value| scene.stranger(Method::POST, path, Some(body)).await;
+    let reset = "/api/user/password/reset/confirm/";
+    sent(reset, json!({"token": used, "new_password": PASSWORD})).await.expect(200);
+    let token = scene.reset_link(grace.id).await;
+    let long = "x".repeat(1025);
+    let mut said = Vec::new();
+    for password in
+        ["", "12345", "password", "Mercury-9x", "a\0b", "grace@acme.test", "grace", PASSWORD, &long]
+    {
+        let refused = sent(reset, json!({"token": token, "new_password": password})).await.expect(400);
+        said.push((LinkKind::Reset, refused));
+    }
+    scene.delivered().await;
+    root.post("/api/user/invitations/", json!({"email": "ada@acme.test"})).await.expect(201);
+    let token = scene.answered().await[0].token("invite");
+    let accept = "/api/user/invitations/accept/";
+    let (name, password) = ("Lovelace-1815", json!(PASSWORD));
+    for body in [
+        json!({}),
+        json!({"username": "", "password": ""}),
+        json!({"username": "grace", "password": password}),
+        json!({"username": "a b", "password": password}),
+        json!({"username": "x".repeat(151), "password": password, "last_name": "x".repeat(151)}),
+        json!({"username": "ada", "password": password, "first_name": "a\nb"}),
+        json!({"username": name, "password": name}),
+        json!({"username": "ada", "password": name, "first_name": name}),
+        json!({"username": "ada", "password": name, "last_name": name}),
+        json!({"username": "ada", "password": "ada@acme.test"}),
+    ] {
+        let mut body = body;
+        body["token"] = json!(token);
+        said.push((LinkKind::Invite, sent(accept, body).await.expect(400)));
+    }
+    let mut seen = BTreeSet::new();
+    for (kind, answer) in &said {
+        let german = german_refusals(&scene, *kind).await;
+        for texts in answer.body.as_object().unwrap().values() {
+            for text in texts.as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
+                assert!(german.contains_key(&without_numbers(text)), "{text}");
+                seen.insert(without_numbers(text));
+            }
+        }
+    }
+    assert!(seen.len() >= 16, "{seen:?}");
+    let english = page(&scene, Method::GET, "/account/reset/", "en").await.expect(200).text;
+    assert!(!english.contains("refusals"), "the words of the API stand");
 }
 
 /// Control sees no prefix of a shared host, so that what a page names begins at the page.

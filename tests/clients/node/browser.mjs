@@ -6,7 +6,7 @@
 //
 // Says {"port"} when it is ready, and then answers one JSON object a line with one:
 //
-//   {"open": URL}                   a new tab: {"tab"}
+//   {"open": URL, "language"?}      a new tab, which asks for pages in this language: {"tab"}
 //   {"tab", "go": URL}              {}
 //   {"run": [[tab, script, arg]]}   bodies of async functions of `arg`, started at the same time in
 //                                   their tabs: {"done": [{"value"} or {"thrown"}]}
@@ -44,6 +44,7 @@ async function run([tab, script, arg = null]) {
 async function answer(ask) {
   if (ask.open) {
     const tab = await context.newPage();
+    if (ask.language) await tab.setExtraHTTPHeaders({ "Accept-Language": ask.language });
     await tab.goto(ask.open);
     return { tab: tabs.push(tab) - 1 };
   }

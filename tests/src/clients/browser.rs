@@ -43,6 +43,14 @@ impl Browser {
         Tab(self.ask(&json!({"open": url}))["tab"].as_u64().expect("a tab"))
     }
 
+    /// Opens a tab that asks for pages in a language.
+    ///
+    /// # Panics
+    /// Where there is nothing at `url`.
+    pub fn open_in(&mut self, language: &str, url: &str) -> Tab {
+        Tab(self.ask(&json!({"open": url, "language": language}))["tab"].as_u64().expect("a tab"))
+    }
+
     /// Goes elsewhere in a tab.
     ///
     /// # Panics
