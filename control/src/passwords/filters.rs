@@ -70,6 +70,26 @@ impl Filters {
     }
 }
 
+/// A filter that lists a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lister {
+    /// The one that ships with the binary.
+    Common,
+    /// The one of the setting.
+    Own,
+}
+
+impl Lister {
+    /// As metrics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Common => "common",
+            Self::Own => "own",
+        }
+    }
+}
+
 /// Filters in memory.
 #[derive(Clone, Copy)]
 pub struct Ready<'a> {
@@ -78,10 +98,13 @@ pub struct Ready<'a> {
 }
 
 impl Ready<'_> {
-    /// Whether one of them lists a password.
+    /// The first of them that lists a password.
     #[must_use]
-    pub fn list(&self, password: &str) -> bool {
-        self.common.lists(password) || self.own.is_some_and(|filter| filter.lists(password))
+    pub fn lister(&self, password: &str) -> Option<Lister> {
+        if self.common.lists(password) {
+            return Some(Lister::Common);
+        }
+        self.own.filter(|filter| filter.lists(password)).map(|_| Lister::Own)
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Policy<'a> {
     }
 }
 
-/// Everything that is wrong with `password`; empty if it may be used.
+/// Everything that is wrong with `password`; empty if it may be used. Counts passwords that a filter lists.
 #[must_use]
 pub fn faults(password: &Password, policy: &Policy<'_>, names: Names<'_>) -> Vec<String> {
     let text = password.expose();
@@ -67,9 +67,13 @@ pub fn faults(password: &Password, policy: &Policy<'_>, names: Names<'_>) -> Vec
     }
     let score = zxcvbn::zxcvbn(text, &[]).score();
     let is_guessable = u64::from(u8::from(score)) < policy.least_score;
+    let lister = policy.listed.lister(text);
+    if let Some(lister) = lister {
+        metrics::counter!("wardgate_passwords_listed_total", "list" => lister.as_str()).increment(1);
+    }
     // Guessed within a million tries by zxcvbn's dictionaries and patterns, where the tenant does not say that this
     // is enough.
-    if policy.listed.list(text) || (is_guessable && score <= Score::One) {
+    if lister.is_some() || (is_guessable && score <= Score::One) {
         faults.push(String::from("This password is too common."));
         if text.chars().all(|c| c.is_ascii_digit()) {
             faults.push(String::from("This password is entirely numeric."));

@@ -16,6 +16,7 @@ use shared::ids::UserId;
 use shared::tenant::settings::Settings;
 
 use crate::cli::Cli;
+use crate::scale::Numbers;
 use crate::scene::{Answer, Member, PASSWORD, Scene};
 
 const COMMON: &str = "This password is too common.";
@@ -195,13 +196,20 @@ async fn a_filter_of_the_settings_is_asked_beside_the_one_that_ships() {
     let variables = vec![("WARDGATE_PASSWORDS_FILTER", filter.path())];
     let scene = Scene::under(variables, Isolation::Shared).await;
     let ada = scene.member("ada", "root-admin").await;
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
     let make = async |password: &str| {
         ada.post("/api/user/users/", json!({"username": "bob", "password": password})).await
     };
     for listed in ["Wardgate Rocks 2026", LISTED] {
         assert_said(&make(listed).await, &[COMMON]);
     }
+    assert_said(&make("qwertzuiopü").await, &[COMMON]);
     make("Wardgate Rocks 2027").await.expect(201);
+    for list in ["own", "common"] {
+        let refused = numbers.gauge(&format!("wardgate_passwords_listed_total{{list=\"{list}\"}}"));
+        assert_eq!(refused.to_string(), "1", "{list}: what is only easy to guess is on no list");
+    }
 }
 
 #[tokio::test]
@@ -425,6 +433,6 @@ async fn the_filter_that_ships_takes_no_ordinary_password_for_listed() {
     let wrongly = (0..20_000).filter(|at| common.lists(&good(*at))).count();
     // Two look-ups at one in ten thousand: 4 are expected.
     assert!(wrongly < 20, "{wrongly}");
-    assert!(Filters::default().ready().unwrap().list("password"));
+    assert!(Filters::default().ready().unwrap().lister("password").is_some());
     assert_eq!(common.header().entries, 19_640);
 }
