@@ -30,7 +30,7 @@ impl Scene {
     }
 
     /// What PostgreSQL's connections meet when it is killed.
-    async fn cut_connections(&self) {
+    pub async fn cut_connections(&self) {
         let cut = "select pg_terminate_backend(pid) from pg_stat_activity
             where datname = $1 and pid <> pg_backend_pid()";
         sqlx::query(cut).bind(&self.database.name).execute(&mut self.database.admin().await).await.unwrap();
