@@ -28,6 +28,7 @@ mod outage;
 mod owed_password;
 mod panic;
 mod password_contract;
+mod promised_mail;
 mod refresh;
 mod resets;
 mod resource_servers;
