@@ -2,15 +2,14 @@
 //! ranks over interleaved sign-ins, with control and without it.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::seq::SliceRandom as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::clients::Django;
 use wardgate_tests::http::Reply;
-use wardgate_tests::ranks::mann_whitney;
+use wardgate_tests::ranks::Sample;
 use wardgate_tests::seed;
 use wardgate_tests::stack::Stack;
 
@@ -19,8 +18,6 @@ const ROUNDS: usize = 300;
 /// A name is tried less often than guessing is stopped.
 const TRIES: usize = 9;
 const NAMES: usize = ROUNDS.div_ceil(TRIES);
-/// Chance alone gives more than this once in 15,000 comparisons.
-const FAR: f64 = 4.0;
 const PASSWORD: &str = "Corr3ct-horse";
 const KINDS: [&str; 5] = ["unknown", "native", "foreign", "suspended", "bare"];
 
@@ -66,46 +63,16 @@ async fn users(acme: &Tenant<'_>) {
     acme.settle().await;
 }
 
-/// Milliseconds of each kind, interleaved in an order of chance, and the one answer that they all got.
-async fn measure(acme: &Tenant<'_>, status: u16) -> [Vec<f64>; 5] {
-    let mut rng = seed::rng("refusals");
-    let mut taken: [Vec<f64>; 5] = Default::default();
-    let mut answer = None;
-    let mut order = [0, 1, 2, 3, 4];
-    for round in 0..ROUNDS {
-        order.shuffle(&mut rng);
+/// Refusals of every kind, which are all alike.
+async fn refused(acme: &Tenant<'_>, status: u16) -> Sample {
+    let mut sample = Sample::of(&KINDS);
+    let ask = async |kind: &'static str, round: usize| {
         let client = Ipv4Addr::new(198, 51, 100, u8::try_from(round % 200).expect("a byte"));
-        for at in order {
-            let name = format!("{}{}", KINDS[at], round % NAMES);
-            #[allow(clippy::disallowed_methods, reason = "durations are what this is about")]
-            let began = Instant::now();
-            let reply = try_sign_in_from(client, acme, &name, password(KINDS[at])).await.expect(status);
-            taken[at].push(began.elapsed().as_secs_f64() * 1000.0);
-            let fingerprint = reply.fingerprint();
-            assert_eq!(*answer.get_or_insert_with(|| fingerprint.clone()), fingerprint, "{name}");
-        }
-    }
-    taken
-}
-
-/// No kind can be told from the unknown; and a difference of a quarter, less than one hash, would have been seen.
-fn judge(what: &str, taken: &[Vec<f64>; 5]) {
-    let median = |of: &[f64]| {
-        let mut sorted = of.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        let name = format!("{kind}{}", round % NAMES);
+        try_sign_in_from(client, acme, &name, password(kind)).await.expect(status)
     };
-    let unknown = &taken[0];
-    eprintln!("{what}: {} at {:.2} ms", KINDS[0], median(unknown));
-    for (kind, durations) in KINDS.iter().zip(taken).skip(1) {
-        let found = mann_whitney(durations, unknown);
-        eprintln!("{what}: {kind} at {:.2} ms, z {:+.2}, p {:.3}", median(durations), found.z, found.p);
-        assert!(found.z.abs() < FAR, "{what}: {kind} can be told: {found:?}");
-    }
-    let planted: Vec<f64> = taken[2].iter().map(|ms| ms + median(unknown) / 4.0).collect();
-    let found = mann_whitney(&planted, unknown);
-    eprintln!("{what}: a quarter more for {}, z {:+.2}, p {:.1e}", KINDS[2], found.z, found.p);
-    assert!(found.z > FAR, "{what}: a quarter more would not be seen: {found:?}");
+    sample.take(&mut seed::rng("refusals"), ROUNDS, ask).await;
+    sample
 }
 
 #[tokio::test]
@@ -113,10 +80,10 @@ async fn how_long_a_refusal_takes_tells_nothing() {
     let stack = Stack::own("timing").await;
     let acme = Tenant::create(&stack).await;
     users(&acme).await;
-    let with_control = measure(&acme, 401).await;
-    judge("with control", &with_control);
+    // A quarter more is less than one hash.
+    refused(&acme, 401).await.judge("with control", "foreign", 0.25);
     // Wrong tries are forgotten, and nobody is left to ask.
     stack.pass(Duration::from_secs(301)).await;
     stack.kill_control().await;
-    judge("without control", &measure(&acme, 503).await);
+    refused(&acme, 503).await.judge("without control", "foreign", 0.25);
 }

@@ -1,5 +1,99 @@
 //! Whether two samples can be told apart by their ranks: the Mann-Whitney test, which asks nothing of how
-//! durations are spread and is not moved by a few that are long.
+//! durations are spread and is not moved by a few that are long. And the samples that it judges: durations of requests
+//! that are to take as long as each other.
+
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+use crate::http::Reply;
+
+/// Chance alone gives more than this once in 15,000 comparisons.
+const FAR: f64 = 4.0;
+
+/// Durations of interleaved requests by their kind, in milliseconds. Each kind is compared with the first.
+pub struct Sample {
+    kinds: &'static [&'static str],
+    taken: Vec<Vec<f64>>,
+    /// What every request was answered.
+    answer: Option<Answer>,
+}
+
+type Answer = (u16, Vec<(String, String)>, String);
+
+impl Sample {
+    /// An empty sample of these kinds.
+    #[must_use]
+    pub fn of(kinds: &'static [&'static str]) -> Self {
+        Self { kinds, taken: vec![Vec::new(); kinds.len()], answer: None }
+    }
+
+    /// Sends `rounds` requests of each kind, all of them in one order of chance: what the request before leaves to be done
+    /// says nothing of the kind of the next.
+    ///
+    /// # Panics
+    /// Where two answers differ.
+    pub async fn take(
+        &mut self,
+        rng: &mut StdRng,
+        rounds: usize,
+        ask: impl AsyncFn(&'static str, usize) -> Reply,
+    ) {
+        let kinds = 0..self.kinds.len();
+        let mut order: Vec<_> = kinds.flat_map(|kind| (0..rounds).map(move |round| (kind, round))).collect();
+        order.shuffle(rng);
+        for (kind, round) in order {
+            #[allow(clippy::disallowed_methods, reason = "durations are what this is about")]
+            let began = Instant::now();
+            let reply = ask(self.kinds[kind], round).await;
+            self.taken[kind].push(began.elapsed().as_secs_f64() * 1000.0);
+            let answer = reply.fingerprint();
+            assert_eq!(*self.answer.get_or_insert_with(|| answer.clone()), answer, "{}", self.kinds[kind]);
+        }
+    }
+
+    /// Whether it would be seen if requests of `planted` took longer by a `share` of the first's duration. On a machine that
+    /// is busy with much else that takes more rounds.
+    ///
+    /// # Panics
+    /// For a kind that there is not.
+    #[must_use]
+    pub fn would_show(&self, planted: &str, share: f64) -> bool {
+        self.with(planted, share).z > FAR
+    }
+
+    fn with(&self, planted: &str, share: f64) -> Ranks {
+        let at = self.kinds.iter().position(|kind| *kind == planted).expect("a kind of the sample");
+        let more = median(&self.taken[0]) * share;
+        let longer: Vec<f64> = self.taken[at].iter().map(|ms| ms + more).collect();
+        mann_whitney(&longer, &self.taken[0])
+    }
+
+    /// No kind can be told from the first; and it [would have been seen](Self::would_show) if requests of `planted` took
+    /// longer by a `share` of the first's duration.
+    ///
+    /// # Panics
+    /// Where one can be told, or that would not have been seen.
+    pub fn judge(&self, what: &str, planted: &str, share: f64) {
+        let (first, usual) = (&self.taken[0], median(&self.taken[0]));
+        eprintln!("{what}: {} at {usual:.2} ms, {} of each", self.kinds[0], first.len());
+        for (kind, durations) in self.kinds.iter().zip(&self.taken).skip(1) {
+            let found = mann_whitney(durations, first);
+            eprintln!("{what}: {kind} at {:.2} ms, z {:+.2}, p {:.3}", median(durations), found.z, found.p);
+            assert!(found.z.abs() < FAR, "{what}: {kind} can be told: {found:?}");
+        }
+        let found = self.with(planted, share);
+        eprintln!("{what}: {planted} with {share} more, z {:+.2}, p {:.1e}", found.z, found.p);
+        assert!(self.would_show(planted, share), "{what}: {share} more would not be seen: {found:?}");
+    }
+}
+
+fn median(of: &[f64]) -> f64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
 
 /// What the test says of two samples.
 #[derive(Clone, Copy, Debug)]
