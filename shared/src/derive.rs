@@ -14,7 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::fields;
 use crate::identifiers::Identifier;
-use crate::ids::{self, SessionId, TenantId};
+use crate::ids::{self, SessionId, TenantId, UserId};
 
 /// 32 secret bytes. No `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -119,6 +119,12 @@ pub fn attempt_hash(attempt_key: &Secret, tenant: TenantId, name: &str) -> [u8; 
     mac(attempt_key, "attempt/v1", &[tenant.as_bytes(), name.as_bytes()])
 }
 
+/// The keyed hash under which wrong passwords of a step-up are counted: there the user is known, and no name.
+#[must_use]
+pub fn step_up_attempt_hash(attempt_key: &Secret, tenant: TenantId, user: UserId) -> [u8; 32] {
+    mac(attempt_key, "step-up/v1", &[tenant.as_bytes(), user.as_bytes()])
+}
+
 /// The keyed hash by which a legacy token's `user_id` leads to a user: the number and its text are
 /// one id, and so are the spellings of a UUID.
 #[must_use]
@@ -220,6 +226,10 @@ mod tests {
             hex(&legacy_token_hash(&key, tenant, jti)),
             vectors["legacy_token_hash"].as_str().unwrap()
         );
+        let user = UserId::parse(vectors["user"].as_str().unwrap()).unwrap();
+        let attempt = derive(&root, tenant, Purpose::Attempt);
+        let step_up = step_up_attempt_hash(&attempt, tenant, user);
+        assert_eq!(hex(&step_up), vectors["step_up_attempt_hash"].as_str().unwrap());
         for (sid, name) in [
             (legacy_family(tenant, 3, jti), "legacy_family"),
             (legacy_session(tenant, 3, jti), "legacy_session"),

@@ -87,6 +87,11 @@ uuid_id!(
     "user id"
 );
 uuid_id!(
+    /// An authenticator of a user: a device or program that makes one-time codes.
+    AuthenticatorId,
+    "authenticator id"
+);
+uuid_id!(
     /// A fact born at the edge; unique in control, so a second delivery changes nothing.
     EventId,
     "event id"

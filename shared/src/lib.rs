@@ -30,6 +30,7 @@ pub mod ids;
 pub mod json;
 pub mod language;
 pub mod passwords;
+pub mod second_factor;
 pub mod tenant;
 pub mod tokens;
 pub mod user;

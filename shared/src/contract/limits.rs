@@ -30,6 +30,8 @@ pub const CORS_HEADERS: usize = 50;
 pub const HEADER_NAME_BYTES: usize = 64;
 /// Rules of who is shown what that a tenant may list.
 pub const VISIBILITY_RULES: usize = 200;
+/// Roles that a tenant may demand a second factor of, by name.
+pub const SECOND_FACTOR_ROLES: usize = 100;
 /// Longest reason that may be given for being shown a personal field, in characters.
 pub const REASON_CHARS: usize = 500;
 /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
@@ -68,6 +70,27 @@ pub const NAME_PER_MINUTE: u32 = 120;
 
 /// How long a ticket is good, in seconds.
 pub const TICKET_SECS: u64 = 600;
+
+/// How long a challenge is good, in seconds.
+pub const CHALLENGE_SECS: u64 = 300;
+/// Codes that may be tried at one challenge.
+pub const CHALLENGE_TRIES: u32 = 5;
+/// Wrong one-time codes of one user in [`CODE_WINDOW_SECS`], over all challenges; beyond: 429. A window that begins with
+/// its first try is followed by another at most, so a guesser has at most twice as many tries in any 24 hours: 60
+/// tries of 5 authenticators with 3 steps each hit one of 1,000,000 codes with a chance below 1 in 1,000.
+pub const CODE_TRIES: u32 = 30;
+/// The window of [`CODE_TRIES`], in seconds.
+pub const CODE_WINDOW_SECS: u64 = 86_400;
+/// Authenticators of one user.
+pub const AUTHENTICATORS: usize = 5;
+/// Recovery codes of one user.
+pub const RECOVERY_CODES: usize = 10;
+/// Longest name of an authenticator, in characters.
+pub const AUTHENTICATOR_NAME_CHARS: usize = 100;
+/// How long an authenticator that was begun waits for its first code, in seconds.
+pub const ENROLLMENT_SECS: i64 = 600;
+/// How old the sign-in or step-up may be with which a user changes the own second factor, in seconds.
+pub const STEP_UP_SECS: i64 = 600;
 
 /// Living families of one user; the next sign-in ends the least recently rotated one.
 pub const FAMILIES: u32 = 100;

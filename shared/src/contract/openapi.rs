@@ -20,7 +20,7 @@ use crate::contract::refusal::Code;
 #[derive(OpenApi)]
 #[openapi(
     paths(
-        token, login, refresh, validate, validate_for_gateways, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
+        token, login, verify_otp, step_up, refresh, validate, validate_for_gateways, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
         readyz
     ),
     components(schemas(Refused, FieldErrors, Code)),
@@ -70,10 +70,18 @@ pub struct Refused {
     code: Option<Code>,
     /// About the token, where one was presented as Bearer.
     messages: Option<Vec<TokenMessage>>,
-    /// With `password_change_required`: what is good, as Bearer, for changing the password and nothing else.
+    /// With `password_change_required`: what is good, as Bearer, for changing the password and nothing else. With
+    /// `mfa_enrollment_required`: for enrolling a second factor and nothing else.
     ticket: Option<String>,
-    /// How long the ticket is good, in seconds.
+    /// With `mfa_required`: what is good at `POST /api/verify-otp/`, once.
+    mfa_token: Option<String>,
+    /// With `mfa_required` and `step_up_required`: what may be shown, `totp` and `recovery_code` (and `password`, at a
+    /// step-up without a second factor).
+    methods: Option<Vec<String>>,
+    /// How long the ticket or `mfa_token` is good, in seconds.
     expires_in: Option<u64>,
+    /// With `step_up_required`: how old the proof may be, in seconds.
+    max_age: Option<u64>,
 }
 
 /// What is wrong with a token.
@@ -97,6 +105,57 @@ struct Credentials {
     email: Option<String>,
     #[schema(format = "password")]
     password: String,
+    /// The code of an authenticator, six digits, where the user has a second factor. Without it the answer has an
+    /// `mfa_token`.
+    otp: Option<String>,
+    /// A recovery code, in place of `otp`.
+    recovery_code: Option<String>,
+}
+
+/// A second factor, after a right password.
+#[derive(ToSchema)]
+struct SecondFactor {
+    /// Of the answer to the sign-in.
+    mfa_token: String,
+    /// The code of an authenticator, six digits.
+    otp: Option<String>,
+    /// The same.
+    code: Option<String>,
+    /// A recovery code, in place of `otp`.
+    recovery_code: Option<String>,
+}
+
+/// A proof by the user of the session: one of these.
+#[derive(ToSchema)]
+struct Proof {
+    /// The code of an authenticator, six digits.
+    otp: Option<String>,
+    /// A recovery code.
+    recovery_code: Option<String>,
+    /// The password, of a user without a second factor.
+    #[schema(format = "password")]
+    password: Option<String>,
+}
+
+/// The answer to `login`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum LoggedIn {
+    SignedIn(SignedIn),
+    FactorNeeded(FactorNeeded),
+}
+
+/// The password is right, and a second factor has to be shown.
+#[derive(ToSchema)]
+struct FactorNeeded {
+    /// Always true.
+    mfa_required: bool,
+    /// Good at `POST /api/verify-otp/`, once.
+    mfa_token: String,
+    /// What may be shown: `totp`, `recovery_code`.
+    methods: Vec<String>,
+    /// How long `mfa_token` is good, in seconds.
+    expires_in: u64,
 }
 
 #[derive(ToSchema)]
@@ -222,12 +281,12 @@ struct Readiness {
 
 #[utoipa::path(
     post, path = "/api/token/", tag = "Tokens", operation_id = "token", summary = "Sign in for tokens",
-    description = "Sets no cookie. Every reason to refuse is answered alike.",
+    description = "Sets no cookie. Until the password is right, every reason to refuse is answered alike.",
     request_body(content = Credentials, example = json!({"username": "ada", "password": "correct horse battery staple"})),
     responses(
         (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
-        (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant is suspended", body = Refused, example = json!({
+        (status = 401, description = "Not signed in. With `mfa_required` the password is right and a second factor is missing: `POST /api/verify-otp/` takes `mfa_token`. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
@@ -240,19 +299,46 @@ fn token() {}
     description = "Sets cookies where the tenant uses them and the request is JSON on a host of its own, from a listed origin.",
     request_body(content = Credentials, example = json!({"email": "ada@acme.example", "password": "correct horse battery staple"})),
     responses(
-        (status = 200, description = "Signed in", body = SignedIn, example = json!({
+        (status = 200, description = "Signed in; or the password is right and a second factor has to be shown (`mfa_required`)", body = LoggedIn, example = json!({
             "access": "eyJ0eXAi...",
             "refresh": "eyJ0eXAi...",
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
-        (status = 401, description = "Not signed in", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant is suspended", body = Refused, example = json!({
+        (status = 401, description = "Not signed in. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
     )
 )]
 fn login() {}
+
+#[utoipa::path(
+    post, path = "/api/verify-otp/", tag = "Tokens", operation_id = "verify_otp", summary = "Show a second factor",
+    description = "Finishes a sign-in that answered with an `mfa_token`, and answers as `login` does, cookies included. An `mfa_token` is good for five minutes, five tries and one session; a newer sign-in of the user takes its place. A code is good once.",
+    request_body(content = SecondFactor, example = json!({"mfa_token": "wgc_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "otp": "492039"})),
+    responses(
+        (status = 200, description = "Signed in", body = SignedIn, example = json!({
+            "access": "eyJ0eXAi...",
+            "refresh": "eyJ0eXAi...",
+            "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
+        })),
+        (status = 401, description = "Not signed in: the code is wrong or was used, or the `mfa_token` is not, or no longer, good", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
+    )
+)]
+fn verify_otp() {}
+
+#[utoipa::path(
+    post, path = "/api/step-up/", tag = "Tokens", operation_id = "step_up", summary = "Prove again who you are",
+    description = "For routes that refuse with `step_up_required`. The session stays the same; its access tokens from then on have the time in `auth_time` and, by a code, `otp` and `mfa` in `amr`. A user with a second factor shows a code; the password counts only for a user without one.",
+    request_body(content = Proof, example = json!({"otp": "492039"})),
+    responses(
+        (status = 200, description = "Proven: tokens of the same session", body = Tokens, example = json!({"access": "eyJ0eXAi...", "refresh": "eyJ0eXAi..."})),
+        (status = 401, description = "The token is not good, or the proof is not", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
+    ),
+    security(("bearer" = []), ("cookie" = [], "csrf" = []))
+)]
+fn step_up() {}
 
 #[utoipa::path(
     post, path = "/api/token/refresh/", tag = "Tokens", operation_id = "refresh", summary = "Get new tokens",

@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{REBUILDING_SECS, TICKET_SECS};
+use super::limits::{CHALLENGE_SECS, REBUILDING_SECS, TICKET_SECS};
+use crate::tokens::challenge::Challenge;
 use crate::tokens::ticket::Ticket;
 
 macro_rules! codes {
@@ -47,6 +48,14 @@ codes! {
     PasswordChanged = "password_changed",
     /// The password is right, and has to be changed before there is a session. A `ticket` is good for that alone.
     PasswordChangeRequired = "password_change_required",
+    /// The password is right, and a second factor is missing: `mfa_token` is good at `POST /api/verify-otp/`.
+    MfaRequired = "mfa_required",
+    /// A code is wrong, was used before, or its challenge is not, or no longer, good.
+    OtpInvalid = "otp_invalid",
+    /// The tenant demands a second factor, of which the user has none. A `ticket` is good for enrolling one.
+    MfaEnrollmentRequired = "mfa_enrollment_required",
+    /// The route asks for a second factor, or a password, that was shown lately: see `POST /api/step-up/`.
+    StepUpRequired = "step_up_required",
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended",
     /// The tenant lets nobody make an account without an invitation.
@@ -201,6 +210,48 @@ impl Refusal {
         if let Value::Object(body) = &mut refusal.body {
             body.insert(String::from("ticket"), ticket.to_text().into());
             body.insert(String::from("expires_in"), TICKET_SECS.into());
+        }
+        refusal
+    }
+
+    /// 403: the password is right, and the tenant demands a second factor, of which the user has none. The ticket is
+    /// good for enrolling one alone.
+    #[must_use]
+    pub fn mfa_enrollment_required(ticket: &Ticket) -> Self {
+        let detail = "Multi-factor authentication must be set up.";
+        let mut refusal = Self::new(403, detail, Code::MfaEnrollmentRequired);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("ticket"), ticket.to_text().into());
+            body.insert(String::from("expires_in"), TICKET_SECS.into());
+        }
+        refusal
+    }
+
+    /// 401 at `token`: the password is right, and a second factor has to be shown.
+    #[must_use]
+    pub fn mfa_required(challenge: &Challenge, methods: &[&str]) -> Self {
+        let mut refusal = Self::new(401, "Multi-factor authentication required.", Code::MfaRequired);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("mfa_token"), challenge.to_text().into());
+            body.insert(String::from("methods"), json!(methods));
+            body.insert(String::from("expires_in"), CHALLENGE_SECS.into());
+        }
+        refusal
+    }
+
+    /// 401: a code is wrong or was used, or its challenge is not good: one answer for all of it.
+    #[must_use]
+    pub fn otp_invalid() -> Self {
+        Self::new(401, "Invalid or expired code.", Code::OtpInvalid)
+    }
+
+    /// 403: the route asks for a proof that is younger than `max_age_secs`, by one of `methods`.
+    #[must_use]
+    pub fn step_up_required(methods: &[&str], max_age_secs: i64) -> Self {
+        let mut refusal = Self::new(403, "A recent step-up is required.", Code::StepUpRequired);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("methods"), json!(methods));
+            body.insert(String::from("max_age"), max_age_secs.into());
         }
         refusal
     }

@@ -50,6 +50,8 @@ pub const ROUTES: &[Route] = &[
     // Served at the edge.
     route("api/token", "POST, OPTIONS", Door::Edge),
     route("api/login", "POST, OPTIONS", Door::Edge),
+    route("api/verify-otp", "POST, OPTIONS", Door::Edge),
+    route("api/step-up", "POST, OPTIONS", Door::Edge),
     route("api/token/refresh", "POST, OPTIONS", Door::Edge),
     route("api/token/verify", "POST, OPTIONS", Door::Edge),
     route("api/token/blacklist", "POST, OPTIONS", Door::Edge),
@@ -64,10 +66,18 @@ pub const ROUTES: &[Route] = &[
     route("api/user/users", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*/sessions", "DELETE, OPTIONS", Door::Protected),
+    route("api/user/users/*/mfa", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*/unmask", "POST, OPTIONS", Door::Protected),
     route("api/user/me", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/password/change", "POST, OPTIONS", Door::Protected)
         .with_ticket(TicketPurpose::PasswordChange),
+    route("api/user/mfa", "GET, HEAD, OPTIONS", Door::Protected).with_ticket(TicketPurpose::MfaEnrollment),
+    route("api/user/mfa/totp", "POST, DELETE, OPTIONS", Door::Protected)
+        .with_ticket(TicketPurpose::MfaEnrollment),
+    route("api/user/mfa/totp/confirm", "POST, OPTIONS", Door::Protected)
+        .with_ticket(TicketPurpose::MfaEnrollment),
+    route("api/user/mfa/totp/*", "PATCH, DELETE, OPTIONS", Door::Protected),
+    route("api/user/mfa/recovery-codes", "POST, OPTIONS", Door::Protected),
     route("api/user/roles", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/permissions", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/setup", "POST, OPTIONS", Door::Open),

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Invalid;
 use crate::contract::limits::{
-    CORS_HEADERS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SUPPORT_CHARS, VISIBILITY_RULES,
+    CORS_HEADERS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SECOND_FACTOR_ROLES, SUPPORT_CHARS,
+    VISIBILITY_RULES,
 };
 use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
 use crate::ids::HostName;
@@ -78,6 +80,14 @@ pub struct Settings {
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub password_max_age_secs: u64,
+    /// The roles of which a second factor is demanded; `*` stands for every user. Absent where it is demanded of no
+    /// role. Tenants that are made with the API or the command line begin with `root-admin` and `co-admin`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub second_factor_roles: Vec<String>,
+    /// From when on it is demanded, RFC 3339. Until then a user of these roles signs in without one. Absent: at once.
+    #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, required = false))]
+    pub second_factor_from: Option<DateTime<Utc>>,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
@@ -168,6 +178,8 @@ impl Default for Settings {
             password_strength: PASSWORD_STRENGTH,
             password_history: 0,
             password_max_age_secs: 0,
+            second_factor_roles: vec![],
+            second_factor_from: None,
             key_bits: 2048,
             origins: vec![],
             cors_headers: vec![],
@@ -234,12 +246,22 @@ impl Settings {
             "registration_domains",
             "registration_role",
             "registration_verify",
+            "second_factor_from",
+            "second_factor_roles",
             "support",
             "visibility",
         ];
         let mut names: Vec<_> = numbers.chain(others).chain(PAGES).collect();
         names.sort_unstable();
         names
+    }
+
+    /// Whether a second factor is demanded at `now_secs` of a user with these roles.
+    #[must_use]
+    pub fn demands_second_factor<R: AsRef<str>>(&self, roles: &[R], now_secs: i64) -> bool {
+        let begun = self.second_factor_from.is_none_or(|from| from.timestamp() <= now_secs);
+        let demanded = |role: &str| self.second_factor_roles.iter().any(|of| of == role);
+        begun && (demanded("*") || roles.iter().any(|role| demanded(role.as_ref())))
     }
 
     /// Every setting with its default, those included that a document leaves out.
@@ -297,6 +319,14 @@ impl Settings {
                 self.cookies = Cookies::parse(value)
                     .ok_or_else(|| ("cookies", String::from("Must be \"off\", \"plain\" or \"host\".")))?;
             }
+            "second_factor_roles" => {
+                let role = |text: &str| match text.trim() {
+                    "" => Err(Invalid("role")),
+                    name => Ok(name.to_owned()),
+                };
+                self.second_factor_roles = list("second_factor_roles", value, role, SECOND_FACTOR_WORDS)?;
+            }
+            "second_factor_from" => self.second_factor_from = time("second_factor_from", value)?,
             "language" => {
                 let tag = value.as_str().filter(|tag| !tag.is_empty());
                 let tag = tag.and_then(|tag| language::canonical(tag).ok());
@@ -388,7 +418,9 @@ impl Settings {
     /// What a setting stands for where a document leaves it out.
     fn left_out(name: &str) -> Value {
         match name {
-            "cors_headers" | "registration_domains" | "visibility" => Value::Array(vec![]),
+            "cors_headers" | "registration_domains" | "second_factor_roles" | "visibility" => {
+                Value::Array(vec![])
+            }
             "notices" => Notice::ALL.map(|notice| Value::from(notice.as_str())).to_vec().into(),
             "language" => ENGLISH.into(),
             "registration" => "closed".into(),
@@ -471,6 +503,8 @@ impl Settings {
         let of: Vec<_> = self.visibility.iter().map(|rule| (&rule.role, rule.field)).collect();
         let twice = "A field of a role is named twice.";
         bound("visibility", measure(&of), VISIBILITY_RULES, twice);
+        let roles = measure(&self.second_factor_roles);
+        bound("second_factor_roles", roles, SECOND_FACTOR_ROLES, "A role is named twice.");
         bound("notices", measure(&self.notices), Notice::ALL.len(), "A notice is named twice.");
         let domains = measure(&self.registration_domains);
         bound("registration_domains", domains, REGISTRATION_DOMAINS, "A domain is named twice.");
@@ -519,6 +553,23 @@ fn page_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pag
     Ok(text.and_then(|text| PageUrl::parse(&text).ok()))
 }
 
+/// A time of a document. One that does not parse is none: what it delays holds at once.
+fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// A time, as RFC 3339 writes it. Empty and null take it away.
+fn time(field: &'static str, value: &Value) -> Result<Option<DateTime<Utc>>, (&'static str, String)> {
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => text.as_str(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => "",
+    };
+    text.parse().map(Some).map_err(|_| (field, String::from(TIME_WORDS)))
+}
+
 /// A list of a document. An element of a form that a later release adds admits nothing here.
 fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
@@ -543,6 +594,8 @@ const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page 
 const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
                                 email, first_name, last_name, phone, legacy_id, last_login and client.";
 
+const SECOND_FACTOR_WORDS: &str = "enter the name of a role, or * for every user.";
+const TIME_WORDS: &str = "Enter a time with its zone, as 2027-01-31T08:00:00Z.";
 const NOTICE_WORDS: &str =
     "the notices are password_changed, address_changed, second_factor_changed and new_device.";
 const DOMAIN_WORDS: &str =
@@ -591,6 +644,42 @@ mod tests {
             let read: Settings = serde_json::from_value(json(&all)).unwrap();
             assert_eq!(read, all);
         }
+    }
+
+    #[test]
+    fn a_second_factor_is_demanded_of_roles_from_a_time_on() {
+        let mut settings = Settings::default();
+        let admins = ["root-admin", "client"];
+        assert!(!settings.demands_second_factor(&admins, i64::MAX));
+        settings.set("second_factor_roles", &json!([" root-admin ", "co-admin"])).unwrap();
+        assert!(settings.demands_second_factor(&admins, i64::MIN));
+        assert!(!settings.demands_second_factor(&["client", "root-admin2"], i64::MAX));
+        assert!(!settings.demands_second_factor::<&str>(&[], i64::MAX));
+        settings.set("second_factor_roles", &json!(["*"])).unwrap();
+        assert!(settings.demands_second_factor::<&str>(&[], 0));
+        settings.set("second_factor_from", &json!("2027-01-15T09:00:00+01:00")).unwrap();
+        for (now, demanded) in [(1_799_999_999, false), (1_800_000_000, true)] {
+            assert_eq!(settings.demands_second_factor(&admins, now), demanded, "{now}");
+        }
+        let read: Settings = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
+        assert_eq!(read, settings);
+        settings.set("second_factor_from", &json!("")).unwrap();
+        assert_eq!(settings.second_factor_from, None);
+        for (name, bad) in [
+            ("second_factor_from", json!("tomorrow")),
+            ("second_factor_from", json!("2027-01-15T09:00:00")),
+            ("second_factor_from", json!(5)),
+            ("second_factor_roles", json!("root-admin")),
+            ("second_factor_roles", json!([""])),
+        ] {
+            assert_eq!(settings.set(name, &bad).unwrap_err().0, name, "{bad}");
+        }
+        settings.set("second_factor_roles", &json!(["a", "a"])).unwrap();
+        assert_eq!(settings.faults()[0].0, "second_factor_roles");
+        // A time that does not parse delays nothing.
+        let later = json!({"second_factor_roles": ["*"], "second_factor_from": "in the fifth week"});
+        let read: Settings = serde_json::from_value(later).unwrap();
+        assert!(read.demands_second_factor(&admins, 0));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! an HS256 JWS that Wardgate alone can verify; jwt-compact makes and checks it here. No parser
 //! tries a second kind, and no function takes an algorithm from a token.
 
+pub mod challenge;
 pub mod claims;
 pub mod jwk;
 pub mod jws;
 pub mod legacy;
 pub mod numeric_date;
+mod opaque;
 pub mod ticket;
 
 use base64::Engine as _;

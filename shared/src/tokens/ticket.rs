@@ -4,9 +4,7 @@
 //! user, the purpose and the epochs ([`crate::wire::ticket`]); it is good as Bearer on the routes that name
 //! its purpose, and garbage everywhere else.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
+use super::opaque;
 
 /// How every ticket begins. No other credential begins like this.
 const PREFIX: &str = "wgt_";
@@ -16,17 +14,20 @@ const PREFIX: &str = "wgt_";
 pub enum TicketPurpose {
     /// Choosing a new password, which is owed.
     PasswordChange,
+    /// Enrolling a second factor, which the tenant demands.
+    MfaEnrollment,
 }
 
 impl TicketPurpose {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::PasswordChange];
+    pub const ALL: [Self; 2] = [Self::PasswordChange, Self::MfaEnrollment];
 
     /// The word in columns and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PasswordChange => "password_change",
+            Self::MfaEnrollment => "mfa_enrollment",
         }
     }
 
@@ -50,26 +51,26 @@ impl Ticket {
     /// Reads what was sent as Bearer; `None` for every other credential.
     #[must_use]
     pub fn parse(unverified: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let length = URL_SAFE_NO_PAD.decode_slice(unverified.strip_prefix(PREFIX)?, &mut bytes).ok()?;
-        (length == bytes.len()).then_some(Self(bytes))
+        opaque::parse(PREFIX, unverified).map(Self)
     }
 
     /// The ticket as its owner gets it.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.0))
+        opaque::to_text(PREFIX, &self.0)
     }
 
     /// What is stored of it: SHA-256 in base64url. Of 256 random bits, so it needs no key.
     #[must_use]
     pub fn digest(&self) -> String {
-        URL_SAFE_NO_PAD.encode(Sha256::digest(self.0))
+        opaque::digest(&self.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
 
     use super::*;

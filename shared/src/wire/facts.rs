@@ -11,12 +11,22 @@ use crate::ids::{EventId, SessionId, TenantId, UserId};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum FactKind {
-    /// A family was born.
+    /// A family was born. [`Fact::more`] has `amr`, and of a one-time code `authenticator` and `step`.
     SignedIn,
     /// A family was born of a refresh token of the service that the tenant came from.
     LegacyExchanged,
     /// A right name and password got a ticket in place of a session: the password has to be changed first.
     PasswordChangeRequired,
+    /// A right name and password got a ticket in place of a session: a second factor has to be enrolled first.
+    MfaEnrollmentRequired,
+    /// A user proved again who they are, in a session that goes on. [`Fact::more`] has `method` (`otp`,
+    /// `recovery_code` or `password`), and of a one-time code `authenticator` and `step`.
+    SteppedUp,
+    /// A recovery code was used; [`Fact::more`] has its `hash`.
+    RecoveryCodeUsed,
+    /// A code was wrong after a right password, or a code or password at a step-up: one fact a try. [`Fact::more`]
+    /// has `method`, as of [`Self::SteppedUp`].
+    SecondFactorRefused,
     /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
     SignInRefused,
     /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
@@ -40,10 +50,14 @@ pub enum FactKind {
 
 impl FactKind {
     /// The kinds that this release knows.
-    pub const KNOWN: [Self; 11] = [
+    pub const KNOWN: [Self; 15] = [
         Self::SignedIn,
         Self::LegacyExchanged,
         Self::PasswordChangeRequired,
+        Self::MfaEnrollmentRequired,
+        Self::SteppedUp,
+        Self::RecoveryCodeUsed,
+        Self::SecondFactorRefused,
         Self::SignInRefused,
         Self::RefusalsDropped,
         Self::SignedOut,
@@ -61,6 +75,10 @@ impl FactKind {
             Self::SignedIn => "signed_in",
             Self::LegacyExchanged => "legacy_exchanged",
             Self::PasswordChangeRequired => "password_change_required",
+            Self::MfaEnrollmentRequired => "mfa_enrollment_required",
+            Self::SteppedUp => "stepped_up",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::SecondFactorRefused => "second_factor_refused",
             Self::SignInRefused => "sign_in_refused",
             Self::RefusalsDropped => "refusals_dropped",
             Self::SignedOut => "signed_out",
@@ -113,7 +131,7 @@ pub struct Fact {
     pub name_hash: Option<String>,
     /// How many times; 1 but for [`FactKind::SignInRefused`] and [`FactKind::RefusalsDropped`].
     pub count: i64,
-    /// Fields that a later release adds. They are kept as they came.
+    /// Fields of some kinds alone, and those that a later release adds. They are kept as they came.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }

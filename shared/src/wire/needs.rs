@@ -12,7 +12,8 @@ use crate::epochs;
 
 /// The words that this release understands. A word is added by the release that acts on it, in both
 /// halves, and is never removed.
-pub const UNDERSTOOD: &[&str] = &[epochs::NEED, FORMER_LOOKUP_ROOT, PASSWORD_DUE, PASSWORD_MAX_AGE];
+pub const UNDERSTOOD: &[&str] =
+    &[epochs::NEED, FORMER_LOOKUP_ROOT, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY];
 
 /// The word of a document whose lookup root has just changed. A reader that took the new root alone would begin to count
 /// the attempts at each name anew.
@@ -25,6 +26,14 @@ pub const PASSWORD_DUE: &str = "password_due";
 /// The word of a document whose passwords have a greatest age. A reader that passed over it would give sessions
 /// for passwords that are past it.
 pub const PASSWORD_MAX_AGE: &str = "password_max_age";
+
+/// The word of a user's row with an authenticator. A reader that passed over it would give a session for the password
+/// alone.
+pub const SECOND_FACTOR: &str = "second_factor";
+
+/// The word of a document that demands a second factor of a role. A reader that passed over it would give sessions
+/// for the password alone.
+pub const SECOND_FACTOR_POLICY: &str = "second_factor_policy";
 
 /// The words of one row or document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
-use crate::ids::{SessionId, TenantId, UserId};
+use crate::ids::{AuthenticatorId, SessionId, TenantId, UserId};
 use crate::tenant::Tenant;
 use crate::user::UserStatus;
 use crate::wire::needs::Needs;
@@ -146,9 +146,47 @@ pub struct UserRow {
     /// session, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_session: Option<KeptSession>,
+    /// All active authenticators of the user. With one, `needs` has
+    /// [`SECOND_FACTOR`](crate::wire::needs::SECOND_FACTOR).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authenticators: Vec<AuthenticatorRow>,
+    /// The user's recovery codes, where there are any. They are good beside an authenticator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryRow>,
     /// What a reader must understand to sign this user in.
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     pub needs: Needs,
+}
+
+/// An authenticator as a sign-in needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticatorRow {
+    /// Which.
+    pub id: AuthenticatorId,
+    /// The seed, sealed ([`crate::wire::seal::Kind::TotpSeed`]).
+    pub seed: String,
+    /// The last step whose code control knows to be used: the one of the enrolment, or one that a fact told of. The
+    /// edge keeps the greater one of this and its own.
+    pub last_step: i64,
+}
+
+/// A user's set of recovery codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryRow {
+    /// The key of their hashes, sealed ([`crate::wire::seal::Kind::RecoveryKey`]).
+    pub key: String,
+    /// The codes, used ones included. What the edge knows to be used stays used.
+    pub codes: Vec<RecoveryCodeRow>,
+}
+
+/// A recovery code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodeRow {
+    /// Its keyed hash in base64url ([`crate::second_factor::recovery::RecoveryCode::hash`]).
+    pub hash: String,
+    /// When control learned that it was used, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<u64>,
 }
 
 /// Why a user must choose a new password. A word of a later release reads as the only one: a change is owed.

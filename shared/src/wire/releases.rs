@@ -12,26 +12,33 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::epochs;
-use crate::ids::{EventId, HostName, SessionId, TenantId, UserId};
+use crate::ids::{AuthenticatorId, EventId, HostName, SessionId, TenantId, UserId};
 use crate::tenant::{Foreign, Root, SessionRoot, Status, Tenant, tests};
 use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
-use crate::wire::needs::{FORMER_LOOKUP_ROOT, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE};
+use crate::wire::needs::{
+    FORMER_LOOKUP_ROOT, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY,
+};
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
-    Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, KeptSession, Mark, NameRow, PasswordDue,
-    Push, Pushed, RestoredOut, SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark,
-    UserRow,
+    AuthenticatorRow, Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, KeptSession, Mark,
+    NameRow, PasswordDue, Push, Pushed, RecoveryCodeRow, RecoveryRow, RestoredOut, SessionOut, SessionsOut,
+    Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
 use crate::wire::verbatim::Verbatim;
 
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 4] =
-    ["push-former-claims", "push-session-roots", "push-former-lookup-root", "push-password-due"];
+const ADDED: [&str; 5] = [
+    "push-former-claims",
+    "push-session-roots",
+    "push-former-lookup-root",
+    "push-password-due",
+    "push-second-factor",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/releases")
@@ -83,6 +90,8 @@ fn push() -> Push {
             password_changed_at: None,
             password_valid_until: None,
             kept_session: None,
+            authenticators: vec![],
+            recovery: None,
             needs: Needs::default(),
         })
     };
@@ -159,6 +168,32 @@ fn password_due() -> Push {
     Push { document, names: vec![], users, identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+/// A tenant that demands a second factor of two roles, and a user who has one.
+fn second_factor() -> Push {
+    let mut document = document();
+    document.settings.second_factor_roles = vec![String::from("root-admin"), String::from("co-admin")];
+    document.settings.second_factor_from = Some("2027-01-31T08:00:00Z".parse().unwrap());
+    document.needs = document.needs.and(SECOND_FACTOR_POLICY);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    let row = push().users.swap_remove(0).into_value();
+    let code = |fill, used_at| RecoveryCodeRow { hash: IdentifierRow::encode_hash(&[fill; 32]), used_at };
+    let row = UserRow {
+        authenticators: vec![AuthenticatorRow {
+            id: AuthenticatorId::new(6, [6; 10]),
+            seed: String::from("sealed"),
+            last_step: 56_666_666,
+        }],
+        recovery: Some(RecoveryRow {
+            key: String::from("sealed"),
+            codes: vec![code(7, None), code(8, Some(1_700_000_000_000))],
+        }),
+        needs: Needs::of(&[SECOND_FACTOR]),
+        ..row
+    };
+    let users = vec![row.into()];
+    Push { document, names: vec![], users, identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 fn sweep() -> Push {
     let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
     Push {
@@ -201,6 +236,25 @@ fn facts() -> DrainOut {
     DrainOut { incarnation: String::from("a"), facts: (1..).zip(kinds).map(fact).collect(), more: false }
 }
 
+/// What the edge tells of second factors.
+fn factors() -> DrainOut {
+    let authenticator = AuthenticatorId::new(6, [6; 10]);
+    let amr = json!(["pwd", "otp", "mfa"]);
+    let told = [
+        (FactKind::SignedIn, json!({"amr": amr, "authenticator": authenticator, "step": 56_666_667})),
+        (FactKind::RecoveryCodeUsed, json!({"hash": IdentifierRow::encode_hash(&[7; 32])})),
+        (FactKind::SteppedUp, json!({"method": "otp", "authenticator": authenticator, "step": 56_666_668})),
+        (FactKind::SecondFactorRefused, json!({"method": "otp"})),
+        (FactKind::MfaEnrollmentRequired, json!({})),
+    ];
+    let mut out = facts();
+    out.facts.truncate(told.len());
+    for (fact, (kind, more)) in out.facts.iter_mut().zip(told) {
+        (fact.kind, fact.more) = (kind, more.as_object().cloned().unwrap_or_default());
+    }
+    out
+}
+
 /// Every message between the halves, by the name of its file.
 fn messages() -> Vec<(&'static str, Value)> {
     fn of<T: Serialize>(name: &'static str, message: T) -> (&'static str, Value) {
@@ -217,6 +271,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push-session-roots", session_roots()),
         of("push-former-lookup-root", former_lookup_root()),
         of("push-password-due", password_due()),
+        of("push-second-factor", second_factor()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -259,6 +314,7 @@ fn additions() -> Vec<(&'static str, Value)> {
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
         of("drained-dropped", dropped),
         of("drained-password-due", due),
+        of("drained-second-factor", factors()),
     ]
 }
 
@@ -273,6 +329,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "push-session-roots"
         | "push-former-lookup-root"
         | "push-password-due"
+        | "push-second-factor"
         | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
         "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
@@ -283,7 +340,9 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         "end-session" => through::<EndSessionOut>(text),
         "restored" => through::<RestoredOut>(text),
         "drain" | "drain-of-fact" => through::<DrainIn>(text),
-        "drained" | "drained-dropped" | "drained-password-due" => through::<DrainOut>(text),
+        "drained" | "drained-dropped" | "drained-password-due" | "drained-second-factor" => {
+            through::<DrainOut>(text)
+        }
         "password" => through::<PasswordIn>(text),
         "password-checked" => through::<PasswordOut>(text),
         other => panic!("{other}.json: say here how it is read"),
@@ -440,6 +499,16 @@ fn a_password_that_is_due_says_that_it_must_be_understood() {
     let before = [epochs::NEED, FORMER_LOOKUP_ROOT];
     assert!(!document.needs.are_met_by(&before) && !row.needs.are_met_by(&before));
     assert!(changed.needs.are_met_by(&before), "a session that is kept may end");
+}
+
+/// A reader of before would give a session for the password alone.
+#[test]
+fn a_second_factor_says_that_it_must_be_understood() {
+    let push = second_factor();
+    let (document, row) = (&push.document.as_ref().unwrap().document, &push.users[0]);
+    assert!(document.needs.are_met() && row.needs.are_met());
+    let before = [epochs::NEED, FORMER_LOOKUP_ROOT, PASSWORD_DUE, PASSWORD_MAX_AGE];
+    assert!(!document.needs.are_met_by(&before) && !row.needs.are_met_by(&before));
 }
 
 #[test]

@@ -33,6 +33,10 @@ pub enum Kind {
     Verifier,
     /// A verifier that no password satisfies; subject: empty.
     Dummy,
+    /// The seed of an authenticator; subject: the authenticator's id.
+    TotpSeed,
+    /// The key of a user's recovery codes; subject: the user's id.
+    RecoveryKey,
 }
 
 impl Kind {
@@ -43,6 +47,8 @@ impl Kind {
             Self::LookupRoot => "lookup-root",
             Self::Verifier => "verifier",
             Self::Dummy => "dummy",
+            Self::TotpSeed => "totp-seed",
+            Self::RecoveryKey => "recovery-key",
         }
     }
 }
