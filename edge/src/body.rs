@@ -5,6 +5,8 @@ use shared::contract::limits::BODY_BYTES;
 use shared::contract::refusal::Refusal;
 use shared::http::form::FormType;
 use shared::json;
+use shared::second_factor::recovery::RecoveryCode;
+use shared::second_factor::totp::Code;
 use zeroize::Zeroizing;
 
 use crate::http::{BodyError, Incoming};
@@ -32,12 +34,30 @@ impl TypedPassword {
     }
 }
 
+/// A second factor as it was typed. What cannot be a code is a wrong one. No `Debug`.
+pub enum TypedFactor {
+    /// A one-time code.
+    Code(Option<Code>),
+    /// A recovery code.
+    Recovery(Option<RecoveryCode>),
+}
+
+/// What a user proves with, in a session, who they are. No `Debug`.
+pub enum TypedProof {
+    /// A second factor.
+    Factor(TypedFactor),
+    /// The password.
+    Password(TypedPassword),
+}
+
 /// Who signs in, by what they typed. No `Debug`.
 pub struct Credentials {
     /// A user name or address.
     pub name: String,
     /// The password.
     pub password: TypedPassword,
+    /// The second factor, where one was sent.
+    pub factor: Option<TypedFactor>,
 }
 
 /// Which messages a field of a serializer gives, as the old service's do.
@@ -177,6 +197,46 @@ impl Fields {
         if text.is_empty() { Err(Fault::Blank) } else { Ok(TypedPassword::new(text)) }
     }
 
+    /// A text that leaves the fields, so that no copy stays behind: `None` where none was sent (absent, null, blank),
+    /// and none within where it is of another type.
+    fn take_sent(&mut self, name: &str) -> Option<Option<Zeroizing<String>>> {
+        match self.object.remove(name)? {
+            Value::Null => None,
+            Value::String(text) => {
+                let text = Zeroizing::new(text);
+                if text.trim().is_empty() { None } else { Some(Some(text)) }
+            }
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(None),
+        }
+    }
+
+    /// The second factor, where one was sent: the first of the fields in `codes`, else `recovery_code`.
+    pub fn take_factor(&mut self, codes: &[&str]) -> Option<TypedFactor> {
+        let code = codes.iter().filter_map(|name| self.take_sent(name)).next();
+        let recovery = self.take_sent("recovery_code");
+        let code = code.map(|text| TypedFactor::Code(text.and_then(|text| Code::parse(&text).ok())));
+        let recovery =
+            || recovery.map(|text| TypedFactor::Recovery(text.and_then(|text| RecoveryCode::parse(&text))));
+        code.or_else(recovery)
+    }
+
+    /// The proof of a step-up: a second factor, else the password.
+    ///
+    /// # Errors
+    /// 400 where neither was sent.
+    pub fn take_proof(&mut self) -> Result<TypedProof, Refusal> {
+        if let Some(factor) = self.take_factor(&["otp"]) {
+            return Ok(TypedProof::Factor(factor));
+        }
+        match self.take_password() {
+            Ok(password) => Ok(TypedProof::Password(password)),
+            Err(Fault::Required) => Err(Refusal::field("otp", Fault::Required.words())),
+            Err(fault @ (Fault::Null | Fault::NotText | Fault::Blank)) => {
+                Err(Refusal::field("password", fault.words()))
+            }
+        }
+    }
+
     /// Name and password of a sign-in. `email` stands for `username`.
     ///
     /// # Errors
@@ -185,7 +245,9 @@ impl Fields {
         let name_field = if !self.has("username") && self.has("email") { "email" } else { "username" };
         let (name, password) = (self.text(name_field, false), self.take_password());
         match (name, password) {
-            (Ok(name), Ok(password)) => Ok(Credentials { name, password }),
+            (Ok(name), Ok(password)) => {
+                Ok(Credentials { name, password, factor: self.take_factor(&["otp"]) })
+            }
             (name, password) => {
                 let faults = [(name_field, name.err()), ("password", password.err())];
                 let faults = faults.into_iter().filter_map(|(field, fault)| Some((field, fault?)));
@@ -243,6 +305,43 @@ mod tests {
     }
 
     #[test]
+    fn a_second_factor_is_sent_or_not_and_then_a_code_or_a_wrong_one() {
+        let sent = |json: &str| {
+            let mut fields = parse(Some("application/json"), None, json.as_bytes()).ok().unwrap();
+            match fields.take_factor(&["otp", "code"]) {
+                None => "none",
+                Some(TypedFactor::Code(Some(_))) => "code",
+                Some(TypedFactor::Code(None)) => "wrong code",
+                Some(TypedFactor::Recovery(Some(_))) => "recovery code",
+                Some(TypedFactor::Recovery(None)) => "wrong recovery code",
+            }
+        };
+        for none in [r#"{}"#, r#"{"otp":null}"#, r#"{"otp":""}"#, r#"{"otp":" \n","recovery_code":null}"#] {
+            assert_eq!(sent(none), "none", "{none}");
+        }
+        for code in [r#"{"otp":"123456"}"#, r#"{"otp":" 123456\n"}"#, r#"{"otp":"","code":"123456"}"#] {
+            assert_eq!(sent(code), "code", "{code}");
+        }
+        for wrong in [
+            "123456",
+            "true",
+            "[]",
+            r#"["123456"]"#,
+            r#"{"a":1}"#,
+            r#""12345""#,
+            r#""١٢٣٤٥٦""#,
+            r#""+12345""#,
+        ] {
+            assert_eq!(sent(&format!(r#"{{"otp":{wrong}}}"#)), "wrong code", "{wrong}");
+        }
+        assert_eq!(sent(r#"{"recovery_code":"000g-40r4-0m30-e209"}"#), "recovery code");
+        assert_eq!(sent(r#"{"recovery_code":"000g-40r4"}"#), "wrong recovery code");
+        // A recovery code stands in its own field.
+        assert_eq!(sent(r#"{"otp":"000g-40r4-0m30-e209"}"#), "wrong code");
+        assert_eq!(sent(r#"{"otp":"123456","recovery_code":"000g-40r4-0m30-e209"}"#), "code");
+    }
+
+    #[test]
     fn nothing_nested_is_kept() {
         let body = br#"{"a":[[1],2],"b":{"c":[3]},"d":"e"}"#;
         let kept = parse(Some("application/json"), None, body).ok().unwrap().object;
@@ -255,6 +354,7 @@ mod tests {
             let media = if form { "application/x-www-form-urlencoded" } else { "application/json" };
             if let Ok(mut fields) = parse(Some(media), None, &bytes) {
                 let _ = (fields.take_credentials(), fields.token("token"), fields.flag("everywhere"));
+                let _ = (fields.take_factor(&["otp", "code"]), fields.take_proof());
             }
         }
     }

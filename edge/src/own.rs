@@ -1,7 +1,11 @@
 //! The edge's own public routes: by what each acts (Bearer, a token in the body, a cookie), and whether
 //! its answer carries cookies. [`crate::serve`] calls them when the method is judged.
 
+use std::rc::Rc;
+
 use shared::contract::refusal::{Refusal, TokenFault};
+use shared::ids::{SessionId, UserId};
+use shared::tenant::Status;
 
 use crate::body::{self, Fields};
 use crate::browser::cookies::{Names, csrf_token};
@@ -12,10 +16,14 @@ use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::route::{KeyForm, Own};
 use crate::sessions::issued::IssuedTokens;
+use crate::sessions::renew::{Caller, by_cookies};
 use crate::sessions::{logout, refresh, verify};
+use crate::sign_in::challenge::{self, GivenChallenge};
 use crate::sign_in::flow::{self, SignInOutcome};
+use crate::sign_in::step_up::{self, LivingSession};
 use crate::tenants::find::{find_fresh, find_known};
 use crate::tenants::target::{Bearer, Cached, Target};
+use crate::tokens::access::authenticate;
 use crate::tokens::keys;
 use crate::tokens::validate::{self, Asker};
 
@@ -34,6 +42,8 @@ pub(crate) async fn edge<P: Platform>(
         Own::Validate => validate_route(ctx, target, request).await.map_err(without_429),
         Own::Token => token(ctx, target, request).await,
         Own::Login => login(ctx, target, request).await,
+        Own::VerifyOtp => verify_otp(ctx, target, request).await,
+        Own::StepUp => step_up(ctx, target, request).await,
         Own::Refresh => refreshed(ctx, target, request).await,
         Own::Verify => {
             let (fields, ctx) = arrived(ctx, request).await?;
@@ -55,7 +65,11 @@ async fn token<P: Platform>(
     let (mut fields, ctx) = arrived(ctx, request).await?;
     match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
         SignInOutcome::Issued(issued) => Ok(issued.at_token()),
+        SignInOutcome::FactorNeeded(GivenChallenge { challenge, methods }) => {
+            Err(Refusal::mfa_required(&challenge, methods))
+        }
         SignInOutcome::PasswordDue(ticket) => Err(Refusal::password_change_required(&ticket)),
+        SignInOutcome::EnrollmentDue(ticket) => Err(Refusal::mfa_enrollment_required(&ticket)),
     }
 }
 
@@ -66,12 +80,89 @@ async fn login<P: Platform>(
 ) -> Result<Answer, Refusal> {
     let (mut fields, ctx) = arrived(ctx, request).await?;
     match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
-        SignInOutcome::Issued(issued) => {
-            let names = may_set(&issued.known, target, request, &fields);
-            let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid, ctx.now_ms));
-            Ok(with_cookies(issued.at_login(csrf_token.as_deref()), names, &issued, ctx.now_ms))
-        }
+        SignInOutcome::Issued(issued) => Ok(logged_in(ctx, target, request, &fields, &issued)),
+        SignInOutcome::FactorNeeded(given) => Ok(given.at_login()),
         SignInOutcome::PasswordDue(ticket) => Err(Refusal::password_change_required(&ticket)),
+        SignInOutcome::EnrollmentDue(ticket) => Err(Refusal::mfa_enrollment_required(&ticket)),
+    }
+}
+
+/// The answer to a sign-in that is finished, with cookies where it may set them.
+fn logged_in<P: Platform>(
+    ctx: Context<'_, P>,
+    target: &Target,
+    request: &P::Request,
+    fields: &Fields,
+    issued: &IssuedTokens,
+) -> Answer {
+    let names = may_set(&issued.known, target, request, fields);
+    let csrf_token = names.and_then(|_| csrf_token(&issued.known, issued.sid, ctx.now_ms));
+    with_cookies(issued.at_login(csrf_token.as_deref()), names, issued, ctx.now_ms)
+}
+
+async fn verify_otp<P: Platform>(
+    ctx: Context<'_, P>,
+    target: &Target,
+    request: &P::Request,
+) -> Result<Answer, Refusal> {
+    let (mut fields, ctx) = arrived(ctx, request).await?;
+    let token = fields.token("mfa_token")?;
+    let factor = fields.take_factor(&["otp", "code"]);
+    let factor = factor.ok_or_else(|| Refusal::field("otp", "This field is required."))?;
+    let client = request.client();
+    let issued = challenge::verify_otp(ctx, &target.named, &token, &factor, &client).await?;
+    Ok(logged_in(ctx, target, request, &fields, &issued))
+}
+
+/// By Bearer, else by cookie. The session is told first, then what the body lacks.
+async fn step_up<P: Platform>(
+    ctx: Context<'_, P>,
+    target: &Target,
+    request: &P::Request,
+) -> Result<Answer, Refusal> {
+    let (mut fields, ctx) = arrived(ctx, request).await?;
+    let known = find_fresh(ctx, &target.named).await?;
+    if known.tenant.status == Status::Suspended {
+        return Err(Refusal::tenant_suspended());
+    }
+    let (user, sid) = session(ctx, target, request, &known).await?;
+    let proof = fields.take_proof()?;
+    let session = LivingSession { user, sid, client: &request.client() };
+    let issued = step_up::step_up(ctx, &target.named, known, session, proof).await?;
+    let names = may_set(&issued.known, target, request, &fields);
+    Ok(with_cookies(issued.at_refresh(), names, &issued, ctx.now_ms))
+}
+
+/// The user and the session of a request. A token of the service that the tenant came from has no session of ours.
+async fn session<P: Platform>(
+    ctx: Context<'_, P>,
+    target: &Target,
+    request: &P::Request,
+    known: &Rc<OpenedTenant>,
+) -> Result<(UserId, SessionId), Refusal> {
+    match Bearer::read(request) {
+        Bearer::Token(token) => {
+            let judged = authenticate(ctx, known, &target.named, &token).await;
+            let access = judged.map_err(|refused| refused.with(TokenFault::as_bearer))?;
+            match access.legacy {
+                None => Ok((access.sub, access.sid)),
+                Some(_) => Err(TokenFault::Invalid.as_bearer()),
+            }
+        }
+        Bearer::Malformed => Err(Refusal::bad_authorization_header()),
+        Bearer::None => {
+            let presented = by_cookie(ctx, target, request).await?.ok_or_else(Refusal::no_credentials)?;
+            let sid = presented.sid;
+            match by_cookies(ctx, known, &target.named, presented).await? {
+                Caller::User(user, _) => Ok((user, sid)),
+                Caller::Renewed { issued, legacy: false } => Ok((issued.user, issued.sid)),
+                Caller::Bad(refusal) => Err(refusal),
+                Caller::Renewed { legacy: true, .. } | Caller::Ticket(_) => {
+                    Err(TokenFault::Invalid.as_bearer())
+                }
+                Caller::Nobody { .. } => Err(Refusal::no_credentials()),
+            }
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub enum Own {
     Token,
     /// `login`: `POST /api/login/`.
     Login,
+    /// `login`: `POST /api/verify-otp/`.
+    VerifyOtp,
+    /// `login`: `POST /api/step-up/`.
+    StepUp,
     /// `login`: `POST /api/token/refresh/`.
     Refresh,
     /// `login`: `POST /api/token/verify/`.
@@ -107,6 +111,8 @@ fn sign_in(path: &str) -> Option<Endpoint> {
     let own = match without_final_slash(path) {
         "/api/token" => Own::Token,
         "/api/login" => Own::Login,
+        "/api/verify-otp" => Own::VerifyOtp,
+        "/api/step-up" => Own::StepUp,
         "/api/token/refresh" => Own::Refresh,
         "/api/token/verify" => Own::Verify,
         "/api/token/blacklist" => Own::Blacklist,

@@ -98,6 +98,10 @@ create table tenants (
   digest text not null,
   -- What a reader must understand to sign anybody in here, as a JSON list; null: nothing.
   needs text,
+  -- The roles of which the document demands a second factor, as a JSON list; null: of none.
+  factor_roles text,
+  -- From when on it does; null: at once.
+  factor_from integer,
   kv_history integer not null default 0,
   kv_rev integer not null default 0,
   changed_at integer not null
@@ -147,6 +151,8 @@ create table users (
   password_changed_at integer,
   -- From when on a one-time password is a wrong one.
   password_valid_until integer,
+  -- The key of the user's recovery codes, sealed; null: the user has none.
+  recovery_key text,
   -- What a reader must understand to sign the user in, as a JSON list; null: nothing.
   needs text,
   -- Fields of the pushed row that this release does not know, as a JSON object: the migration of the
@@ -158,12 +164,31 @@ create table users (
 ) without rowid;
 -- Users with the epochs that tokens and families name: their counters above the floor of the tenant's
 -- history. 1048576 is LEAP of shared::epochs. The counter of the last password change says how a token
--- below it is refused, and is not raised by a reseed.
+-- below it is refused, and is not raised by a reseed. `factor_from` is when the tenant began, or begins, to demand a
+-- second factor of the user; null: it does not. A row that needs a second factor has one, whatever else is known.
 create view subjects as
 select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over, needs,
-       password_due, password_changed_at,
+       password_due, password_changed_at, password_valid_until, recovery_key,
+       exists (select 1 from authenticators where tenant = users.tenant and user = users.id)
+       or exists (select 1 from json_each(users.needs) where value = 'second_factor') as has_factor,
+       (
+         select json_group_array(json_object('id', id, 'seed', seed))
+         from authenticators
+         where tenant = users.tenant and user = users.id
+       ) as authenticators,
+       (
+         select coalesce(t.factor_from, 0)
+         from tenants t
+         where t.id = users.tenant
+           and exists (
+             select 1
+             from json_each(t.factor_roles)
+             where value = '*' or value in (select value from json_each(users.roles))
+           )
+       ) as factor_from,
        access_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as access_epoch,
        session_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as session_epoch,
+       session_epoch as session_counter,
        password_epoch as password_counter
 from users;
 create index users_tombstones on users (changed_at) where status = 'deleted';
@@ -188,6 +213,86 @@ when new.status <> 'deleted'
   update families
   set ended_at = new.changed_at, ended_for = 'session_ended'
   where tenant = new.tenant and user = new.id and ended_at is null;
+END;
+
+-- Authenticators of users, as their rows were pushed. The step of the last code is decided here: a push may raise
+-- it and never lowers it.
+create table authenticators (
+  tenant text not null,
+  user text not null,
+  id text not null,
+  -- The seed, sealed.
+  seed text not null,
+  last_step integer not null,
+  -- The event of the call that used the last step.
+  claimed_by text,
+  primary key (tenant, user, id)
+) without rowid;
+
+-- Keyed hashes of recovery codes. Whether one was used is decided here: a push may say that it was, and never that
+-- it was not.
+create table recovery_codes (
+  tenant text not null,
+  user text not null,
+  hash text not null,
+  used_at integer,
+  -- The event of the call that used it.
+  claimed_by text,
+  primary key (tenant, user, hash)
+) without rowid;
+
+-- Second factors that were shown, by the event of the call that showed one last. A call that finds its own event here
+-- has shown one that was good.
+create view claims as
+select tenant, user, claimed_by as event from authenticators where claimed_by is not null
+union all
+select tenant, user, claimed_by as event from recovery_codes where claimed_by is not null;
+
+-- Tries of one-time codes in a fixed window, after a right password. A right code gives its own try back; a right
+-- password changes nothing here.
+create table code_tries (
+  tenant text not null,
+  user text not null,
+  window_start integer not null,
+  count integer not null,
+  -- The event of the call that was counted last.
+  counted_by text not null,
+  primary key (tenant, user)
+) without rowid;
+create index code_tries_window on code_tries (window_start);
+
+-- Without an authenticator there is no code to guess: one that is enrolled after a reset has tries of its own.
+create trigger authenticators_gone after delete on authenticators
+when not exists (select 1 from authenticators where tenant = old.tenant and user = old.user) BEGIN
+  delete from code_tries where tenant = old.tenant and user = old.user;
+END;
+
+-- Challenges: what a right password gives a user who has a second factor and has not shown it yet. One for each
+-- user: a new sign-in replaces the older one.
+create table challenges (
+  tenant text not null,
+  user text not null,
+  -- SHA-256 of the challenge.
+  digest text not null,
+  -- As `subjects` has it.
+  session_epoch integer not null,
+  expires_at integer not null,
+  tries integer not null default 0,
+  -- The event of the call that was counted last.
+  counted_by text,
+  -- When a right code used it up.
+  used_at integer,
+  primary key (tenant, user)
+) without rowid;
+create unique index challenges_digest on challenges (tenant, digest);
+create index challenges_expired on challenges (expires_at);
+
+-- Of a user who is gone, nothing is left that could sign in.
+create trigger users_gone after update of status on users when new.status = 'deleted' BEGIN
+  delete from authenticators where tenant = new.tenant and user = new.id;
+  delete from recovery_codes where tenant = new.tenant and user = new.id;
+  delete from code_tries where tenant = new.tenant and user = new.id;
+  delete from challenges where tenant = new.tenant and user = new.id;
 END;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
@@ -225,7 +330,9 @@ create table families (
   -- Of a family that a legacy token became: the event of the call that made it, and when that token
   -- expires. Until then the row stays, ended or not, or the token could be exchanged again.
   made_by text,
-  kept_until integer not null default 0
+  kept_until integer not null default 0,
+  -- The event of the call that stepped the family up last.
+  stepped_by text
 ) without rowid;
 create index families_user on families (tenant, user);
 create index families_finished on families (max(absolute_deadline, kept_until));
@@ -273,7 +380,9 @@ create table outbox (
   sid text,
   network text,
   name_hash text,
-  count integer not null default 1
+  count integer not null default 1,
+  -- Further fields of the fact, as a JSON object; null: none.
+  more text
 );
 
 -- Refused sign-ins by the minute; they move to the outbox when their minute is over.

@@ -65,6 +65,8 @@ impl Cors {
                 Own::Validate
                 | Own::Token
                 | Own::Login
+                | Own::VerifyOtp
+                | Own::StepUp
                 | Own::Refresh
                 | Own::Verify
                 | Own::Blacklist

@@ -32,6 +32,7 @@ struct OutboxRow {
     network: Option<String>,
     name_hash: Option<String>,
     count: i64,
+    more: Option<String>,
 }
 
 /// What the outbox knows of a position.
@@ -102,7 +103,7 @@ impl From<OutboxRow> for Fact {
             network: row.network,
             name_hash: row.name_hash,
             count: row.count,
-            more: serde_json::Map::new(),
+            more: row.more.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         }
     }
 }

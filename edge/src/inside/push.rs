@@ -101,6 +101,15 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     }
     if !push.users.is_empty() {
         batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
+        // First what is there now: a user who gets another authenticator for the last one was not reset.
+        for factors in [
+            sql::PUT_AUTHENTICATORS,
+            sql::DROP_AUTHENTICATORS,
+            sql::DROP_RECOVERY_CODES,
+            sql::PUT_RECOVERY_CODES,
+        ] {
+            batch.also(factors.bind([tenant.into(), history.into(), users.as_str().into()]));
+        }
         if push.users.iter().any(|row| row.kept_session.is_some()) {
             batch.also(sql::LIFT_KEPT_SESSIONS.bind([tenant.into(), history.into(), users.as_str().into()]));
         }

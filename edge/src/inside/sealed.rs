@@ -11,19 +11,32 @@ use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 
-/// Whether every sealed value names a key of this edge, and the roots and the first verifier open with it: control has
-/// one key, so what holds of one verifier holds of all.
+/// Whether every sealed value names a key of this edge, and the roots and the first value of each kind of the users'
+/// open with it: control has one key, so what holds of one verifier holds of all.
 #[must_use]
 pub fn opens_here(push: &Push, settings: &Settings) -> bool {
     let document = push.document.as_ref().map(|row| &row.document);
     let keys =
         document.iter().flat_map(|document| document.keys.iter().filter_map(|key| key.sealed.as_deref()));
     let verifiers = || push.users.iter().filter_map(|user| Some((user.id, user.verifier.as_deref()?)));
-    let mut texts = keys.chain(verifiers().map(|(_, text)| text));
-    let first = verifiers()
-        .next()
-        .is_none_or(|(id, text)| opens(text, push.tenant, (Kind::Verifier, &id.to_string()), settings));
-    first
+    let seeds =
+        || push.users.iter().flat_map(|user| user.authenticators.iter().map(|it| (it.id, it.seed.as_str())));
+    let recovery =
+        || push.users.iter().filter_map(|user| Some((user.id, user.recovery.as_ref()?.key.as_str())));
+    let mut texts = keys
+        .chain(verifiers().map(|(_, text)| text))
+        .chain(seeds().map(|(_, text)| text))
+        .chain(recovery().map(|(_, text)| text));
+    let firsts = [
+        verifiers().next().map(|(id, text)| (Kind::Verifier, id.to_string(), text)),
+        seeds().next().map(|(id, text)| (Kind::TotpSeed, id.to_string(), text)),
+        recovery().next().map(|(id, text)| (Kind::RecoveryKey, id.to_string(), text)),
+    ];
+    let firsts_open = firsts
+        .into_iter()
+        .flatten()
+        .all(|(kind, subject, text)| opens(text, push.tenant, (kind, &subject), settings));
+    firsts_open
         && texts.all(|text| is_known(text, settings))
         && document.is_none_or(|document| roots_open(document, settings))
 }

@@ -29,6 +29,8 @@ pub struct VerifiedToken {
     pub epoch: i64,
     /// Role names.
     pub roles: Vec<String>,
+    /// Whether its session showed a second factor.
+    pub mfa: bool,
     /// Unix seconds.
     pub exp: i64,
     /// Unix seconds until which this is all there is to know, but for denials.
@@ -135,6 +137,7 @@ mod tests {
             sid: SessionId::new(0, [1; 16]),
             epoch: 0,
             roles: vec![],
+            mfa: false,
             exp,
             known_until: exp,
             legacy: None,

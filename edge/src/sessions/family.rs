@@ -11,6 +11,8 @@ use shared::tokens::claims::{UserIdClaim, UserIdForm};
 use shared::user::UserStatus;
 use shared::wire::needs::Needs;
 
+use crate::tokens::amr::{Amr, Method};
+
 /// A family with its user, as [`crate::sql::FAMILY`] selects them. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FamilyRow {
@@ -46,6 +48,8 @@ pub struct FamilyRow {
     pub legacy_id: Option<String>,
     /// What a reader must understand to sign the user in, as JSON.
     pub needs: Option<String>,
+    /// Since when the tenant demands a second factor of the user.
+    pub factor_from: Option<i64>,
 }
 
 /// A presented refresh token, with what this call did.
@@ -80,6 +84,8 @@ pub enum Outcome {
     Ended,
     /// The user is not active, or gone.
     Inactive,
+    /// The tenant demands a second factor of the user, and the session showed none.
+    FactorDue,
     /// The user's row needs what this release does not understand: nothing was changed.
     NotUnderstood,
 }
@@ -104,10 +110,17 @@ impl FamilyRow {
         Needs::column_is_met(self.needs.as_deref())
     }
 
+    /// Whether the tenant demands a second factor of the user and the session showed none.
+    #[must_use]
+    pub fn lacks_factor(&self, now: i64) -> bool {
+        let demanded = self.factor_from.is_some_and(|from| from <= now);
+        demanded && !Amr::from_column(&self.amr).has(Method::Mfa)
+    }
+
     /// Whether nobody can go on with this session, whatever token they have.
     #[must_use]
     pub fn is_over(&self, now: i64) -> bool {
-        self.expired(now) || !self.active() || !self.living()
+        self.expired(now) || !self.active() || !self.living() || self.lacks_factor(now)
     }
 
     /// Milliseconds since the last rotation; never negative, whatever two clocks say.
@@ -154,6 +167,9 @@ pub fn outcome(row: &FamilyRow, presented: RefreshAttempt) -> Outcome {
     if !row.living() {
         return Outcome::Ended;
     }
+    if row.lacks_factor(presented.now) {
+        return Outcome::FactorDue;
+    }
     if !row.is_understood() {
         return Outcome::NotUnderstood;
     }
@@ -172,7 +188,7 @@ impl Outcome {
             Self::Successor => None,
             Self::Expired => Some(TokenFault::Expired.at_refresh()),
             Self::Inactive => Some(TokenFault::UserInactive.at_refresh()),
-            Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended => {
+            Self::Behind | Self::Stolen | Self::RolledBack | Self::Ended | Self::FactorDue => {
                 Some(TokenFault::Blacklisted.at_refresh())
             }
             Self::NotUnderstood => Some(Refusal::unavailable()),
@@ -192,7 +208,7 @@ pub fn verify(row: &FamilyRow, generation: i64, now: i64, window: i64) -> Result
         Err(TokenFault::Expired)
     } else if !row.active() {
         Err(TokenFault::UserInactive)
-    } else if row.living() && (behind == 0 || (behind == 1 && within)) {
+    } else if row.living() && !row.lacks_factor(now) && (behind == 0 || (behind == 1 && within)) {
         Ok(())
     } else {
         Err(TokenFault::Blacklisted)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use serde_json::json;
-use shared::contract::refusal::Refusal;
+use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
 
 use crate::browser::cookies::{Names, csrf_token};
@@ -37,8 +37,8 @@ pub struct IssuedTokens {
 /// The tokens of a family's current generation.
 ///
 /// # Errors
-/// 503 where no key signs, and where user or tenant need what this release does not understand: no path
-/// issues tokens past it.
+/// 503 where no key signs, and where user or tenant need what this release does not understand; 401 where the tenant
+/// demands a second factor of the user and the session showed none: no path issues tokens past either.
 pub async fn tokens<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -47,6 +47,9 @@ pub async fn tokens<P: Platform>(
 ) -> Result<IssuedTokens, Refusal> {
     if !(row.is_understood() && known.tenant.needs.are_met()) {
         return Err(Refusal::unavailable());
+    }
+    if row.lacks_factor(ctx.now()) {
+        return Err(TokenFault::Blacklisted.at_refresh());
     }
     let roles = row.roles.as_deref().and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
     let roles = roles.unwrap_or_default();

@@ -1,32 +1,36 @@
 //! Sign-in: `token` and `login` differ in their answer alone ([`crate::sessions::issued`]).
 
-use shared::contract::limits::FAMILIES;
 use shared::contract::refusal::Refusal;
-use shared::ids::SessionId;
-use shared::tokens::ticket::Ticket;
+use shared::tokens::ticket::{Ticket, TicketPurpose};
 
-use crate::body::Credentials;
+use crate::body::{Credentials, TypedFactor};
 use crate::context::Context;
 use crate::network;
-use crate::platform::Platform;
+use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sign_in::birth::Birth;
+use crate::sign_in::challenge::{self, GivenChallenge};
+use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve};
 use crate::sign_in::ticket;
+use crate::sql;
 use crate::sql::batch::Batch;
-use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_known};
 use crate::tenants::state::StateRow;
-use crate::tokens::amr::{Amr, Method};
 
-/// How a sign-in with a right name and password ends. A match over it has no wildcard arm: a second factor's
-/// challenge becomes a variant here, and then each route that answers a sign-in stops compiling until it words it.
+/// How a sign-in with a right name and password ends. A match over it has no wildcard arm, so that each route which
+/// answers a sign-in words every variant.
 pub enum SignInOutcome {
     /// The session is there, with its tokens.
     Issued(IssuedTokens),
+    /// There is none: the user has a second factor, and has to show it at the challenge.
+    FactorNeeded(GivenChallenge),
     /// There is none: the password has to be changed first, for which the ticket is good.
     PasswordDue(Ticket),
+    /// There is none: the tenant demands a second factor, and the ticket is good for enrolling one.
+    EnrollmentDue(Ticket),
 }
 
 /// Signs a user in.
@@ -37,9 +41,10 @@ pub enum SignInOutcome {
 /// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
 ///    asked as well, about every password but a right one of our own: 503 where it does not answer.
 /// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
-///    place of the session, by one batch like the next.
-/// 5. One batch: the family, if user and tenant are still as before the hash; else 401, the same
-///    for every reason.
+///    place of the session, by one batch like the next. One who has a second factor and sent none: a challenge. One
+///    who has none, at a tenant that demands one: a ticket for enrolling one.
+/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), and the
+///    family, if user and tenant are still as before the hash; else 401, the same for every reason.
 /// 6. The tokens.
 ///
 /// # Errors
@@ -47,7 +52,7 @@ pub enum SignInOutcome {
 pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-    Credentials { name, password }: Credentials,
+    Credentials { name, password, factor }: Credentials,
     client: &str,
 ) -> Result<SignInOutcome, Refusal> {
     let network = network::of(client);
@@ -65,67 +70,107 @@ pub async fn sign_in<P: Platform>(
     if !user.is_understood() {
         return Err(Refusal::unavailable());
     }
+    let entry = Entry { ctx, named, reserved: &reserved, user, network: &network };
     if user.owes_a_password(&reserved.known.tenant.settings, ctx.now()) {
-        return ticket::give(ctx, named, &reserved, user, &network).await.map(SignInOutcome::PasswordDue);
+        return entry.ticket(TicketPurpose::PasswordChange).await.map(SignInOutcome::PasswordDue);
     }
-    let sid = ctx.session_id(reserved.known.tenant.shard());
-    let row = open_family(ctx, named, &reserved, user, sid, &network).await?;
-    tokens(ctx, &reserved.known, sid, &row).await.map(SignInOutcome::Issued)
+    match factor {
+        None if user.has_factor() => {
+            challenge::give(ctx, named, &reserved, user).await.map(SignInOutcome::FactorNeeded)
+        }
+        Some(typed) if user.has_factor() => entry.by_factor(&typed).await.map(SignInOutcome::Issued),
+        // Nothing can be right of a code where there is no authenticator, nor wrong.
+        Some(_) | None if user.owes_a_factor(ctx.now()) => {
+            entry.ticket(TicketPurpose::MfaEnrollment).await.map(SignInOutcome::EnrollmentDue)
+        }
+        Some(_) | None => entry.by_password().await.map(SignInOutcome::Issued),
+    }
 }
 
-/// The second batch: the family, and everything that hangs on its being written.
-async fn open_family<P: Platform>(
-    ctx: Context<'_, P>,
-    named: &TenantName,
-    reserved: &ReservedAttempt,
-    user: &UserRow,
-    sid: SessionId,
-    network: &str,
-) -> Result<FamilyRow, Refusal> {
-    let tenant = &reserved.known.tenant;
-    let (id, user_id, sid) = (tenant.id.to_string(), user.id.to_string(), sid.to_string());
-    let (id, user_id, sid, now) = (id.as_str(), user_id.as_str(), sid.as_str(), ctx.now());
-    let (signed_in, evicted) = (ctx.event_id().to_string(), ctx.event_id().to_string());
-    let absolute = now.saturating_add(secs_as_ms(tenant.settings.absolute_secs));
-    let idle = now.saturating_add(secs_as_ms(tenant.settings.idle_secs)).min(absolute);
-    let most = i64::from(FAMILIES);
-    let evict = |statement: sql::Sql| {
-        statement.bind([evicted.as_str().into(), id.into(), now.into(), sid.into(), most.into()])
-    };
-    let mut batch = Batch::new(tenant.shard());
-    batch.also(sql::INSERT_FAMILY.bind([
-        sid.into(),
-        id.into(),
-        user_id.into(),
-        now.into(),
-        idle.into(),
-        absolute.into(),
-        user.session_epoch.into(),
-        Amr::new(&[Method::Pwd]).to_column().into(),
-        sql::understood(),
-    ]));
-    batch.also(evict(sql::RECORD_EVICTION));
-    batch.also(evict(sql::EVICT_FAMILIES));
-    batch.also(sql::RETURN_ATTEMPT.bind([
-        id.into(),
-        reserved.hashes.now.attempt.as_str().into(),
-        reserved.window_start.into(),
-        sid.into(),
-    ]));
-    batch.also(sql::RECORD_SIGN_IN.bind([
-        signed_in.into(),
-        id.into(),
-        now.into(),
-        user_id.into(),
-        sid.into(),
-        network.into(),
-    ]));
-    let family = batch.add::<FamilyRow>(sql::FAMILY.bind([sid.into(), id.into()]));
-    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]));
-    let rows = ctx.run(batch).await?;
-    let state = rows.take_one(state)?;
-    match rows.take_one(family)? {
-        Some(row) => Ok(row),
-        None => Err(StateRow::compare(state.as_ref(), &reserved.known).at_sign_in()),
+/// A sign-in whose password is right.
+struct Entry<'a, P: Platform> {
+    ctx: Context<'a, P>,
+    named: &'a TenantName,
+    reserved: &'a ReservedAttempt,
+    user: &'a UserRow,
+    network: &'a str,
+}
+
+impl<P: Platform> Entry<'_, P> {
+    async fn ticket(&self, purpose: TicketPurpose) -> Result<Ticket, Refusal> {
+        ticket::give(self.ctx, self.named, self.reserved, self.user, purpose, self.network).await
+    }
+
+    fn birth(&self) -> Birth<'_, P> {
+        Birth::new(self.ctx, &self.reserved.known, self.user, self.network)
+    }
+
+    /// The second batch by the password alone: the family, and everything that hangs on its being written.
+    async fn by_password(&self) -> Result<IssuedTokens, Refusal> {
+        let Self { ctx, reserved, .. } = self;
+        let birth = self.birth();
+        let mut batch = Batch::new(reserved.known.tenant.shard());
+        let family = birth.open(&mut batch, None);
+        batch.also(sql::RETURN_ATTEMPT.bind([
+            birth.tenant.as_str().into(),
+            reserved.hashes.now.attempt.as_str().into(),
+            reserved.window_start.into(),
+            birth.sid.to_string().into(),
+        ]));
+        let state = batch.add::<StateRow>(self.state());
+        let rows = ctx.run(batch).await?;
+        let state = rows.take_one(state)?;
+        let row = rows.take_one(family)?;
+        self.issue(&birth, row, state.as_ref()).await
+    }
+
+    /// The second batch by password and second factor: the try, the code, and the family where it is good.
+    async fn by_factor(&self, typed: &TypedFactor) -> Result<IssuedTokens, Refusal> {
+        let Self { ctx, reserved, user, network, .. } = self;
+        let read = ReadFactor::read(*ctx, &reserved.known.tenant, user, typed)?;
+        let birth = self.birth();
+        let (sid, event) = (birth.sid.to_string(), ctx.event_id().to_string());
+        let (tenant, event) = (birth.tenant.as_str(), event.as_str());
+        let mut batch = Batch::new(reserved.known.tenant.shard());
+        let showing = Showing { tenant, user, sid: &sid, in_session: false, network, challenge: None };
+        let tried = FactorTry::judge(*ctx, &mut batch, &showing, &read, event);
+        batch.also(sql::RETURN_ATTEMPT_FOR_CODE.bind([
+            tenant.into(),
+            reserved.hashes.now.attempt.as_str().into(),
+            reserved.window_start.into(),
+            user.id.to_string().into(),
+            event.into(),
+        ]));
+        let family = birth.open(&mut batch, Some((event, &read)));
+        let state = batch.add::<StateRow>(self.state());
+        let rows = ctx.run(batch).await?;
+        let state = rows.take_one(state)?;
+        match tried.verdict(&rows, ctx.now())? {
+            Verdict::Good => {
+                let row = rows.take_one(family)?;
+                self.issue(&birth, row, state.as_ref()).await
+            }
+            Verdict::Wrong => Err(Refusal::otp_invalid()),
+            Verdict::Throttled(refusal) => Err(refusal),
+            Verdict::Uncounted => Err(StateRow::compare(state.as_ref(), &reserved.known).at_sign_in()),
+        }
+    }
+
+    fn state(&self) -> Statement {
+        let tenant = self.reserved.known.tenant.id.to_string();
+        sql::TENANT_STATE.bind([tenant.into(), self.named.name.as_str().into()])
+    }
+
+    async fn issue(
+        &self,
+        birth: &Birth<'_, P>,
+        row: Option<FamilyRow>,
+        state: Option<&StateRow>,
+    ) -> Result<IssuedTokens, Refusal> {
+        let known = &self.reserved.known;
+        match row {
+            Some(row) => tokens(self.ctx, known, birth.sid, &row).await,
+            None => Err(StateRow::compare(state, known).at_sign_in()),
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! Sign-in: who may have tokens for a name and a password.
 
+mod birth;
+pub mod challenge;
+mod factor;
 pub mod flow;
 pub mod password;
+mod settled;
+pub mod step_up;
 pub mod throttle;
 mod ticket;

@@ -29,21 +29,28 @@ use crate::tokens::password_due::owes_a_password;
 /// Bytes of the question at most: a control character is six in JSON.
 const QUESTION_BYTES: usize = 6 * PASSWORD_BYTES + 256;
 
-/// The user behind a name, as [`crate::sql::USER_BY_IDENTIFIER`] selects them.
+/// A user who signs in, as [`crate::sql::USER_BY_IDENTIFIER`], [`crate::sql::USER_BY_CHALLENGE`] and
+/// [`crate::sql::USER_BY_SESSION`] select them.
 #[derive(Deserialize)]
 pub struct UserRow {
     /// Their id.
     pub id: UserId,
     /// Their status.
     pub status: UserStatus,
-    /// Raised by whatever ends their sessions.
-    pub session_epoch: i64,
+    /// The counter that is raised by whatever ends their sessions.
+    pub session_counter: i64,
     verifier: Option<String>,
     foreign_hash: i64,
     needs: Option<String>,
     password_due: Option<PasswordDue>,
     password_changed_at: Option<i64>,
     password_valid_until: Option<i64>,
+    has_factor: i64,
+    /// Their authenticators, as JSON.
+    pub(super) authenticators: String,
+    /// The key of their recovery codes, sealed.
+    pub(super) recovery_key: Option<String>,
+    factor_from: Option<i64>,
 }
 
 impl UserRow {
@@ -60,6 +67,18 @@ impl UserRow {
     #[must_use]
     pub fn owes_a_password(&self, settings: &TenantSettings, now: i64) -> bool {
         owes_a_password(self.password_due, self.password_changed_at, settings, now)
+    }
+
+    /// Whether the user has a second factor, without which there is no session.
+    #[must_use]
+    pub fn has_factor(&self) -> bool {
+        self.has_factor != 0
+    }
+
+    /// Whether the tenant demands a second factor of the user.
+    #[must_use]
+    pub fn owes_a_factor(&self, now: i64) -> bool {
+        self.factor_from.is_some_and(|from| from <= now)
     }
 
     /// Whether this release understands what the user's row needs.

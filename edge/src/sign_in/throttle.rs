@@ -62,9 +62,56 @@ struct Stray {
     window_start: i64,
 }
 
+/// A window in which tries are counted.
 #[derive(Deserialize)]
-struct WindowRow {
-    window_start: i64,
+pub(super) struct WindowRow {
+    /// When it began.
+    pub window_start: i64,
+}
+
+/// Seconds until a window that lasts `lasts` milliseconds is over. A try that arrived a moment later may have begun it.
+pub(super) fn wait_secs(window_start: i64, lasts: i64, now: i64) -> u64 {
+    let wait_ms = window_start.saturating_add(lasts).saturating_sub(now).clamp(1, lasts);
+    u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)
+}
+
+/// A try that a batch counts before the hash, under `attempt`; a window that began under `former` goes on.
+pub(super) struct CountedAttempt {
+    counted: Handle<WindowRow>,
+    window: Handle<WindowRow>,
+}
+
+impl CountedAttempt {
+    /// Goes on with a batch.
+    pub(super) fn count(
+        batch: &mut Batch,
+        tenant: &str,
+        (attempt, former): (&str, Option<&str>),
+        now: i64,
+    ) -> Self {
+        let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
+            tenant.into(),
+            attempt.into(),
+            now.into(),
+            secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
+            i64::from(ATTEMPTS).into(),
+            former.into(),
+        ]));
+        let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into(), former.into()]));
+        Self { counted, window }
+    }
+
+    /// When the window began that the try was counted in.
+    ///
+    /// # Errors
+    /// 429 where the window was full.
+    pub(super) fn window_start<R: Rows>(self, rows: &BatchRows<R>, now: i64) -> Result<i64, Refusal> {
+        if let Some(counted) = rows.take_one(self.counted)? {
+            return Ok(counted.window_start);
+        }
+        let begun = rows.take_one(self.window)?.map_or(0, |window| window.window_start);
+        Err(Refusal::throttled(wait_secs(begun, secs_as_ms(ATTEMPT_WINDOW_SECS), now)))
+    }
 }
 
 /// What the first batch found.
@@ -92,17 +139,24 @@ pub(super) async fn admit<P: Platform>(
     network: &str,
     name: &str,
 ) -> Result<(), Refusal> {
+    admit_at_tenant(app, known, network).await?;
     let tenant = known.tenant.id;
-    let by_network = app.platform.admits(Limit::Network, &format!("{tenant}/{network}")).await;
-    if !by_network {
-        return Err(Refusal::throttled(60));
-    }
     let hash = Hashes::of(known, name).now.attempt;
     if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}")).await {
         Ok(())
     } else {
         Err(Refusal::throttled(60))
     }
+}
+
+/// The limit by network at one tenant.
+pub(super) async fn admit_at_tenant<P: Platform>(
+    app: &App<P>,
+    known: &OpenedTenant,
+    network: &str,
+) -> Result<(), Refusal> {
+    let key = format!("{}/{network}", known.tenant.id);
+    if app.platform.admits(Limit::Network, &key).await { Ok(()) } else { Err(Refusal::throttled(60)) }
 }
 
 /// The first batch, once more where the tenant's document has moved on.
@@ -130,7 +184,7 @@ pub(super) async fn reserve<P: Platform>(
                 return reserved(newer, hashes, rows, ctx.now());
             }
             // The try counts once: under the root in force.
-            let counted = rows.rows.take_one(rows.counted)?;
+            let counted = rows.rows.take_one(rows.attempt.counted)?;
             let stray = counted
                 .map(|counted| Stray { attempt: hashes.now.attempt, window_start: counted.window_start });
             let hashes = newer_hashes;
@@ -144,8 +198,7 @@ pub(super) async fn reserve<P: Platform>(
 /// What the first batch left.
 struct ReservedRows<R> {
     rows: BatchRows<R>,
-    counted: Handle<WindowRow>,
-    window: Handle<WindowRow>,
+    attempt: CountedAttempt,
     user: Handle<UserRow>,
 }
 
@@ -169,21 +222,13 @@ async fn reserve_batch<P: Platform>(
             window_start.into(),
         ]));
     }
-    let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
-        tenant.into(),
-        attempt.into(),
-        ctx.now().into(),
-        secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
-        i64::from(ATTEMPTS).into(),
-        former_attempt.into(),
-    ]));
-    let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into(), former_attempt.into()]));
+    let attempt = CountedAttempt::count(&mut batch, tenant, (attempt, former_attempt), ctx.now());
     let user =
         batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into(), former_identifier.into()]));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
     let rows = ctx.run(batch).await?;
     let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
-    Ok((ReservedRows { rows, counted, window, user }, state))
+    Ok((ReservedRows { rows, attempt, user }, state))
 }
 
 fn reserved<R: Rows>(
@@ -192,16 +237,9 @@ fn reserved<R: Rows>(
     left: ReservedRows<R>,
     now: i64,
 ) -> Result<ReservedAttempt, Refusal> {
-    let Some(counted) = left.rows.take_one(left.counted)? else {
-        let window = left.rows.take_one(left.window)?;
-        let lasts = secs_as_ms(ATTEMPT_WINDOW_SECS);
-        let ends = window.map_or(0, |window| window.window_start).saturating_add(lasts);
-        // A try that arrived a moment later may have begun the window.
-        let wait_ms = ends.saturating_sub(now).clamp(1, lasts);
-        return Err(Refusal::throttled(u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)));
-    };
+    let window_start = left.attempt.window_start(&left.rows, now)?;
     let user = left.rows.take_one(left.user)?;
-    Ok(ReservedAttempt { known, hashes, window_start: counted.window_start, user })
+    Ok(ReservedAttempt { known, hashes, window_start, user })
 }
 
 /// Counts a refused sign-in under its minute, or with the tenant's others where too many wait.

@@ -1,9 +1,10 @@
-//! The second batch of a sign-in with a right password that has to be changed first: a ticket in place of a
+//! The second batch of a sign-in with a right password of a user who owes something first: a ticket in place of a
 //! family.
 
 use shared::contract::limits::TICKET_SECS;
 use shared::contract::refusal::Refusal;
 use shared::tokens::ticket::{Ticket, TicketPurpose};
+use shared::wire::facts::FactKind;
 
 use crate::context::Context;
 use crate::platform::Platform;
@@ -23,8 +24,13 @@ pub(super) async fn give<P: Platform>(
     named: &TenantName,
     reserved: &ReservedAttempt,
     user: &UserRow,
+    purpose: TicketPurpose,
     network: &str,
 ) -> Result<Ticket, Refusal> {
+    let fact = match purpose {
+        TicketPurpose::PasswordChange => FactKind::PasswordChangeRequired,
+        TicketPurpose::MfaEnrollment => FactKind::MfaEnrollmentRequired,
+    };
     let tenant = &reserved.known.tenant;
     let (id, user_id, event) = (tenant.id.to_string(), user.id.to_string(), ctx.event_id().to_string());
     let (id, user_id) = (id.as_str(), user_id.as_str());
@@ -35,10 +41,10 @@ pub(super) async fn give<P: Platform>(
     let given = batch.add_counted(sql::INSERT_TICKET.bind([
         id.into(),
         user_id.into(),
-        TicketPurpose::PasswordChange.as_str().into(),
+        purpose.as_str().into(),
         digest.into(),
         ctx.now().saturating_add(secs_as_ms(TICKET_SECS)).into(),
-        user.session_epoch.into(),
+        user.session_counter.into(),
         sql::understood(),
     ]));
     batch.also(sql::RETURN_ATTEMPT_FOR_TICKET.bind([
@@ -54,6 +60,7 @@ pub(super) async fn give<P: Platform>(
         user_id.into(),
         digest.into(),
         network.into(),
+        fact.as_str().into(),
     ]));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]));
     let rows = ctx.run(batch).await?;

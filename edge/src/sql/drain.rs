@@ -63,7 +63,7 @@ statements! {
 
     /// (most).
     OUTBOX = "
-        select seq, id, tenant, at, kind, user, sid, network, name_hash, count
+        select seq, id, tenant, at, kind, user, sid, network, name_hash, count, more
         from outbox
         order by seq
         limit ?1";

@@ -8,7 +8,7 @@ statements! {
     /// of before, or null).
     LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_counter, u.roles, u.legacy_id,
-               u.legacy_over, u.needs, u.password_due, u.password_changed_at,
+               u.legacy_over, u.needs, u.password_due, u.password_changed_at, u.has_factor, u.factor_from,
                ?3 is null or exists (
                  select 1 from identifiers l where l.tenant = ?1 and l.hash in (?3, ?6) and l.user = u.id
                ) as listed,
@@ -21,7 +21,8 @@ statements! {
 
     /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
     /// imported (no reseed since) and the document that vouches for the token is not outdated. Whoever presents it next
-    /// finds this row, so it is exchanged once. An account that owes a new password does not exchange:
+    /// finds this row, so it is exchanged once. An account that owes a new password, has a second factor or owes one does not
+    /// exchange:
     /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
     /// history, rev, amr, understood or null: whatever it is and owes; user hash and token hash under the lookup root
     /// of before, or null; the time up to which a password is too old, or null).
@@ -45,6 +46,8 @@ statements! {
             )
             and u.password_due is null
             and (?16 is null or coalesce(u.password_changed_at, 0) > ?16)
+            and not u.has_factor
+            and (u.factor_from is null or u.factor_from > ?5)
           ))
           and (?4 is null or exists (
             select 1 from identifiers l where l.tenant = ?2 and l.hash in (?4, ?15) and l.user = u.id

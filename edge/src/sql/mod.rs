@@ -28,6 +28,8 @@ groups! {
     tenants
     sign_in
     tickets
+    factors
+    step_up
     sessions
     legacy
     push

@@ -10,8 +10,11 @@ statements! {
 
     /// (tenant, history, rev, document, now, digest).
     PUT_DOCUMENT = "
-        insert into tenants (id, status, history, rev, document, digest, needs, changed_at)
-        values (?1, ?4 ->> 'status', ?2, ?3, ?4, ?6, nullif(?4 -> 'needs', '[]'), ?5)
+        insert into tenants (id, status, history, rev, document, digest, needs, factor_roles, factor_from,
+                             changed_at)
+        values (?1, ?4 ->> 'status', ?2, ?3, ?4, ?6, nullif(?4 -> 'needs', '[]'),
+                nullif(?4 -> '$.settings.second_factor_roles', '[]'),
+                unixepoch(?4 ->> '$.settings.second_factor_from') * 1000, ?5)
         on conflict (id) do update
         set status = excluded.status,
             history = excluded.history,
@@ -19,6 +22,8 @@ statements! {
             document = excluded.document,
             digest = excluded.digest,
             needs = excluded.needs,
+            factor_roles = excluded.factor_roles,
+            factor_from = excluded.factor_from,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (tenants.history, tenants.rev)";
 
@@ -40,16 +45,16 @@ statements! {
     PUT_USERS = "
         insert into users (tenant, id, history, rev, status, access_epoch, session_epoch,
                            password_epoch, roles, verifier, foreign_hash, legacy_id, password_due,
-                           password_changed_at, password_valid_until, needs, more, changed_at)
+                           password_changed_at, password_valid_until, recovery_key, needs, more, changed_at)
         select ?1, value ->> 'id', ?2, value ->> 'rev', value ->> 'status', value ->> 'access_epoch',
                value ->> 'session_epoch', value ->> 'password_epoch', value -> 'roles',
                value ->> 'verifier', coalesce(value ->> 'foreign', 0), value ->> 'legacy_id',
                value ->> 'password_due', value ->> 'password_changed_at', value ->> 'password_valid_until',
-               nullif(value -> 'needs', '[]'),
+               value ->> '$.recovery.key', nullif(value -> 'needs', '[]'),
                nullif(json_remove(value, '$.id', '$.rev', '$.status', '$.access_epoch', '$.session_epoch',
                                   '$.password_epoch', '$.roles', '$.verifier', '$.foreign', '$.legacy_id',
                                   '$.password_due', '$.password_changed_at', '$.password_valid_until',
-                                  '$.kept_session', '$.needs'), '{}'),
+                                  '$.kept_session', '$.authenticators', '$.recovery', '$.needs'), '{}'),
                ?4
         from json_each(?3)
         where true
@@ -67,10 +72,71 @@ statements! {
             password_due = excluded.password_due,
             password_changed_at = excluded.password_changed_at,
             password_valid_until = excluded.password_valid_until,
+            recovery_key = excluded.recovery_key,
             needs = excluded.needs,
             more = excluded.more,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (users.history, users.rev)";
+
+    /// Authenticators that the rows of their users do not name go, where the rows are those that stand:
+    /// (tenant, history, rows).
+    DROP_AUTHENTICATORS = "
+        delete from authenticators
+        where tenant = ?1
+          and user in (
+            select u.id
+            from json_each(?3) p
+            cross join users u
+              on u.tenant = ?1 and u.id = p.value ->> 'id' and u.history = ?2 and u.rev = p.value ->> 'rev'
+          )
+          and (user, id) not in (
+            select p.value ->> 'id', a.value ->> 'id'
+            from json_each(?3) p, json_each(p.value, '$.authenticators') a
+          )";
+
+    /// The others are put, likewise. The last step that was used is the later of the two: (tenant, history, rows).
+    PUT_AUTHENTICATORS = "
+        insert into authenticators (tenant, user, id, seed, last_step)
+        select ?1, u.id, a.value ->> 'id', a.value ->> 'seed', a.value ->> 'last_step'
+        from json_each(?3) p
+        cross join users u
+          on u.tenant = ?1 and u.id = p.value ->> 'id' and u.history = ?2 and u.rev = p.value ->> 'rev'
+        cross join json_each(p.value, '$.authenticators') a
+        where u.status <> 'deleted'
+        on conflict (tenant, user, id) do update
+        set seed = excluded.seed,
+            last_step = max(authenticators.last_step, excluded.last_step)
+        where excluded.seed <> authenticators.seed
+           or excluded.last_step > authenticators.last_step";
+
+    /// Recovery codes that the rows of their users do not name go, likewise: (tenant, history, rows).
+    DROP_RECOVERY_CODES = "
+        delete from recovery_codes
+        where tenant = ?1
+          and user in (
+            select u.id
+            from json_each(?3) p
+            cross join users u
+              on u.tenant = ?1 and u.id = p.value ->> 'id' and u.history = ?2 and u.rev = p.value ->> 'rev'
+          )
+          and (user, hash) not in (
+            select p.value ->> 'id', c.value ->> 'hash'
+            from json_each(?3) p, json_each(p.value, '$.recovery.codes') c
+          )";
+
+    /// The others are put, likewise. A code that was used stays used: (tenant, history, rows).
+    PUT_RECOVERY_CODES = "
+        insert into recovery_codes (tenant, user, hash, used_at)
+        select ?1, u.id, c.value ->> 'hash', c.value ->> 'used_at'
+        from json_each(?3) p
+        cross join users u
+          on u.tenant = ?1 and u.id = p.value ->> 'id' and u.history = ?2 and u.rev = p.value ->> 'rev'
+        cross join json_each(p.value, '$.recovery.codes') c
+        where u.status <> 'deleted'
+        on conflict (tenant, user, hash) do update
+        set used_at = excluded.used_at
+        where recovery_codes.used_at is null
+          and excluded.used_at is not null";
 
     /// Lifts the sessions that go on to the session epochs of their users' rows. A session of before `from` has
     /// ended, and one that was lifted is not below any more, so order, repeats and replay are harmless. 1048576
@@ -155,8 +221,8 @@ statements! {
     SWEEP_USERS = "
         update users
         set status = 'deleted', verifier = null, foreign_hash = 0, roles = '[]', password_due = null,
-            password_changed_at = null, password_valid_until = null, needs = null, more = null,
-            history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
+            password_changed_at = null, password_valid_until = null, recovery_key = null, needs = null,
+            more = null, history = ?2, rev = ?3, changed_at = ?5, stamp = ?4
         where tenant = ?1
           and id in (
             select id

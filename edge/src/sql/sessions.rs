@@ -8,7 +8,7 @@ statements! {
         select f.user, f.generation, f.rotated_at, f.idle_deadline, f.absolute_deadline,
                f.session_epoch, f.amr, f.auth_time, f.ended_at, f.ended_by,
                u.status, u.access_epoch, u.session_epoch as user_session_epoch, u.roles,
-               u.legacy_id, u.needs
+               u.legacy_id, u.needs, u.factor_from
         from families f
         left join subjects u on u.tenant = f.tenant and u.id = f.user
         where f.id = ?1
@@ -29,8 +29,9 @@ statements! {
                or (generation - ?3 = 2 and (?5 = 0 or ?4 - rotated_at > ?5))
                or (generation - ?3 = 1 and ?5 > 0 and ?4 - rotated_at > ?5))";
 
-    /// Rotates the current generation, if deadlines, user and tenant stand, and this release understands
-    /// what both need: (sid, tenant, generation, now, idle, understood).
+    /// Rotates the current generation, if deadlines, user and tenant stand, this release understands what both
+    /// need, and the session showed the second factor that the tenant demands:
+    /// (sid, tenant, generation, now, idle, understood).
     ROTATE = "
         update families
         set generation = generation + 1,
@@ -50,6 +51,11 @@ statements! {
               and u.id = families.user
               and u.status = 'active'
               and u.session_epoch = families.session_epoch
+              and (
+                u.factor_from is null
+                or u.factor_from > ?4
+                or exists (select 1 from json_each(families.amr) where value = 'mfa')
+              )
               and not exists (
                 select 1
                 from (select value from json_each(u.needs) union all select value from json_each(t.needs))
@@ -58,8 +64,8 @@ statements! {
           )
         returning generation";
 
-    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately and user
-    /// and tenant stand: (sid, tenant, generation, now, idle, how often, understood).
+    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately, and under the conditions
+    /// of a rotation: (sid, tenant, generation, now, idle, how often, understood).
     KEEP_ALIVE = "
         update families
         set idle_deadline = min(?4 + ?5, absolute_deadline)
@@ -79,6 +85,11 @@ statements! {
               and u.id = families.user
               and u.status = 'active'
               and u.session_epoch = families.session_epoch
+              and (
+                u.factor_from is null
+                or u.factor_from > ?4
+                or exists (select 1 from json_each(families.amr) where value = 'mfa')
+              )
               and not exists (
                 select 1
                 from (select value from json_each(u.needs) union all select value from json_each(t.needs))

@@ -38,34 +38,39 @@ statements! {
 
     /// The user behind an identifier: (tenant, hash, hash under the lookup root of before or null).
     USER_BY_IDENTIFIER = "
-        select u.id, u.status, u.session_epoch, u.verifier, u.foreign_hash, u.needs, u.password_due,
-               u.password_changed_at, u.password_valid_until
+        select u.id, u.status, u.session_counter, u.verifier, u.foreign_hash, u.needs, u.password_due,
+               u.password_changed_at, u.password_valid_until, u.has_factor, u.authenticators,
+               u.recovery_key, u.factor_from
         from identifiers i
-        join users u on u.tenant = i.tenant and u.id = i.user
+        join subjects u on u.tenant = i.tenant and u.id = i.user
         where i.tenant = ?1 and i.hash in (?2, ?3)
         order by i.hash = ?2 desc
         limit 1";
 
     /// A family, if the user is still as before the hash, the tenant is active, and this release
     /// understands what both need. The user's own counter is compared, so that a reseed meanwhile, which leaves
-    /// passwords as they are, refuses no sign-in: the session is one of after it:
-    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood).
+    /// passwords as they are, refuses no sign-in: the session is one of after it. A user who has a second factor, or of
+    /// whom the tenant demands one, gets a family only by an event that showed one:
+    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood, event or null).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time)
-        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, s.session_epoch, ?8, ?4
-        from users u
-        join subjects s on s.tenant = u.tenant and s.id = u.id
+        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, u.session_epoch, ?8, ?4
+        from subjects u
         join tenants t on t.id = u.tenant and t.status = 'active'
         where u.tenant = ?2
           and u.id = ?3
           and u.status = 'active'
-          and u.session_epoch = ?7
+          and u.session_counter = ?7
           and not exists (
             select 1
             from (select value from json_each(u.needs) union all select value from json_each(t.needs))
             where value not in (select value from json_each(?9))
-          )";
+          )
+          and case
+            when ?10 is null then not u.has_factor and (u.factor_from is null or u.factor_from > ?4)
+            else exists (select 1 from claims where tenant = ?2 and user = ?3 and event = ?10)
+          end";
 
     /// A right password gives its own try back: (tenant, name hash, window, sid).
     RETURN_ATTEMPT = "
@@ -77,10 +82,10 @@ statements! {
           and count > 0
           and exists (select 1 from families where id = ?4)";
 
-    /// (event, tenant, now, user, sid, network).
+    /// (event, tenant, now, user, sid, network, more).
     RECORD_SIGN_IN = "
-        insert into outbox (id, tenant, at, kind, user, sid, network)
-        select ?1, ?2, ?3, 'signed_in', ?4, ?5, ?6
+        insert into outbox (id, tenant, at, kind, user, sid, network, more)
+        select ?1, ?2, ?3, 'signed_in', ?4, ?5, ?6, ?7
         from families
         where id = ?5";
 

@@ -47,6 +47,22 @@ statements! {
           )
         returning 1 as swept";
 
+    /// Windows of one-time codes that are over: (before, most).
+    CLEAN_CODE_TRIES = "
+        delete from code_tries
+        where (tenant, user) in (
+            select tenant, user from code_tries where window_start < ?1 limit ?2
+          )
+        returning 1 as swept";
+
+    /// Challenges that are expired: (before, most).
+    CLEAN_CHALLENGES = "
+        delete from challenges
+        where (tenant, user) in (
+            select tenant, user from challenges where expires_at < ?1 limit ?2
+          )
+        returning 1 as swept";
+
     /// Families that ended long ago: (before, most).
     CLEAN_ENDED = "
         delete from families

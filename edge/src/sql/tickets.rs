@@ -4,18 +4,19 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// A ticket in place of a family, under the same conditions; an older one of the user and purpose goes:
+    /// A ticket in place of a family, under the same conditions; an older one of the user and purpose goes. Enrolling a
+    /// second factor is for a user who has none:
     /// (tenant, user, purpose, digest, expiry, session counter, understood).
     INSERT_TICKET = "
         insert into tickets (tenant, user, purpose, digest, password_epoch, access_epoch, expires_at)
-        select u.tenant, u.id, ?3, ?4, s.password_counter, s.access_epoch, ?5
-        from users u
-        join subjects s on s.tenant = u.tenant and s.id = u.id
+        select u.tenant, u.id, ?3, ?4, u.password_counter, u.access_epoch, ?5
+        from subjects u
         join tenants t on t.id = u.tenant and t.status = 'active'
         where u.tenant = ?1
           and u.id = ?2
           and u.status = 'active'
-          and u.session_epoch = ?6
+          and u.session_counter = ?6
+          and (?3 <> 'mfa_enrollment' or not u.has_factor)
           and not exists (
             select 1
             from (select value from json_each(u.needs) union all select value from json_each(t.needs))
@@ -38,10 +39,10 @@ statements! {
           and count > 0
           and exists (select 1 from tickets where tenant = ?1 and digest = ?4)";
 
-    /// (event, tenant, now, user, digest, network).
+    /// (event, tenant, now, user, digest, network, kind).
     RECORD_TICKET = "
         insert into outbox (id, tenant, at, kind, user, network)
-        select ?1, ?2, ?3, 'password_change_required', ?4, ?6
+        select ?1, ?2, ?3, ?7, ?4, ?6
         from tickets
         where tenant = ?2
           and digest = ?5";
@@ -58,5 +59,6 @@ statements! {
           and k.expires_at > ?4
           and u.status = 'active'
           and u.password_counter = k.password_epoch
-          and u.access_epoch = k.access_epoch";
+          and u.access_epoch = k.access_epoch
+          and (k.purpose <> 'mfa_enrollment' or not u.has_factor)";
 }

@@ -44,6 +44,16 @@ impl State {
             Self::Current | Self::Newer | Self::Renamed | Self::Gone => Refusal::no_active_account(),
         }
     }
+
+    /// What is said where a code found user, tenant or challenge other than before.
+    #[must_use]
+    pub fn at_code(self) -> Refusal {
+        match self {
+            Self::Suspended => Refusal::tenant_suspended(),
+            Self::NotUnderstood => Refusal::unavailable(),
+            Self::Current | Self::Newer | Self::Renamed | Self::Gone => Refusal::otp_invalid(),
+        }
+    }
 }
 
 impl StateRow {

@@ -10,9 +10,11 @@ use super::fixture::{Actor, Request, World};
 use crate::platform::Limit;
 
 /// Routes that read a body.
-const POSTS: [&str; 7] = [
+const POSTS: [&str; 9] = [
     "/api/token/",
     "/api/login/",
+    "/api/verify-otp/",
+    "/api/step-up/",
     "/api/token/refresh/",
     "/api/token/validate/",
     "/api/token/verify/",
@@ -34,13 +36,18 @@ fn requests(acme: &Actor, access: &str, refresh: &str) -> Vec<Request> {
     let bodies = [
         credentials.clone(),
         credentials,
+        json!({"mfa_token": "wgc_x", "otp": "123456"}),
+        json!({"password": super::fixture::PASSWORD}),
         json!({"refresh": refresh}),
         json!({"token": access}),
         json!({"token": access}),
         json!({"refresh": refresh}),
         json!({"refresh": refresh}),
     ];
-    let posts = POSTS.iter().zip(bodies).map(|(path, body)| acme.request("POST", path).json(&body));
+    let posts = POSTS.iter().zip(bodies).map(|(path, body)| {
+        let post = acme.request("POST", path).json(&body);
+        if *path == "/api/step-up/" { post.bearer(access) } else { post }
+    });
     let gets = KEYS.into_iter().map(|path| acme.request("GET", path));
     let gateway = acme.request("GET", "/api/token/validate/").bearer(access);
     posts.chain(gets).chain([gateway]).collect()

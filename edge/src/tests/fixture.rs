@@ -117,7 +117,7 @@ fn verifier() -> &'static str {
     })
 }
 
-fn seal(tenant: TenantId, kind: Kind, subject: &str, plaintext: &[u8]) -> String {
+pub fn seal(tenant: TenantId, kind: Kind, subject: &str, plaintext: &[u8]) -> String {
     let context = Context { edge: EDGE, tenant, kind, subject };
     Sealed::seal(&edge_key(), &context, [5; 12], plaintext).unwrap().to_string()
 }
@@ -791,6 +791,8 @@ impl Actor {
             password_changed_at: None,
             password_valid_until: None,
             kept_session: None,
+            authenticators: vec![],
+            recovery: None,
             needs: Needs::default(),
         }
     }

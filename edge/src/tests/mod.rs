@@ -26,6 +26,7 @@ mod origins;
 mod renewal;
 mod requests;
 mod scale;
+mod second_factor;
 mod session_root;
 mod sessions;
 mod sign_in;

@@ -13,9 +13,11 @@ fn acme() -> (World, Actor) {
 }
 
 /// Routes of the edge that read a body.
-const WITH_BODY: [&str; 6] = [
+const WITH_BODY: [&str; 8] = [
     "/api/token/",
     "/api/login/",
+    "/api/verify-otp/",
+    "/api/step-up/",
     "/api/token/refresh/",
     "/api/token/verify/",
     "/api/token/blacklist/",

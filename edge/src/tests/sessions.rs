@@ -411,12 +411,14 @@ struct Row {
     ended: bool,
     /// Whether the family was born under the user's present epoch.
     epoch: bool,
+    /// Whether the tenant demands a second factor that the session did not show.
+    lacking: bool,
     understood: bool,
 }
 
 /// The table of what a presented token means, written a second time, in words.
 fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
-    let Row { expired, active, ended, epoch, understood } = row;
+    let Row { expired, active, ended, epoch, lacking, understood } = row;
     let elapsed = elapsed.max(0);
     if !ended {
         if behind < 0 {
@@ -431,6 +433,7 @@ fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
         (true, ..) => Outcome::Expired,
         (false, false, ..) => Outcome::Inactive,
         (false, true, true, _) => Outcome::Ended,
+        (false, true, false, _) if lacking => Outcome::FactorDue,
         (false, true, false, _) if !understood => Outcome::NotUnderstood,
         (false, true, false, 0) => Outcome::Successor,
         (false, true, false, 1) if window > 0 => Outcome::Successor,
@@ -445,7 +448,7 @@ proptest! {
     fn statements_and_words_agree(
         generation in 1i64..6, presented in 1i64..7, elapsed in prop_oneof![Just(-5i64), 0i64..120_000],
         window in prop_oneof![Just(0i64), Just(30_000i64)], expired: bool, active: bool, ended: bool, epoch: bool,
-        understood: bool,
+        understood: bool, demanded in proptest::option::of(-1i64..2), mfa: bool,
     ) {
         let world = World::new();
         let acme = world.tenant("acme");
@@ -456,16 +459,22 @@ proptest! {
         world.memory().db.borrow().execute(
             "insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                absolute_deadline, session_epoch, amr, auth_time, ended_at)
-             values (?1, ?2, ?3, ?4, 0, ?5, ?6, 9000000, ?7, '[]', 0, ?8)",
+             values (?1, ?2, ?3, ?4, 0, ?5, ?6, 9000000, ?7, ?9, 0, ?8)",
             rusqlite::params![sid.to_string(), acme.id().to_string(), ada.to_string(), generation,
-                now - elapsed, deadline, i64::from(!epoch), ended.then_some(5)],
+                now - elapsed, deadline, i64::from(!epoch), ended.then_some(5),
+                if mfa { r#"["pwd","mfa"]"# } else { r#"["pwd"]"# }],
         ).unwrap();
         let status = if active { "active" } else { "suspended" };
         let needs = (!understood).then_some(r#"["a later word"]"#);
         world.memory().db.borrow().execute("update users set status = ?1, needs = ?2", (status, needs)).unwrap();
+        if let Some(later) = demanded {
+            let sql = "update tenants set factor_roles = '[\"staff\"]', factor_from = ?1";
+            world.memory().db.borrow().execute(sql, [now + later]).unwrap();
+        }
+        let lacking = demanded.is_some_and(|later| later <= 0) && !mfa;
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;
-        let row = Row { expired, active, ended, epoch, understood };
+        let row = Row { expired, active, ended, epoch, lacking, understood };
         prop_assert_eq!(found, expected(behind, elapsed, window, row));
     }
 }

@@ -15,7 +15,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
 use crate::tenants::find::{TenantName, find_fresh, read_feed};
-use crate::tokens::amr::Amr;
+use crate::tokens::amr::{Amr, Method};
 use crate::tokens::error::TokenError;
 use crate::tokens::{legacy, standing};
 
@@ -89,7 +89,7 @@ pub fn judge_now<P: Platform>(
         Judgement::Denied(fault) => Err(fault),
         Judgement::AskStorage => standing::remembered(access, ctx.now_ms)?.verdict,
     };
-    Some(verdict.map(|()| access.clone()))
+    Some(verdict.and_then(|()| judge_factor(ctx, known, access)).map(|()| access.clone()))
 }
 
 /// Whether what was verified of a token still counts.
@@ -115,6 +115,17 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Jud
     ctx.app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
 
+/// A token whose session showed no second factor is as one of a lower epoch where the tenant demands one of a role in
+/// it. It is judged by the clock, since the demand may begin without a new document.
+fn judge_factor<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    access: &VerifiedToken,
+) -> Result<(), TokenFault> {
+    let demanded = || known.tenant.settings.demands_second_factor(&access.roles, ctx.now_secs());
+    if access.mfa || !demanded() { Ok(()) } else { Err(TokenFault::Blacklisted) }
+}
+
 /// Judges an access token of the tenant that was found.
 ///
 /// 1. Known from before: expiry and denials alone.
@@ -124,6 +135,7 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Jud
 /// 5. The signature, the claims, then the denials. Claims of an issuer that is not known cost one read of the
 ///    feed, too: another isolate may have learned of a change before this one.
 ///    Of a crowded tenant, the rows of its user and session are read besides.
+/// 6. Whether the tenant demands a second factor of its roles, and its session showed one.
 ///
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
@@ -149,11 +161,15 @@ pub async fn authenticate<P: Platform>(
         }
     };
     match judged {
-        Judgement::Good => Ok(access),
+        Judgement::Good => {
+            judge_factor(ctx, known, &access)?;
+            Ok(access)
+        }
         Judgement::Denied(fault) => Err(fault.into()),
         Judgement::AskStorage => {
             let standing = standing::stand(ctx, known, &access, unverified_token).await?;
             standing.verdict?;
+            judge_factor(ctx, known, &access)?;
             Ok(VerifiedToken { standing: Some(standing), ..access })
         }
     }
@@ -257,6 +273,7 @@ fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedT
         sid: claims.sid,
         epoch: claims.epoch,
         roles: claims.roles,
+        mfa: claims.amr.iter().any(|method| method == Method::Mfa.as_str()),
         exp: claims.exp,
         known_until: accepted.until,
         legacy: None,

@@ -24,7 +24,7 @@ impl Method {
 }
 
 /// The methods of a session. It is kept as it was written: a release that knows more methods may have written
-/// it, and nothing is decided by a method here.
+/// it. [`Method::Mfa`] alone decides anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amr(Vec<String>);
 
@@ -39,6 +39,21 @@ impl Amr {
     #[must_use]
     pub fn from_column(text: &str) -> Self {
         Self(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// Whether a method is among them.
+    #[must_use]
+    pub fn has(&self, method: Method) -> bool {
+        self.0.iter().any(|name| name == method.as_str())
+    }
+
+    /// The same session after its user has shown more.
+    #[must_use]
+    pub fn with(mut self, methods: &[Method]) -> Self {
+        for method in methods.iter().filter(|method| !self.has(**method)).collect::<Vec<_>>() {
+            self.0.push(method.as_str().to_owned());
+        }
+        self
     }
 
     /// The text of a family's column.
@@ -69,5 +84,7 @@ mod tests {
         }
         assert_eq!(Amr::from_column(r#"["pwd","face"]"#).into_claim(), ["pwd", "face"], "a later release's");
         assert_eq!(Amr::from_column("no list"), Amr::default());
+        let more = Amr::from_column(r#"["pwd","face"]"#).with(&[Method::Otp, Method::Pwd]);
+        assert_eq!(more.into_claim(), ["pwd", "face", "otp"]);
     }
 }

@@ -164,11 +164,14 @@ impl LegacyTrail {
     }
 
     /// What is wrong with a refresh token that has no family: `None` if it could have one. A user who owes a new
-    /// password has to sign in for it.
+    /// password, or has or owes a second factor, has to sign in for it.
     #[must_use]
-    pub fn fault(&self, user: Option<&UserRow>, owes_a_password: bool) -> Option<TokenFault> {
+    pub fn fault(&self, user: Option<&UserRow>, settings: &Settings, now: i64) -> Option<TokenFault> {
         match user {
-            Some(user) => user.refresh_fault().or(owes_a_password.then_some(TokenFault::Blacklisted)),
+            Some(user) => {
+                let has_to_sign_in = user.owes_a_password(settings, now) || user.has_or_owes_a_factor(now);
+                user.refresh_fault().or(has_to_sign_in.then_some(TokenFault::Blacklisted))
+            }
             // Without the marker it need not be this tenant's at all.
             None if self.listed.is_some() => Some(TokenFault::Invalid),
             None => Some(TokenFault::UserNotFound),
@@ -189,6 +192,8 @@ pub struct UserRow {
     legacy_over: i64,
     password_due: Option<PasswordDue>,
     password_changed_at: Option<i64>,
+    has_factor: i64,
+    factor_from: Option<i64>,
     listed: i64,
     ended_at: Option<i64>,
 }
@@ -217,9 +222,12 @@ impl UserRow {
     }
 
     /// Whether the user must choose a new password before there is a session.
-    #[must_use]
-    pub fn owes_a_password(&self, settings: &Settings, now: i64) -> bool {
+    fn owes_a_password(&self, settings: &Settings, now: i64) -> bool {
         owes_a_password(self.password_due, self.password_changed_at, settings, now)
+    }
+
+    fn has_or_owes_a_factor(&self, now: i64) -> bool {
+        self.has_factor != 0 || self.factor_from.is_some_and(|from| from <= now)
     }
 
     fn refresh_fault(&self) -> Option<TokenFault> {
@@ -266,6 +274,7 @@ pub async fn access<P: Platform>(
         sid: trail.sid,
         epoch: 0,
         roles: serde_json::from_str(&user.roles).unwrap_or_default(),
+        mfa: false,
         exp: token.expires_at,
         known_until: token.expires_at.min(until).min(recheck),
         legacy: Some(trail),

@@ -120,7 +120,6 @@ impl VerifiedRefresh {
             return Ok(Some(if expired { TokenFault::Expired } else { TokenFault::Invalid }));
         };
         let user = user.0.map(|handle| rows.take_one(handle)).transpose()?.flatten();
-        let owes = user.as_ref().is_some_and(|user| user.owes_a_password(&known.tenant.settings, ctx.now()));
-        Ok(trail.fault(user.as_ref(), owes))
+        Ok(trail.fault(user.as_ref(), &known.tenant.settings, ctx.now()))
     }
 }

@@ -1,0 +1,230 @@
+//! Step-up: the user of a session proves again who they are, and the session goes on with a new `auth_time`.
+
+use std::rc::Rc;
+
+use serde_json::json;
+use shared::contract::refusal::{Refusal, TokenFault};
+use shared::derive::step_up_attempt_hash;
+use shared::ids::{SessionId, UserId};
+use shared::wire::push::IdentifierRow;
+
+use crate::body::{TypedFactor, TypedPassword, TypedProof};
+use crate::context::Context;
+use crate::isolate::opened::{LookupKeys, OpenedTenant};
+use crate::network;
+use crate::platform::{Platform, Statement};
+use crate::sessions::family::FamilyRow;
+use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
+use crate::sign_in::password::{UserRow, is_right};
+use crate::sign_in::settled::settled;
+use crate::sign_in::throttle::{CountedAttempt, admit_at_tenant, admit_network};
+use crate::sql;
+use crate::sql::batch::{Batch, CountHandle};
+use crate::tenants::find::TenantName;
+use crate::tenants::state::StateRow;
+use crate::tokens::amr::{Amr, Method};
+
+/// A session that was authenticated a moment ago.
+pub struct LivingSession<'a> {
+    /// Whose it is.
+    pub user: UserId,
+    /// Which it is.
+    pub sid: SessionId,
+    /// The client's address.
+    pub client: &'a str,
+}
+
+/// Steps a session up.
+///
+/// 1. The limits by network, and by tenant and network: 429.
+/// 2. One batch: the user and the session, the tenant's state; for a password, its try is counted (429 over the
+///    limit). A session that is over: 401. A user whose row needs what this release does not understand: 503.
+/// 3. A password counts for a user without a second factor alone (400), and a code for one who has one.
+/// 4. The password is checked as at sign-in, or the second factor read.
+/// 5. One batch: the second factor is judged as at sign-in, and the session has the new `auth_time` and `amr`: 401
+///    `otp_invalid` for a wrong proof, 429 after too many wrong codes.
+/// 6. Tokens of the same session. Its generation stays, so the refresh token that the client has stays good.
+///
+/// # Errors
+/// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
+pub async fn step_up<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    known: Rc<OpenedTenant>,
+    session: LivingSession<'_>,
+    proof: TypedProof,
+) -> Result<IssuedTokens, Refusal> {
+    let network = network::of(session.client);
+    admit_network(ctx.app, &network).await?;
+    admit_at_tenant(ctx.app, &known, &network).await?;
+    let attempts = matches!(proof, TypedProof::Password(_)).then(|| Attempts::of(&known, session.user));
+    let (tenant, sid) = (known.tenant.id.to_string(), session.sid.to_string());
+    let (tenant, sid) = (tenant.as_str(), sid.as_str());
+    let mut batch = Batch::new(session.sid.shard());
+    let counted = attempts.as_ref().map(|attempts| attempts.count(&mut batch, tenant, ctx.now()));
+    let user = batch.add::<UserRow>(sql::USER_BY_SESSION.bind([
+        tenant.into(),
+        session.user.to_string().into(),
+        sid.into(),
+    ]));
+    let family = batch.add::<FamilyRow>(sql::FAMILY.bind([sid.into(), tenant.into()]));
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]));
+    let rows = ctx.run(batch).await?;
+    let state = StateRow::compare(rows.take_one(state)?.as_ref(), &known);
+    let known = settled(ctx, named, known, state).await?;
+    let living = rows.take_one(family)?.filter(|row| !row.is_over(ctx.now()));
+    let (Some(user), Some(row)) = (rows.take_one(user)?, living) else {
+        return Err(TokenFault::Blacklisted.as_bearer());
+    };
+    if !user.is_understood() {
+        return Err(Refusal::unavailable());
+    }
+    let window_start = counted.map(|counted| counted.window_start(&rows, ctx.now())).transpose()?;
+    let step = Step { ctx, named, known: &known, tenant, sid, user: &user, row: &row, network: &network };
+    match (proof, attempts.zip(window_start)) {
+        (TypedProof::Factor(_), _) if !user.has_factor() => Err(Refusal::otp_invalid()),
+        (TypedProof::Factor(typed), _) => step.by_factor(session.sid, &typed).await,
+        (TypedProof::Password(_), _) if user.has_factor() => {
+            Err(Refusal::field("password", "A second factor is required."))
+        }
+        (TypedProof::Password(typed), Some((attempts, window_start))) => {
+            step.by_password(session.sid, &typed, (&attempts.now, window_start)).await
+        }
+        (TypedProof::Password(_), None) => Err(Refusal::internal()),
+    }
+}
+
+/// Under what wrong passwords of a user are counted here: there is no name, and a name that someone types at sign-in
+/// never leads here.
+struct Attempts {
+    now: String,
+    former: Option<String>,
+}
+
+impl Attempts {
+    fn of(known: &OpenedTenant, user: UserId) -> Self {
+        let hash = |keys: &LookupKeys| {
+            IdentifierRow::encode_hash(&step_up_attempt_hash(&keys.attempt, known.tenant.id, user))
+        };
+        Self { now: hash(&known.lookup), former: known.former_lookup.as_ref().map(hash) }
+    }
+
+    fn count(&self, batch: &mut Batch, tenant: &str, now: i64) -> CountedAttempt {
+        CountedAttempt::count(batch, tenant, (&self.now, self.former.as_deref()), now)
+    }
+}
+
+/// A step-up whose session and user were read.
+struct Step<'a, P: Platform> {
+    ctx: Context<'a, P>,
+    named: &'a TenantName,
+    known: &'a Rc<OpenedTenant>,
+    tenant: &'a str,
+    sid: &'a str,
+    user: &'a UserRow,
+    row: &'a FamilyRow,
+    network: &'a str,
+}
+
+impl<P: Platform> Step<'_, P> {
+    /// The second batch by a second factor.
+    async fn by_factor(&self, sid: SessionId, typed: &TypedFactor) -> Result<IssuedTokens, Refusal> {
+        let Self { ctx, known, .. } = *self;
+        let read = ReadFactor::read(ctx, &known.tenant, self.user, typed)?;
+        let event = ctx.event_id().to_string();
+        let mut batch = Batch::new(sid.shard());
+        let showing = Showing {
+            tenant: self.tenant,
+            user: self.user,
+            sid: self.sid,
+            in_session: true,
+            network: self.network,
+            challenge: None,
+        };
+        let tried = FactorTry::judge(ctx, &mut batch, &showing, &read, &event);
+        let amr = Amr::from_column(&self.row.amr).with(&[Method::Otp, Method::Mfa]);
+        let stepped = self.update(&mut batch, &amr, read.tell_method(), Some(&event));
+        let family = batch.add::<FamilyRow>(sql::FAMILY.bind([self.sid.into(), self.tenant.into()]));
+        let state = batch.add::<StateRow>(self.state());
+        let rows = ctx.run(batch).await?;
+        match tried.verdict(&rows, ctx.now())? {
+            Verdict::Good if rows.count(stepped)? > 0 => self.issue(sid, rows.take_one(family)?).await,
+            // The session ended a moment ago.
+            Verdict::Good => Err(TokenFault::Blacklisted.as_bearer()),
+            Verdict::Wrong => Err(Refusal::otp_invalid()),
+            Verdict::Throttled(refusal) => Err(refusal),
+            Verdict::Uncounted => Err(StateRow::compare(rows.take_one(state)?.as_ref(), known).at_code()),
+        }
+    }
+
+    /// The hash, and the second batch by the password, whose try was counted. A right one gives it back.
+    async fn by_password(
+        &self,
+        sid: SessionId,
+        typed: &TypedPassword,
+        (attempt, window_start): (&str, i64),
+    ) -> Result<IssuedTokens, Refusal> {
+        let Self { ctx, known, .. } = *self;
+        let mut batch = Batch::new(sid.shard());
+        if !is_right(ctx, known, Some(self.user), typed).await? {
+            batch.also(sql::RECORD_PASSWORD_REFUSED.bind([
+                ctx.event_id().to_string().into(),
+                self.tenant.into(),
+                ctx.now().into(),
+                self.user.id.to_string().into(),
+                self.sid.into(),
+                self.network.into(),
+            ]));
+            ctx.run(batch).await?;
+            return Err(Refusal::otp_invalid());
+        }
+        let more = json!({"method": "password"}).to_string();
+        let stepped = self.update(&mut batch, &Amr::from_column(&self.row.amr), more, None);
+        batch.also(sql::RETURN_ATTEMPT.bind([
+            self.tenant.into(),
+            attempt.into(),
+            window_start.into(),
+            self.sid.into(),
+        ]));
+        let family = batch.add::<FamilyRow>(sql::FAMILY.bind([self.sid.into(), self.tenant.into()]));
+        let state = batch.add::<StateRow>(self.state());
+        let rows = ctx.run(batch).await?;
+        if rows.count(stepped)? > 0 {
+            return self.issue(sid, rows.take_one(family)?).await;
+        }
+        Err(StateRow::compare(rows.take_one(state)?.as_ref(), known).at_code())
+    }
+
+    /// Goes on with a batch: the session's new `amr` and `auth_time`, and the fact.
+    fn update(&self, batch: &mut Batch, amr: &Amr, more: String, event: Option<&str>) -> CountHandle {
+        let (stepped, now) = (self.ctx.event_id().to_string(), self.ctx.now());
+        let updated = batch.add_counted(sql::STEP_UP.bind([
+            self.sid.into(),
+            self.tenant.into(),
+            now.into(),
+            amr.to_column().into(),
+            sql::understood(),
+            event.into(),
+            stepped.as_str().into(),
+        ]));
+        batch.also(sql::RECORD_STEP_UP.bind([
+            stepped.into(),
+            self.tenant.into(),
+            now.into(),
+            self.sid.into(),
+            self.network.into(),
+            more.into(),
+        ]));
+        updated
+    }
+
+    fn state(&self) -> Statement {
+        sql::TENANT_STATE.bind([self.tenant.into(), self.named.name.as_str().into()])
+    }
+
+    async fn issue(&self, sid: SessionId, row: Option<FamilyRow>) -> Result<IssuedTokens, Refusal> {
+        let row = row.ok_or_else(|| TokenFault::Blacklisted.as_bearer())?;
+        tokens(self.ctx, self.known, sid, &row).await
+    }
+}
