@@ -23,6 +23,7 @@ pub mod language;
 pub mod legacy;
 pub mod links;
 pub mod mail;
+pub mod mfa;
 pub mod notices;
 pub mod objects;
 pub mod pages;

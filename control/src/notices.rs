@@ -5,6 +5,7 @@
 //!
 //! `MailKind::AddressChanging` is not among them: it holds the link that keeps an address, so no setting leaves it out.
 
+use chrono::{DateTime, Utc};
 use shared::tenant::notices::Notice;
 
 use crate::control::Control;
@@ -43,6 +44,21 @@ pub async fn second_factor_changed(
     factor: FactorChange,
 ) -> Result<(), Failure> {
     tell(control, tx, user, Notice::SecondFactorChanged, Facts { factor, ..Facts::default() }).await
+}
+
+/// Tells a user that one of the recovery codes was used, and how many are left.
+///
+/// # Errors
+/// As [`password_changed`].
+pub async fn recovery_code_used(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    left: i64,
+    at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let facts = Facts { factor: FactorChange::CodeUsed, codes_left: left, at: Some(at), ..Facts::default() };
+    tell(control, tx, user, Notice::SecondFactorChanged, facts).await
 }
 
 /// Tells a user of a sign-in from a device that was not seen before. `device` and `client` are what is known of it.

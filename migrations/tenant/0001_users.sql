@@ -175,6 +175,53 @@ create table password_tries (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
+-- Authenticators of users: devices or programs that make one-time codes.
+create table authenticators (
+    tenant_id    uuid not null,
+    user_id      uuid not null,
+    id           uuid not null,
+    -- What its owner calls it, sealed under the user's key.
+    name         bytea not null,
+    -- The seed, sealed under the tenant's key.
+    wrapped      bytea not null,
+    created_at   timestamptz not null,
+    -- When its first code was right. Null: it is being enrolled, and good for nothing else.
+    confirmed_at timestamptz,
+    -- Wrong codes at the enrolment.
+    tries        integer not null default 0,
+    -- The last step whose code was used, as far as control knows. The edge decides, and tells by facts.
+    last_step    bigint not null default 0,
+    last_used_at timestamptz,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+create index authenticators_by_user on authenticators (tenant_id, user_id);
+-- A user enrols one at a time.
+create unique index authenticators_enrolled on authenticators (tenant_id, user_id) where confirmed_at is null;
+
+-- Sets of recovery codes, one a user at most. `wrapped` is the key that the codes are hashed with, sealed under the
+-- tenant's key.
+create table recovery_sets (
+    tenant_id  uuid not null,
+    user_id    uuid not null,
+    wrapped    bytea not null,
+    created_at timestamptz not null,
+    primary key (tenant_id, user_id),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+create table recovery_codes (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    -- A keyed hash of the code.
+    hash      bytea not null check (length(hash) = 32),
+    -- When the edge took it. It is good once.
+    used_at   timestamptz,
+    primary key (tenant_id, user_id, hash),
+    foreign key (tenant_id, user_id) references recovery_sets (tenant_id, user_id) on delete cascade
+);
+
 -- What a search finds users by: for each user the keyed hashes of short pieces of their names
 -- (`users/search/index.rs`). The row under the id 00000000-0000-0000-0000-000000000000 says that those of the
 -- tenant are complete.
@@ -282,13 +329,15 @@ create table legacy_imports (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- Second factors of the legacy service, wrapped, kept until there are second factors here.
+-- Devices for one-time codes that the legacy service had. One that fits became an authenticator here.
 create table legacy_totp (
     tenant_id uuid not null,
     user_id   uuid not null,
     -- The device's id there.
     device    text not null,
-    wrapped   bytea not null,
+    -- The device, sealed under the tenant's key. Null: it became an authenticator, and a repeated import makes no
+    -- other one of it.
+    wrapped   bytea,
     primary key (tenant_id, user_id, device),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
@@ -411,6 +460,21 @@ create policy tenant_rows on mail_counts
 alter table password_tries enable row level security;
 alter table password_tries force row level security;
 create policy tenant_rows on password_tries
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table authenticators enable row level security;
+alter table authenticators force row level security;
+create policy tenant_rows on authenticators
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table recovery_sets enable row level security;
+alter table recovery_sets force row level security;
+create policy tenant_rows on recovery_sets
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table recovery_codes enable row level security;
+alter table recovery_codes force row level security;
+create policy tenant_rows on recovery_codes
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table legacy_ids enable row level security;

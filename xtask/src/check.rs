@@ -63,6 +63,7 @@ const CRATES: [Layers; 4] = [
                 "legacy",
                 "links",
                 "mail",
+                "mfa",
                 "notices",
                 "pages",
                 "passwords",

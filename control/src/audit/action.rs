@@ -52,6 +52,16 @@ actions! {
     UserPasswordChanged = "user.password_changed",
     /// A user's password was set by somebody else.
     UserPasswordSet = "user.password_set",
+    /// A user enrolled an authenticator: which, and whether recovery codes were made. Or a code of it was wrong.
+    SecondFactorAdded = "second_factor.added",
+    /// A user gave an authenticator another name: which.
+    SecondFactorRenamed = "second_factor.renamed",
+    /// A user removed authenticators: which, and which session went on.
+    SecondFactorRemoved = "second_factor.removed",
+    /// An administrator removed all of a user's second factor: which authenticators.
+    SecondFactorReset = "second_factor.reset",
+    /// A user got new recovery codes.
+    RecoveryCodesMade = "second_factor.codes_made",
     /// A link that sets a new password was mailed to a user.
     UserResetMailed = "user.reset_mailed",
     /// A user set a new password with a link from a mail.

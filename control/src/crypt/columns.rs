@@ -306,6 +306,20 @@ pub const CELL: &[Table] = &[
         "audit_keys",
         &[TENANT, columns(Sealed, "the key of the tenant's audit log, under the tenant's", &["wrapped"])],
     ),
+    (
+        "authenticators",
+        &[
+            TENANT,
+            columns(Clear, "ids", &["user_id", "id"]),
+            columns(Sealed, "what its owner calls it, under the user's key", &["name"]),
+            columns(Sealed, "the seed of one-time codes, under the tenant's key", &["wrapped"]),
+            columns(
+                Clear,
+                "times, a counter, and a step, which is a time",
+                &["created_at", "confirmed_at", "tries", "last_step", "last_used_at"],
+            ),
+        ],
+    ),
     ("foreign_tries", &[TENANT, columns(Clear, "a counter under an id", &["subject", "began_at", "tries"])]),
     (
         "identifiers",
@@ -393,6 +407,22 @@ pub const CELL: &[Table] = &[
         ],
     ),
     ("password_tries", &[TENANT, columns(Clear, "a counter under an id", &["user_id", "began_at", "tries"])]),
+    (
+        "recovery_codes",
+        &[
+            TENANT,
+            columns(Hashed, "keyed, of 80 random bits", &["hash"]),
+            columns(Clear, "whose, and when it was used", &["user_id", "used_at"]),
+        ],
+    ),
+    (
+        "recovery_sets",
+        &[
+            TENANT,
+            columns(Clear, "whose, and a time", &["user_id", "created_at"]),
+            columns(Sealed, "the key of hashes, under the tenant's key", &["wrapped"]),
+        ],
+    ),
     ("request_counts", &[TENANT, columns(Clear, "a counter", &["kind", "began_at", "made"])]),
     ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
     (

@@ -18,7 +18,7 @@ use super::sealed::{Column, TenantKeys};
 use crate::failure::Failure;
 use crate::world::random;
 
-/// A personal column of a user.
+/// A personal column: of a user's row, or of a row that is the user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// User name as typed.
@@ -31,6 +31,8 @@ pub enum Field {
     LastName,
     /// Telephone number.
     Phone,
+    /// What a user calls an authenticator.
+    AuthenticatorName,
 }
 
 impl Field {
@@ -41,6 +43,7 @@ impl Field {
             Self::FirstName => "users.first_name",
             Self::LastName => "users.last_name",
             Self::Phone => "users.phone",
+            Self::AuthenticatorName => "authenticators.name",
         }
     }
 }
@@ -73,7 +76,7 @@ impl UserKey {
         Ok(Self { tenant: keys.tenant(), user, key })
     }
 
-    /// Seals a text for a column of the user's row.
+    /// Seals a text for a personal column of the user's.
     ///
     /// # Errors
     /// Without randomness.

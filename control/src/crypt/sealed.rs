@@ -34,6 +34,10 @@ pub enum Column {
     ForeignHash,
     /// A second factor of another service; row: the user's id and the device's there.
     LegacyTotp,
+    /// The seed of an authenticator; row: the user's id and the authenticator's.
+    TotpSeed,
+    /// The key of a user's recovery codes; row: the user's id.
+    RecoveryKey,
     /// The first administrator of a tenant that has no cell yet; row: empty.
     FirstAdmin,
     /// The key of the audit log ([`AuditKey`](super::audit_key::AuditKey)); row: empty.
@@ -48,12 +52,14 @@ pub enum Column {
 
 impl Column {
     /// All of them: what is sealed anew when a tenant gets another key.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Root,
         Self::SigningKey,
         Self::FirstAdmin,
         Self::AuditKey,
         Self::LegacyTotp,
+        Self::TotpSeed,
+        Self::RecoveryKey,
         Self::UserKey,
         Self::Verifier,
         Self::PasswordHistory,
@@ -74,6 +80,8 @@ impl Column {
             Self::PasswordHistory => "password_history.wrapped",
             Self::ForeignHash => "users.foreign_hash",
             Self::LegacyTotp => "legacy_totp.wrapped",
+            Self::TotpSeed => "authenticators.wrapped",
+            Self::RecoveryKey => "recovery_sets.wrapped",
             Self::FirstAdmin => "first_admins.wrapped",
             Self::AuditKey => "audit_keys.wrapped",
             Self::RequestKey => "requests.wrapped_key",

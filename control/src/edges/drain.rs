@@ -26,7 +26,7 @@ use super::lanes::{self, LaneError};
 use crate::audit;
 use crate::control::Control;
 use crate::failure::{Failure, chain};
-use crate::users;
+use crate::{mfa, users};
 
 /// How often the edge is asked while it has nothing.
 const POLL: Duration = Duration::from_secs(2);
@@ -203,6 +203,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
         if let (FactKind::SignedIn, Some(user)) = (&fact.kind, fact.user) {
             users::store::signed_in(&mut tx, user, at).await?;
         }
+        mfa::used::take_over(control, &mut tx, fact, at).await?;
         if fact.kind == FactKind::RefusalsDropped {
             dropped += u64::try_from(fact.count).unwrap_or(0);
         }

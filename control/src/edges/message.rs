@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::user::UserStatus;
-use shared::wire::needs::{Needs, PASSWORD_DUE};
+use shared::wire::needs::{Needs, PASSWORD_DUE, SECOND_FACTOR};
 use shared::wire::push::{DocumentRow, IdentifierRow, KeptSession, NameRow, PasswordDue, Push, UserRow};
 use shared::wire::seal::Kind;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::db::changes::RowKind;
 use crate::failure::Failure;
+use crate::mfa::rows::{self as factors, FactorRows};
 use crate::tenants::{TenantError, document};
 use crate::users::verifiers;
 use crate::world::unix_ms;
@@ -199,9 +200,11 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
     )
     .fetch_all(&mut **tx)
     .await?;
+    let mut factors = factors::of(control, tx, &ids).await?;
     let mut found = HashMap::new();
     for row in rows {
         let id = UserId::from(row.id);
+        let FactorRows { authenticators, recovery } = factors.remove(&id).unwrap_or_default();
         let has_password = row.foreign || row.wrapped_verifier.is_some();
         let verifier = match &row.wrapped_verifier {
             Some(wrapped) => Some(reseal(control, tx.keys(), id, wrapped)?),
@@ -222,6 +225,7 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
         let password_due = row.password_due.map(|_| PasswordDue::Must);
         let password_valid_until = row.password_valid_until.map(unix_ms);
         let needs = Needs::from(row.needs);
+        let needs = if authenticators.is_empty() { needs } else { needs.and(SECOND_FACTOR) };
         let is_bound = password_due.is_some() || password_valid_until.is_some();
         let user = UserRow {
             id,
@@ -238,6 +242,8 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             password_changed_at: has_password.then(|| unix_ms(row.password_changed_at)),
             password_valid_until,
             kept_session,
+            authenticators,
+            recovery,
             needs: if is_bound { needs.and(PASSWORD_DUE) } else { needs },
         };
         found.insert(id, user);
@@ -265,6 +271,8 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
         password_changed_at: None,
         password_valid_until: None,
         kept_session: None,
+        authenticators: Vec::new(),
+        recovery: None,
         needs: Needs::default(),
     }
 }

@@ -89,6 +89,8 @@ pub enum FactorChange {
     Removed,
     /// There are new recovery codes.
     CodesMade,
+    /// A recovery code was used.
+    CodeUsed,
 }
 
 /// What a mail tells; each template takes what its kind needs. No `Debug`: it may hold a password.
@@ -110,6 +112,9 @@ pub struct Facts {
     pub device: String,
     /// What happened to a second factor.
     pub factor: FactorChange,
+    /// Recovery codes that are left, where one was used.
+    #[serde(default)]
+    pub codes_left: i64,
     /// Until when what it brings is good, where no link says that.
     pub expires_at: Option<DateTime<Utc>>,
 }

@@ -108,6 +108,7 @@ struct Told {
     client: String,
     device: String,
     factor: FactorChange,
+    codes_left: i64,
     has_link: bool,
     /// For how long the link is good.
     good_for: String,
@@ -244,6 +245,7 @@ fn told(tenant: &Tenant, mail: &Mail, language: Language) -> Told {
         client: plain(&facts.client, NAME_CHARS),
         device: plain(&facts.device, NAME_CHARS),
         factor: facts.factor,
+        codes_left: facts.codes_left,
         has_link: link.is_some(),
         good_for: link.map(|(kind, _)| language.span(kind.lifetime().num_seconds())).unwrap_or_default(),
         until: language.moment(mail.not_after),

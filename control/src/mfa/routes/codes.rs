@@ -1,0 +1,43 @@
+//! `POST /api/user/mfa/recovery-codes/`.
+
+use axum::extract::State as Extracted;
+use axum::response::Response;
+use serde::Serialize;
+use shared::contract::openapi as described;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use super::enrol::texts;
+use super::{changing, codes_example};
+use crate::access::{Credential, Me};
+use crate::control::Control;
+use crate::http::answer::{Refused, ok};
+use crate::mfa;
+
+/// A new set of recovery codes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecoveryCodes)]
+struct CodesOut {
+    /// Ten of them, each good once. They are shown once.
+    #[schema(value_type = Vec<String>)]
+    recovery_codes: Vec<Zeroizing<String>>,
+}
+
+/// Makes new recovery codes: 200; 403 without a recent proof; 409 without an authenticator.
+#[utoipa::path(
+    post, path = "/api/user/mfa/recovery-codes/", tag = "Second factor", operation_id = "mfa_recovery_codes", summary = "Make new recovery codes",
+    description = "For any user who showed a second factor in the last ten minutes: else 403 `step_up_required`. The \
+        codes of before are good no more.",
+    responses(
+        (status = 200, description = "The codes", body = CodesOut, example = json!({"recovery_codes": codes_example()})),
+        (status = 409, description = "There is no authenticator", body = described::Refused),
+    )
+)]
+pub async fn make(Extracted(control): Extracted<Control>, me: Me) -> Result<Response, Refused> {
+    let mut by = me.by;
+    let credential = Credential::Token(by.session);
+    let (user, _) = changing(&control, &mut by, credential).await?;
+    let codes = mfa::renew_recovery_codes(&control, &mut by.tx, &by.actor, &user).await?;
+    by.tx.commit().await?;
+    Ok(ok(&CodesOut { recovery_codes: texts(&codes) }))
+}

@@ -1,0 +1,192 @@
+//! `POST /api/user/mfa/totp/`, `POST /api/user/mfa/totp/confirm/`.
+
+use axum::extract::State as Extracted;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use shared::contract::limits::ENROLLMENT_SECS;
+use shared::contract::openapi as described;
+use shared::ids::AuthenticatorId;
+use shared::second_factor::recovery::RecoveryCode;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{changing, checked_name, codes_example};
+use crate::access::{Credential, MfaEnrollment, WithTicket};
+use crate::control::Control;
+use crate::http::answer::{Refused, created, ok};
+use crate::http::body::{FromFields, Json};
+use crate::http::fields::Fields;
+use crate::mfa::qr::SeedUri;
+use crate::mfa::{self, MfaError};
+
+/// An authenticator to be enrolled.
+#[derive(ToSchema)]
+#[schema(as = NewAuthenticator)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct BeginIn {
+    /// What its owner calls it: at most 100 characters; "Authenticator" if absent.
+    name: Option<String>,
+}
+
+/// What is asked for.
+pub struct Begin {
+    name: Option<String>,
+}
+
+impl FromFields for Begin {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let name = fields.text("name").filter(|name| !name.is_empty());
+        Some(Self { name: checked_name(fields, name) })
+    }
+}
+
+/// An enrolment that waits for its first code. It is shown once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Enrollment)]
+struct BegunOut<'a> {
+    #[schema(value_type = Uuid)]
+    id: AuthenticatorId,
+    /// The seed, in base 32.
+    secret: &'a str,
+    /// The same for programs.
+    otpauth_uri: &'a str,
+    /// The same as a QR code: an SVG.
+    qr_svg: &'a str,
+    /// The same as a QR code: a PNG in base64.
+    #[schema(value_type = String)]
+    qr_png: Zeroizing<String>,
+    /// How long the first code is waited for, in seconds.
+    expires_in: i64,
+}
+
+/// Begins an enrolment: 201; 403 without a recent proof; 409 with as many authenticators as may be.
+#[utoipa::path(
+    post, path = "/api/user/mfa/totp/", tag = "Second factor", operation_id = "mfa_enroll", summary = "Enrol an authenticator",
+    description = "For any user who signed in or stepped up in the last ten minutes, with a second factor if there is \
+        one already: else 403 `step_up_required`. Or with the `ticket` of a sign-in that was refused with \
+        `mfa_enrollment_required`. The seed is shown once; the first code of it, at `confirm`, makes the \
+        authenticator active. Beginning again ends an enrolment that waits. A user has up to five authenticators.",
+    request_body(content = BeginIn, example = json!({"name": "Phone"})),
+    responses(
+        (status = 201, description = "Waiting for the first code", body = BegunOut, example = json!({
+            "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+            "otpauth_uri": "otpauth://totp/Acme:grace?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme",
+            "qr_svg": "<svg viewBox=\"0 0 37 37\"/>", "qr_png": "iVBORw0KGgo=", "expires_in": 600,
+        })),
+        (status = 409, description = "There are five authenticators already", body = described::Refused),
+    )
+)]
+pub async fn begin(
+    Extracted(control): Extracted<Control>,
+    caller: WithTicket<MfaEnrollment>,
+    Json(Begin { name }): Json<Begin>,
+) -> Result<Response, Refused> {
+    let WithTicket { mut by, credential, .. } = caller;
+    let (user, _) = changing(&control, &mut by, credential).await?;
+    let begun = mfa::begin(&control, &mut by.tx, user.id, name.as_deref()).await?;
+    by.tx.commit().await?;
+    let uri = SeedUri::new(&begun.seed, &by.tenant.name, user.username.expose())?;
+    Ok(created(&BegunOut {
+        id: begun.id,
+        secret: uri.secret(),
+        otpauth_uri: uri.as_str(),
+        qr_svg: &uri.to_svg()?,
+        qr_png: Zeroizing::new(STANDARD.encode(&*uri.to_png()?)),
+        expires_in: ENROLLMENT_SECS,
+    }))
+}
+
+/// The first code of an authenticator.
+#[derive(ToSchema)]
+#[schema(as = EnrollmentCode)]
+#[allow(dead_code, reason = "described; read by `FromFields`")]
+pub struct ConfirmIn {
+    /// As the enrolment was answered with.
+    id: Uuid,
+    /// Six digits.
+    otp: String,
+}
+
+/// What was typed.
+pub struct Confirm {
+    id: AuthenticatorId,
+    otp: Zeroizing<String>,
+}
+
+impl FromFields for Confirm {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let id = fields.required_text("id").and_then(|_| fields.uuid("id"));
+        let otp = fields.required_text("otp").map(Zeroizing::new);
+        Some(Self { id: id?.into(), otp: otp? })
+    }
+}
+
+/// What a client does next.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = AfterEnrollment)]
+#[serde(rename_all = "snake_case")]
+enum Next {
+    /// The session goes on: its refresh token gets another access token. The present one is refused within seconds.
+    Refresh,
+    /// There is no session: sign in, with a code of the authenticator.
+    SignIn,
+}
+
+/// The authenticator is active.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Enrolled)]
+struct ConfirmedOut {
+    #[schema(value_type = Uuid)]
+    id: AuthenticatorId,
+    /// Ten codes, each good once in place of an authenticator's. They are shown once, and with the first authenticator
+    /// alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>, required = false)]
+    recovery_codes: Option<Vec<Zeroizing<String>>>,
+    next: Next,
+}
+
+/// Makes an authenticator active: 200; 400 for a wrong code, and after five of them; 403 without a recent proof.
+#[utoipa::path(
+    post, path = "/api/user/mfa/totp/confirm/", tag = "Second factor", operation_id = "mfa_confirm", summary = "Confirm an authenticator with its first code",
+    description = "For the same callers. The code is good one step of 30 seconds either side, and is used up: a sign-in \
+        needs the next one. After five wrong codes the enrolment has ended. With the first authenticator ten recovery \
+        codes are made, which are shown here and never again. The caller's access tokens are refused within seconds; \
+        sessions go on, and tickets are good no more.",
+    request_body(content = ConfirmIn, example = json!({
+        "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "otp": "492039",
+    })),
+    responses(
+        (status = 200, description = "Active", body = ConfirmedOut, example = json!({
+            "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "recovery_codes": codes_example(), "next": "refresh",
+        })),
+        (status = 409, description = "There are five authenticators already", body = described::Refused),
+    )
+)]
+pub async fn confirm(
+    Extracted(control): Extracted<Control>,
+    caller: WithTicket<MfaEnrollment>,
+    Json(Confirm { id, otp }): Json<Confirm>,
+) -> Result<Response, Refused> {
+    let WithTicket { mut by, credential, .. } = caller;
+    let (user, _) = changing(&control, &mut by, credential).await?;
+    let confirmed = mfa::confirm(&control, &mut by.tx, &by.actor, &user, (id, &otp)).await;
+    if let Ok(_) | Err(MfaError::WrongCode) = &confirmed {
+        by.tx.commit().await?;
+    }
+    let confirmed = confirmed?;
+    let next = match credential {
+        Credential::Token(Some(_)) => Next::Refresh,
+        Credential::Token(None) | Credential::Ticket => Next::SignIn,
+    };
+    let recovery_codes = confirmed.recovery_codes.map(|codes| texts(&codes));
+    Ok(ok(&ConfirmedOut { id: confirmed.id, recovery_codes, next }))
+}
+
+/// Codes as their owner gets them.
+pub(super) fn texts(codes: &[RecoveryCode]) -> Vec<Zeroizing<String>> {
+    codes.iter().map(RecoveryCode::to_text).collect()
+}
