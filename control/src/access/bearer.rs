@@ -9,6 +9,7 @@ use shared::tokens::jws::Jws;
 use shared::tokens::legacy::{LegacyKind, LegacyToken};
 use shared::user::UserStatus;
 
+use super::proven::Proven;
 use crate::control::Control;
 use crate::crypt::roots::{RootKind, roots};
 use crate::db::TenantTx;
@@ -26,13 +27,16 @@ pub struct Presented {
     pub user: User,
     /// The session of the token. One of the legacy service names none.
     pub session: Option<SessionId>,
+    /// What that session showed.
+    pub proven: Option<Proven>,
     /// Whether it is a token of the legacy service, which reads its own user alone.
     pub legacy: bool,
 }
 
 /// The user of a token, by their current row:
 /// 1. signature, tenant, times, kind; without a key id, under the legacy key alone;
-/// 2. deleted, not active, from before a reseed, password changed, any other raised epoch.
+/// 2. deleted, not active, from before a reseed, password changed, any other raised epoch;
+/// 3. without a second factor where the tenant demands one of the user.
 ///
 /// Families that ended are the edge's to know, and it has looked.
 ///
@@ -52,7 +56,8 @@ pub async fn user(
             Some(id) => standing(tx, id, epoch).await?,
             None => return Err(TokenFault::UserNotFound.into()),
         };
-        return Ok(Presented { user, session: None, legacy: true });
+        shows_enough(tenant, &user, false, now_secs)?;
+        return Ok(Presented { user, session: None, proven: None, legacy: true });
     }
     let payload = match signed_payload(tx, unverified_token).await? {
         Some(payload) => payload,
@@ -63,7 +68,15 @@ pub async fn user(
     let expected = Expected { tenant: tenant.id, issuer, audience, former: &former };
     let claims = AccessClaims::check(&payload, expected, now_secs).map_err(TokenFault::from)?.claims;
     let user = standing(tx, claims.sub, claims.epoch).await?;
-    Ok(Presented { user, session: Some(claims.sid), legacy: false })
+    let proven = Proven::by(&claims);
+    shows_enough(tenant, &user, proven.second_factor, now_secs)?;
+    Ok(Presented { user, session: Some(claims.sid), proven: Some(proven), legacy: false })
+}
+
+/// Whether a token shows what the tenant demands of its user: judged as the edge judges it, by the roles of now.
+fn shows_enough(tenant: &Tenant, user: &User, second_factor: bool, now_secs: i64) -> Result<(), TokenFault> {
+    let demanded = tenant.settings.demands_second_factor(&user.roles, now_secs);
+    if second_factor || !demanded { Ok(()) } else { Err(TokenFault::Blacklisted) }
 }
 
 /// The user, if what a token of this epoch says of them is still so.

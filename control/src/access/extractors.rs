@@ -14,6 +14,7 @@ use shared::ids::{SessionId, TenantId};
 use shared::tenant::Status;
 
 use super::bearer;
+use super::proven::Proven;
 use crate::audit::{self, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -37,7 +38,9 @@ pub struct Authenticated {
     /// The user as one who is shown other users.
     pub viewer: Viewer,
     /// The session of the token; one of the legacy service names none, and a ticket is of none.
-    pub(super) session: Option<SessionId>,
+    pub session: Option<SessionId>,
+    /// What that session showed.
+    pub proven: Option<Proven>,
     /// Whether the token is one of the legacy service, which holds no permission.
     legacy: bool,
 }
@@ -119,9 +122,10 @@ pub(super) async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx,
 pub(super) async fn authenticate(control: &Control, parts: &Parts) -> Result<Authenticated, Refused> {
     let token = credentials::bearer(&parts.headers)?.ok_or_else(Refusal::no_credentials)?;
     let (mut tx, tenant, origin) = begin(control, parts).await?;
-    let bearer::Presented { user, session, legacy } = bearer::user(control, &mut tx, &tenant, &token).await?;
+    let presented = bearer::user(control, &mut tx, &tenant, &token).await?;
+    let bearer::Presented { user, session, proven, legacy } = presented;
     let by = Authenticated::new(control, parts, (tx, tenant, origin), user);
-    Ok(Authenticated { session, legacy, ..by })
+    Ok(Authenticated { session, proven, legacy, ..by })
 }
 
 impl Authenticated {
@@ -139,7 +143,7 @@ impl Authenticated {
         };
         let bounds = &control.settings.visibility.clearest.0;
         let viewer = Viewer::user(&user, &tenant.settings.visibility, bounds);
-        Self { tx, user, tenant, actor, viewer, session: None, legacy: false }
+        Self { tx, user, tenant, actor, viewer, session: None, proven: None, legacy: false }
     }
 
     /// Whether the user's current roles have `permission` in their tenant.

@@ -3,7 +3,9 @@
 
 pub mod bearer;
 pub mod extractors;
+pub mod proven;
 pub mod ticket;
 
 pub use extractors::{Allowed, Anyone, AnyoneAtPlatform, Authenticated, Me, OnTenant, Platform, outranked};
-pub use ticket::{Credential, PasswordChange, WithTicket};
+pub use proven::Proven;
+pub use ticket::{Credential, MfaEnrollment, PasswordChange, WithTicket};

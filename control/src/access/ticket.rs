@@ -32,6 +32,13 @@ impl Purpose for PasswordChange {
     const PURPOSE: TicketPurpose = TicketPurpose::PasswordChange;
 }
 
+/// [`TicketPurpose::MfaEnrollment`].
+pub struct MfaEnrollment;
+
+impl Purpose for MfaEnrollment {
+    const PURPOSE: TicketPurpose = TicketPurpose::MfaEnrollment;
+}
+
 /// By what a user calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {

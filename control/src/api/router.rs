@@ -1,7 +1,7 @@
 //! The route table: the table of contents of control.
 
 use axum::extract::FromRequestParts;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Extension, Router};
 use shared::contract::limits::BODY_BYTES;
 use shared::contract::permissions::marker::{
@@ -11,11 +11,14 @@ use shared::contract::permissions::marker::{
 };
 
 use super::{health, inside, layers, openapi};
-use crate::access::{Allowed, Anyone, AnyoneAtPlatform, Me, OnTenant, PasswordChange, Platform, WithTicket};
+use crate::access::{
+    Allowed, Anyone, AnyoneAtPlatform, Me, MfaEnrollment, OnTenant, PasswordChange, Platform, WithTicket,
+};
 use crate::accounts::routes::{address, email, invitations, register};
 use crate::control::Control;
 use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
+use crate::mfa::routes as mfa;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
@@ -37,6 +40,14 @@ fn own_account() -> Router<Control> {
             json::<WithTicket<PasswordChange>>(post(users::routes::password::change)),
         )
         .route("/api/user/email/change", json::<Me>(post(address::change)))
+        .route("/api/user/mfa", json::<WithTicket<MfaEnrollment>>(get(mfa::own::read)))
+        .route(
+            "/api/user/mfa/totp",
+            json::<WithTicket<MfaEnrollment>>(post(mfa::enrol::begin).delete(mfa::own::remove_all)),
+        )
+        .route("/api/user/mfa/totp/confirm", json::<WithTicket<MfaEnrollment>>(post(mfa::enrol::confirm)))
+        .route("/api/user/mfa/totp/{id}", json::<Me>(patch(mfa::own::rename).delete(mfa::own::remove)))
+        .route("/api/user/mfa/recovery-codes", json::<Me>(post(mfa::codes::make)))
 }
 
 /// A tenant's administrators, about its users.
@@ -62,6 +73,10 @@ fn users() -> Router<Control> {
         .route(
             "/api/user/users/{id}/unmask",
             json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
+        )
+        .route(
+            "/api/user/users/{id}/mfa",
+            json::<Allowed<UsersRead>>(get(mfa::admin::read).delete(mfa::admin::reset)),
         )
         .route("/api/user/password/regenerate", json::<Allowed<UsersWrite>>(post(resets::routes::regenerate)))
         .route(

@@ -9,7 +9,7 @@ use shared::tenant::settings::Settings;
 use super::claims;
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
 use super::provision::Provision;
-use super::{store, visibility};
+use super::{second_factor, store, visibility};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::{Column, TenantKeys};
@@ -94,6 +94,7 @@ pub async fn create(
         &tenant.settings.visibility,
         ROLES.map(|role| role.name.to_owned()).as_slice(),
     )?;
+    second_factor::check(&tenant.settings, ROLES.map(|role| role.name.to_owned()).as_slice())?;
     if tenant.isolation == Isolation::Schema {
         let limit = i64::from(control.settings.database.max_dedicated_cells);
         if store::dedicated_cells(tx).await? >= limit {

@@ -8,11 +8,13 @@ use shared::tokens::legacy::Legacy;
 
 use super::create::check;
 use super::model::{Tenant, TenantError, host_name};
+use super::second_factor::{self, Demand};
 use super::{store, visibility};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
+use crate::http::time::text;
 use crate::jobs::queue;
 use crate::legacy;
 use crate::users::password_history::ForgetPasswords;
@@ -31,6 +33,8 @@ pub struct Edit {
     pub settings: Option<Settings>,
     /// What it still has of the service that it came from. The platform's to set.
     pub legacy: EditLegacy,
+    /// Why. Letting root-admins off from the second factor needs it.
+    pub reason: Option<String>,
 }
 
 /// What an edit sets of [`LegacyService`](crate::legacy::service::LegacyService).
@@ -104,15 +108,36 @@ pub async fn edit(
         legacy::tokens::check(control, tx, tokens).await?;
     }
     tenant.updated_at = control.clock.now();
+    let demand = Demand::between(&before.settings, &tenant.settings, tenant.updated_at);
+    if demand != Demand::Same {
+        second_factor::check(&tenant.settings, &role_names(tx).await?)?;
+    }
+    let reason = second_factor::reason(demand, edit.reason.as_deref())?;
     if tenant.hosts != before.hosts {
         move_hosts(control, tx, &before, &tenant).await?;
     }
     if tenant.settings.password_history < before.settings.password_history {
         queue::enqueue(tx, &ForgetPasswords { tenant: id }, TimeDelta::zero()).await?;
     }
-    let details = serde_json::json!({ "fields": fields });
-    write(tx, actor, &tenant, Action::TenantEdited, Haste::InTurn, details).await?;
+    let mut details = serde_json::json!({ "fields": fields });
+    if demand != Demand::Same {
+        details["second_factor"] = demands(&before, &tenant);
+    }
+    if let Some(reason) = reason {
+        details["reason"] = reason.into();
+    }
+    let haste = if demand == Demand::Raised { Haste::Revokes } else { Haste::InTurn };
+    write(tx, actor, &tenant, Action::TenantEdited, haste, details).await?;
     Ok(tenant)
+}
+
+/// What a tenant demanded of a second factor, and demands.
+fn demands(before: &Tenant, after: &Tenant) -> serde_json::Value {
+    let of = |tenant: &Tenant| {
+        let Settings { second_factor_roles, second_factor_from, .. } = &tenant.settings;
+        serde_json::json!({ "roles": second_factor_roles, "from": second_factor_from.map(text) })
+    };
+    serde_json::json!({ "from": of(before), "to": of(after) })
 }
 
 /// Stops the tenant: the edge serves keys and health, nothing else.

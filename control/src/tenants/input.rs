@@ -9,6 +9,7 @@ use shared::tokens::legacy::Legacy;
 use utoipa::ToSchema;
 
 use super::claims::change::Change;
+use super::second_factor::first_settings;
 use super::{Edit, EditLegacy, InvitedAdmin, Isolation, NewTenant, Tenant, TenantError};
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
@@ -33,7 +34,8 @@ pub struct NewTenantIn {
     /// What tokens are for: `aud`.
     audience: Option<String>,
     isolation: Option<Isolation>,
-    /// What is absent is as it is by default.
+    /// What is absent is as it is by default; but a new tenant demands a second factor of `root-admin` and `co-admin`,
+    /// unless `second_factor_roles` says otherwise.
     settings: Option<Settings>,
     admin: Option<FirstAdminIn>,
 }
@@ -74,6 +76,9 @@ pub struct TenantIn {
     legacy: Option<LegacyIn>,
     /// From when passwords that another service hashed are not checked any more; null: while there are any.
     foreign_until: Option<DateTime<Utc>>,
+    /// Why, at most 500 characters. It stands in the audit log. Needed where `second_factor_roles` or
+    /// `second_factor_from` lets root-admins off.
+    reason: Option<String>,
 }
 
 /// Which tokens of the service that a tenant came from are accepted, until when.
@@ -216,7 +221,7 @@ impl FromFields for Creation {
         let isolation =
             fields.choice("isolation", &[("schema", Isolation::Schema), ("shared", Isolation::Shared)]);
         let changes = fields.object("settings").unwrap_or_default();
-        let settings = laid_over(&Settings::default(), changes);
+        let settings = laid_over(&first_settings(), changes);
         if let Err((field, message)) = &settings {
             fields.fault(field, message);
         }
@@ -323,7 +328,9 @@ impl FromFields for Patch {
             .any(|name| fields.has(name));
         let fixed = Fixed::read(fields)?;
         let name = if fields.has("name") { fields.required_text("name") } else { None };
-        let edit = Edit { name, hosts: hosts(fields), settings: None, legacy: read_legacy(fields) };
+        let (hosts, legacy) = (hosts(fields), read_legacy(fields));
+        let reason = fields.clearable_text("reason").flatten();
+        let edit = Edit { name, hosts, settings: None, legacy, reason };
         let settings = fields.object("settings");
         let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
         Some(Self { edit, settings, suspended, fixed, of_platform })

@@ -13,6 +13,7 @@ mod platform;
 pub mod provision;
 mod refused;
 pub mod routes;
+mod second_factor;
 mod store;
 mod visibility;
 
@@ -23,4 +24,5 @@ pub use model::{FirstAdmin, InvitedAdmin, Isolation, KnownAdmin, Tenant, TenantE
 pub use out::TenantOut;
 pub use platform::ensure_platform;
 pub use refused::no_tenant;
+pub use second_factor::first_settings;
 pub use store::{find, find_by_slug, lock};

@@ -118,7 +118,7 @@ fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'stati
 /// A body whose members are texts and flags may come as a form.
 fn also_as_form(operation: &mut Map<String, Value>) {
     let of = |tag: &str| operation.get("tags").is_some_and(|tags| tags == &json!([tag]));
-    let flat = ["Tokens", "People", "Accounts"].into_iter().any(of);
+    let flat = ["Tokens", "People", "Accounts", "Second factor"].into_iter().any(of);
     let Some(content) = operation.get_mut("requestBody").map(|body| &mut body["content"]) else { return };
     if flat {
         for form in ["application/x-www-form-urlencoded", "multipart/form-data"] {

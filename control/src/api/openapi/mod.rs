@@ -14,6 +14,7 @@ use shared::contract::openapi::Edge;
 use utoipa::OpenApi;
 
 use crate::accounts::routes::{address, email, invitations, register};
+use crate::mfa::routes as mfa;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// What control serves.
@@ -37,6 +38,15 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         users::routes::unmask::unmask,
         users::routes::me,
         users::routes::password::change,
+        mfa::own::read,
+        mfa::enrol::begin,
+        mfa::enrol::confirm,
+        mfa::own::rename,
+        mfa::own::remove,
+        mfa::own::remove_all,
+        mfa::codes::make,
+        mfa::admin::read,
+        mfa::admin::reset,
         roles::routes::list,
         roles::routes::permissions,
         setup::routes::create,
@@ -85,6 +95,8 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         (name = "People", description = "The accounts of a tenant."),
         (name = "Accounts", description = "What people do for an account of their own: registration, addresses, \
             passwords, invitations."),
+        (name = "Second factor", description = "One-time codes and recovery codes: what people enrol, and administrators \
+            reset."),
         (name = "Roles", description = "What people may do."),
         (name = "Tenants", description = "A tenant's own administrators see theirs; the platform's see all."),
         (name = "Signing keys", description = "What signs a tenant's access tokens."),
@@ -205,6 +217,9 @@ mod tests {
         held("NewInvitation", read_by::<Invited>);
         held("Acceptance", read_by::<invitations::Accepted>);
         held("PasswordChange", read_by::<users::routes::password::Typed>);
+        held("NewAuthenticator", read_by::<mfa::enrol::Begin>);
+        held("EnrollmentCode", read_by::<mfa::enrol::Confirm>);
+        held("AuthenticatorChange", read_by::<mfa::own::Rename>);
     }
 
     #[test]
