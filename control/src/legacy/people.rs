@@ -362,28 +362,3 @@ pub async fn update_last_logins(tx: &mut TenantTx, users: &[(UserId, DateTime<Ut
     .await?;
     Ok(())
 }
-
-/// Keeps a second factor of the legacy service for the day when there are second factors here.
-///
-/// # Errors
-/// The database's.
-pub async fn keep_totp(
-    tx: &mut TenantTx,
-    user: UserId,
-    device: &str,
-    wrapped: Vec<u8>,
-) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    sqlx::query!(
-        "insert into legacy_totp (tenant_id, user_id, device, wrapped) values ($1, $2, $3, $4)
-         on conflict (tenant_id, user_id, device) do update
-         set wrapped = excluded.wrapped",
-        tenant.uuid(),
-        user.uuid(),
-        device,
-        wrapped,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}

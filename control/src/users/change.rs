@@ -82,6 +82,7 @@ pub async fn change(
         password: verifier.is_some(),
         must_change_password: must_change_password && !before.must_change_password,
         sessions: false,
+        second_factor: false,
     };
     let stays_root = status == UserStatus::Active && role_names.iter().any(|role| role == "root-admin");
     if is_active_root(&before) && !stays_root {
@@ -215,7 +216,9 @@ fn is_active_root(user: &User) -> bool {
     user.status == UserStatus::Active && user.rank == ROOT_RANK
 }
 
-pub(super) fn epochs_of(user: &User) -> Epochs {
+/// The epochs of a user.
+#[must_use]
+pub fn epochs_of(user: &User) -> Epochs {
     Epochs { access: user.access_epoch, session: user.session_epoch, password: user.password_epoch }
 }
 

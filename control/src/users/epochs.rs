@@ -24,8 +24,10 @@ pub struct Causes {
     pub password: bool,
     /// An administrator demands a new password; there was no demand before.
     pub must_change_password: bool,
-    /// Somebody ended the user's sessions.
+    /// The user's sessions are ended.
     pub sessions: bool,
+    /// An authenticator came or went: what a sign-in has to show is another thing now.
+    pub second_factor: bool,
 }
 
 impl Causes {
@@ -66,6 +68,8 @@ mod tests {
             (Causes { roles: true, ..none }, (6, 3, 2)),
             (Causes { password: true, ..none }, (6, 4, 6)),
             (Causes { sessions: true, ..none }, (6, 4, 2)),
+            (Causes { second_factor: true, ..none }, (6, 3, 2)),
+            (Causes { second_factor: true, sessions: true, ..none }, (6, 4, 2)),
             (Causes { must_change_password: true, ..none }, (6, 4, 2)),
             (Causes { must_change_password: true, password: true, ..none }, (6, 4, 6)),
             (Causes { status: Some((Active, Suspended)), ..none }, (6, 4, 2)),

@@ -33,6 +33,8 @@ pub struct Filters {
     pub email: Option<String>,
     /// Whether the address was verified.
     pub email_verified: Option<bool>,
+    /// Whether they have an authenticator.
+    pub mfa_enabled: Option<bool>,
     /// Their id at the service that the tenant came from.
     pub legacy_id: Option<String>,
     /// Made then or later; a date alone is its first moment.
@@ -58,6 +60,7 @@ impl Filters {
                 username: None,
                 email: None,
                 email_verified: None,
+                mfa_enabled: None,
                 legacy_id: None,
                 created_after: None,
                 created_before: None,
@@ -121,6 +124,7 @@ impl FromFields for Filters {
             username: fields.text("username"),
             email: fields.text("email"),
             email_verified: fields.boolean("email_verified"),
+            mfa_enabled: fields.boolean("mfa_enabled"),
             legacy_id: fields.text("legacy_id"),
             created_after: fields.by_any_name(&AFTER, |fields, name| fields.moment(name, OfDay::Begin)),
             created_before: fields.by_any_name(&BEFORE, |fields, name| fields.moment(name, OfDay::End)),

@@ -206,6 +206,13 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
     if let Some(verified) = filters.email_verified {
         sql.push("\nand u.email_verified = ").push_bind(verified);
     }
+    if let Some(enabled) = filters.mfa_enabled {
+        sql.push(if enabled { "\nand exists (" } else { "\nand not exists (" });
+        sql.push(
+            "select from authenticators a
+             where a.tenant_id = u.tenant_id and a.user_id = u.id and a.confirmed_at is not null)",
+        );
+    }
     if let Some(id) = &filters.legacy_id {
         sql.push("\nand u.legacy_id = any (").push_bind(spellings(id)).push(")");
     }

@@ -28,7 +28,7 @@ mod unseen;
 pub mod verifiers;
 pub mod visibility;
 
-pub use change::{change, delete, end_sessions, may_change, outrank};
+pub use change::{change, delete, end_sessions, epochs_of, may_change, outrank};
 pub use claims::{disown, give_back, has_address, join, prove, readdress};
 pub use create::{create, insert_first_admin, may_create, may_give, prepare_first_admin};
 pub use fields::{Canonical, Faults, NO_ADDRESS, Profile, check_address, checked_password, parse_address};

@@ -44,6 +44,8 @@ pub struct User {
     pub password_epoch: i64,
     /// Whether they must choose a new password before there is a session.
     pub must_change_password: bool,
+    /// Whether they have an authenticator, so that a sign-in needs a code of it.
+    pub mfa_enabled: bool,
     /// Their last sign-in, as the edge reported it.
     pub last_login: Option<DateTime<Utc>>,
     /// When they were made.

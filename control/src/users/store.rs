@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::identifiers::Identifier;
-use shared::ids::UserId;
+use shared::ids::{SessionId, UserId};
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
 use shared::wire::push::PasswordDue;
@@ -16,6 +16,7 @@ use super::{Profile, identifiers, verifiers};
 use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
+use crate::db::changes::Haste;
 use crate::failure::{Failure, chain};
 use crate::legacy::ids::next_legacy_id;
 
@@ -36,6 +37,7 @@ struct Row {
     session_epoch: i64,
     password_epoch: i64,
     must_change_password: bool,
+    mfa_enabled: bool,
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -63,6 +65,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         session_epoch: row.session_epoch,
         password_epoch: row.password_epoch,
         must_change_password: row.must_change_password,
+        mfa_enabled: row.mfa_enabled,
         last_login: row.last_login,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -91,6 +94,21 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     .await?
     .ok_or(UserError::NotFound)?;
     find(tx, id).await
+}
+
+/// Locks a user, if they are as when the request began: what it presented was good for these epochs.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_unchanged(tx: &mut TenantTx, before: &User) -> Result<Option<User>, Failure> {
+    let user = match lock(tx, before.id).await {
+        Ok(user) => user,
+        Err(UserError::Failure(failure)) => return Err(failure),
+        Err(_) => return Ok(None),
+    };
+    let epochs = |user: &User| (user.access_epoch, user.session_epoch, user.password_epoch);
+    let unchanged = user.status == UserStatus::Active && epochs(&user) == epochs(before);
+    Ok(unchanged.then_some(user))
 }
 
 /// The user of a user name or address.
@@ -160,7 +178,12 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
             ), 0) as "rank!",
             u.access_epoch, u.session_epoch, u.password_epoch,
-            u.password_due is not null as "must_change_password!", u.last_login, u.created_at, u.updated_at,
+            u.password_due is not null as "must_change_password!",
+            exists (
+                select from authenticators a
+                where a.tenant_id = u.tenant_id and a.user_id = u.id and a.confirmed_at is not null
+            ) as "mfa_enabled!",
+            u.last_login, u.created_at, u.updated_at,
             u.legacy_id
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
@@ -338,7 +361,10 @@ pub async fn insert_keys(tx: &mut TenantTx, users: &[Uuid], wrapped: &[Vec<u8>])
 }
 
 /// The key of a user.
-async fn key_of(tx: &mut TenantTx, id: UserId) -> Result<UserKey, UserError> {
+///
+/// # Errors
+/// A user without one; the database's.
+pub async fn key_of(tx: &mut TenantTx, id: UserId) -> Result<UserKey, UserError> {
     let tenant = tx.tenant();
     let wrapped = sqlx::query_scalar!(
         "select wrapped from user_keys where tenant_id = $1 and user_id = $2",
@@ -441,6 +467,48 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
     .execute(&mut **tx)
     .await?;
     index::write(tx, [(id, changed.profile)]).await?;
+    Ok(())
+}
+
+/// Writes the epochs of a user, whose row is locked. Where the session epoch is raised, the session `keeps` goes on: the
+/// edge lifts it to the session epoch of the row.
+///
+/// # Errors
+/// The database's.
+pub async fn raise_epochs(
+    tx: &mut TenantTx,
+    id: UserId,
+    after: Epochs,
+    keeps: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let tenant = tx.tenant();
+    // As with a password, a session that was kept before and is kept again begins where it did.
+    sqlx::query!(
+        "update users
+         set access_epoch = $3, session_epoch = $4::bigint, updated_at = $6,
+             kept_session = case when session_epoch = $4 then kept_session else $5::text end,
+             kept_from = case
+                 when session_epoch = $4 then kept_from
+                 when $5::text is null then null
+                 when kept_session = $5 and kept_epoch = session_epoch then kept_from
+                 else session_epoch
+             end,
+             kept_epoch = case
+                 when session_epoch = $4 then kept_epoch
+                 when $5::text is not null then $4::bigint
+             end
+         where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        after.access,
+        after.session,
+        keeps.map(|sid| sid.to_string()),
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    tx.changes().user(tenant, id, Haste::Revokes);
     Ok(())
 }
 

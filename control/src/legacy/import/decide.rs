@@ -42,7 +42,7 @@ impl Import<'_> {
         let deleted = people::deleted(tx, &ids).await?;
         let judged: Vec<Result<Judged, Vec<Why>>> = users
             .iter()
-            .map(|it| judge(&it.found, it.has_totp, &self.options.mapping, &self.groups, &hashing))
+            .map(|it| judge(&it.found, it.totp, &self.options.mapping, &self.groups, &hashing))
             .collect();
         let names = judged
             .iter()

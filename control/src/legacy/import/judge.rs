@@ -25,7 +25,7 @@ pub struct Mapping {
     pub staff: Option<String>,
     /// Of users who get no other.
     pub others: Option<String>,
-    /// Status of active users with a second factor there.
+    /// Status of active users with a second factor there of which nothing fits here.
     pub with_totp: UserStatus,
 }
 
@@ -64,10 +64,11 @@ pub(super) fn profile(found: &Found) -> Profile {
     }
 }
 
-/// Judges a user alone; other users with the same names are looked up elsewhere.
+/// Judges a user alone; other users with the same names are looked up elsewhere. `totp` says whether one of their devices
+/// fits, where they have any.
 pub(super) fn judge(
     found: &Found,
-    has_totp: bool,
+    totp: Option<bool>,
     mapping: &Mapping,
     groups: &HashMap<String, String>,
     hashing: &Hashing,
@@ -80,10 +81,10 @@ pub(super) fn judge(
         faults.0.into_iter().map(fault).collect::<Vec<_>>()
     })?;
     let (roles, unmapped) = roles(found, mapping, groups).map_err(|reason| vec![why("groups", reason)])?;
-    let status = match (found.is_active, has_totp) {
+    let status = match (found.is_active, totp) {
         (false, _) => UserStatus::Inactive,
-        (true, true) => mapping.with_totp,
-        (true, false) => UserStatus::Active,
+        (true, Some(false)) => mapping.with_totp,
+        (true, Some(true) | None) => UserStatus::Active,
     };
     let digests = Digests {
         row: hashing.digest(&[

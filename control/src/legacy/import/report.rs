@@ -42,6 +42,12 @@ pub struct Report {
     pub unmapped: BTreeMap<String, u64>,
     /// Users with a second factor there.
     pub with_totp: u64,
+    /// Devices that become authenticators here, at the first import of them.
+    pub authenticators: u64,
+    /// Devices that do not, by the reason. They are kept, sealed.
+    pub devices_kept: BTreeMap<String, u64>,
+    /// Users all of whose devices are kept.
+    pub without_authenticator: u64,
     /// Their status here.
     pub totp_people: String,
     /// How `user_id` is written here.

@@ -105,7 +105,13 @@ impl Import<'_> {
                 Item::Group { key, name } => {
                     self.groups.insert(key, name);
                 }
-                Item::Device(device) => self.staging.put_device(&device).await?,
+                Item::Device(device) => {
+                    match device.fits() {
+                        Ok(_) => self.report.authenticators += 1,
+                        Err(why) => Report::count(&mut self.report.devices_kept, why),
+                    }
+                    self.staging.put_device(&device).await?;
+                }
                 Item::User(found) => {
                     self.report.read += 1;
                     progress.inc(1);
@@ -185,7 +191,8 @@ impl Import<'_> {
                 return;
             }
         };
-        report.with_totp += u64::from(user.has_totp);
+        report.with_totp += u64::from(user.totp.is_some());
+        report.without_authenticator += u64::from(user.totp == Some(false));
         for role in facts.roles {
             Report::count(&mut report.roles, role);
         }

@@ -46,7 +46,8 @@ pub(super) struct OnPage {
     pub found: Found,
     /// Column, and the row and column of the user who has the same name there.
     pub collision: Option<(String, String, String)>,
-    pub has_totp: bool,
+    /// Whether one of their devices fits, where they have any.
+    pub totp: Option<bool>,
 }
 
 impl Staging {
@@ -73,6 +74,7 @@ impl Staging {
             create temporary table staged_devices (
                 legacy_id text not null,
                 id text not null,
+                fits boolean not null,
                 wrapped bytea not null,
                 primary key (legacy_id, id)
             )",
@@ -131,12 +133,13 @@ impl Staging {
         let row = device_row(&device.user, &device.id);
         let wrapped = self.key.seal(&row, &plain)?;
         sqlx::query(
-            "insert into staged_devices (legacy_id, id, wrapped) values ($1, $2, $3)
+            "insert into staged_devices (legacy_id, id, fits, wrapped) values ($1, $2, $3, $4)
              on conflict (legacy_id, id) do update
-             set wrapped = excluded.wrapped",
+             set fits = excluded.fits, wrapped = excluded.wrapped",
         )
         .bind(&device.user)
         .bind(&device.id)
+        .bind(device.fits().is_ok())
         .bind(wrapped)
         .execute(&mut self.connection)
         .await?;
@@ -186,7 +189,7 @@ impl Staging {
     pub async fn page(&mut self, after: i64, limit: i64) -> Result<Page, ImportError> {
         let rows = sqlx::query(
             "select p.place, p.id, p.wrapped, p.collision,
-                 exists (select from staged_devices d where d.legacy_id = p.id) as has_totp
+                 (select bool_or(d.fits) from staged_devices d where d.legacy_id = p.id) as totp
              from staged_users p
              where p.place > $1
              order by p.place
@@ -206,7 +209,7 @@ impl Staging {
             let collision: Option<Vec<String>> = row.try_get("collision")?;
             let collision =
                 collision.and_then(|it| <[String; 3]>::try_from(it).ok()).map(|[a, b, c]| (a, b, c));
-            page.users.push(OnPage { id, found, collision, has_totp: row.try_get("has_totp")? });
+            page.users.push(OnPage { id, found, collision, totp: row.try_get("totp")? });
         }
         Ok(page)
     }

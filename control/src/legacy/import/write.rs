@@ -12,9 +12,10 @@ use super::report::Why;
 use super::stage::OnPage;
 use super::state::{Import, PAGE, bar};
 use crate::audit::Actor;
-use crate::crypt::sealed::{Column, TenantKeys};
+use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::legacy::devices;
 use crate::legacy::passwords::seal_foreign;
 use crate::legacy::people::{self, LegacyUser};
 use crate::users::{self, Change, UserError};
@@ -73,7 +74,7 @@ impl Import<'_> {
                 continue;
             }
             people::update_last_logins(&mut tx, &signed_in).await?;
-            self.keep_devices(&mut tx, users, &here).await?;
+            self.take_devices(&mut tx, users, &here).await?;
             tx.commit().await?;
             for (user, judged, id, password) in changed {
                 self.change(user, *judged, id, password).await?;
@@ -90,26 +91,23 @@ impl Import<'_> {
         }
     }
 
-    async fn keep_devices(
+    /// Takes over the devices of users who are here now.
+    async fn take_devices(
         &mut self,
         tx: &mut TenantTx,
         users: &[OnPage],
         here: &HashMap<String, UserId>,
     ) -> Result<(), ImportError> {
-        let owners = users.iter().filter(|it| it.has_totp && here.contains_key(&it.id));
+        let owners = users.iter().filter(|it| it.totp.is_some() && here.contains_key(&it.id));
         let owners: Vec<String> = owners.map(|user| user.id.clone()).collect();
         if owners.is_empty() {
             return Ok(());
         }
-        // What else is written here may be nothing, and then no entry of the log asks for the key.
-        tx.hold_key().await?;
+        let now = self.control.clock.now();
         for device in self.staging.devices(&owners).await? {
-            let Some(user) = here.get(&device.user) else { continue };
-            let plain = serde_json::to_vec(&device).map_err(|_| Failure::Unreadable("second factor"))?;
-            let plain = zeroize::Zeroizing::new(plain);
-            let row = format!("{user}/{}", device.id);
-            let wrapped = tx.keys().seal(Column::LegacyTotp, &row, &plain)?;
-            people::keep_totp(tx, *user, &device.id, wrapped).await?;
+            if let Some(user) = here.get(&device.user) {
+                devices::take(tx, *user, &device, now).await?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use serde_json::json;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::passwords::{Password, Verifier};
 use shared::tenant::settings::Settings;
-use shared::user::UserStatus;
 use zeroize::Zeroizing;
 
 use super::current;
@@ -136,7 +135,7 @@ async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Resul
         false => Ok(Successor::compared(&control.hasher, tenant, &wanted.new, Some(past)).await?),
     };
     let mut tx = control.db.tenant_tx(tenant).await?;
-    let user = lock_unchanged(&mut tx, &wanted.user).await?;
+    let user = store::lock_unchanged(&mut tx, &wanted.user).await?.ok_or(OwnPasswordError::Stale)?;
     let verifier = match &hashed {
         Ok(successor) => check(control, &wanted.settings, successor, &user)?,
         Err(faults) => Err(faults.clone()),
@@ -152,18 +151,6 @@ async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Resul
         tx.commit().await?;
     }
     done
-}
-
-/// Locks the user, if they are still as when the request began: what it presented was good for these epochs.
-async fn lock_unchanged(tx: &mut TenantTx, before: &User) -> Result<User, OwnPasswordError> {
-    let user = match store::lock(tx, before.id).await {
-        Ok(user) => user,
-        Err(UserError::Failure(failure)) => return Err(failure.into()),
-        Err(_) => return Err(OwnPasswordError::Stale),
-    };
-    let epochs = |user: &User| (user.access_epoch, user.session_epoch, user.password_epoch);
-    let unchanged = user.status == UserStatus::Active && epochs(&user) == epochs(before);
-    if unchanged { Ok(user) } else { Err(OwnPasswordError::Stale) }
 }
 
 async fn write(

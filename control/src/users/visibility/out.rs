@@ -72,6 +72,7 @@ pub struct UserOut {
     email_verified: bool,
     /// Whether they get no session before they have chosen another password.
     must_change_password: bool,
+    /// Whether they have an authenticator, so that a sign-in needs a code of it.
     mfa_enabled: bool,
     /// Percent.
     profile_completion: u8,
@@ -113,13 +114,13 @@ impl UserOut {
             status: user.status,
             is_active: user.status == UserStatus::Active,
             roles: user.roles,
-            // Nobody has a branch, a second factor or a profile yet: what clients read is there.
+            // There are no branches and no profiles yet: what clients read is there.
             branch: None,
             language: user.language,
             legacy_id,
             email_verified: user.email_verified,
             must_change_password: user.must_change_password,
-            mfa_enabled: false,
+            mfa_enabled: user.mfa_enabled,
             profile_completion: 0,
             last_login,
             date_joined: user.created_at,

@@ -155,6 +155,7 @@ mod tests {
             session_epoch: 0,
             password_epoch: 0,
             must_change_password: false,
+            mfa_enabled: false,
             last_login: DateTime::from_timestamp(1_800_000_000, 0),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
