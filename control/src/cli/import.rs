@@ -24,9 +24,11 @@ Nothing is written with --check; begin with that. An import can be repeated: who
 again, unless they changed there since and nobody changed them here; who was deleted here does not come
 again. One that was killed is repeated.
 
-Old passwords come as they are and are checked by control until their owners have signed in once. Who
-has a second factor (django-otp) comes as `pending`, which cannot sign in: there are no second factors
-here yet. --totp-people active lets them in by password alone. Their devices are kept, encrypted.
+Old passwords come as they are and are checked by control until their owners have signed in once.
+
+Devices for one-time codes (django-otp) with six digits and steps of 30 seconds become authenticators: their
+owners sign in with password and code as before. Other devices are kept, encrypted, and reported. A user who
+has no other ones comes as `pending`, which cannot sign in; --totp-people active lets them in by password alone.
 
 The first import sets the tenant's cookies to `plain`, its shortest password to 8 characters, and how
 tokens write `user_id` (SimpleJWT wrote numbers before 5.5 and texts since: see --user-id).
@@ -89,7 +91,7 @@ pub(super) struct Django {
     /// Role of users who get no other; empty: none.
     #[arg(long, default_value = "client")]
     others: String,
-    /// Status of active users who have a second factor there.
+    /// Status of active users whose second factor there does not fit here.
     #[arg(long, value_enum, default_value_t = TotpPeople::Pending)]
     totp_people: TotpPeople,
     /// How tokens write `user_id`: default `integer` where all ids are numbers, else `string`.
@@ -266,14 +268,7 @@ fn text(slug: &str, report: &Report, zone_was_said: bool) -> String {
     lines.extend(by_name("role", &report.roles));
     lines.extend(by_name("password", &report.passwords));
     lines.extend(by_name("no password here,", &report.without_password));
-    if report.with_totp > 0 {
-        lines.push(format!(
-            "{} have a second factor there. There are none here yet: their devices are kept, and they come as `{}`{}",
-            counted(report.with_totp, ["user", "users"]),
-            report.totp_people,
-            if report.totp_people == "active" { ", by password alone" } else { ", which cannot sign in" },
-        ));
-    }
+    lines.extend(second_factors(report));
     lines.extend(local_times(report, zone_was_said));
     let would = if report.check || !report.unmapped.is_empty() { "would come" } else { "came" };
     lines.push(format!(
@@ -287,6 +282,30 @@ fn text(slug: &str, report: &Report, zone_was_said: bool) -> String {
         report.user_id,
     ));
     lines.join("\n")
+}
+
+/// What becomes of second factors.
+fn second_factors(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    if report.with_totp > 0 {
+        lines.push(format!(
+            "second factors: {} there; {} here",
+            counted(report.with_totp, ["user has one", "users have one"]),
+            counted(report.authenticators, ["authenticator", "authenticators"]),
+        ));
+    }
+    for (why, devices) in &report.devices_kept {
+        lines.push(format!("{} kept and not used: {why}", counted(*devices, ["device is", "devices are"])));
+    }
+    if report.without_authenticator > 0 {
+        lines.push(format!(
+            "{} only devices that do not fit, and the status `{}`{}",
+            counted(report.without_authenticator, ["user has", "users have"]),
+            report.totp_people,
+            if report.totp_people == "active" { ", by password alone" } else { ", which cannot sign in" },
+        ));
+    }
+    lines
 }
 
 /// What became of times that name no zone.

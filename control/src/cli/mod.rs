@@ -18,6 +18,7 @@ mod known;
 mod legacy;
 mod lookup;
 mod mail;
+mod mfa;
 mod outcome;
 mod password;
 mod passwords;

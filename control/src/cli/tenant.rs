@@ -2,7 +2,6 @@
 
 use clap::Subcommand;
 use shared::ids::{HostName, Slug};
-use shared::tenant::settings::Settings;
 
 use super::claims;
 use super::confirm::Yes;
@@ -31,7 +30,8 @@ const HOST: &str = "a name like acme.example: lower-case letters (an internation
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make a tenant and wait until it can be used.
+    /// Make a tenant and wait until it can be used. It demands a second factor of root-admins and co-admins unless
+    /// `--set second_factor_roles=` says otherwise.
     #[command(after_help = settings::help("Example:\n  wardgate tenant create acme --name Acme --host acme.example --invite ada@acme.example"))]
     Create(Create),
     /// List the settings that a tenant can have: what they mean, their bounds and defaults.
@@ -50,7 +50,8 @@ pub(super) enum Command {
     #[command(after_help = settings::help("Examples:
   wardgate tenant edit acme --set access_ttl_secs=600
   wardgate tenant edit acme --set cookies=plain --set origins=https://app.acme.example,https://acme.example
-  wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context"))]
+  wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context
+  wardgate tenant edit acme --set second_factor_roles=co-admin --reason 'Ticket 4711: the last phone is lost'"))]
     Edit(EditArgs),
     /// Show what a tenant's tokens say of it, and which former issuers and audiences are still accepted.
     #[command(after_help = "Example:\n  wardgate tenant claims acme --json")]
@@ -164,6 +165,9 @@ pub(super) struct EditArgs {
     /// rest need a reset; empty: they are until none is left.
     #[arg(long, value_name = "TIME")]
     foreign_until: Option<String>,
+    /// Why, for the audit log. Needed where root-admins are let off from the second factor.
+    #[arg(long)]
+    reason: Option<String>,
     #[command(flatten)]
     yes: Yes,
 }
@@ -222,7 +226,7 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
         issuer: args.issuer,
         audience: args.audience,
         isolation: Isolation::parse(&args.isolation).unwrap_or_default(),
-        settings: assigned(Settings::default(), &args.settings)?,
+        settings: assigned(tenants::first_settings(), &args.settings)?,
         admin: args.invite.map(invited).transpose()?,
     };
     let platform = control.db.platform().await?;
@@ -282,6 +286,7 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
             },
             tokens: None,
         },
+        reason: args.reason,
     };
     if let Some(Some(until)) = wanted.legacy.foreign_until {
         args.yes.to(&format!(

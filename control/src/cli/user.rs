@@ -7,6 +7,7 @@ use shared::user::UserStatus;
 
 use super::confirm::Yes;
 use super::invitations::InviteArgs;
+use super::mfa;
 use super::outcome::CliError;
 use super::password::password;
 use super::roles::roles_exist;
@@ -118,6 +119,11 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
+    /// Show or reset a user's second factor.
+    Mfa {
+        #[command(subcommand)]
+        command: mfa::Command,
+    },
     /// Mail an invitation: a link with which its reader makes an account. A running `serve` sends it.
     #[command(after_help = super::invitations::EXAMPLES)]
     Invite(InviteArgs),
@@ -228,6 +234,10 @@ pub(super) async fn run(
                 Some(sid) => super::sessions::end(control, show, tenant.id, &user, &sid, yes).await,
                 None => super::sessions::list(control, show, tenant.id, &user).await,
             }
+        }
+        Command::Mfa { command } => {
+            let user = looked_up(control, &tenant, command.user()).await?;
+            mfa::run(control, show, &tenant, (&user, &which(&user, &tenant)), command).await
         }
         Command::Invite(args) => super::invitations::invite(control, show, &tenant, args).await,
         Command::Invitations => super::invitations::list(control, show, &tenant).await,
