@@ -108,8 +108,8 @@ pub async fn from_stranger(
     forward.send(scene).await
 }
 
-/// A request to change a password as the edge forwards it, which vouches for this ticket in place of a token.
-pub async fn with_ticket(scene: &Scene, path: &str, ticket: &str, body: &'static str) -> Answer {
+/// A POST as the edge forwards it, which vouches for this ticket in place of a token.
+pub async fn with_ticket(scene: &Scene, path: &str, ticket: &str, body: &str) -> Answer {
     let body = Some(body.to_owned());
     let mut forward = Forward { method: Method::POST, body, ..Forward::new(scene, path, "") };
     forward.headers[5] = ("content-type", "application/json".into());

@@ -84,7 +84,8 @@ impl Scene {
                 'people', count(*),
                 'digest', md5(string_agg(concat_ws('|', legacy_id, status,
                     foreign_format, foreign_hash is not null, created_at, last_login, roles, names, entries,
-                    i.row_digest is not null, t.device
+                    i.row_digest is not null, t.device, t.wrapped is null,
+                    (select count(*) from authenticators a where a.user_id = u.id)
                 ), chr(10) order by legacy_id)),
                 'identifiers', (select count(*) from identifiers),
                 'next', (select next from legacy_ids)

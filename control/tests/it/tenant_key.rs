@@ -228,6 +228,7 @@ fn every_column_that_the_tenants_key_seals_is_sealed_anew() {
     // Under keys of users, of rows and of the log, and by the key provider.
     let expected = [
         "audit_entries.body",
+        "authenticators.name",
         "mails.sealed",
         "requests.sealed",
         "tenant_keys.wrapped",
@@ -255,6 +256,7 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         let (encoded, password) = cheap();
         let eve = scene.foreigner("eve", &encoded).await;
         scene.keeps_totp(bob).await;
+        let fay = scene.enrolled("fay", "client").await;
         scene.keeps_request("grace@acme.test").await;
         scene.keeps_mail().await;
         scene.meets_a_stranger("192.0.2.7").await;
@@ -276,7 +278,7 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         let ada = ada.at(&scene);
         assert_eq!(ada.get(&format!("{USERS}{bob}/")).await.expect(200).body["email"], "bob@acme.test");
         assert_eq!(ada.get(&format!("{USERS}?search=obb")).await.expect(200).body["count"], 1);
-        assert_eq!(ada.get(USERS).await.expect(200).body["results"].as_array().unwrap().len(), 3);
+        assert_eq!(ada.get(USERS).await.expect(200).body["results"].as_array().unwrap().len(), 4);
         ada.post(USERS, json!({"username": "BOB@acme.test"})).await.expect(400);
         scene.meets_a_stranger("192.0.2.7").await;
         assert_eq!(addresses_found(&ada, "192.0.2.7").await, 2, "found as before");
@@ -290,6 +292,9 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         scene.push().await;
         assert!(scene.edge_signs_in(bob, PASSWORD) && !scene.edge_signs_in(bob, "wrong"));
         assert!(scene.edge_signs_in(eve, &password));
+        let fay = scene.enrols(&scene.with_mfa(fay.member.id).await).await;
+        let row = scene.row_at_edge(fay.member.id).await;
+        assert_eq!((row.authenticators.len(), row.recovery.unwrap().codes.len()), (2, 10));
         let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
         let seed = "select wrapped from legacy_totp where tenant_id = $1";
         let seed: Vec<u8> =

@@ -23,6 +23,7 @@ async fn the_platform_makes_a_tenant_with_its_first_administrator() {
     let made = root.post(TENANTS, body).await.expect(201).body;
     assert_eq!((&made["status"], &made["issuer"]), (&json!("provisioning"), &json!("https://beta.test")));
     assert_eq!((&made["settings"]["idle_secs"], &made["isolation"]), (&json!(600), &json!("schema")));
+    assert_eq!(made["settings"]["second_factor_roles"], json!(["root-admin", "co-admin"]));
     let id = TenantId::parse(made["id"].as_str().unwrap()).unwrap();
     // Nothing of it reaches the edge before it can be used.
     root.patch(&path(id), json!({"name": "Early"})).await.expect(409);
@@ -249,7 +250,10 @@ async fn dedicated_cells_have_a_limit_that_says_what_to_do() {
     let make = |body| call(api, Method::POST, TENANTS, Some(&bearer), Some(body));
     let refused = make(json!({"slug": "beta", "name": "Beta"})).await.expect(400);
     assert!(refused.body["isolation"][0].as_str().unwrap().contains("\"shared\""));
-    make(json!({"slug": "beta", "name": "Beta", "isolation": "shared"})).await.expect(201);
+    let settings = json!({"second_factor_roles": []});
+    let made = json!({"slug": "beta", "name": "Beta", "isolation": "shared", "settings": settings});
+    let made = make(made).await.expect(201).body;
+    assert_eq!(made["settings"].get("second_factor_roles"), None, "the request says so");
 }
 
 #[tokio::test]
