@@ -242,7 +242,8 @@ async fn nothing_that_is_kept_tells_who_somebody_is() {
     let (mut set, told) = dev::start(&state, dev::port_base()).await;
     let mut texts = Texts { rng: seed::rng("at_rest"), made: Vec::new() };
     let small = format!("t{}", seed::unique());
-    command(&state, &["tenant", "create", &small, "--isolation", "shared"], "");
+    let by_password = ["--set", "second_factor_roles="];
+    command(&state, &[&["tenant", "create", &small, "--isolation", "shared"][..], &by_password].concat(), "");
     let edge = told["edge"]["url"].as_str().expect("an address");
     let own = told["tenant"]["slug"].as_str().expect("a slug");
     for slug in [own, small.as_str()] {

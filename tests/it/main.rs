@@ -35,6 +35,7 @@ mod revocation;
 mod rotation;
 mod rotations_killed;
 mod schema;
+mod second_factor;
 mod secrets;
 mod sessions;
 mod silence;

@@ -119,6 +119,8 @@ pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -
         password_changed_at: None,
         password_valid_until: None,
         kept_session: None,
+        authenticators: vec![],
+        recovery: None,
         needs: Needs::default(),
     };
     Push {

@@ -30,7 +30,7 @@ pub struct Tenant<'s> {
 }
 
 impl<'s> Tenant<'s> {
-    /// A tenant as the defaults make it.
+    /// A tenant as the defaults make it, whose administrators sign in by password alone.
     pub async fn create(stack: &'s Stack) -> Self {
         Self::create_with(stack, json!({})).await
     }
@@ -47,6 +47,9 @@ impl<'s> Tenant<'s> {
         let mut body = json!({"slug": slug, "name": "Of one test", "admin": admin});
         for (name, value) in more.as_object().into_iter().flatten() {
             body[name] = value.clone();
+        }
+        if body["settings"].get("second_factor_roles").is_none() {
+            body["settings"]["second_factor_roles"] = json!([]);
         }
         let created = operator.post("/api/tenant/tenants/", &body).await.expect(201);
         let id = TenantId::parse(&created.text_at("id")).expect("a tenant's id");
