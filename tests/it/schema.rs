@@ -11,8 +11,9 @@ use wardgate_tests::wait;
 
 /// The user and the password of the examples.
 const ADA: (&str, &str) = ("ada", "correct horse battery staple");
-/// Only the platform tenant has it, once, with a token from a terminal.
-const ELSEWHERE: [&str; 1] = ["setup"];
+/// What no example can be sent to: a setup takes a token from a terminal, once, and only at the platform tenant; a code is
+/// one of an authenticator (`second_factor.rs`).
+const ELSEWHERE: [&str; 3] = ["setup", "verify_otp", "step_up"];
 
 /// One method of one path.
 struct Operation {
