@@ -36,6 +36,14 @@ impl Texts {
         text
     }
 
+    /// Without a digit or letter of a hexadecimal number, of which the names are made: a password that is similar to the name
+    /// beside it is refused.
+    fn password(&mut self) -> String {
+        let text: String = (0..20).map(|_| char::from(self.rng.random_range(b'g'..=b'z'))).collect();
+        self.made.push(text.clone());
+        text
+    }
+
     fn number(&mut self) -> String {
         let number = self.rng.random_range(100_000_000_000_u64..1_000_000_000_000).to_string();
         self.made.push(number.clone());
@@ -64,7 +72,7 @@ struct Desk<'s> {
 impl<'s> Desk<'s> {
     /// Makes an administrator by the command line, and signs them in.
     async fn open(state: &'s Path, edge: &str, slug: &'s str, texts: &mut Texts) -> Self {
-        let (name, password) = (texts.text("root"), texts.text("password"));
+        let (name, password) = (texts.text("root"), texts.password());
         let create = ["user", "create", &name, "--tenant", slug, "--role", "root-admin", "--password-stdin"];
         command(state, &create, &password);
         let http = Http::new(format!("{edge}/t/{slug}"));
@@ -97,7 +105,7 @@ impl<'s> Desk<'s> {
         for _ in 0..3 {
             let mut profile = texts.profile();
             let asked = profile.clone();
-            let password = texts.text("password");
+            let password = texts.password();
             profile["password"] = json!(password);
             let made = self.call(Method::POST, USERS, &profile).await.expect(201);
             let user = format!("{USERS}{}/", made.text_at("id"));
@@ -152,7 +160,7 @@ impl<'s> Desk<'s> {
 
     /// Everything that an operator does.
     fn operate(&self, texts: &mut Texts) {
-        let (name, password) = (texts.text("operated"), texts.text("password"));
+        let (name, password) = (texts.text("operated"), texts.password());
         let tenant = ["--tenant", self.slug];
         let run = |arguments: &[&str], input: &str| {
             command(self.state, &[arguments, &tenant[..]].concat(), input);
@@ -165,7 +173,7 @@ impl<'s> Desk<'s> {
         run(&["user", "show", &name], "");
         run(&["user", "suspend", &email], "");
         run(&["user", "resume", &name], "");
-        run(&["user", "set-password", &name], &texts.text("password"));
+        run(&["user", "set-password", &name], &texts.password());
         run(&["user", "list", "--search", &last], "");
         run(&["user", "delete", &name, "--yes"], "");
         let folder = tempfile::tempdir().expect("a folder outside the state");
