@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::environment::scaled;
-use wardgate_tests::http::Reply;
+use wardgate_tests::http::{Reply, served};
 use wardgate_tests::ranks::Sample;
 use wardgate_tests::seed;
 use wardgate_tests::stack::{Stack, free_port};
@@ -92,7 +92,8 @@ impl<'s> Lot<'s> {
                 let _ = lot.acme.http.post(Route::Register.path(), &waits).await.expect(202);
             }
             let invited = json!({ "email": lot.address(Route::Invite, "invited", at) });
-            let _ = lot.acme.admin.post(Route::Invite.path(), &invited).await.expect(201);
+            let _ =
+                served(async || lot.acme.admin.post(Route::Invite.path(), &invited).await).await.expect(201);
         }
         lot
     }
@@ -104,7 +105,7 @@ impl<'s> Lot<'s> {
             "status": if kind == "suspended" { "suspended" } else { "active" },
             "email_verified": kind != "claimed",
         });
-        let _ = self.acme.admin.post("/api/user/users/", &body).await.expect(201);
+        let _ = served(async || self.acme.admin.post("/api/user/users/", &body).await).await.expect(201);
     }
 
     fn address(&self, route: Route, kind: &str, at: usize) -> String {
