@@ -4,7 +4,7 @@
 //! users enrol and remove authenticators, administrators reset them, and [`used`] takes over what the edge saw. A code
 //! is looked at here once: the first one of an authenticator, which shows that its owner's device has the seed.
 //!
-//! Enrolling ends access tokens. Removing ends sessions as well, since whoever took the device may have one.
+//! Enrolling ends access tokens. Removing also ends sessions: a thief of the device may have opened one.
 
 pub mod adopt;
 mod enrol;

@@ -83,7 +83,7 @@ pub async fn renew(
     }
     let (tenant, now) = (tx.tenant(), control.clock.now());
     let codes = make(tx, user.id, now).await?;
-    // Whoever has the former codes must not get in with one.
+    // From here on no former code may open a session.
     tx.changes().user(tenant, user.id, Haste::Revokes);
     audit::record(tx, actor, now, Action::RecoveryCodesMade, Some(user.id.to_string()), json!({}));
     notices::second_factor_changed(control, tx, user, FactorChange::CodesMade).await?;

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// When a stranger is to ask again for whom there was no room, in seconds.
 pub const LATER_SECS: u64 = 60;
 
-/// Takes room for one more request of a kind that strangers make; false where there is none. The requests of a minute are
-/// counted apart from their rows: a job deletes a row sooner or later, by whom it concerns.
+/// Takes room for one more request of a kind that strangers make; false where the tenant has no room left. A counter holds the
+/// requests of a minute, not their rows: how soon a job deletes a row depends on whose address it has.
 ///
 /// # Errors
 /// The database's.

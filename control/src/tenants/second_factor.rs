@@ -6,7 +6,7 @@ use shared::tenant::settings::Settings;
 
 use super::model::TenantError;
 
-/// The role that no tenant lets off without a reason: whoever has it can undo everything else.
+/// The role that no tenant lets off without a reason: a user with this role can undo every other protection.
 const GUARDED: &str = "root-admin";
 /// The roles of which a new tenant demands a second factor: those that administer it.
 const OF_NEW_TENANTS: [&str; 2] = [GUARDED, "co-admin"];

@@ -472,7 +472,7 @@ async fn what_strangers_ask_of_one_tenant_is_bounded() {
         let body = json!({ "email": email });
         scene.stranger(Method::POST, "/api/user/password/reset/", Some(body)).await
     };
-    // Of most requests no row is left. They count all the same.
+    // A request counts although its row is gone.
     scene.register("ada", "grace@acme.test").await.expect(202);
     scene.resend("grace@acme.test").await.expect(202);
     reset(&scene, "grace@acme.test").await.expect(200);

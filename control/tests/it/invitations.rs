@@ -133,7 +133,7 @@ async fn what_the_inviter_may_not_give_any_more_is_given_to_nobody() {
         (Value::Null, "four"),
     ] {
         let co = scene.member(name, "co-admin").await;
-        // Staff outrank a client, and invite nobody.
+        // Staff outrank a client, but may not invite.
         co.post(INVITATIONS, offer(&format!("{name}@acme.test"), "client")).await.expect(201);
         let token = scene.invited().await;
         let path = format!("/api/user/users/{}/", co.id);
@@ -150,7 +150,7 @@ async fn what_the_inviter_may_not_give_any_more_is_given_to_nobody() {
         }
     }
     assert!(scene.named("grace").await.is_some());
-    // Whoever may still invite, and was demoted to the rank of the role that was offered.
+    // The inviter may still invite, but was demoted to the rank of the role that was offered.
     let other = scene.member("five", "root-admin").await;
     other.post(INVITATIONS, offer("five@acme.test", "co-admin")).await.expect(201);
     let token = scene.invited().await;

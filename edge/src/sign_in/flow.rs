@@ -25,11 +25,11 @@ use crate::tenants::state::StateRow;
 pub enum SignInOutcome {
     /// The session is there, with its tokens.
     Issued(IssuedTokens),
-    /// There is none: the user has a second factor, and has to show it at the challenge.
+    /// No session yet: the user has a second factor, and has to show it at the challenge.
     FactorNeeded(GivenChallenge),
-    /// There is none: the password has to be changed first, for which the ticket is good.
+    /// No session: the password has to be changed first, for which the ticket is good.
     PasswordDue(Ticket),
-    /// There is none: the tenant demands a second factor, and the ticket is good for enrolling one.
+    /// No session: the tenant demands a second factor, and the ticket is good for enrolling one.
     EnrollmentDue(Ticket),
 }
 

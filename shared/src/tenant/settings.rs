@@ -553,7 +553,7 @@ fn page_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pag
     Ok(text.and_then(|text| PageUrl::parse(&text).ok()))
 }
 
-/// A time of a document. One that does not parse is none: what it delays holds at once.
+/// A time in a document. A text that does not parse reads as no time, so what it would delay holds at once.
 fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
