@@ -29,6 +29,16 @@ struct Rotation {
     status: Vec<String>,
     /// Whether nothing is left to do.
     has_ended: fn(&Value) -> bool,
+    /// Whether it waits until every control knows the newest key of the tenant, for which the key is made older.
+    ages: bool,
+}
+
+impl Rotation {
+    /// One that the same command begins and carries on.
+    fn of(name: &'static str, command: &str, status: &str, has_ended: fn(&Value) -> bool) -> Self {
+        let command = words(command);
+        Self { name, finish: Some(command.clone()), command, status: words(status), has_ended, ages: false }
+    }
 }
 
 /// What is killed.
@@ -75,9 +85,28 @@ impl Site<'_> {
         }
     }
 
+    async fn run(&self, command: &[String]) -> String {
+        self.stack.command_beside(&command.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    async fn has_ended(&self, rotation: &Rotation) -> bool {
+        let said = self.run(&rotation.status).await;
+        (rotation.has_ended)(&serde_json::from_str(&said).expect("JSON"))
+    }
+
+    /// An hour passes for the tenant's keys, and for a control, which knows the newest one then.
+    async fn age_keys(&self) {
+        self.stack.kill_control().await;
+        self.stack.database.age_tenant_keys(self.acme.id).await;
+        self.stack.start_control().await;
+    }
+
     async fn survive(&mut self, rotation: &Rotation, kills: usize, rng: &mut StdRng) {
         let command: Vec<&str> = rotation.command.iter().map(String::as_str).collect();
         for _ in 0..kills {
+            if rotation.ages {
+                self.age_keys().await;
+            }
             let mut running = self.stack.start_command(&command);
             let moment = Duration::from_millis(rng.random_range(0..1200));
             tokio::time::sleep(moment).await;
@@ -86,20 +115,21 @@ impl Site<'_> {
             self.kill(victim, &mut running).await;
             self.sessions_go_on().await;
         }
-        let status: Vec<&str> = rotation.status.iter().map(String::as_str).collect();
-        if let Some(finish) = &rotation.finish {
-            self.stack.command_beside(&finish.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        if rotation.ages {
+            self.age_keys().await;
         }
-        let (_, took) = wait::until(rotation.name, async || {
-            let said: Value = serde_json::from_str(&self.stack.command_beside(&status).await).expect("JSON");
-            (rotation.has_ended)(&said).then_some(())
-        })
-        .await;
+        if let Some(finish) = &rotation.finish
+            && !self.has_ended(rotation).await
+        {
+            self.run(finish).await;
+        }
+        let (_, took) =
+            wait::until(rotation.name, async || self.has_ended(rotation).await.then_some(())).await;
         eprintln!("{}: ended {took:?} after the last kill", rotation.name);
         self.everything_is_there().await;
     }
 
-    /// Everybody can sign in, is found, and is shown whole.
+    /// Every user can sign in, is found, and is shown whole.
     async fn everything_is_there(&mut self) {
         self.sessions_go_on().await;
         for user in self.users {
@@ -132,8 +162,56 @@ fn words(command: &str) -> Vec<String> {
     command.split(' ').map(ToOwned::to_owned).collect()
 }
 
-fn only_the_present_key_wraps(status: &Value) -> bool {
+fn only_the_present_key(status: &Value) -> bool {
     status["results"].as_array().is_some_and(|rows| rows.iter().all(|row| row["current"] == true))
+}
+
+fn rotations(slug: &str) -> [Rotation; 6] {
+    let key = format!("encryption rotate --tenant {slug}");
+    let key_status = format!("encryption status --tenant {slug} --json");
+    [
+        Rotation::of(
+            "control's key-encryption key",
+            "encryption rewrap",
+            "encryption status --json",
+            only_the_present_key,
+        ),
+        Rotation::of("the edge's key-encryption key", "edges reseal", "edges seals --json", |status| {
+            only_the_present_key(status) && status["results"][0]["unconfirmed"] == 0
+        }),
+        Rotation {
+            ages: true,
+            ..Rotation::of("the tenant's data key", &key, &key_status, |status| status["former"] == json!([]))
+        },
+        Rotation {
+            finish: Some(words(&format!("lookup resume {slug}"))),
+            ..Rotation::of(
+                "the lookup root",
+                &format!("lookup rotate {slug} --yes"),
+                &format!("lookup status {slug} --json"),
+                |status| status["version"] == 2,
+            )
+        },
+        Rotation {
+            finish: Some(words(&format!("search rebuild {slug}"))),
+            ..Rotation::of(
+                "the search root",
+                &format!("search rotate {slug} --yes"),
+                &format!("search status {slug} --json"),
+                |status| status["complete"] == true,
+            )
+        },
+        Rotation {
+            finish: None,
+            // The edge has confirmed that it knows the new root. When it signs, a test with another clock sees.
+            ..Rotation::of(
+                "the session root",
+                &format!("session-root rotate {slug}"),
+                &format!("session-root status {slug} --json"),
+                |status| status["state"] == "planned",
+            )
+        },
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,34 +238,13 @@ async fn every_rotation_ends_whatever_is_killed_meanwhile() {
     let mut site = Site { stack: &stack, server, folder: &state, port, acme: &acme, users: &users, sessions };
     let kills = scaled(4, 20);
 
-    let (former, present) = (&stack.secrets.control_kek, named_key("control-kek-2"));
+    let (former, present) = (stack.secrets.control_kek.as_str(), named_key("control-kek-2"));
     let keys = [("WARDGATE_ENCRYPTION_KEK", present.as_str()), ("WARDGATE_ENCRYPTION_FORMER_KEK", former)];
     stack.configure(&keys).await;
-    let slug = &acme.slug;
-    for rotation in [
-        Rotation {
-            name: "the key-encryption key",
-            command: words("encryption rewrap"),
-            finish: Some(words("encryption rewrap")),
-            status: words("encryption status --json"),
-            has_ended: only_the_present_key_wraps,
-        },
-        Rotation {
-            name: "the search root",
-            command: words(&format!("search rotate {slug} --yes")),
-            finish: Some(words(&format!("search rebuild {slug}"))),
-            status: words(&format!("search status {slug} --json")),
-            has_ended: |status| status["complete"] == true,
-        },
-        Rotation {
-            name: "the session root",
-            command: words(&format!("session-root rotate {slug}")),
-            finish: None,
-            status: words(&format!("session-root status {slug} --json")),
-            // The edge has confirmed that it knows the new root. When it signs, a test with another clock sees.
-            has_ended: |status| status["state"] == "planned",
-        },
-    ] {
+    let (former, present) = (stack.secrets.edge_kek.as_str(), named_key("edge-kek-2"));
+    stack.deploy(&[("EDGE_KEK_A", &present), ("EDGE_KEK_B", former)]).await;
+    stack.configure(&[("WARDGATE_EDGE_KEK", &present)]).await;
+    for rotation in rotations(&acme.slug) {
         site.survive(&rotation, kills, &mut rng).await;
     }
     // Data and connections go before the server that they are of.

@@ -57,9 +57,9 @@ impl Stack {
         Self::start(name, Database::create().await, [false, false]).await
     }
 
-    /// The same over a database that the test may kill besides.
+    /// The same over a database that the test may kill, with a Worker that can be [deployed anew](Self::deploy).
     pub async fn over(name: &str, database: Database) -> Self {
-        Self::start(name, database, [false, false]).await
+        Self::start(name, database, [false, true]).await
     }
 
     /// A stack of one test's own with a [`Tap`] between control and the edge.
