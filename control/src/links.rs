@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use shared::contract::limits::{
-    ADDRESS_LINK_SECS, INVITE_LINK_SECS, RESET_LINK_SECS, UNDO_LINK_SECS, VERIFY_LINK_SECS,
+    ADDRESS_LINK_SECS, INVITE_LINK_SECS, NETWORK_LINK_SECS, RESET_LINK_SECS, UNDO_LINK_SECS, VERIFY_LINK_SECS,
 };
 use shared::ids::UserId;
 use zeroize::Zeroizing;
@@ -35,11 +35,14 @@ pub enum LinkKind {
     Address,
     /// Takes a change of address back.
     Undo,
+    /// Confirms the network that it is used from.
+    Network,
 }
 
 impl LinkKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Verify, Self::Reset, Self::Invite, Self::Address, Self::Undo];
+    pub const ALL: [Self; 6] =
+        [Self::Verify, Self::Reset, Self::Invite, Self::Address, Self::Undo, Self::Network];
 
     /// As stored, and as the path of its page names it.
     #[must_use]
@@ -50,6 +53,7 @@ impl LinkKind {
             Self::Invite => "invite",
             Self::Address => "address",
             Self::Undo => "undo",
+            Self::Network => "network",
         }
     }
 
@@ -62,6 +66,7 @@ impl LinkKind {
             Self::Invite => INVITE_LINK_SECS,
             Self::Address => ADDRESS_LINK_SECS,
             Self::Undo => UNDO_LINK_SECS,
+            Self::Network => NETWORK_LINK_SECS,
         })
     }
 }
@@ -199,13 +204,14 @@ pub async fn revoke(tx: &mut TenantTx, kind: LinkKind, holder: Holder) -> Result
     Ok(gone.rows_affected() > 0)
 }
 
-/// Ends the links with which somebody could still change the account of a user, their requests' among them. What takes a
+/// Ends the links with which somebody could still change the account of a user or sign in to it, their requests' among them. What takes a
 /// change of address back stays: it may be what the user needs next.
 ///
 /// # Errors
 /// The database's.
 pub async fn end_of_user(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
-    let ended = [LinkKind::Verify, LinkKind::Reset, LinkKind::Address].map(|kind| kind.as_str().to_owned());
+    let ended = [LinkKind::Verify, LinkKind::Reset, LinkKind::Address, LinkKind::Network];
+    let ended = ended.map(|kind| kind.as_str().to_owned());
     sqlx::query!(
         "delete from links
          where tenant_id = $1 and kind = any ($3)

@@ -32,7 +32,6 @@ pub mod http;
 pub mod inside;
 pub mod isolate;
 pub mod log;
-pub mod network;
 pub mod own;
 pub mod platform;
 pub mod route;

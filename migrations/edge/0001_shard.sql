@@ -293,6 +293,8 @@ create trigger users_gone after update of status on users when new.status = 'del
   delete from recovery_codes where tenant = new.tenant and user = new.id;
   delete from code_tries where tenant = new.tenant and user = new.id;
   delete from challenges where tenant = new.tenant and user = new.id;
+  delete from attempts where tenant = new.tenant and account = new.id;
+  delete from networks where tenant = new.tenant and user = new.id;
 END;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
@@ -342,15 +344,34 @@ when new.ended_at is not null and old.ended_at is null BEGIN
   insert into changes (at, kind, tenant, subject) values (new.ended_at, 'family', new.tenant, new.id);
 END;
 
--- Wrong passwords in a fixed window, by keyed hash of the name, known and unknown alike.
+-- Wrong passwords in a fixed window: of an account from a network, of an account from every network that is not known
+-- to it (network ''), from such a network (account ''), and at a tenant (both ''). The account is the id of the user
+-- whom a name leads to; for a name that is nobody's, a part of its keyed hash, so that invented names fill a bounded
+-- number of rows.
 create table attempts (
   tenant text not null,
-  name_hash text not null,
-  window_start integer not null,
+  account text not null,
+  network text not null,
+  -- When the window is over.
+  ends integer not null,
   count integer not null,
-  primary key (tenant, name_hash)
+  -- No try is admitted before.
+  open_at integer not null,
+  -- The event of the call that was counted last.
+  counted_by text not null,
+  primary key (tenant, account, network)
 ) without rowid;
-create index attempts_window on attempts (window_start);
+create index attempts_over on attempts (ends);
+
+-- Networks that a user signed in from lately, or that the user confirmed by a mailed link.
+create table networks (
+  tenant text not null,
+  user text not null,
+  network text not null,
+  until integer not null,
+  primary key (tenant, user, network)
+) without rowid;
+create index networks_over on networks (until);
 
 -- Tickets: what a right password gives a user who owes something before there is a session. One of a purpose
 -- for each user: the older one goes when there is a newer. They are good for the epochs that the user had.

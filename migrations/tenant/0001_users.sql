@@ -55,6 +55,8 @@ create table users (
     kept_from       bigint,
     kept_epoch      bigint,
     last_login      timestamptz,
+    -- When the user was last mailed a link that confirms a network.
+    network_mailed_at timestamptz,
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
     -- The id that the legacy service gave, or would have given next.
@@ -250,7 +252,7 @@ create index search_tokens_by_token on search_tokens using gin (tokens) with (gi
 create table requests (
     tenant_id   uuid not null,
     id          uuid not null,
-    kind        text not null check (kind in ('registration', 'reset', 'resend', 'invitation', 'address')),
+    kind        text not null check (kind in ('registration', 'reset', 'resend', 'invitation', 'address', 'network')),
     -- Whom it is about, where that is a user.
     user_id     uuid,
     -- Wrapped by the tenant's key.
@@ -282,7 +284,7 @@ create table request_counts (
 -- The links of mails that can still be used. Their holder is a user or a request.
 create table links (
     tenant_id  uuid not null,
-    kind       text not null check (kind in ('verify', 'reset', 'invite', 'address', 'undo')),
+    kind       text not null check (kind in ('verify', 'reset', 'invite', 'address', 'undo', 'network')),
     -- SHA-256 of 32 random bytes.
     digest     bytea not null check (length(digest) = 32),
     user_id    uuid,

@@ -29,6 +29,7 @@ pub mod identifiers;
 pub mod ids;
 pub mod json;
 pub mod language;
+pub mod network;
 pub mod passwords;
 pub mod second_factor;
 pub mod tenant;

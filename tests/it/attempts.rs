@@ -1,6 +1,7 @@
 //! Guessing passwords: no more than ten wrong tries are ever looked at, however they come.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
+use reqwest::Method;
 use serde_json::json;
 use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::http::Reply;
@@ -53,6 +54,39 @@ async fn a_name_that_nobody_has_is_counted_alike() {
         replies.push(acme.http.post("/api/token/", &guess).await);
     }
     assert_eq!((count(&replies, 401), count(&replies, 429)), (LIMIT, 2));
+}
+
+async fn try_from(acme: &Tenant<'_>, client: &str, password: &str) -> Reply {
+    let request = acme.http.request(Method::POST, "/api/token/").header("cf-connecting-ip", client);
+    Reply::to(request.json(&json!({"username": "ada", "password": password}))).await
+}
+
+/// Strangers everywhere, all at once and again and again, and the owner at home, at the same time.
+#[tokio::test]
+async fn an_owner_signs_in_at_home_while_strangers_hammer_the_name() {
+    let acme = Tenant::create(Stack::shared().await).await;
+    let ada = acme.user("ada").await;
+    let _ = try_from(&acme, "203.0.113.7", &ada.password).await.expect(200);
+    let mut looked_at = 0;
+    for round in 0..4 {
+        let strangers = (0..16).map(|at| format!("198.51.{round}.{at}"));
+        let strangers = join_all(strangers.map(async |client| try_from(&acme, &client, "wrong guess").await));
+        let owner = async {
+            let mut statuses = Vec::new();
+            for _ in 0..3 {
+                statuses.push(try_from(&acme, "203.0.113.7", &ada.password).await.status);
+            }
+            statuses
+        };
+        let (strangers, owner) = join(strangers, owner).await;
+        assert_eq!(owner, [200; 3], "round {round}");
+        looked_at += count(&strangers, 401);
+        assert_eq!(count(&strangers, 401) + count(&strangers, 429), 16);
+    }
+    // Twenty free, and then one whenever a wait of one second, two, four is over.
+    assert!((20..32).contains(&looked_at), "{looked_at}");
+    let elsewhere = try_from(&acme, "203.0.113.8", &ada.password).await;
+    assert!([200, 429].contains(&elsewhere.status), "{}", elsewhere.text);
 }
 
 #[tokio::test]

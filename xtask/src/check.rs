@@ -42,7 +42,7 @@ const CRATES: [Layers; 4] = [
             &["isolate"],
             &["sql"],
             &["platform", "after", "body", "route"],
-            &["http", "log", "network", "settings"],
+            &["http", "log", "settings"],
         ],
     },
     Layers {

@@ -43,7 +43,7 @@ impl Job for AnswerRequest {
             RequestKind::Resend => resend::answer(control, &mut tx, &tenant, self.request).await?,
             RequestKind::Address => address::answer(control, &mut tx, self.request).await?,
             RequestKind::Invitation => invitations::answer(control, &mut tx, self.request).await?,
-            RequestKind::Reset => {}
+            RequestKind::Reset | RequestKind::Network => {}
         }
         Ok(tx.commit().await?)
     }

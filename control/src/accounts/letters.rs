@@ -84,6 +84,18 @@ pub(super) async fn address_moves(
     posted(control, tx, Letter { kind, to, link, facts }).await
 }
 
+/// To a user from whose unknown networks sign-ins are refused: a link that confirms one.
+pub(super) async fn networks_refused(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    token: LinkToken,
+) -> Result<bool, Failure> {
+    let Some(to) = Recipient::user(user) else { return Ok(false) };
+    let link = Some((LinkKind::Network, token));
+    posted(control, tx, Letter { kind: MailKind::NetworksRefused, to, link, facts: of(user) }).await
+}
+
 /// To a user who has no password any more.
 pub(super) async fn reset(
     control: &Control,

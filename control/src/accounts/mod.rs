@@ -13,6 +13,7 @@ pub(crate) mod current;
 pub mod invitations;
 mod letters;
 mod model;
+pub mod network;
 mod refused;
 pub mod registration;
 pub mod resend;

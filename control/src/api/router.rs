@@ -14,7 +14,7 @@ use super::{health, inside, layers, openapi};
 use crate::access::{
     Allowed, Anyone, AnyoneAtPlatform, Me, MfaEnrollment, OnTenant, PasswordChange, Platform, WithTicket,
 };
-use crate::accounts::routes::{address, email, invitations, register};
+use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::control::Control;
 use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
@@ -73,6 +73,10 @@ fn users() -> Router<Control> {
         .route(
             "/api/user/users/{id}/unmask",
             json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
+        )
+        .route(
+            "/api/user/users/{id}/attempts",
+            json::<Allowed<UsersWrite>>(delete(users::routes::attempts::lift)),
         )
         .route(
             "/api/user/users/{id}/mfa",
@@ -164,6 +168,7 @@ fn anyone() -> Router<Control> {
         .route("/api/user/email/verify/resend", json::<Anyone>(post(email::again)))
         .route("/api/user/email/change/confirm", json::<Anyone>(post(address::confirm)))
         .route("/api/user/email/change/undo", json::<Anyone>(post(address::undo)))
+        .route("/api/user/network/confirm", json::<Anyone>(post(network::confirm)))
         .route("/api/user/invitations/accept", json::<Anyone>(post(invitations::accept)))
         .route(
             "/api/schema",

@@ -68,6 +68,10 @@ actions! {
     UserPasswordReset = "user.password_reset",
     /// An administrator had a password that is good once mailed to a user.
     UserPasswordRegenerated = "user.password_regenerated",
+    /// A user confirmed a network with a link from a mail: sign-ins from it are accepted for an hour.
+    NetworkConfirmed = "network.confirmed",
+    /// An administrator lifted the counts of wrong passwords of a user.
+    AttemptsLifted = "attempts.lifted",
     /// A user came from another service.
     UserImported = "user.imported",
     /// A password that another service hashed was hashed anew at its owner's sign-in.

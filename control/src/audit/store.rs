@@ -101,7 +101,12 @@ pub struct Fact {
 
 /// Notes a fact of the edge; a second delivery changes nothing.
 pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
-    let refusals = ["edge.sign_in_refused", "edge.second_factor_refused", "edge.refusals_dropped"];
+    let refusals = [
+        "edge.sign_in_refused",
+        "edge.networks_refused",
+        "edge.second_factor_refused",
+        "edge.refusals_dropped",
+    ];
     let refused = refusals.contains(&fact.action.as_str());
     let user = fact.user.map(|user| user.to_string());
     tx.note(Entry {

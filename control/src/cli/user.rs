@@ -124,6 +124,13 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: mfa::Command,
     },
+    /// Lift the counts of wrong passwords of a user: sign-ins are accepted from every network again. A running `serve`
+    /// tells the edge, within seconds.
+    #[command(after_help = "Example:\n  wardgate user unlock ada --tenant acme")]
+    Unlock {
+        /// User name, address or id.
+        user: String,
+    },
     /// Mail an invitation: a link with which its reader makes an account. A running `serve` sends it.
     #[command(after_help = super::invitations::EXAMPLES)]
     Invite(InviteArgs),
@@ -239,12 +246,23 @@ pub(super) async fn run(
             let user = looked_up(control, &tenant, command.user()).await?;
             mfa::run(control, show, &tenant, (&user, &which(&user, &tenant)), command).await
         }
+        Command::Unlock { user } => unlock(control, show, &tenant, &user).await,
         Command::Invite(args) => super::invitations::invite(control, show, &tenant, args).await,
         Command::Invitations => super::invitations::list(control, show, &tenant).await,
         Command::RevokeInvitation { id } => super::invitations::revoke(control, show, &tenant, &id).await,
         Command::EndSessions { user, yes } => end_sessions(control, show, &tenant, &user, yes).await,
         Command::Delete { user, yes } => delete(control, show, &tenant, &user, yes).await,
     }
+}
+
+async fn unlock(control: &Control, show: Show, tenant: &Tenant, name: &str) -> Result<(), CliError> {
+    let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let user = named(&mut tx, tenant, name).await?;
+    users::attempts::lift(control, &mut tx, &Actor::operator(), user.id).await?;
+    tx.commit().await?;
+    let line = format!("unlocked: {}; the edge is told within seconds", user.username.expose());
+    show.one(&serde_json::json!({ "user": user.id }), &line);
+    Ok(())
 }
 
 /// A user in a question: by name, id and tenant.

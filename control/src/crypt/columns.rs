@@ -477,6 +477,7 @@ pub const CELL: &[Table] = &[
                     "password_due",
                     "password_valid_until",
                     "last_login",
+                    "network_mailed_at",
                     "created_at",
                     "updated_at",
                     "needs",

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::CallError;
 use super::held;
 use super::lanes::{self, LaneError};
+use crate::accounts::network;
 use crate::audit;
 use crate::control::Control;
 use crate::failure::{Failure, chain};
@@ -204,6 +205,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
             users::store::signed_in(&mut tx, user, at).await?;
         }
         mfa::used::take_over(control, &mut tx, fact, at).await?;
+        network::take_over(control, &mut tx, fact).await?;
         if fact.kind == FactKind::RefusalsDropped {
             dropped += u64::try_from(fact.count).unwrap_or(0);
         }

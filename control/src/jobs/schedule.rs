@@ -10,6 +10,7 @@ use super::kind::{Kind, Task};
 use super::listed;
 use super::queue::Job;
 use crate::accounts::answer::AnswerRequest;
+use crate::accounts::network::ConfirmNetwork;
 use crate::audit::checkpoints::{self, CheckpointError};
 use crate::control::Control;
 use crate::edges::{reseal, sweep};
@@ -23,12 +24,13 @@ use crate::resets::AnswerReset;
 use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
+use crate::users::attempts::LiftAttempts;
 use crate::users::lookup::rotation::{self, RotateLookup};
 use crate::users::password_history::ForgetPasswords;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 22] = [
+pub const KINDS: [Kind; 24] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -37,6 +39,8 @@ pub const KINDS: [Kind; 22] = [
     Kind::of::<ForgetExpired>(),
     Kind::of::<AnswerReset>(),
     Kind::of::<AnswerRequest>(),
+    Kind::of::<ConfirmNetwork>(),
+    Kind::of::<LiftAttempts>(),
     Kind::of::<SendMail>(),
     Kind::of::<ForgetMail>(),
     Kind::of::<ForgetPasswords>(),

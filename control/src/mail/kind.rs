@@ -30,6 +30,8 @@ pub enum MailKind {
     SecondFactorChanged,
     /// Tells of a sign-in from a device that was not seen before.
     NewDevice,
+    /// Tells that sign-ins from networks that are not known to the account are refused. Link: `Network`.
+    NetworksRefused,
     /// Shows an administrator that mail arrives.
     Test,
 }
@@ -49,7 +51,7 @@ pub(super) enum Class {
 
 impl MailKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::VerifyAddress,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -61,6 +63,7 @@ impl MailKind {
         Self::AddressChanged,
         Self::SecondFactorChanged,
         Self::NewDevice,
+        Self::NetworksRefused,
         Self::Test,
     ];
 
@@ -79,6 +82,7 @@ impl MailKind {
             Self::AddressChanged => "address_changed",
             Self::SecondFactorChanged => "second_factor_changed",
             Self::NewDevice => "new_device",
+            Self::NetworksRefused => "networks_refused",
             Self::Test => "test",
         }
     }
@@ -100,7 +104,8 @@ impl MailKind {
             | Self::PasswordChanged
             | Self::AddressChanged
             | Self::SecondFactorChanged
-            | Self::NewDevice => Class::Notice,
+            | Self::NewDevice
+            | Self::NetworksRefused => Class::Notice,
         }
     }
 

@@ -35,6 +35,7 @@ fn chosen(settings: &Settings, kind: LinkKind) -> Option<&str> {
         LinkKind::Invite => &settings.invite_url,
         LinkKind::Address => &settings.address_url,
         LinkKind::Undo => &settings.undo_url,
+        LinkKind::Network => &None,
     };
     url.as_ref().map(|url| url.as_str())
 }

@@ -159,6 +159,7 @@ templates! {
     AddressChanged address_changed "mail/en/address_changed.txt" "mail/de/address_changed.txt";
     SecondFactorChanged second_factor_changed "mail/en/second_factor_changed.txt" "mail/de/second_factor_changed.txt";
     NewDevice new_device "mail/en/new_device.txt" "mail/de/new_device.txt";
+    NetworksRefused networks_refused "mail/en/networks_refused.txt" "mail/de/networks_refused.txt";
     Test test "mail/en/test.txt" "mail/de/test.txt";
 }
 

@@ -51,6 +51,7 @@ fn action(kind: LinkKind) -> &'static str {
         LinkKind::Invite => "api/user/invitations/accept/",
         LinkKind::Address => "api/user/email/change/confirm/",
         LinkKind::Undo => "api/user/email/change/undo/",
+        LinkKind::Network => "api/user/network/confirm/",
     }
 }
 
@@ -59,7 +60,7 @@ fn action(kind: LinkKind) -> &'static str {
     get, path = "/account/{kind}/", tag = "Account pages", operation_id = "account_page",
     summary = "A page that a link in a mail leads to",
     description = "For people. The link's fragment holds the token, which the page's form sends to the route of its kind. \
-        `kind` is `verify`, `reset`, `invite`, `address` or `undo`. In English and German, by `Accept-Language`, else in the language of the tenant.",
+        `kind` is `verify`, `reset`, `invite`, `address`, `undo` or `network`. In English and German, by `Accept-Language`, else in the language of the tenant.",
     params(("kind" = String, Path)),
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]

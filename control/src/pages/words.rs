@@ -123,6 +123,20 @@ pub(super) fn texts(kind: LinkKind, language: Language) -> Texts {
             button: "Änderung zurücknehmen",
             done: "Die Änderung ist zurückgenommen. Ihr Konto verwendet die frühere Adresse.",
         },
+        (LinkKind::Network, Language::English) => Texts {
+            title: "Sign in from this network",
+            lead: "Sign-ins to your account are restricted. Confirm that you want to sign in from the network that you \
+                   use now.",
+            button: "Confirm this network",
+            done: "You can sign in from this network for an hour.",
+        },
+        (LinkKind::Network, Language::German) => Texts {
+            title: "Aus diesem Netz anmelden",
+            lead: "Anmeldungen an Ihrem Konto sind eingeschränkt. Bestätigen Sie, dass Sie sich aus dem Netz anmelden \
+                   möchten, das Sie jetzt benutzen.",
+            button: "Dieses Netz bestätigen",
+            done: "Sie können sich eine Stunde lang aus diesem Netz anmelden.",
+        },
     }
 }
 
@@ -142,7 +156,7 @@ pub(super) fn inputs(kind: LinkKind, language: Language) -> Vec<Input> {
     let password =
         |name, label| Input { name, label, is_password: true, required: true, autocomplete: "new-password" };
     match kind {
-        LinkKind::Verify | LinkKind::Address | LinkKind::Undo => Vec::new(),
+        LinkKind::Verify | LinkKind::Address | LinkKind::Undo | LinkKind::Network => Vec::new(),
         LinkKind::Reset => vec![password("new_password", in_language("New password", "Neues Passwort"))],
         LinkKind::Invite => vec![
             text("username", in_language("User name", "Benutzername"), "username", true),

@@ -35,6 +35,8 @@ pub enum RequestKind {
     Invitation,
     /// Another address for a user.
     Address,
+    /// A network from which a user wants to sign in, on its way to the edge.
+    Network,
 }
 
 impl RequestKind {
@@ -47,6 +49,7 @@ impl RequestKind {
             Self::Resend => "resend",
             Self::Invitation => "invitation",
             Self::Address => "address",
+            Self::Network => "network",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the edge ahead of any backlog. What of a user is shown to whom is decided in [`visibility`].
 
 mod asks;
+pub mod attempts;
 mod change;
 mod claims;
 mod create;

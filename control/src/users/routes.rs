@@ -1,5 +1,6 @@
 //! `/api/user/users/`, `/api/user/me/`.
 
+pub mod attempts;
 pub mod password;
 pub mod unmask;
 

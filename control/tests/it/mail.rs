@@ -111,6 +111,7 @@ fn link_of(kind: MailKind) -> Option<LinkKind> {
         MailKind::Invitation => Some(LinkKind::Invite),
         MailKind::ConfirmNewAddress => Some(LinkKind::Address),
         MailKind::AddressChanging | MailKind::AddressChanged => Some(LinkKind::Undo),
+        MailKind::NetworksRefused => Some(LinkKind::Network),
         MailKind::AlreadyRegistered
         | MailKind::OneTimePassword
         | MailKind::PasswordChanged

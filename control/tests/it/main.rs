@@ -6,6 +6,7 @@ mod accounts;
 mod acts;
 mod addresses;
 mod archives;
+mod attempts;
 mod at_rest;
 mod audit;
 mod bench;

@@ -10,7 +10,7 @@ use crate::scene::Scene;
 
 impl Scene {
     /// Lets the edge tell these facts of a user.
-    async fn tells(&self, user: UserId, told: Vec<(FactKind, Value)>) {
+    pub async fn tells(&self, user: UserId, told: Vec<(FactKind, Value)>) {
         let from = self.edge.state().acknowledged;
         let fact = |(seq, (kind, more)): (i64, (FactKind, Value))| Fact {
             seq: from + seq,

@@ -1,11 +1,12 @@
-//! From control: `command` asks for this edge's state and for sessions, ends one, and is told of a restore.
+//! From control: `command` asks for this edge's state and for sessions, ends one, confirms networks, lifts counts of wrong
+//! passwords, and tells of a restore.
 
 use serde::Deserialize;
 use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::wire::push::{
-    Command, EndSessionOut, Mark, RestoredOut, SessionOut, SessionsOut, StatusOut, TenantMark,
+    Command, ConfirmNetworkOut, EndSessionOut, LiftAttemptsOut, Mark, RestoredOut, SessionOut, SessionsOut, StatusOut, TenantMark,
 };
 
 use crate::context::Context;
@@ -25,6 +26,10 @@ pub async fn command<P: Platform>(ctx: Context<'_, P>, command: &Command) -> Res
         Command::Status { tenants } => status(ctx, tenants).await,
         Command::Sessions { tenant, user } => sessions(ctx, *tenant, *user).await,
         Command::EndSession { tenant, sid } => end_session(ctx, *tenant, *sid).await,
+        Command::ConfirmNetwork { tenant, user, network, until_ms } => {
+            confirm_network(ctx, (*tenant, *user), network, *until_ms).await
+        }
+        Command::LiftAttempts { tenant, user } => lift_attempts(ctx, *tenant, *user).await,
         Command::Restored { shard } => restored(ctx, *shard).await,
     }
 }
@@ -115,6 +120,36 @@ async fn end_session<P: Platform>(
     let ended = rows.count(ended)? > 0;
     ctx.app.knowledge.borrow_mut().end(tenant, sid);
     Ok(Answer::json(200, &EndSessionOut { ended }))
+}
+
+/// Once more changes nothing.
+async fn confirm_network<P: Platform>(
+    ctx: Context<'_, P>,
+    (tenant, user): (TenantId, UserId),
+    network: &str,
+    until_ms: i64,
+) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let confirmed = batch.add_counted(sql::CONFIRM_NETWORK.bind([
+        tenant.to_string().into(),
+        user.to_string().into(),
+        network.into(),
+        until_ms.into(),
+    ]));
+    let confirmed = ctx.run(batch).await?.count(confirmed)? > 0;
+    Ok(Answer::json(200, &ConfirmNetworkOut { confirmed }))
+}
+
+async fn lift_attempts<P: Platform>(
+    ctx: Context<'_, P>,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let params = [tenant.to_string().into(), user.to_string().into()];
+    let lifted = batch.add_counted(sql::LIFT_ATTEMPTS.bind(params));
+    let lifted = ctx.run(batch).await?.count(lifted)?;
+    Ok(Answer::json(200, &LiftAttemptsOut { lifted }))
 }
 
 #[derive(Deserialize)]

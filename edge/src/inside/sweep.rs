@@ -1,7 +1,7 @@
 //! The cron: sweeps what no decision can need any more, in chunks, and puts KV copies that are behind.
 //! Idempotent; a run that is cut off is finished by the next.
 
-use shared::contract::limits::{ATTEMPT_WINDOW_SECS, CODE_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
+use shared::contract::limits::{CODE_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
 use crate::app::App;
 use crate::inside::copies;
@@ -39,7 +39,8 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
     let mut batch = Batch::new(NAMES_SHARD);
     let counted = [
         batch.add_counted(older(sql::CLEAN_FEED, FEED_SECS)),
-        batch.add_counted(older(sql::CLEAN_ATTEMPTS, ATTEMPT_WINDOW_SECS)),
+        batch.add_counted(older(sql::CLEAN_ATTEMPTS, 0)),
+        batch.add_counted(older(sql::CLEAN_NETWORKS, 0)),
         batch.add_counted(older(sql::CLEAN_TICKETS, 0)),
         batch.add_counted(older(sql::CLEAN_CODE_TRIES, CODE_WINDOW_SECS)),
         batch.add_counted(older(sql::CLEAN_CHALLENGES, 0)),

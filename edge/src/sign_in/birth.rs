@@ -1,7 +1,7 @@
 //! A family that a sign-in opens, and what hangs on its being written.
 
 use serde_json::json;
-use shared::contract::limits::FAMILIES;
+use shared::contract::limits::{FAMILIES, KNOWN_NETWORK_SECS, KNOWN_NETWORKS};
 use shared::ids::SessionId;
 
 use crate::context::Context;
@@ -39,7 +39,7 @@ impl<'a, P: Platform> Birth<'a, P> {
     }
 
     /// Goes on with a batch: the family, by the event that showed a second factor or by the password alone; the
-    /// least recently rotated one goes where there are too many; the fact.
+    /// least recently rotated one goes where there are too many; the network is known to the user; the fact.
     pub(super) fn open(&self, batch: &mut Batch, shown: Option<(&str, &ReadFactor)>) -> Handle<FamilyRow> {
         let (ctx, settings, now) = (self.ctx, &self.known.tenant.settings, self.ctx.now());
         let (id, user, sid) = (self.tenant.as_str(), self.user.id.to_string(), self.sid.to_string());
@@ -66,6 +66,9 @@ impl<'a, P: Platform> Birth<'a, P> {
             let most = i64::from(FAMILIES).into();
             batch.also(statement.bind([evicted.as_str().into(), id.into(), now.into(), sid.into(), most]));
         }
+        let known_until = now.saturating_add(secs_as_ms(KNOWN_NETWORK_SECS));
+        batch.also(sql::KNOW_NETWORK.bind([sid.into(), self.network.into(), known_until.into()]));
+        batch.also(sql::FORGET_NETWORKS.bind([id.into(), user.into(), i64::from(KNOWN_NETWORKS).into()]));
         let more = json!({"amr": amr.into_claim()});
         batch.also(sql::RECORD_SIGN_IN.bind([
             ctx.event_id().to_string().into(),

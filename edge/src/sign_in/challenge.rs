@@ -11,7 +11,7 @@ use crate::body::TypedFactor;
 use crate::context::Context;
 use crate::http;
 use crate::isolate::opened::OpenedTenant;
-use crate::network;
+use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sign_in::birth::Birth;
@@ -73,12 +73,7 @@ pub(super) async fn give<P: Platform>(
         user.session_counter.into(),
         sql::understood(),
     ]));
-    batch.also(sql::RETURN_ATTEMPT_FOR_CHALLENGE.bind([
-        id.into(),
-        reserved.hashes.now.attempt.as_str().into(),
-        reserved.window_start.into(),
-        digest.into(),
-    ]));
+    batch.also(reserved.attempt.give_back(sql::RETURN_ATTEMPT_FOR_CHALLENGE, id, digest));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([id.into(), named.name.as_str().into()]));
     let rows = ctx.run(batch).await?;
     let state = rows.take_one(state)?;

@@ -20,7 +20,6 @@ use crate::body::TypedFactor;
 use crate::context::Context;
 use crate::platform::{Platform, Rows, StoreError};
 use crate::sign_in::password::UserRow;
-use crate::sign_in::throttle::{WindowRow, wait_secs};
 use crate::sql::batch::{Batch, BatchRows, CountHandle, Handle};
 use crate::sql::{self, millis, secs_as_ms};
 
@@ -130,6 +129,19 @@ fn open<P: Platform>(
     let context = SealContext { edge: &settings.edge_id, tenant: tenant.id, kind, subject };
     let sealed = Sealed::parse(text).map_err(|_| Refusal::unavailable())?;
     sealed.open(&settings.edge_keys, &context).map_err(|_| Refusal::unavailable())
+}
+
+/// A window in which tries of codes are counted.
+#[derive(Deserialize)]
+struct WindowRow {
+    /// When it began.
+    window_start: i64,
+}
+
+/// Seconds until a window that lasts `lasts` milliseconds is over. A try that arrived a moment later may have begun it.
+fn wait_secs(window_start: i64, lasts: i64, now: i64) -> u64 {
+    let wait_ms = window_start.saturating_add(lasts).saturating_sub(now).clamp(1, lasts);
+    u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)
 }
 
 /// For whom, where and at which challenge a second factor is shown.

@@ -5,7 +5,7 @@ use shared::tokens::ticket::{Ticket, TicketPurpose};
 
 use crate::body::{Credentials, TypedFactor};
 use crate::context::Context;
-use crate::network;
+use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
@@ -35,9 +35,9 @@ pub enum SignInOutcome {
 
 /// Signs a user in.
 ///
-/// 1. The limits by network, by tenant and network, and by tenant and name, before storage and any hash: 429.
-/// 2. One batch: the try is counted (429 over the limit), the user looked up, the tenant's state
-///    read (a newer document is read and the batch done again).
+/// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
+/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the tenant's
+///    state read (a newer document is read and the batch done again).
 /// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
 ///    asked as well, about every password but a right one of our own: 503 where it does not answer.
 /// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
@@ -59,7 +59,7 @@ pub async fn sign_in<P: Platform>(
     admit_network(ctx.app, &network).await?;
     let known = find_known(ctx, named).await?;
     admit(ctx.app, &known, &network, &name).await?;
-    let reserved = reserve(ctx, named, known, &name).await?;
+    let reserved = reserve(ctx, named, known, &name, &network).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
     let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;
     drop(password);
@@ -111,12 +111,8 @@ impl<P: Platform> Entry<'_, P> {
         let birth = self.birth();
         let mut batch = Batch::new(reserved.known.tenant.shard());
         let family = birth.open(&mut batch, None);
-        batch.also(sql::RETURN_ATTEMPT.bind([
-            birth.tenant.as_str().into(),
-            reserved.hashes.now.attempt.as_str().into(),
-            reserved.window_start.into(),
-            birth.sid.to_string().into(),
-        ]));
+        let (tenant, sid) = (birth.tenant.as_str(), birth.sid.to_string());
+        batch.also(reserved.attempt.give_back(sql::RETURN_ATTEMPT, tenant, &sid));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         let state = rows.take_one(state)?;
@@ -134,13 +130,7 @@ impl<P: Platform> Entry<'_, P> {
         let mut batch = Batch::new(reserved.known.tenant.shard());
         let showing = Showing { tenant, user, sid: &sid, in_session: false, network, challenge: None };
         let tried = FactorTry::judge(*ctx, &mut batch, &showing, &read, event);
-        batch.also(sql::RETURN_ATTEMPT_FOR_CODE.bind([
-            tenant.into(),
-            reserved.hashes.now.attempt.as_str().into(),
-            reserved.window_start.into(),
-            user.id.to_string().into(),
-            event.into(),
-        ]));
+        batch.also(reserved.attempt.give_back_for_code(tenant, &user.id.to_string(), event));
         let family = birth.open(&mut batch, Some((event, &read)));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;

@@ -1,5 +1,6 @@
 //! Sign-in: who may have tokens for a name and a password.
 
+mod attempts;
 mod birth;
 pub mod challenge;
 mod factor;

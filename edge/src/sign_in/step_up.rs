@@ -1,5 +1,6 @@
 //! Step-up: the user of a session proves again who they are, and the session goes on with a new `auth_time`.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use serde_json::json;
@@ -11,14 +12,15 @@ use shared::wire::push::IdentifierRow;
 use crate::body::{TypedFactor, TypedPassword, TypedProof};
 use crate::context::Context;
 use crate::isolate::opened::{LookupKeys, OpenedTenant};
-use crate::network;
+use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sign_in::attempts::{Attempt, CountedAttempt, Subject, at_step_up};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::settled::settled;
-use crate::sign_in::throttle::{CountedAttempt, admit_at_tenant, admit_network};
+use crate::sign_in::throttle::{admit_at_tenant, admit_network};
 use crate::sql;
 use crate::sql::batch::{Batch, CountHandle};
 use crate::tenants::find::TenantName;
@@ -62,7 +64,7 @@ pub async fn step_up<P: Platform>(
     let (tenant, sid) = (known.tenant.id.to_string(), session.sid.to_string());
     let (tenant, sid) = (tenant.as_str(), sid.as_str());
     let mut batch = Batch::new(session.sid.shard());
-    let counted = attempts.as_ref().map(|attempts| attempts.count(&mut batch, tenant, ctx.now()));
+    let counted = attempts.as_ref().map(|attempts| attempts.count(ctx, &mut batch, tenant));
     let user = batch.add::<UserRow>(sql::USER_BY_SESSION.bind([
         tenant.into(),
         session.user.to_string().into(),
@@ -80,16 +82,20 @@ pub async fn step_up<P: Platform>(
     if !user.is_understood() {
         return Err(Refusal::unavailable());
     }
-    let window_start = counted.map(|counted| counted.window_start(&rows, ctx.now())).transpose()?;
+    let attempt = match counted.map(|counted| counted.outcome(&rows, ctx.now())).transpose()? {
+        Some(ControlFlow::Break(refusal)) => return Err(refusal),
+        Some(ControlFlow::Continue(attempt)) => Some(attempt),
+        None => None,
+    };
     let step = Step { ctx, named, known: &known, tenant, sid, user: &user, row: &row, network: &network };
-    match (proof, attempts.zip(window_start)) {
+    match (proof, attempt) {
         (TypedProof::Factor(_), _) if !user.has_factor() => Err(Refusal::otp_invalid()),
         (TypedProof::Factor(typed), _) => step.by_factor(session.sid, &typed).await,
         (TypedProof::Password(_), _) if user.has_factor() => {
             Err(Refusal::field("password", "A second factor is required."))
         }
-        (TypedProof::Password(typed), Some((attempts, window_start))) => {
-            step.by_password(session.sid, &typed, (&attempts.now, window_start)).await
+        (TypedProof::Password(typed), Some(attempt)) => {
+            step.by_password(session.sid, &typed, &attempt).await
         }
         (TypedProof::Password(_), None) => Err(Refusal::internal()),
     }
@@ -110,8 +116,15 @@ impl Attempts {
         Self { now: hash(&known.lookup), former: known.former_lookup.as_ref().map(hash) }
     }
 
-    fn count(&self, batch: &mut Batch, tenant: &str, now: i64) -> CountedAttempt {
-        CountedAttempt::count(batch, tenant, (&self.now, self.former.as_deref()), now)
+    fn count<P: Platform>(&self, ctx: Context<'_, P>, batch: &mut Batch, tenant: &str) -> CountedAttempt {
+        let subject = Subject {
+            account: &self.now,
+            former: self.former.as_deref(),
+            identifier: "",
+            former_identifier: None,
+            network: "",
+        };
+        CountedAttempt::count(ctx, batch, tenant, &subject, &at_step_up())
     }
 }
 
@@ -163,7 +176,7 @@ impl<P: Platform> Step<'_, P> {
         &self,
         sid: SessionId,
         typed: &TypedPassword,
-        (attempt, window_start): (&str, i64),
+        attempt: &Attempt,
     ) -> Result<IssuedTokens, Refusal> {
         let Self { ctx, known, .. } = *self;
         let mut batch = Batch::new(sid.shard());
@@ -181,12 +194,7 @@ impl<P: Platform> Step<'_, P> {
         }
         let more = json!({"method": "password"}).to_string();
         let stepped = self.update(&mut batch, &Amr::from_column(&self.row.amr), more, None);
-        batch.also(sql::RETURN_ATTEMPT.bind([
-            self.tenant.into(),
-            attempt.into(),
-            window_start.into(),
-            self.sid.into(),
-        ]));
+        batch.also(attempt.give_back(sql::RETURN_ATTEMPT, self.tenant, self.sid));
         let family = batch.add::<FamilyRow>(sql::FAMILY.bind([self.sid.into(), self.tenant.into()]));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;

@@ -1,10 +1,10 @@
 //! What stands before a hash: the limits by network and by name, and the try, counted in the batch that looks the
-//! user up. A right password gives its own try back, in [`super::flow`].
+//! user up ([`super::attempts`]). A right password gives its own try back, in [`super::flow`].
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use serde::Deserialize;
-use shared::contract::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS, SHARD_REFUSALS, TENANT_REFUSALS};
+use shared::contract::limits::{SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::contract::refusal::Refusal;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
@@ -14,9 +14,10 @@ use crate::app::App;
 use crate::context::Context;
 use crate::isolate::opened::{LookupKeys, OpenedTenant};
 use crate::platform::{Limit, Platform, Rows};
+use crate::sign_in::attempts::{Attempt, CountedAttempt, Subject, at_sign_in};
 use crate::sign_in::password::UserRow;
 use crate::sql::batch::{Batch, BatchRows, Handle};
-use crate::sql::{self, secs_as_ms};
+use crate::sql;
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::{State, StateRow};
 
@@ -33,10 +34,20 @@ pub(super) struct Hashes {
 /// The hashes of a name under one lookup root.
 #[derive(PartialEq, Eq)]
 pub(super) struct HashPair {
-    /// Under which the try is counted.
+    /// Under which the try is counted where the name is nobody's, and by which facts name it.
     pub attempt: String,
     /// Under which the user is looked up.
     identifier: String,
+}
+
+/// Characters of a hash under which the tries of a name that is nobody's are counted: invented names fill 262,144 rows of a
+/// tenant at most.
+const ACCOUNT_CHARS: usize = 3;
+
+impl HashPair {
+    fn account(&self) -> &str {
+        self.attempt.get(..ACCOUNT_CHARS).unwrap_or(&self.attempt)
+    }
 }
 
 impl Hashes {
@@ -56,72 +67,14 @@ impl Hashes {
     }
 }
 
-/// A try that was counted under a root that is not in force any more.
-struct Stray {
-    attempt: String,
-    window_start: i64,
-}
-
-/// A window in which tries are counted.
-#[derive(Deserialize)]
-pub(super) struct WindowRow {
-    /// When it began.
-    pub window_start: i64,
-}
-
-/// Seconds until a window that lasts `lasts` milliseconds is over. A try that arrived a moment later may have begun it.
-pub(super) fn wait_secs(window_start: i64, lasts: i64, now: i64) -> u64 {
-    let wait_ms = window_start.saturating_add(lasts).saturating_sub(now).clamp(1, lasts);
-    u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)
-}
-
-/// A try that a batch counts before the hash, under `attempt`; a window that began under `former` goes on.
-pub(super) struct CountedAttempt {
-    counted: Handle<WindowRow>,
-    window: Handle<WindowRow>,
-}
-
-impl CountedAttempt {
-    /// Goes on with a batch.
-    pub(super) fn count(
-        batch: &mut Batch,
-        tenant: &str,
-        (attempt, former): (&str, Option<&str>),
-        now: i64,
-    ) -> Self {
-        let counted = batch.add(sql::RESERVE_ATTEMPT.bind([
-            tenant.into(),
-            attempt.into(),
-            now.into(),
-            secs_as_ms(ATTEMPT_WINDOW_SECS).into(),
-            i64::from(ATTEMPTS).into(),
-            former.into(),
-        ]));
-        let window = batch.add(sql::ATTEMPT_WINDOW.bind([tenant.into(), attempt.into(), former.into()]));
-        Self { counted, window }
-    }
-
-    /// When the window began that the try was counted in.
-    ///
-    /// # Errors
-    /// 429 where the window was full.
-    pub(super) fn window_start<R: Rows>(self, rows: &BatchRows<R>, now: i64) -> Result<i64, Refusal> {
-        if let Some(counted) = rows.take_one(self.counted)? {
-            return Ok(counted.window_start);
-        }
-        let begun = rows.take_one(self.window)?.map_or(0, |window| window.window_start);
-        Err(Refusal::throttled(wait_secs(begun, secs_as_ms(ATTEMPT_WINDOW_SECS), now)))
-    }
-}
-
 /// What the first batch found.
 pub(super) struct ReservedAttempt {
     /// The document that the batch was judged by.
     pub known: Rc<OpenedTenant>,
     /// The names of the attempt.
     pub hashes: Hashes,
-    /// When the window began that the try was counted in, to give it back there.
-    pub window_start: i64,
+    /// The try, to be given back.
+    pub attempt: Attempt,
     /// The user behind the name.
     pub user: Option<UserRow>,
 }
@@ -142,7 +95,8 @@ pub(super) async fn admit<P: Platform>(
     admit_at_tenant(app, known, network).await?;
     let tenant = known.tenant.id;
     let hash = Hashes::of(known, name).now.attempt;
-    if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}")).await {
+    // Of this network alone: strangers elsewhere use up no tries of the owner's.
+    if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}/{network}")).await {
         Ok(())
     } else {
         Err(Refusal::throttled(60))
@@ -165,9 +119,11 @@ pub(super) async fn reserve<P: Platform>(
     named: &TenantName,
     known: Rc<OpenedTenant>,
     name: &str,
+    network: &str,
 ) -> Result<ReservedAttempt, Refusal> {
     let hashes = Hashes::of(&known, name);
-    let (rows, state) = reserve_batch(ctx, named, &known, &hashes, None).await?;
+    let from = Origin { named, network };
+    let (rows, state) = reserve_batch(ctx, from, &known, &hashes, None).await?;
     match state {
         State::Current => reserved(known, hashes, rows, ctx.now()),
         State::Suspended => Err(Refusal::tenant_suspended()),
@@ -184,11 +140,12 @@ pub(super) async fn reserve<P: Platform>(
                 return reserved(newer, hashes, rows, ctx.now());
             }
             // The try counts once: under the root in force.
-            let counted = rows.rows.take_one(rows.attempt.counted)?;
-            let stray = counted
-                .map(|counted| Stray { attempt: hashes.now.attempt, window_start: counted.window_start });
+            let stray = match rows.attempt.outcome(&rows.rows, ctx.now())? {
+                ControlFlow::Continue(attempt) => Some(attempt),
+                ControlFlow::Break(_) => None,
+            };
             let hashes = newer_hashes;
-            let (rows, state) = reserve_batch(ctx, named, &newer, &hashes, stray).await?;
+            let (rows, state) = reserve_batch(ctx, from, &newer, &hashes, stray).await?;
             let current = state == State::Current;
             if current { reserved(newer, hashes, rows, ctx.now()) } else { Err(Refusal::unavailable()) }
         }
@@ -202,27 +159,37 @@ struct ReservedRows<R> {
     user: Handle<UserRow>,
 }
 
+/// Where a try comes from, and under which name of the tenant.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    named: &'a TenantName,
+    network: &'a str,
+}
+
+/// `stray` was counted under a root that is not in force any more.
 async fn reserve_batch<P: Platform>(
     ctx: Context<'_, P>,
-    named: &TenantName,
+    Origin { named, network }: Origin<'_>,
     known: &OpenedTenant,
     hashes: &Hashes,
-    stray: Option<Stray>,
+    stray: Option<Attempt>,
 ) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
     let (tenant, name) = (tenant.as_str(), named.name.as_str());
-    let (attempt, identifier) = (hashes.now.attempt.as_str(), hashes.now.identifier.as_str());
-    let former_attempt = hashes.former.as_ref().map(|former| former.attempt.as_str());
     let former_identifier = hashes.former.as_ref().map(|former| former.identifier.as_str());
     let mut batch = Batch::new(known.tenant.shard());
-    if let Some(Stray { attempt, window_start }) = stray {
-        batch.also(sql::TAKE_BACK_ATTEMPT.bind([
-            tenant.into(),
-            attempt.as_str().into(),
-            window_start.into(),
-        ]));
+    if let Some(stray) = stray {
+        batch.also(stray.take_back(tenant));
     }
-    let attempt = CountedAttempt::count(&mut batch, tenant, (attempt, former_attempt), ctx.now());
+    let subject = Subject {
+        account: hashes.now.account(),
+        former: hashes.former.as_ref().map(HashPair::account),
+        identifier: &hashes.now.identifier,
+        former_identifier,
+        network,
+    };
+    let attempt = CountedAttempt::count(ctx, &mut batch, tenant, &subject, &at_sign_in());
+    let identifier = hashes.now.identifier.as_str();
     let user =
         batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into(), former_identifier.into()]));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
@@ -237,12 +204,16 @@ fn reserved<R: Rows>(
     left: ReservedRows<R>,
     now: i64,
 ) -> Result<ReservedAttempt, Refusal> {
-    let window_start = left.attempt.window_start(&left.rows, now)?;
+    let attempt = match left.attempt.outcome(&left.rows, now)? {
+        ControlFlow::Continue(attempt) => attempt,
+        ControlFlow::Break(refusal) => return Err(refusal),
+    };
     let user = left.rows.take_one(left.user)?;
-    Ok(ReservedAttempt { known, hashes, window_start, user })
+    Ok(ReservedAttempt { known, hashes, attempt, user })
 }
 
-/// Counts a refused sign-in under its minute, or with the tenant's others where too many wait.
+/// Counts a refused sign-in under its minute, or with the tenant's others where too many wait; and tells of the try after
+/// which unknown networks are refused.
 pub(super) async fn record_refusal<P: Platform>(
     ctx: Context<'_, P>,
     reserved: &ReservedAttempt,
@@ -268,6 +239,11 @@ pub(super) async fn record_refusal<P: Platform>(
         minute.into(),
         event.into(),
     ]));
+    let user = reserved.user.as_ref().map(|user| user.id.to_string());
+    let of = (user.as_deref(), user.is_none().then_some(name));
+    if let Some(fact) = reserved.attempt.record_refused(ctx, tenant, network, of) {
+        batch.also(fact);
+    }
     ctx.run(batch).await?;
     Ok(())
 }

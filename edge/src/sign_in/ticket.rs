@@ -47,12 +47,7 @@ pub(super) async fn give<P: Platform>(
         user.session_counter.into(),
         sql::understood(),
     ]));
-    batch.also(sql::RETURN_ATTEMPT_FOR_TICKET.bind([
-        id.into(),
-        reserved.hashes.now.attempt.as_str().into(),
-        reserved.window_start.into(),
-        digest.into(),
-    ]));
+    batch.also(reserved.attempt.give_back(sql::RETURN_ATTEMPT_FOR_TICKET, id, digest));
     batch.also(sql::RECORD_TICKET.bind([
         event.into(),
         id.into(),

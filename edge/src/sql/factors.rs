@@ -78,17 +78,6 @@ statements! {
           and count > 0
           and exists (select 1 from claims where tenant = ?1 and user = ?2 and event = ?3)";
 
-    /// The right password before a code gives its own try back, whether the code is good or not:
-    /// (tenant, name hash, window, user, event).
-    RETURN_ATTEMPT_FOR_CODE = "
-        update attempts
-        set count = count - 1
-        where tenant = ?1
-          and name_hash = ?2
-          and window_start = ?3
-          and count > 0
-          and exists (select 1 from code_tries where tenant = ?1 and user = ?4 and counted_by = ?5)";
-
     /// The fact that this call used a recovery code: (event, tenant, now, user, sid, network).
     RECORD_RECOVERY_CODE = "
         insert into outbox (id, tenant, at, kind, user, sid, network, more)
@@ -133,16 +122,6 @@ statements! {
             counted_by = null,
             used_at = null
         returning digest";
-
-    /// The right password gives its own try back: (tenant, name hash, window, digest).
-    RETURN_ATTEMPT_FOR_CHALLENGE = "
-        update attempts
-        set count = count - 1
-        where tenant = ?1
-          and name_hash = ?2
-          and window_start = ?3
-          and count > 0
-          and exists (select 1 from challenges where tenant = ?1 and digest = ?4)";
 
     /// The user of a challenge, whatever became of either: (tenant, digest).
     USER_BY_CHALLENGE = "

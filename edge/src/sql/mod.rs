@@ -26,6 +26,7 @@ macro_rules! groups {
 
 groups! {
     tenants
+    attempts
     sign_in
     tickets
     factors

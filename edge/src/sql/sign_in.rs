@@ -3,39 +3,6 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// Counts a try unless the window is full. A window that began under the lookup root of before goes on, with all
-    /// its tries: (tenant, name hash, now, window, limit, name hash of before or null).
-    RESERVE_ATTEMPT = "
-        insert into attempts (tenant, name_hash, window_start, count)
-        select ?1, ?2, coalesce(f.window_start, ?3), coalesce(f.count, 0) + 1
-        from (select 1)
-        left join attempts f on f.tenant = ?1 and f.name_hash = ?6 and f.window_start + ?4 > ?3
-        where coalesce(f.count, 0) < ?5
-           or exists (select 1 from attempts where tenant = ?1 and name_hash = ?2)
-        on conflict (tenant, name_hash) do update
-        set count = case when window_start + ?4 <= ?3 then 1 else count + 1 end,
-            window_start = case when window_start + ?4 <= ?3 then ?3 else window_start end
-        where count < ?5
-           or window_start + ?4 <= ?3
-        returning window_start";
-
-    /// A try that was counted under a root that is not in force any more is counted anew: (tenant, name hash, window).
-    TAKE_BACK_ATTEMPT = "
-        update attempts
-        set count = count - 1
-        where tenant = ?1
-          and name_hash = ?2
-          and window_start = ?3
-          and count > 0";
-
-    /// The window that a refused try runs into: (tenant, name hash, name hash of before or null).
-    ATTEMPT_WINDOW = "
-        select window_start
-        from attempts
-        where tenant = ?1 and name_hash in (?2, ?3)
-        order by name_hash = ?2 desc
-        limit 1";
-
     /// The user behind an identifier: (tenant, hash, hash under the lookup root of before or null).
     USER_BY_IDENTIFIER = "
         select u.id, u.status, u.session_counter, u.verifier, u.foreign_hash, u.needs, u.password_due,
@@ -71,16 +38,6 @@ statements! {
             when ?10 is null then not u.has_factor and (u.factor_from is null or u.factor_from > ?4)
             else exists (select 1 from claims where tenant = ?2 and user = ?3 and event = ?10)
           end";
-
-    /// A right password gives its own try back: (tenant, name hash, window, sid).
-    RETURN_ATTEMPT = "
-        update attempts
-        set count = count - 1
-        where tenant = ?1
-          and name_hash = ?2
-          and window_start = ?3
-          and count > 0
-          and exists (select 1 from families where id = ?4)";
 
     /// (event, tenant, now, user, sid, network, more).
     RECORD_SIGN_IN = "

@@ -35,7 +35,7 @@ pub fn secs_as_ms(secs: u64) -> i64 {
 
 /// Names statements, and lists them for the test that prepares each.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $sql:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* pub const $name: Sql = Sql($sql);)*
 
         /// The statements of this file by name.

@@ -31,11 +31,20 @@ statements! {
         delete from crowds
         where tenant in (select tenant from crowds where told = 0 and at is null limit ?1)";
 
-    /// Windows that are over: (before, most).
+    /// Windows of passwords that are over, and the waits of their last tries: (before, most).
     CLEAN_ATTEMPTS = "
         delete from attempts
-        where (tenant, name_hash) in (
-            select tenant, name_hash from attempts where window_start < ?1 limit ?2
+        where (tenant, account, network) in (
+            select tenant, account, network from attempts where ends < ?1 limit ?2
+          )
+          and open_at < ?1
+        returning 1 as swept";
+
+    /// Networks that are known no more: (before, most).
+    CLEAN_NETWORKS = "
+        delete from networks
+        where (tenant, user, network) in (
+            select tenant, user, network from networks where until < ?1 limit ?2
           )
         returning 1 as swept";
 

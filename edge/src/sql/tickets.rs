@@ -29,16 +29,6 @@ statements! {
             expires_at = excluded.expires_at
         returning digest";
 
-    /// The right password gives its own try back: (tenant, name hash, window, digest).
-    RETURN_ATTEMPT_FOR_TICKET = "
-        update attempts
-        set count = count - 1
-        where tenant = ?1
-          and name_hash = ?2
-          and window_start = ?3
-          and count > 0
-          and exists (select 1 from tickets where tenant = ?1 and digest = ?4)";
-
     /// (event, tenant, now, user, digest, network, kind).
     RECORD_TICKET = "
         insert into outbox (id, tenant, at, kind, user, network)

@@ -7,7 +7,7 @@ use shared::ids::Slug;
 
 use crate::app::App;
 use crate::http::Incoming;
-use crate::network;
+use shared::network;
 use crate::platform::Platform;
 use crate::route::{self, Endpoint};
 use crate::settings::Settings;

@@ -3,6 +3,7 @@
 
 pub mod fixture;
 
+mod attempts;
 mod browser;
 mod cookies;
 mod cors;

@@ -56,16 +56,50 @@ pub const PUSH_ROWS: usize = 500;
 /// Facts in one drain answer.
 pub const DRAIN_FACTS: usize = 500;
 
-/// Wrong passwords in a window before 429.
+/// Wrong passwords of a signed-in user (at a step-up, and as `current_password`) in [`ATTEMPT_WINDOW_SECS`]; beyond: 429.
 pub const ATTEMPTS: u32 = 10;
-/// The window of wrong passwords, in seconds, from the first counted try.
+/// The window of [`ATTEMPTS`], in seconds, from the first counted try.
 pub const ATTEMPT_WINDOW_SECS: u64 = 300;
+/// Wrong passwords at sign-in for one account from one network in [`PAIR_WINDOW_SECS`] before that network has to wait.
+pub const PAIR_ATTEMPTS: u64 = 10;
+/// The first wait, in seconds. Each further wrong password doubles it.
+pub const PAIR_DELAY_SECS: u64 = 30;
+/// The longest wait, in seconds.
+pub const PAIR_DELAY_MAX_SECS: u64 = 900;
+/// The window of [`PAIR_ATTEMPTS`], in seconds, from the first counted try.
+pub const PAIR_WINDOW_SECS: u64 = 3600;
+/// Wrong passwords for one account in [`ACCOUNT_WINDOW_SECS`], from all unknown networks together, before such networks have
+/// to wait. A network is known to an account that signed in from it within [`KNOWN_NETWORK_SECS`].
+pub const ACCOUNT_ATTEMPTS: u64 = 20;
+/// The first wait, in seconds. Each further wrong password doubles it.
+pub const ACCOUNT_DELAY_SECS: u64 = 1;
+/// The longest wait, in seconds.
+pub const ACCOUNT_DELAY_MAX_SECS: u64 = 60;
+/// Wrong passwords for one account from unknown networks after which such networks are refused until the window is over.
+pub const ACCOUNT_ATTEMPTS_MAX: u64 = 100;
+/// The window of [`ACCOUNT_ATTEMPTS`] and [`ACCOUNT_ATTEMPTS_MAX`], in seconds, from the first counted try.
+pub const ACCOUNT_WINDOW_SECS: u64 = 86_400;
+/// Wrong passwords from one network in [`NETWORK_WINDOW_SECS`], for accounts of one tenant that it is not known to; beyond:
+/// 429.
+pub const NETWORK_ATTEMPTS: u64 = 100;
+/// The window of [`NETWORK_ATTEMPTS`], in seconds, from the first counted try.
+pub const NETWORK_WINDOW_SECS: u64 = 300;
+/// Wrong passwords at one tenant in [`TENANT_WINDOW_SECS`], from networks that are not known to the account; beyond: 429.
+pub const TENANT_ATTEMPTS: u64 = 600;
+/// The window of [`TENANT_ATTEMPTS`], in seconds, from the first counted try.
+pub const TENANT_WINDOW_SECS: u64 = 60;
+/// How long a network is known to an account that signed in from it, in seconds.
+pub const KNOWN_NETWORK_SECS: u64 = 30 * 86_400;
+/// Networks that are known to one account; the next one takes the place of the one that was used longest ago.
+pub const KNOWN_NETWORKS: u32 = 50;
+/// How long a network is known to an account whose owner confirmed it by a mailed link, in seconds.
+pub const CONFIRMED_NETWORK_SECS: i64 = 3600;
 /// Sign-ins a minute from one network at one tenant, before any hash; and names a minute that turn out to be
 /// nobody's.
 pub const NETWORK_PER_MINUTE: u32 = 1000;
 /// Sign-ins a minute from one network at all tenants together, before storage and any hash.
 pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
-/// Sign-ins a minute for one name, before any hash.
+/// Sign-ins a minute for one name from one network, before storage and any hash.
 pub const NAME_PER_MINUTE: u32 = 120;
 
 /// How long a ticket is good, in seconds.
@@ -144,6 +178,8 @@ pub const PAGE_URL_BYTES: usize = 500;
 pub const SUPPORT_CHARS: usize = 200;
 /// How long the link that proves an address is good, in seconds.
 pub const VERIFY_LINK_SECS: i64 = 86_400;
+/// How long the link that confirms a network is good, in seconds; and how often it is mailed at most.
+pub const NETWORK_LINK_SECS: i64 = 86_400;
 /// How long the link that sets a new password is good, in seconds.
 pub const RESET_LINK_SECS: i64 = 3600;
 /// How long a password that an administrator had made can be used, in seconds.

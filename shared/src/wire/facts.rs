@@ -29,6 +29,9 @@ pub enum FactKind {
     SecondFactorRefused,
     /// Sign-ins were refused: one fact per name hash, network and minute, with a count.
     SignInRefused,
+    /// So many passwords of an account were wrong that networks from which its user did not sign in lately are refused for a
+    /// time.
+    NetworksRefused,
     /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
     /// with a count.
     RefusalsDropped,
@@ -50,7 +53,7 @@ pub enum FactKind {
 
 impl FactKind {
     /// The kinds that this release knows.
-    pub const KNOWN: [Self; 15] = [
+    pub const KNOWN: [Self; 16] = [
         Self::SignedIn,
         Self::LegacyExchanged,
         Self::PasswordChangeRequired,
@@ -59,6 +62,7 @@ impl FactKind {
         Self::RecoveryCodeUsed,
         Self::SecondFactorRefused,
         Self::SignInRefused,
+        Self::NetworksRefused,
         Self::RefusalsDropped,
         Self::SignedOut,
         Self::SignedOutEverywhere,
@@ -80,6 +84,7 @@ impl FactKind {
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::SecondFactorRefused => "second_factor_refused",
             Self::SignInRefused => "sign_in_refused",
+            Self::NetworksRefused => "networks_refused",
             Self::RefusalsDropped => "refusals_dropped",
             Self::SignedOut => "signed_out",
             Self::SignedOutEverywhere => "signed_out_everywhere",

@@ -321,6 +321,24 @@ pub enum Command {
         /// The session.
         sid: SessionId,
     },
+    /// A user confirmed a network by a mailed link: it is known to the account for a time.
+    ConfirmNetwork {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The network, as [`crate::network::of`] writes it.
+        network: String,
+        /// Until when, Unix milliseconds.
+        until_ms: i64,
+    },
+    /// Lifts every count of wrong passwords of an account.
+    LiftAttempts {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+    },
     /// The shard's database is back from before: it begins another life, under a new incarnation.
     Restored {
         /// The shard.
@@ -383,6 +401,20 @@ pub struct SessionOut {
 pub struct EndSessionOut {
     /// Whether this call ended it.
     pub ended: bool,
+}
+
+/// Answer to [`Command::ConfirmNetwork`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmNetworkOut {
+    /// Whether there is such a user, who is active.
+    pub confirmed: bool,
+}
+
+/// Answer to [`Command::LiftAttempts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiftAttemptsOut {
+    /// How many counts there were.
+    pub lifted: usize,
 }
 
 /// Answer to [`Command::Restored`].

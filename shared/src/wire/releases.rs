@@ -23,7 +23,8 @@ use crate::wire::needs::{
 };
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
-    AuthenticatorRow, Command, Complete, DocumentRow, EndSessionOut, IdentifierRow, KeptSession, Mark,
+    AuthenticatorRow, Command, Complete, ConfirmNetworkOut, DocumentRow, EndSessionOut, IdentifierRow, KeptSession,
+    LiftAttemptsOut, Mark,
     NameRow, PasswordDue, Push, Pushed, RecoveryCodeRow, RecoveryRow, RestoredOut, SessionOut, SessionsOut,
     Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
@@ -304,12 +305,23 @@ fn additions() -> Vec<(&'static str, Value)> {
     for fact in &mut due.facts {
         (fact.kind, fact.sid) = (FactKind::PasswordChangeRequired, None);
     }
+    let mut refused = facts();
+    refused.facts.truncate(1);
+    for fact in &mut refused.facts {
+        (fact.kind, fact.sid) = (FactKind::NetworksRefused, None);
+    }
+    let (tenant, user, network) = (tenant_id(), user_id(), String::from("192.0.2.1"));
     let mark = Mark { history: 1, rev: 7 };
     let begun = TenantMark { tenant: tenant_id(), mark, history: Some(2), doc_rev: 8, kv_rev: 7 };
     let marks = vec![begun];
     vec![
         of("status-of-histories", StatusOut { incarnation: String::from("a"), now_ms: 1, outbox: 0, marks }),
         of("command-restored", Command::Restored { shard: 0 }),
+        of("command-confirm-network", Command::ConfirmNetwork { tenant, user, network, until_ms: 9 }),
+        of("confirm-network", ConfirmNetworkOut { confirmed: true }),
+        of("command-lift-attempts", Command::LiftAttempts { tenant, user }),
+        of("lift-attempts", LiftAttemptsOut { lifted: 2 }),
+        of("drained-networks-refused", refused),
         of("restored", RestoredOut { incarnation: String::from("b") }),
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
         of("drained-dropped", dropped),
@@ -332,17 +344,24 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "push-second-factor"
         | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
-        "command-status" | "command-sessions" | "command-end-session" | "command-restored" => {
-            through::<Command>(text)
-        }
+        "command-status"
+        | "command-sessions"
+        | "command-end-session"
+        | "command-confirm-network"
+        | "command-lift-attempts"
+        | "command-restored" => through::<Command>(text),
+        "confirm-network" => through::<ConfirmNetworkOut>(text),
+        "lift-attempts" => through::<LiftAttemptsOut>(text),
         "status" | "status-of-histories" => through::<StatusOut>(text),
         "sessions" => through::<SessionsOut>(text),
         "end-session" => through::<EndSessionOut>(text),
         "restored" => through::<RestoredOut>(text),
         "drain" | "drain-of-fact" => through::<DrainIn>(text),
-        "drained" | "drained-dropped" | "drained-password-due" | "drained-second-factor" => {
-            through::<DrainOut>(text)
-        }
+        "drained"
+        | "drained-dropped"
+        | "drained-networks-refused"
+        | "drained-password-due"
+        | "drained-second-factor" => through::<DrainOut>(text),
         "password" => through::<PasswordIn>(text),
         "password-checked" => through::<PasswordOut>(text),
         other => panic!("{other}.json: say here how it is read"),

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod email;
 pub mod invitations;
+pub mod network;
 pub mod register;
 
 use serde::Serialize;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::contract::openapi::Edge;
 use utoipa::OpenApi;
 
-use crate::accounts::routes::{address, email, invitations, register};
+use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::mfa::routes as mfa;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
@@ -36,6 +36,7 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         users::routes::delete,
         users::routes::end_sessions,
         users::routes::unmask::unmask,
+        users::routes::attempts::lift,
         users::routes::me,
         users::routes::password::change,
         mfa::own::read,
@@ -59,6 +60,7 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         address::change,
         address::confirm,
         address::undo,
+        network::confirm,
         invitations::list,
         invitations::create,
         invitations::revoke,

@@ -7,3 +7,4 @@ mod tries;
 
 pub use change::{OwnPasswordError, Proof, Wanted, change, prove};
 pub use set::{NewPassword, check, set};
+pub use tries::forget_tries;

@@ -66,6 +66,21 @@ pub(super) async fn reserve(
     Ok(Reserved::Full(wait_ms.div_ceil(1000).clamp(1, ATTEMPT_WINDOW_SECS)))
 }
 
+/// Forgets the tries of a user.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_tries(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
+    sqlx::query!(
+        "delete from password_tries where tenant_id = $1 and user_id = $2",
+        tx.tenant().uuid(),
+        user.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Gives a try back that turned out to be right.
 ///
 /// # Errors

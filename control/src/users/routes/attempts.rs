@@ -1,0 +1,39 @@
+//! `DELETE /api/user/users/<id>/attempts/`.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use shared::contract::permissions::Permitted as _;
+use shared::contract::permissions::marker::UsersWrite;
+use shared::ids::UserId;
+
+use crate::access::{Allowed, Authenticated, outranked};
+use crate::control::Control;
+use crate::http::answer::{Refused, no_content};
+use crate::users::{UserError, attempts};
+
+/// Lifts the counts of wrong passwords of a user: 204; 403 for a rank that is not below one's own.
+#[utoipa::path(
+    delete, path = "/api/user/users/{id}/attempts/", tag = "People", operation_id = "users_unlock", summary = "Lift the wrong passwords of a person",
+    description = "Needs `users.write` and a rank above theirs. Sign-ins to the account are accepted from every network again, \
+        within seconds: the edge is told by a job. Counts of one-time codes stay; resetting the second factor lifts those.",
+    params(("id" = Uuid, Path)),
+    responses((status = 204, description = "Lifted"))
+)]
+pub async fn lift(
+    State(control): State<Control>,
+    allowed: Allowed<UsersWrite>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let user = UserId::parse(&id).map_err(|_| UserError::NotFound)?;
+    match attempts::lift(&control, &mut tx, &actor, user).await {
+        Ok(()) => {}
+        Err(UserError::Rank) => {
+            let (target, permission) = (user.to_string(), UsersWrite::PERMISSION);
+            return Err(outranked(&control, tx, &actor, &target, permission).await);
+        }
+        Err(other) => return Err(other.into()),
+    }
+    tx.commit().await?;
+    Ok(no_content())
+}

@@ -1,0 +1,215 @@
+//! Tries of passwords, counted before the hash: by which rules, and how long a refused one has to wait.
+//!
+//! At a sign-in a try counts for the account, for the network, for the tenant, and for the account from that network. From
+//! a network that is known to the account it counts for the last of these alone: what others do elsewhere cannot refuse
+//! it. Refused tries do not count, and a right password gives its own try back.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+use shared::contract::limits::{
+    ACCOUNT_ATTEMPTS, ACCOUNT_ATTEMPTS_MAX, ACCOUNT_DELAY_MAX_SECS, ACCOUNT_DELAY_SECS, ACCOUNT_WINDOW_SECS,
+    ATTEMPT_WINDOW_SECS, ATTEMPTS, NETWORK_ATTEMPTS, NETWORK_WINDOW_SECS, PAIR_ATTEMPTS, PAIR_DELAY_MAX_SECS,
+    PAIR_DELAY_SECS, PAIR_WINDOW_SECS, TENANT_ATTEMPTS, TENANT_WINDOW_SECS,
+};
+use shared::contract::refusal::Refusal;
+
+use crate::context::Context;
+use crate::platform::{Param, Platform, Rows, Statement, StoreError};
+use crate::sql::batch::{Batch, BatchRows, Handle};
+use crate::sql::{self, Sql, secs_as_ms};
+
+/// How tries are counted in one kind of row. With the last of `free` tries the row closes for `delay`, and for twice as long
+/// with each further one, up to `longest`; with the last of `most` until its window is over.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Rule {
+    by_account: bool,
+    by_network: bool,
+    free: u64,
+    most: Option<u64>,
+    delay: i64,
+    longest: i64,
+    window: i64,
+}
+
+/// The rules of a sign-in.
+pub(super) fn at_sign_in() -> [Rule; 4] {
+    [
+        Rule {
+            by_account: true,
+            by_network: true,
+            free: PAIR_ATTEMPTS,
+            most: None,
+            delay: secs_as_ms(PAIR_DELAY_SECS),
+            longest: secs_as_ms(PAIR_DELAY_MAX_SECS),
+            window: secs_as_ms(PAIR_WINDOW_SECS),
+        },
+        Rule {
+            by_account: true,
+            by_network: false,
+            free: ACCOUNT_ATTEMPTS,
+            most: Some(ACCOUNT_ATTEMPTS_MAX),
+            delay: secs_as_ms(ACCOUNT_DELAY_SECS),
+            longest: secs_as_ms(ACCOUNT_DELAY_MAX_SECS),
+            window: secs_as_ms(ACCOUNT_WINDOW_SECS),
+        },
+        Rule { by_network: true, ..fixed(NETWORK_ATTEMPTS, NETWORK_WINDOW_SECS) },
+        fixed(TENANT_ATTEMPTS, TENANT_WINDOW_SECS),
+    ]
+}
+
+/// The rule of a step-up: only the user of the session can use the tries up.
+pub(super) fn at_step_up() -> [Rule; 1] {
+    [Rule { by_account: true, ..fixed(u64::from(ATTEMPTS), ATTEMPT_WINDOW_SECS) }]
+}
+
+/// So many tries in a window.
+fn fixed(most: u64, window_secs: u64) -> Rule {
+    Rule {
+        by_account: false,
+        by_network: false,
+        free: most,
+        most: Some(most),
+        delay: 0,
+        longest: 0,
+        window: secs_as_ms(window_secs),
+    }
+}
+
+/// What a try is counted for.
+pub(super) struct Subject<'a> {
+    /// The account where no user is found by `identifier`.
+    pub account: &'a str,
+    /// The same under the lookup root of before.
+    pub former: Option<&'a str>,
+    /// The hash of the name, which may lead to a user; empty for none.
+    pub identifier: &'a str,
+    /// The same under the lookup root of before.
+    pub former_identifier: Option<&'a str>,
+    /// The client's network.
+    pub network: &'a str,
+}
+
+/// A row in which a try was counted.
+#[derive(Deserialize, Serialize)]
+struct CountedRow {
+    account: String,
+    network: String,
+    ends: i64,
+}
+
+#[derive(Deserialize)]
+struct WaitRow {
+    open_at: Option<i64>,
+}
+
+/// A try that a batch counts.
+pub(super) struct CountedAttempt {
+    event: String,
+    counted: Handle<CountedRow>,
+    wait: Handle<WaitRow>,
+}
+
+impl CountedAttempt {
+    /// Goes on with a batch: counts a try by `rules`.
+    pub(super) fn count<P: Platform>(
+        ctx: Context<'_, P>,
+        batch: &mut Batch,
+        tenant: &str,
+        subject: &Subject<'_>,
+        rules: &[Rule],
+    ) -> Self {
+        let event = ctx.event_id().to_string();
+        let rules = serde_json::json!(rules).to_string();
+        let bind = |statement: Sql| {
+            statement.bind([
+                tenant.into(),
+                ctx.now().into(),
+                event.as_str().into(),
+                subject.network.into(),
+                subject.account.into(),
+                subject.former.into(),
+                subject.identifier.into(),
+                subject.former_identifier.into(),
+                rules.as_str().into(),
+            ])
+        };
+        let (counted, wait) = (batch.add(bind(sql::RESERVE_ATTEMPT)), batch.add(bind(sql::ATTEMPT_WAIT)));
+        Self { event, counted, wait }
+    }
+
+    /// Where the try was counted, or when to come again.
+    ///
+    /// # Errors
+    /// As [`BatchRows::take`].
+    pub(super) fn outcome<R: Rows>(
+        self,
+        rows: &BatchRows<R>,
+        now: i64,
+    ) -> Result<ControlFlow<Refusal, Attempt>, StoreError> {
+        let counted = rows.take(self.counted)?;
+        if !counted.is_empty() {
+            return Ok(ControlFlow::Continue(Attempt { event: self.event, rows: counted }));
+        }
+        let open_at = rows.take_one(self.wait)?.and_then(|wait| wait.open_at).unwrap_or(now);
+        Ok(ControlFlow::Break(Refusal::throttled(until(open_at, now))))
+    }
+}
+
+/// Seconds until a row opens. A try that arrived a moment later may have closed it.
+fn until(open_at: i64, now: i64) -> u64 {
+    let wait_ms = open_at.saturating_sub(now).clamp(1, secs_as_ms(ACCOUNT_WINDOW_SECS));
+    u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)
+}
+
+/// A try that was counted.
+pub(super) struct Attempt {
+    event: String,
+    rows: Vec<CountedRow>,
+}
+
+impl Attempt {
+    /// Gives the try back by a statement that says on which condition: (tenant, event, rows, condition).
+    pub(super) fn give_back(&self, statement: Sql, tenant: &str, condition: &str) -> Statement {
+        let [tenant, event, rows] = self.params(tenant);
+        statement.bind([tenant, event, rows, condition.into()])
+    }
+
+    /// Gives the try back before the code of `user`, whose own try has another event.
+    pub(super) fn give_back_for_code(&self, tenant: &str, user: &str, code_event: &str) -> Statement {
+        let [tenant, event, rows] = self.params(tenant);
+        sql::RETURN_ATTEMPT_FOR_CODE.bind([tenant, event, rows, user.into(), code_event.into()])
+    }
+
+    /// Gives the try back without a condition.
+    pub(super) fn take_back(&self, tenant: &str) -> Statement {
+        sql::TAKE_BACK_ATTEMPT.bind(self.params(tenant))
+    }
+
+    fn params(&self, tenant: &str) -> [Param; 3] {
+        [tenant.into(), self.event.as_str().into(), serde_json::json!(self.rows).to_string().into()]
+    }
+
+    /// The fact that networks which are not known to the account are refused from this try on, if it was the last one of
+    /// such a network. `user` is the account's, and `name_hash` that of a name that is nobody's.
+    pub(super) fn record_refused<P: Platform>(
+        &self,
+        ctx: Context<'_, P>,
+        tenant: &str,
+        network: &str,
+        (user, name_hash): (Option<&str>, Option<&str>),
+    ) -> Option<Statement> {
+        let of_account = self.rows.iter().find(|row| row.network.is_empty() && !row.account.is_empty())?;
+        Some(sql::RECORD_NETWORKS_REFUSED.bind([
+            ctx.event_id().to_string().into(),
+            tenant.into(),
+            ctx.now().into(),
+            self.event.as_str().into(),
+            network.into(),
+            user.into(),
+            name_hash.into(),
+            of_account.account.as_str().into(),
+            sql::millis(ACCOUNT_ATTEMPTS_MAX).into(),
+        ]))
+    }
+}
