@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use shared::contract::refusal::Refusal;
 use shared::passwords::Workspace;
 
+use crate::isolate::budgets::Budgets;
 use crate::isolate::guessers::Guessers;
 use crate::isolate::knowledge::Knowledge;
 use crate::isolate::verified::VerifiedTokens;
@@ -22,6 +23,8 @@ pub struct App<P> {
     pub knowledge: RefCell<Knowledge>,
     /// Networks that ask for too many names of nobody's.
     pub(crate) guessers: RefCell<Guessers>,
+    /// Hashes that tenants may have computed.
+    pub(crate) budgets: RefCell<Budgets>,
     /// Tokens whose signature held.
     pub verified: RefCell<VerifiedTokens>,
     /// Answers so far, from a random number on: which of them are logged.
@@ -44,6 +47,7 @@ impl<P: Platform> App<P> {
             settings,
             knowledge: RefCell::default(),
             guessers: RefCell::default(),
+            budgets: RefCell::default(),
             verified: RefCell::default(),
             workspace: RefCell::default(),
             #[cfg(test)]

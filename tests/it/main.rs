@@ -7,6 +7,7 @@
 mod at_rest;
 mod attempts;
 mod bad_requests;
+mod bench_login;
 mod browser;
 mod contract;
 mod cookies;

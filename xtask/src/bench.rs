@@ -11,7 +11,7 @@ use crate::postgres::{self, DATABASE, Durability, SUPERUSER};
 use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::state::State;
-use crate::tools;
+use crate::{test, tools};
 use crate::workspace::Workspace;
 
 /// A superuser that only loopback meets, of a server that holds nobody's data.
@@ -21,6 +21,7 @@ const PASSWORD: &str = "throwaway";
 pub fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     match &options.of {
         BenchOf::Control(options) => control(workspace, options),
+        BenchOf::Login => test::bench(workspace, "bench_login::bench_login"),
     }
 }
 

@@ -59,6 +59,25 @@ fn tests_in(list: &str) -> usize {
     list.lines().filter(|line| line.ends_with(": test")).count()
 }
 
+/// Runs one measurement of the end-to-end tests, which an ordinary run leaves out.
+pub fn bench(workspace: &Workspace, name: &str) -> Result<()> {
+    let events = Events::listen()?;
+    eprintln!("Tools: Wasm target, npm packages");
+    tools::install(workspace)?;
+    let clients = Clients::install(workspace)?;
+    events.go_on()?;
+    eprintln!("Worker: build the bundle of the tests");
+    bundle::build(workspace, Kind::Test)?;
+    run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"]))?;
+    events.go_on()?;
+    eprintln!("PostgreSQL: start one for the measurement");
+    let (scratch, answers) = (Scratch::start(workspace)?, tempfile::tempdir()?);
+    let mut cargo = workspace.cargo(&["test", "--quiet", "--package", "wardgate-tests", "--test", "it", name]);
+    cargo.args(["--", "--exact", "--ignored", "--nocapture"]);
+    place(workspace, &mut cargo, &scratch, &clients, answers.path())?;
+    run_command(&mut cargo)
+}
+
 /// What the tests need to find is in their environment; what they must not find is taken out of it.
 fn run_tests(
     workspace: &Workspace,
@@ -79,6 +98,18 @@ fn run_tests(
         let threads = 1 + std::thread::available_parallelism()?.get();
         cargo.env("RUST_TEST_THREADS", threads.to_string());
     }
+    place(workspace, &mut cargo, scratch, clients, answers)?;
+    run_command(&mut cargo)
+}
+
+/// Says where the parts are.
+fn place(
+    workspace: &Workspace,
+    cargo: &mut Command,
+    scratch: &Scratch,
+    clients: &Clients,
+    answers: &Path,
+) -> Result<()> {
     for other in ["DATABASE_URL", "WARDGATE_CONFIG", "WARDGATE_TENANT", "WARDGATE_STATE"] {
         cargo.env_remove(other);
     }
@@ -93,7 +124,7 @@ fn run_tests(
     cargo.env("WARDGATE_TEST_CLIENTS", clients::folder(workspace));
     cargo.env("WARDGATE_TEST_XTASK", std::env::current_exe()?);
     cargo.env("WARDGATE_TEST_ANSWERS", answers);
-    run_command(&mut cargo)
+    Ok(())
 }
 
 /// Every answer is in the document, and the document lists for the edge's routes what was answered alone.

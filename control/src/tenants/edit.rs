@@ -10,7 +10,7 @@ use super::create::check;
 use super::model::{Tenant, TenantError, host_name};
 use super::second_factor::{self, Demand};
 use super::{store, visibility};
-use crate::audit::{self, Action, Actor};
+use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Haste;
@@ -107,6 +107,9 @@ pub async fn edit(
     {
         legacy::tokens::check(control, tx, tokens).await?;
     }
+    if matches!(actor.who, Who::User { .. }) && raises_budget(&before.settings, &tenant.settings) {
+        return Err(TenantError::field("hashes_per_sec", "Only the platform can raise it."));
+    }
     tenant.updated_at = control.clock.now();
     let demand = Demand::between(&before.settings, &tenant.settings, tenant.updated_at);
     if demand != Demand::Same {
@@ -129,6 +132,15 @@ pub async fn edit(
     let haste = if demand == Demand::Raised { Haste::Revokes } else { Haste::InTurn };
     write(tx, actor, &tenant, Action::TenantEdited, haste, details).await?;
     Ok(tenant)
+}
+
+/// Whether each isolate of the edge would hash more for the tenant than before; 0 is no bound.
+fn raises_budget(before: &Settings, after: &Settings) -> bool {
+    let of = |settings: &Settings| match settings.hashes_per_sec {
+        0 => u64::MAX,
+        bounded => bounded,
+    };
+    of(after) > of(before)
 }
 
 /// What a tenant demanded of a second factor, and demands.

@@ -169,6 +169,11 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
+    /// Whether it came from a network that is known to the account.
+    pub(super) fn is_known(&self) -> bool {
+        self.rows.len() == 1
+    }
+
     /// Gives the try back by a statement that says on which condition: (tenant, event, rows, condition).
     pub(super) fn give_back(&self, statement: Sql, tenant: &str, condition: &str) -> Statement {
         let [tenant, event, rows] = self.params(tenant);

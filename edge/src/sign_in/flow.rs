@@ -13,7 +13,9 @@ use crate::sign_in::birth::Birth;
 use crate::sign_in::challenge::{self, GivenChallenge};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
-use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve};
+use crate::sign_in::throttle::{
+    ReservedAttempt, admit, admit_network, record_refusal, reserve, take_hash,
+};
 use crate::sign_in::ticket;
 use crate::sql;
 use crate::sql::batch::Batch;
@@ -38,7 +40,7 @@ pub enum SignInOutcome {
 /// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
 /// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the tenant's
 ///    state read (a newer document is read and the batch done again).
-/// 3. One hash, whatever was found. Where some passwords of the tenant were hashed elsewhere, control is
+/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of the tenant were hashed elsewhere, control is
 ///    asked as well, about every password but a right one of our own: 503 where it does not answer.
 /// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
 ///    place of the session, by one batch like the next. One who has a second factor and sent none: a challenge. One
@@ -60,6 +62,7 @@ pub async fn sign_in<P: Platform>(
     let known = find_known(ctx, named).await?;
     admit(ctx.app, &known, &network, &name).await?;
     let reserved = reserve(ctx, named, known, &name, &network).await?;
+    take_hash(ctx, &reserved.known, &reserved.attempt).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
     let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;
     drop(password);

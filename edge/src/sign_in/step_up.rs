@@ -20,7 +20,7 @@ use crate::sign_in::attempts::{Attempt, CountedAttempt, Subject, at_step_up};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::settled::settled;
-use crate::sign_in::throttle::{admit_at_tenant, admit_network};
+use crate::sign_in::throttle::{admit_at_tenant, admit_network, take_hash};
 use crate::sql;
 use crate::sql::batch::{Batch, CountHandle};
 use crate::tenants::find::TenantName;
@@ -43,7 +43,7 @@ pub struct LivingSession<'a> {
 /// 2. One batch: the user and the session, the tenant's state; for a password, its try is counted (429 over the
 ///    limit). A session that is over: 401. A user whose row needs what this release does not understand: 503.
 /// 3. A password counts for a user without a second factor alone (400), and a code for one who has one.
-/// 4. The password is checked as at sign-in, or the second factor read.
+/// 4. The password is checked as at sign-in, within the tenant's budget of hashes (429), or the second factor read.
 /// 5. One batch: the second factor is judged as at sign-in, and the session has the new `auth_time` and `amr`: 401
 ///    `otp_invalid` for a wrong proof, 429 after too many wrong codes.
 /// 6. Tokens of the same session. Its generation stays, so the refresh token that the client has stays good.
@@ -180,6 +180,7 @@ impl<P: Platform> Step<'_, P> {
     ) -> Result<IssuedTokens, Refusal> {
         let Self { ctx, known, .. } = *self;
         let mut batch = Batch::new(sid.shard());
+        take_hash(ctx, known, attempt).await?;
         if !is_right(ctx, known, Some(self.user), typed).await? {
             batch.also(sql::RECORD_PASSWORD_REFUSED.bind([
                 ctx.event_id().to_string().into(),

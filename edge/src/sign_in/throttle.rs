@@ -85,7 +85,7 @@ pub(super) async fn admit_network<P: Platform>(app: &App<P>, network: &str) -> R
     if app.platform.admits(Limit::NetworkTotal, network).await { Ok(()) } else { Err(Refusal::throttled(60)) }
 }
 
-/// The limits by network and by name at one tenant, which cost neither storage nor a hash.
+/// The limits by network and by name at one tenant, and its budget of hashes, which cost neither storage nor a hash.
 pub(super) async fn admit<P: Platform>(
     app: &App<P>,
     known: &OpenedTenant,
@@ -93,7 +93,10 @@ pub(super) async fn admit<P: Platform>(
     name: &str,
 ) -> Result<(), Refusal> {
     admit_at_tenant(app, known, network).await?;
-    let tenant = known.tenant.id;
+    let (tenant, a_second) = (known.tenant.id, known.tenant.settings.hashes_per_sec);
+    if app.budgets.borrow_mut().is_used_up(tenant, a_second, app.platform.now_ms()) {
+        return Err(Refusal::throttled(1));
+    }
     let hash = Hashes::of(known, name).now.attempt;
     // Of this network alone: strangers elsewhere use up no tries of the owner's.
     if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}/{network}")).await {
@@ -210,6 +213,26 @@ fn reserved<R: Rows>(
     };
     let user = left.rows.take_one(left.user)?;
     Ok(ReservedAttempt { known, hashes, attempt, user })
+}
+
+/// Takes a hash of the tenant's budget. Without one the try is given back, since no password is looked at.
+///
+/// # Errors
+/// 429; 503 where the database did not answer.
+pub(super) async fn take_hash<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    attempt: &Attempt,
+) -> Result<(), Refusal> {
+    let (tenant, a_second) = (known.tenant.id, known.tenant.settings.hashes_per_sec);
+    let now_ms = ctx.app.platform.now_ms();
+    if ctx.app.budgets.borrow_mut().take(tenant, a_second, attempt.is_known(), now_ms) {
+        return Ok(());
+    }
+    let mut batch = Batch::new(known.tenant.shard());
+    batch.also(attempt.take_back(&tenant.to_string()));
+    ctx.run(batch).await?;
+    Err(Refusal::throttled(1))
 }
 
 /// Counts a refused sign-in under its minute, or with the tenant's others where too many wait; and tells of the try after

@@ -192,7 +192,8 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         former_claims: vec![],
         hosts: vec![shared::ids::HostName::parse(&format!("{slug}.example")).unwrap()],
         shards: vec![0],
-        settings: TenantSettings::default(),
+        // The clock stands still, and a budget with it.
+        settings: TenantSettings { hashes_per_sec: 0, ..TenantSettings::default() },
         keys: vec![signing_key(id, 0, KeyState::Active, Some(1)), signing_key(id, 1, KeyState::Next, None)],
         session_roots: vec![SessionRoot {
             version: 1,

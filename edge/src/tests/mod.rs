@@ -5,6 +5,7 @@ pub mod fixture;
 
 mod attempts;
 mod browser;
+mod budgets;
 mod cookies;
 mod cors;
 mod crowds;

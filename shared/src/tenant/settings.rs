@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Invalid;
 use crate::contract::limits::{
-    CORS_HEADERS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SECOND_FACTOR_ROLES, SUPPORT_CHARS,
+    CORS_HEADERS, HASHES_PER_SEC, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SECOND_FACTOR_ROLES, SUPPORT_CHARS,
     VISIBILITY_RULES,
 };
 use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
@@ -88,6 +88,11 @@ pub struct Settings {
     #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, required = false))]
     pub second_factor_from: Option<DateTime<Utc>>,
+    /// How many passwords each isolate of the edge hashes for the tenant in a second; beyond: 429. 0: as many as come.
+    /// The platform's to raise. Absent where it is 10.
+    #[serde(skip_serializing_if = "is_default_budget")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub hashes_per_sec: u64,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
@@ -180,6 +185,7 @@ impl Default for Settings {
             password_max_age_secs: 0,
             second_factor_roles: vec![],
             second_factor_from: None,
+            hashes_per_sec: HASHES_PER_SEC,
             key_bits: 2048,
             origins: vec![],
             cors_headers: vec![],
@@ -218,7 +224,7 @@ const PASSWORD_STRENGTH: u64 = 2;
 const DAY_SECS: u64 = 86_400;
 
 /// Name, least and greatest value of each setting that is a number.
-pub const BOUNDS: [(&str, u64, u64); 10] = [
+pub const BOUNDS: [(&str, u64, u64); 11] = [
     ("access_ttl_secs", 60, crate::contract::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
     ("absolute_secs", 60, 365 * 86_400),
@@ -228,6 +234,7 @@ pub const BOUNDS: [(&str, u64, u64); 10] = [
     ("password_strength", 0, 4),
     ("password_history", 0, PASSWORD_HISTORY),
     ("password_max_age_secs", 0, 10 * 365 * DAY_SECS),
+    ("hashes_per_sec", 0, 1000),
     ("key_bits", 2048, 4096),
 ];
 
@@ -296,6 +303,7 @@ impl Settings {
             "password_strength" => self.password_strength,
             "password_history" => self.password_history,
             "password_max_age_secs" => self.password_max_age_secs,
+            "hashes_per_sec" => self.hashes_per_sec,
             _ => self.key_bits,
         }
     }
@@ -464,6 +472,7 @@ impl Settings {
             "password_strength" => Some(&mut self.password_strength),
             "password_history" => Some(&mut self.password_history),
             "password_max_age_secs" => Some(&mut self.password_max_age_secs),
+            "hashes_per_sec" => Some(&mut self.hashes_per_sec),
             "key_bits" => Some(&mut self.key_bits),
             _ => None,
         }
@@ -530,6 +539,10 @@ fn are_all(notices: &[Notice]) -> bool {
 
 fn is_default_strength(strength: &u64) -> bool {
     *strength == PASSWORD_STRENGTH
+}
+
+fn is_default_budget(hashes: &u64) -> bool {
+    *hashes == HASHES_PER_SEC
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -637,6 +650,7 @@ mod tests {
             password_strength: 4,
             password_history: 1,
             password_max_age_secs: 1,
+            hashes_per_sec: 1,
             ..Settings::default()
         };
         for (name, ..) in BOUNDS {

@@ -51,6 +51,10 @@ impl<'s> Tenant<'s> {
         if body["settings"].get("second_factor_roles").is_none() {
             body["settings"]["second_factor_roles"] = json!([]);
         }
+        // Tests sign in many at once.
+        if body["settings"].get("hashes_per_sec").is_none() {
+            body["settings"]["hashes_per_sec"] = json!(0);
+        }
         let created = operator.post("/api/tenant/tenants/", &body).await.expect(201);
         let id = TenantId::parse(&created.text_at("id")).expect("a tenant's id");
         let path = format!("/api/tenant/tenants/{id}/");
