@@ -151,8 +151,12 @@ pub enum Limit {
     NetworkTotal,
     /// By tenant and network; and by network, for names that turn out to be nobody's.
     Network,
-    /// By tenant and name hash.
+    /// By tenant, name hash and network.
     Name,
+    /// By session.
+    Session,
+    /// By tenant, for what its sessions do.
+    TenantSessions,
 }
 
 /// The rate-limit binding.

@@ -11,6 +11,8 @@ impl Limiter for Cloudflare {
             Limit::NetworkTotal => &self.by_network_total,
             Limit::Network => &self.by_network,
             Limit::Name => &self.by_name,
+            Limit::Session => &self.by_session,
+            Limit::TenantSessions => &self.by_tenant_sessions,
         };
         let Some(limiter) = limiter else { return true };
         match limiter.limit(key.to_owned()).await {

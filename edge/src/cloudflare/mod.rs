@@ -39,6 +39,8 @@ pub struct Cloudflare {
     by_network_total: Option<RateLimiter>,
     by_network: Option<RateLimiter>,
     by_name: Option<RateLimiter>,
+    by_session: Option<RateLimiter>,
+    by_tenant_sessions: Option<RateLimiter>,
     keys: keys::Keys,
 }
 
@@ -50,6 +52,8 @@ impl Cloudflare {
             by_network_total: told("LIMIT_NETWORK_TOTAL", env.rate_limiter("LIMIT_NETWORK_TOTAL")),
             by_network: told("LIMIT_NETWORK", env.rate_limiter("LIMIT_NETWORK")),
             by_name: told("LIMIT_NAME", env.rate_limiter("LIMIT_NAME")),
+            by_session: told("LIMIT_SESSION", env.rate_limiter("LIMIT_SESSION")),
+            by_tenant_sessions: told("LIMIT_TENANT_SESSIONS", env.rate_limiter("LIMIT_TENANT_SESSIONS")),
             keys: keys::Keys::new(settings),
         }
     }

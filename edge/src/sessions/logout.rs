@@ -16,6 +16,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::LegacyTrail;
 use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
+use crate::sessions::pace::admit;
 use crate::sql::batch::{Batch, BatchRows};
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_fresh};
@@ -32,7 +33,8 @@ use crate::tokens::refresh_token::presented;
 /// 3. 204 where one was good; else the fault of the first.
 ///
 /// # Errors
-/// 401 and 400 for credentials that are not good, 403 at a suspended tenant, 503 out of reach.
+/// 401 and 400 for credentials that are not good, 403 at a suspended tenant, 429 over the limits of a session and its
+/// tenant, 503 out of reach.
 pub async fn logout<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -107,7 +109,10 @@ impl<P: Platform> Leaving<'_, P> {
     /// ends that one while it lives, and never others.
     async fn by_access(&self, unverified_token: &str) -> Result<(), Refusal> {
         let judged = match authenticate(self.ctx, self.known, self.named, unverified_token).await {
-            Ok(access) => return self.end(access.sub, access.sid, access.legacy.as_ref()).await,
+            Ok(access) => {
+                admit(self.ctx, self.known, access.sid).await?;
+                return self.end(access.sub, access.sid, access.legacy.as_ref()).await;
+            }
             Err(TokenError::Token(TokenFault::Expired)) if !self.everywhere => {
                 self.by_expired(unverified_token).await
             }
@@ -119,6 +124,7 @@ impl<P: Platform> Leaving<'_, P> {
     async fn by_expired(&self, unverified_token: &str) -> Result<(), TokenError> {
         let (ctx, known) = (self.ctx, self.known);
         let sid = session_of_expired(ctx, known, unverified_token).await?;
+        admit(ctx, known, sid).await?;
         match end_family(ctx, known, sid, Batch::new(sid.shard())).await?.0 {
             Some(row_before) if !row_before.is_over(ctx.now()) => Ok(()),
             Some(_) | None => Err(TokenFault::Expired.into()),
@@ -134,6 +140,7 @@ impl<P: Platform> Leaving<'_, P> {
     /// wants. To end others, it has to be good altogether.
     async fn by_cookies(&self, cookies: &CookieSession) -> Result<(), Refusal> {
         if let (Some((_, proven)), false) = (&cookies.refresh, self.everywhere) {
+            admit(self.ctx, self.known, proven.sid).await?;
             return end_one(self.ctx, self.known, proven.sid, proven.legacy.as_ref()).await;
         }
         let mut tried = Tried::default();
@@ -184,6 +191,7 @@ async fn end_presented<P: Platform>(
 ) -> Result<(UserId, SessionId), Refusal> {
     let token = presented(ctx, known, unverified_token).await;
     let token = token.map_err(|refused| refused.with(TokenFault::at_sign_out))?;
+    admit(ctx, known, token.sid).await?;
     let mut batch = Batch::new(token.sid.shard());
     let legacy_user = token.open_to_end(ctx, known, &mut batch);
     let (row_before, rows) = end_family(ctx, known, token.sid, batch).await?;

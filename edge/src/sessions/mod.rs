@@ -3,6 +3,7 @@
 pub mod family;
 pub mod issued;
 pub mod logout;
+mod pace;
 pub mod refresh;
 pub mod renew;
 pub mod turn;

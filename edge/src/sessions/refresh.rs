@@ -10,6 +10,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::sessions::family::{FamilyRow, RefreshAttempt, outcome};
 use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sessions::pace::admit;
 use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
 use crate::tenants::find::{TenantName, find_fresh, find_known, renew};
 use crate::tenants::state::State;
@@ -19,7 +20,7 @@ use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
 /// Refreshes.
 ///
-/// 1. The token's own signature: 401 before storage is read.
+/// 1. The token's own signature: 401 before storage is read. The limits by session and tenant: 429.
 /// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read. For a
 ///    legacy token, its family is made first, unless it is there.
 /// 3. A newer document is read, and a legacy token tried under it again: its key may be gone.
@@ -35,6 +36,7 @@ pub async fn refresh<P: Platform>(
 ) -> Result<IssuedTokens, Refusal> {
     let at_refresh = |refused: TokenError| refused.with(TokenFault::at_refresh);
     let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
+    admit(ctx, &known, proven.sid).await?;
     let mut turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
     if turned.state == State::Newer {
         known = renew(ctx.app, known.tenant.id).await?;

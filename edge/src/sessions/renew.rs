@@ -16,6 +16,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::sessions::family;
 use crate::sessions::issued::{IssuedTokens, tokens};
+use crate::sessions::pace::admit;
 use crate::sessions::turn::{TokenFamily, Turn, turn};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{TenantName, renew};
@@ -93,6 +94,7 @@ async fn by_refresh<P: Platform>(
     named: &TenantName,
     token: &VerifiedRefresh,
 ) -> Result<Caller, Refusal> {
+    admit(ctx, known, token.sid).await?;
     let turned = turn(ctx, named, known, token, Turn::KeepAlive).await?;
     let known = match turned.state {
         State::Current => known.clone(),

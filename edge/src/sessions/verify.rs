@@ -12,6 +12,7 @@ use crate::http::Answer;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
 use crate::sessions::family::{self, FamilyRow};
+use crate::sessions::pace::admit;
 use crate::sql::batch::Batch;
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_fresh};
@@ -22,7 +23,8 @@ use crate::tokens::validate::judge_access;
 /// Verifies an access or a refresh token; the latter costs one read of its row.
 ///
 /// # Errors
-/// 400 without a token, 401 for one that is not good, 503 out of reach.
+/// 400 without a token, 401 for one that is not good, 429 over the limits of a refresh token's session and tenant, 503 out
+/// of reach.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -55,6 +57,7 @@ async fn verify_refresh<P: Platform>(
     known: &OpenedTenant,
     token: &VerifiedRefresh,
 ) -> Result<Answer, Refusal> {
+    admit(ctx, known, token.sid).await?;
     let tenant = &known.tenant;
     let mut batch = Batch::new(token.sid.shard());
     let user = token.look(known, &mut batch);

@@ -16,7 +16,9 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::contract::limits::{NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE};
+use shared::contract::limits::{
+    NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE, SESSION_PER_MINUTE, TENANT_SESSIONS_PER_MINUTE,
+};
 use shared::contract::routes::{Door, find as find_route};
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
 use shared::identifiers::Identifier;
@@ -458,6 +460,8 @@ impl Limiter for Memory {
             Limit::NetworkTotal => NETWORK_TOTAL_PER_MINUTE,
             Limit::Network => NETWORK_PER_MINUTE,
             Limit::Name => NAME_PER_MINUTE,
+            Limit::Session => SESSION_PER_MINUTE,
+            Limit::TenantSessions => TENANT_SESSIONS_PER_MINUTE,
         };
         let mut charged = self.charged.borrow_mut();
         let calls = charged.entry((limit, key.to_owned(), self.now_ms() / 60_000)).or_default();

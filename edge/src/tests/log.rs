@@ -1,7 +1,10 @@
 //! What is logged: every failure, some of the rest, and nothing that a client sent.
 
 use serde_json::{Value, json};
-use shared::contract::limits::{NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE};
+use shared::contract::limits::{
+    NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE, SESSION_PER_MINUTE,
+    TENANT_SESSIONS_PER_MINUTE,
+};
 
 use super::fixture::{Actor, PASSWORD, Request, World};
 use crate::log::EVERY;
@@ -31,6 +34,8 @@ fn every_failure_is_logged_with_its_request_and_route() {
             .json(&body)
             .header("x-request-id", &format!("r-{at}"));
         world.send(request).expect(503);
+        // A session has so many turns in a minute.
+        world.advance(1000);
     }
     world.memory().store_down.set(false);
     let failures: Vec<_> = lines(&world).into_iter().filter(|line| line["level"] == "error").collect();
@@ -105,6 +110,8 @@ fn the_deployments_limits_are_the_contracts() {
         ("LIMIT_NETWORK_TOTAL", NETWORK_TOTAL_PER_MINUTE),
         ("LIMIT_NETWORK", NETWORK_PER_MINUTE),
         ("LIMIT_NAME", NAME_PER_MINUTE),
+        ("LIMIT_SESSION", SESSION_PER_MINUTE),
+        ("LIMIT_TENANT_SESSIONS", TENANT_SESSIONS_PER_MINUTE),
     ] {
         let (_, rest) = deployment.split_once(&format!("name = \"{name}\"\n")).unwrap();
         let (binding, _) = rest.split_once("\n\n").unwrap_or((rest, ""));

@@ -25,6 +25,7 @@ mod log;
 mod lookup_root;
 mod needs;
 mod origins;
+mod pace;
 mod renewal;
 mod requests;
 mod scale;

@@ -102,6 +102,11 @@ pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
 /// Sign-ins a minute for one name from one network, before storage and any hash.
 pub const NAME_PER_MINUTE: u32 = 120;
 
+/// Refreshes, verifications of its refresh token, renewals and sign-outs of one session in a minute, before storage.
+pub const SESSION_PER_MINUTE: u32 = 120;
+/// The same of all sessions of one tenant.
+pub const TENANT_SESSIONS_PER_MINUTE: u32 = 12_000;
+
 /// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting `hashes_per_sec`
 /// says otherwise; beyond: 429. A hash takes about 30 ms of the thread that the isolate's other requests wait for.
 pub const HASHES_PER_SEC: u64 = 10;
