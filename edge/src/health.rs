@@ -1,7 +1,8 @@
-//! Health: `healthz` says that the Worker runs, `readyz` that it can do its work.
+//! Health: `healthz` says that the Worker runs, `readyz` that it can do its work. And the table of limits, which needs
+//! nothing of either.
 
 use serde_json::json;
-use shared::contract::limits::FRESH_MS;
+use shared::contract::limits::{self, FRESH_MS};
 
 use crate::app::App;
 use crate::http::Answer;
@@ -12,6 +13,14 @@ use crate::tenants::find::read_feed;
 #[must_use]
 pub fn healthz() -> Answer {
     Answer::json(200, &json!({"status": "ok"}))
+}
+
+/// The table of limits: no storage, no settings, no tenant.
+#[must_use]
+pub fn limits() -> Answer {
+    let mut answer = Answer::json(200, &json!({"limits": limits::table()}));
+    answer.set("Cache-Control", String::from("public, max-age=300"));
+    answer
 }
 
 /// Readiness: settings are complete and the database answers, or did within the last second: anybody may

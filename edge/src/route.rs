@@ -14,7 +14,7 @@ pub enum Endpoint {
     Own(Own),
     /// `hub`: a signed route between control and this edge.
     Inside(Inside),
-    /// Every role: health, which needs no tenant.
+    /// Every role: health and the table of limits, which need no tenant.
     Health(Health),
     /// `front`: a route that control serves.
     Forward(&'static Route),
@@ -79,13 +79,15 @@ pub enum Inside {
     Drain,
 }
 
-/// Health.
+/// Health, and what else needs no tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// `GET /healthz`.
     Healthz,
     /// `GET /readyz`.
     Readyz,
+    /// `GET /api/limits/`: the same for every tenant.
+    Limits,
 }
 
 /// Routes of the `front` role, by a path as it was sent.
@@ -142,6 +144,7 @@ pub fn health(path: &str) -> Option<Health> {
     match without_final_slash(path) {
         "/healthz" => Some(Health::Healthz),
         "/readyz" => Some(Health::Readyz),
+        "/api/limits" => Some(Health::Limits),
         _ => None,
     }
 }

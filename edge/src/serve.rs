@@ -137,10 +137,11 @@ async fn options<P: Platform>(ctx: Context<'_, P>, target: &Target) -> Result<Re
 
 async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Result<Answer, Refusal> {
     match (method, endpoint) {
-        ("OPTIONS", Health::Healthz | Health::Readyz) => Ok(Answer::json(200, &serde_json::json!({}))),
+        ("OPTIONS", Health::Healthz | Health::Readyz | Health::Limits) => Ok(Answer::json(200, &serde_json::json!({}))),
         ("GET" | "HEAD", Health::Readyz) => Ok(health::readyz(app).await),
         ("GET" | "HEAD", Health::Healthz) => Ok(health::healthz()),
-        (_, Health::Healthz | Health::Readyz) => Err(Refusal::method_not_allowed(method)),
+        ("GET" | "HEAD", Health::Limits) => Ok(health::limits()),
+        (_, Health::Healthz | Health::Readyz | Health::Limits) => Err(Refusal::method_not_allowed(method)),
     }
 }
 

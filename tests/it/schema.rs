@@ -12,8 +12,8 @@ use wardgate_tests::wait;
 /// The user and the password of the examples.
 const ADA: (&str, &str) = ("ada", "correct horse battery staple");
 /// What no example can be sent to: a setup takes a token from a terminal, once, and only at the platform tenant; a code is
-/// one of an authenticator (`second_factor.rs`).
-const ELSEWHERE: [&str; 3] = ["setup", "verify_otp", "step_up"];
+/// one of an authenticator (`second_factor.rs`). The example of the limits shows two of many (`limits.rs` of the edge).
+const ELSEWHERE: [&str; 4] = ["setup", "verify_otp", "step_up", "limits"];
 
 /// One method of one path.
 struct Operation {

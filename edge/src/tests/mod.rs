@@ -21,6 +21,7 @@ mod issuer;
 mod kept_sessions;
 mod keys;
 mod legacy;
+mod limits;
 mod log;
 mod lookup_root;
 mod needs;

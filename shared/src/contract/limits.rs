@@ -1,239 +1,316 @@
-//! Every limit and lifetime that the wire contract promises, in one table.
+//! Every limit and lifetime that the wire contract promises, in one table: `GET /api/limits/` answers it, and
+//! docs/limits.md is made of it.
 //!
 //! Names carry the unit. A tenant's own choices, with their bounds, are in [`crate::tenant::settings`].
 
-/// Largest JSON or form body, in bytes.
-pub const BODY_BYTES: usize = 1024 * 1024;
-/// Deepest nesting of a JSON body.
-pub const JSON_DEPTH: usize = 32;
-/// Values in a JSON body, and fields in a form.
-pub const BODY_VALUES: usize = 10_000;
-/// Longest compact JWT that is looked at, in bytes. Ours stay under 1.5 kB.
-pub const TOKEN_BYTES: usize = 4096;
-/// Longest password, in bytes as typed and again after NFKC.
-pub const PASSWORD_BYTES: usize = 1024;
-/// Most passwords of a user that a tenant may have remembered: a new one is compared with each of them, and each
-/// comparison is a hash.
-pub const PASSWORD_HISTORY: u64 = 24;
-/// Longest canonical user name or address, in bytes.
-pub const IDENTIFIER_BYTES: usize = 254;
-/// Longest request id that is taken over from a client.
-pub const REQUEST_ID_BYTES: usize = 64;
-/// Longest path segment that is forwarded.
-pub const PATH_SEGMENT_BYTES: usize = 128;
+use serde_json::{Map, Value, json};
 
-/// Web origins that a tenant may list.
-pub const ORIGINS: usize = 100;
-/// Request headers that a tenant may list for its pages, beside the usual ones.
-pub const CORS_HEADERS: usize = 50;
-/// Longest name of one.
-pub const HEADER_NAME_BYTES: usize = 64;
-/// Rules of who is shown what that a tenant may list.
-pub const VISIBILITY_RULES: usize = 200;
-/// Roles that a tenant may demand a second factor of, by name.
-pub const SECOND_FACTOR_ROLES: usize = 100;
-/// Longest reason that may be given for being shown a personal field, in characters.
-pub const REASON_CHARS: usize = 500;
-/// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
-/// is refused by the answer itself at once.
-pub const PREFLIGHT_SECS: u64 = 600;
-/// How often silent renewal moves a session's idle deadline at most, in seconds.
-pub const RENEWAL_SECS: u64 = 3600;
-/// Longest time for which an old service's tokens may be accepted, in seconds.
-pub const LEGACY_SECS: i64 = 30 * 86_400;
-/// Checks of one user's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
-pub const FOREIGN_TRIES: i32 = 20;
-/// The window of [`FOREIGN_TRIES`], from its first check, in seconds.
-pub const FOREIGN_TRIES_SECS: i64 = 3600;
+/// Names the limits, and lists them.
+macro_rules! limits {
+    ($($(#[doc = $meaning:literal])+ pub const $name:ident: $type:ty = $value:expr;)*) => {
+        $($(#[doc = $meaning])+ pub const $name: $type = $value;)*
 
-/// How long a service signature may live, in seconds.
-pub const SIGNATURE_SECS: u64 = 60;
-/// How far a client's or service's clock may be ahead of ours, in seconds.
-pub const CLOCK_AHEAD_SECS: i64 = 60;
+        /// All of them by name, as they are published.
+        #[must_use]
+        pub fn table() -> Map<String, Value> {
+            let list = [$((stringify!($name), json!($name)),)*];
+            list.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+        }
 
-/// Rows in one push message.
-pub const PUSH_ROWS: usize = 500;
-/// Facts in one drain answer.
-pub const DRAIN_FACTS: usize = 500;
+        /// What each means, in their order.
+        #[cfg(test)]
+        const MEANINGS: &[(&str, &str)] = &[$((stringify!($name), concat!($($meaning),+)),)*];
+    };
+}
 
-/// Wrong passwords of a signed-in user (at a step-up, and as `current_password`) in [`ATTEMPT_WINDOW_SECS`]; beyond: 429.
-pub const ATTEMPTS: u32 = 10;
-/// The window of [`ATTEMPTS`], in seconds, from the first counted try.
-pub const ATTEMPT_WINDOW_SECS: u64 = 300;
-/// Wrong passwords at sign-in for one account from one network in [`PAIR_WINDOW_SECS`] before that network has to wait.
-pub const PAIR_ATTEMPTS: u64 = 10;
-/// The first wait, in seconds. Each further wrong password doubles it.
-pub const PAIR_DELAY_SECS: u64 = 30;
-/// The longest wait, in seconds.
-pub const PAIR_DELAY_MAX_SECS: u64 = 900;
-/// The window of [`PAIR_ATTEMPTS`], in seconds, from the first counted try.
-pub const PAIR_WINDOW_SECS: u64 = 3600;
-/// Wrong passwords for one account in [`ACCOUNT_WINDOW_SECS`], from all unknown networks together, before such networks have
-/// to wait. A network is known to an account that signed in from it within [`KNOWN_NETWORK_SECS`].
-pub const ACCOUNT_ATTEMPTS: u64 = 20;
-/// The first wait, in seconds. Each further wrong password doubles it.
-pub const ACCOUNT_DELAY_SECS: u64 = 1;
-/// The longest wait, in seconds.
-pub const ACCOUNT_DELAY_MAX_SECS: u64 = 60;
-/// Wrong passwords for one account from unknown networks after which such networks are refused until the window is over.
-pub const ACCOUNT_ATTEMPTS_MAX: u64 = 100;
-/// The window of [`ACCOUNT_ATTEMPTS`] and [`ACCOUNT_ATTEMPTS_MAX`], in seconds, from the first counted try.
-pub const ACCOUNT_WINDOW_SECS: u64 = 86_400;
-/// Wrong passwords from one network in [`NETWORK_WINDOW_SECS`], for accounts of one tenant that it is not known to; beyond:
-/// 429.
-pub const NETWORK_ATTEMPTS: u64 = 100;
-/// The window of [`NETWORK_ATTEMPTS`], in seconds, from the first counted try.
-pub const NETWORK_WINDOW_SECS: u64 = 300;
-/// Wrong passwords at one tenant in [`TENANT_WINDOW_SECS`], from networks that are not known to the account; beyond: 429.
-pub const TENANT_ATTEMPTS: u64 = 1000;
-/// The window of [`TENANT_ATTEMPTS`], in seconds, from the first counted try.
-pub const TENANT_WINDOW_SECS: u64 = 60;
-/// How long a network is known to an account that signed in from it, in seconds.
-pub const KNOWN_NETWORK_SECS: u64 = 30 * 86_400;
-/// Networks that are known to one account; the next one takes the place of the one that was used longest ago.
-pub const KNOWN_NETWORKS: u32 = 50;
-/// How long a network is known to an account whose owner confirmed it by a mailed link, in seconds.
-pub const CONFIRMED_NETWORK_SECS: i64 = 3600;
-/// Sign-ins a minute from one network at one tenant, before any hash; and names a minute that turn out to be
-/// nobody's.
-pub const NETWORK_PER_MINUTE: u32 = 1000;
-/// Sign-ins a minute from one network at all tenants together, before storage and any hash.
-pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
-/// Sign-ins a minute for one name from one network, before storage and any hash.
-pub const NAME_PER_MINUTE: u32 = 120;
+limits! {
+    /// Largest JSON or form body, in bytes.
+    pub const BODY_BYTES: usize = 1024 * 1024;
+    /// Deepest nesting of a JSON body.
+    pub const JSON_DEPTH: usize = 32;
+    /// Values in a JSON body, and fields in a form.
+    pub const BODY_VALUES: usize = 10_000;
+    /// Longest compact JWT that is looked at, in bytes. Ours stay under 1.5 kB.
+    pub const TOKEN_BYTES: usize = 4096;
+    /// Longest password, in bytes as typed and again after NFKC.
+    pub const PASSWORD_BYTES: usize = 1024;
+    /// Most passwords of a user that a tenant may have remembered: a new one is compared with each of them, and each
+    /// comparison is a hash.
+    pub const PASSWORD_HISTORY: u64 = 24;
+    /// Longest canonical user name or address, in bytes.
+    pub const IDENTIFIER_BYTES: usize = 254;
+    /// Longest request id that is taken over from a client.
+    pub const REQUEST_ID_BYTES: usize = 64;
+    /// Longest path segment that is forwarded.
+    pub const PATH_SEGMENT_BYTES: usize = 128;
 
-/// Refreshes, verifications of its refresh token, renewals and sign-outs of one session in a minute, before storage.
-pub const SESSION_PER_MINUTE: u32 = 120;
-/// The same of all sessions of one tenant.
-pub const TENANT_SESSIONS_PER_MINUTE: u32 = 12_000;
+    /// Web origins that a tenant may list.
+    pub const ORIGINS: usize = 100;
+    /// Request headers that a tenant may list for its pages, beside the usual ones.
+    pub const CORS_HEADERS: usize = 50;
+    /// Longest name of one.
+    pub const HEADER_NAME_BYTES: usize = 64;
+    /// Rules of who is shown what that a tenant may list.
+    pub const VISIBILITY_RULES: usize = 200;
+    /// Roles that a tenant may demand a second factor of, by name.
+    pub const SECOND_FACTOR_ROLES: usize = 100;
+    /// Longest reason that may be given for being shown a personal field, in characters.
+    pub const REASON_CHARS: usize = 500;
+    /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
+    /// is refused by the answer itself at once.
+    pub const PREFLIGHT_SECS: u64 = 600;
+    /// How often silent renewal moves a session's idle deadline at most, in seconds.
+    pub const RENEWAL_SECS: u64 = 3600;
+    /// Longest time for which an old service's tokens may be accepted, in seconds.
+    pub const LEGACY_SECS: i64 = 30 * 86_400;
+    /// Checks of one user's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
+    pub const FOREIGN_TRIES: i32 = 20;
+    /// The window of [`FOREIGN_TRIES`], from its first check, in seconds.
+    pub const FOREIGN_TRIES_SECS: i64 = 3600;
 
-/// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting `hashes_per_sec`
-/// says otherwise; beyond: 429. A hash takes about 30 ms of the thread that the isolate's other requests wait for.
-pub const HASHES_PER_SEC: u64 = 10;
-/// Hashes that may come at once, where few came before.
-pub const HASHES_AT_ONCE: u64 = 8;
-/// How many of these are for networks that are known to the account alone.
-pub const HASHES_FOR_KNOWN_NETWORKS: u64 = 4;
+    /// How long a service signature may live, in seconds.
+    pub const SIGNATURE_SECS: u64 = 60;
+    /// How far a client's or service's clock may be ahead of ours, in seconds.
+    pub const CLOCK_AHEAD_SECS: i64 = 60;
 
-/// How long a ticket is good, in seconds.
-pub const TICKET_SECS: u64 = 600;
+    /// Rows in one push message.
+    pub const PUSH_ROWS: usize = 500;
+    /// Facts in one drain answer.
+    pub const DRAIN_FACTS: usize = 500;
 
-/// How long a challenge is good, in seconds.
-pub const CHALLENGE_SECS: u64 = 300;
-/// Codes that may be tried at one challenge.
-pub const CHALLENGE_TRIES: u32 = 5;
-/// Wrong one-time codes of one user in [`CODE_WINDOW_SECS`], over all challenges; beyond: 429. A window that begins with
-/// its first try is followed by another at most, so a guesser has at most twice as many tries in any 24 hours: 60
-/// tries of 5 authenticators with 3 steps each hit one of 1,000,000 codes with a chance below 1 in 1,000.
-pub const CODE_TRIES: u32 = 30;
-/// The window of [`CODE_TRIES`], in seconds.
-pub const CODE_WINDOW_SECS: u64 = 86_400;
-/// Authenticators of one user.
-pub const AUTHENTICATORS: usize = 5;
-/// Recovery codes of one user.
-pub const RECOVERY_CODES: usize = 10;
-/// Longest name of an authenticator, in characters.
-pub const AUTHENTICATOR_NAME_CHARS: usize = 100;
-/// How long an authenticator that was begun waits for its first code, in seconds.
-pub const ENROLLMENT_SECS: i64 = 600;
-/// How old the sign-in or step-up may be with which a user changes the own second factor, in seconds.
-pub const STEP_UP_SECS: i64 = 600;
+    /// Wrong passwords of a signed-in user (at a step-up, and as `current_password`) in [`ATTEMPT_WINDOW_SECS`]; beyond: 429.
+    pub const ATTEMPTS: u32 = 10;
+    /// The window of [`ATTEMPTS`], in seconds, from the first counted try.
+    pub const ATTEMPT_WINDOW_SECS: u64 = 300;
+    /// Wrong passwords at sign-in for one account from one network in [`PAIR_WINDOW_SECS`] before that network has to wait.
+    pub const PAIR_ATTEMPTS: u64 = 10;
+    /// The first wait, in seconds. Each further wrong password doubles it.
+    pub const PAIR_DELAY_SECS: u64 = 30;
+    /// The longest wait, in seconds.
+    pub const PAIR_DELAY_MAX_SECS: u64 = 900;
+    /// The window of [`PAIR_ATTEMPTS`], in seconds, from the first counted try.
+    pub const PAIR_WINDOW_SECS: u64 = 3600;
+    /// Wrong passwords for one account in [`ACCOUNT_WINDOW_SECS`], from all unknown networks together, before such networks have
+    /// to wait. A network is known to an account that signed in from it within [`KNOWN_NETWORK_SECS`].
+    pub const ACCOUNT_ATTEMPTS: u64 = 20;
+    /// The first wait, in seconds. Each further wrong password doubles it.
+    pub const ACCOUNT_DELAY_SECS: u64 = 1;
+    /// The longest wait, in seconds.
+    pub const ACCOUNT_DELAY_MAX_SECS: u64 = 60;
+    /// Wrong passwords for one account from unknown networks after which such networks are refused until the window is over.
+    pub const ACCOUNT_ATTEMPTS_MAX: u64 = 100;
+    /// The window of [`ACCOUNT_ATTEMPTS`] and [`ACCOUNT_ATTEMPTS_MAX`], in seconds, from the first counted try.
+    pub const ACCOUNT_WINDOW_SECS: u64 = 86_400;
+    /// Wrong passwords from one network in [`NETWORK_WINDOW_SECS`], for accounts of one tenant that it is not known to; beyond:
+    /// 429.
+    pub const NETWORK_ATTEMPTS: u64 = 100;
+    /// The window of [`NETWORK_ATTEMPTS`], in seconds, from the first counted try.
+    pub const NETWORK_WINDOW_SECS: u64 = 300;
+    /// Wrong passwords at one tenant in [`TENANT_WINDOW_SECS`], from networks that are not known to the account; beyond: 429.
+    pub const TENANT_ATTEMPTS: u64 = 1000;
+    /// The window of [`TENANT_ATTEMPTS`], in seconds, from the first counted try.
+    pub const TENANT_WINDOW_SECS: u64 = 60;
+    /// How long a network is known to an account that signed in from it, in seconds.
+    pub const KNOWN_NETWORK_SECS: u64 = 30 * 86_400;
+    /// Networks that are known to one account; the next one takes the place of the one that was used longest ago.
+    pub const KNOWN_NETWORKS: u32 = 50;
+    /// How long a network is known to an account whose owner confirmed it by a mailed link, in seconds.
+    pub const CONFIRMED_NETWORK_SECS: i64 = 3600;
+    /// Sign-ins a minute from one network at one tenant, before any hash; and names a minute that turn out to be
+    /// nobody's.
+    pub const NETWORK_PER_MINUTE: u32 = 1000;
+    /// Sign-ins a minute from one network at all tenants together, before storage and any hash.
+    pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
+    /// Sign-ins a minute for one name from one network, before storage and any hash.
+    pub const NAME_PER_MINUTE: u32 = 120;
 
-/// Living families of one user; the next sign-in ends the least recently rotated one.
-pub const FAMILIES: u32 = 100;
+    /// Refreshes, verifications of its refresh token, renewals and sign-outs of one session in a minute, before storage.
+    pub const SESSION_PER_MINUTE: u32 = 120;
+    /// The same of all sessions of one tenant.
+    pub const TENANT_SESSIONS_PER_MINUTE: u32 = 12_000;
 
-/// Knowledge of a shard up to this age serves without asking, in milliseconds.
-pub const FRESH_MS: u64 = 1000;
-/// Above this age a request reads before it answers, in milliseconds.
-pub const STALE_MS: u64 = 3000;
-/// How often an unknown `kid` or issuer may cost a read, per tenant and isolate, in milliseconds.
-pub const UNKNOWN_KID_MS: u64 = 5000;
-/// How long a legacy access token is believed before its user is looked up again, in seconds. It may
-/// outlive the feed's rows, and signing out everywhere is not in the feed.
-pub const LEGACY_RECHECK_SECS: i64 = 60;
-/// `max-age` of the JWKS, in seconds.
-pub const JWKS_MAX_AGE_SECS: u64 = 300;
-/// `stale-while-revalidate` of the JWKS, in seconds.
-pub const JWKS_STALE_SECS: u64 = 600;
-/// Longest access token that any tenant may choose, in seconds.
-pub const ACCESS_TTL_MAX_SECS: u64 = 900;
-/// How long tokens of a former issuer or audience are accepted, from when the edge confirmed the change, in
-/// seconds: as long as any of them can live. A push that takes its minute and a clock that is a minute off
-/// cost nobody their token.
-pub const FORMER_CLAIMS_SECS: u64 = ACCESS_TTL_MAX_SECS + 120;
-/// Former issuers and audiences of a tenant that are accepted at a time.
-pub const FORMER_CLAIMS: usize = 8;
-/// How long a feed row is kept: twice the longest access token and an hour, in seconds.
-pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
-/// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.
-pub const TOMBSTONE_SECS: u64 = 86_400;
-/// Refused sign-ins of one tenant that may wait undrained, one for each name, network and minute; above it
-/// they are counted together.
-pub const TENANT_REFUSALS: u32 = 1000;
-/// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
-pub const SHARD_REFUSALS: u32 = 50_000;
+    /// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting `hashes_per_sec`
+    /// says otherwise; beyond: 429. A hash takes about 30 ms of the thread that the isolate's other requests wait for.
+    pub const HASHES_PER_SEC: u64 = 10;
+    /// Hashes that may come at once, where few came before.
+    pub const HASHES_AT_ONCE: u64 = 8;
+    /// How many of these are for networks that are known to the account alone.
+    pub const HASHES_FOR_KNOWN_NETWORKS: u64 = 4;
 
-/// Mails an hour to an account, and to an address, that are asked for by strangers or administrators.
-pub const MAILS_PER_HOUR: i32 = 3;
-/// Such mails a minute of one tenant to the domain of an address.
-pub const MAILS_PER_MINUTE: i32 = 30;
-/// Notices an hour to an account, and to an address.
-pub const MAIL_NOTICES_PER_HOUR: i32 = 20;
-/// Notices a minute of one tenant to the domain of an address.
-pub const MAIL_NOTICES_PER_MINUTE: i32 = 300;
-/// Tests an hour of a tenant's mail to one address.
-pub const MAIL_TESTS_PER_HOUR: i32 = 20;
-/// Longest language tag of a user, in bytes.
-pub const LANGUAGE_BYTES: usize = 35;
-/// Longest URL of a page for links, in bytes.
-pub const PAGE_URL_BYTES: usize = 500;
-/// Longest text in a tenant's mails that says where to ask, in characters.
-pub const SUPPORT_CHARS: usize = 200;
-/// How long the link that proves an address is good, in seconds.
-pub const VERIFY_LINK_SECS: i64 = 86_400;
-/// How long the link that confirms a network is good, in seconds; and how often it is mailed at most.
-pub const NETWORK_LINK_SECS: i64 = 86_400;
-/// How long the link that sets a new password is good, in seconds.
-pub const RESET_LINK_SECS: i64 = 3600;
-/// How long a password that an administrator had made can be used, in seconds.
-pub const ONE_TIME_PASSWORD_SECS: i64 = 86_400;
-/// How long what was asked for without a credential waits for its answer by mail, in seconds.
-pub const ANSWER_SECS: i64 = 86_400;
-/// How long an invitation is good, in seconds.
-pub const INVITE_LINK_SECS: i64 = 7 * 86_400;
-/// How long the link that proves a user's new address is good, in seconds.
-pub const ADDRESS_LINK_SECS: i64 = 86_400;
-/// How long a change of address can be taken back, in seconds.
-pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
+    /// How long a ticket is good, in seconds.
+    pub const TICKET_SECS: u64 = 600;
 
-/// How long a registration waits for its address to be proven, in seconds: a new link may be asked for meanwhile.
-pub const REGISTRATION_SECS: i64 = 3 * 86_400;
-/// Domains that a tenant may list for registration.
-pub const REGISTRATION_DOMAINS: usize = 100;
-/// What strangers may ask of one tenant within a minute, of each kind (registrations, resets, links once more); beyond:
-/// 429.
-pub const STRANGERS_PER_MINUTE: i32 = 300;
-/// Requests of each such kind that may wait at one tenant; beyond: 429.
-pub const STRANGERS_WAITING: i64 = 20_000;
-/// Changes of address that one user may have asked for and can still confirm or take back; beyond: 429.
-pub const ADDRESS_CHANGES: usize = 20;
-/// Invitations of one tenant that may be open.
-pub const INVITATIONS: i64 = 1000;
+    /// How long a challenge is good, in seconds.
+    pub const CHALLENGE_SECS: u64 = 300;
+    /// Codes that may be tried at one challenge.
+    pub const CHALLENGE_TRIES: u32 = 5;
+    /// Wrong one-time codes of one user in [`CODE_WINDOW_SECS`], over all challenges; beyond: 429. A window that begins with
+    /// its first try is followed by another at most, so a guesser has at most twice as many tries in any 24 hours: 60
+    /// tries of 5 authenticators with 3 steps each hit one of 1,000,000 codes with a chance below 1 in 1,000.
+    pub const CODE_TRIES: u32 = 30;
+    /// The window of [`CODE_TRIES`], in seconds.
+    pub const CODE_WINDOW_SECS: u64 = 86_400;
+    /// Authenticators of one user.
+    pub const AUTHENTICATORS: usize = 5;
+    /// Recovery codes of one user.
+    pub const RECOVERY_CODES: usize = 10;
+    /// Longest name of an authenticator, in characters.
+    pub const AUTHENTICATOR_NAME_CHARS: usize = 100;
+    /// How long an authenticator that was begun waits for its first code, in seconds.
+    pub const ENROLLMENT_SECS: i64 = 600;
+    /// How old the sign-in or step-up may be with which a user changes the own second factor, in seconds.
+    pub const STEP_UP_SECS: i64 = 600;
 
-/// How long an `Idempotency-Key` is remembered, in seconds.
-pub const IDEMPOTENCY_SECS: u64 = 86_400;
-/// Longest `Idempotency-Key`.
-pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+    /// Living families of one user; the next sign-in ends the least recently rotated one.
+    pub const FAMILIES: u32 = 100;
 
-/// Jobs of one kind that may wait at one tenant.
-pub const WAITING_JOBS: u32 = 10_000;
-/// How long a dead job is kept for an operator, in days.
-pub const DEAD_JOB_DAYS: i32 = 30;
+    /// Knowledge of a shard up to this age serves without asking, in milliseconds.
+    pub const FRESH_MS: u64 = 1000;
+    /// Above this age a request reads before it answers, in milliseconds.
+    pub const STALE_MS: u64 = 3000;
+    /// How often an unknown `kid` or issuer may cost a read, per tenant and isolate, in milliseconds.
+    pub const UNKNOWN_KID_MS: u64 = 5000;
+    /// How long a legacy access token is believed before its user is looked up again, in seconds. It may
+    /// outlive the feed's rows, and signing out everywhere is not in the feed.
+    pub const LEGACY_RECHECK_SECS: i64 = 60;
+    /// `max-age` of the JWKS, in seconds.
+    pub const JWKS_MAX_AGE_SECS: u64 = 300;
+    /// `stale-while-revalidate` of the JWKS, in seconds.
+    pub const JWKS_STALE_SECS: u64 = 600;
+    /// Longest access token that any tenant may choose, in seconds.
+    pub const ACCESS_TTL_MAX_SECS: u64 = 900;
+    /// How long tokens of a former issuer or audience are accepted, from when the edge confirmed the change, in
+    /// seconds: as long as any of them can live. A push that takes its minute and a clock that is a minute off
+    /// cost nobody their token.
+    pub const FORMER_CLAIMS_SECS: u64 = ACCESS_TTL_MAX_SECS + 120;
+    /// Former issuers and audiences of a tenant that are accepted at a time.
+    pub const FORMER_CLAIMS: usize = 8;
+    /// How long a feed row is kept: twice the longest access token and an hour, in seconds.
+    pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
+    /// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.
+    pub const TOMBSTONE_SECS: u64 = 86_400;
+    /// Refused sign-ins of one tenant that may wait undrained, one for each name, network and minute; above it
+    /// they are counted together.
+    pub const TENANT_REFUSALS: u32 = 1000;
+    /// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
+    pub const SHARD_REFUSALS: u32 = 50_000;
 
-/// When to ask again for what an index answers that is being made anew, in seconds.
-pub const REBUILDING_SECS: u64 = 5;
+    /// Mails an hour to an account, and to an address, that are asked for by strangers or administrators.
+    pub const MAILS_PER_HOUR: i32 = 3;
+    /// Such mails a minute of one tenant to the domain of an address.
+    pub const MAILS_PER_MINUTE: i32 = 30;
+    /// Notices an hour to an account, and to an address.
+    pub const MAIL_NOTICES_PER_HOUR: i32 = 20;
+    /// Notices a minute of one tenant to the domain of an address.
+    pub const MAIL_NOTICES_PER_MINUTE: i32 = 300;
+    /// Tests an hour of a tenant's mail to one address.
+    pub const MAIL_TESTS_PER_HOUR: i32 = 20;
+    /// Longest language tag of a user, in bytes.
+    pub const LANGUAGE_BYTES: usize = 35;
+    /// Longest URL of a page for links, in bytes.
+    pub const PAGE_URL_BYTES: usize = 500;
+    /// Longest text in a tenant's mails that says where to ask, in characters.
+    pub const SUPPORT_CHARS: usize = 200;
+    /// How long the link that proves an address is good, in seconds.
+    pub const VERIFY_LINK_SECS: i64 = 86_400;
+    /// How long the link that confirms a network is good, in seconds; and how often it is mailed at most.
+    pub const NETWORK_LINK_SECS: i64 = 86_400;
+    /// How long the link that sets a new password is good, in seconds.
+    pub const RESET_LINK_SECS: i64 = 3600;
+    /// How long a password that an administrator had made can be used, in seconds.
+    pub const ONE_TIME_PASSWORD_SECS: i64 = 86_400;
+    /// How long what was asked for without a credential waits for its answer by mail, in seconds.
+    pub const ANSWER_SECS: i64 = 86_400;
+    /// How long an invitation is good, in seconds.
+    pub const INVITE_LINK_SECS: i64 = 7 * 86_400;
+    /// How long the link that proves a user's new address is good, in seconds.
+    pub const ADDRESS_LINK_SECS: i64 = 86_400;
+    /// How long a change of address can be taken back, in seconds.
+    pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
 
-/// Objects on a page, unless `page_size` says otherwise.
-pub const PAGE_SIZE: u32 = 20;
-/// Largest `page_size`.
-pub const PAGE_SIZE_MAX: u32 = 100;
+    /// How long a registration waits for its address to be proven, in seconds: a new link may be asked for meanwhile.
+    pub const REGISTRATION_SECS: i64 = 3 * 86_400;
+    /// Domains that a tenant may list for registration.
+    pub const REGISTRATION_DOMAINS: usize = 100;
+    /// What strangers may ask of one tenant within a minute, of each kind (registrations, resets, links once more); beyond:
+    /// 429.
+    pub const STRANGERS_PER_MINUTE: i32 = 300;
+    /// Requests of each such kind that may wait at one tenant; beyond: 429.
+    pub const STRANGERS_WAITING: i64 = 20_000;
+    /// Changes of address that one user may have asked for and can still confirm or take back; beyond: 429.
+    pub const ADDRESS_CHANGES: usize = 20;
+    /// Invitations of one tenant that may be open.
+    pub const INVITATIONS: i64 = 1000;
+
+    /// How long an `Idempotency-Key` is remembered, in seconds.
+    pub const IDEMPOTENCY_SECS: u64 = 86_400;
+    /// Longest `Idempotency-Key`.
+    pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+    /// Jobs of one kind that may wait at one tenant.
+    pub const WAITING_JOBS: u32 = 10_000;
+    /// How long a dead job is kept for an operator, in days.
+    pub const DEAD_JOB_DAYS: i32 = 30;
+
+    /// When to ask again for what an index answers that is being made anew, in seconds.
+    pub const REBUILDING_SECS: u64 = 5;
+
+    /// Objects on a page, unless `page_size` says otherwise.
+    pub const PAGE_SIZE: u32 = 20;
+    /// Largest `page_size`.
+    pub const PAGE_SIZE_MAX: u32 = 100;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page of the documentation.
+    fn page() -> String {
+        let mut page = String::from(
+            "# Limits\n\nEvery limit and lifetime of this release, as `GET /api/limits/` answers them. The page is made of\n\
+             `shared/src/contract/limits.rs`; `WARDGATE_WRITE_LIMITS=1 cargo test -p wardgate-shared limits` writes it.\n\n\
+             | Name | Value | Meaning |\n| --- | --- | --- |\n",
+        );
+        let table = table();
+        for (name, meaning) in MEANINGS {
+            let name = name.to_ascii_lowercase();
+            let meaning = meaning.trim().replace("|", "\\|");
+            page.push_str(&format!("| `{name}` | {} | {} |\n", table[&name], plain(&meaning)));
+        }
+        page
+    }
+
+    /// A link to a constant is its name as published; a link to code is code.
+    fn plain(meaning: &str) -> String {
+        let mut out = String::new();
+        let mut rest = meaning;
+        while let Some((before, after)) = rest.split_once("[`") {
+            let (name, behind) = after.split_once("`]").expect("a whole link");
+            let name = name.rsplit("::").next().unwrap_or(name);
+            let known = MEANINGS.iter().any(|(known, _)| *known == name);
+            let name = if known { name.to_ascii_lowercase() } else { name.to_owned() };
+            out.push_str(&format!("{before}`{name}`"));
+            rest = behind;
+        }
+        out + rest
+    }
+
+    #[test]
+    fn the_page_of_limits_is_the_table() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+        if std::env::var_os("WARDGATE_WRITE_LIMITS").is_some() {
+            std::fs::write(file, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(file).unwrap();
+        assert_eq!(written, page(), "WARDGATE_WRITE_LIMITS=1 writes docs/limits.md");
+    }
+
+    #[test]
+    fn every_limit_is_a_number_under_a_name_of_its_own() {
+        let table = table();
+        assert_eq!(table.len(), MEANINGS.len());
+        assert!(table.values().all(Value::is_number));
+        assert_eq!(table["body_bytes"], 1_048_576);
+    }
+}

@@ -20,8 +20,8 @@ use crate::contract::refusal::Code;
 #[derive(OpenApi)]
 #[openapi(
     paths(
-        token, login, verify_otp, step_up, refresh, validate, validate_for_gateways, verify, blacklist, logout, public_key, jwks, root_jwks, healthz,
-        readyz
+        token, login, verify_otp, step_up, refresh, validate, validate_for_gateways, verify, blacklist, logout, public_key, jwks, root_jwks, limits,
+        healthz, readyz
     ),
     components(schemas(Refused, FieldErrors, Code)),
     tags(
@@ -42,7 +42,7 @@ pub fn edge_refusals(method: &str, path: &str) -> &'static [&'static str] {
         ("post", "/api/token/validate/") => &["400", "403", "404", "413", "415", "503"],
         ("post", _) => &["400", "403", "404", "413", "415", "429", "503"],
         ("get", "/api/token/validate/") => &["404", "503"],
-        ("get", "/healthz" | "/readyz") => &[],
+        ("get", "/healthz" | "/readyz" | "/api/limits/") => &[],
         _ => &["400", "404", "412", "429", "503"],
     }
 }
@@ -241,6 +241,12 @@ struct NotValid {
 
 #[derive(ToSchema)]
 struct Nothing {}
+
+#[derive(ToSchema)]
+struct Limits {
+    /// Numbers by name.
+    limits: BTreeMap<String, i64>,
+}
 
 #[derive(ToSchema)]
 struct PublicKey {
@@ -460,6 +466,13 @@ fn jwks() {}
     }]})), (status = 304, description = "The copy that the client has is still good"))
 )]
 fn root_jwks() {}
+
+#[utoipa::path(
+    get, path = "/api/limits/", tag = "Health", operation_id = "limits", summary = "Every limit and lifetime of this release",
+    description = "Numbers by name; a name carries the unit. The same for every tenant: what a tenant chooses is among its settings. docs/limits.md says what each means.",
+    responses((status = 200, description = "The limits", body = Limits, example = json!({"limits": {"body_bytes": 1_048_576, "challenge_secs": 300}})))
+)]
+fn limits() {}
 
 #[utoipa::path(
     get, path = "/healthz", tag = "Health", operation_id = "healthz", summary = "Is the Worker alive",

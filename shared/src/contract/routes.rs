@@ -60,6 +60,7 @@ pub const ROUTES: &[Route] = &[
     route("api/public-key", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route(".well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
+    route("api/limits", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("healthz", "GET, HEAD, OPTIONS", Door::EdgeBare),
     route("readyz", "GET, HEAD, OPTIONS", Door::EdgeBare),
     // Served by control: users.
