@@ -280,7 +280,7 @@ async fn validate_route<P: Platform>(
             (Ok(by_cookie.map_or_else(|| fields.token("token"), Ok)?), ctx)
         }
     };
-    let known = find_fresh(ctx, &target.named).await?;
+    let known = validate::tenant_of(ctx, &target.named).await?;
     let answer = match token {
         Ok(token) => validate::validate(ctx, &known, &target.named, asker, &token).await,
         Err(refusal) => Err(refusal),

@@ -35,6 +35,7 @@ mod session_root;
 mod sessions;
 mod sign_in;
 mod statements;
+mod strict;
 mod sync;
 mod tickets;
 mod validation;

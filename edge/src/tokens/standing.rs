@@ -10,9 +10,11 @@ use shared::user::UserStatus;
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::{Standing, VerifiedToken};
-use crate::platform::{Platform, StoreError};
+use crate::platform::{Platform, Statement, StoreError};
 use crate::sql;
 use crate::sql::batch::Batch;
+use crate::tenants::find::TenantName;
+use crate::tenants::state::{State, StateRow};
 
 /// The rows of a token's user and session, as [`crate::sql::STANDING`] selects them.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -81,15 +83,40 @@ pub async fn stand<P: Platform>(
     Ok(standing)
 }
 
+/// Reads the rows of a token at a strict tenant, past everything that is known, and the tenant's state with them.
+///
+/// # Errors
+/// The database did not answer: nothing else counts then.
+pub async fn read_strictly<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    named: &TenantName,
+    access: &VerifiedToken,
+) -> Result<(Option<Standing>, State), StoreError> {
+    let as_of = ctx.app.platform.now_ms();
+    let mut batch = Batch::new(access.sid.shard());
+    let row = batch.add::<StandingRow>(bind(access));
+    let params = [access.tenant.to_string().into(), named.name.as_str().into()];
+    let state = batch.add::<StateRow>(sql::TENANT_STATE.bind(params));
+    let rows = ctx.run(batch).await?;
+    let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
+    let row = rows.take_one(row)?;
+    Ok((row.map(|row| Standing { as_of, verdict: row.judge(access.epoch) }), state))
+}
+
+fn bind(access: &VerifiedToken) -> Statement {
+    sql::STANDING.bind([
+        access.tenant.to_string().into(),
+        access.sub.to_string().into(),
+        access.sid.to_string().into(),
+    ])
+}
+
 async fn read<P: Platform>(
     ctx: Context<'_, P>,
     access: &VerifiedToken,
 ) -> Result<Option<StandingRow>, StoreError> {
     let mut batch = Batch::new(access.sid.shard());
-    let row = batch.add::<StandingRow>(sql::STANDING.bind([
-        access.tenant.to_string().into(),
-        access.sub.to_string().into(),
-        access.sid.to_string().into(),
-    ]));
+    let row = batch.add::<StandingRow>(bind(access));
     ctx.run(batch).await?.take_one(row)
 }

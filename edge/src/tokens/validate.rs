@@ -15,7 +15,7 @@ use crate::http::{Answer, Response};
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
-use crate::tenants::find::{TenantName, find_now};
+use crate::tenants::find::{TenantName, find_fresh, find_known, find_now, remembered};
 use crate::tokens::access::{authenticate, judge_now};
 use crate::tokens::error::TokenError;
 
@@ -139,6 +139,21 @@ pub fn validate_now<P: Platform>(
     Some((answer, Some(known)))
 }
 
+/// The tenant of a validation. At a strict one the validation asks for the tenant's state itself, so what is known serves
+/// at any age.
+///
+/// # Errors
+/// 404 for a name that is nobody's, 503 where nothing can be known.
+pub async fn tenant_of<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+) -> Result<Rc<OpenedTenant>, Refusal> {
+    match remembered(ctx, named) {
+        Some(known) if known.tenant.settings.strict => find_known(ctx, named).await,
+        Some(_) | None => find_fresh(ctx, named).await,
+    }
+}
+
 /// Validates an access token.
 ///
 /// 1. The tenant, and knowledge that is at most three seconds old.
@@ -155,7 +170,13 @@ pub async fn validate<P: Platform>(
 ) -> Result<Answer, Refusal> {
     judge_access(ctx, known, named, unverified_token)
         .await
-        .map(|access| valid(ctx, &access, asker))
+        .map(|access| {
+            let mut answer = valid(ctx, &access, asker);
+            if let Some(standing) = access.standing.filter(|_| known.tenant.settings.strict) {
+                answer.set(STATE_AGE, tenths(standing.age_ms(ctx.now_ms)));
+            }
+            answer
+        })
         .map_err(|refused| refused.with(TokenFault::at_validate))
 }
 

@@ -88,6 +88,11 @@ pub struct Settings {
     #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, required = false))]
     pub second_factor_from: Option<DateTime<Utc>>,
+    /// Whether each validation of an access token reads its user and session from the database: what is revoked is refused
+    /// at once, each validation costs a read, and is 503 where the database does not answer. Absent where it is false.
+    #[serde(skip_serializing_if = "is_false")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub strict: bool,
     /// How many passwords each isolate of the edge hashes for the tenant in a second; beyond: 429. 0: as many as come.
     /// The platform's to raise. Absent where it is 10.
     #[serde(skip_serializing_if = "is_default_budget")]
@@ -185,6 +190,7 @@ impl Default for Settings {
             password_max_age_secs: 0,
             second_factor_roles: vec![],
             second_factor_from: None,
+            strict: false,
             hashes_per_sec: HASHES_PER_SEC,
             key_bits: 2048,
             origins: vec![],
@@ -212,6 +218,10 @@ const CLIENT: &str = "client";
 
 fn is_client(role: &str) -> bool {
     role == CLIENT
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn is_true(flag: &bool) -> bool {
@@ -255,6 +265,7 @@ impl Settings {
             "registration_verify",
             "second_factor_from",
             "second_factor_roles",
+            "strict",
             "support",
             "visibility",
         ];
@@ -334,6 +345,10 @@ impl Settings {
                 };
                 self.second_factor_roles = list("second_factor_roles", value, role, SECOND_FACTOR_WORDS)?;
             }
+            "strict" => {
+                let words = || ("strict", String::from(BOOLEAN_WORDS));
+                self.strict = value.as_bool().ok_or_else(words)?;
+            }
             "second_factor_from" => self.second_factor_from = time("second_factor_from", value)?,
             "language" => {
                 let tag = value.as_str().filter(|tag| !tag.is_empty());
@@ -372,9 +387,8 @@ impl Settings {
                 role.clone_into(&mut self.registration_role);
             }
             _ => {
-                let words = "Must be a valid boolean.";
                 self.registration_verify =
-                    value.as_bool().ok_or_else(|| said("registration_verify", words))?;
+                    value.as_bool().ok_or_else(|| said("registration_verify", BOOLEAN_WORDS))?;
             }
         }
         Ok(())
@@ -434,6 +448,7 @@ impl Settings {
             "registration" => "closed".into(),
             "registration_role" => CLIENT.into(),
             "registration_verify" => true.into(),
+            "strict" => false.into(),
             "support" => "".into(),
             _ => Value::Null,
         }
@@ -598,6 +613,7 @@ const ORIGIN_WORDS: &str = "enter an origin as a browser sends it: https://host 
 /// The settings that name a page.
 const PAGES: [&str; 5] = ["verify_url", "reset_url", "invite_url", "address_url", "undo_url"];
 
+const BOOLEAN_WORDS: &str = "Must be a valid boolean.";
 const LANGUAGE_WORDS: &str = "Enter a language tag, as de or pt-BR.";
 const SUPPORT_WORDS: &str = "Enter a text on one line.";
 const PAGE_WORDS: &str = "Enter an https URL with a path and without a fragment, as https://app.acme.example/reset; http only for \
@@ -720,6 +736,7 @@ mod tests {
         settings.set("origins", &json!(["https://app.acme.example", "http://localhost:3000"])).unwrap();
         settings.set("cors_headers", &json!(["X-Acme-Trace"])).unwrap();
         settings.set("cookies", &json!("plain")).unwrap();
+        settings.set("strict", &json!(true)).unwrap();
         settings.set("visibility", &json!(["staff.email=clear", "*.phone=absent"])).unwrap();
         settings.set("notices", &json!(["new_device"])).unwrap();
         assert_eq!(settings.notices, [Notice::NewDevice]);
@@ -761,6 +778,7 @@ mod tests {
             ("reset_url", json!("https://app.acme.example/#x"), "reset_url"),
             ("reset_url", json!("http://app.acme.example/"), "reset_url"),
             ("reset_url", json!(7), "reset_url"),
+            ("strict", json!("true"), "strict"),
             ("cookies", json!("Host"), "cookies"),
             ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),
