@@ -8,6 +8,7 @@ use shared::passwords::Workspace;
 use crate::isolate::budgets::Budgets;
 use crate::isolate::guessers::Guessers;
 use crate::isolate::knowledge::Knowledge;
+use crate::isolate::told::ToldRefusals;
 use crate::isolate::verified::VerifiedTokens;
 use crate::log;
 use crate::platform::Platform;
@@ -25,6 +26,8 @@ pub struct App<P> {
     pub(crate) guessers: RefCell<Guessers>,
     /// Hashes that tenants may have computed.
     pub(crate) budgets: RefCell<Budgets>,
+    /// Networks whose refusal is recorded.
+    pub(crate) told: RefCell<ToldRefusals>,
     /// Tokens whose signature held.
     pub verified: RefCell<VerifiedTokens>,
     /// Answers so far, from a random number on: which of them are logged.
@@ -48,6 +51,7 @@ impl<P: Platform> App<P> {
             knowledge: RefCell::default(),
             guessers: RefCell::default(),
             budgets: RefCell::default(),
+            told: RefCell::default(),
             verified: RefCell::default(),
             workspace: RefCell::default(),
             #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Limit, Platform};
 use crate::sessions::renew::{Caller, by_cookies};
 use crate::tenants::find::find_fresh;
+use crate::tenants::networks;
 use crate::tenants::target::{Bearer, Target};
 use crate::tokens::access::authenticate;
 use crate::tokens::ticket::look_up;
@@ -69,7 +70,7 @@ const DROPPED: [&str; 11] = [
 /// 4. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
 ///
 /// # Errors
-/// As above, 403 at a suspended tenant, 503 where control or what is known is out of reach.
+/// As above, 403 at a suspended tenant and from a network that the tenant does not allow, 503 where control or what is known is out of reach.
 pub async fn forward<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
@@ -80,6 +81,7 @@ pub async fn forward<P: Platform>(
     if known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
+    networks::admit(ctx, &known, &request.client(), route.audience()).await?;
     let caller = match route.door {
         Door::Anonymous => Caller::Nobody { ended: false },
         Door::Protected | Door::Open | Door::Edge | Door::EdgeBare => {

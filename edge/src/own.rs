@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use shared::contract::refusal::{Refusal, TokenFault};
+use shared::contract::routes::Audience;
 use shared::ids::{SessionId, UserId};
 use shared::tenant::Status;
 
@@ -22,6 +23,7 @@ use crate::sign_in::challenge::{self, GivenChallenge};
 use crate::sign_in::flow::{self, SignInOutcome};
 use crate::sign_in::step_up::{self, LivingSession};
 use crate::tenants::find::{find_fresh, find_known};
+use crate::tenants::networks;
 use crate::tenants::target::{Bearer, Cached, Target};
 use crate::tokens::access::authenticate;
 use crate::tokens::keys;
@@ -125,6 +127,7 @@ async fn step_up<P: Platform>(
     if known.tenant.status == Status::Suspended {
         return Err(Refusal::tenant_suspended());
     }
+    networks::admit(ctx, &known, &request.client(), Audience::Users).await?;
     let (user, sid) = session(ctx, target, request, &known).await?;
     let proof = fields.take_proof()?;
     let session = LivingSession { user, sid, client: &request.client() };
@@ -173,7 +176,7 @@ async fn refreshed<P: Platform>(
 ) -> Result<Answer, Refusal> {
     let (fields, ctx) = arrived(ctx, request).await?;
     let token = refresh_token(ctx, target, request, &fields).await?;
-    let issued = refresh::refresh(ctx, &target.named, &token).await?;
+    let issued = refresh::refresh(ctx, &target.named, &token, &request.client()).await?;
     let names = may_set(&issued.known, target, request, &fields);
     Ok(with_cookies(issued.at_refresh(), names, &issued, ctx.now_ms))
 }

@@ -137,7 +137,9 @@ async fn options<P: Platform>(ctx: Context<'_, P>, target: &Target) -> Result<Re
 
 async fn health<P: Platform>(app: &App<P>, endpoint: Health, method: &str) -> Result<Answer, Refusal> {
     match (method, endpoint) {
-        ("OPTIONS", Health::Healthz | Health::Readyz | Health::Limits) => Ok(Answer::json(200, &serde_json::json!({}))),
+        ("OPTIONS", Health::Healthz | Health::Readyz | Health::Limits) => {
+            Ok(Answer::json(200, &serde_json::json!({})))
+        }
         ("GET" | "HEAD", Health::Readyz) => Ok(health::readyz(app).await),
         ("GET" | "HEAD", Health::Healthz) => Ok(health::healthz()),
         ("GET" | "HEAD", Health::Limits) => Ok(health::limits()),

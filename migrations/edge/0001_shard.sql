@@ -406,7 +406,8 @@ create table outbox (
   more text
 );
 
--- Refused sign-ins by the minute; they move to the outbox when their minute is over.
+-- Refused sign-ins by the minute; they move to the outbox when their minute is over. Without a name hash: requests from a
+-- network that the tenant does not allow.
 create table refusals (
   tenant text not null,
   name_hash text not null,

@@ -11,8 +11,8 @@ use crate::postgres::{self, DATABASE, Durability, SUPERUSER};
 use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::state::State;
-use crate::{test, tools};
 use crate::workspace::Workspace;
+use crate::{test, tools};
 
 /// A superuser that only loopback meets, of a server that holds nobody's data.
 const PASSWORD: &str = "throwaway";

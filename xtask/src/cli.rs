@@ -171,8 +171,10 @@ pub enum BenchOf {
     #[command(after_help = BENCH_CONTROL_HELP)]
     Control(BenchControlOptions),
     /// Sign-ins of one tenant while another is under attack, with the budget of hashes and without it
-    #[command(after_help = "Takes some minutes. Ends with 1 if a sign-in takes more than twice its quiet time with the \
-                            budget on.\n\nExample:\n  ./wardgate bench login")]
+    #[command(
+        after_help = "Takes some minutes. Ends with 1 if a sign-in takes more than twice its quiet time with the \
+                            budget on.\n\nExample:\n  ./wardgate bench login"
+    )]
     Login,
 }
 

@@ -104,6 +104,7 @@ pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
     let refusals = [
         "edge.sign_in_refused",
         "edge.networks_refused",
+        "edge.network_refused",
         "edge.second_factor_refused",
         "edge.refusals_dropped",
     ];

@@ -287,6 +287,7 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
             tokens: None,
         },
         reason: args.reason,
+        exclude_self: false,
     };
     if let Some(Some(until)) = wanted.legacy.foreign_until {
         args.yes.to(&format!(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
-use shared::wire::needs::{FORMER_LOOKUP_ROOT, Needs, PASSWORD_MAX_AGE, SECOND_FACTOR_POLICY};
+use shared::wire::needs::{FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_MAX_AGE, SECOND_FACTOR_POLICY};
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
 use super::{claims, store};
@@ -69,6 +69,9 @@ pub async fn build(
     }
     if !tenant.settings.second_factor_roles.is_empty() {
         needs = needs.and(SECOND_FACTOR_POLICY);
+    }
+    if tenant.settings.lists_networks() {
+        needs = needs.and(NETWORKS);
     }
     Ok(document::Tenant {
         id,

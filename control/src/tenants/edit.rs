@@ -9,7 +9,7 @@ use shared::tokens::legacy::Legacy;
 use super::create::check;
 use super::model::{Tenant, TenantError, host_name};
 use super::second_factor::{self, Demand};
-use super::{store, visibility};
+use super::{networks, store, visibility};
 use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -33,8 +33,10 @@ pub struct Edit {
     pub settings: Option<Settings>,
     /// What it still has of the service that it came from. The platform's to set.
     pub legacy: EditLegacy,
-    /// Why. Letting root-admins off from the second factor needs it.
+    /// Why. Letting root-admins off from the second factor needs it, and excluding one's own network.
     pub reason: Option<String>,
+    /// Whether settings may be set that refuse the network of whoever sets them.
+    pub exclude_self: bool,
 }
 
 /// What an edit sets of [`LegacyService`](crate::legacy::service::LegacyService).
@@ -110,6 +112,8 @@ pub async fn edit(
     if matches!(actor.who, Who::User { .. }) && raises_budget(&before.settings, &tenant.settings) {
         return Err(TenantError::field("hashes_per_sec", "Only the platform can raise it."));
     }
+    let excluded = networks::excludes(actor, &before.settings, &tenant.settings);
+    networks::check(actor, excluded, edit.exclude_self, edit.reason.as_deref())?;
     tenant.updated_at = control.clock.now();
     let demand = Demand::between(&before.settings, &tenant.settings, tenant.updated_at);
     if demand != Demand::Same {
@@ -129,7 +133,14 @@ pub async fn edit(
     if let Some(reason) = reason {
         details["reason"] = reason.into();
     }
-    let haste = if demand == Demand::Raised { Haste::Revokes } else { Haste::InTurn };
+    if excluded {
+        details["excluded_self"] = true.into();
+    }
+    let haste = if demand == Demand::Raised || networks::differ(&before.settings, &tenant.settings) {
+        Haste::Revokes
+    } else {
+        Haste::InTurn
+    };
     write(tx, actor, &tenant, Action::TenantEdited, haste, details).await?;
     Ok(tenant)
 }

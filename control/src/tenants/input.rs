@@ -77,8 +77,10 @@ pub struct TenantIn {
     /// From when passwords that another service hashed are not checked any more; null: while there are any.
     foreign_until: Option<DateTime<Utc>>,
     /// Why, at most 500 characters. It stands in the audit log. Needed where `second_factor_roles` or
-    /// `second_factor_from` lets root-admins off.
+    /// `second_factor_from` lets root-admins off, and with `exclude_self`.
     reason: Option<String>,
+    /// Whether settings may be set that refuse your own network. Needs a `reason`.
+    exclude_self: Option<bool>,
 }
 
 /// Which tokens of the service that a tenant came from are accepted, until when.
@@ -330,7 +332,8 @@ impl FromFields for Patch {
         let name = if fields.has("name") { fields.required_text("name") } else { None };
         let (hosts, legacy) = (hosts(fields), read_legacy(fields));
         let reason = fields.clearable_text("reason").flatten();
-        let edit = Edit { name, hosts, settings: None, legacy, reason };
+        let exclude_self = fields.has("exclude_self") && fields.boolean("exclude_self").unwrap_or(false);
+        let edit = Edit { name, hosts, settings: None, legacy, reason, exclude_self };
         let settings = fields.object("settings");
         let suspended = fields.choice("status", &[("suspended", true), ("active", false)]);
         Some(Self { edit, settings, suspended, fixed, of_platform })

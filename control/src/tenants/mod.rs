@@ -8,6 +8,7 @@ mod edit;
 pub mod filters;
 pub(crate) mod input;
 mod model;
+mod networks;
 mod out;
 mod platform;
 pub mod provision;

@@ -6,7 +6,8 @@ use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::wire::push::{
-    Command, ConfirmNetworkOut, EndSessionOut, LiftAttemptsOut, Mark, RestoredOut, SessionOut, SessionsOut, StatusOut, TenantMark,
+    Command, ConfirmNetworkOut, EndSessionOut, LiftAttemptsOut, Mark, RestoredOut, SessionOut, SessionsOut,
+    StatusOut, TenantMark,
 };
 
 use crate::context::Context;

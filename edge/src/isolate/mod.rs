@@ -7,4 +7,5 @@ pub mod guessers;
 pub mod knowledge;
 pub mod memory;
 pub mod opened;
+pub mod told;
 pub mod verified;

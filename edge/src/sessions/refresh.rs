@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use shared::contract::refusal::{Refusal, TokenFault};
+use shared::contract::routes::Audience;
 use shared::tokens::jws::Jws;
 
 use crate::context::Context;
@@ -13,6 +14,7 @@ use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::pace::admit;
 use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
 use crate::tenants::find::{TenantName, find_fresh, find_known, renew};
+use crate::tenants::networks;
 use crate::tenants::state::State;
 use crate::tokens::access::look_again;
 use crate::tokens::error::TokenError;
@@ -20,7 +22,7 @@ use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
 /// Refreshes.
 ///
-/// 1. The token's own signature: 401 before storage is read. The limits by session and tenant: 429.
+/// 1. The token's own signature: 401 before storage is read. The client's network: 403. The limits by session and tenant: 429.
 /// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read. For a
 ///    legacy token, its family is made first, unless it is there.
 /// 3. A newer document is read, and a legacy token tried under it again: its key may be gone.
@@ -33,9 +35,11 @@ pub async fn refresh<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
     unverified_token: &str,
+    client: &str,
 ) -> Result<IssuedTokens, Refusal> {
     let at_refresh = |refused: TokenError| refused.with(TokenFault::at_refresh);
     let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
+    networks::admit(ctx, &known, client, Audience::Users).await?;
     admit(ctx, &known, proven.sid).await?;
     let mut turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
     if turned.state == State::Newer {

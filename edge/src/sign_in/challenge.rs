@@ -5,13 +5,13 @@ use std::rc::Rc;
 use serde_json::json;
 use shared::contract::limits::{CHALLENGE_SECS, CHALLENGE_TRIES};
 use shared::contract::refusal::Refusal;
+use shared::contract::routes::Audience;
 use shared::tokens::challenge::Challenge;
 
 use crate::body::TypedFactor;
 use crate::context::Context;
 use crate::http;
 use crate::isolate::opened::OpenedTenant;
-use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sign_in::birth::Birth;
@@ -22,7 +22,9 @@ use crate::sign_in::throttle::{ReservedAttempt, admit_at_tenant, admit_network};
 use crate::sql::batch::Batch;
 use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_known};
+use crate::tenants::networks;
 use crate::tenants::state::StateRow;
+use shared::network;
 
 /// A challenge, and what may be shown at it.
 pub struct GivenChallenge {
@@ -95,7 +97,8 @@ pub(super) async fn give<P: Platform>(
 /// 5. The tokens.
 ///
 /// # Errors
-/// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
+/// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
+/// of reach.
 pub async fn verify_otp<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -110,6 +113,7 @@ pub async fn verify_otp<P: Platform>(
     // What is no challenge is looked up too, under a digest that no challenge has.
     let digest = Challenge::parse(unverified_token).map(|challenge| challenge.digest()).unwrap_or_default();
     let (known, user) = look_up(ctx, named, known, &digest).await?;
+    networks::admit(ctx, &known, client, Audience::Users).await?;
     let answer = Response { ctx, named, known: &known, digest: &digest, network: &network };
     let Some(user) = user else { return Err(answer.miss().await) };
     if !user.is_understood() {

@@ -1,11 +1,11 @@
 //! Sign-in: `token` and `login` differ in their answer alone ([`crate::sessions::issued`]).
 
 use shared::contract::refusal::Refusal;
+use shared::contract::routes::Audience;
 use shared::tokens::ticket::{Ticket, TicketPurpose};
 
 use crate::body::{Credentials, TypedFactor};
 use crate::context::Context;
-use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
@@ -13,14 +13,14 @@ use crate::sign_in::birth::Birth;
 use crate::sign_in::challenge::{self, GivenChallenge};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
-use crate::sign_in::throttle::{
-    ReservedAttempt, admit, admit_network, record_refusal, reserve, take_hash,
-};
+use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve, take_hash};
 use crate::sign_in::ticket;
 use crate::sql;
 use crate::sql::batch::Batch;
 use crate::tenants::find::{TenantName, find_known};
+use crate::tenants::networks;
 use crate::tenants::state::StateRow;
+use shared::network;
 
 /// How a sign-in with a right name and password ends. A match over it has no wildcard arm, so that each route which
 /// answers a sign-in words every variant.
@@ -50,7 +50,8 @@ pub enum SignInOutcome {
 /// 6. The tokens.
 ///
 /// # Errors
-/// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
+/// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
+/// of reach.
 pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -60,8 +61,11 @@ pub async fn sign_in<P: Platform>(
     let network = network::of(client);
     admit_network(ctx.app, &network).await?;
     let known = find_known(ctx, named).await?;
+    networks::admit(ctx, &known, client, Audience::Users).await?;
     admit(ctx.app, &known, &network, &name).await?;
     let reserved = reserve(ctx, named, known, &name, &network).await?;
+    // A newer document may have come with the batch.
+    networks::admit(ctx, &reserved.known, client, Audience::Users).await?;
     take_hash(ctx, &reserved.known, &reserved.attempt).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
     let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;

@@ -12,7 +12,6 @@ use shared::wire::push::IdentifierRow;
 use crate::body::{TypedFactor, TypedPassword, TypedProof};
 use crate::context::Context;
 use crate::isolate::opened::{LookupKeys, OpenedTenant};
-use shared::network;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
@@ -26,6 +25,7 @@ use crate::sql::batch::{Batch, CountHandle};
 use crate::tenants::find::TenantName;
 use crate::tenants::state::StateRow;
 use crate::tokens::amr::{Amr, Method};
+use shared::network;
 
 /// A session that was authenticated a moment ago.
 pub struct LivingSession<'a> {
@@ -94,9 +94,7 @@ pub async fn step_up<P: Platform>(
         (TypedProof::Password(_), _) if user.has_factor() => {
             Err(Refusal::field("password", "A second factor is required."))
         }
-        (TypedProof::Password(typed), Some(attempt)) => {
-            step.by_password(session.sid, &typed, &attempt).await
-        }
+        (TypedProof::Password(typed), Some(attempt)) => step.by_password(session.sid, &typed, &attempt).await,
         (TypedProof::Password(_), None) => Err(Refusal::internal()),
     }
 }

@@ -16,8 +16,8 @@ use crate::isolate::opened::{LookupKeys, OpenedTenant};
 use crate::platform::{Limit, Platform, Rows};
 use crate::sign_in::attempts::{Attempt, CountedAttempt, Subject, at_sign_in};
 use crate::sign_in::password::UserRow;
-use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::sql;
+use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::{State, StateRow};
 

@@ -7,7 +7,8 @@ statements! {
     /// drain that is lost again and again must not move them all: (minute, most).
     CLOSE_MINUTES = "
         insert into outbox (id, tenant, at, kind, network, name_hash, count)
-        select id, tenant, minute, 'sign_in_refused', network, name_hash, count
+        select id, tenant, minute, iif(name_hash = '', 'network_refused', 'sign_in_refused'), network,
+               nullif(name_hash, ''), count
         from refusals
         where minute < ?1
           and (select count(*) from (select 1 from outbox limit ?2)) < ?2

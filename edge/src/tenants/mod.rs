@@ -1,5 +1,6 @@
 //! Which tenant a request is for, and how what is known of it is kept fresh.
 
 pub mod find;
+pub mod networks;
 pub mod state;
 pub mod target;

@@ -7,11 +7,11 @@ use shared::ids::Slug;
 
 use crate::app::App;
 use crate::http::Incoming;
-use shared::network;
 use crate::platform::Platform;
 use crate::route::{self, Endpoint};
 use crate::settings::Settings;
 use crate::tenants::find::TenantName;
+use shared::network;
 
 /// A credential as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::contract::limits::{
-    NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE, SESSION_PER_MINUTE, TENANT_SESSIONS_PER_MINUTE,
+    NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE, SESSION_PER_MINUTE,
+    TENANT_SESSIONS_PER_MINUTE,
 };
 use shared::contract::routes::{Door, find as find_route};
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};

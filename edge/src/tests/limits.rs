@@ -11,7 +11,8 @@ fn the_limits_are_published_whatever_is_away() {
     world.new_isolate();
     world.memory().store_down.set(true);
     world.memory().control_down.set(true);
-    let urls = ["https://auth.example/api/limits/".to_owned(), acme.url("/api/limits"), acme.url("/api/limits/")];
+    let urls =
+        ["https://auth.example/api/limits/".to_owned(), acme.url("/api/limits"), acme.url("/api/limits/")];
     for url in urls {
         let batches = world.memory().batches.get();
         let answer = world.send(Request::new("GET", &url)).expect(200);

@@ -25,6 +25,7 @@ mod limits;
 mod log;
 mod lookup_root;
 mod needs;
+mod networks;
 mod origins;
 mod pace;
 mod renewal;

@@ -201,7 +201,8 @@ async fn judge_strictly<P: Platform>(
     if access.exp <= ctx.now_secs() {
         return Err(TokenFault::Expired.into());
     }
-    let (standing, state) = standing::read_strictly(ctx, known, named, &access).await.map_err(Refusal::from)?;
+    let (standing, state) =
+        standing::read_strictly(ctx, known, named, &access).await.map_err(Refusal::from)?;
     let mut known = known.clone();
     match state {
         State::Current => {}

@@ -54,6 +54,8 @@ limits! {
     pub const VISIBILITY_RULES: usize = 200;
     /// Roles that a tenant may demand a second factor of, by name.
     pub const SECOND_FACTOR_ROLES: usize = 100;
+    /// Networks that a tenant may list, of each kind.
+    pub const NETWORKS: usize = 200;
     /// Longest reason that may be given for being shown a personal field, in characters.
     pub const REASON_CHARS: usize = 500;
     /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list

@@ -292,7 +292,7 @@ struct Readiness {
     responses(
         (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
         (status = 401, description = "Not signed in. With `mfa_required` the password is right and a second factor is missing: `POST /api/verify-otp/` takes `mfa_token`. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended", body = Refused, example = json!({
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended, or does not allow the network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
@@ -311,7 +311,7 @@ fn token() {}
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
         (status = 401, description = "Not signed in. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended", body = Refused, example = json!({
+        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended, or does not allow the network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),

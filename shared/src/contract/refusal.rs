@@ -56,6 +56,8 @@ codes! {
     MfaEnrollmentRequired = "mfa_enrollment_required",
     /// The route asks for a second factor, or a password, that was shown lately: see `POST /api/step-up/`.
     StepUpRequired = "step_up_required",
+    /// The tenant takes no such request from the client's network.
+    NetworkNotAllowed = "network_not_allowed",
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended",
     /// The tenant lets nobody make an account without an invitation.
@@ -194,6 +196,12 @@ impl Refusal {
     #[must_use]
     pub fn tenant_suspended() -> Self {
         Self::new(403, "This tenant is suspended.", Code::TenantSuspended)
+    }
+
+    /// 403: the tenant takes no such request from the client's network, whatever the request holds.
+    #[must_use]
+    pub fn network_not_allowed() -> Self {
+        Self::new(403, "This network is not allowed.", Code::NetworkNotAllowed)
     }
 
     /// 403: nobody makes an account here without an invitation.

@@ -125,7 +125,40 @@ pub const ROUTES: &[Route] = &[
     route("account/files/*", "GET, HEAD, OPTIONS", Door::Anonymous),
 ];
 
+/// Whose networks count at a route that control serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Administrators: those of users, and those of administration besides.
+    Administrators,
+    /// Users.
+    Users,
+    /// Everyone: documents and pages, which act for no user.
+    Everyone,
+}
+
+/// What a user does for the own account; everything else with a credential is administration.
+const OWN_ACCOUNT: [&str; 6] = [
+    "api/user/me",
+    "api/user/mfa",
+    "api/user/email",
+    "api/user/password/change",
+    "api/user/sessions",
+    "api/user/devices",
+];
+
 impl Route {
+    /// Whose networks count here.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        let is_own = OWN_ACCOUNT.iter().any(|own| self.path.starts_with(own));
+        match self.door {
+            Door::Protected if is_own => Audience::Users,
+            Door::Protected => Audience::Administrators,
+            Door::Open | Door::Anonymous if self.allows("POST") => Audience::Users,
+            Door::Open | Door::Anonymous | Door::Edge | Door::EdgeBare => Audience::Everyone,
+        }
+    }
+
     /// Whether `method` is on the list.
     #[must_use]
     pub fn allows(&self, method: &str) -> bool {
@@ -200,6 +233,34 @@ mod tests {
     fn a_segment_has_a_length() {
         let found = |length: usize| find(&format!("/api/user/users/{}/", "x".repeat(length))).is_some();
         assert_eq!((found(0), found(1), found(128), found(129)), (false, true, true, false));
+    }
+
+    #[test]
+    fn administration_is_whatever_is_not_the_own_account() {
+        let of = |path: &str| find(path).unwrap().audience();
+        for path in
+            ["/api/user/me/", "/api/user/mfa/totp/x/", "/api/user/password/change/", "/api/user/setup/"]
+        {
+            assert_eq!(of(path), Audience::Users, "{path}");
+        }
+        for path in ["/api/user/email/verify/", "/api/user/password/reset/", "/api/user/invitations/accept/"]
+        {
+            assert_eq!(of(path), Audience::Users, "{path}");
+        }
+        for path in [
+            "/api/user/users/",
+            "/api/user/users/x/sessions/",
+            "/api/user/password/regenerate/",
+            "/api/user/invitations/",
+            "/api/tenant/tenants/x/keys/",
+            "/api/platform/jobs/",
+            "/api/audit/",
+        ] {
+            assert_eq!(of(path), Audience::Administrators, "{path}");
+        }
+        for path in ["/docs/", "/api/schema/", "/account/reset/", "/api/token/"] {
+            assert_eq!(of(path), Audience::Everyone, "{path}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! revision of its own. It holds no secret in clear.
 
 pub mod header_name;
+pub mod networks;
 pub mod notices;
 pub mod origin;
 pub mod page_url;

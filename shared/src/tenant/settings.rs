@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 
 use crate::Invalid;
 use crate::contract::limits::{
-    CORS_HEADERS, HASHES_PER_SEC, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS, SECOND_FACTOR_ROLES, SUPPORT_CHARS,
-    VISIBILITY_RULES,
+    CORS_HEADERS, HASHES_PER_SEC, NETWORKS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS,
+    SECOND_FACTOR_ROLES, SUPPORT_CHARS, VISIBILITY_RULES,
 };
 use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
 use crate::ids::HostName;
 use crate::language;
 use crate::tenant::header_name::HeaderName;
+use crate::tenant::networks::{self, Network};
 use crate::tenant::notices::Notice;
 use crate::tenant::origin::Origin;
 use crate::tenant::page_url::PageUrl;
@@ -98,6 +99,23 @@ pub struct Settings {
     #[serde(skip_serializing_if = "is_default_budget")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub hashes_per_sec: u64,
+    /// The networks, as `192.0.2.0/24`, from which users may sign in, refresh and act; every other one is refused. Absent
+    /// where there are none: then each that is not denied is allowed.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub allowed_networks: Vec<Network>,
+    /// The networks from which users may not, in an allowed one, too. Absent where there are none.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub denied_networks: Vec<Network>,
+    /// Likewise for administration, besides: the routes about other users, tenants, keys and the audit log.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub admin_allowed_networks: Vec<Network>,
+    /// Likewise.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub admin_denied_networks: Vec<Network>,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
@@ -192,6 +210,10 @@ impl Default for Settings {
             second_factor_from: None,
             strict: false,
             hashes_per_sec: HASHES_PER_SEC,
+            allowed_networks: vec![],
+            denied_networks: vec![],
+            admin_allowed_networks: vec![],
+            admin_denied_networks: vec![],
             key_bits: 2048,
             origins: vec![],
             cors_headers: vec![],
@@ -254,8 +276,12 @@ impl Settings {
     pub fn names() -> Vec<&'static str> {
         let numbers = BOUNDS.iter().map(|(name, ..)| *name);
         let others = [
+            "admin_allowed_networks",
+            "admin_denied_networks",
+            "allowed_networks",
             "cookies",
             "cors_headers",
+            "denied_networks",
             "language",
             "notices",
             "origins",
@@ -280,6 +306,34 @@ impl Settings {
         let begun = self.second_factor_from.is_none_or(|from| from.timestamp() <= now_secs);
         let demanded = |role: &str| self.second_factor_roles.iter().any(|of| of == role);
         begun && (demanded("*") || roles.iter().any(|role| demanded(role.as_ref())))
+    }
+
+    /// Whether a client's address may sign in, refresh and act.
+    #[must_use]
+    pub fn admits_network(&self, client: &str) -> bool {
+        networks::admits(&self.allowed_networks, &self.denied_networks, client)
+    }
+
+    /// Whether a client's address may administer.
+    #[must_use]
+    pub fn admits_administration(&self, client: &str) -> bool {
+        self.admits_network(client)
+            && networks::admits(&self.admin_allowed_networks, &self.admin_denied_networks, client)
+    }
+
+    /// Whether a network is listed anywhere.
+    #[must_use]
+    pub fn lists_networks(&self) -> bool {
+        self.network_lists().iter().any(|(_, list)| !list.is_empty())
+    }
+
+    fn network_lists(&self) -> [(&'static str, &[Network]); 4] {
+        [
+            ("allowed_networks", &self.allowed_networks),
+            ("denied_networks", &self.denied_networks),
+            ("admin_allowed_networks", &self.admin_allowed_networks),
+            ("admin_denied_networks", &self.admin_denied_networks),
+        ]
     }
 
     /// Every setting with its default, those included that a document leaves out.
@@ -358,6 +412,20 @@ impl Settings {
             "support" => {
                 let text = value.as_str().map(str::trim).filter(|text| !text.chars().any(char::is_control));
                 self.support = text.ok_or_else(|| ("support", String::from(SUPPORT_WORDS)))?.to_owned();
+            }
+            "allowed_networks" => {
+                self.allowed_networks = list("allowed_networks", value, Network::parse, NETWORK_WORDS)?;
+            }
+            "denied_networks" => {
+                self.denied_networks = list("denied_networks", value, Network::parse, NETWORK_WORDS)?;
+            }
+            "admin_allowed_networks" => {
+                let networks = list("admin_allowed_networks", value, Network::parse, NETWORK_WORDS)?;
+                self.admin_allowed_networks = networks;
+            }
+            "admin_denied_networks" => {
+                let networks = list("admin_denied_networks", value, Network::parse, NETWORK_WORDS)?;
+                self.admin_denied_networks = networks;
             }
             _ if PAGES.contains(&name) => self.set_page(name, value)?,
             _ => {
@@ -440,9 +508,14 @@ impl Settings {
     /// What a setting stands for where a document leaves it out.
     fn left_out(name: &str) -> Value {
         match name {
-            "cors_headers" | "registration_domains" | "second_factor_roles" | "visibility" => {
-                Value::Array(vec![])
-            }
+            "admin_allowed_networks"
+            | "admin_denied_networks"
+            | "allowed_networks"
+            | "cors_headers"
+            | "denied_networks"
+            | "registration_domains"
+            | "second_factor_roles"
+            | "visibility" => Value::Array(vec![]),
             "notices" => Notice::ALL.map(|notice| Value::from(notice.as_str())).to_vec().into(),
             "language" => ENGLISH.into(),
             "registration" => "closed".into(),
@@ -529,6 +602,9 @@ impl Settings {
         bound("visibility", measure(&of), VISIBILITY_RULES, twice);
         let roles = measure(&self.second_factor_roles);
         bound("second_factor_roles", roles, SECOND_FACTOR_ROLES, "A role is named twice.");
+        for (name, list) in self.network_lists() {
+            bound(name, measure(list), NETWORKS, "A network is named twice.");
+        }
         bound("notices", measure(&self.notices), Notice::ALL.len(), "A notice is named twice.");
         let domains = measure(&self.registration_domains);
         bound("registration_domains", domains, REGISTRATION_DOMAINS, "A domain is named twice.");
@@ -613,6 +689,7 @@ const ORIGIN_WORDS: &str = "enter an origin as a browser sends it: https://host 
 /// The settings that name a page.
 const PAGES: [&str; 5] = ["verify_url", "reset_url", "invite_url", "address_url", "undo_url"];
 
+const NETWORK_WORDS: &str = "enter a network as 192.0.2.0/24 or 2001:db8::/32, or an address.";
 const BOOLEAN_WORDS: &str = "Must be a valid boolean.";
 const LANGUAGE_WORDS: &str = "Enter a language tag, as de or pt-BR.";
 const SUPPORT_WORDS: &str = "Enter a text on one line.";
@@ -737,6 +814,8 @@ mod tests {
         settings.set("cors_headers", &json!(["X-Acme-Trace"])).unwrap();
         settings.set("cookies", &json!("plain")).unwrap();
         settings.set("strict", &json!(true)).unwrap();
+        settings.set("allowed_networks", &json!(["192.0.2.9/24"])).unwrap();
+        assert_eq!(json!(settings.allowed_networks), json!(["192.0.2.0/24"]));
         settings.set("visibility", &json!(["staff.email=clear", "*.phone=absent"])).unwrap();
         settings.set("notices", &json!(["new_device"])).unwrap();
         assert_eq!(settings.notices, [Notice::NewDevice]);
@@ -779,6 +858,9 @@ mod tests {
             ("reset_url", json!("http://app.acme.example/"), "reset_url"),
             ("reset_url", json!(7), "reset_url"),
             ("strict", json!("true"), "strict"),
+            ("denied_networks", json!(["192.0.2.0/33"]), "denied_networks"),
+            ("admin_allowed_networks", json!("192.0.2.0/24"), "admin_allowed_networks"),
+            ("admin_denied_networks", json!([1]), "admin_denied_networks"),
             ("cookies", json!("Host"), "cookies"),
             ("cookies", json!("a word of a later release"), "cookies"),
             ("cookies", json!(true), "cookies"),

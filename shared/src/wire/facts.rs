@@ -32,6 +32,9 @@ pub enum FactKind {
     /// So many passwords of an account were wrong that networks from which its user did not sign in lately are refused for a
     /// time.
     NetworksRefused,
+    /// Requests were refused because the tenant does not allow their network: one fact per network and minute. Its count says
+    /// how many isolates refused some.
+    NetworkRefused,
     /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
     /// with a count.
     RefusalsDropped,
@@ -53,7 +56,7 @@ pub enum FactKind {
 
 impl FactKind {
     /// The kinds that this release knows.
-    pub const KNOWN: [Self; 16] = [
+    pub const KNOWN: [Self; 17] = [
         Self::SignedIn,
         Self::LegacyExchanged,
         Self::PasswordChangeRequired,
@@ -63,6 +66,7 @@ impl FactKind {
         Self::SecondFactorRefused,
         Self::SignInRefused,
         Self::NetworksRefused,
+        Self::NetworkRefused,
         Self::RefusalsDropped,
         Self::SignedOut,
         Self::SignedOutEverywhere,
@@ -85,6 +89,7 @@ impl FactKind {
             Self::SecondFactorRefused => "second_factor_refused",
             Self::SignInRefused => "sign_in_refused",
             Self::NetworksRefused => "networks_refused",
+            Self::NetworkRefused => "network_refused",
             Self::RefusalsDropped => "refusals_dropped",
             Self::SignedOut => "signed_out",
             Self::SignedOutEverywhere => "signed_out_everywhere",

@@ -12,8 +12,18 @@ use crate::epochs;
 
 /// The words that this release understands. A word is added by the release that acts on it, in both
 /// halves, and is never removed.
-pub const UNDERSTOOD: &[&str] =
-    &[epochs::NEED, FORMER_LOOKUP_ROOT, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY];
+pub const UNDERSTOOD: &[&str] = &[
+    epochs::NEED,
+    FORMER_LOOKUP_ROOT,
+    NETWORKS,
+    PASSWORD_DUE,
+    PASSWORD_MAX_AGE,
+    SECOND_FACTOR,
+    SECOND_FACTOR_POLICY,
+];
+
+/// The word of a document that allows or denies networks. A reader that passed over it would sign users in from anywhere.
+pub const NETWORKS: &str = "networks";
 
 /// The word of a document whose lookup root has just changed. A reader that took the new root alone would begin to count
 /// the attempts at each name anew.

@@ -13,32 +13,33 @@ use serde_json::{Map, Value, json};
 
 use crate::epochs;
 use crate::ids::{AuthenticatorId, EventId, HostName, SessionId, TenantId, UserId};
+use crate::tenant::networks::Network;
 use crate::tenant::{Foreign, Root, SessionRoot, Status, Tenant, tests};
 use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use crate::wire::needs::{
-    FORMER_LOOKUP_ROOT, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY,
+    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY,
 };
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
-    AuthenticatorRow, Command, Complete, ConfirmNetworkOut, DocumentRow, EndSessionOut, IdentifierRow, KeptSession,
-    LiftAttemptsOut, Mark,
-    NameRow, PasswordDue, Push, Pushed, RecoveryCodeRow, RecoveryRow, RestoredOut, SessionOut, SessionsOut,
-    Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
+    AuthenticatorRow, Command, Complete, ConfirmNetworkOut, DocumentRow, EndSessionOut, IdentifierRow,
+    KeptSession, LiftAttemptsOut, Mark, NameRow, PasswordDue, Push, Pushed, RecoveryCodeRow, RecoveryRow,
+    RestoredOut, SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
 use crate::wire::verbatim::Verbatim;
 
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 5] = [
+const ADDED: [&str; 6] = [
     "push-former-claims",
     "push-session-roots",
     "push-former-lookup-root",
     "push-password-due",
     "push-second-factor",
+    "push-networks",
 ];
 
 fn folder() -> PathBuf {
@@ -195,6 +196,18 @@ fn second_factor() -> Push {
     Push { document, names: vec![], users, identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+/// A strict tenant that lists networks and has a budget of its own.
+fn networks() -> Push {
+    let mut document = document();
+    let settings = &mut document.settings;
+    (settings.strict, settings.hashes_per_sec) = (true, 40);
+    settings.allowed_networks = vec![Network::parse("192.0.2.0/24").unwrap()];
+    settings.admin_denied_networks = vec![Network::parse("2001:db8::/32").unwrap()];
+    document.needs = document.needs.and(NETWORKS);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 fn sweep() -> Push {
     let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
     Push {
@@ -273,6 +286,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push-former-lookup-root", former_lookup_root()),
         of("push-password-due", password_due()),
         of("push-second-factor", second_factor()),
+        of("push-networks", networks()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -305,6 +319,11 @@ fn additions() -> Vec<(&'static str, Value)> {
     for fact in &mut due.facts {
         (fact.kind, fact.sid) = (FactKind::PasswordChangeRequired, None);
     }
+    let mut denied = facts();
+    denied.facts.truncate(1);
+    for fact in &mut denied.facts {
+        (fact.kind, fact.user, fact.sid) = (FactKind::NetworkRefused, None, None);
+    }
     let mut refused = facts();
     refused.facts.truncate(1);
     for fact in &mut refused.facts {
@@ -322,6 +341,7 @@ fn additions() -> Vec<(&'static str, Value)> {
         of("command-lift-attempts", Command::LiftAttempts { tenant, user }),
         of("lift-attempts", LiftAttemptsOut { lifted: 2 }),
         of("drained-networks-refused", refused),
+        of("drained-network-refused", denied),
         of("restored", RestoredOut { incarnation: String::from("b") }),
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
         of("drained-dropped", dropped),
@@ -342,6 +362,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "push-former-lookup-root"
         | "push-password-due"
         | "push-second-factor"
+        | "push-networks"
         | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
         "command-status"
@@ -360,6 +381,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         "drained"
         | "drained-dropped"
         | "drained-networks-refused"
+        | "drained-network-refused"
         | "drained-password-due"
         | "drained-second-factor" => through::<DrainOut>(text),
         "password" => through::<PasswordIn>(text),

@@ -1,0 +1,43 @@
+//! Networks whose refusal this isolate has recorded in the present minute, so that refusals of one network cost one write a
+//! minute.
+
+use std::collections::HashMap;
+
+use shared::ids::TenantId;
+
+/// Networks that an isolate remembers; beyond that it starts over.
+const NETWORKS: usize = 10_000;
+
+/// What was recorded.
+#[derive(Default)]
+pub struct ToldRefusals {
+    minutes: HashMap<(TenantId, String), u64>,
+}
+
+impl ToldRefusals {
+    /// Whether a refusal is the first of its minute here.
+    pub fn is_first(&mut self, tenant: TenantId, network: &str, now_ms: u64) -> bool {
+        let minute = now_ms / 60_000;
+        if self.minutes.len() >= NETWORKS {
+            self.minutes.clear();
+        }
+        self.minutes.insert((tenant, network.to_owned()), minute) != Some(minute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_refusal_of_a_network_is_first_in_a_minute() {
+        let (mut told, tenant) = (ToldRefusals::default(), TenantId::new(1, [1; 10]));
+        let first = [0, 59_999, 60_000, 60_001].map(|now| told.is_first(tenant, "a", now));
+        assert_eq!(first, [true, false, true, false]);
+        assert!(told.is_first(tenant, "b", 60_001) && told.is_first(TenantId::new(1, [2; 10]), "a", 60_001));
+        for network in 0..3 * NETWORKS {
+            told.is_first(tenant, &network.to_string(), 0);
+        }
+        assert!(told.minutes.len() <= NETWORKS);
+    }
+}
