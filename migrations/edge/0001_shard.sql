@@ -346,7 +346,7 @@ END;
 
 -- Wrong passwords in a fixed window: of an account from a network, of an account from every network that is not known
 -- to it (network ''), from such a network (account ''), and at a tenant (both ''). The account is the id of the user
--- whom a name leads to; for a name that is nobody's, a part of its keyed hash, so that invented names fill a bounded
+-- whom a name leads to; for an unknown name, a part of its keyed hash, so that invented names fill a bounded
 -- number of rows.
 create table attempts (
   tenant text not null,

@@ -196,7 +196,7 @@ impl Attempt {
     }
 
     /// The fact that networks which are not known to the account are refused from this try on, if it was the last one of
-    /// such a network. `user` is the account's, and `name_hash` that of a name that is nobody's.
+    /// such a network. `user` is the account's, and `name_hash` that of an unknown name.
     pub(super) fn record_refused<P: Platform>(
         &self,
         ctx: Context<'_, P>,

@@ -34,13 +34,13 @@ pub(super) struct Hashes {
 /// The hashes of a name under one lookup root.
 #[derive(PartialEq, Eq)]
 pub(super) struct HashPair {
-    /// Under which the try is counted where the name is nobody's, and by which facts name it.
+    /// Under which the try is counted where the name is unknown, and by which facts name it.
     pub attempt: String,
     /// Under which the user is looked up.
     identifier: String,
 }
 
-/// Characters of a hash under which the tries of a name that is nobody's are counted: invented names fill 262,144 rows of a
+/// Characters of a hash under which the tries of an unknown name are counted: invented names fill 262,144 rows of a
 /// tenant at most.
 const ACCOUNT_CHARS: usize = 3;
 
