@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+use shared::contract::limits::HASHES_PER_SEC;
 use tokio::time::sleep;
 use wardgate_tests::actors::{Tenant, User};
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 40;
 const ATTACKERS: usize = 8;
 /// What is promised: with the budget on, no sign-in elsewhere takes more than so many times its quiet time, by medians.
 const PROMISED: f64 = 2.0;
@@ -71,12 +72,14 @@ async fn under_attack(victim: &User<'_>, target: &Tenant<'_>, attacked: &User<'_
 #[ignore = "measures, and wants a quiet machine: ./wardgate bench login"]
 async fn bench_login() {
     let stack = Stack::own("bench-login").await;
-    // Without the member, a tenant has the default.
-    let with_budget = json!({"settings": {"hashes_per_sec": 10}});
-    let (quiet, attacked) = (
-        Tenant::create_with(&stack, with_budget.clone()).await,
-        Tenant::create_with(&stack, with_budget).await,
-    );
+    // On a machine that is slower than an isolate of the runtime, or busy, a hash takes longer: then a smaller budget shows the
+    // same share of the thread.
+    let budget = std::env::var("WARDGATE_BENCH_HASHES_PER_SEC").ok().and_then(|text| text.parse().ok());
+    let budget: u64 = budget.unwrap_or(HASHES_PER_SEC);
+    let with_budget = json!({"settings": {"hashes_per_sec": budget}});
+    // What the victim's own budget would be is no matter here.
+    let quiet = Tenant::create(&stack).await;
+    let attacked = Tenant::create_with(&stack, with_budget).await;
     let (victim, target) = (quiet.user("ada").await, attacked.user("eve").await);
     let _ = (victim.sign_in().await, target.sign_in().await);
     sleep(Duration::from_secs(1)).await;
@@ -86,6 +89,7 @@ async fn bench_login() {
     attacked.settle().await;
     sleep(Duration::from_secs(4)).await;
     let (without, granted_without, _) = under_attack(&victim, &attacked, &target).await;
+    println!("a budget of {budget} hashes a second;");
     println!(
         "sign-ins of a tenant, median of {ROUNDS}, while {ATTACKERS} sign in at another without a pause:"
     );

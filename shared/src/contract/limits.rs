@@ -133,7 +133,7 @@ limits! {
 
     /// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting `hashes_per_sec`
     /// says otherwise; beyond: 429. A hash takes about 30 ms of the thread that the isolate's other requests wait for.
-    pub const HASHES_PER_SEC: u64 = 10;
+    pub const HASHES_PER_SEC: u64 = 8;
     /// Hashes that may come at once, where few came before.
     pub const HASHES_AT_ONCE: u64 = 8;
     /// How many of these are for networks that are known to the account alone.

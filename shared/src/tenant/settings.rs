@@ -95,7 +95,7 @@ pub struct Settings {
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub strict: bool,
     /// How many passwords each isolate of the edge hashes for the tenant in a second; beyond: 429. 0: as many as come.
-    /// The platform's to raise. Absent where it is 10.
+    /// The platform's to raise. Absent where it is 8.
     #[serde(skip_serializing_if = "is_default_budget")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub hashes_per_sec: u64,
