@@ -107,8 +107,8 @@ impl Control {
                 &[
                     &["tenant", "create", slug, "--name", name, "--host", host, "--issuer", issuer, "--json"]
                         [..],
-                    // The administrator of a tenant for development signs in by password alone.
-                    &["--set", "second_factor_roles="],
+                    // The administrator of a tenant for development signs in by password alone, and once.
+                    &["--set", "second_factor_roles=", "--set", "step_up_secs=0"],
                 ]
                 .concat(),
                 "",

@@ -178,7 +178,7 @@ impl<P: Permitted + Send> FromRequestParts<Control> for Allowed<P> {
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
         let by = authenticate(control, parts).await?;
         let by = by.demand(control, P::PERMISSION, parts.uri.path()).await?;
-        Ok(Self { by, permission: PhantomData })
+        Ok(Self { by: by.proven(control, parts).await?, permission: PhantomData })
     }
 }
 
@@ -190,7 +190,7 @@ impl<P: Permitted + Send> FromRequestParts<Control> for Platform<P> {
         let by = by.demand(control, P::PERMISSION, parts.uri.path()).await?;
         // `demand` knows it for `platform.*`; the type must hold for any permission.
         if by.tenant.is_platform {
-            Ok(Self { by, permission: PhantomData })
+            Ok(Self { by: by.proven(control, parts).await?, permission: PhantomData })
         } else {
             Err(by.refuse(control, P::PERMISSION, parts.uri.path()).await)
         }
@@ -264,8 +264,8 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
         }
         let needed = if own { Own::PERMISSION } else { Plat::PERMISSION };
         let for_platform = by.tenant.is_platform && by.holds(Plat::PERMISSION);
-        let Authenticated { mut tx, user, actor, viewer, .. } =
-            by.demand(control, needed, parts.uri.path()).await?;
+        let by = by.demand(control, needed, parts.uri.path()).await?;
+        let Authenticated { mut tx, user, actor, viewer, .. } = by.proven(control, parts).await?;
         let tenant = tenants::find(&mut tx, id.ok_or_else(no_tenant)?).await?;
         if tenant.status == Status::Deleted {
             return Err(TenantError::NotFound.into());

@@ -1,9 +1,11 @@
 //! Who may call: a handler names an extractor ([`extractors`]) in its signature. The caller is the user of a
-//! verified token ([`bearer`]) or of a ticket that the edge vouches for ([`ticket`]), by their current row.
+//! verified token ([`bearer`]) or of a ticket that the edge vouches for ([`ticket`]), by their current row. Some requests
+//! need a recent proof, too ([`step_up`]).
 
 pub mod bearer;
 pub mod extractors;
 pub mod proven;
+mod step_up;
 pub mod ticket;
 
 pub use extractors::{Allowed, Anyone, AnyoneAtPlatform, Authenticated, Me, OnTenant, Platform, outranked};

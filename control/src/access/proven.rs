@@ -3,30 +3,40 @@
 use shared::contract::limits::STEP_UP_SECS;
 use shared::tokens::claims::AccessClaims;
 
-/// The word in `amr` that a second factor brings (RFC 8176).
+/// The word in `amr` of a session with a second factor (RFC 8176), a remembered device included.
 const SECOND_FACTOR: &str = "mfa";
+/// The word that a code brings, of either kind: somebody showed it then.
+const CODE: &str = "otp";
 
 /// What a sign-in, or the last step-up of its session, showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// When, in Unix seconds.
     pub at_secs: i64,
-    /// Whether a second factor was among it.
+    /// Whether the session has what a tenant may demand: a second factor, or a device that showed one before.
     pub second_factor: bool,
+    /// Whether a second factor was shown at that moment.
+    pub code: bool,
 }
 
 impl Proven {
     /// As a verified token says.
     pub(super) fn by(claims: &AccessClaims<'_>) -> Self {
-        let second_factor = claims.amr.iter().any(|method| method == SECOND_FACTOR);
-        Self { at_secs: claims.auth_time, second_factor }
+        let has = |word: &str| claims.amr.iter().any(|method| method == word);
+        Self { at_secs: claims.auth_time, second_factor: has(SECOND_FACTOR), code: has(CODE) }
     }
 
     /// Whether it is recent enough for a change of the second factor, of a user who has one already or not.
     #[must_use]
     pub fn allows_change(self, has_second_factor: bool, now_secs: i64) -> bool {
-        let recent = now_secs.saturating_sub(self.at_secs) <= STEP_UP_SECS;
-        recent && (self.second_factor || !has_second_factor)
+        self.is_recent(has_second_factor, STEP_UP_SECS, now_secs)
+    }
+
+    /// Whether it is at most this old, and with a second factor where the user has one.
+    #[must_use]
+    pub fn is_recent(self, has_second_factor: bool, max_age_secs: i64, now_secs: i64) -> bool {
+        let recent = now_secs.saturating_sub(self.at_secs) <= max_age_secs;
+        recent && (self.code || !has_second_factor)
     }
 }
 
@@ -36,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_change_needs_a_recent_proof_and_a_second_factor_where_there_is_one() {
-        for (age, second_factor, has_one, allowed) in [
+        for (age, code, has_one, allowed) in [
             (0, false, false, true),
             (STEP_UP_SECS, false, false, true),
             (STEP_UP_SECS + 1, false, false, false),
@@ -46,9 +56,10 @@ mod tests {
             (STEP_UP_SECS + 1, true, true, false),
             (0, true, false, true),
         ] {
-            let proven = Proven { at_secs: 1_800_000_000, second_factor };
+            // A remembered device, which is a second factor, is not enough.
+            let proven = Proven { at_secs: 1_800_000_000, second_factor: true, code };
             let now = 1_800_000_000 + age;
-            assert_eq!(proven.allows_change(has_one, now), allowed, "{age} {second_factor} {has_one}");
+            assert_eq!(proven.allows_change(has_one, now), allowed, "{age} {code} {has_one}");
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
@@ -104,6 +105,14 @@ pub(super) fn read_object(request: &Request) -> Result<Map<String, Value>, Refus
     object(request.headers(), bytes)
 }
 
+/// Whether the body of a request names one of these fields. One that cannot be read names none: its handler refuses it.
+#[must_use]
+pub fn names_any(parts: &Parts, fields: &[&str]) -> bool {
+    let Some(Whole(bytes)) = parts.extensions.get() else { return true };
+    let named = |object: Map<String, Value>| fields.iter().any(|field| object.contains_key(*field));
+    object(&parts.headers, bytes).is_ok_and(named)
+}
+
 /// The object that a body is.
 fn object(headers: &HeaderMap, bytes: &Bytes) -> Result<Map<String, Value>, Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -171,6 +180,29 @@ mod tests {
         ] {
             assert_eq!(read(media_type, body).unwrap_err(), status, "{media_type} {body}");
         }
+    }
+
+    #[test]
+    fn a_field_is_named_in_json_and_in_a_form() {
+        let names = |media_type: &str, body: &str| {
+            let request = Request::patch("/").header(CONTENT_TYPE, media_type).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            parts.extensions.insert(Whole(Bytes::from(body.to_owned())));
+            names_any(&parts, &["roles", "password"])
+        };
+        let form = "application/x-www-form-urlencoded";
+        for (media_type, body, named) in [
+            ("application/json", r#"{"roles": null}"#, true),
+            ("application/json", r#"{"a": {"roles": 1}}"#, false),
+            ("application/json", r#"{"roles": 1"#, false),
+            ("text/plain", r#"{"roles": 1}"#, false),
+            (form, "a=1&password=x", true),
+            (form, "a=password", false),
+        ] {
+            assert_eq!(names(media_type, body), named, "{media_type} {body}");
+        }
+        let (bare, ()) = Request::patch("/").body(()).unwrap().into_parts();
+        assert!(names_any(&bare, &["roles"]), "a body that is not read here may name anything");
     }
 
     /// Answers one request at once, with the body that an endless client sends.

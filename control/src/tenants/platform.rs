@@ -8,6 +8,7 @@ use super::claims::default_issuer;
 use super::create::prepare;
 use super::model::{Isolation, Tenant, TenantError};
 use super::provision::{activate, first_keys};
+use super::second_factor::platform_settings;
 use super::store;
 use crate::control::Control;
 use crate::db::{CellName, migrate};
@@ -53,7 +54,7 @@ async fn insert(control: &Control, cell: CellName) -> Result<TenantId, TenantErr
         isolation: Isolation::Schema,
         cell,
         audience: None,
-        settings: Settings::default(),
+        settings: platform_settings(),
         legacy: LegacyService::default(),
         created_at: now,
         updated_at: now,

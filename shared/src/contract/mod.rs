@@ -6,3 +6,4 @@ pub mod openapi;
 pub mod permissions;
 pub mod refusal;
 pub mod routes;
+pub mod step_up;

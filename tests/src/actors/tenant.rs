@@ -48,8 +48,10 @@ impl<'s> Tenant<'s> {
         for (name, value) in more.as_object().into_iter().flatten() {
             body[name] = value.clone();
         }
-        if body["settings"].get("second_factor_roles").is_none() {
-            body["settings"]["second_factor_roles"] = json!([]);
+        for (name, value) in [("second_factor_roles", json!([])), ("step_up_secs", json!(0))] {
+            if body["settings"].get(name).is_none() {
+                body["settings"][name] = value;
+            }
         }
         // Tests sign in many at once.
         if body["settings"].get("hashes_per_sec").is_none() {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use shared::contract::openapi::edge_refusals;
 use shared::contract::routes::{self, Door, Route};
+use shared::contract::step_up::{self, Guarded};
 
 use crate::http::list::List;
 use crate::jobs::listed;
@@ -33,10 +34,14 @@ pub(super) fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         // The table of routes takes plain segments, and braces are not plain.
-        let route = routes::find(&path.replace(['{', '}'], ""));
+        let plain = path.replace(['{', '}'], "");
+        let route = routes::find(&plain);
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let (Some(route), Some(operation)) = (route, operation.as_object_mut()) else { continue };
             secure(operation, route, method == "get");
+            if let Some(guarded) = step_up::guarded(&method.to_uppercase(), &plain) {
+                guard(operation, guarded);
+            }
             refuse(operation, route.door, method, path);
             also_as_form(operation);
         }
@@ -75,6 +80,25 @@ fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
     security.extend(route.ticket.map(|_| json!({"ticket": []})));
     let security = Value::from(security);
     operation.entry("security").or_insert(security);
+}
+
+/// A request that needs a recent proof: its description and its 403 say so.
+fn guard(operation: &mut Map<String, Value>, guarded: &Guarded) {
+    let named: Vec<_> = guarded.fields.iter().map(|field| format!("`{field}`")).collect();
+    let when = match named.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!(" where it names {last}"),
+        Some((last, others)) => format!(" where it names {} or {last}", others.join(", ")),
+    };
+    let described = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+    let described =
+        format!("{described} Needs a recent sign-in or step-up{when}: else 403 `step_up_required`.");
+    operation.insert(String::from("description"), described.into());
+    operation.insert(String::from("x-step-up"), json!({ "fields": guarded.fields }));
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+        let reference = json!({"$ref": "#/components/responses/StepUpRequired"});
+        responses.entry("403").or_insert(reference);
+    }
 }
 
 fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &str) {
@@ -156,6 +180,9 @@ fn refusals() -> Value {
         },
         "Unauthenticated": of("No good credential", json!({"detail": "Authentication credentials were not provided."})),
         "Forbidden": of("Not allowed", json!({"detail": "You do not have permission to perform this action."})),
+        "StepUpRequired": of("Not allowed; or, with the code `step_up_required`, the sign-in or step-up is too long ago: `POST /api/step-up/` by one of `methods`, then again", json!({
+            "detail": "A recent step-up is required.", "code": "step_up_required", "methods": ["totp", "recovery_code"], "max_age": 900,
+        })),
         "NotFound": of("Not there, or no such tenant", json!({"detail": "Not found."})),
         "PreconditionFailed": of("Not as `If-Match` says", json!({"detail": "The object has been changed since it was read.", "code": "precondition_failed"})),
         "TooLarge": of("More than a mebibyte", json!({"detail": "Request body is too large.", "code": "too_large"})),
