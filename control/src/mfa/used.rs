@@ -43,7 +43,20 @@ pub async fn take_over(
                 None => Ok(()),
             }
         }
+        FactKind::DeviceRemembered => {
+            metrics::counter!("wardgate_devices_remembered_total").increment(1);
+            told(control, tx, user, at).await
+        }
         _ => Ok(()),
+    }
+}
+
+/// Tells a user that a browser is remembered.
+async fn told(control: &Control, tx: &mut TenantTx, user: UserId, at: DateTime<Utc>) -> Result<(), Failure> {
+    match users::find(tx, user).await {
+        Ok(user) => notices::device_remembered(control, tx, &user, at).await,
+        Err(UserError::Failure(failure)) => Err(failure),
+        Err(_) => Ok(()),
     }
 }
 

@@ -69,6 +69,7 @@ async fn mails_say_what_happened_to_a_second_factor() {
         (FactorChange::Added, "A second factor was added to your account", "hinzugefügt"),
         (FactorChange::Removed, "A second factor was removed from your account", "entfernt"),
         (FactorChange::CodesMade, "New recovery codes were made for your account", "erstellt"),
+        (FactorChange::Remembered, "A browser that needs no code for some days was remembered", "gemerkt"),
         (FactorChange::CodeUsed, "Codes that you have left: 7.", "Codes, die Ihnen bleiben: 7."),
     ]
     .into_iter()

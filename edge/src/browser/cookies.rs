@@ -22,6 +22,15 @@ use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 pub struct Names {
     access: &'static str,
     refresh: &'static str,
+    device: &'static str,
+}
+
+/// The cookie of a remembered device. No `Debug`.
+pub struct DeviceCookie {
+    /// Its value.
+    pub value: String,
+    /// For how long the device is remembered.
+    pub lasts_secs: u64,
 }
 
 /// The readable cookie beside the two: a page sends its value back as `X-CSRFToken`. It is never read
@@ -34,9 +43,21 @@ impl Names {
     pub fn of(known: &OpenedTenant) -> Option<Self> {
         match known.tenant.settings.cookies {
             Cookies::Off => None,
-            Cookies::Plain => Some(Self { access: "access_token", refresh: "refresh_token" }),
-            Cookies::Host => Some(Self { access: "__Host-access_token", refresh: "__Host-refresh_token" }),
+            Cookies::Plain => {
+                Some(Self { access: "access_token", refresh: "refresh_token", device: "device" })
+            }
+            Cookies::Host => Some(Self {
+                access: "__Host-access_token",
+                refresh: "__Host-refresh_token",
+                device: "__Host-device",
+            }),
         }
+    }
+
+    /// The device cookie of a `Cookie` header, not verified.
+    #[must_use]
+    pub fn device(self, header: &str) -> Option<String> {
+        read(header, self.device).ok().flatten()
     }
 }
 
@@ -152,6 +173,12 @@ impl<S> Response<S> {
     /// Sets the readable cookie.
     pub fn set_csrf(&mut self, value: &str, lasts_secs: i64) {
         self.set_cookie(CSRF, value, lasts_secs, true);
+    }
+
+    /// Sets the cookie of a remembered device, which outlives the session.
+    pub fn set_device(&mut self, names: Names, cookie: &DeviceCookie) {
+        let lasts_secs = i64::try_from(cookie.lasts_secs).unwrap_or(0);
+        self.set_cookie(names.device, &cookie.value, lasts_secs, false);
     }
 
     /// Takes the access cookie away alone.

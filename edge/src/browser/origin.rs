@@ -40,14 +40,36 @@ pub fn may_set(
     request: &impl Incoming,
     fields: &Fields,
 ) -> Option<Names> {
-    if !target.own_host || fields.is_form() {
-        return None;
+    Sender::of(target, request, fields).names(known)
+}
+
+/// What a request says of where it comes from, before its tenant's lists are known.
+pub struct Sender {
+    /// The tenant's own host, and no form.
+    may_have_cookies: bool,
+    origin: Option<String>,
+    is_browser: bool,
+}
+
+impl Sender {
+    /// Reads it.
+    pub fn of(target: &Target, request: &impl Incoming, fields: &Fields) -> Self {
+        Self {
+            may_have_cookies: target.own_host && !fields.is_form(),
+            origin: request.header("origin"),
+            is_browser: request.header("sec-fetch-site").is_some(),
+        }
     }
-    let may = match request.header("origin") {
-        Some(origin) => is_listed(known, &origin),
-        None => request.header("sec-fetch-site").is_none(),
-    };
-    Names::of(known).filter(|_| may)
+
+    /// See [`may_set`].
+    #[must_use]
+    pub fn names(&self, known: &OpenedTenant) -> Option<Names> {
+        let may = match &self.origin {
+            Some(origin) => is_listed(known, origin),
+            None => !self.is_browser,
+        };
+        Names::of(known).filter(|_| may && self.may_have_cookies)
+    }
 }
 
 /// The session that a request may act for by its cookies; `None` where it has none that count.

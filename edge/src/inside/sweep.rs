@@ -44,6 +44,7 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
         batch.add_counted(older(sql::CLEAN_TICKETS, 0)),
         batch.add_counted(older(sql::CLEAN_CODE_TRIES, CODE_WINDOW_SECS)),
         batch.add_counted(older(sql::CLEAN_CHALLENGES, 0)),
+        batch.add_counted(older(sql::CLEAN_DEVICES, 0)),
         batch.add_counted(older(sql::CLEAN_ENDED, TOMBSTONE_SECS)),
         batch.add_counted(older(sql::CLEAN_FINISHED, TOMBSTONE_SECS)),
     ];

@@ -24,6 +24,8 @@ pub struct OpenedTenant {
     pub refresh_keys: Vec<RefreshKey>,
     /// Make the CSRF values of sessions, likewise.
     pub csrf_keys: Vec<Secret>,
+    /// Make the marks of remembered devices, likewise.
+    pub device_keys: Vec<Secret>,
     /// Find users, and count attempts at their names.
     pub lookup: LookupKeys,
     /// The same of before, while something that was hashed with them counts.
@@ -48,11 +50,12 @@ impl OpenedTenant {
         let lookup = open_lookup(&tenant, &tenant.lookup_root, settings)?;
         let former_lookup = tenant.former_lookup_root.as_ref();
         let former_lookup = former_lookup.map(|root| open_lookup(&tenant, root, settings)).transpose()?;
-        let (mut refresh_keys, mut csrf_keys) = (Vec::new(), Vec::new());
+        let (mut refresh_keys, mut csrf_keys, mut device_keys) = (Vec::new(), Vec::new(), Vec::new());
         for root in &tenant.session_roots {
             let secret = open_root(&tenant, (root.version, &root.sealed), Kind::SessionRoot, settings)?;
             refresh_keys.push(RefreshKey::new(root.version, &secret, tenant.id));
             csrf_keys.push(derive(&secret, tenant.id, Purpose::Csrf));
+            device_keys.push(derive(&secret, tenant.id, Purpose::Device));
         }
         let jwks: Vec<_> = tenant.published_keys().map(|key| key.public.to_jwk(&key.kid)).collect();
         Ok(Self {
@@ -62,6 +65,7 @@ impl OpenedTenant {
             jwks: serde_json::json!({ "keys": jwks }).to_string(),
             refresh_keys,
             csrf_keys,
+            device_keys,
             tenant,
         })
     }
@@ -76,6 +80,12 @@ impl OpenedTenant {
     #[must_use]
     pub fn csrf_key(&self, now_secs: u64) -> Option<&Secret> {
         self.csrf_keys.get(self.tenant.session_root(now_secs))
+    }
+
+    /// The key of a remembered device's mark that is made at `now_secs`.
+    #[must_use]
+    pub fn device_key(&self, now_secs: u64) -> Option<&Secret> {
+        self.device_keys.get(self.tenant.session_root(now_secs))
     }
 
     /// Whether a token's header names a session root that the document does not have: one of a later document,

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
 
-use crate::browser::cookies::{Names, csrf_token};
+use crate::browser::cookies::{DeviceCookie, Names, csrf_token};
 use crate::context::Context;
 use crate::http::{Answer, Response};
 use crate::isolate::opened::OpenedTenant;
@@ -30,6 +30,8 @@ pub struct IssuedTokens {
     pub sid: SessionId,
     /// When the session ends at the latest, Unix milliseconds.
     pub ends_at: i64,
+    /// The remembered device that the answer may set.
+    pub device: Option<DeviceCookie>,
     /// The tenant.
     pub known: Rc<OpenedTenant>,
 }
@@ -68,7 +70,7 @@ pub async fn tokens<P: Platform>(
     let key = known.refresh_key(refresh.issued_at).ok_or_else(Refusal::unavailable)?;
     let refresh = key.sign(&refresh, &known.tenant.issuer).map_err(|_| Refusal::internal())?;
     let (user, ends_at) = (row.user, row.absolute_deadline);
-    Ok(IssuedTokens { access, refresh, roles, user, sid, ends_at, known: known.clone() })
+    Ok(IssuedTokens { access, refresh, roles, user, sid, ends_at, device: None, known: known.clone() })
 }
 
 impl IssuedTokens {
@@ -98,12 +100,15 @@ impl IssuedTokens {
         Answer::json(200, &body)
     }
 
-    /// Sets the three cookies of the session. All of them stay until its last deadline: when the access token
+    /// Sets the three cookies of the session, and that of a device. All of them stay until its last deadline: when the access token
     /// has expired, it is we who say so, and the refresh cookie is still there.
     pub fn set_cookies<S>(&self, response: &mut Response<S>, names: Names, now_ms: u64) {
         self.set_access(response, names, now_ms);
         response.set_refresh(names, &self.refresh, self.lasts_secs(now_ms));
         self.set_csrf(response, now_ms);
+        if let Some(device) = &self.device {
+            response.set_device(names, device);
+        }
     }
 
     /// Sets the access cookie alone.

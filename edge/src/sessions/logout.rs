@@ -277,6 +277,7 @@ async fn end_everywhere<P: Platform>(
         sid.to_string().into(),
     ]));
     batch.also(sql::END_LEGACY.bind([tenant.into(), user.into(), now.into()]));
+    batch.also(sql::FORGET_DEVICES.bind([tenant.into(), user.into(), None::<&str>.into()]));
     let rows = ctx.run(batch).await?;
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     for ended in rows.take(ended)? {

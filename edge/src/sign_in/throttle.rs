@@ -8,6 +8,7 @@ use shared::contract::limits::{SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::contract::refusal::Refusal;
 use shared::derive::{attempt_hash, identifier_hash};
 use shared::identifiers::Identifier;
+use shared::tokens::device::RememberedDevice;
 use shared::wire::push::IdentifierRow;
 
 use crate::app::App;
@@ -15,9 +16,10 @@ use crate::context::Context;
 use crate::isolate::opened::{LookupKeys, OpenedTenant};
 use crate::platform::{Limit, Platform, Rows};
 use crate::sign_in::attempts::{Attempt, CountedAttempt, Subject, at_sign_in};
+use crate::sign_in::device::{DeviceCall, living};
 use crate::sign_in::password::UserRow;
 use crate::sql;
-use crate::sql::batch::{Batch, BatchRows, Handle};
+use crate::sql::batch::{Batch, BatchRows, CountHandle, Handle};
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::{State, StateRow};
 
@@ -77,6 +79,8 @@ pub(super) struct ReservedAttempt {
     pub attempt: Attempt,
     /// The user behind the name.
     pub user: Option<UserRow>,
+    /// The remembered device that the request presents, if it is good.
+    pub device: Option<RememberedDevice>,
 }
 
 /// The limit by network alone, before it is even known whether there is such a tenant: else one address has
@@ -119,14 +123,15 @@ pub(super) async fn admit_at_tenant<P: Platform>(
 /// The first batch, once more where the tenant's document has moved on.
 pub(super) async fn reserve<P: Platform>(
     ctx: Context<'_, P>,
-    named: &TenantName,
+    (named, network): (&TenantName, &str),
     known: Rc<OpenedTenant>,
     name: &str,
-    network: &str,
+    device: &DeviceCall,
 ) -> Result<ReservedAttempt, Refusal> {
     let hashes = Hashes::of(&known, name);
     let from = Origin { named, network };
-    let (rows, state) = reserve_batch(ctx, from, &known, &hashes, None).await?;
+    let presented = device.presented(ctx, &known);
+    let (rows, state) = reserve_batch(ctx, from, &known, (&hashes, presented), None).await?;
     match state {
         State::Current => reserved(known, hashes, rows, ctx.now()),
         State::Suspended => Err(Refusal::tenant_suspended()),
@@ -148,7 +153,8 @@ pub(super) async fn reserve<P: Platform>(
                 ControlFlow::Break(_) => None,
             };
             let hashes = newer_hashes;
-            let (rows, state) = reserve_batch(ctx, from, &newer, &hashes, stray).await?;
+            let presented = device.presented(ctx, &newer);
+            let (rows, state) = reserve_batch(ctx, from, &newer, (&hashes, presented), stray).await?;
             let current = state == State::Current;
             if current { reserved(newer, hashes, rows, ctx.now()) } else { Err(Refusal::unavailable()) }
         }
@@ -160,6 +166,7 @@ struct ReservedRows<R> {
     rows: BatchRows<R>,
     attempt: CountedAttempt,
     user: Handle<UserRow>,
+    device: Option<(RememberedDevice, CountHandle)>,
 }
 
 /// Where a try comes from, and under which name of the tenant.
@@ -174,7 +181,7 @@ async fn reserve_batch<P: Platform>(
     ctx: Context<'_, P>,
     Origin { named, network }: Origin<'_>,
     known: &OpenedTenant,
-    hashes: &Hashes,
+    (hashes, presented): (&Hashes, Option<RememberedDevice>),
     stray: Option<Attempt>,
 ) -> Result<(ReservedRows<P::Rows>, State), Refusal> {
     let tenant = known.tenant.id.to_string();
@@ -195,10 +202,14 @@ async fn reserve_batch<P: Platform>(
     let identifier = hashes.now.identifier.as_str();
     let user =
         batch.add(sql::USER_BY_IDENTIFIER.bind([tenant.into(), identifier.into(), former_identifier.into()]));
+    let device = presented.map(|device| {
+        let lives = batch.add_counted(living(ctx, tenant, &device));
+        (device, lives)
+    });
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), name.into()]));
     let rows = ctx.run(batch).await?;
     let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
-    Ok((ReservedRows { rows, attempt, user }, state))
+    Ok((ReservedRows { rows, attempt, user, device }, state))
 }
 
 fn reserved<R: Rows>(
@@ -212,7 +223,11 @@ fn reserved<R: Rows>(
         ControlFlow::Break(refusal) => return Err(refusal),
     };
     let user = left.rows.take_one(left.user)?;
-    Ok(ReservedAttempt { known, hashes, attempt, user })
+    let device = match left.device {
+        Some((device, lives)) => (left.rows.count(lives)? > 0).then_some(device),
+        None => None,
+    };
+    Ok(ReservedAttempt { known, hashes, attempt, user, device })
 }
 
 /// Takes a hash of the tenant's budget. Without one the try is given back, since no password is looked at.

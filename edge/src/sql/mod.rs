@@ -30,6 +30,7 @@ groups! {
     sign_in
     tickets
     factors
+    devices
     step_up
     sessions
     legacy

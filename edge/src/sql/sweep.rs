@@ -72,6 +72,14 @@ statements! {
           )
         returning 1 as swept";
 
+    /// Remembered devices that are expired: (before, most).
+    CLEAN_DEVICES = "
+        delete from devices
+        where (tenant, user, digest) in (
+            select tenant, user, digest from devices where expires_at < ?1 limit ?2
+          )
+        returning 1 as swept";
+
     /// Families that ended long ago: (before, most).
     CLEAN_ENDED = "
         delete from families

@@ -110,6 +110,9 @@ struct Credentials {
     otp: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
+    /// At `login`, with a code: whether the browser is to be remembered, so that the password alone signs in there for as
+    /// many days as the tenant lets it. Where cookies are set. A cookie (`__Host-device` or `device`) brings it about.
+    remember: Option<bool>,
 }
 
 /// A second factor, after a right password.
@@ -123,6 +126,9 @@ struct SecondFactor {
     code: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
+    /// Whether the browser is to be remembered, so that the password alone signs in there for as many days as the tenant
+    /// lets it. Where cookies are set.
+    remember: Option<bool>,
 }
 
 /// A proof by the user of the session: one of these.

@@ -7,6 +7,7 @@
 
 pub mod challenge;
 pub mod claims;
+pub mod device;
 pub mod jwk;
 pub mod jws;
 pub mod legacy;

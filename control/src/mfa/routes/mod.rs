@@ -1,7 +1,8 @@
-//! `/api/user/mfa/` and `/api/user/users/<id>/mfa/`.
+//! `/api/user/mfa/`, `/api/user/devices/`, and both under `/api/user/users/<id>/`.
 
 pub mod admin;
 pub mod codes;
+pub mod devices;
 pub mod enrol;
 pub mod own;
 

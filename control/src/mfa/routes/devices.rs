@@ -1,0 +1,208 @@
+//! `/api/user/devices/` and `/api/user/users/<id>/devices/`.
+
+use axum::extract::{Path, State as Extracted};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::contract::permissions::Permitted as _;
+use shared::contract::permissions::marker::{SessionsEnd, UsersRead};
+use shared::contract::refusal::Refusal;
+use shared::ids::{TenantId, UserId};
+use utoipa::ToSchema;
+
+use crate::access::{Allowed, Authenticated, Me, outranked};
+use crate::control::Control;
+use crate::edges::client::CallError;
+use crate::failure::chain;
+use crate::http::answer::{Refused, no_content};
+use crate::http::described::Paging;
+use crate::http::list::{Asked, Unfiltered};
+use crate::http::page::ListOut;
+use crate::mfa::devices::{self, Device};
+use crate::users::{self, UserError};
+
+/// A browser in which the password alone signs in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RememberedDevice)]
+struct DeviceOut {
+    /// Its id: no secret.
+    id: String,
+    /// How the browser called itself, at most 256 bytes; empty where it did not.
+    user_agent: String,
+    /// When a code was shown there.
+    #[serde(serialize_with = "crate::http::time::micros")]
+    created_at: DateTime<Utc>,
+    /// When it was last used in place of a code.
+    #[serde(serialize_with = "crate::http::time::micros_option")]
+    #[schema(required)]
+    last_used_at: Option<DateTime<Utc>>,
+    /// When it ends.
+    #[serde(serialize_with = "crate::http::time::micros")]
+    expires_at: DateTime<Utc>,
+}
+
+impl From<Device> for DeviceOut {
+    fn from(device: Device) -> Self {
+        let Device { id, name, created_at, last_used_at, expires_at } = device;
+        Self { id, user_agent: name, created_at, last_used_at, expires_at }
+    }
+}
+
+fn example() -> Value {
+    json!({
+        "count": 1, "next": null, "previous": null,
+        "results": [{
+            "id": "S7Bvjk46dxXSAdVz0KpCN2LlXavWGiwCJ4-lbMbSlOA", "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)",
+            "created_at": "2026-01-02T03:04:05.678000Z", "last_used_at": null, "expires_at": "2026-02-01T03:04:05.000000Z",
+        }],
+    })
+}
+
+/// The caller's remembered devices.
+#[utoipa::path(
+    get, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_list", summary = "List one's own remembered devices",
+    description = "For any user who is signed in: the browsers in which the password alone signs in, the newest first, as \
+        the edge has them now (503 where it cannot be reached).",
+    params(Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<DeviceOut>, example = json!(example())))
+)]
+pub async fn list(
+    Extracted(control): Extracted<Control>,
+    me: Me,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
+    let Authenticated { tx, user, tenant, .. } = me.by;
+    drop(tx);
+    part.of_all(shown(&control, (tenant.id, user.id)).await?)
+}
+
+/// Forgets all of the caller's devices: 204.
+#[utoipa::path(
+    delete, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_forget_all", summary = "Revoke all of one's own remembered devices",
+    description = "For any user who is signed in. When it is answered, a sign-in there needs a code again.",
+    responses((status = 204, description = "Forgotten"))
+)]
+pub async fn forget_all(Extracted(control): Extracted<Control>, me: Me) -> Result<Response, Refused> {
+    let user = me.by.user.id;
+    forgotten(&control, me.by, user, None).await
+}
+
+/// Forgets one: 204; 404.
+#[utoipa::path(
+    delete, path = "/api/user/devices/{id}/", tag = "Second factor", operation_id = "devices_forget", summary = "Revoke one of one's own remembered devices",
+    description = "For any user who is signed in. When it is answered, a sign-in there needs a code again.",
+    params(("id" = String, Path)),
+    responses((status = 204, description = "Forgotten"))
+)]
+pub async fn forget(
+    Extracted(control): Extracted<Control>,
+    me: Me,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let user = me.by.user.id;
+    forgotten(&control, me.by, user, Some(&id)).await
+}
+
+/// A user's remembered devices.
+#[utoipa::path(
+    get, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_list", summary = "List the remembered devices of a person",
+    description = "Needs `users.read`. As the edge has them now (503 where it cannot be reached).",
+    params(("id" = Uuid, Path), Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<DeviceOut>, example = json!(example())))
+)]
+pub async fn list_of(
+    Extracted(control): Extracted<Control>,
+    allowed: Allowed<UsersRead>,
+    Path(id): Path<String>,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
+    let Authenticated { mut tx, tenant, .. } = allowed.by;
+    let user = users::find(&mut tx, parse(&id)?).await?.id;
+    drop(tx);
+    part.of_all(shown(&control, (tenant.id, user)).await?)
+}
+
+/// Forgets all devices of a user: 204; 403 for a rank that is not below one's own.
+#[utoipa::path(
+    delete, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_forget_all", summary = "Revoke all remembered devices of a person",
+    description = "Needs `sessions.end`, and a rank above theirs unless they are one's own. When it is answered, their sign-ins \
+        need a code again.",
+    params(("id" = Uuid, Path)),
+    responses((status = 204, description = "Forgotten"))
+)]
+pub async fn forget_all_of(
+    Extracted(control): Extracted<Control>,
+    allowed: Allowed<SessionsEnd>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let (by, user) = below(&control, allowed, &id).await?;
+    forgotten(&control, by, user, None).await
+}
+
+/// Forgets one: 204; 403 for a rank that is not below one's own; 404.
+#[utoipa::path(
+    delete, path = "/api/user/users/{id}/devices/{device}/", tag = "Second factor", operation_id = "users_devices_forget", summary = "Revoke one remembered device of a person",
+    description = "As all of them.",
+    params(("id" = Uuid, Path), ("device" = String, Path)),
+    responses((status = 204, description = "Forgotten"))
+)]
+pub async fn forget_of(
+    Extracted(control): Extracted<Control>,
+    allowed: Allowed<SessionsEnd>,
+    Path((id, device)): Path<(String, String)>,
+) -> Result<Response, Refused> {
+    let (by, user) = below(&control, allowed, &id).await?;
+    forgotten(&control, by, user, Some(&device)).await
+}
+
+/// What a list shows. The transaction has ended: the edge may take its time.
+async fn shown(control: &Control, (tenant, user): (TenantId, UserId)) -> Result<Vec<DeviceOut>, Refused> {
+    let devices = devices::list(control, tenant, user).await.map_err(out_of_reach)?;
+    Ok(devices.into_iter().map(DeviceOut::from).collect())
+}
+
+/// A user whom the caller may sign out.
+async fn below(
+    control: &Control,
+    allowed: Allowed<SessionsEnd>,
+    id: &str,
+) -> Result<(Authenticated, UserId), Refused> {
+    let mut by = allowed.by;
+    let user = users::find(&mut by.tx, parse(id)?).await?;
+    if !by.actor.is(user.id) && users::outrank(&by.actor, &user).is_err() {
+        let (target, permission) = (user.id.to_string(), SessionsEnd::PERMISSION);
+        return Err(outranked(control, by.tx, &by.actor, &target, permission).await);
+    }
+    Ok((by, user.id))
+}
+
+/// The edge first, while no connection is held, then the entry: what is answered for is in force.
+async fn forgotten(
+    control: &Control,
+    by: Authenticated,
+    user: UserId,
+    device: Option<&str>,
+) -> Result<Response, Refused> {
+    let Authenticated { tx, actor, tenant, .. } = by;
+    let work = devices::forget(control, (tenant.id, user), device);
+    let (gone, mut tx) = tx.pause(&control.db, work).await?;
+    if gone.map_err(out_of_reach)? == 0 {
+        return match device {
+            Some(_) => Err(Refusal::plain(404, "No Device matches the given query.").into()),
+            None => Ok(no_content()),
+        };
+    }
+    devices::record(control, &mut tx, &actor, user, device);
+    tx.commit().await?;
+    Ok(no_content())
+}
+
+fn out_of_reach(error: CallError) -> Refused {
+    tracing::warn!(error = %chain(&error), "the edge was not reached");
+    Refusal::unavailable().into()
+}
+
+fn parse(id: &str) -> Result<UserId, UserError> {
+    UserId::parse(id).map_err(|_| UserError::NotFound)
+}
