@@ -270,6 +270,12 @@ fn text(slug: &str, report: &Report, zone_was_said: bool) -> String {
     lines.extend(by_name("no password here,", &report.without_password));
     lines.extend(second_factors(report));
     lines.extend(local_times(report, zone_was_said));
+    if let Some(from) = &report.second_factor_from {
+        lines.push(format!(
+            "a second factor is demanded of root-admins and co-admins from {from} on, not before: `wardgate policy show --tenant \
+             {slug}`"
+        ));
+    }
     let would = if report.check || !report.unmapped.is_empty() { "would come" } else { "came" };
     lines.push(format!(
         "{slug}: {} read; {} {would} new, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",

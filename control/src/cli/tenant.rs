@@ -188,7 +188,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::List(args) => tenant_list::run(control, show, args).await,
         Command::Show { tenant } => {
             let tenant = tenant_named(control, &tenant).await?;
-            show.details(&TenantOut::new(tenant));
+            show.details(&TenantOut::new(tenant).at(control.clock.now()));
             Ok(())
         }
         Command::Claims { tenant } => claims::show(control, show, &tenant).await,

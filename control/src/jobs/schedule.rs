@@ -19,6 +19,7 @@ use crate::http::once;
 use crate::keys::store::AdvanceKeys;
 use crate::legacy::{passwords, tokens};
 use crate::mail::send::{ForgetMail, SendMail};
+use crate::mfa::announce::AnnounceDemand;
 use crate::requests::ForgetExpired;
 use crate::resets::AnswerReset;
 use crate::sessions::rotate;
@@ -30,7 +31,7 @@ use crate::users::password_history::ForgetPasswords;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// What a control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 24] = [
+pub const KINDS: [Kind; 25] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -44,6 +45,7 @@ pub const KINDS: [Kind; 24] = [
     Kind::of::<SendMail>(),
     Kind::of::<ForgetMail>(),
     Kind::of::<ForgetPasswords>(),
+    Kind::of::<AnnounceDemand>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),
     Kind::of::<SweepIdempotencyKeys>(),

@@ -32,6 +32,8 @@ pub enum MailKind {
     NewDevice,
     /// Tells that sign-ins from networks that are not known to the account are refused. Link: `Network`.
     NetworksRefused,
+    /// Tells an administrator that the tenant will demand a second factor.
+    SecondFactorDemanded,
     /// Shows an administrator that mail arrives.
     Test,
 }
@@ -51,7 +53,7 @@ pub(super) enum Class {
 
 impl MailKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::VerifyAddress,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -64,6 +66,7 @@ impl MailKind {
         Self::SecondFactorChanged,
         Self::NewDevice,
         Self::NetworksRefused,
+        Self::SecondFactorDemanded,
         Self::Test,
     ];
 
@@ -83,6 +86,7 @@ impl MailKind {
             Self::SecondFactorChanged => "second_factor_changed",
             Self::NewDevice => "new_device",
             Self::NetworksRefused => "networks_refused",
+            Self::SecondFactorDemanded => "second_factor_demanded",
             Self::Test => "test",
         }
     }
@@ -105,7 +109,8 @@ impl MailKind {
             | Self::AddressChanged
             | Self::SecondFactorChanged
             | Self::NewDevice
-            | Self::NetworksRefused => Class::Notice,
+            | Self::NetworksRefused
+            | Self::SecondFactorDemanded => Class::Notice,
         }
     }
 

@@ -1,12 +1,15 @@
 //! The second factor of a user: authenticators that make one-time codes, and recovery codes beside them.
 //!
 //! Codes are shown at sign-in, to the edge, which decides alone whether one is good ([`rows`] is what it is told). Here
-//! users enrol and remove authenticators, administrators reset them, and [`used`] takes over what the edge saw. A code
+//! users enrol and remove authenticators, administrators reset them, [`devices`] lists and revokes the browsers that the edge
+//! remembers, and [`used`] takes over what the edge saw. A code
 //! is looked at here once: the first one of an authenticator, which shows that its owner's device has the seed.
 //!
 //! Enrolling ends access tokens. Removing also ends sessions: a thief of the device may have opened one.
 
 pub mod adopt;
+pub mod announce;
+pub mod devices;
 mod enrol;
 mod model;
 pub mod qr;

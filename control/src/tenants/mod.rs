@@ -25,5 +25,5 @@ pub use model::{FirstAdmin, InvitedAdmin, Isolation, KnownAdmin, Tenant, TenantE
 pub use out::TenantOut;
 pub use platform::ensure_platform;
 pub use refused::no_tenant;
-pub use second_factor::first_settings;
+pub use second_factor::{demand_to_come, first_settings, settings_of_imported};
 pub use store::{find, find_by_slug, lock};

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Tenant;
 use super::model::{Isolation, status_text};
+use super::second_factor::{DemandToCome, to_come};
 use crate::http::validators::Editable;
 use crate::legacy::service::form_text;
 
@@ -45,6 +46,12 @@ pub struct TenantOut {
     created_at: DateTime<Utc>,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
+    /// Of a tenant whose users were imported: from when on it demands a second factor, until that begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = DemandToCome, required = false)]
+    second_factor_notice: Option<DemandToCome>,
+    #[serde(skip)]
+    is_imported: bool,
 }
 
 /// Tokens of the service that a tenant came from, while they are accepted.
@@ -114,6 +121,8 @@ impl TenantOut {
     #[must_use]
     pub fn new(tenant: Tenant) -> Self {
         Self {
+            second_factor_notice: None,
+            is_imported: tenant.legacy.imported_at.is_some(),
             issuer: tenant.issuer,
             id: tenant.id,
             slug: tenant.slug,
@@ -129,5 +138,12 @@ impl TenantOut {
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
         }
+    }
+
+    /// The same with what an administrator should know at this moment.
+    #[must_use]
+    pub fn at(self, now: DateTime<Utc>) -> Self {
+        let second_factor_notice = if self.is_imported { to_come(&self.settings, now) } else { None };
+        Self { second_factor_notice, ..self }
     }
 }

@@ -1,10 +1,14 @@
 //! What a tenant demands of a second factor: roles that it has, and a reason where its root-admins are let off.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
+use serde::Serialize;
 use shared::contract::limits::REASON_CHARS;
 use shared::tenant::settings::Settings;
 
-use super::model::TenantError;
+use utoipa::ToSchema;
+
+use super::model::{Tenant, TenantError};
+use crate::http::time::text;
 
 /// The role that no tenant lets off without a reason: a user with this role can undo every other protection.
 const GUARDED: &str = "root-admin";
@@ -15,11 +19,72 @@ const ANY_ROLE: &str = "*";
 /// The field of a change that gives the reason.
 const REASON: &str = "reason";
 
+/// How old the proof of an administrator may be at a new tenant, in seconds.
+const STEP_UP_OF_NEW_TENANTS: u64 = 900;
+
 /// The settings of a tenant that the API or the command line makes, where the request names no others.
 #[must_use]
 pub fn first_settings() -> Settings {
-    let second_factor_roles = OF_NEW_TENANTS.map(String::from).to_vec();
-    Settings { second_factor_roles, ..Settings::default() }
+    Settings { second_factor_roles: OF_NEW_TENANTS.map(String::from).to_vec(), ..platform_settings() }
+}
+
+/// The settings that the platform tenant begins with: its first administrator has no second factor yet, but everybody has
+/// signed in.
+pub(super) fn platform_settings() -> Settings {
+    Settings { step_up_secs: STEP_UP_OF_NEW_TENANTS, ..Settings::default() }
+}
+
+/// For how long an imported tenant demands no second factor of its administrators, in days: they come without one.
+const DAYS_AFTER_IMPORT: i64 = 90;
+/// Why that is so, in the audit log.
+const IMPORTED: &str = "Users are imported: administrators have some time to enrol a second factor";
+
+/// The settings of a tenant whose first users are imported, and the reason. What a new tenant demands of its
+/// administrators begins later; what somebody has chosen stays. No client of the old service can step up.
+#[must_use]
+pub fn settings_of_imported(before: Settings, now: DateTime<Utc>) -> (Settings, Option<String>) {
+    let first = first_settings();
+    let is_untouched =
+        before.second_factor_roles == first.second_factor_roles && before.second_factor_from.is_none();
+    let from = now.with_nanosecond(0).unwrap_or(now) + TimeDelta::days(DAYS_AFTER_IMPORT);
+    let step_up_secs = if before.step_up_secs == first.step_up_secs { 0 } else { before.step_up_secs };
+    let second_factor_from = if is_untouched { Some(from) } else { before.second_factor_from };
+    let settings = Settings { step_up_secs, second_factor_from, ..before };
+    (settings, is_untouched.then(|| String::from(IMPORTED)))
+}
+
+/// A demand that is to come, of a tenant whose users were imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SecondFactorNotice)]
+pub struct DemandToCome {
+    /// When it begins.
+    #[serde(serialize_with = "crate::http::time::micros")]
+    pub from: DateTime<Utc>,
+    /// Of which roles; `*` for every user.
+    pub roles: Vec<String>,
+    /// The same for people.
+    pub detail: String,
+}
+
+/// See [`DemandToCome`]; `None` where none is to come.
+#[must_use]
+pub fn demand_to_come(tenant: &Tenant, now: DateTime<Utc>) -> Option<DemandToCome> {
+    tenant.legacy.imported_at?;
+    to_come(&tenant.settings, now)
+}
+
+/// The same of settings.
+pub(super) fn to_come(settings: &Settings, now: DateTime<Utc>) -> Option<DemandToCome> {
+    let from = settings.second_factor_from.filter(|from| *from > now)?;
+    let roles = settings.second_factor_roles.clone();
+    let of =
+        if roles.iter().any(|role| role == ANY_ROLE) { String::from("every user") } else { roles.join(", ") };
+    let detail = format!(
+        "From {} on a second factor is demanded of {of}. Until then they sign in without one; from then on whoever has none \
+         enrols one at the next sign-in.",
+        text(from)
+    );
+    (!roles.is_empty()).then_some(DemandToCome { from, roles, detail })
 }
 
 /// Checks roles that are new: a demand of a role that is not there would protect no user.
@@ -96,6 +161,29 @@ mod tests {
             second_factor_roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             second_factor_from: from.and_then(|secs| DateTime::from_timestamp(secs, 0)),
             ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn an_imported_tenant_has_ninety_days_unless_somebody_has_chosen() {
+        let now = DateTime::from_timestamp(1_800_000_000, 5).unwrap();
+        let later = DateTime::from_timestamp(1_800_000_000 + 90 * 86_400, 0);
+        let (after, reason) = settings_of_imported(first_settings(), now);
+        assert_eq!((after.second_factor_from, after.step_up_secs), (later, 0));
+        assert_eq!(after.second_factor_roles, first_settings().second_factor_roles);
+        assert!(reason.is_some());
+        let notice = to_come(&after, now).unwrap();
+        assert_eq!((Some(notice.from), notice.roles.len()), (later, 2));
+        assert!(
+            notice
+                .detail
+                .starts_with("From 2027-04-15T08:00:00.000000Z on a second factor is demanded of root-admin")
+        );
+        assert_eq!(to_come(&after, later.unwrap()), None);
+        for chosen in [settings(&[], None), settings(&["root-admin"], None), settings(&["*"], Some(7))] {
+            let chosen = Settings { step_up_secs: 60, ..chosen };
+            assert_eq!(settings_of_imported(chosen.clone(), now), (chosen.clone(), None));
+            assert_eq!(to_come(&chosen, now), None);
         }
     }
 

@@ -117,6 +117,7 @@ fn link_of(kind: MailKind) -> Option<LinkKind> {
         | MailKind::PasswordChanged
         | MailKind::SecondFactorChanged
         | MailKind::NewDevice
+        | MailKind::SecondFactorDemanded
         | MailKind::Test => None,
     }
 }

@@ -50,6 +50,9 @@ pub struct Report {
     pub without_authenticator: u64,
     /// Their status here.
     pub totp_people: String,
+    /// From when on a second factor is demanded of administrators, where this import has put that off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_factor_from: Option<String>,
     /// How `user_id` is written here.
     pub user_id: String,
     /// The zone by which times were read that named none.

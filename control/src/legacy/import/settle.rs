@@ -12,7 +12,9 @@ use super::report::Report;
 use super::state::Import;
 use crate::audit::Actor;
 use crate::db::TenantTx;
+use crate::http::time::text;
 use crate::legacy::{ids, service};
+use crate::mfa::announce;
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users;
 
@@ -89,7 +91,13 @@ impl Import<'_> {
             let mut settings = tenant.settings;
             settings.cookies = Cookies::Plain;
             settings.min_password_length = settings.min_password_length.min(8);
-            let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
+            let now = control.clock.now();
+            let (settings, reason) = tenants::settings_of_imported(settings, now);
+            if let (Some(from), Some(_)) = (settings.second_factor_from, &reason) {
+                announce::promise(&mut tx, id, from, now).await?;
+                self.report.second_factor_from = Some(text(from));
+            }
+            let edit = tenants::Edit { settings: Some(settings), reason, ..tenants::Edit::default() };
             tenants::edit(control, &mut tx, &Actor::operator(), id, edit).await.map_err(of_tenant)?;
         }
         service::users_imported(&mut tx, form, control.clock.now()).await?;
