@@ -2,10 +2,13 @@
 
 mod challenges;
 mod codes;
+mod devices;
+mod guesser;
 mod policy;
 mod pushed;
 mod races;
 mod step_up;
+mod table;
 
 use serde_json::{Value, json};
 use shared::derive::Secret;

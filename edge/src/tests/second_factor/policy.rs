@@ -21,7 +21,7 @@ struct Policy {
 }
 
 /// So many seconds from the start of the tests, which is eight o'clock.
-fn time<T: serde::de::DeserializeOwned>(secs: i64, nanos: u32) -> T {
+pub(super) fn time<T: serde::de::DeserializeOwned>(secs: i64, nanos: u32) -> T {
     let of_day = 8 * 3600 + secs;
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let text = format!("2027-01-15T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z");
