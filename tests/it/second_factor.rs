@@ -6,11 +6,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use wardgate_tests::actors::{Authenticator, Session, Tenant, User};
+use shared::wire::push::Command;
+use shared::wire::signature::Tag;
+use wardgate_tests::actors::{Authenticator, Page, Session, Tenant, User};
 use wardgate_tests::database::Database;
 use wardgate_tests::environment::scaled;
 use wardgate_tests::http::Reply;
 use wardgate_tests::server::Server;
+use wardgate_tests::signed::EdgeCall;
 use wardgate_tests::stack::{Stack, free_port};
 use wardgate_tests::wait;
 
@@ -157,18 +160,115 @@ async fn of_sixteen_at_once_one_gets_in() {
     eprintln!("{rounds} races of 16 of each kind: one winner each");
 }
 
+/// A tenant that remembers devices on a host of its own, and a page of it.
+async fn with_a_page(stack: &Stack) -> (Tenant<'_>, Page) {
+    let host = format!("h{}.localhost", wardgate_tests::seed::unique());
+    let origin = format!("http://app.{host}:3000");
+    let settings = json!({"origins": [origin], "remember_device_days": 30});
+    let acme = Tenant::create_with(stack, json!({"hosts": [host], "settings": settings})).await;
+    (acme, Page::open(stack, &host, &origin))
+}
+
+/// Has a browser remembered, and forgets its session.
+async fn remember(page: &mut Page, user: &User<'_>, code: String) {
+    let begun = page.sign_in(user).await.expect(200);
+    let body = json!({"mfa_token": begun.text_at("mfa_token"), "otp": code, "remember": true});
+    let _ = page.post("/api/verify-otp/", &body).await.expect(200);
+    page.jar.retain(|name, _| name == "__Host-device");
+    assert_eq!(page.jar.len(), 1);
+}
+
+/// Whether a sign-in by password got a session.
+fn got_in(reply: &Reply) -> bool {
+    assert!([200, 429].contains(&reply.status), "{} {}", reply.status, reply.text);
+    reply.status == 200 && reply.json().get("access").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_sign_in_by_a_remembered_device_succeeds_after_its_revocation() {
+    let stack = Stack::own("remembered-devices").await;
+    let (acme, page) = with_a_page(&stack).await;
+    let rounds: usize = scaled(4, 1_000);
+    let mut users = Vec::new();
+    for user in acme.users(rounds.div_ceil(100)).await {
+        let phone = Authenticator::enrol(&acme, &user.sign_in().await).await;
+        users.push((user, phone));
+    }
+    let (mut ahead, mut before) = (Duration::ZERO, 0);
+    for round in 0..rounds {
+        let (user, phone) = &users[round / 100];
+        // Another step, and another window of tries.
+        stack.pass(Duration::from_secs(600)).await;
+        ahead += Duration::from_secs(600);
+        let mut page = page.clone();
+        remember(&mut page, user, phone.code_after(ahead).await).await;
+        assert!(got_in(&page.clone().sign_in(user).await), "round {round}");
+        let sign_in = async || page.clone().sign_in(user).await;
+        let first = join_all((0..8).map(|_| sign_in()));
+        let revoked_then_more = async {
+            // Somewhere among them.
+            tokio::time::sleep(Duration::from_millis(u64::try_from(round % 16).unwrap_or(0) * 5)).await;
+            let (tenant, user) = (acme.id, user.id);
+            let all = Command::ForgetDevices { tenant, user, device: None };
+            let answer = EdgeCall::good(&stack, Tag::Command, &all).send(&stack).await.expect(200);
+            assert_eq!(answer.json()["forgotten"], 1, "round {round}");
+            join_all((0..8).map(|_| sign_in())).await
+        };
+        let (first, second) = tokio::join!(first, revoked_then_more);
+        before += first.iter().filter(|reply| got_in(reply)).count();
+        assert!(second.iter().all(|reply| !got_in(reply)), "round {round}");
+        assert!(first.iter().chain(&second).filter(|reply| reply.status == 200).count() > 0);
+        assert!(!got_in(&sign_in().await), "round {round}");
+    }
+    eprintln!("{rounds} races of 16: {before} sign-ins before a revocation, none after");
+}
+
+#[tokio::test]
+async fn a_user_revokes_a_remembered_browser() {
+    let stack = Stack::shared().await;
+    let (acme, mut page) = with_a_page(stack).await;
+    let ada = acme.user("ada").await;
+    let phone = Authenticator::enrol(&acme, &ada.sign_in().await).await;
+    remember(&mut page, &ada, phone.code().await).await;
+    let request = page.request(Method::POST, "/api/login/").header("user-agent", "Lynx/2.9");
+    let body = json!({"username": ada.username, "password": ada.password});
+    let signed_in = page.send(request.json(&body)).await.expect(200);
+    let session = Session::of(&acme.http, &signed_in);
+    assert_eq!(session.claims()["amr"], json!(["pwd", "mfa"]));
+    let listed = session.get("/api/user/devices/").await.expect(200).json();
+    assert_eq!(listed["count"], 1);
+    let device = &listed["results"][0];
+    assert!(device["last_used_at"].is_string(), "{device}");
+    let path = format!("/api/user/devices/{}/", device["id"].as_str().expect("an id"));
+    let delete = |path: &str| acme.http.request(Method::DELETE, path).bearer_auth(&session.access);
+    let _ = Reply::to(delete(&path)).await.expect(204);
+    page.jar.retain(|name, _| name == "__Host-device");
+    assert!(!got_in(&page.sign_in(&ada).await));
+    let _ = Reply::to(delete(&path)).await.expect(404);
+    let told = async || {
+        let entries = acme.admin.audit().await;
+        let of = |action: &str| entries.iter().any(|entry| entry["action"] == action);
+        (of("edge.device_remembered") && of("devices.forgotten")).then_some(())
+    };
+    wait::until("the audit log to tell of the device", told).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_control_and_postgresql_second_factors_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let (state, port) = (folder.path().join("state"), free_port());
     let mut server = Server::start("second-factor-outage", &state, port);
     let stack = Stack::over("second-factor-outage", Database::create_on(&server.url).await).await;
-    let acme = Tenant::create(&stack).await;
+    let (acme, mut page) = with_a_page(&stack).await;
     let ada = acme.user("ada").await;
     let phone = Authenticator::enrol(&acme, &ada.sign_in().await).await;
+    remember(&mut page, &ada, phone.code().await).await;
 
     stack.kill_control().await;
     server.kill().await;
+
+    let by_device = Session::of(&acme.http, &page.sign_in(&ada).await.expect(200));
+    assert_eq!(by_device.claims()["amr"], json!(["pwd", "mfa"]));
 
     let mfa_token = challenge(&acme, &ada).await;
     let body = json!({"mfa_token": mfa_token, "otp": phone.code().await});
@@ -187,6 +287,7 @@ async fn without_control_and_postgresql_second_factors_go_on() {
     server = Server::start("second-factor-outage", &state, port);
     stack.start_control().await;
     let expected = [
+        ("edge.signed_in", by_device.claim("sid")),
         ("edge.signed_in", by_code.claim("sid")),
         ("edge.signed_in", by_recovery.claim("sid")),
         ("edge.recovery_code_used", by_recovery.claim("sid")),
