@@ -27,6 +27,8 @@ pub trait Incoming {
     fn header(&self, name: &str) -> Option<String>;
     /// The client's address: the runtime's word, never a client's header.
     fn client(&self) -> String;
+    /// Country and city of that address, as far as the runtime tells them.
+    fn place(&self) -> [Option<String>; 2];
     /// Reads the body, at most `limit` bytes of it.
     fn body(&self, limit: usize) -> impl Future<Output = Result<Vec<u8>, BodyError>>;
 }

@@ -20,6 +20,8 @@ use crate::sessions::issued::IssuedTokens;
 use crate::sessions::renew::{Caller, by_cookies};
 use crate::sessions::{logout, refresh, verify};
 use crate::sign_in::challenge::{self, GivenChallenge};
+use crate::sign_in::client::Client;
+use crate::sign_in::device::DeviceCall;
 use crate::sign_in::flow::{self, SignInOutcome};
 use crate::sign_in::step_up::{self, LivingSession};
 use crate::tenants::find::{find_fresh, find_known};
@@ -65,7 +67,10 @@ async fn token<P: Platform>(
     request: &P::Request,
 ) -> Result<Answer, Refusal> {
     let (mut fields, ctx) = arrived(ctx, request).await?;
-    match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
+    // Its answer sets no cookie, so it remembers no device.
+    let device = DeviceCall::presenting(target, request, &fields);
+    let credentials = fields.take_credentials()?;
+    match flow::sign_in(ctx, &target.named, credentials, Client::of(request), &device).await? {
         SignInOutcome::Issued(issued) => Ok(issued.at_token()),
         SignInOutcome::FactorNeeded(GivenChallenge { challenge, methods }) => {
             Err(Refusal::mfa_required(&challenge, methods))
@@ -81,7 +86,9 @@ async fn login<P: Platform>(
     request: &P::Request,
 ) -> Result<Answer, Refusal> {
     let (mut fields, ctx) = arrived(ctx, request).await?;
-    match flow::sign_in(ctx, &target.named, fields.take_credentials()?, &request.client()).await? {
+    let device = DeviceCall::of(target, request, &fields);
+    let credentials = fields.take_credentials()?;
+    match flow::sign_in(ctx, &target.named, credentials, Client::of(request), &device).await? {
         SignInOutcome::Issued(issued) => Ok(logged_in(ctx, target, request, &fields, &issued)),
         SignInOutcome::FactorNeeded(given) => Ok(given.at_login()),
         SignInOutcome::PasswordDue(ticket) => Err(Refusal::password_change_required(&ticket)),
@@ -111,8 +118,8 @@ async fn verify_otp<P: Platform>(
     let token = fields.token("mfa_token")?;
     let factor = fields.take_factor(&["otp", "code"]);
     let factor = factor.ok_or_else(|| Refusal::field("otp", "This field is required."))?;
-    let client = request.client();
-    let issued = challenge::verify_otp(ctx, &target.named, &token, &factor, &client).await?;
+    let (client, device) = (Client::of(request), DeviceCall::of(target, request, &fields));
+    let issued = challenge::verify_otp(ctx, &target.named, (&token, &factor), &client, &device).await?;
     Ok(logged_in(ctx, target, request, &fields, &issued))
 }
 

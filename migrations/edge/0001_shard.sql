@@ -102,6 +102,10 @@ create table tenants (
   factor_roles text,
   -- From when on it does; null: at once.
   factor_from integer,
+  -- For how many days the document lets devices be remembered; 0: no device is.
+  device_days integer not null default 0,
+  -- Tighter timeouts of sessions, as a JSON list of `role`, `idle` and `absolute` (milliseconds, or null); null: none.
+  role_timeouts text,
   kv_history integer not null default 0,
   kv_rev integer not null default 0,
   changed_at integer not null
@@ -166,6 +170,7 @@ create table users (
 -- history. 1048576 is LEAP of shared::epochs. The counter of the last password change says how a token
 -- below it is refused, and is not raised by a reseed. `factor_from` is when the tenant began, or begins, to demand a
 -- second factor of the user; null: it does not. A row that needs a second factor has one, whatever else is known.
+-- `idle_cap` and `absolute_cap` are the tightest timeouts of the user's roles in milliseconds; null: there are none.
 create view subjects as
 select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over, needs,
        password_due, password_changed_at, password_valid_until, recovery_key,
@@ -186,6 +191,18 @@ select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over
              where value = '*' or value in (select value from json_each(users.roles))
            )
        ) as factor_from,
+       (
+         select min(r.value ->> 'idle')
+         from tenants t, json_each(t.role_timeouts) r
+         where t.id = users.tenant
+           and r.value ->> 'role' in (select value from json_each(users.roles))
+       ) as idle_cap,
+       (
+         select min(r.value ->> 'absolute')
+         from tenants t, json_each(t.role_timeouts) r
+         where t.id = users.tenant
+           and r.value ->> 'role' in (select value from json_each(users.roles))
+       ) as absolute_cap,
        access_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as access_epoch,
        session_epoch + (select (history - 1) * 1048576 from tenants where id = users.tenant) as session_epoch,
        session_epoch as session_counter,
@@ -241,12 +258,49 @@ create table recovery_codes (
   primary key (tenant, user, hash)
 ) without rowid;
 
--- Second factors that were shown, by the event of the call that showed one last. A call that finds its own event here
--- has shown one that was good.
+-- Remembered devices: where one is shown, the password alone opens a session of a user with a second factor. The
+-- digest is that of the random bytes in the device's cookie, which has a MAC as well.
+create table devices (
+  tenant text not null,
+  user text not null,
+  digest text not null,
+  -- How the browser called itself.
+  name text not null,
+  created_at integer not null,
+  -- When it was last used in place of a code.
+  used_at integer,
+  expires_at integer not null,
+  -- As `subjects` had it: another password, another second factor, and whatever else ends access tokens, end the device.
+  access_epoch integer not null,
+  -- The incarnation of the database: in one that was restored, a device may be back that was forgotten since.
+  life text not null,
+  -- The event of the call that used it last.
+  claimed_by text,
+  primary key (tenant, user, digest)
+) without rowid;
+create index devices_expired on devices (expires_at);
+
+-- Those that are good, until the earlier of their own end and the one that the tenant's document gives.
+create view living_devices as
+select d.tenant, d.user, d.digest, d.name, d.created_at, d.used_at,
+       min(d.expires_at, d.created_at + t.device_days * 86400000) as expires_at
+from devices d
+join subjects u on u.tenant = d.tenant and u.id = d.user
+join tenants t on t.id = d.tenant
+join shard s on s.id = 1
+where u.status = 'active'
+  and u.access_epoch = d.access_epoch
+  and s.incarnation = d.life
+  and exists (select 1 from authenticators where tenant = d.tenant and user = d.user);
+
+-- Second factors that were shown, by the event of the call that showed one last; a remembered device is shown in place of
+-- one. A call that finds its own event here has shown one that was good.
 create view claims as
 select tenant, user, claimed_by as event from authenticators where claimed_by is not null
 union all
-select tenant, user, claimed_by as event from recovery_codes where claimed_by is not null;
+select tenant, user, claimed_by as event from recovery_codes where claimed_by is not null
+union all
+select tenant, user, claimed_by as event from devices where claimed_by is not null;
 
 -- Tries of one-time codes in a fixed window, after a right password. A right code gives its own try back; a right
 -- password changes nothing here.
@@ -287,7 +341,7 @@ create table challenges (
 create unique index challenges_digest on challenges (tenant, digest);
 create index challenges_expired on challenges (expires_at);
 
--- Of a user who is gone, nothing is left that could sign in.
+-- Of a user who is gone, nothing is left that could sign in, nor what was known of the clients.
 create trigger users_gone after update of status on users when new.status = 'deleted' BEGIN
   delete from authenticators where tenant = new.tenant and user = new.id;
   delete from recovery_codes where tenant = new.tenant and user = new.id;
@@ -295,6 +349,8 @@ create trigger users_gone after update of status on users when new.status = 'del
   delete from challenges where tenant = new.tenant and user = new.id;
   delete from attempts where tenant = new.tenant and account = new.id;
   delete from networks where tenant = new.tenant and user = new.id;
+  delete from devices where tenant = new.tenant and user = new.id;
+  update families set client = null where tenant = new.tenant and user = new.id and client is not null;
 END;
 
 -- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
@@ -334,7 +390,11 @@ create table families (
   made_by text,
   kept_until integer not null default 0,
   -- The event of the call that stepped the family up last.
-  stepped_by text
+  stepped_by text,
+  -- When it was last rotated or renewed.
+  used_at integer not null,
+  -- The client that opened it, sealed by the edge for itself; null: nothing is known of it.
+  client text
 ) without rowid;
 create index families_user on families (tenant, user);
 create index families_finished on families (max(absolute_deadline, kept_until));

@@ -267,7 +267,8 @@ create table audit_archives (
 -- table is as large as the edge's state and not as long as its history.
 create table edge_rows (
     tenant_id  uuid not null references tenants (id),
-    kind       text not null check (kind in ('document', 'name', 'user', 'identifier')),
+    -- A session's row is a tombstone; its subject is `<user>/<session>`.
+    kind       text not null check (kind in ('document', 'name', 'user', 'identifier', 'session')),
     subject    text not null,
     -- In the tenant's present history: a raised one makes the edge take every row again.
     rev        bigint not null,

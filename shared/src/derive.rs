@@ -65,6 +65,10 @@ pub enum Purpose {
     MailCount,
     /// Hashes clients' addresses in the audit log; from the key of that log.
     AuditClient,
+    /// Seals the clients of sessions at the edge; from the edge's key-encryption key.
+    Client,
+    /// Hashes devices and countries that a user signed in from; from the import root, which no rotation changes.
+    SeenDevice,
 }
 
 impl Purpose {
@@ -81,6 +85,8 @@ impl Purpose {
             Self::Import => "wardgate/v1/import",
             Self::MailCount => "wardgate/v1/mail-count",
             Self::AuditClient => "wardgate/v1/audit-client",
+            Self::Client => "wardgate/v1/client",
+            Self::SeenDevice => "wardgate/v1/seen-device",
         }
     }
 }

@@ -100,7 +100,7 @@ uuid_id!(
 const SESSION_BYTES: usize = 17;
 
 /// A refresh family: the number of the shard that holds it and 16 random bytes, `sid` of every token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; SESSION_BYTES]);
 
 impl SessionId {

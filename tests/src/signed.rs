@@ -1,5 +1,7 @@
 //! Signed calls of the inside, made by hand: the good ones, and each way in which one can be bad.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
@@ -133,6 +135,7 @@ pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -
         users: vec![row.into()],
         identifiers: vec![],
         ended_sessions: vec![],
+        session_owners: BTreeMap::new(),
     }
 }
 

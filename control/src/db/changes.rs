@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use shared::ids::{TenantId, UserId};
+use shared::ids::{SessionId, TenantId, UserId};
 use sqlx::PgConnection;
 
 use crate::failure::Failure;
@@ -23,6 +23,8 @@ pub enum RowKind {
     User,
     /// The keyed hash of a user name or address.
     Identifier,
+    /// A session that was ended. There are only tombstones.
+    Session,
 }
 
 impl RowKind {
@@ -34,6 +36,7 @@ impl RowKind {
             Self::Name => "name",
             Self::User => "user",
             Self::Identifier => "identifier",
+            Self::Session => "session",
         }
     }
 }
@@ -71,6 +74,17 @@ pub struct Changes {
     sealed_by: Arc<str>,
 }
 
+/// A row whose change revokes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Whose revisions it is counted in.
+    pub tenant: TenantId,
+    /// What it is.
+    pub kind: RowKind,
+    /// Which.
+    pub subject: String,
+}
+
 impl Changes {
     /// No changes yet, of a control that seals with this key.
     pub(super) fn sealed_by(key: Arc<str>) -> Self {
@@ -81,6 +95,15 @@ impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.noted.is_empty()
+    }
+
+    /// The rows whose change revokes, which goes to the edge ahead.
+    #[must_use]
+    pub fn revoked(&self) -> Vec<Revoked> {
+        let urgent = self.noted.iter().filter(|noted| noted.urgent).map(|noted| &noted.row);
+        let revoked =
+            |row: &Row| Revoked { tenant: row.tenant, kind: row.kind, subject: row.subject.clone() };
+        urgent.map(revoked).collect()
     }
 
     /// The tenant's document changed.
@@ -106,6 +129,11 @@ impl Changes {
     /// A user name or address leads to no user any more.
     pub fn identifier_gone(&mut self, tenant: TenantId, hash: &str) {
         self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, true);
+    }
+
+    /// A session of a user is ended. Its row is a tombstone: it leaves when the edge has had it for a day.
+    pub fn session_ended(&mut self, tenant: TenantId, user: UserId, sid: SessionId) {
+        self.note(tenant, RowKind::Session, format!("{user}/{sid}"), Haste::Revokes, true);
     }
 
     /// A host or slug leads to a tenant. `platform` is the platform tenant, whose revision it takes.

@@ -1,7 +1,7 @@
 //! The rows of a push: what changed is in `platform.edge_rows`, what it is now in the tenant's cell.
 //! Both are read in one unchanging picture, so a row never carries another revision's content.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::user::UserStatus;
@@ -44,6 +44,7 @@ impl From<ChangedRow> for Changed {
         let kind = match row.kind.as_str() {
             "document" => RowKind::Document,
             "name" => RowKind::Name,
+            "session" => RowKind::Session,
             "user" => RowKind::User,
             _ => RowKind::Identifier,
         };
@@ -98,7 +99,7 @@ pub(super) async fn urgent(tx: &mut TenantTx, limit: i64, most: i64) -> Result<V
         select kind, subject, rev, deleted_at is not null as "deleted!", sealed_by
         from platform.edge_rows, waiting
         where tenant_id = $1 and urgent
-            and (kind = 'document' or kind = 'user' and waiting.rows <= $3::bigint)
+            and (kind = 'document' or kind in ('user', 'session') and waiting.rows <= $3::bigint)
         order by kind = 'document' desc, rev
         limit $2"#,
         tenant.uuid(),
@@ -122,6 +123,7 @@ pub(super) fn empty(tenant: TenantId, history: i64) -> Push {
         users: Vec::new(),
         identifiers: Vec::new(),
         ended_sessions: Vec::new(),
+        session_owners: BTreeMap::new(),
     }
 }
 
@@ -141,7 +143,22 @@ pub(super) async fn fill(
     let users = users(control, tx, &of(RowKind::User).collect::<Vec<_>>()).await?;
     push.users = users.into_iter().map(Into::into).collect();
     push.identifiers = identifiers(tx, &of(RowKind::Identifier).collect::<Vec<_>>()).await?;
+    for row in of(RowKind::Session) {
+        let (user, sid) = ended_session(&row.subject)?;
+        push.ended_sessions.push(sid);
+        push.session_owners.insert(sid, user);
+    }
     Ok(push)
+}
+
+/// The user and the session of a session's row.
+fn ended_session(subject: &str) -> Result<(UserId, SessionId), Failure> {
+    let unreadable = Failure::Unreadable("ended session");
+    let Some((user, sid)) = subject.split_once('/') else { return Err(unreadable) };
+    match (UserId::parse(user), SessionId::parse(sid)) {
+        (Ok(user), Ok(sid)) => Ok((user, sid)),
+        _ => Err(unreadable),
+    }
 }
 
 async fn document_row(

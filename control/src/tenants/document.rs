@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
-use shared::wire::needs::{FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_MAX_AGE, SECOND_FACTOR_POLICY};
+use shared::wire::needs::{
+    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_MAX_AGE, ROLE_TIMEOUTS, SECOND_FACTOR_POLICY,
+};
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
 use super::{claims, store};
@@ -66,6 +68,9 @@ pub async fn build(
     }
     if tenant.settings.password_max_age_secs > 0 {
         needs = needs.and(PASSWORD_MAX_AGE);
+    }
+    if !tenant.settings.role_timeouts.is_empty() {
+        needs = needs.and(ROLE_TIMEOUTS);
     }
     if !tenant.settings.second_factor_roles.is_empty() {
         needs = needs.and(SECOND_FACTOR_POLICY);

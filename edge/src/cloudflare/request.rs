@@ -28,6 +28,13 @@ impl Incoming for ClientRequest {
         self.header("cf-connecting-ip").unwrap_or_default()
     }
 
+    fn place(&self) -> [Option<String>; 2] {
+        // The runtime's own property of the request, which no header sets. It is not there in every runtime.
+        let cf = Reflect::get(&self.0, &JsValue::from_str("cf")).unwrap_or(JsValue::UNDEFINED);
+        // Of what is no object there is nothing to get.
+        ["country", "city"].map(|name| Reflect::get(&cf, &JsValue::from_str(name)).ok()?.as_string())
+    }
+
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
         let told = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
         match (told, self.0.body()) {

@@ -1,22 +1,24 @@
-//! From control: `command` asks for this edge's state and for sessions, ends one, confirms networks, lifts counts of wrong
-//! passwords, and tells of a restore.
+//! From control: `command` asks for this edge's state, for sessions and for remembered devices, ends and forgets them,
+//! confirms networks, lifts counts of wrong passwords, and tells of a restore.
 
 use serde::Deserialize;
 use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::wire::push::{
-    Command, ConfirmNetworkOut, EndSessionOut, LiftAttemptsOut, Mark, RestoredOut, SessionOut, SessionsOut,
-    StatusOut, TenantMark,
+    Command, ConfirmNetworkOut, DeviceOut, DevicesOut, EndSessionOut, ForgottenOut, LiftAttemptsOut, Mark,
+    RestoredOut, SessionOut, SessionsOut, StatusOut, TenantMark,
 };
 
 use crate::context::Context;
 use crate::http::Answer;
+use crate::inside::client::opened;
 use crate::isolate::feed::ShardRow;
 use crate::platform::Platform;
 use crate::sql;
 use crate::sql::batch::Batch;
 use crate::tenants::find::NAMES_SHARD;
+use crate::tokens::amr::Amr;
 
 /// Carries out a command.
 ///
@@ -31,6 +33,10 @@ pub async fn command<P: Platform>(ctx: Context<'_, P>, command: &Command) -> Res
             confirm_network(ctx, (*tenant, *user), network, *until_ms).await
         }
         Command::LiftAttempts { tenant, user } => lift_attempts(ctx, *tenant, *user).await,
+        Command::Devices { tenant, user } => devices(ctx, *tenant, *user).await,
+        Command::ForgetDevices { tenant, user, device } => {
+            forget(ctx, *tenant, *user, device.as_deref()).await
+        }
         Command::Restored { shard } => restored(ctx, *shard).await,
     }
 }
@@ -81,7 +87,12 @@ struct SessionRow {
     id: SessionId,
     created_at: u64,
     rotated_at: u64,
+    used_at: u64,
     expires_at: u64,
+    absolute_deadline: u64,
+    amr: String,
+    auth_time: u64,
+    client: Option<String>,
 }
 
 async fn sessions<P: Platform>(
@@ -93,11 +104,17 @@ async fn sessions<P: Platform>(
     let params = [tenant.to_string().into(), user.to_string().into(), ctx.now().into()];
     let living = batch.add::<SessionRow>(sql::LIVING_FAMILIES.bind(params));
     let rows = ctx.run(batch).await?;
+    let settings = ctx.app.settings()?;
     let sessions = rows.take(living)?.into_iter().map(|row| SessionOut {
+        client: row.client.and_then(|sealed| opened(settings, tenant, row.id, &sealed)).unwrap_or_default(),
         sid: row.id,
         created_at: row.created_at,
         rotated_at: row.rotated_at,
         expires_at: row.expires_at,
+        used_at: Some(row.used_at),
+        absolute_deadline: Some(row.absolute_deadline),
+        amr: Amr::from_column(&row.amr).into_claim(),
+        auth_time: Some(row.auth_time),
     });
     Ok(Answer::json(200, &SessionsOut { sessions: sessions.collect() }))
 }
@@ -151,6 +168,31 @@ async fn lift_attempts<P: Platform>(
     let lifted = batch.add_counted(sql::LIFT_ATTEMPTS.bind(params));
     let lifted = ctx.run(batch).await?.count(lifted)?;
     Ok(Answer::json(200, &LiftAttemptsOut { lifted }))
+}
+
+async fn devices<P: Platform>(
+    ctx: Context<'_, P>,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let params = [tenant.to_string().into(), user.to_string().into(), ctx.now().into()];
+    let living = batch.add::<DeviceOut>(sql::LIVING_DEVICES.bind(params));
+    let devices = ctx.run(batch).await?.take(living)?;
+    Ok(Answer::json(200, &DevicesOut { devices }))
+}
+
+async fn forget<P: Platform>(
+    ctx: Context<'_, P>,
+    tenant: TenantId,
+    user: UserId,
+    device: Option<&str>,
+) -> Result<Answer, Refusal> {
+    let mut batch = Batch::new(NAMES_SHARD);
+    let params = [tenant.to_string().into(), user.to_string().into(), device.into()];
+    let gone = batch.add_counted(sql::FORGET_DEVICES.bind(params));
+    let gone = ctx.run(batch).await?.count(gone)?;
+    Ok(Answer::json(200, &ForgottenOut { forgotten: u64::try_from(gone).unwrap_or(u64::MAX) }))
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@
 //! was never read.
 
 use serde::Deserialize;
+use serde_json::Value;
 use shared::contract::limits::DRAIN_FACTS;
 use shared::contract::refusal::{Code, Refusal};
 use shared::ids::{EventId, SessionId, TenantId, UserId};
@@ -15,8 +16,10 @@ use shared::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 
 use crate::context::Context;
 use crate::http::Answer;
+use crate::inside::client::opened;
 use crate::isolate::feed::ShardRow;
 use crate::platform::Platform;
+use crate::settings::Settings;
 use crate::sql;
 use crate::sql::batch::Batch;
 
@@ -84,10 +87,23 @@ pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<
         let detail = "This database did not give the facts that are acknowledged.";
         return Err(Refusal::new(409, detail, Code::OutboxRestored));
     }
-    let mut facts: Vec<Fact> = rows.take(outbox)?.into_iter().map(Fact::from).collect();
+    let settings = ctx.app.settings()?;
+    let told = |row: OutboxRow| with_client(settings, row.into());
+    let mut facts: Vec<Fact> = rows.take(outbox)?.into_iter().map(told).collect();
     let more = facts.len() > limit;
     facts.truncate(limit);
     Ok(Answer::json(200, &DrainOut { incarnation: shard.incarnation, facts, more }))
+}
+
+/// The fact with its client opened. What does not open is left out.
+fn with_client(settings: &Settings, mut fact: Fact) -> Fact {
+    let sealed = fact.more.remove("client");
+    let client = sealed.as_ref().and_then(Value::as_str).zip(fact.sid);
+    let client = client.and_then(|(sealed, sid)| opened(settings, fact.tenant, sid, sealed));
+    if let Some(client) = client.and_then(|client| serde_json::to_value(client).ok()) {
+        fact.more.insert(String::from("client"), client);
+    }
+    fact
 }
 
 impl From<OutboxRow> for Fact {

@@ -1,5 +1,6 @@
 //! The signed internal routes, between control and this edge, and the cron.
 
+mod client;
 pub mod command;
 pub mod copies;
 pub mod drain;

@@ -5,15 +5,18 @@ use serde_json::json;
 use shared::contract::limits::PUSH_ROWS;
 use shared::contract::refusal::{Code, Refusal};
 use shared::ids::TenantId;
+use shared::tenant::role_timeout::{RoleTimeout, Timeout};
+use shared::tenant::settings::Settings;
 use shared::wire::push::{Mark, Push, Pushed, Snapshot, SnapshotStep};
 use shared::wire::signature::content_digest;
 
 use crate::context::Context;
 use crate::http::Answer;
 use crate::inside::sealed::opens_here;
+use crate::isolate::feed::ShardRow;
 use crate::platform::{Platform, Statement, StoreError};
 use crate::sql::batch::{Batch, CountHandle, Handle};
-use crate::sql::{self, Sql, millis};
+use crate::sql::{self, Sql, millis, secs_as_ms};
 use crate::tenants::find::NAMES_SHARD;
 
 /// Applies a push.
@@ -32,13 +35,16 @@ pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answe
         let detail = "Sealed under a key-encryption key that this edge does not have.";
         return Err(Refusal::new(422, detail, Code::EdgeKeyUnknown));
     }
-    let (batch, PushHandles { mark, sweeps }) = statements(push, ctx.now())?;
+    let (batch, PushHandles { shard, mark, sweeps }) = statements(push, ctx.now())?;
     let rows = match ctx.run(batch).await {
         Ok(rows) => rows,
         Err(StoreError::RevisionGap) => return Err(conflict(ctx, push.tenant, Code::RevisionGap).await?),
         Err(StoreError::StaleHistory) => return Err(conflict(ctx, push.tenant, Code::StaleHistory).await?),
         Err(error @ (StoreError::Unreachable | StoreError::OtherBatch)) => return Err(error.into()),
     };
+    if let Some(shard) = rows.take_one(shard)? {
+        ctx.app.knowledge.borrow_mut().outdate(&shard, ctx.now_ms);
+    }
     let mark = rows.take_one(mark)?.unwrap_or_default();
     let mut remaining = false;
     for swept in sweeps {
@@ -64,12 +70,27 @@ async fn conflict<P: Platform>(
     Ok(Refusal { status: 409, body, retry_after_secs: None })
 }
 
+/// The tighter timeouts of roles as the tenant's row has them; `None` for none.
+fn timeouts(settings: &Settings) -> Option<String> {
+    let timeout = |rule: &RoleTimeout| {
+        let ms = secs_as_ms(rule.secs);
+        match rule.timeout {
+            Timeout::Idle => json!({"role": rule.role, "idle": ms}),
+            Timeout::Absolute => json!({"role": rule.role, "absolute": ms}),
+        }
+    };
+    let rules: Vec<_> = settings.role_timeouts.iter().map(timeout).collect();
+    (!rules.is_empty()).then(|| json!(rules).to_string())
+}
+
 fn json_rows<T: Serialize>(rows: &[T]) -> Result<String, Refusal> {
     serde_json::to_string(rows).map_err(|_| Refusal::internal())
 }
 
 /// What is read after a push.
 struct PushHandles {
+    /// Where the feed ends now.
+    shard: Handle<ShardRow>,
     mark: Handle<Mark>,
     /// The rows that each sweep of a snapshot took, `PUSH_ROWS` at most: as many mean that there are more.
     sweeps: Vec<CountHandle>,
@@ -92,6 +113,7 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
             text.into(),
             now.into(),
             digest.into(),
+            timeouts(&row.document.settings).into(),
         ]));
     }
     let (names, users) = (json_rows(&push.names)?, json_rows(&push.users)?);
@@ -120,7 +142,9 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     }
     if !push.ended_sessions.is_empty() {
         let rows = json_rows(&push.ended_sessions)?;
-        batch.also(sql::END_PUSHED_SESSIONS.bind([tenant.into(), rows.into(), now.into()]));
+        let owners = serde_json::to_string(&push.session_owners).map_err(|_| Refusal::internal())?;
+        let ended = [tenant.into(), rows.into(), now.into(), owners.into()];
+        batch.also(sql::END_PUSHED_SESSIONS.bind(ended));
     }
     if let Some(snapshot) = &push.snapshot {
         match snapshot.step {
@@ -143,7 +167,8 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
         batch.also(sql::MOVE_MARK.bind([tenant.into(), history.into(), range.to.into()]));
     }
     let mark = batch.add::<Mark>(sql::MARK.bind([tenant.into()]));
-    Ok((batch, PushHandles { mark, sweeps }))
+    let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
+    Ok((batch, PushHandles { shard, mark, sweeps }))
 }
 
 fn stamps(push: &Push, snapshot: &Snapshot, [names, users, identifiers]: [&str; 3]) -> [Statement; 3] {

@@ -245,6 +245,14 @@ impl Knowledge {
         }
     }
 
+    /// This isolate has written what the feed tells of and it has not read: the next request reads it before it answers,
+    /// as if this isolate had slept.
+    pub fn outdate(&mut self, shard: &ShardRow, now_ms: u64) {
+        if self.as_of > 0 && (self.incarnation != shard.incarnation || shard.head > self.cursor) {
+            self.as_of = self.as_of.min(now_ms.saturating_sub(STALE_MS + 1)).max(1);
+        }
+    }
+
     /// Whether an unknown `kid` or issuer of this tenant may cost a read now; takes the turn.
     pub fn may_ask_for_kid(&mut self, tenant: TenantId, now_ms: u64, every_ms: u64) -> bool {
         let Some(met) = self.met.get_mut(&tenant) else { return false };

@@ -50,6 +50,14 @@ pub struct FamilyRow {
     pub needs: Option<String>,
     /// Since when the tenant demands a second factor of the user.
     pub factor_from: Option<i64>,
+    /// When the user signed in.
+    pub created_at: i64,
+    /// When it was last rotated or renewed.
+    pub used_at: i64,
+    /// The tightest idle timeout of the user's roles, in milliseconds.
+    pub idle_cap: Option<i64>,
+    /// The tightest absolute one.
+    pub absolute_cap: Option<i64>,
 }
 
 /// A presented refresh token, with what this call did.
@@ -92,7 +100,12 @@ pub enum Outcome {
 
 impl FamilyRow {
     fn expired(&self, now: i64) -> bool {
-        now >= self.idle_deadline || now >= self.absolute_deadline
+        // By the roles of now: they, and what the tenant sets for them, may have changed since the deadlines were written.
+        let over = |since: i64, cap: Option<i64>| cap.is_some_and(|cap| now >= since.saturating_add(cap));
+        now >= self.idle_deadline
+            || now >= self.absolute_deadline
+            || over(self.used_at, self.idle_cap)
+            || over(self.created_at, self.absolute_cap)
     }
 
     fn active(&self) -> bool {

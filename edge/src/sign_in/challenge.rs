@@ -14,7 +14,9 @@ use crate::http;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Platform, Statement};
 use crate::sessions::issued::{IssuedTokens, tokens};
-use crate::sign_in::birth::Birth;
+use crate::sign_in::birth::{Birth, Shown};
+use crate::sign_in::client::Client;
+use crate::sign_in::device::{DeviceCall, PutDevice};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict, methods};
 use crate::sign_in::password::UserRow;
 use crate::sign_in::settled::settled;
@@ -24,7 +26,6 @@ use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::{TenantName, find_known};
 use crate::tenants::networks;
 use crate::tenants::state::StateRow;
-use shared::network;
 
 /// A challenge, and what may be shown at it.
 pub struct GivenChallenge {
@@ -94,7 +95,7 @@ pub(super) async fn give<P: Platform>(
 /// 4. One batch: the try is counted at the challenge and for the user, the code used, the challenge used up, the family
 ///    opened: all of it by one event, so that of calls at once one wins. 401 `otp_invalid` alike for a challenge
 ///    that is not, or no longer, good and for a wrong code; 429 after too many wrong codes.
-/// 5. The tokens.
+/// 5. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
@@ -102,19 +103,19 @@ pub(super) async fn give<P: Platform>(
 pub async fn verify_otp<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-    unverified_token: &str,
-    typed: &TypedFactor,
-    client: &str,
+    (unverified_token, typed): (&str, &TypedFactor),
+    client: &Client,
+    device: &DeviceCall,
 ) -> Result<IssuedTokens, Refusal> {
-    let network = network::of(client);
-    admit_network(ctx.app, &network).await?;
+    let network = client.network.as_str();
+    admit_network(ctx.app, network).await?;
     let known = find_known(ctx, named).await?;
-    admit_at_tenant(ctx.app, &known, &network).await?;
+    admit_at_tenant(ctx.app, &known, network).await?;
     // What is no challenge is looked up too, under a digest that no challenge has.
     let digest = Challenge::parse(unverified_token).map(|challenge| challenge.digest()).unwrap_or_default();
     let (known, user) = look_up(ctx, named, known, &digest).await?;
-    networks::admit(ctx, &known, client, Audience::Users).await?;
-    let answer = Response { ctx, named, known: &known, digest: &digest, network: &network };
+    networks::admit(ctx, &known, &client.address, Audience::Users).await?;
+    let answer = Response { ctx, named, known: &known, digest: &digest, client, device };
     let Some(user) = user else { return Err(answer.miss().await) };
     if !user.is_understood() {
         return Err(Refusal::unavailable());
@@ -145,7 +146,8 @@ struct Response<'a, P: Platform> {
     named: &'a TenantName,
     known: &'a Rc<OpenedTenant>,
     digest: &'a str,
-    network: &'a str,
+    client: &'a Client,
+    device: &'a DeviceCall,
 }
 
 impl<P: Platform> Response<'_, P> {
@@ -174,9 +176,10 @@ impl<P: Platform> Response<'_, P> {
 
     /// The second batch.
     async fn judge(&self, user: &UserRow, typed: &TypedFactor) -> Result<IssuedTokens, Refusal> {
-        let Self { ctx, known, digest, network, .. } = *self;
+        let Self { ctx, known, digest, client, .. } = *self;
+        let network = client.network.as_str();
         let read = ReadFactor::read(ctx, &known.tenant, user, typed)?;
-        let birth = Birth::new(ctx, known, user, network);
+        let birth = Birth::new(ctx, known, user, client);
         let (sid, event) = (birth.sid.to_string(), ctx.event_id().to_string());
         let (tenant, event) = (birth.tenant.as_str(), event.as_str());
         let mut batch = Batch::new(known.tenant.shard());
@@ -190,7 +193,9 @@ impl<P: Platform> Response<'_, P> {
             ctx.now().into(),
             event.into(),
         ]));
-        let family = birth.open(&mut batch, Some((event, &read)));
+        let family = birth.open(&mut batch, Shown::Code(event, &read));
+        let device = self.device.wanted(ctx, known, user.id);
+        let device = PutDevice::within(ctx, &mut batch, device, (tenant, &sid, network), event);
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         let state = StateRow::compare(rows.take_one(state)?.as_ref(), known);
@@ -198,7 +203,8 @@ impl<P: Platform> Response<'_, P> {
         match tried.verdict(&rows, ctx.now())? {
             Verdict::Good => {
                 let row = rows.take_one(family)?.ok_or_else(|| state.at_sign_in())?;
-                tokens(ctx, known, birth.sid, &row).await
+                let issued = tokens(ctx, known, birth.sid, &row).await?;
+                PutDevice::issue(device, ctx, issued, &rows)
             }
             // Of a challenge that is not good, nothing is said but that.
             Verdict::Throttled(refusal) if counted => Err(refusal),

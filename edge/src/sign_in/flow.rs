@@ -9,8 +9,10 @@ use crate::context::Context;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
-use crate::sign_in::birth::Birth;
+use crate::sign_in::birth::{Birth, Shown};
 use crate::sign_in::challenge::{self, GivenChallenge};
+use crate::sign_in::client::Client;
+use crate::sign_in::device::{self, DeviceCall, PutDevice};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve, take_hash};
@@ -20,7 +22,6 @@ use crate::sql::batch::Batch;
 use crate::tenants::find::{TenantName, find_known};
 use crate::tenants::networks;
 use crate::tenants::state::StateRow;
-use shared::network;
 
 /// How a sign-in with a right name and password ends. A match over it has no wildcard arm, so that each route which
 /// answers a sign-in words every variant.
@@ -38,16 +39,18 @@ pub enum SignInOutcome {
 /// Signs a user in.
 ///
 /// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
-/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the tenant's
-///    state read (a newer document is read and the batch done again).
-/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of the tenant were hashed elsewhere, control is
+/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the remembered
+///    device that the request presents, and the tenant's state (a newer document is read and the batch done again).
+/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of
+///    the tenant were hashed elsewhere, control is
 ///    asked as well, about every password but a right one of our own: 503 where it does not answer.
 /// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
-///    place of the session, by one batch like the next. One who has a second factor and sent none: a challenge. One
-///    who has none, at a tenant that demands one: a ticket for enrolling one.
-/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), and the
-///    family, if user and tenant are still as before the hash; else 401, the same for every reason.
-/// 6. The tokens.
+///    place of the session, by one batch like the next. One who has a second factor, sent none and presents no
+///    remembered device: a challenge. One who has none, at a tenant that demands one: a ticket for enrolling one.
+/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), or the device
+///    (one that was forgotten meanwhile: a challenge), and the family, if user and tenant are still as before the hash;
+///    else 401, the same for every reason.
+/// 6. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
@@ -56,35 +59,37 @@ pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
     Credentials { name, password, factor }: Credentials,
-    client: &str,
+    client: Client,
+    device: &DeviceCall,
 ) -> Result<SignInOutcome, Refusal> {
-    let network = network::of(client);
-    admit_network(ctx.app, &network).await?;
+    let network = client.network.as_str();
+    admit_network(ctx.app, network).await?;
     let known = find_known(ctx, named).await?;
-    networks::admit(ctx, &known, client, Audience::Users).await?;
-    admit(ctx.app, &known, &network, &name).await?;
-    let reserved = reserve(ctx, named, known, &name, &network).await?;
+    networks::admit(ctx, &known, &client.address, Audience::Users).await?;
+    admit(ctx.app, &known, network, &name).await?;
+    let reserved = reserve(ctx, (named, network), known, &name, device).await?;
     // A newer document may have come with the batch.
-    networks::admit(ctx, &reserved.known, client, Audience::Users).await?;
+    networks::admit(ctx, &reserved.known, &client.address, Audience::Users).await?;
     take_hash(ctx, &reserved.known, &reserved.attempt).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
     let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;
     drop(password);
     let Some(user) = reserved.user.as_ref().filter(|_| right) else {
-        record_refusal(ctx, &reserved, &network).await?;
+        record_refusal(ctx, &reserved, network).await?;
         return Err(Refusal::no_active_account());
     };
     if !user.is_understood() {
         return Err(Refusal::unavailable());
     }
-    let entry = Entry { ctx, named, reserved: &reserved, user, network: &network };
+    let entry = Entry { ctx, named, reserved: &reserved, user, client: &client, device };
     if user.owes_a_password(&reserved.known.tenant.settings, ctx.now()) {
         return entry.ticket(TicketPurpose::PasswordChange).await.map(SignInOutcome::PasswordDue);
     }
     match factor {
-        None if user.has_factor() => {
-            challenge::give(ctx, named, &reserved, user).await.map(SignInOutcome::FactorNeeded)
-        }
+        None if user.has_factor() => match entry.by_device().await? {
+            Some(issued) => Ok(SignInOutcome::Issued(issued)),
+            None => challenge::give(ctx, named, &reserved, user).await.map(SignInOutcome::FactorNeeded),
+        },
         Some(typed) if user.has_factor() => entry.by_factor(&typed).await.map(SignInOutcome::Issued),
         // Nothing can be right of a code where there is no authenticator, nor wrong.
         Some(_) | None if user.owes_a_factor(ctx.now()) => {
@@ -100,16 +105,18 @@ struct Entry<'a, P: Platform> {
     named: &'a TenantName,
     reserved: &'a ReservedAttempt,
     user: &'a UserRow,
-    network: &'a str,
+    client: &'a Client,
+    device: &'a DeviceCall,
 }
 
 impl<P: Platform> Entry<'_, P> {
     async fn ticket(&self, purpose: TicketPurpose) -> Result<Ticket, Refusal> {
-        ticket::give(self.ctx, self.named, self.reserved, self.user, purpose, self.network).await
+        let network = self.client.network.as_str();
+        ticket::give(self.ctx, self.named, self.reserved, self.user, purpose, network).await
     }
 
     fn birth(&self) -> Birth<'_, P> {
-        Birth::new(self.ctx, &self.reserved.known, self.user, self.network)
+        Birth::new(self.ctx, &self.reserved.known, self.user, self.client)
     }
 
     /// The second batch by the password alone: the family, and everything that hangs on its being written.
@@ -117,9 +124,8 @@ impl<P: Platform> Entry<'_, P> {
         let Self { ctx, reserved, .. } = self;
         let birth = self.birth();
         let mut batch = Batch::new(reserved.known.tenant.shard());
-        let family = birth.open(&mut batch, None);
-        let (tenant, sid) = (birth.tenant.as_str(), birth.sid.to_string());
-        batch.also(reserved.attempt.give_back(sql::RETURN_ATTEMPT, tenant, &sid));
+        let family = birth.open(&mut batch, Shown::Nothing);
+        batch.also(self.return_attempt(&birth));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         let state = rows.take_one(state)?;
@@ -127,9 +133,38 @@ impl<P: Platform> Entry<'_, P> {
         self.issue(&birth, row, state.as_ref()).await
     }
 
+    /// The second batch by password and remembered device, which is used by the same statement that asks whether it is
+    /// still good; `None` where it is not, or was never presented.
+    async fn by_device(&self) -> Result<Option<IssuedTokens>, Refusal> {
+        let Self { ctx, reserved, .. } = self;
+        let presented = reserved.device.as_ref().filter(|device| device.user == self.user.id);
+        let Some(presented) = presented else { return Ok(None) };
+        let (birth, event, digest) = (self.birth(), ctx.event_id().to_string(), presented.digest());
+        let mut batch = Batch::new(reserved.known.tenant.shard());
+        let claimed = batch.add_counted(device::claim(*ctx, &birth.tenant, presented, &event));
+        let family = birth.open(&mut batch, Shown::Device(&event, &digest));
+        batch.also(self.return_attempt(&birth));
+        let state = batch.add::<StateRow>(self.state());
+        let rows = ctx.run(batch).await?;
+        if rows.count(claimed)? == 0 {
+            return Ok(None);
+        }
+        let state = rows.take_one(state)?;
+        let issued = self.issue(&birth, rows.take_one(family)?, state.as_ref()).await?;
+        // Under the key of now, so that the device outlives a change of the session root.
+        Ok(Some(IssuedTokens { device: device::cookie(*ctx, &reserved.known, presented), ..issued }))
+    }
+
+    /// A right password gives its own try back with the session.
+    fn return_attempt(&self, birth: &Birth<'_, P>) -> Statement {
+        let (tenant, sid) = (birth.tenant.as_str(), birth.sid.to_string());
+        self.reserved.attempt.give_back(sql::RETURN_ATTEMPT, tenant, &sid)
+    }
+
     /// The second batch by password and second factor: the try, the code, and the family where it is good.
     async fn by_factor(&self, typed: &TypedFactor) -> Result<IssuedTokens, Refusal> {
-        let Self { ctx, reserved, user, network, .. } = self;
+        let Self { ctx, reserved, user, client, .. } = self;
+        let network = client.network.as_str();
         let read = ReadFactor::read(*ctx, &reserved.known.tenant, user, typed)?;
         let birth = self.birth();
         let (sid, event) = (birth.sid.to_string(), ctx.event_id().to_string());
@@ -138,14 +173,17 @@ impl<P: Platform> Entry<'_, P> {
         let showing = Showing { tenant, user, sid: &sid, in_session: false, network, challenge: None };
         let tried = FactorTry::judge(*ctx, &mut batch, &showing, &read, event);
         batch.also(reserved.attempt.give_back_for_code(tenant, &user.id.to_string(), event));
-        let family = birth.open(&mut batch, Some((event, &read)));
+        let family = birth.open(&mut batch, Shown::Code(event, &read));
+        let device = self.device.wanted(*ctx, &reserved.known, user.id);
+        let device = PutDevice::within(*ctx, &mut batch, device, (tenant, &sid, network), event);
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         let state = rows.take_one(state)?;
         match tried.verdict(&rows, ctx.now())? {
             Verdict::Good => {
                 let row = rows.take_one(family)?;
-                self.issue(&birth, row, state.as_ref()).await
+                let issued = self.issue(&birth, row, state.as_ref()).await?;
+                PutDevice::issue(device, *ctx, issued, &rows)
             }
             Verdict::Wrong => Err(Refusal::otp_invalid()),
             Verdict::Throttled(refusal) => Err(refusal),

@@ -3,6 +3,8 @@
 mod attempts;
 mod birth;
 pub mod challenge;
+pub mod client;
+pub mod device;
 mod factor;
 pub mod flow;
 pub mod password;

@@ -28,8 +28,8 @@ statements! {
     /// of before, or null; the time up to which a password is too old, or null).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
-                              absolute_deadline, session_epoch, amr, auth_time, kept_until, made_by)
-        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, ?12, 0, ?8, ?9
+                              absolute_deadline, session_epoch, amr, auth_time, used_at, kept_until, made_by)
+        select ?1, u.tenant, u.id, 0, ?5, ?5, ?6, ?7, u.session_epoch, ?12, 0, ?5, ?8, ?9
         from identifiers i
         join subjects u on u.tenant = i.tenant and u.id = i.user
         join tenants t on t.id = u.tenant and t.status = 'active' and (t.history, t.rev) <= (?10, ?11)

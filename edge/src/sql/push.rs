@@ -8,13 +8,14 @@ statements! {
         insert into pushes (tenant, history, from_rev)
         values (?1, ?2, ?3)";
 
-    /// (tenant, history, rev, document, now, digest).
+    /// (tenant, history, rev, document, now, digest, timeouts of roles or null).
     PUT_DOCUMENT = "
         insert into tenants (id, status, history, rev, document, digest, needs, factor_roles, factor_from,
-                             changed_at)
+                             device_days, role_timeouts, changed_at)
         values (?1, ?4 ->> 'status', ?2, ?3, ?4, ?6, nullif(?4 -> 'needs', '[]'),
                 nullif(?4 -> '$.settings.second_factor_roles', '[]'),
-                unixepoch(?4 ->> '$.settings.second_factor_from') * 1000, ?5)
+                unixepoch(?4 ->> '$.settings.second_factor_from') * 1000,
+                coalesce(?4 ->> '$.settings.remember_device_days', 0), ?7, ?5)
         on conflict (id) do update
         set status = excluded.status,
             history = excluded.history,
@@ -24,6 +25,8 @@ statements! {
             needs = excluded.needs,
             factor_roles = excluded.factor_roles,
             factor_from = excluded.factor_from,
+            device_days = excluded.device_days,
+            role_timeouts = excluded.role_timeouts,
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (tenants.history, tenants.rev)";
 
@@ -171,13 +174,14 @@ statements! {
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (identifiers.history, identifiers.rev)";
 
-    /// Ends pushed sessions: (tenant, ids, now).
+    /// Ends pushed sessions, each if it is its owner's, where that is named: (tenant, ids, now, owners by id).
     END_PUSHED_SESSIONS = "
         update families
         set ended_at = ?3, ended_for = 'session_ended'
         where tenant = ?1
           and ended_at is null
-          and id in (select value from json_each(?2))";
+          and id in (select value from json_each(?2))
+          and coalesce((select value from json_each(?4) where key = families.id), user) = user";
 
     /// Marks rows as named by a snapshot: (rows, stamp). Stamps only ever grow: a page of an older
     /// snapshot that arrives late must not take a row from the newer one, which would sweep it.

@@ -17,12 +17,16 @@ statements! {
     /// A family, if the user is still as before the hash, the tenant is active, and this release
     /// understands what both need. The user's own counter is compared, so that a reseed meanwhile, which leaves
     /// passwords as they are, refuses no sign-in: the session is one of after it. A user who has a second factor, or of
-    /// whom the tenant demands one, gets a family only by an event that showed one:
-    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood, event or null).
+    /// whom the tenant demands one, gets a family only by an event that showed one. The deadlines are those given or the
+    /// tighter ones of the user's roles:
+    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood, event or null,
+    /// sealed client or null).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
-                              absolute_deadline, session_epoch, amr, auth_time)
-        select ?1, u.tenant, u.id, 1, ?4, ?4, ?5, ?6, u.session_epoch, ?8, ?4
+                              absolute_deadline, session_epoch, amr, auth_time, used_at, client)
+        select ?1, u.tenant, u.id, 1, ?4, ?4,
+               min(?5, coalesce(?4 + u.idle_cap, ?5), coalesce(?4 + u.absolute_cap, ?5)),
+               min(?6, coalesce(?4 + u.absolute_cap, ?6)), u.session_epoch, ?8, ?4, ?4, ?11
         from subjects u
         join tenants t on t.id = u.tenant and t.status = 'active'
         where u.tenant = ?2

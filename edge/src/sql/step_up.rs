@@ -32,6 +32,8 @@ statements! {
               and u.id = families.user
               and u.status = 'active'
               and u.session_epoch = families.session_epoch
+              and (u.idle_cap is null or families.used_at + u.idle_cap > ?3)
+              and (u.absolute_cap is null or families.created_at + u.absolute_cap > ?3)
               and not exists (
                 select 1
                 from (select value from json_each(u.needs) union all select value from json_each(t.needs))

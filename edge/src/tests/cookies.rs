@@ -352,6 +352,9 @@ impl Incoming for Spy {
     fn client(&self) -> String {
         self.request.client()
     }
+    fn place(&self) -> [Option<String>; 2] {
+        self.request.place()
+    }
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
         self.request.body(limit).await
     }

@@ -2,7 +2,7 @@
 //! `acme.sign_in("ada")`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
@@ -531,6 +531,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub client: String,
+    /// Country and city, as the runtime tells them.
+    pub place: [Option<String>; 2],
     /// Runs when the body is read: what happens while a client holds it back.
     pub before_body: Option<Rc<dyn Fn()>>,
 }
@@ -587,6 +589,9 @@ impl Incoming for Request {
     }
     fn client(&self) -> String {
         self.client.clone()
+    }
+    fn place(&self) -> [Option<String>; 2] {
+        self.place.clone()
     }
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
         if let Some(before_body) = &self.before_body {
@@ -696,7 +701,16 @@ impl World {
         self.send(request.sign(&control_key(), tag, "edge.example", self.memory().now_ms.get() / 1000))
     }
 
+    /// A push that another isolate takes: this one learns of it by the feed.
     pub fn push(&self, push: &Push) -> Answered {
+        let knowledge = self.app.knowledge.take();
+        let answer = self.push_here(push);
+        self.app.knowledge.replace(knowledge);
+        answer
+    }
+
+    /// A push that this isolate takes.
+    pub fn push_here(&self, push: &Push) -> Answered {
         self.signed("/internal/v1/push", Tag::Push, push)
     }
 
@@ -738,6 +752,7 @@ pub fn message(tenant: TenantId) -> Push {
         users: vec![],
         identifiers: vec![],
         ended_sessions: vec![],
+        session_owners: BTreeMap::new(),
     }
 }
 

@@ -22,6 +22,7 @@ mod kept_sessions;
 mod keys;
 mod legacy;
 mod limits;
+mod listed;
 mod log;
 mod lookup_root;
 mod needs;

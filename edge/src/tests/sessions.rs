@@ -1,5 +1,6 @@
 //! Sessions: rotation, retries, theft, deadlines, and their end.
 
+use proptest::bool::weighted;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::ids::SessionId;
@@ -447,8 +448,9 @@ proptest! {
     #[test]
     fn statements_and_words_agree(
         generation in 1i64..6, presented in 1i64..7, elapsed in prop_oneof![Just(-5i64), 0i64..120_000],
-        window in prop_oneof![Just(0i64), Just(30_000i64)], expired: bool, active: bool, ended: bool, epoch: bool,
-        understood: bool, demanded in proptest::option::of(-1i64..2), mfa: bool,
+        window in prop_oneof![Just(0i64), Just(30_000i64)], expired in weighted(0.2), active in weighted(0.8),
+        ended in weighted(0.2), epoch in weighted(0.8), understood in weighted(0.8), demanded in proptest::option::of(-1i64..2), mfa: bool,
+        idle in proptest::option::of(-1i64..2), absolute in proptest::option::of(-1i64..2),
     ) {
         let world = World::new();
         let acme = world.tenant("acme");
@@ -458,8 +460,8 @@ proptest! {
         let deadline = if expired { now } else { now + 1 };
         world.memory().db.borrow().execute(
             "insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
-               absolute_deadline, session_epoch, amr, auth_time, ended_at)
-             values (?1, ?2, ?3, ?4, 0, ?5, ?6, 9000000, ?7, ?9, 0, ?8)",
+               absolute_deadline, session_epoch, amr, auth_time, ended_at, used_at)
+             values (?1, ?2, ?3, ?4, 0, ?5, ?6, 9000000, ?7, ?9, 0, ?8, ?5)",
             rusqlite::params![sid.to_string(), acme.id().to_string(), ada.to_string(), generation,
                 now - elapsed, deadline, i64::from(!epoch), ended.then_some(5),
                 if mfa { r#"["pwd","mfa"]"# } else { r#"["pwd"]"# }],
@@ -471,6 +473,11 @@ proptest! {
             let sql = "update tenants set factor_roles = '[\"staff\"]', factor_from = ?1";
             world.memory().db.borrow().execute(sql, [now + later]).unwrap();
         }
+        let caps = [("idle", idle.map(|later| elapsed + later)), ("absolute", absolute.map(|later| now + later))];
+        let timeouts: Vec<_> = caps.iter().filter_map(|(what, cap)| Some(json!({"role": "staff", *what: (*cap)?}))).collect();
+        let sql = "update tenants set role_timeouts = ?1";
+        world.memory().db.borrow().execute(sql, [json!(timeouts).to_string()]).unwrap();
+        let expired = expired || [idle, absolute].into_iter().flatten().any(|later| later <= 0);
         let lacking = demanded.is_some_and(|later| later <= 0) && !mfa;
         let found = statement_outcome(&world, sid, &acme, presented, now, window);
         let behind = generation - presented;

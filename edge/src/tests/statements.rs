@@ -100,6 +100,7 @@ fn every_conditional_statement_wins_once() {
             text("[]"),
             sql::understood(),
             Param::Null,
+            Param::Null,
         ])
     };
     assert_eq!(changed(&world, &family()), 1);
@@ -242,6 +243,71 @@ fn a_code_and_a_challenge_are_used_once_and_tries_are_bounded() {
     assert_eq!(changed(&world, &step(6, "e5")), 1);
     assert_eq!((changed(&world, &use_up("e4")), changed(&world, &use_up("e5"))), (0, 1));
     assert_eq!((changed(&world, &use_up("e5")), changed(&world, &tried("two", 49, "e7"))), (0, 0));
+}
+
+#[test]
+fn a_device_is_put_by_a_claim_and_shown_while_it_is_good() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    let text = |value: &str| Param::from(value);
+    let (tenant, user) = (acme.id().to_string(), acme.user("ada").to_string());
+    let run = |text: &str| world.memory().db.borrow().execute_batch(text).unwrap();
+    run(&format!(
+        "insert into authenticators (tenant, user, id, seed, last_step, claimed_by)
+         values ('{tenant}', '{user}', 'a', 's', 4, 'e1');
+         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
+                               absolute_deadline, session_epoch, amr, auth_time, used_at)
+         values ('sid', '{tenant}', '{user}', 1, 1, 1, 9, 9, 0, '[]', 1, 1);
+         update tenants set device_days = 1"
+    ));
+    let put = |event: &str, sid: &str| {
+        let (now, expiry) = (1000.into(), 90_000_000.into());
+        sql::INSERT_DEVICE.bind([
+            text(&tenant),
+            text(&user),
+            text("d"),
+            now,
+            expiry,
+            text("Lynx"),
+            text(event),
+            text(sid),
+        ])
+    };
+    assert_eq!((changed(&world, &put("e2", "sid")), changed(&world, &put("e1", "none"))), (0, 0));
+    assert_eq!(changed(&world, &put("e1", "sid")), 1);
+    let claim = |user: &str, digest: &str, now: i64, event: &str| {
+        sql::CLAIM_DEVICE.bind([text(&tenant), text(user), text(digest), now.into(), text(event)])
+    };
+    assert_eq!(
+        (changed(&world, &claim(&user, "x", 2000, "e3")), changed(&world, &claim("x", "d", 2000, "e3"))),
+        (0, 0)
+    );
+    assert_eq!(changed(&world, &claim(&user, "d", 2000, "e3")), 1);
+    let claimed = |event: &str| {
+        let found = world.memory().run(&crate::platform::Statement {
+            sql: "select event from claims where event = ?1",
+            params: vec![text(event)],
+        });
+        found.len()
+    };
+    assert_eq!((claimed("e3"), claimed("e1"), claimed("e4")), (1, 1, 0));
+    let last = 1000 + 86_400_000;
+    for (change, back, good) in [
+        ("select 1", "select 1", 1),
+        ("update users set access_epoch = 1", "update users set access_epoch = 0", 0),
+        ("update users set status = 'suspended'", "update users set status = 'active'", 0),
+        ("update tenants set device_days = 0", "update tenants set device_days = 1", 0),
+        ("update devices set life = 'x'", "update devices set life = (select incarnation from shard)", 0),
+        ("update authenticators set user = 'x'", "update authenticators set user = '{user}'", 0),
+    ] {
+        run(change);
+        assert_eq!(changed(&world, &claim(&user, "d", last - 1, "e4")), good, "{change}");
+        run(&back.replace("{user}", &user));
+    }
+    assert_eq!(changed(&world, &claim(&user, "d", last, "e4")), 0, "the tenant's day is over");
+    let forget = |digest: Option<&str>| sql::FORGET_DEVICES.bind([text(&tenant), text(&user), digest.into()]);
+    assert_eq!((changed(&world, &forget(Some("x"))), changed(&world, &forget(Some("d")))), (0, 1));
+    assert_eq!((changed(&world, &forget(None)), changed(&world, &claim(&user, "d", 2000, "e5"))), (0, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! family whose name its `jti` gives, so that all rules of [`crate::sessions::refresh`] hold for it as they stand.
 
 use serde::Deserialize;
-use shared::contract::limits::{FAMILIES, LEGACY_RECHECK_SECS};
+use shared::contract::limits::LEGACY_RECHECK_SECS;
 use shared::contract::refusal::TokenFault;
 use shared::derive::{legacy_family, legacy_session, legacy_token_hash, legacy_user_hash};
 use shared::ids::{EventId, UserId};
@@ -149,7 +149,7 @@ impl LegacyTrail {
                 tenant.as_str().into(),
                 ctx.now().into(),
                 sid.as_str().into(),
-                i64::from(FAMILIES).into(),
+                millis(known.tenant.settings.most_sessions()).into(),
             ])
         };
         batch.also(self.family(ctx, known, made, self.vouched, sql::understood()));

@@ -52,6 +52,8 @@ limits! {
     pub const HEADER_NAME_BYTES: usize = 64;
     /// Rules of who is shown what that a tenant may list.
     pub const VISIBILITY_RULES: usize = 200;
+    /// Timeouts of roles that a tenant may list.
+    pub const ROLE_TIMEOUTS: usize = 100;
     /// Roles that a tenant may demand a second factor of, by name.
     pub const SECOND_FACTOR_ROLES: usize = 100;
     /// Networks that a tenant may list, of each kind.
@@ -163,8 +165,24 @@ limits! {
     /// How old the sign-in or step-up may be with which a user changes the own second factor, in seconds.
     pub const STEP_UP_SECS: i64 = 600;
 
-    /// Living families of one user; the next sign-in ends the least recently rotated one.
+    /// Remembered devices of one user; the next one takes the place of the oldest.
+    pub const DEVICES: u32 = 20;
+    /// Longest time for which a tenant may remember a device, in days.
+    pub const DEVICE_DAYS: u64 = 30;
+    /// What is kept of how a browser calls itself, in bytes.
+    pub const DEVICE_NAME_BYTES: usize = 256;
+
+    /// Living families of one user, unless the tenant has less (`max_sessions`); the next sign-in ends the least recently
+    /// used one.
     pub const FAMILIES: u32 = 100;
+    /// How much of a client's `User-Agent` a session keeps, in bytes.
+    pub const AGENT_BYTES: usize = 256;
+    /// How much of the name of a city, in bytes.
+    pub const CITY_BYTES: usize = 96;
+    /// How long a list of sessions waits for the edge, in milliseconds.
+    pub const SESSION_LIST_MS: u64 = 2000;
+    /// How long the answer to a change that revokes waits for the edge's confirmation, in milliseconds.
+    pub const IN_FORCE_MS: u64 = 1000;
 
     /// Knowledge of a shard up to this age serves without asking, in milliseconds.
     pub const FRESH_MS: u64 = 1000;

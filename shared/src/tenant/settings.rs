@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::Invalid;
 use crate::contract::limits::{
-    CORS_HEADERS, HASHES_PER_SEC, NETWORKS, ORIGINS, PASSWORD_HISTORY, REGISTRATION_DOMAINS,
-    SECOND_FACTOR_ROLES, SUPPORT_CHARS, VISIBILITY_RULES,
+    CORS_HEADERS, DEVICE_DAYS, FAMILIES, HASHES_PER_SEC, NETWORKS, ORIGINS, PASSWORD_HISTORY,
+    REGISTRATION_DOMAINS, ROLE_TIMEOUTS, SECOND_FACTOR_ROLES, SUPPORT_CHARS, VISIBILITY_RULES,
 };
 use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
 use crate::ids::HostName;
@@ -21,6 +21,7 @@ use crate::tenant::notices::Notice;
 use crate::tenant::origin::Origin;
 use crate::tenant::page_url::PageUrl;
 use crate::tenant::registration::Registration;
+use crate::tenant::role_timeout::RoleTimeout;
 use crate::tenant::visibility::{self, Rule};
 
 /// Whether a tenant's own hosts know cookies, and what they are called.
@@ -60,6 +61,16 @@ pub struct Settings {
     pub idle_secs: u64,
     /// A family ends this long after its sign-in.
     pub absolute_secs: u64,
+    /// Tighter timeouts of the sessions of users with a role: `<role>.idle_secs=<seconds>` and
+    /// `<role>.absolute_secs=<seconds>`. Of several roles the tightest counts. Absent where there are none.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub role_timeouts: Vec<RoleTimeout>,
+    /// How many sessions of one user live at the same time; a further sign-in ends the one that was used least
+    /// recently. Absent where it is 100, the most.
+    #[serde(skip_serializing_if = "is_most_sessions")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub max_sessions: u64,
     /// How long the immediately previous refresh token gets the same successor; 0 as the old service.
     pub retry_window_secs: u64,
     /// How long validation goes on while the feed cannot be read.
@@ -116,6 +127,17 @@ pub struct Settings {
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub admin_denied_networks: Vec<Network>,
+    /// How long ago an administrator's sign-in or step-up may be for changes of roles and policies, keys, deletion, exports
+    /// and what is hidden; with a second factor, of a user who has one. 0: such a request needs none. Absent where it is
+    /// 0. Tenants that are made with the API or the command line begin with 900.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub step_up_secs: u64,
+    /// For how many days a browser may be remembered in which a code was good: there the password alone signs its user in
+    /// (`remember` at `POST /api/login/` and `POST /api/verify-otp/`, with cookies). 0: no browser is. Absent where it is 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub remember_device_days: u64,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
     /// The web origins whose pages may read answers, and sign in and act by cookie.
@@ -200,6 +222,8 @@ impl Default for Settings {
             access_ttl_secs: 300,
             idle_secs: 86_400,
             absolute_secs: 30 * 86_400,
+            role_timeouts: vec![],
+            max_sessions: FAMILIES as u64,
             retry_window_secs: 30,
             staleness_limit_secs: 900,
             min_password_length: 15,
@@ -214,6 +238,8 @@ impl Default for Settings {
             denied_networks: vec![],
             admin_allowed_networks: vec![],
             admin_denied_networks: vec![],
+            step_up_secs: 0,
+            remember_device_days: 0,
             key_bits: 2048,
             origins: vec![],
             cors_headers: vec![],
@@ -254,12 +280,14 @@ fn is_true(flag: &bool) -> bool {
 const PASSWORD_STRENGTH: u64 = 2;
 
 const DAY_SECS: u64 = 86_400;
+const MINUTE_SECS: u64 = 60;
 
 /// Name, least and greatest value of each setting that is a number.
-pub const BOUNDS: [(&str, u64, u64); 11] = [
+pub const BOUNDS: [(&str, u64, u64); 14] = [
     ("access_ttl_secs", 60, crate::contract::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
     ("absolute_secs", 60, 365 * 86_400),
+    ("max_sessions", 1, FAMILIES as u64),
     ("retry_window_secs", 0, 60),
     ("staleness_limit_secs", 60, 3600),
     ("min_password_length", 8, 128),
@@ -267,6 +295,8 @@ pub const BOUNDS: [(&str, u64, u64); 11] = [
     ("password_history", 0, PASSWORD_HISTORY),
     ("password_max_age_secs", 0, 10 * 365 * DAY_SECS),
     ("hashes_per_sec", 0, 1000),
+    ("step_up_secs", 0, DAY_SECS),
+    ("remember_device_days", 0, DEVICE_DAYS),
     ("key_bits", 2048, 4096),
 ];
 
@@ -289,6 +319,7 @@ impl Settings {
             "registration_domains",
             "registration_role",
             "registration_verify",
+            "role_timeouts",
             "second_factor_from",
             "second_factor_roles",
             "strict",
@@ -298,6 +329,12 @@ impl Settings {
         let mut names: Vec<_> = numbers.chain(others).chain(PAGES).collect();
         names.sort_unstable();
         names
+    }
+
+    /// How many sessions of one user live at the same time: at least one, so that a sign-in never ends itself.
+    #[must_use]
+    pub fn most_sessions(&self) -> u64 {
+        self.max_sessions.clamp(1, FAMILIES as u64)
     }
 
     /// Whether a second factor is demanded at `now_secs` of a user with these roles.
@@ -362,6 +399,7 @@ impl Settings {
             "access_ttl_secs" => self.access_ttl_secs,
             "idle_secs" => self.idle_secs,
             "absolute_secs" => self.absolute_secs,
+            "max_sessions" => self.max_sessions,
             "retry_window_secs" => self.retry_window_secs,
             "staleness_limit_secs" => self.staleness_limit_secs,
             "min_password_length" => self.min_password_length,
@@ -369,6 +407,8 @@ impl Settings {
             "password_history" => self.password_history,
             "password_max_age_secs" => self.password_max_age_secs,
             "hashes_per_sec" => self.hashes_per_sec,
+            "step_up_secs" => self.step_up_secs,
+            "remember_device_days" => self.remember_device_days,
             _ => self.key_bits,
         }
     }
@@ -382,6 +422,9 @@ impl Settings {
             "origins" => self.origins = list("origins", value, Origin::parse, ORIGIN_WORDS)?,
             "cors_headers" => {
                 self.cors_headers = list("cors_headers", value, HeaderName::parse, CORS_HEADER_WORDS)?;
+            }
+            "role_timeouts" => {
+                self.role_timeouts = list("role_timeouts", value, RoleTimeout::parse, ROLE_TIMEOUT_WORDS)?;
             }
             "notices" => self.notices = list("notices", value, Notice::parse, NOTICE_WORDS)?,
             "visibility" => self.visibility = list("visibility", value, Rule::parse, VISIBILITY_WORDS)?,
@@ -514,6 +557,7 @@ impl Settings {
             | "cors_headers"
             | "denied_networks"
             | "registration_domains"
+            | "role_timeouts"
             | "second_factor_roles"
             | "visibility" => Value::Array(vec![]),
             "notices" => Notice::ALL.map(|notice| Value::from(notice.as_str())).to_vec().into(),
@@ -532,6 +576,7 @@ impl Settings {
     pub fn for_edge(self) -> Self {
         let Self { language, notices, registration_role, registration_verify, .. } = Self::default();
         Self {
+            step_up_secs: 0,
             visibility: vec![],
             notices,
             registration: Registration::Closed,
@@ -554,6 +599,7 @@ impl Settings {
             "access_ttl_secs" => Some(&mut self.access_ttl_secs),
             "idle_secs" => Some(&mut self.idle_secs),
             "absolute_secs" => Some(&mut self.absolute_secs),
+            "max_sessions" => Some(&mut self.max_sessions),
             "retry_window_secs" => Some(&mut self.retry_window_secs),
             "staleness_limit_secs" => Some(&mut self.staleness_limit_secs),
             "min_password_length" => Some(&mut self.min_password_length),
@@ -561,6 +607,8 @@ impl Settings {
             "password_history" => Some(&mut self.password_history),
             "password_max_age_secs" => Some(&mut self.password_max_age_secs),
             "hashes_per_sec" => Some(&mut self.hashes_per_sec),
+            "step_up_secs" => Some(&mut self.step_up_secs),
+            "remember_device_days" => Some(&mut self.remember_device_days),
             "key_bits" => Some(&mut self.key_bits),
             _ => None,
         }
@@ -584,6 +632,9 @@ impl Settings {
         if (1..DAY_SECS).contains(&self.password_max_age_secs) {
             faults.push(("password_max_age_secs", String::from("Must be 0 or at least 86400, a day.")));
         }
+        if (1..MINUTE_SECS).contains(&self.step_up_secs) {
+            faults.push(("step_up_secs", String::from("Must be 0 or at least 60, a minute.")));
+        }
         if ![2048, 3072, 4096].contains(&self.key_bits) {
             faults.push(("key_bits", String::from("Must be 2048, 3072 or 4096.")));
         }
@@ -600,6 +651,8 @@ impl Settings {
         let of: Vec<_> = self.visibility.iter().map(|rule| (&rule.role, rule.field)).collect();
         let twice = "A field of a role is named twice.";
         bound("visibility", measure(&of), VISIBILITY_RULES, twice);
+        let of: Vec<_> = self.role_timeouts.iter().map(|rule| (&rule.role, rule.timeout)).collect();
+        bound("role_timeouts", measure(&of), ROLE_TIMEOUTS, "A timeout of a role is named twice.");
         let roles = measure(&self.second_factor_roles);
         bound("second_factor_roles", roles, SECOND_FACTOR_ROLES, "A role is named twice.");
         for (name, list) in self.network_lists() {
@@ -634,6 +687,10 @@ fn is_default_strength(strength: &u64) -> bool {
 
 fn is_default_budget(hashes: &u64) -> bool {
     *hashes == HASHES_PER_SEC
+}
+
+fn is_most_sessions(number: &u64) -> bool {
+    *number == FAMILIES as u64
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -700,6 +757,7 @@ const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page 
 const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
                                 email, first_name, last_name, phone, legacy_id, last_login and client.";
 
+const ROLE_TIMEOUT_WORDS: &str = "enter <role>.idle_secs=<seconds> or <role>.absolute_secs=<seconds>, 60 to 31536000, as root-admin.idle_secs=900.";
 const SECOND_FACTOR_WORDS: &str = "enter the name of a role, or * for every user.";
 const TIME_WORDS: &str = "Enter a time with its zone, as 2027-01-31T08:00:00Z.";
 const NOTICE_WORDS: &str =
@@ -740,10 +798,13 @@ mod tests {
             "a setting of a later release is written where it is set"
         );
         let all = Settings {
+            max_sessions: 1,
             password_strength: 4,
             password_history: 1,
             password_max_age_secs: 1,
             hashes_per_sec: 1,
+            step_up_secs: 1,
+            remember_device_days: 1,
             ..Settings::default()
         };
         for (name, ..) in BOUNDS {
@@ -797,10 +858,14 @@ mod tests {
             absolute_secs: 60,
             key_bits: 2049,
             password_max_age_secs: 90,
+            step_up_secs: 59,
             ..Settings::default()
         };
         let named: Vec<_> = bad.faults().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(named, ["access_ttl_secs", "idle_secs", "password_max_age_secs", "key_bits"]);
+        assert_eq!(
+            named,
+            ["access_ttl_secs", "idle_secs", "password_max_age_secs", "step_up_secs", "key_bits"]
+        );
     }
 
     #[test]
@@ -817,6 +882,8 @@ mod tests {
         settings.set("allowed_networks", &json!(["192.0.2.9/24"])).unwrap();
         assert_eq!(json!(settings.allowed_networks), json!(["192.0.2.0/24"]));
         settings.set("visibility", &json!(["staff.email=clear", "*.phone=absent"])).unwrap();
+        settings.set("role_timeouts", &json!(["staff.idle_secs=900", "staff.absolute_secs=3600"])).unwrap();
+        assert_eq!(settings.role_timeouts.len(), 2);
         settings.set("notices", &json!(["new_device"])).unwrap();
         assert_eq!(settings.notices, [Notice::NewDevice]);
         settings.set("language", &json!("DE-at")).unwrap();
@@ -846,6 +913,8 @@ mod tests {
             ("visibility", json!(["staff.email=clear", "staff.shoe=clear"]), "visibility"),
             ("visibility", json!(["staff.email=open"]), "visibility"),
             ("visibility", json!([null]), "visibility"),
+            ("role_timeouts", json!("staff.idle_secs=900"), "role_timeouts"),
+            ("role_timeouts", json!(["staff.idle_secs=900", "staff.idle_secs=1"]), "role_timeouts"),
             ("notices", json!("new_device"), "notices"),
             ("notices", json!(["new_device", "new_dance"]), "notices"),
             ("notices", json!(null), "notices"),
@@ -899,6 +968,7 @@ mod tests {
         assert_eq!(settings.faults(), []);
         settings.set("undo_url", &json!("https://acme.example/undo")).unwrap();
         settings.set("support", &json!("x".repeat(SUPPORT_CHARS + 1))).unwrap();
+        settings.set("step_up_secs", &json!(900)).unwrap();
         let named: Vec<_> = settings.faults().into_iter().map(|(name, _)| name).collect();
         assert_eq!(named, ["support", "undo_url"]);
         let read: Settings = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();

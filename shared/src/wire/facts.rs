@@ -11,7 +11,9 @@ use crate::ids::{EventId, SessionId, TenantId, UserId};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum FactKind {
-    /// A family was born. [`Fact::more`] has `amr`, and of a one-time code `authenticator` and `step`.
+    /// A family was born. [`Fact::more`] has `amr`, what is known of the `client`
+    /// ([`ClientInfo`](crate::wire::client::ClientInfo)), of a one-time code `authenticator` and `step`, and of a remembered
+    /// device `device`.
     SignedIn,
     /// A family was born of a refresh token of the service that the tenant came from.
     LegacyExchanged,
@@ -24,6 +26,8 @@ pub enum FactKind {
     SteppedUp,
     /// A recovery code was used; [`Fact::more`] has its `hash`.
     RecoveryCodeUsed,
+    /// A browser is remembered, in which a code was good; [`Fact::more`] has its `device`.
+    DeviceRemembered,
     /// A code was wrong after a right password, or a code or password at a step-up: one fact a try. [`Fact::more`]
     /// has `method`, as of [`Self::SteppedUp`].
     SecondFactorRefused,
@@ -46,7 +50,7 @@ pub enum FactKind {
     ReuseDetected,
     /// A refresh token ahead of its row was presented: the database was restored.
     StorageRollback,
-    /// The oldest of too many families ended.
+    /// The least recently used of too many families ended: `count` of them, of which one is named.
     SessionEvicted,
     /// Control ended a session by a command.
     SessionEnded,
@@ -56,13 +60,14 @@ pub enum FactKind {
 
 impl FactKind {
     /// The kinds that this release knows.
-    pub const KNOWN: [Self; 17] = [
+    pub const KNOWN: [Self; 18] = [
         Self::SignedIn,
         Self::LegacyExchanged,
         Self::PasswordChangeRequired,
         Self::MfaEnrollmentRequired,
         Self::SteppedUp,
         Self::RecoveryCodeUsed,
+        Self::DeviceRemembered,
         Self::SecondFactorRefused,
         Self::SignInRefused,
         Self::NetworksRefused,
@@ -86,6 +91,7 @@ impl FactKind {
             Self::MfaEnrollmentRequired => "mfa_enrollment_required",
             Self::SteppedUp => "stepped_up",
             Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::DeviceRemembered => "device_remembered",
             Self::SecondFactorRefused => "second_factor_refused",
             Self::SignInRefused => "sign_in_refused",
             Self::NetworksRefused => "networks_refused",
@@ -139,7 +145,8 @@ pub struct Fact {
     /// Keyed hash of the name that was tried, where no user is known.
     #[serde(default)]
     pub name_hash: Option<String>,
-    /// How many times; 1 but for [`FactKind::SignInRefused`] and [`FactKind::RefusalsDropped`].
+    /// How many times; 1 but for [`FactKind::SignInRefused`], [`FactKind::RefusalsDropped`],
+    /// [`FactKind::SignedOutEverywhere`] and [`FactKind::SessionEvicted`].
     pub count: i64,
     /// Fields of some kinds alone, and those that a later release adds. They are kept as they came.
     #[serde(flatten)]

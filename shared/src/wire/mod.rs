@@ -1,5 +1,6 @@
 //! What passes between the halves: messages, how they are signed, and what is sealed in them.
 
+pub mod client;
 pub mod facts;
 pub mod needs;
 pub mod password;

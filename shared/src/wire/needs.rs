@@ -18,6 +18,7 @@ pub const UNDERSTOOD: &[&str] = &[
     NETWORKS,
     PASSWORD_DUE,
     PASSWORD_MAX_AGE,
+    ROLE_TIMEOUTS,
     SECOND_FACTOR,
     SECOND_FACTOR_POLICY,
 ];
@@ -36,6 +37,9 @@ pub const PASSWORD_DUE: &str = "password_due";
 /// The word of a document whose passwords have a greatest age. A reader that passed over it would give sessions
 /// for passwords that are past it.
 pub const PASSWORD_MAX_AGE: &str = "password_max_age";
+
+/// The word of a document with tighter timeouts for a role. A reader that passed over it would let sessions live longer.
+pub const ROLE_TIMEOUTS: &str = "role_timeouts";
 
 /// The word of a user's row with an authenticator. A reader that passed over it would give a session for the password
 /// alone.

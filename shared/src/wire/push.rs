@@ -8,6 +8,8 @@
 //! is read, too: a field that is added has a default, and one that is not known is ignored or kept.
 //! [`crate::wire::needs`] says what must not be ignored.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use crate::Invalid;
 use crate::ids::{AuthenticatorId, SessionId, TenantId, UserId};
 use crate::tenant::Tenant;
 use crate::user::UserStatus;
+use crate::wire::client::ClientInfo;
 use crate::wire::needs::Needs;
 use crate::wire::verbatim::Verbatim;
 
@@ -47,6 +50,9 @@ pub struct Push {
     /// Sessions that ended; they have no revision, because ending is final.
     #[serde(default)]
     pub ended_sessions: Vec<SessionId>,
+    /// Whose they are: a session of another user does not end. One that is not named here ends whoever's it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub session_owners: BTreeMap<SessionId, UserId>,
 }
 
 /// Says that every change with `from < rev <= to` is in this message (or came in earlier ones).
@@ -339,6 +345,23 @@ pub enum Command {
         /// The user.
         user: UserId,
     },
+    /// The remembered devices of a user that are good.
+    Devices {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+    },
+    /// Forgets one remembered device of a user, or all.
+    ForgetDevices {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// Which; absent: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
     /// The shard's database is back from before: it begins another life, under a new incarnation.
     Restored {
         /// The shard.
@@ -392,8 +415,24 @@ pub struct SessionOut {
     pub created_at: u64,
     /// When it was last refreshed, Unix milliseconds.
     pub rotated_at: u64,
-    /// When it ends at the latest, Unix milliseconds.
+    /// When it ends if it is not used, Unix milliseconds.
     pub expires_at: u64,
+    /// When it was last refreshed or renewed, Unix milliseconds. This and what follows is absent from an edge of the
+    /// release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<u64>,
+    /// When it ends at the latest, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absolute_deadline: Option<u64>,
+    /// How the user signed in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// When the user last proved who they are, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
+    /// The client that opened it.
+    #[serde(default, skip_serializing_if = "ClientInfo::is_unknown")]
+    pub client: ClientInfo,
 }
 
 /// Answer to [`Command::EndSession`].
@@ -415,6 +454,36 @@ pub struct ConfirmNetworkOut {
 pub struct LiftAttemptsOut {
     /// How many counts there were.
     pub lifted: usize,
+}
+
+/// Answer to [`Command::Devices`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesOut {
+    /// The devices, the newest first.
+    pub devices: Vec<DeviceOut>,
+}
+
+/// A remembered device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceOut {
+    /// What it is called: no secret ([`crate::tokens::device::RememberedDevice::digest`]).
+    pub id: String,
+    /// How the browser called itself.
+    pub name: String,
+    /// When a code was shown there, Unix milliseconds.
+    pub created_at: u64,
+    /// When it was last used in place of a code, Unix milliseconds.
+    #[serde(default)]
+    pub used_at: Option<u64>,
+    /// When it ends, Unix milliseconds.
+    pub expires_at: u64,
+}
+
+/// Answer to [`Command::ForgetDevices`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenOut {
+    /// How many went.
+    pub forgotten: u64,
 }
 
 /// Answer to [`Command::Restored`].
@@ -439,6 +508,7 @@ mod tests {
             users: vec![],
             identifiers: vec![],
             ended_sessions: vec![],
+            session_owners: BTreeMap::new(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! `next` is what the present code writes; a release renames that folder to its number. To write it
 //! anew after a change: `WARDGATE_WRITE_VECTORS=1 cargo test -p wardgate-shared releases`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,32 +15,38 @@ use serde_json::{Map, Value, json};
 use crate::epochs;
 use crate::ids::{AuthenticatorId, EventId, HostName, SessionId, TenantId, UserId};
 use crate::tenant::networks::Network;
+use crate::tenant::role_timeout::RoleTimeout;
 use crate::tenant::{Foreign, Root, SessionRoot, Status, Tenant, tests};
 use crate::tokens::claims::{FormerClaims, UserIdForm};
 use crate::tokens::legacy::{Legacy, Marker};
 use crate::user::UserStatus;
+use crate::wire::client::ClientInfo;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use crate::wire::needs::{
-    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, SECOND_FACTOR, SECOND_FACTOR_POLICY,
+    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, ROLE_TIMEOUTS, SECOND_FACTOR,
+    SECOND_FACTOR_POLICY,
 };
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
-    AuthenticatorRow, Command, Complete, ConfirmNetworkOut, DocumentRow, EndSessionOut, IdentifierRow,
-    KeptSession, LiftAttemptsOut, Mark, NameRow, PasswordDue, Push, Pushed, RecoveryCodeRow, RecoveryRow,
-    RestoredOut, SessionOut, SessionsOut, Snapshot, SnapshotStep, StatusOut, TenantMark, UserRow,
+    AuthenticatorRow, Command, Complete, ConfirmNetworkOut, DeviceOut, DevicesOut, DocumentRow,
+    EndSessionOut, ForgottenOut, IdentifierRow, KeptSession, LiftAttemptsOut, Mark, NameRow, PasswordDue,
+    Push, Pushed, RecoveryCodeRow, RecoveryRow, RestoredOut, SessionOut, SessionsOut, Snapshot, SnapshotStep,
+    StatusOut, TenantMark, UserRow,
 };
 use crate::wire::verbatim::Verbatim;
 
 /// The folder of what the present code writes.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 6] = [
+const ADDED: [&str; 8] = [
+    "push-networks",
+    "push-ended-session",
+    "push-role-timeouts",
     "push-former-claims",
     "push-session-roots",
     "push-former-lookup-root",
     "push-password-due",
     "push-second-factor",
-    "push-networks",
 ];
 
 fn folder() -> PathBuf {
@@ -117,6 +124,7 @@ fn push() -> Push {
         ],
         identifiers: vec![IdentifierRow { hash, rev: 6, user: Some(user_id()) }],
         ended_sessions: vec![session()],
+        session_owners: BTreeMap::new(),
     }
 }
 
@@ -208,6 +216,39 @@ fn networks() -> Push {
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+/// A session that control ended, with its user.
+fn ended_session() -> Push {
+    let owners = BTreeMap::from([(session(), user_id())]);
+    Push {
+        document: None,
+        names: vec![],
+        users: vec![],
+        identifiers: vec![],
+        session_owners: owners,
+        ..push()
+    }
+}
+
+fn client() -> ClientInfo {
+    ClientInfo::new(
+        Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        Some("PT"),
+        Some("Lisboa"),
+    )
+}
+
+/// A tenant whose administrators' sessions end sooner, and that limits how many there are.
+fn role_timeouts() -> Push {
+    let mut document = document();
+    let timeout = |text| RoleTimeout::parse(text).unwrap();
+    document.settings.role_timeouts =
+        vec![timeout("root-admin.idle_secs=900"), timeout("root-admin.absolute_secs=28800")];
+    document.settings.max_sessions = 5;
+    document.needs = document.needs.and(ROLE_TIMEOUTS);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 fn sweep() -> Push {
     let snapshot = Snapshot { id: String::from("01"), to: 7, step: SnapshotStep::Sweep };
     Push {
@@ -255,10 +296,14 @@ fn factors() -> DrainOut {
     let authenticator = AuthenticatorId::new(6, [6; 10]);
     let amr = json!(["pwd", "otp", "mfa"]);
     let told = [
-        (FactKind::SignedIn, json!({"amr": amr, "authenticator": authenticator, "step": 56_666_667})),
+        (
+            FactKind::SignedIn,
+            json!({"amr": amr, "authenticator": authenticator, "step": 56_666_667, "client": client()}),
+        ),
         (FactKind::RecoveryCodeUsed, json!({"hash": IdentifierRow::encode_hash(&[7; 32])})),
         (FactKind::SteppedUp, json!({"method": "otp", "authenticator": authenticator, "step": 56_666_668})),
         (FactKind::SecondFactorRefused, json!({"method": "otp"})),
+        (FactKind::DeviceRemembered, json!({"device": IdentifierRow::encode_hash(&[8; 32])})),
         (FactKind::MfaEnrollmentRequired, json!({})),
     ];
     let mut out = facts();
@@ -269,6 +314,21 @@ fn factors() -> DrainOut {
     out
 }
 
+/// A remembered device.
+fn device() -> DeviceOut {
+    DeviceOut {
+        id: IdentifierRow::encode_hash(&[8; 32]),
+        name: String::from("Lynx/2.9"),
+        created_at: 1,
+        used_at: Some(2),
+        expires_at: 3,
+    }
+}
+
+fn forget_devices() -> Command {
+    Command::ForgetDevices { tenant: tenant_id(), user: user_id(), device: Some(device().id) }
+}
+
 /// Every message between the halves, by the name of its file.
 fn messages() -> Vec<(&'static str, Value)> {
     fn of<T: Serialize>(name: &'static str, message: T) -> (&'static str, Value) {
@@ -277,7 +337,17 @@ fn messages() -> Vec<(&'static str, Value)> {
     let (tenant, user, sid) = (tenant_id(), user_id(), session());
     let mark = Mark { history: 1, rev: 7 };
     let acknowledge = Some(Acknowledge { incarnation: String::from("a"), seq: 9, id: None });
-    let living = SessionOut { sid, created_at: 1, rotated_at: 2, expires_at: 3 };
+    let living = SessionOut {
+        sid,
+        created_at: 1,
+        rotated_at: 2,
+        expires_at: 3,
+        used_at: None,
+        absolute_deadline: None,
+        amr: vec![],
+        auth_time: None,
+        client: ClientInfo::default(),
+    };
     let marks = vec![TenantMark { tenant, mark, history: None, doc_rev: 7, kv_rev: 7 }];
     vec![
         of("push", push()),
@@ -287,6 +357,8 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push-password-due", password_due()),
         of("push-second-factor", second_factor()),
         of("push-networks", networks()),
+        of("push-ended-session", ended_session()),
+        of("push-role-timeouts", role_timeouts()),
         of("push-sweep", sweep()),
         of("pushed", Pushed { mark, remaining: false }),
         of("command-status", Command::Status { tenants: vec![tenant] }),
@@ -333,6 +405,17 @@ fn additions() -> Vec<(&'static str, Value)> {
     let mark = Mark { history: 1, rev: 7 };
     let begun = TenantMark { tenant: tenant_id(), mark, history: Some(2), doc_rev: 8, kv_rev: 7 };
     let marks = vec![begun];
+    let of_client = SessionOut {
+        sid: session(),
+        created_at: 1,
+        rotated_at: 2,
+        expires_at: 4,
+        used_at: Some(3),
+        absolute_deadline: Some(5),
+        amr: vec![String::from("pwd")],
+        auth_time: Some(1),
+        client: client(),
+    };
     vec![
         of("status-of-histories", StatusOut { incarnation: String::from("a"), now_ms: 1, outbox: 0, marks }),
         of("command-restored", Command::Restored { shard: 0 }),
@@ -342,7 +425,12 @@ fn additions() -> Vec<(&'static str, Value)> {
         of("lift-attempts", LiftAttemptsOut { lifted: 2 }),
         of("drained-networks-refused", refused),
         of("drained-network-refused", denied),
+        of("command-devices", Command::Devices { tenant: tenant_id(), user: user_id() }),
+        of("command-forget-devices", forget_devices()),
+        of("devices", DevicesOut { devices: vec![device()] }),
+        of("forgotten", ForgottenOut { forgotten: 1 }),
         of("restored", RestoredOut { incarnation: String::from("b") }),
+        of("sessions-of-clients", SessionsOut { sessions: vec![of_client] }),
         of("drain-of-fact", DrainIn { shard: 0, acknowledge, limit: 500 }),
         of("drained-dropped", dropped),
         of("drained-password-due", due),
@@ -363,6 +451,8 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "push-password-due"
         | "push-second-factor"
         | "push-networks"
+        | "push-ended-session"
+        | "push-role-timeouts"
         | "push-sweep" => through::<Push>(text),
         "pushed" => through::<Pushed>(text),
         "command-status"
@@ -370,11 +460,15 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "command-end-session"
         | "command-confirm-network"
         | "command-lift-attempts"
-        | "command-restored" => through::<Command>(text),
+        | "command-restored"
+        | "command-devices"
+        | "command-forget-devices" => through::<Command>(text),
         "confirm-network" => through::<ConfirmNetworkOut>(text),
         "lift-attempts" => through::<LiftAttemptsOut>(text),
+        "devices" => through::<DevicesOut>(text),
+        "forgotten" => through::<ForgottenOut>(text),
         "status" | "status-of-histories" => through::<StatusOut>(text),
-        "sessions" => through::<SessionsOut>(text),
+        "sessions" | "sessions-of-clients" => through::<SessionsOut>(text),
         "end-session" => through::<EndSessionOut>(text),
         "restored" => through::<RestoredOut>(text),
         "drain" | "drain-of-fact" => through::<DrainIn>(text),
@@ -408,7 +502,9 @@ fn kept() -> Vec<(String, String, String)> {
 fn with_additions(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            object.values_mut().for_each(with_additions);
+            // The keys of `session_owners` are ids, not names of fields.
+            let fields = object.iter_mut().filter(|(name, _)| *name != "session_owners");
+            fields.for_each(|(_, value)| with_additions(value));
             object.insert(String::from("a_later_field"), json!({"of": ["any", "form"]}));
         }
         Value::Array(items) => items.iter_mut().for_each(with_additions),

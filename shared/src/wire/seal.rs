@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::Invalid;
-use crate::derive::Secret;
+use crate::derive::{Purpose, Secret, derive};
 use crate::fields;
 use crate::ids::TenantId;
 
@@ -37,6 +37,9 @@ pub enum Kind {
     TotpSeed,
     /// The key of a user's recovery codes; subject: the user's id.
     RecoveryKey,
+    /// The client of a session, as JSON ([`crate::wire::client::ClientInfo`]); subject: the session's id. The edge
+    /// seals it for itself, under [`EdgeKey::for_clients`].
+    Client,
 }
 
 impl Kind {
@@ -49,6 +52,7 @@ impl Kind {
             Self::Dummy => "dummy",
             Self::TotpSeed => "totp-seed",
             Self::RecoveryKey => "recovery-key",
+            Self::Client => "client",
         }
     }
 }
@@ -104,6 +108,13 @@ impl EdgeKey {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The key that the edge seals the clients of a tenant's sessions with: of the same name, and derived, because each
+    /// sign-in seals once and a key is good for 2^32 nonces.
+    #[must_use]
+    pub fn for_clients(&self, tenant: TenantId) -> Self {
+        Self { id: self.id.clone(), key: derive(&self.key, tenant, Purpose::Client) }
     }
 
     /// The key, for importing it into another implementation of AES-GCM.

@@ -216,7 +216,7 @@ fn the_hundred_and_first_session_ends_the_least_recently_used_one() {
         with recursive n (n) as (select 1 union all select n + 1 from n where n < 99)
         insert into families
         select 'other-' || n, tenant, user, 1, created_at, rotated_at + 1, idle_deadline, absolute_deadline, 0,
-               '[]', 0, null, null, null, null, 0, null
+               '[]', 0, null, null, null, null, 0, null, rotated_at + 1, null
         from families, n";
     world.memory().db.borrow().execute_batch(others).unwrap();
     let exchanged = acme.refreshed(&old_refresh());

@@ -1,0 +1,17 @@
+//! The clients of sessions, opened for control: in D1 they rest sealed under a key of this edge alone.
+
+use shared::ids::{SessionId, TenantId};
+use shared::wire::client::ClientInfo;
+use shared::wire::seal::{Context, Kind, Sealed};
+
+use crate::settings::Settings;
+
+/// The client of a session. `None` for what this edge does not open: a key that it does not have any more sealed it.
+#[must_use]
+pub fn opened(settings: &Settings, tenant: TenantId, sid: SessionId, sealed: &str) -> Option<ClientInfo> {
+    let keys: Vec<_> = settings.edge_keys.iter().map(|key| key.for_clients(tenant)).collect();
+    let subject = sid.to_string();
+    let context = Context { edge: &settings.edge_id, tenant, kind: Kind::Client, subject: &subject };
+    let plaintext = Sealed::parse(sealed).ok()?.open(&keys, &context).ok()?;
+    serde_json::from_slice(&plaintext).ok()
+}
