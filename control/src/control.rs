@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::crypt::providers::Providers;
 use crate::crypt::wrapped::KeyWrapper;
 use crate::db::{Db, Roles};
@@ -36,6 +38,8 @@ pub struct Inner {
     pub foreign: ForeignChecker,
     /// Calls the edge.
     pub edge: EdgeClient,
+    /// Called when the edge has confirmed something.
+    pub confirmations: Notify,
     /// Hands mail to servers.
     pub smtp: Smtp,
     /// Where checkpoints and archives of the audit logs go.
@@ -61,6 +65,7 @@ pub fn new(settings: Settings) -> Result<Control, Failure> {
         filters: Filters::of(&settings.passwords)?,
         foreign: ForeignChecker::new(settings.passwords.foreign_concurrency),
         edge: EdgeClient::new(&settings)?,
+        confirmations: Notify::new(),
         smtp: Smtp::of(&settings.mail)?,
         objects: Objects::of(&settings.audit)?,
         clock,

@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::edges::{drain, pusher};
 use crate::failure::{Failure, chain};
 use crate::jobs::runner;
+use crate::sessions::device;
 use crate::users::search::rebuild;
 use crate::{api, db, edges, jobs, mail, tenants};
 
@@ -69,6 +70,8 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
     logs::init(&control.settings.log);
     let metrics = api::metrics::install();
     read_filters(&control).await?;
+    // Nobody waits for the rules that read devices.
+    tokio::task::spawn_blocking(device::load);
     let settings = &control.settings.http;
     let api = bind("WARDGATE_HTTP_LISTEN", settings.listen).await?;
     let metrics_listener = bind("WARDGATE_HTTP_METRICS_LISTEN", settings.metrics_listen).await?;

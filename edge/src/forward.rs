@@ -43,6 +43,9 @@ const PASSED: [&str; 14] = [
     "baggage",
 ];
 
+/// Says whether a change that revokes is in force: the one answer header of control's own that clients get.
+const IN_FORCE: &str = "wardgate-in-force";
+
 /// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep. Cookies
 /// and CORS are the edge's alone.
 const DROPPED: [&str; 11] = [
@@ -190,7 +193,7 @@ async fn send<P: Platform>(
 
 fn keeps(name: &str) -> bool {
     let begins = |with: &str| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-    !begins("wardgate-")
+    (!begins("wardgate-") || name.eq_ignore_ascii_case(IN_FORCE))
         && !begins("access-control-")
         && !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
 }
@@ -269,7 +272,7 @@ mod tests {
         ] {
             assert!(!keeps(dropped), "{dropped}");
         }
-        for kept in ["Content-Type", "Allow", "ETag", "X-Request-Id", "Link"] {
+        for kept in ["Content-Type", "Allow", "ETag", "X-Request-Id", "Link", "Wardgate-In-Force"] {
             assert!(keeps(kept), "{kept}");
         }
     }

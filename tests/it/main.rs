@@ -19,6 +19,7 @@ mod edits;
 mod foreign;
 mod forwarding;
 mod gateways;
+mod in_force;
 mod inside;
 mod isolation;
 mod legacy;

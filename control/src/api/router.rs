@@ -6,8 +6,8 @@ use axum::{Extension, Router};
 use shared::contract::limits::BODY_BYTES;
 use shared::contract::permissions::marker::{
     AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformJobsRead, PlatformJobsWrite, PlatformKeysImport,
-    PlatformTenantsRead, PlatformTenantsWrite, RolesRead, SessionsEnd, TenantRead, TenantWrite, UsersRead,
-    UsersUnmask, UsersWrite,
+    PlatformTenantsRead, PlatformTenantsWrite, RolesRead, SessionsEnd, SessionsRead, TenantRead, TenantWrite,
+    UsersRead, UsersUnmask, UsersWrite,
 };
 
 use super::{health, inside, layers, openapi};
@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
 use crate::mfa::routes as mfa;
+use crate::sessions::routes as sessions;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// Every path of control, by who may call it. What is behind a path says so again in its handler's
@@ -40,6 +41,8 @@ fn own_account() -> Router<Control> {
             json::<WithTicket<PasswordChange>>(post(users::routes::password::change)),
         )
         .route("/api/user/email/change", json::<Me>(post(address::change)))
+        .route("/api/user/sessions", json::<Me>(get(sessions::own::list).delete(sessions::own::end_others)))
+        .route("/api/user/sessions/{id}", json::<Me>(delete(sessions::own::end)))
         .route("/api/user/mfa", json::<WithTicket<MfaEnrollment>>(get(mfa::own::read)))
         .route(
             "/api/user/mfa/totp",
@@ -48,6 +51,8 @@ fn own_account() -> Router<Control> {
         .route("/api/user/mfa/totp/confirm", json::<WithTicket<MfaEnrollment>>(post(mfa::enrol::confirm)))
         .route("/api/user/mfa/totp/{id}", json::<Me>(patch(mfa::own::rename).delete(mfa::own::remove)))
         .route("/api/user/mfa/recovery-codes", json::<Me>(post(mfa::codes::make)))
+        .route("/api/user/devices", json::<Me>(get(mfa::devices::list).delete(mfa::devices::forget_all)))
+        .route("/api/user/devices/{id}", json::<Me>(delete(mfa::devices::forget)))
 }
 
 /// A tenant's administrators, about its users.
@@ -68,8 +73,9 @@ fn users() -> Router<Control> {
         )
         .route(
             "/api/user/users/{id}/sessions",
-            json::<Allowed<SessionsEnd>>(delete(users::routes::end_sessions)),
+            json::<Allowed<SessionsRead>>(get(sessions::list).delete(users::routes::end_sessions)),
         )
+        .route("/api/user/users/{id}/sessions/{sid}", json::<Allowed<SessionsEnd>>(delete(sessions::end)))
         .route(
             "/api/user/users/{id}/unmask",
             json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
@@ -81,6 +87,14 @@ fn users() -> Router<Control> {
         .route(
             "/api/user/users/{id}/mfa",
             json::<Allowed<UsersRead>>(get(mfa::admin::read).delete(mfa::admin::reset)),
+        )
+        .route(
+            "/api/user/users/{id}/devices",
+            json::<Allowed<UsersRead>>(get(mfa::devices::list_of).delete(mfa::devices::forget_all_of)),
+        )
+        .route(
+            "/api/user/users/{id}/devices/{device}",
+            json::<Allowed<SessionsEnd>>(delete(mfa::devices::forget_of)),
         )
         .route("/api/user/password/regenerate", json::<Allowed<UsersWrite>>(post(resets::routes::regenerate)))
         .route(

@@ -62,6 +62,8 @@ actions! {
     SecondFactorReset = "second_factor.reset",
     /// A user got new recovery codes.
     RecoveryCodesMade = "second_factor.codes_made",
+    /// Remembered devices of a user were forgotten: which one; null for all.
+    DevicesForgotten = "devices.forgotten",
     /// A link that sets a new password was mailed to a user.
     UserResetMailed = "user.reset_mailed",
     /// A user set a new password with a link from a mail.
@@ -98,7 +100,9 @@ actions! {
     InvitationAccepted = "invitation.accepted",
     /// A user is gone.
     UserDeleted = "user.deleted",
-    /// All sessions of a user were ended.
+    /// A session of a user was ended: which.
+    SessionEnded = "session.ended",
+    /// All sessions of a user were ended, or all but one: which.
     SessionsEnded = "sessions.ended",
     /// A key was made or promoted by plan.
     KeysAdvanced = "keys.advanced",
@@ -158,6 +162,8 @@ actions! {
     MailRefused = "mail.refused",
     /// Permission was refused.
     PermissionRefused = "permission.refused",
+    /// A request needed a more recent proof of who its sender is: how old it may be.
+    StepUpRefused = "step_up.refused",
     /// A setup token was printed.
     SetupIssued = "setup.issued",
     /// The platform's first administrator was made with a setup token.

@@ -8,6 +8,7 @@ mod audit;
 mod bootstrap;
 mod claims;
 mod confirm;
+mod devices;
 mod edges;
 mod encryption;
 mod import;
@@ -22,6 +23,7 @@ mod mfa;
 mod outcome;
 mod password;
 mod passwords;
+mod policy;
 mod roles;
 mod rotation;
 mod search;
@@ -107,6 +109,20 @@ enum Command {
         of: OfTenant,
         #[command(subcommand)]
         command: user::Command,
+    },
+    /// Show and change what a tenant demands of sign-ins: second factors, passwords, lifetimes.
+    Policy {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: policy::Command,
+    },
+    /// List and end the sessions of a user.
+    Sessions {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: sessions::Command,
     },
     /// List, rotate, revoke and import signing keys of a tenant.
     Keys {
@@ -219,6 +235,8 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Bootstrap => bootstrap::run(&control, show).await?,
         Command::Tenant { command } => tenant::run(&control, show, command).await?,
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
+        Command::Policy { of, command } => policy::run(&control, show, &of.tenant, command).await?,
+        Command::Sessions { of, command } => sessions::run(&control, show, &of.tenant, command).await?,
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
         Command::Import { command } => import::run(&control, show, command).await?,
         Command::Search { command } => search::run(&control, show, command).await?,

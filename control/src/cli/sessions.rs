@@ -1,96 +1,133 @@
-//! `wardgate user sessions`: a user's living sessions. They exist at the edge alone, so this asks the
-//! edge by a signed call, and needs it to be reachable.
+//! `wardgate sessions`: a user's living sessions. They exist at the edge alone: a list asks it, and an end is kept where it
+//! does not answer.
 
 use chrono::DateTime;
+use clap::Subcommand;
 use serde::Serialize;
-use shared::ids::{SessionId, TenantId};
-use shared::wire::push::{Command, EndSessionOut, SessionOut, SessionsOut};
+use shared::ids::SessionId;
+use shared::wire::push::SessionOut;
 
 use super::confirm::Yes;
 use super::outcome::CliError;
 use super::show::{Rows, Show};
+use super::target::made_tenant;
+use super::user::{looked_up, which};
+use crate::audit::Actor;
 use crate::control::Control;
 use crate::http::time;
-use crate::users::User;
+use crate::sessions::device::Device;
+use crate::sessions::end;
+use crate::users;
 
-pub(super) const EXAMPLES: &str = "\
-Ending one is recorded at the edge and arrives in the audit log from there.
-
-Examples:
-  wardgate user sessions ada --tenant acme
-  wardgate user sessions ada --tenant acme --end AAECAwQFBgcICQoLDA0ODxA --yes";
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List a user's living sessions: device, place, and when they were used last. The edge must answer.
+    #[command(after_help = "Example:\n  wardgate sessions list ada --tenant acme")]
+    List {
+        /// User name, address or id.
+        user: String,
+    },
+    /// End one session of a user, or all. A running `serve` tells the edge, as soon as that answers.
+    #[command(
+        after_help = "Examples:\n  wardgate sessions end ada AAECAwQFBgcICQoLDA0ODxA --tenant acme --yes\n  wardgate sessions end ada --all --tenant acme --yes"
+    )]
+    End {
+        /// User name, address or id.
+        user: String,
+        /// The session, as `list` has it.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        session: Option<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        yes: Yes,
+    },
+}
 
 /// A session as it is shown.
 #[derive(Serialize)]
 struct Row {
-    sid: SessionId,
+    id: SessionId,
+    device: String,
+    place: String,
     created_at: String,
     last_used_at: String,
+    idle_expires_at: String,
     expires_at: String,
+    amr: Vec<String>,
 }
 
 impl Row {
-    fn of(session: &SessionOut) -> Self {
+    fn of(session: SessionOut) -> Self {
         let text = |ms: u64| {
             let at = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
             at.map(time::text).unwrap_or_default()
         };
+        let client = session.client;
+        let place: Vec<String> = client.city.into_iter().chain(client.country).collect();
         Self {
-            sid: session.sid,
+            id: session.sid,
+            device: client.agent.map(|agent| Device::of(&agent).name(&agent)).unwrap_or_default(),
+            place: place.join(", "),
             created_at: text(session.created_at),
-            last_used_at: text(session.rotated_at),
-            expires_at: text(session.expires_at),
+            last_used_at: text(session.used_at.unwrap_or(session.rotated_at)),
+            idle_expires_at: text(session.expires_at),
+            expires_at: session.absolute_deadline.map(text).unwrap_or_default(),
+            amr: session.amr,
         }
     }
 }
 
 const SESSIONS: Rows<Row> = Rows {
     names: ["session", "sessions"],
-    head: &["session", "signed in", "last used", "expires"],
+    head: &["session", "device", "place", "signed in", "last used", "expires"],
     line: |row| {
-        let Row { sid, created_at, last_used_at, expires_at } = row;
-        vec![sid.to_string(), created_at.clone(), last_used_at.clone(), expires_at.clone()]
+        let Row { id, device, place, created_at, last_used_at, idle_expires_at, .. } = row;
+        let texts = [device, place, created_at, last_used_at, idle_expires_at];
+        std::iter::once(id.to_string()).chain(texts.map(String::clone)).collect()
     },
 };
 
-/// Lists the living sessions of a user.
-pub(super) async fn list(
-    control: &Control,
-    show: Show,
-    tenant: TenantId,
-    user: &User,
-) -> Result<(), CliError> {
-    let rows: Vec<_> = living(control, tenant, user).await?.iter().map(Row::of).collect();
-    show.list(&SESSIONS, &rows);
-    Ok(())
+/// What was ended.
+#[derive(Serialize)]
+struct Ended {
+    user: shared::ids::UserId,
+    session: Option<SessionId>,
 }
 
-/// Ends one of them. The id of another user's session names nothing here.
-pub(super) async fn end(
+pub(super) async fn run(
     control: &Control,
     show: Show,
-    tenant: TenantId,
-    user: &User,
-    sid: &str,
-    yes: Yes,
+    tenant: &str,
+    command: Command,
 ) -> Result<(), CliError> {
-    let living = living(control, tenant, user).await?;
-    let session = living.iter().find(|session| session.sid.to_string() == sid);
-    let Some(sid) = session.map(|session| session.sid) else {
-        return Err(CliError::NotFound(format!(
-            "{} has no living session `{sid}`: without --end those that live are listed",
-            user.username.expose()
-        )));
-    };
-    yes.to(&format!("ends the session {sid} of {}", user.username.expose()))?;
-    let command = Command::EndSession { tenant, sid };
-    let ended: EndSessionOut = control.edge.command(&command, control.clock.now()).await?;
-    show.one(&ended, if ended.ended { "session ended" } else { "the session had ended already" });
+    let tenant = made_tenant(control, tenant).await?;
+    let (Command::List { user } | Command::End { user, .. }) = &command;
+    let user = looked_up(control, &tenant, user).await?;
+    match command {
+        Command::List { .. } => {
+            let living = control.edge.sessions(tenant.id, user.id, control.clock.now()).await?;
+            show.list(&SESSIONS, &living.into_iter().map(Row::of).collect::<Vec<_>>());
+        }
+        Command::End { session: Some(sid), yes, .. } => {
+            let sid = SessionId::parse(&sid).map_err(|_| {
+                CliError::NotFound(format!("`{sid}` is no session: `wardgate sessions list` lists them"))
+            })?;
+            yes.to(&format!("ends the session {sid} of {}", which(&user, &tenant)))?;
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            end::one(control, &mut tx, &Actor::operator(), (user.id, sid)).await?;
+            tx.commit().await?;
+            let ended = Ended { user: user.id, session: Some(sid) };
+            show.one(&ended, "the edge is told to end the session");
+        }
+        Command::End { session: None, yes, .. } => {
+            yes.to(&format!("ends every session of {}", which(&user, &tenant)))?;
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
+            tx.commit().await?;
+            show.one(&Ended { user: user.id, session: None }, "every session is ended");
+        }
+    }
     Ok(())
-}
-
-async fn living(control: &Control, tenant: TenantId, user: &User) -> Result<Vec<SessionOut>, CliError> {
-    let list = Command::Sessions { tenant, user: user.id };
-    let listed: SessionsOut = control.edge.command(&list, control.clock.now()).await?;
-    Ok(listed.sessions)
 }

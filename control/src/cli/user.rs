@@ -100,25 +100,6 @@ pub(super) enum Command {
         #[arg(long)]
         none: bool,
     },
-    /// List a user's living sessions, as the edge has them; with --end, end one.
-    #[command(after_help = super::sessions::EXAMPLES)]
-    Sessions {
-        /// User name, address or id.
-        user: String,
-        /// The session to end.
-        #[arg(long, value_name = "SESSION")]
-        end: Option<String>,
-        #[command(flatten)]
-        yes: Yes,
-    },
-    /// End all sessions of a user.
-    #[command(after_help = "Example:\n  wardgate user end-sessions ada --tenant acme --yes")]
-    EndSessions {
-        /// User name, address or id.
-        user: String,
-        #[command(flatten)]
-        yes: Yes,
-    },
     /// Show or reset a user's second factor.
     Mfa {
         #[command(subcommand)]
@@ -130,6 +111,21 @@ pub(super) enum Command {
     Unlock {
         /// User name, address or id.
         user: String,
+    },
+    /// List the browsers in which a user's password alone signs in, as the edge has them; with --revoke, make one of them
+    /// need a code again.
+    #[command(after_help = super::devices::EXAMPLES)]
+    Devices {
+        /// User name, address or id.
+        user: String,
+        /// The device to revoke.
+        #[arg(long, value_name = "DEVICE", conflicts_with = "revoke_all")]
+        revoke: Option<String>,
+        /// Revoke all of them.
+        #[arg(long)]
+        revoke_all: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Mail an invitation: a link with which its reader makes an account. A running `serve` sends it.
     #[command(after_help = super::invitations::EXAMPLES)]
@@ -235,22 +231,23 @@ pub(super) async fn run(
             drop(tx);
             apply(control, show, &tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
         }
-        Command::Sessions { user, end, yes } => {
-            let user = looked_up(control, &tenant, &user).await?;
-            match end {
-                Some(sid) => super::sessions::end(control, show, tenant.id, &user, &sid, yes).await,
-                None => super::sessions::list(control, show, tenant.id, &user).await,
-            }
-        }
         Command::Mfa { command } => {
             let user = looked_up(control, &tenant, command.user()).await?;
             mfa::run(control, show, &tenant, (&user, &which(&user, &tenant)), command).await
         }
         Command::Unlock { user } => unlock(control, show, &tenant, &user).await,
+        Command::Devices { user, revoke, revoke_all, yes } => {
+            let user = looked_up(control, &tenant, &user).await?;
+            match (revoke, revoke_all) {
+                (None, false) => super::devices::list(control, show, &tenant, &user).await,
+                (device, _) => {
+                    super::devices::revoke(control, show, &tenant, &user, (device.as_deref(), yes)).await
+                }
+            }
+        }
         Command::Invite(args) => super::invitations::invite(control, show, &tenant, args).await,
         Command::Invitations => super::invitations::list(control, show, &tenant).await,
         Command::RevokeInvitation { id } => super::invitations::revoke(control, show, &tenant, &id).await,
-        Command::EndSessions { user, yes } => end_sessions(control, show, &tenant, &user, yes).await,
         Command::Delete { user, yes } => delete(control, show, &tenant, &user, yes).await,
     }
 }
@@ -266,7 +263,7 @@ async fn unlock(control: &Control, show: Show, tenant: &Tenant, name: &str) -> R
 }
 
 /// A user in a question: by name, id and tenant.
-fn which(user: &User, tenant: &Tenant) -> String {
+pub(super) fn which(user: &User, tenant: &Tenant) -> String {
     format!("the user {} ({}) of tenant `{}`", user.username.expose(), user.id, tenant.slug)
 }
 
@@ -354,23 +351,6 @@ async fn reset_password(control: &Control, show: Show, tenant: &Tenant, name: &s
     Ok(())
 }
 
-async fn end_sessions(
-    control: &Control,
-    show: Show,
-    tenant: &Tenant,
-    name: &str,
-    yes: Yes,
-) -> Result<(), CliError> {
-    let user = looked_up(control, tenant, name).await?;
-    yes.to(&format!("ends every session of {}", which(&user, tenant)))?;
-    let mut tx = control.db.tenant_tx(tenant.id).await?;
-    users::end_sessions(control, &mut tx, &Actor::operator(), user.id).await?;
-    let shown = shown(&mut tx, user).await?;
-    tx.commit().await?;
-    print(show, &shown, "sessions ended: ");
-    Ok(())
-}
-
 async fn delete(
     control: &Control,
     show: Show,
@@ -411,7 +391,7 @@ async fn apply(
 }
 
 /// A user by name or id, before a question is asked: no connection is held while it waits for an answer.
-async fn looked_up(control: &Control, tenant: &Tenant, name: &str) -> Result<User, CliError> {
+pub(super) async fn looked_up(control: &Control, tenant: &Tenant, name: &str) -> Result<User, CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     named(&mut tx, tenant, name).await
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shared::contract::limits::SESSION_LIST_MS;
 use shared::contract::refusal::Code;
+use shared::ids::{TenantId, UserId};
 use shared::wire::facts::{DrainIn, DrainOut};
-use shared::wire::push::{Command, Mark, Push, Pushed};
+use shared::wire::push::{Command, Mark, Push, Pushed, SessionOut, SessionsOut};
 use shared::wire::signature::{Message, Tag, content_digest};
 
 use crate::failure::Failure;
@@ -43,6 +45,9 @@ pub enum CallError {
     /// No answer, or half of one.
     #[error("the edge did not answer")]
     Unreachable(#[from] reqwest::Error),
+    /// No answer within the time that somebody waits.
+    #[error("the edge did not answer in time")]
+    Late,
     /// The edge cannot open what this control seals.
     #[error(
         "the edge does not have the key of `edge.kek`, or has another one under its name: give it to the Worker first"
@@ -111,6 +116,27 @@ impl EdgeClient {
         now: DateTime<Utc>,
     ) -> Result<T, CallError> {
         read(self.post("/internal/v1/command", Tag::Command, command, now).await?).await
+    }
+
+    /// The living sessions of a user, the one that was used last first. Somebody waits for the answer, so that it takes
+    /// two seconds at most.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn sessions(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SessionOut>, CallError> {
+        let (command, patience) =
+            (Command::Sessions { tenant, user }, Duration::from_millis(SESSION_LIST_MS));
+        let answered = tokio::time::timeout(patience, self.command::<SessionsOut>(&command, now)).await;
+        let mut sessions = answered.unwrap_or(Err(CallError::Late))?.sessions;
+        sessions.sort_by_key(|session| {
+            (std::cmp::Reverse(session.used_at.unwrap_or(session.rotated_at)), session.sid)
+        });
+        Ok(sessions)
     }
 
     /// Acknowledges facts and asks for more.

@@ -103,5 +103,7 @@ pub async fn pushed(control: &Control, push: &Push, mark: Mark) -> Result<(), Fa
         tenants::claims::change::confirm(&mut tx, &row.document.former_claims, now).await?;
         tx.commit().await?;
     }
-    confirmed(control.db.relay(), push.tenant, mark, now).await
+    confirmed(control.db.relay(), push.tenant, mark, now).await?;
+    control.confirmations.notify_waiters();
+    Ok(())
 }

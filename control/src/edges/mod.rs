@@ -10,6 +10,7 @@ pub mod client;
 pub mod drain;
 pub mod fed;
 mod held;
+pub mod in_force;
 mod lanes;
 mod marks;
 mod message;

@@ -61,5 +61,6 @@ async fn calm(control: &Control, tenant: TenantId, changed: &[Changed]) -> Resul
     )
     .execute(control.db.relay())
     .await?;
+    control.confirmations.notify_waiters();
     Ok(())
 }

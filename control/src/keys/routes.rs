@@ -16,6 +16,7 @@ use crate::access::{OnTenant, Platform};
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, created, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::Paging;
@@ -89,8 +90,7 @@ pub async fn revoke(
     let kid = KeyId::parse(&kid).map_err(|_| KeyError::Refused(KeyRefusal::NoSuchKey))?;
     let mut tx = super::revoke(&control, tx, &actor, &tenant, &kid).await?;
     let keys = all(&mut tx, &tenant).await?;
-    tx.commit().await?;
-    Ok(ok(&KeysOut { keys }))
+    Ok(in_force::commit(&control, tx).await?.on(ok(&KeysOut { keys })))
 }
 
 /// A private key, in either form.

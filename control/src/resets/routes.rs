@@ -17,6 +17,7 @@ use crate::access::{Allowed, Anyone, Authenticated, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
@@ -270,8 +271,8 @@ pub async fn regenerate(
     let (made, mut tx) = tx.pause(&control.db, make).await?;
     let done = super::regenerate(&control, &mut tx, &tenant.settings, &actor, id, made?).await;
     let (valid_until, tx) = permitted(&control, tx, &actor, id, done).await?;
-    tx.commit().await?;
-    Ok(ok(&RegeneratedOut { detail: REGENERATED, valid_until }))
+    let in_force = in_force::commit(&control, tx).await?;
+    Ok(in_force.on(ok(&RegeneratedOut { detail: REGENERATED, valid_until })))
 }
 
 /// A refusal of rank is a refusal of permission, and is written down as one.

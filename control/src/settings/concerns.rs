@@ -91,6 +91,8 @@ concern! {
         /// The edge's key-encryption key: `<key id>:<32 bytes in base64url>`. All that is sealed for the edge is sealed
         /// with it; the edge has it as `EDGE_KEK_A` or `EDGE_KEK_B`.
         kek: EdgeKek, Default::Required;
+        /// How long the answer to a change that revokes waits for the edge's confirmation, in milliseconds; 0: not at all.
+        in_force_ms: u64, Default::Is("1000");
     }
 }
 

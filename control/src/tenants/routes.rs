@@ -18,6 +18,7 @@ use super::out::example;
 use super::{FirstAdmin, TenantOut};
 use crate::access::{Allowed, Authenticated, OnTenant, Platform, outranked};
 use crate::control::Control;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content};
 use crate::http::body::Json;
 use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
@@ -47,7 +48,8 @@ pub async fn list(
     let count = filters::count(&mut tx, only, &filters, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
     let tenants = filters::list(&mut tx, only, &filters, &span.rows).await?;
-    span.answer(tenants, TenantOut::new)
+    let now = control.clock.now();
+    span.answer(tenants, |tenant| TenantOut::new(tenant).at(now))
 }
 
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
@@ -136,10 +138,11 @@ fn said_of_admin(error: UserError) -> Refused {
     )
 )]
 pub async fn read(
+    State(control): State<Control>,
     on: OnTenant<TenantRead, PlatformTenantsRead>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    conditions.answer(&TenantOut::new(on.tenant))
+    conditions.answer(&TenantOut::new(on.tenant).at(control.clock.now()))
 }
 
 /// Changes a tenant; what is absent stays, also within `settings`. Its own administrators may set
@@ -181,8 +184,8 @@ pub async fn update(
         Some(false) => super::resume(&control, &mut tx, &actor, tenant.id).await?,
         None => tenant,
     };
-    tx.commit().await?;
-    changed(&TenantOut::new(tenant))
+    let in_force = in_force::commit(&control, tx).await?;
+    Ok(in_force.on(changed(&TenantOut::new(tenant).at(control.clock.now()))?))
 }
 
 /// Deletes a tenant for good: 204. Nobody deletes their own.
@@ -208,6 +211,5 @@ pub async fn delete(
         return Err(super::TenantError::WrongState.into());
     }
     super::delete(&control, &mut tx, &actor, tenant.id).await?;
-    tx.commit().await?;
-    Ok(no_content())
+    Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }

@@ -19,6 +19,7 @@ use crate::access::{Allowed, Authenticated, Me, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::body::Json;
 use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
@@ -215,8 +216,8 @@ async fn apply(
     let change = typed.by(&viewer, user_id, password);
     let outcome = super::change(control, &mut tx, &actor, user_id, change).await;
     let (user, tx) = ranked(control, tx, &actor, &target, permission, outcome).await?;
-    tx.commit().await?;
-    changed(&viewer.shows(user))
+    let in_force = in_force::commit(control, tx).await?;
+    Ok(in_force.on(changed(&viewer.shows(user))?))
 }
 
 /// Deletes a user: 204; 409 for the last active root-admin.
@@ -242,8 +243,7 @@ pub async fn delete(
     let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
     let target = user_id.to_string();
     let ((), tx) = ranked(&control, tx, &actor, &target, UsersDelete::PERMISSION, deleted).await?;
-    tx.commit().await?;
-    Ok(no_content())
+    Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }
 
 /// Ends all sessions of a user: 204.
@@ -263,8 +263,7 @@ pub async fn end_sessions(
     let ended = super::end_sessions(&control, &mut tx, &actor, user_id).await;
     let target = user_id.to_string();
     let ((), tx) = ranked(&control, tx, &actor, &target, SessionsEnd::PERMISSION, ended).await?;
-    tx.commit().await?;
-    Ok(no_content())
+    Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }
 
 /// One's own account.

@@ -8,7 +8,7 @@ use crate::scene::{PASSWORD, Scene};
 
 impl Scene {
     /// `wardgate ...` at this tenant, with `--json`.
-    fn run(&self, arguments: &[&str]) -> Outcome {
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
         let mut cli = self.cli();
         cli.variables.insert("WARDGATE_TENANT", self.tenant.slug.to_string());
         cli.run(arguments, "")
@@ -118,7 +118,7 @@ async fn what_ends_something_asks_first() {
     let keys = scene.run(&["keys", "list"]).expect(0).json;
     let active = keys["results"][0]["kid"].as_str().unwrap();
     let ends: [(&[&str], &str); 7] = [
-        (&["user", "end-sessions", "ada"], "ends every session of the user ada"),
+        (&["sessions", "end", "ada", "--all"], "ends every session of the user ada"),
         (&["user", "delete", "ada"], "deletes the user ada"),
         (&["keys", "revoke", active], "ends the active key"),
         (&["edges", "reseed", &slug], "ends every session of tenant"),

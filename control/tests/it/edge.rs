@@ -13,13 +13,13 @@ use axum::routing::post;
 use control::world::Clock;
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::ids::{TenantId, UserId};
+use shared::ids::{SessionId, TenantId, UserId};
 use shared::tenant::Tenant;
 use shared::user::UserStatus;
 use shared::wire::facts::{DrainIn, DrainOut, Fact};
 use shared::wire::push::{
-    Command, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut, SnapshotStep, StatusOut, TenantMark,
-    UserRow,
+    Command, DeviceOut, DevicesOut, ForgottenOut, IdentifierRow, Mark, NameRow, Push, Pushed, RestoredOut,
+    SessionOut, SessionsOut, SnapshotStep, StatusOut, TenantMark, UserRow,
 };
 use shared::wire::seal::Sealed;
 use shared::wire::signature::{Message, ServiceKey, Tag, content_digest, verify};
@@ -33,6 +33,17 @@ struct Kept<T> {
     at: (i64, i64),
     row: Option<T>,
     stamp: String,
+}
+
+/// How an edge answers commands.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Commands {
+    #[default]
+    Answered,
+    /// 503.
+    Refused,
+    /// Not at all.
+    Silence,
 }
 
 #[derive(Default)]
@@ -59,6 +70,12 @@ pub struct Memory {
     /// Facts that wait to be drained.
     pub outbox: Vec<Fact>,
     pub acknowledged: i64,
+    /// Remembered devices.
+    pub devices: Vec<((TenantId, UserId), DeviceOut)>,
+    /// The living sessions of users.
+    pub sessions: BTreeMap<(TenantId, UserId), Vec<SessionOut>>,
+    /// How commands are answered.
+    pub commands: Commands,
     /// How often its database has begun another life.
     pub lives: u32,
     /// Does what a drain asks and loses the answer, this many times.
@@ -272,6 +289,13 @@ impl Memory {
         for row in &push.identifiers {
             put(&mut self.identifiers, (tenant, row.hash.clone()), (history, row.rev), row.clone(), stamp);
         }
+        for ((_, user), living) in self.sessions.iter_mut().filter(|((of, _), _)| *of == tenant) {
+            let ends = |sid: &SessionId| {
+                push.ended_sessions.contains(sid)
+                    && push.session_owners.get(sid).is_none_or(|owner| owner == user)
+            };
+            living.retain(|session| !ends(&session.sid));
+        }
         let remaining = push.snapshot.as_ref().is_some_and(|snapshot| {
             let at = (history, snapshot.to);
             match snapshot.step {
@@ -299,9 +323,37 @@ async fn command(State(state): Shared, uri: Uri, headers: HeaderMap, body: Bytes
     if !signed(&clock, Tag::Command, &uri, &headers, &body) {
         return answer(401, json!({}));
     }
+    let how = state.lock().unwrap().commands;
+    match how {
+        Commands::Answered => {}
+        Commands::Refused => return answer(503, json!({"code": "unavailable"})),
+        Commands::Silence => std::future::pending().await,
+    }
     let mut state = state.lock().unwrap();
     let tenants = match serde_json::from_slice(&body).unwrap() {
+        Command::Sessions { tenant, user } => {
+            let sessions = state.sessions.get(&(tenant, user)).cloned().unwrap_or_default();
+            return answer(200, SessionsOut { sessions });
+        }
         Command::Status { tenants } => tenants,
+        Command::Devices { tenant, user } => {
+            if let Some(status) = state.faults.pop_front() {
+                return answer(status, json!({"code": "unavailable"}));
+            }
+            let of = state.devices.iter().filter(|(owner, _)| *owner == (tenant, user));
+            return answer(200, DevicesOut { devices: of.map(|(_, device)| device.clone()).collect() });
+        }
+        Command::ForgetDevices { tenant, user, device } => {
+            if let Some(status) = state.faults.pop_front() {
+                return answer(status, json!({"code": "unavailable"}));
+            }
+            let before = state.devices.len();
+            state.devices.retain(|(owner, kept)| {
+                *owner != (tenant, user) || device.as_ref().is_some_and(|device| *device != kept.id)
+            });
+            let forgotten = u64::try_from(before - state.devices.len()).unwrap();
+            return answer(200, ForgottenOut { forgotten });
+        }
         Command::Restored { shard: 0 } => {
             state.lives += 1;
             return answer(200, RestoredOut { incarnation: state.incarnation() });

@@ -29,7 +29,7 @@ const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Co
                        X-Datadog-Parent-Id, X-Datadog-Sampling-Priority, X-Datadog-Tags, X-Datadog-Trace-Id";
 /// Headers of an answer that a page may read, beside those that it always may.
 const EXPOSED: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, Location, \
-                       Retry-After, Wardgate-State-Age, WWW-Authenticate, X-Request-Id";
+                       Retry-After, Wardgate-In-Force, Wardgate-State-Age, WWW-Authenticate, X-Request-Id";
 
 /// Who may read the answer to a request.
 enum Readers {

@@ -42,6 +42,8 @@ permissions! {
     UsersDelete = "users.delete",
     /// Be shown a personal field of a user that one's roles hide, for a reason that is logged.
     UsersUnmask = "users.unmask",
+    /// Read where and with which devices users below one's rank are signed in.
+    SessionsRead = "sessions.read",
     /// End users's sessions.
     SessionsEnd = "sessions.end",
     /// Read roles and permissions.
@@ -111,6 +113,7 @@ pub const ROLES: [Role; 4] = {
                 P::UsersWrite,
                 P::UsersDelete,
                 P::UsersUnmask,
+                P::SessionsRead,
                 P::SessionsEnd,
                 P::RolesRead,
                 P::AuditRead,
@@ -136,6 +139,7 @@ pub const ROLES: [Role; 4] = {
                 P::UsersWrite,
                 P::UsersDelete,
                 P::UsersUnmask,
+                P::SessionsRead,
                 P::SessionsEnd,
                 P::RolesRead,
                 P::AuditRead,

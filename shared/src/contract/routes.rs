@@ -66,9 +66,14 @@ pub const ROUTES: &[Route] = &[
     // Served by control: users.
     route("api/user/users", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*/sessions", "DELETE, OPTIONS", Door::Protected),
+    route("api/user/users/*/sessions", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/user/users/*/sessions/*", "DELETE, OPTIONS", Door::Protected),
+    route("api/user/sessions", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/user/sessions/*", "DELETE, OPTIONS", Door::Protected),
     route("api/user/users/*/attempts", "DELETE, OPTIONS", Door::Protected),
     route("api/user/users/*/mfa", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/user/users/*/devices", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/user/users/*/devices/*", "DELETE, OPTIONS", Door::Protected),
     route("api/user/users/*/unmask", "POST, OPTIONS", Door::Protected),
     route("api/user/me", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/password/change", "POST, OPTIONS", Door::Protected)
@@ -79,6 +84,8 @@ pub const ROUTES: &[Route] = &[
     route("api/user/mfa/totp/confirm", "POST, OPTIONS", Door::Protected)
         .with_ticket(TicketPurpose::MfaEnrollment),
     route("api/user/mfa/totp/*", "PATCH, DELETE, OPTIONS", Door::Protected),
+    route("api/user/devices", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
+    route("api/user/devices/*", "DELETE, OPTIONS", Door::Protected),
     route("api/user/mfa/recovery-codes", "POST, OPTIONS", Door::Protected),
     route("api/user/roles", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/user/permissions", "GET, HEAD, OPTIONS", Door::Protected),

@@ -15,6 +15,7 @@ use utoipa::OpenApi;
 
 use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::mfa::routes as mfa;
+use crate::sessions::routes as sessions;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// What control serves.
@@ -38,6 +39,11 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         users::routes::unmask::unmask,
         users::routes::attempts::lift,
         users::routes::me,
+        sessions::own::list,
+        sessions::own::end_others,
+        sessions::own::end,
+        sessions::list,
+        sessions::end,
         users::routes::password::change,
         mfa::own::read,
         mfa::enrol::begin,
@@ -48,6 +54,12 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         mfa::codes::make,
         mfa::admin::read,
         mfa::admin::reset,
+        mfa::devices::list,
+        mfa::devices::forget_all,
+        mfa::devices::forget,
+        mfa::devices::list_of,
+        mfa::devices::forget_all_of,
+        mfa::devices::forget_of,
         roles::routes::list,
         roles::routes::permissions,
         setup::routes::create,
@@ -97,6 +109,7 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         (name = "People", description = "The accounts of a tenant."),
         (name = "Accounts", description = "What people do for an account of their own: registration, addresses, \
             passwords, invitations."),
+        (name = "Sessions", description = "Where people are signed in, with which devices, and how that ends."),
         (name = "Second factor", description = "One-time codes and recovery codes: what people enrol, and administrators \
             reset."),
         (name = "Roles", description = "What people may do."),

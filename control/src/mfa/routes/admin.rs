@@ -9,6 +9,7 @@ use shared::ids::UserId;
 use super::{AuthenticatorOut, StateOut};
 use crate::access::{Allowed, Authenticated, outranked};
 use crate::control::Control;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::mfa;
 use crate::users::{self, UserError};
@@ -61,8 +62,7 @@ pub async fn reset(
         }
         Err(other) => return Err(other.into()),
     }
-    tx.commit().await?;
-    Ok(no_content())
+    Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }
 
 fn parse(id: &str) -> Result<UserId, UserError> {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{AuthenticatorOut, StateOut, authenticator_example, changing, checked_name, example};
 use crate::access::{Authenticated, Credential, Me, MfaEnrollment, WithTicket};
 use crate::control::Control;
+use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
@@ -120,8 +121,7 @@ async fn removed(control: &Control, me: Me, id: Option<&str>) -> Result<Response
     let whose = (&user, &by.tenant.settings);
     // It showed a second factor: `changing` has asked for that.
     mfa::remove(control, &mut by.tx, &by.actor, whose, (which, by.session)).await?;
-    by.tx.commit().await?;
-    Ok(no_content())
+    Ok(in_force::commit(control, by.tx).await?.on(no_content()))
 }
 
 fn parse(id: &str) -> Result<AuthenticatorId, MfaError> {

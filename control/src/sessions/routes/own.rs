@@ -1,0 +1,92 @@
+//! `/api/user/sessions/`: one's own.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+use shared::tenant::visibility::Sight;
+use utoipa::ToSchema;
+
+use super::{SessionOut, answer, example, living, parse, unless_gone};
+use crate::access::{Authenticated, Me};
+use crate::control::Control;
+use crate::edges::in_force;
+use crate::failure::chain;
+use crate::http::answer::{Refused, no_content, ok};
+use crate::http::described::Paging;
+use crate::http::list::{Asked, Unfiltered};
+use crate::http::page::ListOut;
+use crate::sessions::end as ending;
+
+/// The caller's living sessions: 200; 503 where the edge is away.
+#[utoipa::path(
+    get, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_list", summary = "List one's own sessions",
+    description = "For any user who is signed in: where, with which device, and when they were last used. The edge alone has \
+        sessions: where it does not answer within two seconds, 503. The one that was used last comes first.",
+    params(Paging),
+    responses((status = 200, description = "A part of the list", body = ListOut<SessionOut>, example = json!({
+        "count": 1, "next": null, "previous": null, "results": [example()],
+    })))
+)]
+pub async fn list(
+    State(control): State<Control>,
+    me: Me,
+    Asked { part, .. }: Asked<Unfiltered>,
+) -> Result<Response, Refused> {
+    let Authenticated { tx, user, tenant, session, .. } = me.by;
+    // No connection is held while the edge is asked.
+    drop(tx);
+    answer(living(&control, (tenant.id, user.id)).await?, session, Sight::Clear, &part)
+}
+
+/// How many sessions ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndedSessions)]
+pub struct EndedOut {
+    /// How many others lived when it was asked for; null where the edge did not say.
+    #[schema(required)]
+    ended: Option<usize>,
+}
+
+/// Ends every session of the caller but the one that asks: 200.
+#[utoipa::path(
+    delete, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_end_others", summary = "End one's own other sessions",
+    description = "For any user who is signed in. The session that asks goes on: its access tokens are refused within seconds, \
+        and its refresh token gets others. With a token of the service that the tenant came from, every session ends. \
+        Where the edge does not answer, the end is kept and reaches it later.",
+    responses((
+        status = 200, description = "Ended", body = EndedOut,
+        headers(("Wardgate-In-Force" = String, description = "`edge` or `pending`")),
+        example = json!({"ended": 2}),
+    ))
+)]
+pub async fn end_others(State(control): State<Control>, me: Me) -> Result<Response, Refused> {
+    let Authenticated { tx, user, actor, session, .. } = me.by;
+    let ask = control.edge.sessions(tx.tenant(), user.id, control.clock.now());
+    let (living, mut tx) = tx.pause(&control.db, ask).await?;
+    let others = living.map(|living| living.iter().filter(|it| Some(it.sid) != session).count());
+    let ended = others.inspect_err(|error| {
+        tracing::warn!(error = %chain(error), "the edge does not say how many sessions there are: their end is kept");
+    });
+    ending::others(&control, &mut tx, &actor, (user.id, session)).await?;
+    Ok(in_force::commit(&control, tx).await?.on(ok(&EndedOut { ended: ended.ok() })))
+}
+
+/// Ends one session of the caller: 204; 404.
+#[utoipa::path(
+    delete, path = "/api/user/sessions/{id}/", tag = "Sessions", operation_id = "sessions_end", summary = "End one of one's own sessions",
+    description = "For any user who is signed in; the session that asks may be the one. Where the edge does not answer, the \
+        end is kept and reaches it later: then it is not known whether there is such a session, and the answer is 204 as well.",
+    params(("id" = String, Path)),
+    responses((status = 204, description = "Ended", headers(("Wardgate-In-Force" = String, description = "`edge` or `pending`"))))
+)]
+pub async fn end(
+    State(control): State<Control>,
+    me: Me,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let Authenticated { tx, user, actor, .. } = me.by;
+    let sid = parse(&id)?;
+    let mut tx = unless_gone(&control, tx, user.id, sid).await?;
+    ending::one(&control, &mut tx, &actor, (user.id, sid)).await?;
+    Ok(in_force::commit(&control, tx).await?.on(no_content()))
+}
