@@ -61,7 +61,33 @@ pub async fn recovery_code_used(
     tell(control, tx, user, Notice::SecondFactorChanged, facts).await
 }
 
-/// Tells a user of a sign-in from a device that was not seen before. `device` and `client` are what is known of it.
+/// Tells a user that a browser is remembered, in which the password alone signs in.
+///
+/// # Errors
+/// As [`password_changed`].
+pub async fn device_remembered(
+    control: &Control,
+    tx: &mut TenantTx,
+    user: &User,
+    at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let facts = Facts { factor: FactorChange::Remembered, at: Some(at), ..Facts::default() };
+    tell(control, tx, user, Notice::SecondFactorChanged, facts).await
+}
+
+/// A sign-in from a device or a country that was not seen before; what is not known is empty.
+pub struct NewDevice {
+    /// The device: "Firefox on Linux".
+    pub device: String,
+    /// Where it was.
+    pub place: String,
+    /// Its network.
+    pub client: String,
+    /// When it signed in.
+    pub at: DateTime<Utc>,
+}
+
+/// Tells a user of a sign-in from a device or a country that was not seen before.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -69,10 +95,9 @@ pub async fn new_device(
     control: &Control,
     tx: &mut TenantTx,
     user: &User,
-    device: &str,
-    client: &str,
+    NewDevice { device, place, client, at }: NewDevice,
 ) -> Result<(), Failure> {
-    let facts = Facts { device: device.to_owned(), client: client.to_owned(), ..Facts::default() };
+    let facts = Facts { device, place, client, at: Some(at), ..Facts::default() };
     tell(control, tx, user, Notice::NewDevice, facts).await
 }
 

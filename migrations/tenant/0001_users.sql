@@ -224,6 +224,18 @@ create table recovery_codes (
     foreign key (tenant_id, user_id) references recovery_sets (tenant_id, user_id) on delete cascade
 );
 
+-- Devices and countries that users signed in from: what tells whether one is new. At most 50 of a user.
+create table seen_devices (
+    tenant_id uuid not null,
+    user_id   uuid not null,
+    kind      text not null check (kind in ('device', 'country')),
+    -- A keyed hash of browser and operating system, or of the country.
+    mark      bytea not null check (length(mark) = 32),
+    seen_at   timestamptz not null,
+    primary key (tenant_id, user_id, mark),
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
 -- What a search finds users by: for each user the keyed hashes of short pieces of their names
 -- (`users/search/index.rs`). The row under the id 00000000-0000-0000-0000-000000000000 says that those of the
 -- tenant are complete.
@@ -457,6 +469,11 @@ create policy tenant_rows on mails
 alter table mail_counts enable row level security;
 alter table mail_counts force row level security;
 create policy tenant_rows on mail_counts
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table seen_devices enable row level security;
+alter table seen_devices force row level security;
+create policy tenant_rows on seen_devices
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table password_tries enable row level security;

@@ -16,6 +16,7 @@ grant select, insert, update, delete on {cell}.foreign_tries to {app};
 grant select, insert, update, delete on {cell}.mails to {app};
 grant select, insert, update, delete on {cell}.mail_counts to {app};
 grant select, insert, update, delete on {cell}.password_tries to {app};
+grant select, insert, update, delete on {cell}.seen_devices to {app};
 grant select, insert, update, delete on {cell}.authenticators to {app};
 grant select, insert, update (wrapped), delete on {cell}.recovery_sets to {app};
 grant select, insert, update (used_at), delete on {cell}.recovery_codes to {app};

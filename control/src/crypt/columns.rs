@@ -426,6 +426,14 @@ pub const CELL: &[Table] = &[
     ("request_counts", &[TENANT, columns(Clear, "a counter", &["kind", "began_at", "made"])]),
     ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
     (
+        "seen_devices",
+        &[
+            TENANT,
+            columns(Hashed, "keyed, of a kind of device or a country", &["mark"]),
+            columns(Clear, "whose, and when it was seen last", &["user_id", "kind", "seen_at"]),
+        ],
+    ),
+    (
         "user_keys",
         &[
             TENANT,

@@ -17,7 +17,8 @@ pub enum RootKind {
     Lookup,
     /// Makes the key of the tokens that a search finds users by. It never leaves control.
     Search,
-    /// Makes the key of the digests by which an import sees what changed. It never leaves control either.
+    /// Makes the keys of the digests by which an import sees what changed, and of the marks of devices that were seen. It
+    /// never leaves control either.
     Import,
 }
 
@@ -111,6 +112,17 @@ pub async fn imported_by(tx: &mut TenantTx) -> Result<Secret, Failure> {
     let roots = roots(tx, RootKind::Import).await?;
     let (_, root) = roots.first().ok_or(Failure::Unreadable("import root"))?;
     Ok(derive(root, tx.tenant(), Purpose::Import))
+}
+
+/// The key of the marks of devices and countries that users signed in from. It is of a root that is not rotated, because a
+/// mark under another key would look like a device that is new.
+///
+/// # Errors
+/// As [`roots`].
+pub async fn seen_by(tx: &mut TenantTx) -> Result<Secret, Failure> {
+    let roots = roots(tx, RootKind::Import).await?;
+    let (_, root) = roots.first().ok_or(Failure::Unreadable("import root"))?;
+    Ok(derive(root, tx.tenant(), Purpose::SeenDevice))
 }
 
 /// The key of the tokens that a search finds users by, and the version of the root that it is derived from.

@@ -27,6 +27,7 @@ use crate::accounts::network;
 use crate::audit;
 use crate::control::Control;
 use crate::failure::{Failure, chain};
+use crate::sessions::seen::{self, CLIENT, Seen};
 use crate::{mfa, users};
 
 /// How often the edge is asked while it has nothing.
@@ -189,7 +190,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
     sqlx::raw_sql(SHORT).execute(&mut *tx).await?;
     let ids: Vec<_> = facts.iter().map(|fact| fact.id.uuid()).collect();
     let recorded: HashSet<_> = audit::recorded_facts(&mut tx, &ids).await?.into_iter().collect();
-    let mut dropped = 0;
+    let (mut dropped, mut seen) = (0, Seen::default());
     for fact in facts.iter().filter(|fact| !recorded.contains(&fact.id.uuid())) {
         let at = DateTime::from_timestamp_millis(fact.at_ms).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
         let entry = audit::Fact {
@@ -206,6 +207,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
         }
         mfa::used::take_over(control, &mut tx, fact, at).await?;
         network::take_over(control, &mut tx, fact).await?;
+        seen::take_over(control, &mut tx, &mut seen, fact, at).await?;
         if fact.kind == FactKind::RefusalsDropped {
             dropped += u64::try_from(fact.count).unwrap_or(0);
         }
@@ -219,7 +221,8 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
 fn details(fact: &Fact) -> serde_json::Value {
     let known = serde_json::json!({ "sid": fact.sid, "name_hash": fact.name_hash, "count": fact.count });
     let serde_json::Value::Object(mut details) = known else { return known };
-    for (name, value) in &fact.more {
+    // What the client was is in the list of sessions, for whoever is shown it there.
+    for (name, value) in fact.more.iter().filter(|(name, _)| *name != CLIENT) {
         details.entry(name.clone()).or_insert_with(|| value.clone());
     }
     details.into()

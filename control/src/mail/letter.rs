@@ -91,6 +91,8 @@ pub enum FactorChange {
     CodesMade,
     /// A recovery code was used.
     CodeUsed,
+    /// A browser is remembered.
+    Remembered,
 }
 
 /// What a mail tells; each template takes what its kind needs. No `Debug`: it may hold a password.
@@ -110,6 +112,9 @@ pub struct Facts {
     pub client: String,
     /// What is known of the device, or empty.
     pub device: String,
+    /// Where the device was, or empty.
+    #[serde(default)]
+    pub place: String,
     /// What happened to a second factor.
     pub factor: FactorChange,
     /// Recovery codes that are left, where one was used.

@@ -107,6 +107,7 @@ struct Told {
     at: String,
     client: String,
     device: String,
+    place: String,
     factor: FactorChange,
     codes_left: i64,
     has_link: bool,
@@ -160,6 +161,7 @@ templates! {
     SecondFactorChanged second_factor_changed "mail/en/second_factor_changed.txt" "mail/de/second_factor_changed.txt";
     NewDevice new_device "mail/en/new_device.txt" "mail/de/new_device.txt";
     NetworksRefused networks_refused "mail/en/networks_refused.txt" "mail/de/networks_refused.txt";
+    SecondFactorDemanded second_factor_demanded "mail/en/second_factor_demanded.txt" "mail/de/second_factor_demanded.txt";
     Test test "mail/en/test.txt" "mail/de/test.txt";
 }
 
@@ -245,6 +247,7 @@ fn told(tenant: &Tenant, mail: &Mail, language: Language) -> Told {
         at: language.moment(facts.at.unwrap_or(mail.created_at)),
         client: plain(&facts.client, NAME_CHARS),
         device: plain(&facts.device, NAME_CHARS),
+        place: plain(&facts.place, NAME_CHARS),
         factor: facts.factor,
         codes_left: facts.codes_left,
         has_link: link.is_some(),

@@ -76,6 +76,18 @@ async fn the_step_of_a_code_is_taken_over_and_never_falls() {
 }
 
 #[tokio::test]
+async fn the_owner_of_an_account_is_told_of_a_remembered_browser() {
+    let scene = Scene::alone().await;
+    let ada = scene.enrolled("ada", "client").await;
+    let device = json!({"device": "S7Bvjk46dxXSAdVz0KpCN2LlXavWGiwCJ4-lbMbSlOA"});
+    scene.tells(ada.member.id, vec![(FactKind::DeviceRemembered, device.clone())]).await;
+    assert_eq!(scene.factor_mails().await, ["added", "remembered"]);
+    let root = scene.member("root", "root-admin").await;
+    let listed = root.get("/api/audit/?action=edge.device_remembered").await.expect(200).body;
+    assert_eq!(listed["results"][0]["details"]["device"], device["device"]);
+}
+
+#[tokio::test]
 async fn a_used_recovery_code_is_counted_once_and_its_owner_is_told() {
     let scene = Scene::alone().await;
     let ada = scene.enrolled("ada", "client").await;

@@ -94,7 +94,13 @@ async fn what_is_told_of_factors_and_devices_has_a_template() {
     let mut tx = scene.tx().await;
     let control = &scene.control;
     notices::second_factor_changed(control, &mut tx, &grace, FactorChange::Removed).await.unwrap();
-    notices::new_device(control, &mut tx, &grace, "Firefox on Linux", "192.0.2.7").await.unwrap();
+    let new = notices::NewDevice {
+        device: "Firefox on Linux".into(),
+        place: "Lisboa, PT".into(),
+        client: "192.0.2.7".into(),
+        at: control.clock.now(),
+    };
+    notices::new_device(control, &mut tx, &grace, new).await.unwrap();
     tx.commit().await.unwrap();
     let mails = scene.promised().await;
     assert_eq!(mails[0].kind, "second_factor_changed");
