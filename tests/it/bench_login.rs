@@ -89,16 +89,16 @@ async fn bench_login() {
     attacked.settle().await;
     sleep(Duration::from_secs(4)).await;
     let (without, granted_without, _) = under_attack(&victim, &attacked, &target).await;
-    println!("a budget of {budget} hashes a second;");
-    println!(
+    eprintln!("a budget of {budget} hashes a second;");
+    eprintln!(
         "sign-ins of a tenant, median of {ROUNDS}, while {ATTACKERS} sign in at another without a pause:"
     );
-    println!("  quiet                 {alone:8.1} ms");
-    println!(
+    eprintln!("  quiet                 {alone:8.1} ms");
+    eprintln!(
         "  with the budget       {with:8.1} ms  x{:.2}  ({granted} got in there, {refused} were refused)",
         with / alone
     );
-    println!(
+    eprintln!(
         "  without the budget    {without:8.1} ms  x{:.2}  ({granted_without} got in there)",
         without / alone
     );

@@ -29,11 +29,12 @@ fn life() -> TimeDelta {
     TimeDelta::seconds(i64::try_from(FORMER_CLAIMS_SECS).unwrap())
 }
 
-/// A platform administrator whose token outlives every wait of a test.
+/// A platform administrator whose token outlives every wait of a test, and whose step-up is recent all the while.
 async fn operator(scene: &Scene) -> Member {
     let platform = scene.platform().await;
     let mut root = platform.member(&format!("root-{}", scene.tenant.slug), "root-admin").await;
-    root.token = platform.sign(&long(&platform, &root)).await;
+    let claims = long(&platform, &root);
+    root.token = platform.sign(&AccessClaims { auth_time: claims.exp, ..claims }).await;
     root
 }
 

@@ -1,7 +1,7 @@
 //! Tries of passwords: counted before the hash in one statement, given back by a right password.
 //!
 //! A try is counted in several rows of `attempts`, by rules that the caller binds
-//! ([`crate::sign_in::attempts`]). From a network that is known to the account it is counted in one row alone, which
+//! (`sign_in::attempts`). From a network that is known to the account it is counted in one row alone, which
 //! no other network can fill.
 
 use super::statement::{Sql, statements};

@@ -245,8 +245,10 @@ mod tests {
         };
         for path in files(&root).iter().filter(|path| names(path)) {
             let path = path.strip_prefix(&root).unwrap();
-            // The offline verification of a file reads what stands in it anyway.
-            let permitted = path.starts_with("cli") || path == Path::new("audit/line.rs");
+            // The offline verification of a file reads what stands in it anyway; a job that mails root-admins shows each
+            // of them their own name alone.
+            let permitted = path.starts_with("cli")
+                || [Path::new("audit/line.rs"), Path::new("mfa/announce.rs")].contains(&path);
             assert!(permitted, "{} shows everything to whoever asks", path.display());
         }
     }
