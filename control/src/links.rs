@@ -204,8 +204,8 @@ pub async fn revoke(tx: &mut TenantTx, kind: LinkKind, holder: Holder) -> Result
     Ok(gone.rows_affected() > 0)
 }
 
-/// Ends the links with which somebody could still change the account of a user or sign in to it, their requests' among them. What takes a
-/// change of address back stays: it may be what the user needs next.
+/// Ends the mailed links that can change the account of a user or sign in to it, and those of the requests that wait for
+/// it. The link that takes a change of address back stays, because the user may need it next.
 ///
 /// # Errors
 /// The database's.

@@ -70,7 +70,7 @@ pub async fn run(control: Control) -> Result<(), ServeError> {
     logs::init(&control.settings.log);
     let metrics = api::metrics::install();
     read_filters(&control).await?;
-    // Nobody waits for the rules that read devices.
+    // The rules that read devices take a while to load, which must not delay the start.
     tokio::task::spawn_blocking(device::load);
     let settings = &control.settings.http;
     let api = bind("WARDGATE_HTTP_LISTEN", settings.listen).await?;

@@ -149,7 +149,7 @@ pub trait Rs256 {
 pub enum Limit {
     /// By network alone, whichever tenants it asks for.
     NetworkTotal,
-    /// By tenant and network; and by network, for names that turn out to be nobody's.
+    /// By tenant and network; and by network, for requests that name no tenant there is.
     Network,
     /// By tenant, name hash and network.
     Name,

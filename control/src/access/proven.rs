@@ -5,7 +5,7 @@ use shared::tokens::claims::AccessClaims;
 
 /// The word in `amr` of a session with a second factor (RFC 8176), a remembered device included.
 const SECOND_FACTOR: &str = "mfa";
-/// The word that a code brings, of either kind: somebody showed it then.
+/// The word in `amr` of a session at whose last proof the user typed a code: one-time or recovery.
 const CODE: &str = "otp";
 
 /// What a sign-in, or the last step-up of its session, showed.

@@ -45,7 +45,7 @@ pub enum CallError {
     /// No answer, or half of one.
     #[error("the edge did not answer")]
     Unreachable(#[from] reqwest::Error),
-    /// No answer within the time that somebody waits.
+    /// No answer within the time that the caller waits.
     #[error("the edge did not answer in time")]
     Late,
     /// The edge cannot open what this control seals.
@@ -118,8 +118,8 @@ impl EdgeClient {
         read(self.post("/internal/v1/command", Tag::Command, command, now).await?).await
     }
 
-    /// The living sessions of a user, the one that was used last first. Somebody waits for the answer, so that it takes
-    /// two seconds at most.
+    /// The living sessions of a user, the one that was used last first. A client waits for the answer, so it takes two
+    /// seconds at most.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -221,7 +221,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
 fn details(fact: &Fact) -> serde_json::Value {
     let known = serde_json::json!({ "sid": fact.sid, "name_hash": fact.name_hash, "count": fact.count });
     let serde_json::Value::Object(mut details) = known else { return known };
-    // What the client was is in the list of sessions, for whoever is shown it there.
+    // The client is left out: the list of sessions shows it, to callers whose roles are shown it.
     for (name, value) in fact.more.iter().filter(|(name, _)| *name != CLIENT) {
         details.entry(name.clone()).or_insert_with(|| value.clone());
     }

@@ -35,7 +35,7 @@ pub struct Edit {
     pub legacy: EditLegacy,
     /// Why. Letting root-admins off from the second factor needs it, and excluding one's own network.
     pub reason: Option<String>,
-    /// Whether settings may be set that refuse the network of whoever sets them.
+    /// Whether the caller may set networks that refuse the caller's own.
     pub exclude_self: bool,
 }
 

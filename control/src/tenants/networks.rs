@@ -1,4 +1,5 @@
-//! Networks that a tenant allows and denies. Whoever sets them must not shut themselves out by a slip.
+//! Networks that a tenant allows and denies. An administrator who sets them is kept from excluding
+//! their own network by mistake.
 
 use shared::tenant::settings::Settings;
 

@@ -40,7 +40,8 @@ const DAYS_AFTER_IMPORT: i64 = 90;
 const IMPORTED: &str = "Users are imported: administrators have some time to enrol a second factor";
 
 /// The settings of a tenant whose first users are imported, and the reason. What a new tenant demands of its
-/// administrators begins later; what somebody has chosen stays. No client of the old service can step up.
+/// administrators begins later; a policy that an administrator has chosen stays. No client of the
+/// old service can step up, so recent proofs are not asked for.
 #[must_use]
 pub fn settings_of_imported(before: Settings, now: DateTime<Utc>) -> (Settings, Option<String>) {
     let first = first_settings();

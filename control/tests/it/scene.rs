@@ -133,7 +133,7 @@ impl Database {
             ("WARDGATE_EDGE_URL", edge_url.into()),
             ("WARDGATE_EDGE_AUTHORITY", "edge.test".into()),
             ("WARDGATE_EDGE_KEK", key("a", 1)),
-            // No pusher runs unless a test starts one: nobody would confirm.
+            // No pusher runs unless a test starts one, so no confirmation would come.
             ("WARDGATE_EDGE_IN_FORCE_MS", "0".into()),
             ("WARDGATE_SERVICE_KEY", key("c1", 2)),
             ("WARDGATE_ENCRYPTION_KEK", key("rest", 3)),

@@ -1,4 +1,4 @@
-//! Requests that need a recent proof: each of the list, for whoever holds the permission, and no other.
+//! Requests that need a recent proof: a caller with the permission is refused each request of the list, and no other.
 
 use reqwest::Method;
 use serde_json::{Value, json};

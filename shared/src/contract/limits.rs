@@ -120,8 +120,8 @@ limits! {
     pub const KNOWN_NETWORKS: u32 = 50;
     /// How long a network is known to an account whose owner confirmed it by a mailed link, in seconds.
     pub const CONFIRMED_NETWORK_SECS: i64 = 3600;
-    /// Sign-ins a minute from one network at one tenant, before any hash; and names a minute that turn out to be
-    /// nobody's.
+    /// Sign-ins a minute from one network at one tenant, before any hash; and lookups of unknown tenants a minute from one
+    /// network.
     pub const NETWORK_PER_MINUTE: u32 = 1000;
     /// Sign-ins a minute from one network at all tenants together, before storage and any hash.
     pub const NETWORK_TOTAL_PER_MINUTE: u32 = 2000;
@@ -200,8 +200,7 @@ limits! {
     /// Longest access token that any tenant may choose, in seconds.
     pub const ACCESS_TTL_MAX_SECS: u64 = 900;
     /// How long tokens of a former issuer or audience are accepted, from when the edge confirmed the change, in
-    /// seconds: as long as any of them can live. A push that takes its minute and a clock that is a minute off
-    /// cost nobody their token.
+    /// seconds: the longest life of a token, and two minutes for a slow push and a clock that is wrong.
     pub const FORMER_CLAIMS_SECS: u64 = ACCESS_TTL_MAX_SECS + 120;
     /// Former issuers and audiences of a tenant that are accepted at a time.
     pub const FORMER_CLAIMS: usize = 8;
