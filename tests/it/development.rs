@@ -77,12 +77,28 @@ async fn the_issuer_of_a_tenant_with_a_host_answers(state: &Path, told: &Value) 
     let client = reqwest::Client::builder().no_proxy().resolve(&host, ([127, 0, 0, 1], 0).into()).build();
     let client = client.expect("an HTTP client");
     let keys = format!("{issuer}/.well-known/jwks.json");
+    let mut last = String::new();
     let (keys, _) = wait::until_within(STOP, "the keys at the issuer", async || {
-        let answer = client.get(&keys).send().await.ok().filter(|answer| answer.status() == 200)?;
-        answer.json::<Value>().await.ok()
+        let answer = answered(&client, &keys).await;
+        let now = answer.as_ref().err().cloned().unwrap_or_default();
+        if now != last {
+            eprintln!("{keys}: {now}");
+            last = now;
+        }
+        answer.ok()
     })
     .await;
     assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2), "{keys}");
+}
+
+/// What a GET answers with 200, or what was in its way.
+async fn answered(client: &reqwest::Client, url: &str) -> Result<Value, String> {
+    let answer = client.get(url).send().await.map_err(|error| format!("{error:?}"))?;
+    let (status, text) = (answer.status(), answer.text().await.map_err(|error| format!("{error:?}"))?);
+    if status != 200 {
+        return Err(format!("{status} {text}"));
+    }
+    serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))
 }
 
 fn dev_json_is_private_and_holds_no_key(state: &Path) {

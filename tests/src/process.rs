@@ -121,6 +121,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the end of the log of {}:\n{}", self.name, self.log_tail());
+        }
         // Whoever talks ends by itself, and takes its own children along, when its input closes.
         if self.lines.is_some() {
             self.child.stdin.take();
