@@ -66,11 +66,10 @@ pub struct NewUser<'a> {
     pub password: &'a str,
 }
 
-/// Builds the binary, and the mailbox's: always both, because another selection of packages is another set of
-/// features, and built anew.
+/// Builds the binary, and the mailbox's. Cargo chooses the features of dependencies by the packages that are selected:
+/// the whole workspace, as in tests, so that what was built for one is not built again for the other.
 pub fn build(workspace: &Workspace) -> Result<()> {
-    let packages = ["build", "--package", "wardgate-control", "--package", "wardgate-mailbox"];
-    run(&mut workspace.cargo(&[&packages[..], &["--bin", "wardgate", "--bin", "wardgate-mailbox"]].concat()))
+    run(&mut workspace.cargo(&["build", "--workspace", "--bin", "wardgate", "--bin", "wardgate-mailbox"]))
 }
 
 impl Control {

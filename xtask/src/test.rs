@@ -72,8 +72,7 @@ pub fn bench(workspace: &Workspace, name: &str) -> Result<()> {
     events.go_on()?;
     eprintln!("PostgreSQL: start one for the measurement");
     let (scratch, answers) = (Scratch::start(workspace)?, tempfile::tempdir()?);
-    let mut cargo =
-        workspace.cargo(&["test", "--quiet", "--package", "wardgate-tests", "--test", "it", name]);
+    let mut cargo = workspace.cargo(&["test", "--quiet", "--workspace", "--test", "it", name]);
     cargo.args(["--", "--exact", "--ignored", "--nocapture"]);
     place(workspace, &mut cargo, &scratch, &clients, answers.path())?;
     run_command(&mut cargo)
