@@ -74,7 +74,8 @@ async fn the_issuer_of_a_tenant_with_a_host_answers(state: &Path, told: &Value) 
     let issuer = made["issuer"].as_str().expect("an issuer");
     assert_eq!(issuer, format!("http://{host}:{port}"));
     // Browsers and curl know that names under `localhost` are this machine; here it is said.
-    let client = reqwest::Client::builder().no_proxy().resolve(&host, ([127, 0, 0, 1], 0).into()).build();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10));
+    let client = client.resolve(&host, ([127, 0, 0, 1], 0).into()).build();
     let client = client.expect("an HTTP client");
     let keys = format!("{issuer}/.well-known/jwks.json");
     let mut last = String::new();

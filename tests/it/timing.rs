@@ -79,7 +79,9 @@ async fn refused(acme: &Tenant<'_>, status: u16) -> Sample {
         try_sign_in_from(client, acme, &name, password(kind)).await.expect(status)
     };
     for lot in 0..LOTS {
-        sample.take(&mut rng, LOT, async |kind: &'static str, round| ask(kind, lot * LOT + round).await).await;
+        sample
+            .take(&mut rng, LOT, async |kind: &'static str, round| ask(kind, lot * LOT + round).await)
+            .await;
         acme.stack().pass(Duration::from_secs(61)).await;
         if lot + 1 >= scaled(1, LOTS) && sample.would_show("foreign", SHARE) {
             break;
