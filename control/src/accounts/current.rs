@@ -21,11 +21,14 @@ pub(crate) async fn check(
     user: &User,
     typed: Zeroizing<String>,
 ) -> Result<TenantTx, AccountError> {
-    prove(control, tx, (actor, action), user.id, &typed).await.map_err(|error| match error {
-        OwnPasswordError::TooManyTries(secs) => AccountError::Tries(secs),
-        OwnPasswordError::Failure(failure) => failure.into(),
-        OwnPasswordError::WrongPassword | OwnPasswordError::Stale | OwnPasswordError::Faults(_) => {
-            AccountError::Password
+    prove(control, tx, (actor, action), user.id, &typed).await.map_err(|error| {
+        metrics::counter!("wardgate_address_changes_total", "outcome" => error.as_str()).increment(1);
+        match error {
+            OwnPasswordError::TooManyTries(secs) => AccountError::Tries(secs),
+            OwnPasswordError::Failure(failure) => failure.into(),
+            OwnPasswordError::WrongPassword | OwnPasswordError::Stale | OwnPasswordError::Faults(_) => {
+                AccountError::Password
+            }
         }
     })
 }

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::limits::{ADDRESS_CHANGES, ADDRESS_LINK_SECS, UNDO_LINK_SECS};
 
+use crate::scale::Numbers;
 use crate::scene::{Answer, Member, PASSWORD, Scene};
 
 const CHANGE: &str = "/api/user/email/change/";
@@ -121,8 +122,10 @@ async fn the_way_back_is_mailed_whatever_notices_the_tenant_chose() {
 }
 
 #[tokio::test]
-async fn the_log_has_wrong_passwords() {
+async fn wrong_passwords_are_logged_and_counted() {
     let scene = Scene::new().await;
+    let numbers = Numbers::new();
+    let _kept = numbers.keep();
     let (grace, member) = scene.grace().await;
     let root = scene.member("reader", "root-admin").await;
     let wrong = json!({ "email": "new@acme.test", "current_password": "wrong horse" });
@@ -130,6 +133,10 @@ async fn the_log_has_wrong_passwords() {
         member.post(CHANGE, wrong.clone()).await.expect(400);
     }
     member.post(CHANGE, wrong).await.expect(429);
+    for (outcome, many) in [("wrong_password", "10"), ("throttled", "1")] {
+        let counted = numbers.gauge(&format!("wardgate_address_changes_total{{outcome=\"{outcome}\"}}"));
+        assert_eq!(counted.to_string(), many, "{outcome}");
+    }
     let log = root.get("/api/audit/?action=email.change_asked").await.expect(200).body;
     assert_eq!(log["count"], 10, "one for each try that was counted");
     let entry = &log["results"][0];

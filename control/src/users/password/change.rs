@@ -77,7 +77,9 @@ pub enum OwnPasswordError {
 }
 
 impl OwnPasswordError {
-    fn as_str(&self) -> &'static str {
+    /// The outcome in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::WrongPassword => "wrong_password",
             Self::TooManyTries(_) => "throttled",
