@@ -283,42 +283,68 @@ async fn word(member: &Member, method: Method, path: &str, body: Option<Value>) 
     (answer.status, answer.header("wardgate-in-force").to_owned())
 }
 
+/// Revokes until an answer says that the edge has it, each time of something else: a machine that is busy with much else may
+/// not push within the second that an answer waits.
+async fn confirmed(what: &str, revoke: impl AsyncFn(usize) -> (u16, String)) {
+    for turn in 0..60 {
+        let (status, word) = revoke(turn).await;
+        assert!(status < 300, "{what}: {status}");
+        match word.as_str() {
+            "edge" => return,
+            other => assert_eq!(other, "pending", "{what}"),
+        }
+    }
+    panic!("{what} was never confirmed");
+}
+
 #[tokio::test]
 async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     let (scene, stop) = in_force().await;
     let root = scene.member("root", "root-admin").await;
-    let (ada, eve) = (scene.member("ada", "staff").await, scene.enrolled("eve", "staff").await);
     let user = |id: UserId| format!("/api/user/users/{id}/");
-    for (what, method, path, body) in [
-        ("roles", Method::PATCH, user(ada.id), Some(json!({"roles": ["client"]}))),
-        ("password", Method::PATCH, user(ada.id), Some(json!({"password": "eleven sleepy otters hum"}))),
-        ("status", Method::PATCH, user(ada.id), Some(json!({"status": "suspended"}))),
-        ("sessions", Method::DELETE, of(ada.id), None),
-        ("factor", Method::DELETE, format!("/api/user/users/{}/mfa/", eve.member.id), None),
-        ("deleted", Method::DELETE, user(ada.id), None),
+    for (what, body) in [
+        ("roles", Some(json!({"roles": ["client"]}))),
+        ("password", Some(json!({"password": "eleven sleepy otters hum"}))),
+        ("status", Some(json!({"status": "suspended"}))),
+        ("sessions", None),
+        ("factor", None),
+        ("deleted", None),
     ] {
-        let (status, word) = word(&root, method, &path, body).await;
-        assert_eq!((status < 300, &*word), (true, "edge"), "{what}: {status}");
+        let revoke = async |turn: usize| {
+            let ada = scene.enrolled(&format!("{what}{turn}"), "staff").await.member.id;
+            let (method, path) = match what {
+                "sessions" => (Method::DELETE, of(ada)),
+                "factor" => (Method::DELETE, format!("{}mfa/", user(ada))),
+                "deleted" => (Method::DELETE, user(ada)),
+                _ => (Method::PATCH, user(ada)),
+            };
+            let (status, word) = word(&root, method, &path, body.clone()).await;
+            if (what, word.as_str()) == ("deleted", "edge") {
+                assert_eq!(scene.edge.user(scene.tenant.id, ada), None, "the edge has it by then");
+            }
+            (status, word)
+        };
+        confirmed(what, revoke).await;
     }
-    // The edge has it by then.
-    assert_eq!(scene.edge.user(scene.tenant.id, ada.id), None);
-    let policy = json!({"settings": {"second_factor_roles": ["staff"]}});
     let tenant = format!("/api/tenant/tenants/{}/", scene.tenant.id);
-    assert_eq!(word(&root, Method::PATCH, &tenant, Some(policy)).await, (200, "edge".into()));
+    let demand = async |_| {
+        let of = |roles: &[&str]| Some(json!({"settings": {"second_factor_roles": roles}}));
+        assert_eq!(word(&root, Method::PATCH, &tenant, of(&[])).await, (200, String::new()));
+        word(&root, Method::PATCH, &tenant, of(&["staff"])).await
+    };
+    confirmed("a demand", demand).await;
     let demanded =
         |scene: &Scene| scene.edge.state().documents[&scene.tenant.id].settings.second_factor_roles.clone();
     assert_eq!(demanded(&scene), ["staff"]);
     // A change that revokes nothing does not wait.
-    let path = user(eve.member.id);
-    assert_eq!(
-        word(&root, Method::PATCH, &path, Some(json!({"first_name": "Eve"}))).await,
-        (200, String::new())
-    );
+    let eve = scene.member("eve", "client").await.id;
+    let named = word(&root, Method::PATCH, &user(eve), Some(json!({"first_name": "Eve"}))).await;
+    assert_eq!(named, (200, String::new()));
     // An edge that does not take it: the change stands, and is on its way.
     scene.edge.state().faults.extend([503; 500]);
     let suspend = Some(json!({"status": "suspended"}));
-    assert_eq!(word(&root, Method::PATCH, &path, suspend).await, (200, "pending".into()));
-    assert_eq!(scene.user(eve.member.id).await.status, shared::user::UserStatus::Suspended);
+    assert_eq!(word(&root, Method::PATCH, &user(eve), suspend).await, (200, "pending".into()));
+    assert_eq!(scene.user(eve).await.status, shared::user::UserStatus::Suspended);
     stop.cancel();
 }
 
@@ -331,8 +357,7 @@ async fn a_change_that_another_control_sends_is_confirmed_as_well() {
     let other = scene.database.control(&scene.edge.url).await;
     let stop = CancellationToken::new();
     tokio::spawn(pusher::run(other, Arc::new(Notify::new()), stop.clone()));
-    let (status, word) = word(&root, Method::DELETE, &of(ada.id), None).await;
-    assert_eq!((status, &*word), (204, "edge"));
+    confirmed("an end", async |_| word(&root, Method::DELETE, &of(ada.id), None).await).await;
     stop.cancel();
 }
 
