@@ -138,7 +138,7 @@ pub async fn make(
 /// Whether a link could be taken now: asked before a password is hashed for it.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn look(
     tx: &mut TenantTx,
     kind: LinkKind,
@@ -164,7 +164,7 @@ pub async fn look(
 /// is not committed.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn take(
     tx: &mut TenantTx,
     kind: LinkKind,
@@ -189,7 +189,7 @@ pub async fn take(
 /// Ends the living link of a kind and holder. Says whether there was one.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn revoke(tx: &mut TenantTx, kind: LinkKind, holder: Holder) -> Result<bool, Failure> {
     let (user, request) = columns(holder);
     let gone = sqlx::query!(
@@ -208,7 +208,7 @@ pub async fn revoke(tx: &mut TenantTx, kind: LinkKind, holder: Holder) -> Result
 /// it. The link that takes a change of address back stays, because the user may need it next.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn end_of_user(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
     let ended = [LinkKind::Verify, LinkKind::Reset, LinkKind::Address, LinkKind::Network];
     let ended = ended.map(|kind| kind.as_str().to_owned());
@@ -230,7 +230,7 @@ pub async fn end_of_user(tx: &mut TenantTx, user: UserId) -> Result<(), Failure>
 /// Deletes links of the tenant that have expired.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn prune(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     sqlx::query!("delete from links where tenant_id = $1 and expires_at <= $2", tx.tenant().uuid(), now)
         .execute(&mut **tx)

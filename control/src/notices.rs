@@ -104,7 +104,7 @@ pub async fn new_device(
 /// Whether the tenant has its users told of this.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn is_on(tx: &mut TenantTx, notice: Notice) -> Result<bool, Failure> {
     let id = tx.tenant();
     match tenants::find(tx, id).await {

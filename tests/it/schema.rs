@@ -31,7 +31,7 @@ fn operations(document: &Value) -> Vec<Operation> {
         for (method, described) in item.as_object().expect("methods") {
             let tag = described["tags"][0].as_str().expect("a tag");
             let id = described["operationId"].as_str().expect("an id");
-            if ["Tokens", "Keys", "Health", "People"].contains(&tag) && !ELSEWHERE.contains(&id) {
+            if ["Tokens", "Keys", "Health", "Users"].contains(&tag) && !ELSEWHERE.contains(&id) {
                 let (path, method, described) = (path.clone(), method.clone(), described.clone());
                 operations.push(Operation { path, method, described });
             }
@@ -112,7 +112,7 @@ impl Cast<'_> {
         let http = if operation.is_of("Health") { &root } else { &self.acme.http };
         let method = Method::from_bytes(operation.method.to_uppercase().as_bytes()).expect("a method");
         let mut request = http.request(method, &path);
-        if operation.is_of("People") {
+        if operation.is_of("Users") {
             request = request.bearer_auth(&self.acme.admin.session().access);
         } else if operation.described["security"][0]["bearer"].is_array() {
             request = request.bearer_auth(self.ada.sign_in().await.access);

@@ -71,7 +71,7 @@ pub async fn soon(tx: &mut TenantTx, kind: RequestKind, request: RequestId) -> R
 /// Invites the first administrator of a new tenant, once it is active.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn invite_first_admin(
     control: &Control,
     tx: &mut TenantTx,

@@ -115,7 +115,7 @@ pub(super) async fn answer(control: &Control, tx: &mut TenantTx, id: RequestId) 
 /// The invitations that are open, the newest first.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(control: &Control, tx: &mut TenantTx) -> Result<Vec<Invitation>, AccountError> {
     let now = control.clock.now();
     let found = requests::all::<offer::Offer>(tx, RequestKind::Invitation, now, INVITATIONS).await?;

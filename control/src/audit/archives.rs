@@ -18,7 +18,7 @@ pub(super) struct Begin {
 /// The archives that the database knows of, by their first entry. What none of `keys` has signed is not one.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn recorded(tx: &mut TenantTx, keys: &[PeerKey]) -> Result<Vec<Archive>, Failure> {
     let tenant = tx.tenant().uuid();
     let manifests = sqlx::query_scalar!(
@@ -37,7 +37,7 @@ pub(super) async fn recorded(tx: &mut TenantTx, keys: &[PeerKey]) -> Result<Vec<
 /// Where the database's part begins. While rows of an archive are being removed, that is behind its last entry.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn begin(tx: &mut TenantTx, keys: &[PeerKey]) -> Result<Begin, Failure> {
     let first = first(tx).await?;
     if first <= 1 {

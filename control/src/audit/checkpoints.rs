@@ -103,7 +103,7 @@ async fn mark(control: &Control) -> Result<(), Failure> {
 /// Sets the gauge of how long the oldest checkpoint is due that is not out.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(control: &Control) -> Result<(), Failure> {
     let secs = sqlx::query_scalar!(
         r#"select coalesce(extract(epoch from now() - min(due_since)), 0)::float8 as "secs!"

@@ -58,7 +58,7 @@ impl Export {
     /// later. `None` if the log ends before it.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn begin(
         control: Control,
         viewer: Viewer,

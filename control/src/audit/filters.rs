@@ -1,4 +1,4 @@
-//! What can be asked of the log, and how that becomes SQL.
+//! The filters and orders of the audit log, and the SQL for them.
 
 use std::net::IpAddr;
 
@@ -23,43 +23,43 @@ use crate::http::rows::{self, Column, Count, Order, Placed, Rows, plan_by_values
 use crate::http::time::text;
 use crate::users::visibility::{Asks, Permitted};
 
-/// The filters of the log; what is absent narrows nothing.
+/// The filters of the audit log; an absent filter matches all.
 #[derive(Clone, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
-    /// Who did it, by id: a user of the tenant, or one of the platform.
+    /// The id of the user who acted: of the tenant, or of the platform.
     pub actor: Option<Uuid>,
     /// `person`, `platform`, `operator`, `edge` or `control`.
     #[param(value_type = Option<String>)]
     pub actor_kind: Option<&'static str>,
-    /// What was done; several, divided by commas.
+    /// One or more actions, separated by commas.
     #[param(value_type = Option<String>)]
     pub action: Vec<String>,
     /// `done` or `refused`.
     #[param(value_type = Option<String>)]
     pub outcome: Option<&'static str>,
-    /// Whom or what it was done to: an id, the name of a key, or a path that was refused.
+    /// The target of the action: an id, a `kid`, or the path of a refused request.
     pub subject: Option<String>,
     /// The client's address or network.
     pub client: Option<String>,
-    /// The request in which it was done.
+    /// The id of the request.
     pub request_id: Option<String>,
-    /// Then or later; a date alone is its first moment.
+    /// At this time or later; a date stands for its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Then or earlier; a date alone is its last moment.
+    /// At this time or earlier; a date stands for its last moment.
     pub created_before: Option<DateTime<Utc>>,
 }
 
-/// The names that follow from what answers call it.
+/// Aliases of filters, after the names of the fields in answers.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct Named {
-    /// As `subject`.
+    /// Alias of `subject`.
     target: Option<String>,
-    /// As `created_after`.
+    /// Alias of `created_after`.
     at_after: Option<DateTime<Utc>>,
-    /// As `created_before`.
+    /// Alias of `created_before`.
     at_before: Option<DateTime<Utc>>,
 }
 
@@ -82,17 +82,17 @@ impl FromFields for Filters {
     }
 }
 
-/// Ids are in the log as they are written.
+/// Brings an id into the spelling that the log has.
 fn canonical(subject: String) -> String {
     ids::uuid(&subject).map_or(subject, |id| id.hyphenated().to_string())
 }
 
-/// So are addresses.
+/// Brings an address into the spelling that the log has.
 fn address(text: &str) -> String {
     text.parse::<IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
 }
 
-/// A misspelt action would look like one that was never done.
+/// Refuses unknown actions: a misspelt one would look like one that never happened.
 fn actions(fields: &mut Fields) -> Vec<String> {
     let text = fields.text("action").unwrap_or_default();
     let actions: Vec<_> =
@@ -108,7 +108,7 @@ fn actions(fields: &mut Fields) -> Vec<String> {
     actions
 }
 
-/// What entries are ordered by.
+/// A field that entries can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At;
 
@@ -140,7 +140,7 @@ impl Asks for Filters {
     }
 }
 
-/// What entries of the client's address are found by, where that is asked for.
+/// The keyed hashes to compare for the filter `client`.
 async fn client_of(tx: &mut TenantTx, filters: &Filters) -> Result<Option<String>, Failure> {
     let Some(address) = &filters.client else { return Ok(None) };
     let keys = tx.keep_keys();
@@ -185,7 +185,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters, clien
 /// How many entries match; `all` counts them, however many.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool) -> Result<Count, Failure> {
     let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     plan_by_values(tx).await?;
@@ -195,7 +195,7 @@ pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool)
 /// Some of the entries that match.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(
     tx: &mut TenantTx,
     permitted: &Permitted<Filters>,

@@ -1,4 +1,4 @@
-//! An entry as a line of JSON, in exports and archives: what is hashed of it, beside what that says.
+//! An entry as a line of JSON, in exports and archives: the hashed bytes, and the entry that they encode.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,28 +16,28 @@ use crate::users::Viewer;
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditExportLine)]
 pub struct LineOut {
-    /// The canonical form of the entry, base64url: what is hashed.
+    /// The canonical form of the entry, which is hashed, in base64url.
     hashed: String,
-    /// Its SHA-256, base64url.
+    /// Its SHA-256, in base64url.
     hash: String,
     entry: EntryOut,
 }
 
 impl LineOut {
-    /// The line of an entry that follows the hash `before`, in the words of `entry`.
+    /// The line of an entry that follows the hash `before`.
     pub(super) fn new(link: &Link, hash: &[u8], before: &Hash, entry: EntryOut) -> Self {
         let hashed = URL_SAFE_NO_PAD.encode(link.form(before));
         Self { hashed, hash: URL_SAFE_NO_PAD.encode(hash), entry }
     }
 
-    /// The same for who has no keys: what is sealed stays so.
+    /// The same without decryption.
     pub(super) fn sealed(stored: Stored, before: &Hash) -> Self {
         let Stored { link, hash, .. } = stored;
         let entry = sealed(link.clone());
         Self::new(&link, &hash, before, entry)
     }
 
-    /// Appends it.
+    /// Writes the line.
     pub(super) fn write(&self, mut text: impl std::io::Write) -> Result<(), Failure> {
         let unreadable = || Failure::Unreadable("audit entry");
         serde_json::to_writer(&mut text, self).map_err(|_| unreadable())?;

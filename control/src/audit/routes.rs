@@ -24,17 +24,17 @@ use crate::http::list::Asked;
 use crate::http::page::ListOut;
 use crate::http::query::Query;
 
-/// How many entries one request verifies at most: about a second of work.
+/// The greatest number of entries that one request verifies: about a second of work.
 const VERIFIED_AT_ONCE: i64 = 50_000;
 
-/// Entries of the tenant, newest first, by what [`Filters`] can ask for.
+/// Lists entries of the tenant, newest first.
 #[utoipa::path(
     get, path = "/api/audit/", tag = "Audit", operation_id = "audit_list", summary = "Read the audit log",
-    description = "Needs `audit.read`. Newest first, unless ordered otherwise. Clients' addresses are shown, and can be \
-        filtered by, as far as the caller's roles show them. Entries that were archived are not here, and not counted: \
-        `GET /api/audit/verify/` says up to which position (`archived`).",
+    description = "Needs `audit.read`. Newest first, unless ordered otherwise. Client addresses are shown, and can \
+        be filtered by, as far as the caller's roles allow. Archived entries are neither listed nor counted; `GET \
+        /api/audit/verify/` says up to which position entries are archived (`archived`).",
     params(Filters, Named, CreatedAt, Ordering, Paging, Cursor),
-    responses((status = 200, description = "A part of the log", body = ListOut<EntryOut>, example = json!({
+    responses((status = 200, description = "One page of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
         "results": [{
             "id": "019a1f0e-6c8d-7e32-8d4f-1b2c3d4e5f60", "position": 42, "at": "2026-01-02T03:04:05.678901Z",
@@ -59,12 +59,12 @@ pub async fn list(
     span.answer(entries, |entry| EntryOut::seen_by(&viewer, entry))
 }
 
-/// Where a verification begins.
+/// The start of a verification or an export.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Verify {
-    /// The last entry that was verified by a request before, which this one takes as it stands. 0, the
-    /// beginning, by default.
+    /// The position of the last entry that an earlier request covered; it is not checked again. 0, the beginning of the
+    /// log, by default.
     #[param(value_type = Option<i64>, minimum = 0)]
     pub after: i64,
 }
@@ -80,20 +80,20 @@ impl FromFields for Verify {
     }
 }
 
-/// Verifies the chain of the tenant's log, or a part of it.
+/// Verifies the hash chain of the tenant's log, or a part of it.
 ///
-/// 1. 400 where `after` is not a position.
-/// 2. 404 for one behind the end of the log.
+/// 1. 400 if `after` is not a position.
+/// 2. 404 if `after` is beyond the end of the log.
 #[utoipa::path(
     get, path = "/api/audit/verify/", tag = "Audit", operation_id = "audit_verify", summary = "Verify the audit log",
-    description = "Needs `audit.read`. Reads the entries in order and says whether each follows the one before: the \
-        first one that was changed, removed, inserted or moved is named, and so is an end that was cut off. One \
-        request verifies 50,000 entries at most. Where `to` is below `head`, the log goes on: ask again with `after` \
-        = `to`. Entries up to `archived` are in archives, by the signed word of what the database knows of them; they \
-        are not read here, and `from` is behind them. The owner of the database can rewrite the whole chain: only a comparison with signed checkpoints \
-        shows that, which `wardgate audit verify` makes; it reads the archives, too.",
+    description = "Needs `audit.read`. Reads the entries in order and checks the hash chain. The answer names the \
+        first entry that was changed, removed, inserted or moved, and a truncated end. One request verifies at most \
+        50,000 entries: if `to` is below `head`, ask again with `after` = `to`. Entries up to `archived` are in \
+        archives, as a signed manifest in the database says; they are not read here, and `from` is the position after \
+        them. The owner of the database can rewrite the whole chain; only a comparison with signed checkpoints detects \
+        that, which `wardgate audit verify` does. It also reads the archives.",
     params(Verify),
-    responses((status = 200, description = "What was found", body = Verification, example = json!({
+    responses((status = 200, description = "The result of the verification", body = Verification, example = json!({
         "intact": false, "from": 1, "to": 1234, "archived": 0, "head": 1234,
         "finding": {"position": 42, "until": null, "fault": "changed", "detail": "the entry was changed"},
     })))
@@ -108,19 +108,19 @@ pub async fn verify(
     Ok(ok(&found.ok_or_else(Refusal::not_found)?))
 }
 
-/// The log, or the part of it behind an entry, as a file that verifies offline.
+/// Exports the log, or the part after an entry, as a file that can be verified offline.
 ///
-/// 1. 400 where `after` is not a position.
-/// 2. The export's own entry is committed, so that no log is exported without one.
-/// 3. 404 for a position behind the end of the log.
+/// 1. 400 if `after` is not a position.
+/// 2. The audit entry of the export is committed first, so that every export has one.
+/// 3. 404 if `after` is beyond the end of the log.
 #[utoipa::path(
     get, path = "/api/audit/export/", tag = "Audit", operation_id = "audit_export", summary = "Export the audit log",
-    description = "Needs `audit.read`; the export is itself in the log (`audit.exported`). JSON lines, oldest entry first: \
-        each has what is hashed of an entry, in which clients' addresses and details are encrypted, beside the entry as \
-        far as the caller's roles show it; the last line is a signed checkpoint. \
-        `wardgate audit verify --export FILE --public-key KEY` verifies the file with nothing but the public key. The \
-        file begins behind `after`, or behind the entries that were archived where that is later: its first line says \
-        where (`position`). An answer that ends without a checkpoint is not whole.",
+    description = "Needs `audit.read`; the export is recorded in the log (`audit.exported`). JSON lines, oldest \
+        entry first. Each line has the bytes that are hashed, in which client addresses and details are encrypted, and \
+        the entry as the caller's roles show it. The last line is a signed checkpoint. `wardgate audit verify --export \
+        FILE --public-key KEY` verifies the file with the public key alone. The file begins after the entry `after`, or \
+        after the archived entries if these end later: its first line gives the position (`position`). A file without a \
+        checkpoint at its end is incomplete.",
     params(Verify),
     responses((status = 200, description = "The entries", body = LineOut, content_type = "application/jsonl"))
 )]

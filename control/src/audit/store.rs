@@ -15,11 +15,11 @@ use crate::db::entries::{self, Entry};
 use crate::failure::Failure;
 use crate::users::Viewer;
 
-/// The member of `details` that users write freely.
+/// The member of `details` with text that users wrote.
 const REASON: &str = "reason";
 
-/// Notes that `actor` did `action` to `target`. `details` names fields and states, never values
-/// of personal data; what users wrote freely is its `reason`.
+/// Records that `actor` did `action` to `target`. `details` names fields and states, never values of personal data;
+/// text that a user wrote is in its member `reason`.
 pub fn record(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -31,7 +31,7 @@ pub fn record(
     tx.note(Entry { target, ..by(actor, now, (action, "done"), details) });
 }
 
-/// Notes that `actor` was refused what `permission` would have allowed.
+/// Records that `actor` was refused because `permission` is missing.
 pub fn refuse(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -43,7 +43,7 @@ pub fn refuse(
     tx.note(Entry { target, ..by(actor, now, (Action::PermissionRefused, "refused"), details) });
 }
 
-/// Notes that `actor` tried to do `action` to `target`, and why it was not done.
+/// Records that `actor` tried to do `action` to `target`, and why it was refused.
 pub fn attempt(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -55,7 +55,7 @@ pub fn attempt(
     tx.note(Entry { target, ..by(actor, now, (action, "refused"), details) });
 }
 
-/// Notes that `actor` did `action` to each of `targets`.
+/// Records that `actor` did `action` to each of `targets`.
 pub fn record_each(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -82,7 +82,7 @@ fn by(actor: &Actor, at: DateTime<Utc>, (action, outcome): (Action, &'static str
     }
 }
 
-/// A fact born at the edge, as the log keeps it.
+/// An event of the edge, as the log stores it.
 #[derive(Debug)]
 pub struct Fact {
     /// Its id at the edge.
@@ -91,15 +91,15 @@ pub struct Fact {
     pub at: DateTime<Utc>,
     /// What happened.
     pub action: String,
-    /// The user, where one is known.
+    /// The user, if known.
     pub user: Option<UserId>,
-    /// The network it came from.
+    /// The client's network.
     pub network: Option<String>,
     /// Session, name hash, count.
     pub details: Value,
 }
 
-/// Notes a fact of the edge; a second delivery changes nothing.
+/// Records an event of the edge; a second delivery changes nothing.
 pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
     let refusals = [
         "edge.sign_in_refused",
@@ -123,36 +123,36 @@ pub fn record_fact(tx: &mut TenantTx, fact: Fact) {
     });
 }
 
-/// Which of these facts, by their ids at the edge, the tenant's log has.
+/// Which of these events, by their ids at the edge, the tenant's log has.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn recorded_facts(tx: &mut TenantTx, facts: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
     let tenant = tx.tenant();
     entries::recorded(tx, tenant, facts).await
 }
 
-/// What became of an action.
+/// The outcomes of an action.
 pub(super) const OUTCOMES: [&str; 2] = ["done", "refused"];
 
-/// A stored entry, opened.
+/// A stored entry, decrypted.
 #[derive(Debug)]
 pub struct Recorded {
     pub(super) link: Link,
     body: Body,
 }
 
-/// An entry of the log. It is made by a [`Viewer`].
+/// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct EntryOut {
     id: Uuid,
-    /// Its place in the tenant's log: from 1, without a gap.
+    /// Its position in the tenant's log: from 1, without gaps.
     position: i64,
     /// When it happened.
     #[serde(serialize_with = "crate::http::time::micros")]
     at: DateTime<Utc>,
-    /// When it was written. It never falls from one position to the next.
+    /// When it was written. It never decreases from one position to the next.
     #[serde(serialize_with = "crate::http::time::micros")]
     recorded_at: DateTime<Utc>,
     /// `person`, `platform`, `operator`, `edge` or `control`.
@@ -166,31 +166,31 @@ pub struct EntryOut {
     target: Option<String>,
     #[schema(required)]
     request_id: Option<String>,
-    /// The client's address: masked or absent where the one who asks is not shown it of others.
+    /// The client's address; masked or absent if the caller's roles do not show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     client: Option<Option<String>>,
-    /// Names of fields and states, never values of personal data. The `reason` for which fields were unmasked is there
-    /// for who gave it, and for who is shown everything. `{"unreadable": true}` where what is stored does not open.
+    /// Names of fields and states, never values of personal data. The `reason` of an unmasking is shown only to the user
+    /// who gave it and to callers who see every field in clear. `{"unreadable": true}` if it cannot be decrypted.
     details: Value,
 }
 
 impl Recorded {
-    /// The columns that an entry is read from.
+    /// The columns of an entry.
     pub(super) const COLUMNS: &'static str = "tenant_id, position, recorded_at, id, at, actor_kind, actor, action, \
          outcome, target, event_id, request_id, body";
 
-    /// Opens stored entries. One that was tampered with is there, too, and so is one whose user's key was destroyed.
+    /// Decrypts stored entries. An entry that cannot be decrypted (tampered with, or its user's key destroyed) is kept as unreadable.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub(super) async fn open(tx: &mut TenantTx, links: Vec<Link>) -> Result<Vec<Self>, Failure> {
         let (tenant, bodies) = (tx.keep_keys(), links.iter().map(|link| &link.body[..]));
         let keys = BodyKeys::for_stored(tx, &tenant, bodies).await?;
         Ok(links.into_iter().map(|link| Self::of(&keys, link)).collect())
     }
 
-    /// The same with keys at hand.
+    /// The same with given keys.
     pub(super) fn of(keys: &BodyKeys, link: Link) -> Self {
         let body = keys.open(link.id, &link.body).unwrap_or_else(|_| {
             tracing::error!(tenant = %link.tenant_id, position = link.position, "an audit entry does not open");
@@ -199,14 +199,14 @@ impl Recorded {
         Self { link, body }
     }
 
-    /// An entry of an export: what is sealed stays so.
+    /// An entry of an export, not decrypted.
     pub(super) fn of_export(link: Link) -> Self {
         Self { link, body: unreadable() }
     }
 }
 
 impl EntryOut {
-    /// The entry as `viewer` is shown it.
+    /// The entry as `viewer` may see it.
     #[must_use]
     pub fn seen_by(viewer: &Viewer, Recorded { link, body }: Recorded) -> Self {
         let (actor, mut details) = (link.actor.as_deref(), body.details);

@@ -22,22 +22,21 @@ use crate::db::{CellName, TenantTx};
 use crate::failure::Failure;
 use crate::objects::Objects;
 
-/// What was found of a part of a log.
+/// The result of verifying a part of a log.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditVerification)]
 pub struct Verification {
-    /// Whether the entries that were read are those that were written, each behind the other.
+    /// Whether the entries that were read are unchanged and in order.
     pub intact: bool,
-    /// The first of them.
+    /// The position of the first entry that was read.
     pub from: i64,
-    /// The last of them; the one before `from` in a log that has none.
+    /// The position of the last entry that was read; `from` - 1 if there was none.
     pub to: i64,
-    /// Entries up to this one are in archives, which are not read here; 0 where none is. `wardgate audit verify` reads
-    /// them.
+    /// The last archived position; 0 if no entry is archived. Archives are not read here, but by `wardgate audit verify`.
     pub archived: i64,
-    /// The last entry of the log.
+    /// The position of the last entry of the log.
     pub head: i64,
-    /// The first place that is not as it was written; nothing behind it was looked at.
+    /// The first fault; entries after it were not checked.
     #[schema(required)]
     pub finding: Option<Finding>,
 }
@@ -48,7 +47,7 @@ impl Verification {
         Self { intact: finding.is_none(), from, to, archived, head: head.position, finding }
     }
 
-    /// Whether the log goes on behind what was read.
+    /// Whether entries remain to be read.
     #[must_use]
     pub fn ends_early(&self) -> bool {
         self.intact && self.to < self.head
@@ -69,7 +68,7 @@ pub struct Log {
 /// Every log that there is, those of deleted tenants as well: they keep theirs.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn logs(control: &Control) -> Result<Vec<Log>, Failure> {
     let rows = sqlx::query!(
         "select id, slug, cell from platform.tenants where status <> 'provisioning' order by slug"
@@ -87,7 +86,7 @@ pub async fn logs(control: &Control) -> Result<Vec<Log>, Failure> {
 /// the log ends before it.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn verify(
     tx: &mut TenantTx,
     keys: &[PeerKey],
@@ -119,7 +118,7 @@ pub async fn verify(
 /// Verifies the database's part of a log against what was signed of it.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn verify_against(
     tx: &mut TenantTx,
     keys: &[PeerKey],

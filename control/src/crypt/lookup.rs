@@ -131,7 +131,7 @@ pub async fn kept(tx: &mut TenantTx) -> Result<LookupRoots, Failure> {
 /// Waits for transactions that write identifiers, and keeps new ones waiting until this transaction ends.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn hold(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -155,7 +155,7 @@ pub async fn key(tx: &mut TenantTx, purpose: Purpose) -> Result<Secret, Failure>
 /// Deletes a root that nothing needs any more.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn delete(tx: &mut TenantTx, version: i32) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(

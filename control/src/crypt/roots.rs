@@ -43,7 +43,7 @@ impl RootKind {
 /// Stores a root.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn insert(
     tx: &mut TenantTx,
     kind: RootKind,
@@ -90,7 +90,7 @@ pub async fn roots(tx: &mut TenantTx, kind: RootKind) -> Result<Vec<(u32, Secret
 /// Destroys the roots of a kind below a version.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn remove_before(tx: &mut TenantTx, kind: RootKind, version: i32) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -140,7 +140,7 @@ pub async fn searched_by(tx: &mut TenantTx) -> Result<(i32, Secret), Failure> {
 /// The version of the newest root of a kind, which is not opened.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn newest_version(tx: &mut TenantTx, kind: RootKind) -> Result<i32, Failure> {
     let newest =
         sqlx::query_scalar!("select max(version) from platform.roots where kind = $1", kind.as_str())

@@ -21,7 +21,7 @@ impl Remover {
     /// Connects.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn connect(
         settings: &Database,
         roles: &Roles,
@@ -38,7 +38,7 @@ impl Remover {
     /// Removes these entries as far as an archive that is noted has them, and says how many they were.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn remove(&mut self, from: i64, to: i64) -> Result<u64, Failure> {
         let removed = sqlx::query!(
             "delete from audit_entries e
@@ -57,7 +57,7 @@ impl Remover {
     /// Ends it.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn close(self) -> Result<(), Failure> {
         self.connection.close().await?;
         Ok(())

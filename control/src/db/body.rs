@@ -53,7 +53,7 @@ impl BodyKeys {
     /// The log's, and those of `users` who have one. The connection is in the tenant's rows.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn of(
         connection: &mut PgConnection,
         tenant: &TenantKeys,
@@ -166,7 +166,7 @@ fn of_user(stored: &[u8]) -> Option<(UserId, &[u8])> {
 /// Gives a new tenant the key of its log. The connection is in the tenant's rows.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn insert_key(connection: &mut PgConnection, tenant: &TenantKeys) -> Result<(), Failure> {
     let (_, wrapped) = AuditKey::make(tenant)?;
     sqlx::query!(

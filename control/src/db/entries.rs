@@ -190,7 +190,7 @@ async fn without_recorded(
 /// Which of these facts of the edge the tenant's log has. The connection is in the tenant's rows.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn recorded(
     connection: &mut PgConnection,
     tenant: TenantId,

@@ -185,7 +185,7 @@ impl NewTenantKey {
     /// Stores the key, in the transaction that stores its tenant.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn keep(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let tenant = self.tenant();
         // The transaction sees the rows of the platform tenant, before and afterwards.

@@ -39,7 +39,7 @@ pub fn newest() -> i64 {
 /// queue's schema up to date.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn platform(settings: &Database) -> Result<Roles, Failure> {
     let roles = Roles::of(settings)?;
     if let Some(admin_url) = &settings.admin_url {

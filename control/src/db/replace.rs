@@ -94,7 +94,7 @@ impl Db {
     /// Tenants of which one key gives way to another, the first that began first.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn replacements(&self) -> Result<Vec<Replacement>, Failure> {
         let rows = sqlx::query!(
             r#"select k.tenant_id, t.slug, max(k.version) as "version!", max(k.created_at) as "began_at!",
@@ -125,7 +125,7 @@ impl NextKey {
     /// Stores the key, in a transaction of its tenant. Whether this was the first to do so.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn insert(&self, tx: &mut TenantTx) -> Result<bool, Failure> {
         let inserted = sqlx::query!(
             "insert into platform.tenant_keys (tenant_id, version, wrapped, wrapped_by, created_at)
@@ -205,7 +205,7 @@ impl TenantTx {
     /// Waits for transactions that [hold](TenantTx::hold_key) a key, and for those that are writing to the audit log.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn retire_keys(&mut self) -> Result<(), Failure> {
         let tenant = self.tenant();
         // In the order in which others lock: a key while they work, the head when nothing but COMMIT is left to do.
@@ -241,7 +241,7 @@ impl TenantTx {
     /// Deletes retired versions of which nothing is left. Whether this was the first to do so.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn delete_keys(&mut self, versions: &[u32]) -> Result<bool, Failure> {
         let tenant = self.tenant();
         let versions: Vec<i32> = versions.iter().copied().map(number).collect();

@@ -171,7 +171,7 @@ impl TenantTx {
     /// Whether the tenant is made, so that its tables are there.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn has_cell(&mut self) -> Result<bool, Failure> {
         let tenant = self.tenant().uuid();
         let made = sqlx::query_scalar!(
@@ -186,7 +186,7 @@ impl TenantTx {
     /// How many values these versions of the tenant's key sealed.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn sealed_by(&mut self, versions: &[u32]) -> Result<i64, Failure> {
         let (tenant, has_cell) = (self.tenant().uuid(), self.has_cell().await?);
         let marks: Vec<Vec<u8>> = versions.iter().map(|version| mark(*version).to_vec()).collect();

@@ -22,7 +22,7 @@ impl Db {
     /// How many keys of tenants each key-encryption key has wrapped, by its id.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn wrappings(&self) -> Result<Vec<Wrapping>, Failure> {
         let rows = sqlx::query!(
             r#"select wrapped_by, count(*) as "keys!" from platform.tenant_keys group by wrapped_by order by wrapped_by"#

@@ -159,7 +159,7 @@ fn password(url: &DatabaseUrl) -> Result<String, Failure> {
 /// closed after it, because `SET ROLE` and the search path outlive a transaction.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgConnection, Failure> {
     let mut connection = PgConnection::connect_with(&connect_options(&settings.migrate_url)?).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("set role {}", roles.owner))).execute(&mut connection).await?;
@@ -169,7 +169,7 @@ pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgCo
 /// The same as a pool of one connection, for a library that takes nothing else.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn pool_as_owner(settings: &Database, roles: &Roles) -> Result<PgPool, Failure> {
     let become_owner = format!("set role {}", roles.owner);
     let pool = PgPoolOptions::new().max_connections(1).after_connect(move |connection, _| {

@@ -70,7 +70,7 @@ impl TenantTx {
     /// The tenant's restore counter, which is the floor of its users' epochs.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn history(&mut self) -> Result<i64, Failure> {
         let tenant = self.tenant().uuid();
         let history =

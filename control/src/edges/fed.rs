@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// The edge that was fed until now, if it is another than the settings name.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn other(control: &Control) -> Result<Option<String>, Failure> {
     let other = sqlx::query_scalar!(
         "select edge from platform.drains where edge <> $1 order by edge limit 1",
@@ -21,7 +21,7 @@ pub async fn other(control: &Control) -> Result<Option<String>, Failure> {
 /// Forgets an edge that is gone for good, and says whether it was known. What waited there is lost.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn forget(control: &Control, edge: &str) -> Result<bool, Failure> {
     let forgotten =
         sqlx::query!("delete from platform.drains where edge = $1", edge).execute(control.db.relay()).await?;

@@ -24,7 +24,7 @@ const LONGEST_DELAY_MS: i64 = 30_000;
 /// Keeps facts of a tenant. One that is kept already is not kept twice.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn hold(tx: &mut PgConnection, tenant: TenantId, facts: &[&Fact]) -> Result<(), Failure> {
     let ids: Vec<Uuid> = facts.iter().map(|fact| fact.id.uuid()).collect();
     let texts = facts.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
@@ -47,7 +47,7 @@ pub(super) async fn hold(tx: &mut PgConnection, tenant: TenantId, facts: &[&Fact
 /// The tenants whose facts wait.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn tenants(tx: &mut PgConnection) -> Result<BTreeSet<TenantId>, Failure> {
     let tenants = sqlx::query_scalar!(
         "select tenant_id from platform.edge_lanes where lane = 'facts' and failing_since is not null"
@@ -60,7 +60,7 @@ pub(super) async fn tenants(tx: &mut PgConnection) -> Result<BTreeSet<TenantId>,
 /// Those of them that may be tried again now, the one that waits longest first.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn due(tx: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<TenantId>, Failure> {
     let tenants = sqlx::query_scalar!(
         "select tenant_id
@@ -77,7 +77,7 @@ pub(super) async fn due(tx: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec
 /// The oldest facts of a tenant that wait.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn oldest(tx: &mut PgConnection, tenant: TenantId) -> Result<Vec<Fact>, Failure> {
     let facts = sqlx::query_scalar!(
         "select fact from platform.held_facts where tenant_id = $1 order by place limit $2",
@@ -93,7 +93,7 @@ pub(super) async fn oldest(tx: &mut PgConnection, tenant: TenantId) -> Result<Ve
 /// Lets go of facts that the tenant has taken, and of the failure once none waits any more.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn release(tx: &mut PgConnection, tenant: TenantId, facts: &[Fact]) -> Result<(), Failure> {
     let ids: Vec<Uuid> = facts.iter().map(|fact| fact.id.uuid()).collect();
     sqlx::query!(
@@ -118,7 +118,7 @@ pub(super) async fn release(tx: &mut PgConnection, tenant: TenantId, facts: &[Fa
 /// Notes that a tenant did not take its facts, and when it is tried again.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn failed(
     tx: &mut PgConnection,
     tenant: TenantId,

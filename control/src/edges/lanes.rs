@@ -65,7 +65,7 @@ pub enum LaneError {
 /// many users wait that they are a backlog themselves ([`urgent`](super::urgent)).
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn due(
     relay: &PgPool,
     now: DateTime<Utc>,
@@ -119,7 +119,7 @@ pub async fn due(
 /// Takes or renews the lease of a lane. `renewing` says that it is ours already.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn claim(
     relay: &PgPool,
     tenant: TenantId,
@@ -147,7 +147,7 @@ pub async fn claim(
 /// Gives the lane back after everything was sent.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn succeeded(relay: &PgPool, tenant: TenantId, lane: Lane) -> Result<(), Failure> {
     sqlx::query!(
         "update platform.edge_lanes
@@ -164,7 +164,7 @@ pub async fn succeeded(relay: &PgPool, tenant: TenantId, lane: Lane) -> Result<(
 /// Gives the lane back after a failure, to be tried again after a delay that doubles.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn failed(
     relay: &PgPool,
     tenant: TenantId,
@@ -201,7 +201,7 @@ pub async fn failed(
 /// Lets every lane that waits for its retry try now: the edge has just been heard of.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn hurry(relay: &PgPool, now: DateTime<Utc>) -> Result<(), Failure> {
     sqlx::query!("update platform.edge_lanes set retry_at = $1 where retry_at > $1", now)
         .execute(relay)

@@ -27,7 +27,7 @@ pub struct Standing {
 /// Reads where a tenant stands.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result<Standing, Failure> {
     let row = sqlx::query!(
         r#"select history, rev, mark_history, mark, swept, halted_at is not null as "halted!"

@@ -107,7 +107,7 @@ pub async fn pause() {
 /// with a new key one after the other, those with the former one do not undo it.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn go_on(control: &Control) -> Result<(), Failure> {
     let (edge, key) = (control.settings.edge.id.as_str(), own_key(control));
     let asked = sqlx::query_scalar!(

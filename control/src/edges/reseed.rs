@@ -59,7 +59,7 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
 /// which the caller lets go ahead.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn begin_history(tx: &mut TenantTx, tenant: TenantId, seen: i64) -> Result<i64, Failure> {
     let history = sqlx::query_scalar!(
         "update platform.revisions set history = greatest(history, $2) + 1 where tenant_id = $1 returning history",

@@ -31,7 +31,7 @@ pub struct Seal {
 /// How much is sealed under each key.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn all(control: &Control) -> Result<Vec<Seal>, Failure> {
     let rows = sqlx::query!(
         r#"select e.sealed_by as "key!", count(*) as "rows!", count(distinct e.tenant_id) as "tenants!",

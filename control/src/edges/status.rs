@@ -56,7 +56,7 @@ pub struct DrainStatus {
 /// The drain of this control's edge; `None` before its first call.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn drain(control: &Control) -> Result<Option<DrainStatus>, Failure> {
     let drain = sqlx::query_as!(
         DrainStatus,
@@ -72,7 +72,7 @@ pub async fn drain(control: &Control) -> Result<Option<DrainStatus>, Failure> {
 /// their facts.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn all(control: &Control, behind: bool) -> Result<Vec<EdgeStatus>, Failure> {
     let rows = sqlx::query_as!(
         EdgeStatus,
@@ -102,7 +102,7 @@ pub async fn all(control: &Control, behind: bool) -> Result<Vec<EdgeStatus>, Fai
 /// Sets the gauges of every tenant's lag.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(control: &Control) -> Result<(), Failure> {
     let now = control.clock.now();
     for status in all(control, false).await? {

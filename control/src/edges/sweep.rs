@@ -13,7 +13,7 @@ const CHUNK: i64 = 1000;
 /// mark is below that needs a snapshot.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn tombstones(control: &Control) -> Result<u64, Failure> {
     let old = control.clock.now() - TimeDelta::seconds(i64::try_from(TOMBSTONE_SECS).unwrap_or(86_400));
     let swept = sqlx::query_scalar!(

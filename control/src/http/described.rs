@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use utoipa::IntoParams;
 
-/// Which page.
+/// The page of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
@@ -15,28 +15,28 @@ pub struct Paging {
     page: Option<String>,
     /// At most 100, 20 if absent.
     page_size: Option<u32>,
-    /// `exact`: counts all, where the count would be an estimate beyond 10,000.
+    /// `exact` counts all rows; without it a count above 10,000 is an estimate.
     count: Option<String>,
 }
 
-/// Which part, of a list that grows.
+/// The position in a list, by cursor.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Cursor {
-    /// In place of `page`: blank to begin, then as the links have it. Rows that come and go meanwhile
-    /// neither repeat nor hide others.
+    /// In place of `page`: empty for the first page, then as `next` and `previous` have it. Rows that are inserted or
+    /// deleted meanwhile cause neither repeats nor gaps.
     cursor: Option<String>,
 }
 
-/// In which order.
+/// The order of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Ordering {
-    /// One or more, divided by commas; with `-` the other way round. Equal ones come by their ids.
+    /// One or more fields, separated by commas; `-` before a field reverses it. Ties are ordered by id.
     ordering: Option<String>,
 }
 
-/// Other names of `created_after` and `created_before`.
+/// Aliases of `created_after` and `created_before`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CreatedAt {
@@ -46,30 +46,30 @@ pub struct CreatedAt {
     created_at_before: Option<DateTime<Utc>>,
 }
 
-/// A creation that happens once.
+/// The key of a creation that must not be repeated.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyKey {
-    /// Whatever is sent again with it within a day, by the same person and with the same body, is answered
-    /// with what was made.
+    /// A repeat with the same key within a day, by the same user and with the same body, is answered with the object that
+    /// the first request created.
     #[param(rename = "Idempotency-Key", max_length = 255)]
     idempotency_key: Option<String>,
 }
 
-/// A change of what was read.
+/// The precondition of a change.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfMatch {
-    /// The `ETag` that it was read with: what has been changed since is not changed (412).
+    /// The `ETag` that the object was read with. If the object was changed since, the answer is 412.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
 }
 
-/// A copy that may still be good.
+/// The precondition of a read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatch {
-    /// The `ETag` of the copy: 304 while it is good.
+    /// The `ETag` of the client's copy: 304 while it is current.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }

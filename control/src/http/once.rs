@@ -143,7 +143,7 @@ impl Claim {
     /// Remembers what the key stands for, if the transaction commits.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn keep(self, control: &Control, tx: &mut TenantTx, object: Uuid) -> Result<(), Failure> {
         let tenant = tx.tenant();
         sqlx::query!(
@@ -171,7 +171,7 @@ fn remembered() -> TimeDelta {
 /// Forgets keys whose day is over.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn sweep(control: &Control) -> Result<u64, Failure> {
     let swept = sqlx::query!(
         "delete from platform.idempotency_keys k

@@ -32,20 +32,20 @@ pub(super) struct Links {
     pub others: BTreeMap<String, String>,
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Page)]
 pub struct ListOut<T> {
-    /// How many there are in all: exact up to 10,000, beyond unless asked for an estimate.
+    /// The number of objects in the whole list: exact up to 10,000, an estimate beyond, unless `count=exact`.
     pub(super) count: i64,
-    /// There if the count is an estimate.
+    /// Present, and true, if `count` is an estimate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub(super) count_is_estimate: bool,
-    /// Where the next part is.
+    /// URL of the next page.
     #[schema(required)]
     pub(super) next: Option<String>,
-    /// Where the part before is.
+    /// URL of the previous page.
     #[schema(required)]
     pub(super) previous: Option<String>,
     pub(super) results: Vec<T>,

@@ -176,7 +176,7 @@ impl Count {
 /// adds ` from ...` with the conditions.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(
     connection: &mut PgConnection,
     all: bool,
@@ -204,7 +204,7 @@ pub async fn count(
 /// What PostgreSQL's planner takes rows for, of which there are `least` at least.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn estimate(
     connection: &mut PgConnection,
     least: i64,
@@ -220,7 +220,7 @@ pub async fn estimate(
 /// A plan that fits every filter fits none of them: each of these statements is planned for its values.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn plan_by_values(connection: &mut PgConnection) -> Result<(), Failure> {
     sqlx::raw_sql("set local plan_cache_mode = force_custom_plan").execute(connection).await?;
     Ok(())

@@ -21,43 +21,42 @@ use crate::http::list::List;
 use crate::http::rows::{self, Column, Count, Order, Placed, Rows};
 use crate::http::time::text;
 
-/// A job, of any tenant.
+/// A background job.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[schema(as = Job)]
 pub struct JobOut {
-    /// Its number.
+    /// Its id.
     pub id: i64,
-    /// What is to be done.
+    /// The kind of job, such as `provision_tenant`.
     pub kind: String,
-    /// `waiting`, `running`, or `dead`: it was given up.
+    /// `waiting`, `running`, or `dead` (failed for good).
     pub state: String,
-    /// For whom, if for one tenant.
+    /// The tenant, if the job concerns one.
     #[schema(required)]
     #[sqlx(rename = "tenant_id")]
     pub tenant: Option<Uuid>,
-    /// Which things it is about: ids, never personal data.
+    /// Ids that the job works on; never personal data.
     #[schema(value_type = Object)]
     pub payload: Value,
-    /// How often it was begun since it was enqueued or retried. What came back later without having failed is not
-    /// counted.
+    /// How often it was started since it was enqueued or retried. A run that was only postponed does not count.
     pub attempts: i32,
-    /// After so many it is given up.
+    /// After so many failed runs it is dead.
     pub most_attempts: i32,
-    /// When it is due; of a tenant's job, whether or not the tenant has room for it then.
+    /// When it is due. A tenant's job may start later, because only a number of them run at once.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub run_at: DateTime<Utc>,
-    /// Why it did not do its work the last time.
+    /// Why the last run failed.
     #[schema(required)]
     pub reason: Option<String>,
-    /// When it was enqueued first.
+    /// When it was enqueued.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub created_at: DateTime<Utc>,
-    /// When it was enqueued, retried or given back last: of a dead one, when it died.
+    /// When it was last enqueued, retried or postponed; of a dead job, when it failed for good.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub updated_at: DateTime<Utc>,
 }
 
-/// A job as the documentation shows one.
+/// The example in the OpenAPI document.
 pub(super) fn example() -> Value {
     json!({
         "id": 42, "kind": "provision_tenant", "state": "dead", "tenant": null,
@@ -67,7 +66,7 @@ pub(super) fn example() -> Value {
     })
 }
 
-/// The filters of the list of jobs; what is absent narrows nothing.
+/// The filters of the list of jobs; an absent filter matches all.
 #[derive(Clone, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
@@ -76,7 +75,7 @@ pub struct Filters {
     pub state: Option<&'static str>,
     /// What is to be done, such as `provision_tenant`.
     pub kind: Option<String>,
-    /// The id of the tenant that it is done for.
+    /// The id of the tenant.
     pub tenant: Option<Uuid>,
 }
 
@@ -92,18 +91,18 @@ impl FromFields for Filters {
     }
 }
 
-/// What jobs can be ordered by.
+/// A field that jobs can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Their number.
+    /// The id.
     Id,
-    /// What is to be done.
+    /// The kind of job, such as `provision_tenant`.
     Kind,
-    /// When they are due.
+    /// The time when they are due.
     RunAt,
     /// When they were enqueued.
     CreatedAt,
-    /// When something last became of them.
+    /// The time of the last change.
     UpdatedAt,
 }
 
@@ -148,16 +147,16 @@ impl Placed<Key> for JobOut {
     }
 }
 
-/// Why nothing was done about a job.
+/// Why an operation on a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Something went wrong beneath.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// There is none with this number, or no longer.
+    /// There is no job with this id.
     #[error("there is no such job")]
     NotFound,
-    /// It runs.
+    /// It is running.
     #[error("the job is running")]
     Running,
     /// It has not failed since it was enqueued or retried.
@@ -188,7 +187,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
 /// How many jobs match; `all` counts them, however many.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(connection: &mut PgConnection, filters: &Filters, all: bool) -> Result<Count, Failure> {
     rows::count(connection, all, |sql| from(sql, filters)).await
 }
@@ -196,7 +195,7 @@ pub async fn count(connection: &mut PgConnection, filters: &Filters, all: bool) 
 /// Some of the jobs that match.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(
     connection: &mut PgConnection,
     filters: &Filters,
@@ -217,8 +216,8 @@ pub async fn find(connection: &mut PgConnection, id: i64) -> Result<JobOut, JobE
     job.fetch_optional(connection).await?.ok_or(JobError::NotFound)
 }
 
-/// Has a job tried again at once, and from the beginning: a dead one, or one that failed and waits for its next
-/// try. Of several at once, one wins. `tx` is of the platform tenant, whose audit log has it.
+/// Makes a job due at once, with all its attempts: a dead one, or a failed one that waits for its next attempt. Of
+/// several calls at once, one succeeds. `tx` is of the platform tenant, whose audit log records it.
 ///
 /// # Errors
 /// See [`JobError`].
@@ -230,7 +229,7 @@ pub async fn retry(control: &Control, tx: &mut TenantTx, actor: &Actor, id: i64)
     find(tx, id).await
 }
 
-/// Takes a job out of the queue; what it was to do is not done. `tx` as for [`retry`].
+/// Removes a job from the queue; its work is not done. `tx` as for [`retry`].
 ///
 /// # Errors
 /// See [`JobError`].
@@ -258,11 +257,10 @@ fn record(control: &Control, tx: &mut TenantTx, actor: &Actor, action: Action, j
     audit::record(tx, actor, control.clock.now(), action, Some(job.id.to_string()), details);
 }
 
-/// Removes the jobs that have been dead for [`DEAD_JOB_DAYS`], and what is left of jobs that were replaced while
-/// they ran.
+/// Removes the jobs that have been dead for [`DEAD_JOB_DAYS`], and the rows of jobs that were replaced while they ran.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn sweep(control: &Control) -> Result<u64, Failure> {
     let swept = sqlx::query!(
         "delete from platform_jobs._private_jobs

@@ -124,7 +124,7 @@ pub(super) async fn make_room(control: &Control, flags: Option<&Value>) {
 /// index, so that how many jobs wait does not matter.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn admit(control: &Control) -> Result<i64, Failure> {
     let admitted = sqlx::query_scalar!(
         r#"with recursive lanes as (
@@ -161,7 +161,7 @@ pub(super) async fn admit(control: &Control) -> Result<i64, Failure> {
 /// Whether a job with one of these tasks could begin now.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn is_any_due(control: &Control, tasks: &[String]) -> Result<bool, Failure> {
     let due = sqlx::query_scalar!(
         r#"select exists (

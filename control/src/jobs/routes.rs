@@ -14,13 +14,13 @@ use crate::http::described::{Ordering, Paging};
 use crate::http::list::Asked;
 use crate::http::page::ListOut;
 
-/// The jobs of all tenants, by what [`Filters`] can ask for.
+/// Lists the jobs of all tenants.
 #[utoipa::path(
     get, path = "/api/platform/jobs/", tag = "Jobs", operation_id = "jobs_list", summary = "List jobs",
-    description = "Needs `platform.jobs_read`. The last enqueued come first, unless ordered otherwise: by `id`, `kind`, \
-        `run_at`, `created_at` or `updated_at`.",
+    description = "Needs `platform.jobs_read`. The default order is the last enqueued first; `ordering` takes `id`, \
+        `kind`, `run_at`, `created_at` and `updated_at`.",
     params(Filters, Ordering, Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<JobOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<JobOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
 )]
@@ -39,7 +39,7 @@ pub async fn list(
 /// One job.
 #[utoipa::path(
     get, path = "/api/platform/jobs/{id}/", tag = "Jobs", operation_id = "jobs_read", summary = "Read a job",
-    description = "Needs `platform.jobs_read`. A job that has done its work is not there any more.",
+    description = "Needs `platform.jobs_read`. A job that succeeded is deleted.",
     params(("id" = i64, Path)),
     responses((status = 200, description = "The job", body = JobOut, example = json!(example())))
 )]
@@ -50,15 +50,15 @@ pub async fn read(
     Ok(ok(&listed::find(&mut platform.by.tx, number(&id)?).await?))
 }
 
-/// Has a job tried again: 200 with the job; 409 while it runs, or where it has not failed.
+/// Retries a job: 200 with the job; 409 while it runs, or if it has not failed.
 #[utoipa::path(
-    post, path = "/api/platform/jobs/{id}/retry/", tag = "Jobs", operation_id = "jobs_retry", summary = "Try a job again",
-    description = "Needs `platform.jobs_write`. A dead job, or one that failed and waits for its next try, is due at once \
-        and has all its tries again. The audit log of the platform tenant has it (`job.retried`).",
+    post, path = "/api/platform/jobs/{id}/retry/", tag = "Jobs", operation_id = "jobs_retry", summary = "Retry a job",
+    description = "Needs `platform.jobs_write`. A dead job, or a failed one that waits for its next attempt, becomes \
+        due at once with all its attempts. Recorded in the audit log of the platform tenant (`job.retried`).",
     params(("id" = i64, Path)),
     responses(
-        (status = 200, description = "It is due", body = JobOut, example = json!(example())),
-        (status = 409, description = "It runs, or has not failed", body = described::Refused),
+        (status = 200, description = "The job is due", body = JobOut, example = json!(example())),
+        (status = 409, description = "The job is running, or has not failed", body = described::Refused),
     )
 )]
 pub async fn retry(
@@ -72,15 +72,15 @@ pub async fn retry(
     Ok(ok(&job))
 }
 
-/// Takes a job out of the queue: 204; 409 while it runs.
+/// Cancels a job: 204; 409 while it runs.
 #[utoipa::path(
     post, path = "/api/platform/jobs/{id}/cancel/", tag = "Jobs", operation_id = "jobs_cancel", summary = "Cancel a job",
-    description = "Needs `platform.jobs_write`. What the job was to do is not done. The audit log of the platform tenant has \
-        it (`job.cancelled`).",
+    description = "Needs `platform.jobs_write`. The work of the job is not done. Recorded in the audit log of the \
+        platform tenant (`job.cancelled`).",
     params(("id" = i64, Path)),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 409, description = "It runs", body = described::Refused),
+        (status = 204, description = "The job was removed"),
+        (status = 409, description = "The job is running", body = described::Refused),
     )
 )]
 pub async fn cancel(

@@ -106,7 +106,7 @@ async fn admit(control: &Control, stop: &CancellationToken) {
 /// Runs what is due now, and what that enqueues, and returns: for tests, which have no runner.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn run_due(control: &Control) -> Result<(), Ended> {
     run_kinds_due(control, &KINDS).await
 }
@@ -114,7 +114,7 @@ pub async fn run_due(control: &Control) -> Result<(), Ended> {
 /// The same for these kinds.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn run_kinds_due(control: &Control, kinds: &'static [Kind]) -> Result<(), Ended> {
     let worker = options(control, kinds.iter()).concurrency(Pool::Upkeep.runners()).init().await?;
     let tasks: Vec<_> = kinds.iter().map(|kind| kind.task.to_owned()).collect();

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 /// Sets the gauges of every kind of job.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(control: &Control) -> Result<(), Failure> {
     let rows = sqlx::query!(
         r#"select kind as "kind!",

@@ -16,15 +16,14 @@ pub struct KeyOut {
     pub kid: KeyId,
     /// `next`, `active`, `retired`, `revoked` or `removed`.
     pub state: &'static str,
-    /// When it was made or imported.
+    /// When it was created or imported.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub created_at: DateTime<Utc>,
-    /// From when it signs.
+    /// When it begins to sign.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub sign_from: Option<DateTime<Utc>>,
-    /// When the edge forgets it: a retired one leaves the published set then, a revoked one the list of those
-    /// that are refused.
+    /// When the edge deletes it: a retired key then leaves the published key set, a revoked one the list of refused keys.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     pub remove_at: Option<DateTime<Utc>>,

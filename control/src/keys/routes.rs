@@ -26,12 +26,12 @@ use crate::http::page::ListOut;
 use crate::keys::model::KeyRefusal;
 use crate::tenants::{self, Tenant};
 
-/// The tenant's keys by pages, oldest first, with their states.
+/// Lists the tenant's keys, oldest first, with their states.
 #[utoipa::path(
     get, path = "/api/tenant/tenants/{id}/keys/", tag = "Signing keys", operation_id = "keys_list", summary = "List signing keys",
-    description = "Needs `keys.read` for one's own tenant, `platform.tenants_read` for others.",
+    description = "Needs `keys.read` for the caller's own tenant, `platform.tenants_read` for others.",
     params(("id" = Uuid, Path), Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<KeyOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<KeyOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}],
     })))
 )]
@@ -49,15 +49,15 @@ async fn all(tx: &mut TenantTx, tenant: &Tenant) -> Result<Vec<KeyOut>, Refused>
     Ok(ring.keys.into_iter().map(KeyOut::from).collect())
 }
 
-/// Plans the switch to the next key: 200 with the keys; 409 while one is planned, or while the edge
-/// has not confirmed the next key.
+/// Schedules the rotation to the next key: 200 with the keys; 409 while a rotation is scheduled, or the edge has not
+/// confirmed the next key.
 #[utoipa::path(
-    post, path = "/api/tenant/tenants/{id}/keys/rotate/", tag = "Signing keys", operation_id = "keys_rotate", summary = "Plan the switch to the next key",
-    description = "Needs `keys.rotate` for one's own tenant, `platform.tenants_write` for others.",
+    post, path = "/api/tenant/tenants/{id}/keys/rotate/", tag = "Signing keys", operation_id = "keys_rotate", summary = "Schedule the rotation to the next key",
+    description = "Needs `keys.rotate` for the caller's own tenant, `platform.tenants_write` for others.",
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "Planned", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}]})),
-        (status = 409, description = "A rotation is under way, or the edge has not confirmed the next key", body = described::Refused),
+        (status = 409, description = "A rotation is in progress, or the edge has not confirmed the next key", body = described::Refused),
     )
 )]
 pub async fn rotate(
@@ -71,14 +71,15 @@ pub async fn rotate(
     Ok(ok(&KeysOut { keys }))
 }
 
-/// Ends a key at once: 200 with the keys; 404, 409 if it has ended already.
+/// Revokes a key: 200 with the keys; 404; 409 if it was revoked or removed before.
 #[utoipa::path(
-    post, path = "/api/tenant/tenants/{id}/keys/{kid}/revoke/", tag = "Signing keys", operation_id = "keys_revoke", summary = "End a key at once",
-    description = "Needs `keys.revoke` for one's own tenant, `platform.tenants_write` for others. Its tokens are refused from now on.",
+    post, path = "/api/tenant/tenants/{id}/keys/{kid}/revoke/", tag = "Signing keys", operation_id = "keys_revoke", summary = "Revoke a key",
+    description = "Needs `keys.revoke` for the caller's own tenant, `platform.tenants_write` for others. Tokens that \
+        it signed are refused from then on.",
     params(("id" = Uuid, Path), ("kid" = String, Path)),
     responses(
         (status = 200, description = "Revoked", body = KeysOut, example = json!({"keys": [{"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null}]})),
-        (status = 409, description = "It has ended already", body = described::Refused),
+        (status = 409, description = "The key was revoked or removed before", body = described::Refused),
     )
 )]
 pub async fn revoke(
@@ -93,7 +94,7 @@ pub async fn revoke(
     Ok(in_force::commit(&control, tx).await?.on(ok(&KeysOut { keys })))
 }
 
-/// A private key, in either form.
+/// A private key, in one of two formats.
 #[derive(ToSchema)]
 #[schema(as = ImportedKey)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -105,7 +106,7 @@ pub struct ImportedKeyIn {
     jwk: Option<serde_json::Value>,
 }
 
-/// A private key in a body.
+/// The parsed private key.
 pub struct ImportedKey(Private);
 
 impl FromFields for ImportedKey {
@@ -126,16 +127,16 @@ impl FromFields for ImportedKey {
     }
 }
 
-/// Takes a private key as the tenant's next one: 201 with the key; 400 for one that is weak or
-/// malformed; 409 for the platform tenant, a key that is there already, or a rotation under way.
+/// Imports a private key as the tenant's next one: 201 with the key; 400 if it is weak or malformed; 409 for the
+/// platform tenant, an existing key, or a rotation in progress.
 #[utoipa::path(
-    post, path = "/api/tenant/tenants/{id}/keys/import/", tag = "Signing keys", operation_id = "keys_import", summary = "Take a private key as the next one",
+    post, path = "/api/tenant/tenants/{id}/keys/import/", tag = "Signing keys", operation_id = "keys_import", summary = "Import a private key as the next one",
     description = "Needs `platform.keys_import`.",
     params(("id" = Uuid, Path)),
     request_body(content = ImportedKeyIn, example = json!({"pkcs8": "-----BEGIN PRIVATE KEY-----..."})),
     responses(
         (status = 201, description = "Imported", body = KeyOut, example = json!({"kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "state": "active", "created_at": "2026-01-02T03:04:05.678901Z", "sign_from": null, "remove_at": null, "ended_at": null})),
-        (status = 409, description = "The platform tenant, a key that is there already, or a rotation under way", body = described::Refused),
+        (status = 409, description = "The tenant is the platform tenant, the key exists already, or a rotation is in progress", body = described::Refused),
     )
 )]
 pub async fn import(

@@ -51,7 +51,7 @@ impl TryFrom<Row> for Key {
 /// The tenant's keys, oldest first.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Failure> {
     let rows = sqlx::query_as!(
         Row,
@@ -167,7 +167,7 @@ pub(super) async fn plan(tx: &mut TenantTx, ring: &KeyRing, now: DateTime<Utc>) 
 /// Notes that the edge publishes these keys: from now on every cache of the key set ages.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn confirm(tx: &mut TenantTx, kids: &[String], now: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -242,7 +242,7 @@ pub async fn published(tx: &mut TenantTx) -> Result<Vec<Published>, Failure> {
 /// The public half of a key that verifies tokens now; none for revoked, removed and unknown ones.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn verifying(tx: &mut TenantTx, claimed_kid: &str) -> Result<Option<PublicKey>, Failure> {
     let row = sqlx::query_scalar!(
         "select public_jwk from platform.signing_keys
@@ -257,7 +257,7 @@ pub async fn verifying(tx: &mut TenantTx, claimed_kid: &str) -> Result<Option<Pu
 /// Whether any tenant has a key of this id, in whatever state.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn is_known(connection: &mut PgConnection, kid: &KeyId) -> Result<bool, Failure> {
     let known = sqlx::query_scalar!(
         r#"select exists (select from platform.key_ids where kid = $1) as "known!""#,

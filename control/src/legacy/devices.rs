@@ -47,7 +47,7 @@ fn bytes(hex: &str) -> Option<Zeroizing<Vec<u8>>> {
 /// removed it. One that does not fit, or for which the user has no room, is kept.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn take(
     tx: &mut TenantTx,
     user: UserId,

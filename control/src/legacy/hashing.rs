@@ -40,7 +40,7 @@ impl Hashing {
     /// With the tenant's keys.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn of(tx: &mut TenantTx) -> Result<Self, Failure> {
         let (keys, digests) = (Keys::to_write(tx).await?, roots::imported_by(tx).await?);
         Ok(Self { keys, digests, tenant: tx.tenant() })

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// Lets the numbers of the legacy service continue after `greatest`, for users who are made here later.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn continue_after(tx: &mut TenantTx, greatest: i64) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -26,7 +26,7 @@ pub async fn continue_after(tx: &mut TenantTx, greatest: i64) -> Result<(), Fail
 /// transaction ends.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn next_legacy_id(tx: &mut TenantTx) -> Result<Option<String>, Failure> {
     let tenant = tx.tenant();
     let next = sqlx::query_scalar!(

@@ -62,7 +62,7 @@ pub struct Imported {
 /// The users of these legacy ids whom an earlier import brought.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn imported(
     tx: &mut TenantTx,
     legacy_ids: &[String],
@@ -90,7 +90,7 @@ pub async fn imported(
 /// Those of these legacy ids whose users were deleted here.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn deleted(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashSet<String>, Failure> {
     let tenant = tx.tenant();
     let deleted = sqlx::query_scalar!(
@@ -106,7 +106,7 @@ pub async fn deleted(tx: &mut TenantTx, legacy_ids: &[String]) -> Result<HashSet
 /// The users who have these identifiers here.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<String, UserId>, Failure> {
     let tenant = tx.tenant();
     let rows = sqlx::query!(
@@ -123,7 +123,7 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
 /// be committed.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn insert(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>) -> Result<bool, Failure> {
     if users.is_empty() {
         return Ok(true);
@@ -267,7 +267,7 @@ async fn insert_roles(tx: &mut TenantTx, users: &[LegacyUser]) -> Result<(), Fai
 /// Notes what was read of users, and `left_at`: another `updated_at` means that they were changed here.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn note_imports(
     tx: &mut TenantTx,
     users: &[(UserId, &Digests)],
@@ -300,7 +300,7 @@ pub async fn note_imports(
 /// other, which ends their sessions.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn change_password(
     control: &Control,
     tx: &mut TenantTx,
@@ -344,7 +344,7 @@ pub async fn change_password(
 /// Takes over when users last signed in at the legacy service.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn update_last_logins(tx: &mut TenantTx, users: &[(UserId, DateTime<Utc>)]) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let ids: Vec<Uuid> = users.iter().map(|(id, _)| id.uuid()).collect();

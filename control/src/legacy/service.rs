@@ -59,7 +59,7 @@ async fn set_foreign_left(tx: &mut TenantTx, left: bool) -> Result<(), Failure> 
 /// Notes that this transaction added foreign hashes: refusals must look alike from now on.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn foreign_hashes_added(tx: &mut TenantTx) -> Result<(), Failure> {
     if lock_foreign_left(tx).await? { Ok(()) } else { set_foreign_left(tx, true).await }
 }
@@ -67,7 +67,7 @@ pub async fn foreign_hashes_added(tx: &mut TenantTx) -> Result<(), Failure> {
 /// Notes that this transaction may have removed a foreign hash: with the last one the flag falls.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn foreign_hashes_removed(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let flagged =
@@ -92,7 +92,7 @@ pub async fn foreign_hashes_removed(tx: &mut TenantTx) -> Result<(), Failure> {
 /// Notes the first import, and how `user_id` is written from now on.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn users_imported(
     tx: &mut TenantTx,
     user_id: UserIdForm,

@@ -93,7 +93,7 @@ impl std::ops::AddAssign for Listed {
 /// Puts tokens on the tenant's list, in a transaction.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -> Result<Listed, Failure> {
     let mut tx = control.db.tenant_tx(tenant).await?;
     let keys = Keys::to_write(&mut tx).await?;
@@ -160,7 +160,7 @@ pub async fn list(control: &Control, tenant: TenantId, tokens: &[Outstanding]) -
 /// The subject of a legacy token.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn user_of(tx: &mut TenantTx, legacy_id: &str) -> Result<Option<UserId>, Failure> {
     let hashes = Keys::to_read(tx).await?.legacy_user_sought(legacy_id);
     let tenant = tx.tenant();
@@ -179,7 +179,7 @@ pub async fn user_of(tx: &mut TenantTx, legacy_id: &str) -> Result<Option<UserId
 /// Ends what is past its date, and takes the lists away of which nothing is accepted any more.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn sweep(control: &Control) -> Result<(), Failure> {
     let now = control.clock.now();
     let imported = sqlx::query!("select id, legacy from platform.tenants where imported_at is not null")

@@ -40,7 +40,7 @@ struct Wanted {
 /// Counts a mail in each of its budgets, or in none.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn count(
     tx: &mut TenantTx,
     kind: MailKind,
@@ -132,7 +132,7 @@ async fn give_back(tx: &mut TenantTx, taken: &[Vec<u8>]) -> Result<(), Failure> 
 /// Deletes some counters whose windows are over, but for those that others have locked.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn prune(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     sqlx::query!(
         "delete from mail_counts

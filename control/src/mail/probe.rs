@@ -20,23 +20,23 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::tenants::Tenant;
 
-/// An administrator waits for it.
+/// The time limit of a test, which an administrator waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What became of a test.
+/// The outcome of a test mail.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MailTest)]
 pub struct Outcome {
-    /// Whether the server took the message.
+    /// Whether the server accepted the message.
     pub accepted: bool,
-    /// What it answered, or why it was not asked.
+    /// The server's answer, or why it was not asked.
     pub detail: String,
 }
 
-/// Whether another test may be sent, or when: a test is no way around the budgets.
+/// Whether another test may be sent now, or when: tests have a budget, too.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(
     tx: &mut TenantTx,
     to: &Recipient,
@@ -48,10 +48,10 @@ pub async fn count(
     })
 }
 
-/// Sends it, without a transaction.
+/// Sends the test, outside of a transaction.
 ///
 /// # Errors
-/// Where the template cannot be filled, or without randomness.
+/// If the template cannot be rendered, or no randomness is available.
 pub async fn send(
     control: &Control,
     tenant: &Tenant,
@@ -84,7 +84,7 @@ pub async fn send(
     })
 }
 
-/// The server's own text, where it said one.
+/// The text of the server's answer, if there is one.
 fn said(why: &Undelivered) -> String {
     match why.answer() {
         Some(answer) => format!("{why} ({} {})", answer.code, answer.text),
@@ -92,7 +92,7 @@ fn said(why: &Undelivered) -> String {
     }
 }
 
-/// Notes in the tenant's log that its mail was tested, and what became of it.
+/// Records in the tenant's audit log that its mail was tested, with the outcome.
 pub fn record(control: &Control, tx: &mut TenantTx, actor: &Actor, outcome: &Outcome) {
     let (now, target) = (control.clock.now(), Some(tx.tenant().to_string()));
     let details = json!({ "accepted": outcome.accepted });

@@ -31,23 +31,23 @@ use crate::settings::MailTls;
 use crate::tenants::{self, Tenant, TenantError};
 use crate::users;
 
-/// A tenant's own sender. Its password is never shown.
+/// A tenant's own mail server and sender. The password is never returned.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MailSender)]
 pub struct SenderOut {
     /// The address that mail comes from.
     from: String,
-    /// The name beside it; empty for the tenant's.
+    /// The display name of the sender; empty for the tenant's name.
     from_name: String,
-    /// Where answers go; empty for `from`.
+    /// The `Reply-To` address; empty for `from`.
     reply_to: String,
-    /// The server.
+    /// The mail server.
     host: String,
     port: u16,
     tls: MailTls,
-    /// Who signs in there; empty for nobody.
+    /// The user name at the server; empty for no authentication.
     username: String,
-    /// Whether a password is kept.
+    /// Whether a password is stored.
     has_password: bool,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
@@ -62,37 +62,37 @@ impl From<Own> for SenderOut {
 }
 
 impl Editable for SenderOut {
-    /// A password that changes changes the time.
+    /// The password is not in the tag; a change of it changes `updated_at`.
     fn edited(&self) -> impl Serialize {
         self.updated_at
     }
 }
 
-/// A tenant's own sender, as it is to be.
+/// A tenant's own mail server and sender.
 #[derive(ToSchema)]
 #[schema(as = MailSenderChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct SenderIn {
     /// The address that mail comes from.
     from: String,
-    /// The name beside it; the tenant's if absent.
+    /// The display name of the sender; the tenant's name if absent.
     from_name: Option<String>,
-    /// Where answers go; `from` if absent.
+    /// The `Reply-To` address; `from` if absent.
     reply_to: Option<String>,
-    /// A host of the Internet's: a name in lower-case A-labels, or an address.
+    /// A host with a public address: a name in lower-case A-labels, or an address.
     host: String,
     /// 25, 465, 587 or 2525; if absent, 465 for `implicit`, else 587.
     port: Option<u16>,
     /// `starttls` or `implicit`; `starttls` if absent.
     tls: Option<MailTls>,
-    /// Who signs in there; nobody if absent.
+    /// The user name at the server; no authentication if absent.
     username: Option<String>,
-    /// If absent, the one that is kept, while host, port and user name stay.
+    /// If absent, the stored one is kept, as long as host, port and user name stay the same.
     #[schema(format = "password")]
     password: Option<String>,
 }
 
-/// What a PUT asks for.
+/// The parsed PUT.
 pub struct Wanted {
     sender: Sender,
     keeps_password: bool,
@@ -126,7 +126,7 @@ impl FromFields for Wanted {
 }
 
 impl Wanted {
-    /// The password goes to no other server, and with no other name, than it was given for.
+    /// Keeps a stored password only for the same server and user name that it was given for.
     fn over(self, before: Option<&Own>) -> Sender {
         let mut sender = self.sender;
         let kept = before.map(|own| &own.sender).filter(|before| {
@@ -149,14 +149,15 @@ fn example() -> Value {
     })
 }
 
-/// The tenant's own sender: 404 where it has none.
+/// Reads the tenant's own sender: 404 if it has none.
 #[utoipa::path(
     get, path = "/api/tenant/tenants/{id}/mail/", tag = "Tenants", operation_id = "tenant_mail_read", summary = "Read a tenant's own mail server",
-    description = "Needs `tenant.read` for one's own, `platform.tenants_read` for others. The password is never answered. A tenant without a server of its own sends through the platform's: 404.",
+    description = "Needs `tenant.read` for the caller's own tenant, `platform.tenants_read` for others. The password \
+        is never returned. 404 for a tenant without a mail server of its own, whose mail goes through the platform's.",
     params(("id" = Uuid, Path), IfNoneMatch),
     responses(
         (status = 200, description = "The server, with an `ETag`", body = SenderOut, example = json!(example())),
-        (status = 304, description = "The copy that the client has is still good"),
+        (status = 304, description = "Not modified: the client's copy is current"),
     )
 )]
 pub async fn read(
@@ -169,18 +170,20 @@ pub async fn read(
     conditions.answer(&SenderOut::from(own))
 }
 
-/// Gives the tenant a sender of its own. Changed since it was read: 412.
+/// Sets the tenant's own sender: 412 if it was changed after it was read.
 #[utoipa::path(
-    put, path = "/api/tenant/tenants/{id}/mail/", tag = "Tenants", operation_id = "tenant_mail_replace", summary = "Send a tenant's mail through a server of its own",
-    description = "Needs `tenant.write` for one's own, `platform.tenants_write` for others. The server is one of the Internet's; mail is encrypted on its way there. A password that is absent is kept, while host, port and user name stay.",
+    put, path = "/api/tenant/tenants/{id}/mail/", tag = "Tenants", operation_id = "tenant_mail_replace", summary = "Set a tenant's own mail server",
+    description = "Needs `tenant.write` for the caller's own tenant, `platform.tenants_write` for others. The server \
+        must have a public address, and the connection to it is encrypted. If the password is absent, the stored one is \
+        kept, as long as host, port and user name stay the same.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = SenderIn, example = json!({
         "from": "accounts@acme.example", "host": "smtp.acme.example", "username": "accounts", "password": "s3cret",
     })),
     responses(
-        (status = 200, description = "Set", body = SenderOut, example = json!(example())),
-        (status = 409, description = "Its state does not allow this", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 200, description = "Saved", body = SenderOut, example = json!(example())),
+        (status = 409, description = "The tenant's state does not allow this", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn replace(
@@ -203,15 +206,16 @@ pub async fn replace(
     changed(&SenderOut::from(own))
 }
 
-/// Takes the tenant's own sender away: 204. Changed since it was read: 412.
+/// Removes the tenant's own sender: 204; 412 if it was changed after it was read.
 #[utoipa::path(
-    delete, path = "/api/tenant/tenants/{id}/mail/", tag = "Tenants", operation_id = "tenant_mail_delete", summary = "Send a tenant's mail through the platform's server again",
-    description = "Needs `tenant.write` for one's own, `platform.tenants_write` for others.",
+    delete, path = "/api/tenant/tenants/{id}/mail/", tag = "Tenants", operation_id = "tenant_mail_delete", summary = "Remove a tenant's own mail server",
+    description = "Needs `tenant.write` for the caller's own tenant, `platform.tenants_write` for others. The \
+        tenant's mail then goes through the platform's server.",
     params(("id" = Uuid, Path), IfMatch),
     responses(
-        (status = 204, description = "Taken away"),
-        (status = 409, description = "Its state does not allow this", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 204, description = "Removed"),
+        (status = 409, description = "The tenant's state does not allow this", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn remove(
@@ -227,16 +231,17 @@ pub async fn remove(
     Ok(no_content())
 }
 
-/// Sends a test to the caller's own address and says what the server answered, within 20 seconds: 200 whether it took it
-/// or not. 400 for a caller without an address, 409 where no server is set, 429 for more than twenty an hour.
+/// Sends a test mail to the caller's own address and answers within 20 seconds with what the server said: 200 whether
+/// the server accepted it or not. 400 for a caller without an address, 409 if no server is set, 429 above twenty an hour.
 #[utoipa::path(
-    post, path = "/api/tenant/tenants/{id}/mail/test/", tag = "Tenants", operation_id = "tenant_mail_test", summary = "Test a tenant's mail",
-    description = "Needs `tenant.write` for one's own, `platform.tenants_write` for others. One message goes to the caller's own address, through the tenant's server or the platform's. No connection of the database is held meanwhile.",
+    post, path = "/api/tenant/tenants/{id}/mail/test/", tag = "Tenants", operation_id = "tenant_mail_test", summary = "Send a test mail",
+    description = "Needs `tenant.write` for the caller's own tenant, `platform.tenants_write` for others. One \
+        message goes to the caller's own address, through the tenant's server or the platform's.",
     params(("id" = Uuid, Path)),
     responses(
-        (status = 200, description = "What the server answered", body = probe::Outcome, example = json!({"accepted": true, "detail": "250 2.0.0 Ok: queued as 4XyZ"})),
+        (status = 200, description = "The answer of the mail server", body = probe::Outcome, example = json!({"accepted": true, "detail": "250 2.0.0 Ok: queued as 4XyZ"})),
         (status = 400, description = "The caller has no address", body = described::Refused),
-        (status = 409, description = "There is no server, or the tenant's state does not allow this", body = described::Refused),
+        (status = 409, description = "No mail server is configured, or the tenant's state does not allow this", body = described::Refused),
     )
 )]
 pub async fn test(
@@ -282,12 +287,12 @@ async fn recipient(tx: &mut TenantTx, id: UserId) -> Result<Recipient, Refused> 
         .ok_or_else(|| Refused(Refusal::plain(400, "Your account has no address that a test could go to.")))
 }
 
-/// A tenant that is being made has no key of its own in reach.
+/// A tenant in state `provisioning` has no data key yet.
 fn made(tenant: &Tenant) -> Result<(), Refused> {
     if tenant.status == Status::Provisioning { Err(TenantError::WrongState.into()) } else { Ok(()) }
 }
 
-/// The sender as it is, while no other edit of the tenant goes on.
+/// Reads the sender with the tenant's row locked against other edits.
 async fn locked(
     tx: &mut TenantTx,
     tenant: TenantId,

@@ -192,7 +192,7 @@ pub async fn put(
 /// Takes the tenant's own sender away. Whether there was one.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn remove(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let gone = sqlx::query!("delete from platform.mail_senders where tenant_id = $1", tenant.uuid())

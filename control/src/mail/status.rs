@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// Sets the gauges.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(control: &Control) -> Result<(), Failure> {
     let row = sqlx::query!(
         r#"select

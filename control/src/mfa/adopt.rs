@@ -24,7 +24,7 @@ const NAME: &str = "Imported";
 /// The user is not told: it is the same device as before.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn adopt(
     tx: &mut TenantTx,
     user: UserId,

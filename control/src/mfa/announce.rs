@@ -53,7 +53,7 @@ impl Enqueued for AnnounceDemand {
 /// Has it announced, now and a week before.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn promise(
     tx: &mut TenantTx,
     tenant: TenantId,

@@ -19,7 +19,7 @@ use crate::users::{self, UserError};
 /// Takes over what a fact tells of the second factor of its user, if it tells of one.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn take_over(
     control: &Control,
     tx: &mut TenantTx,

@@ -21,7 +21,7 @@ use crate::links::LinkKind;
 
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
-/// Nothing runs that is not a file of ours, and no other site may show the page or be sent its form.
+/// Content-Security-Policy: only our own scripts run, and no other site may frame the page or receive its form.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
@@ -37,13 +37,13 @@ struct Page<'a> {
     texts: Texts,
     inputs: Vec<Input>,
     refusals: &'static [Worded],
-    /// The tenant's base, relative to the page: the page may lie under `/t/<slug>`, which control does not see.
+    /// The tenant's base, relative to the page: the page may be under `/t/<slug>`, which control does not see.
     base: &'static str,
-    /// The route that the form is sent to, from the base on.
+    /// The API route that the form posts to, relative to the base.
     action: &'static str,
 }
 
-/// The route that takes a kind's token.
+/// The API route for a kind of link.
 fn action(kind: LinkKind) -> &'static str {
     match kind {
         LinkKind::Verify => "api/user/email/verify/",
@@ -55,12 +55,13 @@ fn action(kind: LinkKind) -> &'static str {
     }
 }
 
-/// The page of a kind of link: 1. 404 for a kind that does not exist; 2. the form, in the best liked language.
+/// The page of a kind of link: 404 for an unknown kind; else the form, in the preferred language.
 #[utoipa::path(
     get, path = "/account/{kind}/", tag = "Account pages", operation_id = "account_page",
-    summary = "A page that a link in a mail leads to",
-    description = "For people. The link's fragment holds the token, which the page's form sends to the route of its kind. \
-        `kind` is `verify`, `reset`, `invite`, `address`, `undo` or `network`. In English and German, by `Accept-Language`, else in the language of the tenant.",
+    summary = "Read the page of a mailed link",
+    description = "An HTML page. The token is in the link's fragment; the page's form sends it to the API route of \
+        its kind. `kind` is `verify`, `reset`, `invite`, `address`, `undo` or `network`. In English or German, chosen by \
+        `Accept-Language`, else in the tenant's language.",
     params(("kind" = String, Path)),
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]
@@ -103,10 +104,10 @@ pub async fn page(
     ))
 }
 
-/// What the pages load.
+/// The script and the style sheet of the pages.
 #[utoipa::path(
     get, path = "/account/files/{file}", tag = "Account pages", operation_id = "account_file",
-    summary = "What those pages load", description = "A script and a style.",
+    summary = "Read a file of these pages", description = "A script and a style sheet.",
     params(("file" = String, Path)),
     responses((status = 200, description = "The file", content_type = "*/*", body = String))
 )]

@@ -15,7 +15,7 @@ pub const LATER_SECS: u64 = 60;
 /// requests of a minute, not their rows: how soon a job deletes a row depends on whose address it has.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn take_room(tx: &mut TenantTx, kind: RequestKind, now: DateTime<Utc>) -> Result<bool, Failure> {
     if count(tx, kind, STRANGERS_WAITING).await? >= STRANGERS_WAITING {
         return Ok(false);
@@ -42,7 +42,7 @@ pub async fn take_room(tx: &mut TenantTx, kind: RequestKind, now: DateTime<Utc>)
 /// How many requests of a kind there are, counted up to `most`.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(tx: &mut TenantTx, kind: RequestKind, most: i64) -> Result<i64, Failure> {
     let counted = sqlx::query_scalar!(
         r#"select count(*) as "count!"

@@ -19,7 +19,7 @@ fn hash(root: &Secret, tenant: TenantId, address: &Identifier) -> Vec<u8> {
 /// Lets a request be found by the address that it is about.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn mark(tx: &mut TenantTx, id: RequestId, address: &Identifier) -> Result<(), Failure> {
     let roots = lookup::kept(tx).await?;
     let tenant = tx.tenant();
@@ -37,7 +37,7 @@ pub async fn mark(tx: &mut TenantTx, id: RequestId, address: &Identifier) -> Res
 /// Lets a request be found by its address no more.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn unmark(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
     sqlx::query!(
         "update requests set sought = null where tenant_id = $1 and id = $2",
@@ -52,7 +52,7 @@ pub async fn unmark(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
 /// The living requests of a kind that are about an address, the newest first.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn about(
     tx: &mut TenantTx,
     kind: RequestKind,

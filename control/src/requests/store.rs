@@ -190,7 +190,7 @@ pub async fn replace<T: Serialize>(tx: &mut TenantTx, id: RequestId, content: &T
 /// Deletes a request, its key with it. Says whether it was there.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn remove(tx: &mut TenantTx, id: RequestId) -> Result<bool, Failure> {
     let gone =
         sqlx::query!("delete from requests where tenant_id = $1 and id = $2", tx.tenant().uuid(), id.uuid())
@@ -202,7 +202,7 @@ pub async fn remove(tx: &mut TenantTx, id: RequestId) -> Result<bool, Failure> {
 /// Deletes requests and links of the tenant that have expired.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn prune(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     links::prune(tx, now).await?;
     sqlx::query!("delete from requests where tenant_id = $1 and expires_at <= $2", tx.tenant().uuid(), now)

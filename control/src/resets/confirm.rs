@@ -31,7 +31,7 @@ pub enum ConfirmError {
 /// Whose password a token could set now. Asked before a password is hashed, so that garbage costs no hash.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn subject(
     control: &Control,
     tx: &mut TenantTx,

@@ -25,21 +25,21 @@ use crate::http::time::micros;
 use crate::requests;
 use crate::users::{Chooser, NO_ADDRESS, Successor, UserError, parse_address};
 
-/// What the old service said.
+/// The text of djoser.
 const BAD_TOKEN: &str = "Invalid token for given user.";
 const MISMATCH: &str = "The two password fields didn't match.";
 const ON_ITS_WAY: &str = "If the address is known, a message is on its way.";
 const RESET: &str = "Password has been reset with the new password.";
 const REGENERATED: &str = "A password that is good once is on its way to the person.";
 
-/// What was done.
+/// An answer that is the same for every account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Said)]
 pub struct SaidOut {
     detail: &'static str,
 }
 
-/// Whose password is to be reset.
+/// The account whose password is to be reset.
 #[derive(ToSchema)]
 #[schema(as = PasswordReset)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -48,7 +48,7 @@ pub struct ResetIn {
     email: String,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Reset {
     email: Identifier,
 }
@@ -63,20 +63,20 @@ impl FromFields for Reset {
     }
 }
 
-/// Asks for a link by mail that sets a new password.
+/// Requests a mailed link to reset a password.
 ///
-/// 1. 400 for a body without an address, whatever accounts there are.
-/// 2. 429 once strangers have asked for so many within a minute, whatever addresses they named.
-/// 3. What was asked for is put into a row, and a job is enqueued. No user is looked up.
+/// 1. 400 for a body without an address.
+/// 2. 429 above the limit of such requests a minute, whatever addresses they name.
+/// 3. The request is stored in a row, and a job is enqueued. No user is looked up.
 /// 4. 200, the same for every address.
 #[utoipa::path(
     post, path = "/api/user/password/reset/", tag = "Accounts", operation_id = "password_reset",
-    summary = "Ask for a link by mail that sets a new password",
-    description = "For anybody. The answer is the same for every address, and so is the work that is done before it. The \
-        active person whose proven address this is gets a mail with a link that is good once, for 60 minutes; a newer link \
-        ends the older one. At most three mails an hour go to an account; what is beyond is dropped.",
+    summary = "Request a link to reset a password",
+    description = "No credential is needed. Answer and work are the same for every address. If it is the verified \
+        address of an active user, a mail with a link follows. The link is valid once, for 60 minutes; a newer link \
+        invalidates it. An account gets at most three mails an hour; further requests are dropped.",
     request_body(content = ResetIn, example = json!({"email": "grace@acme.example"})),
-    responses((status = 200, description = "Taken down", body = SaidOut, example = json!({"detail": ON_ITS_WAY})))
+    responses((status = 200, description = "Accepted", body = SaidOut, example = json!({"detail": ON_ITS_WAY})))
 )]
 pub async fn reset(
     State(control): State<Control>,
@@ -93,15 +93,15 @@ pub async fn reset(
     Ok(ok(&SaidOut { detail: ON_ITS_WAY }))
 }
 
-/// A new password with the token of a link.
+/// A new password, with the token of a mailed link.
 #[derive(ToSchema)]
 #[schema(as = PasswordResetConfirm)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct ConfirmIn {
-    /// What follows `#token=` in the link.
+    /// The part of the link after `#token=`.
     token: String,
-    /// The new password. Clients that have one field for each of two entries may send `new_password1` and
-    /// `new_password2` in its place, or `re_new_password` beside it: both must be the same.
+    /// The new password. A client may send `new_password1` and `new_password2` in its place (dj-rest-auth), or
+    /// `re_new_password` in addition (djoser): both must be equal.
     #[schema(format = "password")]
     new_password: Option<String>,
     #[schema(format = "password")]
@@ -110,15 +110,15 @@ pub struct ConfirmIn {
     new_password1: Option<String>,
     #[schema(format = "password")]
     new_password2: Option<String>,
-    /// Ignored: the token alone says whose password is set. Clients of Django send it.
+    /// Ignored: the token identifies the user. Clients of Django send it.
     uid: Option<String>,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Confirm {
     token: String,
     password: String,
-    /// The field that the password came in.
+    /// The name of the field that held the password.
     field: &'static str,
 }
 
@@ -156,22 +156,22 @@ impl FromFields for Confirm {
     }
 }
 
-/// Sets a new password with a link from a mail.
+/// Sets a new password with the token of a mailed link.
 ///
-/// 1. 400 for fields that are missing.
-/// 2. 400 for a token that is no good, before a password is hashed for it.
-/// 3. The password is hashed, as a part of what strangers may have hashed.
-/// 4. 400 for a password that the policy refuses. The link stays good.
-/// 5. Link, password, sessions, log and notice are one transaction: 200.
+/// 1. 400 for missing fields.
+/// 2. 400 for an invalid token, before a password is hashed.
+/// 3. The password is hashed, in the share of unauthenticated requests.
+/// 4. 400 for a password that the policy refuses. The link stays valid.
+/// 5. Link, password, sessions, audit entry and notice are committed in one transaction: 200.
 #[utoipa::path(
     post, path = "/api/user/password/reset/confirm/", tag = "Accounts", operation_id = "password_reset_confirm",
-    summary = "Set a new password with a link from a mail",
-    description = "For the holder of the link. No session begins, and every session of the user ends. A password that is \
-        refused leaves the link good. The address of the account is proven by it.",
+    summary = "Set a new password with the token of a mailed link",
+    description = "No credential but the token is needed. Every session of the user ends, and no new one begins. If \
+        the password is refused, the link stays valid. Use of the link verifies the account's address.",
     request_body(content = ConfirmIn, example = json!({
         "token": "kCyyuIqNGKBDFcg0FtBzQv2uROaz_Ui5jFKYlCsVEAE", "new_password": "correct horse battery staple",
     })),
-    responses((status = 200, description = "Set", body = SaidOut, example = json!({"detail": RESET})))
+    responses((status = 200, description = "The password was set", body = SaidOut, example = json!({"detail": RESET})))
 )]
 pub async fn confirm(
     State(control): State<Control>,
@@ -207,16 +207,16 @@ fn confirm_refused(error: ConfirmError, field: &'static str) -> Refused {
     }
 }
 
-/// Whose password is to be made.
+/// The user who gets a one-time password.
 #[derive(ToSchema)]
 #[schema(as = PasswordRegenerate)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct RegenerateIn {
-    /// The person's id.
+    /// The user's id.
     user: uuid::Uuid,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Regenerate {
     user: String,
 }
@@ -227,34 +227,34 @@ impl FromFields for Regenerate {
     }
 }
 
-/// A password was made.
+/// The answer: the one-time password is on its way.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PasswordRegenerated)]
 pub struct RegeneratedOut {
     detail: &'static str,
-    /// Until when it can be used.
+    /// The password can be used until then.
     #[serde(serialize_with = "micros")]
     valid_until: DateTime<Utc>,
 }
 
-/// Mails a user a password that is good once.
+/// Mails a user a one-time password.
 ///
-/// 1. 404 for a user who is not there, also by an id that does not parse; 403 for one whom the caller does not outrank,
-///    which the log has; 409 for one who is not active, or has no proven address.
-/// 2. The password is made and hashed. It is in the mail alone.
-/// 3. All of 1 is asked again. Password, sessions, mail and log are one transaction: 200.
+/// 1. 404 for an unknown user or an id that does not parse; 403, with an audit entry, for a user at or above the caller's
+///    rank; 409 for a user who is not active or has no verified address.
+/// 2. The password is generated and hashed. Only the mail holds it in clear.
+/// 3. Step 1 is repeated. Password, sessions, mail and audit entry are committed in one transaction: 200.
 #[utoipa::path(
     post, path = "/api/user/password/regenerate/", tag = "Accounts", operation_id = "password_regenerate",
-    summary = "Mail a person a password that is good once",
-    description = "Needs `users.write` and a rank above theirs. The password goes to the person's proven address and is \
-        shown to nobody else. It can be used for 24 hours and must be changed at its first use. Every session of the person \
-        ends at once.",
+    summary = "Mail a user a one-time password",
+    description = "Needs `users.write` and a rank above the user's. The password goes to the user's verified address \
+        only; it is in no answer. It can be used for 24 hours and must be changed at its first use. Every session of the \
+        user ends at once.",
     request_body(content = RegenerateIn, example = json!({"user": "01920c5e-7a6b-7c3d-8e9f-0a1b2c3d4e5f"})),
     responses(
-        (status = 200, description = "Made; the mail is promised", body = RegeneratedOut, example = json!({
+        (status = 200, description = "Created; the mail is queued", body = RegeneratedOut, example = json!({
             "detail": REGENERATED, "valid_until": "2026-02-04T05:06:07.000000Z",
         })),
-        (status = 409, description = "The person is not active, or has no proven address", body = described::Refused,
+        (status = 409, description = "The user is not active, or has no verified address", body = described::Refused,
             example = json!({"detail": "The person has no proven address.", "code": "conflict"})),
     )
 )]
@@ -275,7 +275,7 @@ pub async fn regenerate(
     Ok(in_force.on(ok(&RegeneratedOut { detail: REGENERATED, valid_until })))
 }
 
-/// A refusal of rank is a refusal of permission, and is written down as one.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn permitted<T>(
     control: &Control,
     tx: TenantTx,

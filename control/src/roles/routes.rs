@@ -18,25 +18,25 @@ use crate::http::page::ListOut;
 pub struct RoleOut {
     id: &'static str,
     name: &'static str,
-    /// Nobody acts on a rank at or above their own, save root-admins on root-admins.
+    /// A user can act only on users of a lower rank; root-admins also on root-admins.
     rank: i32,
     predefined: bool,
     permissions: Vec<&'static str>,
 }
 
-/// All permissions there are.
+/// All permissions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Permissions)]
 pub struct PermissionsOut {
     permissions: Vec<&'static str>,
 }
 
-/// The tenant's roles by pages, highest rank first.
+/// Lists the tenant's roles, highest rank first.
 #[utoipa::path(
     get, path = "/api/user/roles/", tag = "Roles", operation_id = "roles_list", summary = "List roles",
     description = "Needs `roles.read`. Highest rank first.",
     params(Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<RoleOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<RoleOut>, example = json!({
         "count": 1, "next": null, "previous": null,
         "results": [{"id": "staff", "name": "staff", "rank": 40, "predefined": true, "permissions": ["users.read"]}],
     })))
@@ -63,11 +63,11 @@ pub async fn list(
     part.of_all(roles)
 }
 
-/// Every permission that a role of this tenant could have.
+/// Lists every permission that a role of this tenant could have.
 #[utoipa::path(
     get, path = "/api/user/permissions/", tag = "Roles", operation_id = "permissions", summary = "List permissions",
     description = "Needs `roles.read`.",
-    responses((status = 200, description = "All of them", body = PermissionsOut, example = json!({"permissions": ["users.read"]})))
+    responses((status = 200, description = "All permissions", body = PermissionsOut, example = json!({"permissions": ["users.read"]})))
 )]
 pub async fn permissions(allowed: Allowed<RolesRead>) -> Response {
     let Authenticated { tenant, .. } = allowed.by;

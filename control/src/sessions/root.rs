@@ -85,7 +85,7 @@ impl Rotation {
 /// The change that is under way.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn rotation(tx: &mut TenantTx) -> Result<Option<Rotation>, Failure> {
     let tenant = tx.tenant();
     let rotation = sqlx::query_as!(
@@ -101,7 +101,7 @@ pub async fn rotation(tx: &mut TenantTx) -> Result<Option<Rotation>, Failure> {
 /// Writes where a change stands, a new one included.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn put(tx: &mut TenantTx, rotation: &Rotation) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -123,7 +123,7 @@ pub(super) async fn put(tx: &mut TenantTx, rotation: &Rotation) -> Result<(), Fa
 /// Ends the change that is under way, if any is.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn clear(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!("delete from platform.session_rotations where tenant_id = $1", tenant.uuid())
@@ -136,7 +136,7 @@ pub(super) async fn clear(tx: &mut TenantTx) -> Result<(), Failure> {
 /// before the present ones.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn confirmed(tx: &mut TenantTx) -> Result<(bool, u64), Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
@@ -158,7 +158,7 @@ pub(super) async fn confirmed(tx: &mut TenantTx) -> Result<(bool, u64), Failure>
 /// The tenants whose change may have a step due.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn under_way(relay: &PgPool, now: DateTime<Utc>) -> Result<Vec<TenantId>, Failure> {
     let tenants = sqlx::query_scalar!(
         "select s.tenant_id

@@ -28,13 +28,13 @@ use crate::http::list::{Asked, Part, Unfiltered};
 use crate::http::page::ListOut;
 use crate::users::{self, UserError};
 
-/// The device of a session, by what its client called itself at the sign-in.
+/// The device of a session, from the `User-Agent` of the sign-in.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionDevice)]
 pub struct DeviceOut {
-    /// For people: "Firefox on Linux".
+    /// A text such as "Firefox on Linux".
     name: String,
-    /// The browser or program.
+    /// The browser or other client.
     #[schema(required)]
     browser: Option<String>,
     /// The operating system.
@@ -44,59 +44,59 @@ pub struct DeviceOut {
     agent: String,
 }
 
-/// Where the address of the sign-in was, by the word of the edge's runtime.
+/// The place of the client's address at the sign-in, as the edge's runtime reports it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionPlace)]
 pub struct PlaceOut {
-    /// Two letters of ISO 3166-1.
+    /// ISO 3166-1 alpha-2 code.
     #[schema(required)]
     country: Option<String>,
-    /// Left out where the caller is shown the country alone.
+    /// Absent if the caller sees only the country.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     city: Option<Option<String>>,
 }
 
-/// A living session.
+/// An active session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionOut {
-    /// As `sid` in its tokens. It is no credential.
+    /// The claim `sid` of its tokens. It is not a credential.
     #[schema(value_type = String)]
     id: SessionId,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     current: bool,
-    /// Null where nothing is known. Of others, left out where the caller is not shown it.
+    /// Null if unknown. Absent if the caller's roles do not show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DeviceOut>)]
     device: Option<Option<DeviceOut>>,
-    /// Likewise.
+    /// As `device`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<PlaceOut>)]
     place: Option<Option<PlaceOut>>,
     /// When the user signed in.
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
-    /// When its refresh token was last used, or its cookie renewed.
+    /// When the refresh token was last used, or an access cookie renewed.
     #[serde(serialize_with = "crate::http::time::micros")]
     last_used_at: DateTime<Utc>,
-    /// When it ends if it is not used.
+    /// When it ends if it is not used any more.
     #[serde(serialize_with = "crate::http::time::micros")]
     idle_expires_at: DateTime<Utc>,
     /// When it ends at the latest.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     expires_at: Option<DateTime<Utc>>,
-    /// How the user signed in, as its tokens say it.
+    /// The claim `amr` (RFC 8176): how the user signed in.
     amr: Vec<String>,
-    /// When the user last proved who they are.
+    /// The time of the last sign-in or step-up.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     auth_time: Option<DateTime<Utc>>,
 }
 
 impl SessionOut {
-    /// A session as a viewer with this sight of its client is shown it.
+    /// A session as a viewer with this sight of `client` sees it.
     #[must_use]
     pub fn of(session: Living, current: Option<SessionId>, sight: Sight) -> Self {
         let at = |ms: u64| {
@@ -131,7 +131,7 @@ impl SessionOut {
     }
 }
 
-/// Device and place of a client, as far as they are shown: masked, the country is left.
+/// Device and place, as far as they are shown: masked, only the country.
 fn shown(client: ClientInfo, sight: Sight) -> (Option<Option<DeviceOut>>, Option<Option<PlaceOut>>) {
     let ClientInfo { agent, country, city } = client;
     let is_somewhere = country.is_some() || city.is_some();
@@ -155,7 +155,7 @@ impl DeviceOut {
     }
 }
 
-/// A session as the documentation shows one.
+/// The example in the OpenAPI document.
 fn example() -> Value {
     json!({
         "id": "AAECAwQFBgcICQoLDA0ODxA", "current": true,
@@ -170,7 +170,7 @@ fn example() -> Value {
     })
 }
 
-/// The sessions of a user, or the 503 that says that the edge is away.
+/// Reads the sessions of a user from the edge: 503 if it does not answer.
 async fn living(control: &Control, (tenant, user): (TenantId, UserId)) -> Result<Vec<Living>, Refused> {
     let asked = control.edge.sessions(tenant, user, control.clock.now()).await;
     let outcome = if asked.is_ok() { "listed" } else { "away" };
@@ -183,7 +183,7 @@ fn away(error: CallError) -> Refused {
     Refusal::unavailable().into()
 }
 
-/// The answer with a part of a user's sessions.
+/// The answer with one page of a user's sessions.
 fn answer(
     living: Vec<Living>,
     current: Option<SessionId>,
@@ -193,7 +193,7 @@ fn answer(
     part.of_all(living.into_iter().map(|session| SessionOut::of(session, current, sight)).collect())
 }
 
-/// The id of a session in a path.
+/// Parses the id of a session in a path.
 fn parse(id: &str) -> Result<SessionId, Refused> {
     SessionId::parse(id).map_err(|_| no_session())
 }
@@ -206,14 +206,14 @@ fn user_of(id: &str) -> Result<UserId, UserError> {
     UserId::parse(id).map_err(|_| UserError::NotFound)
 }
 
-/// The living sessions of a user: 403 for a rank that is not below one's own; 503 where the edge is away.
+/// Lists the active sessions of a user: 403 for a user at or above the caller's rank; 503 if the edge does not answer.
 #[utoipa::path(
-    get, path = "/api/user/users/{id}/sessions/", tag = "Sessions", operation_id = "users_sessions", summary = "List the sessions of a person",
-    description = "Needs `sessions.read`, and a rank above theirs unless they are one's own. The edge alone has sessions: \
-        where it does not answer within two seconds, 503. Device and place of others are shown as far as the caller's \
-        roles show `client`: masked, the country alone is. The one that was used last comes first.",
+    get, path = "/api/user/users/{id}/sessions/", tag = "Sessions", operation_id = "users_sessions", summary = "List the sessions of a user",
+    description = "Needs `sessions.read` and a rank above the user's, or the caller's own id. Read from the edge: \
+        503 if it does not answer within two seconds. Device and place of other users are shown as far as the caller's \
+        roles show `client`; masked, the country alone is shown. The most recently used session comes first.",
     params(("id" = Uuid, Path), Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<SessionOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<SessionOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
 )]
@@ -235,13 +235,13 @@ pub async fn list(
     answer(living(&control, (tenant.id, user.id)).await?, session, sight, &part)
 }
 
-/// Ends one session of a user: 204; 403 for a rank that is not below one's own; 404.
+/// Ends one session of a user: 204; 403 for a user at or above the caller's rank; 404.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/sessions/{sid}/", tag = "Sessions", operation_id = "users_end_session", summary = "End one session of a person",
-    description = "Needs `sessions.end`, and a rank above theirs unless it is one's own. Where the edge does not answer, the \
-        end is kept and reaches it later: then it is not known whether there is such a session, and the answer is 204 as well.",
+    delete, path = "/api/user/users/{id}/sessions/{sid}/", tag = "Sessions", operation_id = "users_end_session", summary = "End one session of a user",
+    description = "Needs `sessions.end` and a rank above the user's, or the caller's own id. If the edge does not \
+        answer, the change is stored and sent later; the answer is then 204 even if the user has no such session.",
     params(("id" = Uuid, Path), ("sid" = String, Path)),
-    responses((status = 204, description = "Ended", headers(("Wardgate-In-Force" = String, description = "`edge` or `pending`"))))
+    responses((status = 204, description = "Ended", headers(("Wardgate-In-Force" = String, description = "`edge`: the edge has confirmed the change; `pending`: it will be sent again until it does"))))
 )]
 pub async fn end(
     State(control): State<Control>,
@@ -266,7 +266,7 @@ pub async fn end(
     Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }
 
-/// Asks the edge, without a connection, whether the user has this session: 404 if not. Where the edge is away, it may.
+/// Asks the edge, without holding a connection, whether the user has this session: 404 if not. Without an answer of the edge, it is assumed.
 async fn unless_gone(
     control: &Control,
     tx: crate::db::TenantTx,

@@ -40,7 +40,7 @@ impl Seen {
 /// Notes where a sign-in came from, and tells its user of what is new.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn take_over(
     control: &Control,
     tx: &mut TenantTx,

@@ -50,7 +50,7 @@ fn digest_of(text: &str) -> Vec<u8> {
 /// Makes a token.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
     let now = control.clock.now();
     let secret = Zeroizing::new(random::<32>()?);
@@ -76,7 +76,7 @@ pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
 /// Whether a token could be used now. Whoever has none costs us no hash.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn is_good(control: &Control, tx: &mut TenantTx, token: &str) -> Result<bool, Failure> {
     let good = sqlx::query_scalar!(
         r#"select exists (

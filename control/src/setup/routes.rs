@@ -28,7 +28,7 @@ pub struct SetupIn {
     password: String,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Setup {
     token: String,
     profile: Profile,
@@ -49,18 +49,18 @@ impl FromFields for Setup {
     }
 }
 
-/// Makes the platform's first root-admin:
-/// 1. the token is unknown, used or expired: 400;
-/// 2. the password is hashed, and the token used up: 400 if somebody was quicker;
-/// 3. the administrator is made: 201; 400 with all faults, and then the token is still good.
+/// Creates the platform's first root-admin:
+/// 1. 400 if the token is unknown, used or expired.
+/// 2. The password is hashed and the token used up: 400 if another request used it meanwhile.
+/// 3. The administrator is created: 201; 400 with all errors, and then the token stays valid.
 #[utoipa::path(
-    post, path = "/api/user/setup/", tag = "People", operation_id = "setup", summary = "Make the platform's first administrator",
-    description = "At the platform tenant alone, with the token that `wardgate bootstrap` prints; once.",
+    post, path = "/api/user/setup/", tag = "Users", operation_id = "setup", summary = "Create the platform's first administrator",
+    description = "At the platform tenant only, once, with the token that `wardgate bootstrap` prints.",
     request_body(content = SetupIn, example = json!({
         "token": "wgs_AGhlbGxvLCB3b3JsZCEhISE", "username": "ada", "email": "ada@platform.example",
         "password": "correct horse battery staple",
     })),
-    responses((status = 201, description = "Made", body = UserOut))
+    responses((status = 201, description = "Created", body = UserOut))
 )]
 pub async fn create(
     State(control): State<Control>,

@@ -163,7 +163,7 @@ impl Job for ReplaceTenantKeys {
 /// Sets the gauges of tenants whose key is being replaced.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(control: &Control) -> Result<(), Failure> {
     let replacements = control.db.replacements().await?;
     let oldest = replacements.iter().map(|replacement| replacement.age_secs).fold(0.0, f64::max);

@@ -16,44 +16,44 @@ use crate::http::list::List;
 use crate::http::rows::{self, Column, Count, Order, Placed, Rows};
 use crate::http::time::text;
 
-/// The filters of the list of tenants; what is absent narrows nothing.
+/// The filters of the list of tenants; an absent filter matches all.
 #[derive(Clone, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
-    /// `provisioning`, `active` or `suspended`: deleted ones are on no list.
+    /// `provisioning`, `active` or `suspended`. Deleted tenants are not listed.
     #[param(value_type = Option<String>)]
     pub status: Option<Status>,
-    /// Their short name.
+    /// The slug.
     pub slug: Option<String>,
-    /// A host of theirs, in letters or as A-labels.
+    /// One of the tenant's hosts, in Unicode or as A-labels.
     pub host: Option<String>,
-    /// Where their people live.
+    /// Where the tenant's users are stored.
     pub isolation: Option<Isolation>,
-    /// Made then or later; a date alone is its first moment.
+    /// Created at this time or later; a date stands for its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Made then or earlier; a date alone is its last moment.
+    /// Created at this time or earlier; a date stands for its last moment.
     pub created_before: Option<DateTime<Utc>>,
-    /// Words, each of which is a part of their name, slug or one of their hosts.
+    /// Words, each of which must occur in name, slug or one of the hosts.
     #[param(value_type = Option<String>)]
     pub search: Vec<String>,
 }
 
-/// What tenants can be ordered by.
+/// A field that tenants can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Their id.
+    /// The id.
     Id,
-    /// Their short name.
+    /// The slug.
     Slug,
-    /// Their name.
+    /// The name.
     Name,
-    /// Their state.
+    /// The state.
     Status,
-    /// Where their people live.
+    /// Where the tenant's users are stored.
     Isolation,
-    /// When they were made.
+    /// The time of creation.
     CreatedAt,
-    /// When they were last edited.
+    /// The time of the last edit.
     UpdatedAt,
 }
 
@@ -164,7 +164,7 @@ fn from(sql: &mut QueryBuilder<Postgres>, only: Option<TenantId>, filters: &Filt
 /// How many tenants match; `all` counts them, however many, and `only` narrows to one.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(
     connection: &mut PgConnection,
     only: Option<TenantId>,
@@ -177,7 +177,7 @@ pub async fn count(
 /// Some of the tenants that match.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(
     connection: &mut PgConnection,
     only: Option<TenantId>,
@@ -194,7 +194,7 @@ pub async fn list(
 /// All tenants that match, in an order.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn all(
     connection: &mut PgConnection,
     filters: &Filters,

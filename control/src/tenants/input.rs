@@ -18,115 +18,115 @@ use crate::legacy::service::form_text;
 use crate::legacy::tokens;
 use crate::users::{Faults, Profile};
 
-/// A tenant to be made.
+/// A new tenant.
 #[derive(ToSchema)]
 #[schema(as = NewTenant)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct NewTenantIn {
-    /// 1 to 40 of `[a-z0-9-]`; never changed and never given again.
+    /// 1 to 40 characters of `[a-z0-9-]`; never changed and never reused.
     slug: String,
     name: String,
-    /// Lower-case A-labels without port.
+    /// The tenant's own hosts: lower-case A-labels without port.
     hosts: Option<Vec<String>>,
-    /// A URL that no other tenant has or had; `https://<first host>` if absent, without a host the tenant's path
-    /// at the shared origin. It does not follow the hosts later.
+    /// The claim `iss`: a URL that no other tenant has or had. If absent, `https://<first host>`, or without a host the
+    /// tenant's path at the shared origin. A later change of the hosts does not change it.
     issuer: Option<String>,
-    /// What tokens are for: `aud`.
+    /// The claim `aud`.
     audience: Option<String>,
     isolation: Option<Isolation>,
-    /// What is absent is as it is by default; but a new tenant demands a second factor of `root-admin` and `co-admin`,
-    /// unless `second_factor_roles` says otherwise.
+    /// Absent settings have their defaults, except that a new tenant requires a second factor of `root-admin` and
+    /// `co-admin` unless `second_factor_roles` is given.
     settings: Option<Settings>,
     admin: Option<FirstAdminIn>,
 }
 
-/// The first root-admin of a new tenant: with a user name and a password, or invited by mail once the tenant is active.
+/// The first root-admin of a new tenant: created with a password, or invited by mail once the tenant is active.
 #[derive(ToSchema)]
 #[schema(as = FirstAdmin)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 struct FirstAdminIn {
-    /// Required beside a password. Without one, it is theirs unless they choose another.
+    /// Required with a password. Without one, a suggestion that the invited user can change.
     username: Option<String>,
-    /// Required without a password: the invitation goes there.
+    /// Required without a password: the address for the invitation.
     email: Option<String>,
     #[schema(format = "password")]
     password: Option<String>,
 }
 
-/// A change of a tenant. Hosts, status, `legacy` and `foreign_until` are the platform's to set.
+/// A change of a tenant. Only platform administrators set hosts, status, `legacy` and `foreign_until`.
 #[derive(ToSchema)]
 #[schema(as = TenantChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct TenantIn {
     name: Option<String>,
-    /// All of them. The issuer stays as it is: where it names a host that is taken away, verifiers that fetch
-    /// the keys there need another address. Browsers have a session for each host.
+    /// All hosts of the tenant. The issuer does not change: if it names a removed host, verifiers that fetch the keys
+    /// there need another URL. Browsers have a session per host.
     hosts: Option<Vec<String>>,
-    /// As it is: another one is refused, for `/api/tenant/tenants/{id}/claims/` alone changes it.
+    /// Only the present value is accepted; `/api/tenant/tenants/{id}/claims/` changes it.
     issuer: Option<String>,
-    /// Likewise.
+    /// As `issuer`.
     audience: Option<String>,
-    /// Likewise.
+    /// As `issuer`.
     user_id: Option<String>,
     /// `suspended` or `active`.
     status: Option<String>,
-    /// What is absent stays. Other `cookies` sign every browser out: the new names are not set yet.
+    /// Absent settings stay unchanged. A change of `cookies` signs every browser out, because the new cookies are not set.
     settings: Option<Settings>,
     /// Null for none.
     legacy: Option<LegacyIn>,
-    /// From when passwords that another service hashed are not checked any more; null: while there are any.
+    /// From this time on, imported password hashes of another service are not checked any more; null: no such time.
     foreign_until: Option<DateTime<Utc>>,
-    /// Why, at most 500 characters. It stands in the audit log. Needed where `second_factor_roles` or
-    /// `second_factor_from` lets root-admins off, and with `exclude_self`.
+    /// A reason for the audit log, at most 500 characters. Required if `second_factor_roles` or `second_factor_from`
+    /// stops requiring a second factor of root-admins, and with `exclude_self`.
     reason: Option<String>,
-    /// Whether settings may be set that refuse your own network. Needs a `reason`.
+    /// Allows network settings that refuse the caller's own network. Requires a `reason`.
     exclude_self: Option<bool>,
 }
 
-/// Which tokens of the service that a tenant came from are accepted, until when.
+/// The legacy tokens that the tenant accepts.
 #[derive(ToSchema)]
 #[schema(as = LegacyTokens)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 struct LegacyIn {
-    /// RSA: PEM, a certificate in PEM, or a JWK; never a key that signs here.
+    /// The legacy service's RSA public key: PEM, a certificate in PEM, or a JWK. Not a signing key of Wardgate.
     public_key: String,
-    /// At most 30 days on.
+    /// Accepted until then; at most 30 days from now.
     until: DateTime<Utc>,
-    /// The claim that tells this tenant's tokens from its neighbours'.
+    /// A claim that distinguishes this tenant's tokens from those of other tenants.
     claim: Option<String>,
-    /// Its value: a text, a whole number, or true or false.
+    /// The claim's value: a string, an integer or a boolean.
     value: Option<Value>,
-    /// Whether refresh tokens must be on the list of outstanding ones, too; default: only without a claim.
+    /// Whether a refresh token must also be on the imported list of outstanding tokens. Default: true without a claim.
     listed: Option<bool>,
 }
 
-/// A new tenant and its first administrator, as asked for.
+/// The parsed request: a new tenant and its first administrator.
 pub struct Creation {
-    /// All but the administrator.
+    /// The tenant.
     pub(super) new: NewTenant,
     /// The administrator.
     pub(super) admin: Option<Admin>,
 }
 
-/// The first administrator, as asked for.
+/// The parsed first administrator.
 pub(super) enum Admin {
     /// Their names, and the password as it was typed.
     Known(Profile, String),
-    /// Whom to invite.
+    /// To be invited.
     Invited(InvitedAdmin),
 }
 
-/// What a PATCH asks for.
+/// The parsed PATCH.
 pub struct Patch {
     pub(super) edit: Edit,
     pub(super) settings: Option<Map<String, Value>>,
     pub(super) suspended: Option<bool>,
     pub(super) fixed: Fixed,
-    /// Whether anything is asked for that is the platform's to set.
+    /// Whether the request has a field that only platform administrators set.
     pub(super) of_platform: bool,
 }
 
-/// What a PATCH may name and not change.
+/// The fields that a PATCH may repeat but not change.
 pub(super) struct Fixed {
     slug: Option<String>,
     isolation: Option<String>,
@@ -150,7 +150,7 @@ impl Fixed {
         })
     }
 
-    /// Refuses what differs from the tenant as it is, and says what changes it.
+    /// Refuses values that differ from the tenant's, with a message that names the route to change them.
     pub(super) fn check(&self, tenant: &Tenant) -> Result<(), TenantError> {
         let mut faults = Vec::new();
         let slug = self.slug.as_ref().is_some_and(|slug| slug != tenant.slug.as_str());
@@ -181,7 +181,7 @@ impl Fixed {
     }
 }
 
-/// The settings with these changes. Bounds are judged when the whole tenant is.
+/// Applies the changes to the settings. Bounds are checked later, with the whole tenant.
 pub(super) fn laid_over(
     before: &Settings,
     changes: Map<String, Value>,
@@ -242,7 +242,7 @@ impl FromFields for Creation {
     }
 }
 
-/// The first administrator; what is wrong within is said of `admin`.
+/// Reads the first administrator; errors are reported under `admin`.
 fn read_admin(fields: &mut Fields) -> Option<Admin> {
     let mut inner = Fields::new(fields.object("admin")?);
     let has_password = inner.has("password");
@@ -277,7 +277,7 @@ fn read_admin(fields: &mut Fields) -> Option<Admin> {
     }
 }
 
-/// What the platform may set of the legacy service.
+/// Reads the fields about the legacy service.
 fn read_legacy(fields: &mut Fields) -> EditLegacy {
     let foreign_until = match fields.clearable_text("foreign_until") {
         Some(Some(_)) => fields.moment("foreign_until", OfDay::Begin).map(Some),
@@ -291,7 +291,7 @@ fn read_legacy(fields: &mut Fields) -> EditLegacy {
     EditLegacy { tokens, foreign_until }
 }
 
-/// Key, date and marker; what is wrong within is said of `legacy`.
+/// Reads key, date and marker; errors are reported under `legacy`.
 fn read_tokens(fields: &mut Fields) -> Option<Legacy> {
     let mut object = fields.object("legacy")?;
     let value = object.remove("value");

@@ -11,11 +11,11 @@ use crate::failure::Failure;
 use crate::legacy::service::LegacyService;
 use crate::tenants::claims::Former;
 
-/// Where a tenant's people live.
+/// Where a tenant's users are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
-    /// In a schema of their own.
+    /// In a schema of the tenant's own.
     #[default]
     Schema,
     /// In the schema that small tenants share.
@@ -42,11 +42,11 @@ impl Isolation {
 /// A tenant.
 #[derive(Clone, Debug)]
 pub struct Tenant {
-    /// Its id, never given again.
+    /// Its id, never reused.
     pub id: TenantId,
-    /// Its short name, never given again.
+    /// Its short name, never reused.
     pub slug: Slug,
-    /// What users call it.
+    /// Its display name.
     pub name: String,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
@@ -54,7 +54,7 @@ pub struct Tenant {
     pub status: Status,
     /// Whether it is the tenant of the platform's administrators.
     pub is_platform: bool,
-    /// Where its users live.
+    /// Where its users are stored.
     pub isolation: Isolation,
     /// The schema of its users.
     pub cell: CellName,
@@ -62,11 +62,11 @@ pub struct Tenant {
     pub issuer: String,
     /// `aud` of its access tokens, if it has one.
     pub audience: Option<String>,
-    /// What both were before, the earliest first.
+    /// Former issuers and audiences, the earliest first.
     pub former_claims: Vec<Former>,
-    /// Its choices.
+    /// Its settings.
     pub settings: Settings,
-    /// What it still has of the service that it came from.
+    /// Its legacy service: accepted tokens and imported hashes.
     pub legacy: LegacyService,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -75,7 +75,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// The names by which the edge finds it, as rows of the platform tenant.
+    /// The names (hosts and slug) by which the edge finds the tenant, as rows of the platform tenant.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let hosts = self.hosts.iter().map(host_name);
@@ -106,13 +106,13 @@ pub(super) fn parse_status(text: &str) -> Option<Status> {
         .find(|status| status_text(*status) == text)
 }
 
-/// The first root-admin of a new tenant; waits, wrapped, until the tenant has a cell.
+/// The first root-admin of a new tenant; stored, wrapped, until the tenant has a cell.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FirstAdmin {
-    /// Whose password was given.
+    /// With a password.
     Known(KnownAdmin),
-    /// Who is invited, once the tenant is active.
+    /// To be invited once the tenant is active.
     Invited(InvitedAdmin),
 }
 
@@ -130,39 +130,39 @@ pub struct KnownAdmin {
 /// A first root-admin who gets an invitation by mail.
 #[derive(Serialize, Deserialize)]
 pub struct InvitedAdmin {
-    /// A user name that they need not choose.
+    /// A suggested user name.
     pub username: Option<String>,
     /// Address.
     pub email: String,
 }
 
-/// Why something about a tenant was not done.
+/// Why an operation on a tenant failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
-    /// There is none of that id or slug, or it is deleted.
+    /// There is no tenant with that id or slug, or it is deleted.
     #[error("no such tenant")]
     NotFound,
-    /// Fields with their messages.
+    /// Invalid fields with their messages.
     #[error("fields are not acceptable")]
     Fields(Vec<(&'static str, String)>),
-    /// The platform tenant is there to stay.
+    /// The platform tenant cannot be deleted or suspended.
     #[error("the platform tenant cannot be suspended or deleted")]
     IsPlatform,
     /// Its state does not allow this.
     #[error("the tenant's state does not allow this")]
     WrongState,
-    /// The database has as many cells as the settings allow.
+    /// The limit of cells in the database is reached.
     #[error(
         "this database has reached WARDGATE_DATABASE_MAX_DEDICATED_CELLS; use isolation \"shared\" or raise the limit"
     )]
     CellsExhausted,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
 impl TenantError {
-    /// A fault of one field.
+    /// One invalid field.
     #[must_use]
     pub fn field(name: &'static str, message: &str) -> Self {
         Self::Fields(vec![(name, message.to_owned())])

@@ -22,11 +22,11 @@ pub struct TenantOut {
     /// Its id.
     #[schema(value_type = Uuid)]
     pub id: TenantId,
-    /// Its short name.
+    /// Its short name in URLs and headers.
     #[schema(value_type = String)]
     pub slug: Slug,
     name: String,
-    /// Its own.
+    /// Its own hosts.
     #[schema(value_type = Vec<String>)]
     hosts: Vec<HostName>,
     /// `iss` of its tokens.
@@ -37,7 +37,7 @@ pub struct TenantOut {
     pub status: &'static str,
     isolation: Isolation,
     settings: Settings,
-    /// How its tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
+    /// The form of the claim `user_id`: `uuid`, or the legacy id as an `integer` or a `string`.
     user_id: &'static str,
     #[schema(required)]
     legacy: Option<LegacyOut>,
@@ -46,7 +46,7 @@ pub struct TenantOut {
     created_at: DateTime<Utc>,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
-    /// Of a tenant whose users were imported: from when on it demands a second factor, until that begins.
+    /// Only for an imported tenant, until its requirement of a second factor begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = DemandToCome, required = false)]
     second_factor_notice: Option<DemandToCome>,
@@ -54,11 +54,11 @@ pub struct TenantOut {
     is_imported: bool,
 }
 
-/// Tokens of the service that a tenant came from, while they are accepted.
+/// The legacy tokens that the tenant accepts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AcceptedLegacyTokens)]
 struct LegacyOut {
-    /// The key, by its thumbprint.
+    /// The RFC 7638 thumbprint of the key.
     #[schema(value_type = String)]
     kid: KeyId,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -67,15 +67,15 @@ struct LegacyOut {
     claim: Option<String>,
     #[schema(required)]
     value: Option<Value>,
-    /// Whether refresh tokens must be on the list of outstanding ones, too.
+    /// Whether a refresh token must also be on the imported list of outstanding tokens.
     listed: bool,
 }
 
-/// Passwords as another service hashed them.
+/// Imported password hashes of another service.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ForeignPasswords)]
 struct ForeignOut {
-    /// Whether there are any.
+    /// Whether any are left.
     left: bool,
     #[serde(serialize_with = "crate::http::time::micros_option")]
     #[schema(required)]
@@ -97,7 +97,7 @@ impl From<Legacy> for LegacyOut {
 }
 
 impl Editable for TenantOut {
-    /// A tenant becomes active by itself, and the last password of another service goes by itself.
+    /// Without the fields that change without an edit: the state `provisioning`, and `foreign.left`.
     fn edited(&self) -> impl Serialize {
         let names = (&self.name, &self.hosts, &self.issuer, &self.audience);
         let suspended = self.status == status_text(Status::Suspended);
@@ -105,7 +105,7 @@ impl Editable for TenantOut {
     }
 }
 
-/// A tenant as the documentation shows one.
+/// The example in the OpenAPI document.
 pub(super) fn example() -> Value {
     json!({
         "id": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a", "slug": "acme", "name": "Acme", "hosts": ["acme.example"],
@@ -117,7 +117,7 @@ pub(super) fn example() -> Value {
 }
 
 impl TenantOut {
-    /// Words a tenant.
+    /// The answer for a tenant.
     #[must_use]
     pub fn new(tenant: Tenant) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl TenantOut {
         }
     }
 
-    /// The same with what an administrator should know at this moment.
+    /// The same with `second_factor_notice`, which depends on the time.
     #[must_use]
     pub fn at(self, now: DateTime<Utc>) -> Self {
         let second_factor_notice = if self.is_imported { to_come(&self.settings, now) } else { None };

@@ -31,9 +31,9 @@ use crate::users::{self, UserError};
 /// Tenants, by what [`Filters`] can ask for: all for the platform's administrators, one's own for others.
 #[utoipa::path(
     get, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_list", summary = "List tenants",
-    description = "Needs `tenant.read`: one's own tenant, or all of them for who holds `platform.tenants_read`.",
+    description = "Needs `tenant.read`: the caller's own tenant; or `platform.tenants_read`: all tenants.",
     params(Filters, CreatedAt, Ordering, Paging, Cursor),
-    responses((status = 200, description = "A part of the list", body = ListOut<TenantOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<TenantOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
 )]
@@ -54,16 +54,16 @@ pub async fn list(
 
 /// Makes a tenant, once for an `Idempotency-Key`: 201 in state `provisioning`; 400 for names that are taken or make no sense.
 #[utoipa::path(
-    post, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_create", summary = "Make a tenant",
-    description = "Needs `platform.tenants_write`. It is `provisioning` until it can be used. Without a password, `admin` \
-        is mailed an invitation then.",
+    post, path = "/api/tenant/tenants/", tag = "Tenants", operation_id = "tenants_create", summary = "Create a tenant",
+    description = "Needs `platform.tenants_write`. The tenant is `provisioning` until it can be used. If `admin` has \
+        no password, an invitation is mailed to it then.",
     params(IdempotencyKey),
     request_body(content = NewTenantIn, example = json!({
         "slug": "acme", "name": "Acme", "hosts": ["acme.example"],
         "admin": {"username": "ada", "email": "ada@acme.example", "password": "correct horse battery staple"},
     })),
     responses(
-        (status = 201, description = "Made", body = TenantOut, example = json!(example())),
+        (status = 201, description = "Created", body = TenantOut, example = json!(example())),
         (status = 409, description = "A request with this `Idempotency-Key` is still running", body = described::Refused),
         (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
     )
@@ -130,11 +130,11 @@ fn said_of_admin(error: UserError) -> Refused {
 /// One tenant.
 #[utoipa::path(
     get, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_read", summary = "Read a tenant",
-    description = "Needs `tenant.read` for one's own, `platform.tenants_read` for others.",
+    description = "Needs `tenant.read` for the caller's own tenant, `platform.tenants_read` for others.",
     params(("id" = Uuid, Path), IfNoneMatch),
     responses(
         (status = 200, description = "The tenant, with an `ETag`", body = TenantOut, example = json!(example())),
-        (status = 304, description = "The copy that the client has is still good"),
+        (status = 304, description = "Not modified: the client's copy is current"),
     )
 )]
 pub async fn read(
@@ -149,13 +149,14 @@ pub async fn read(
 /// name and settings, the platform everything: 403. Changed since it was read: 412.
 #[utoipa::path(
     patch, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_update", summary = "Change a tenant",
-    description = "Needs `tenant.write` for one's own, `platform.tenants_write` for others and for what is the platform's to set. What is absent stays, also within `settings`.",
+    description = "Needs `tenant.write` for the caller's own tenant, `platform.tenants_write` for others and for the \
+        fields that only the platform sets. Absent fields stay unchanged, also within `settings`.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = TenantIn, example = json!({"settings": {"access_ttl_secs": 600}})),
     responses(
         (status = 200, description = "Changed", body = TenantOut, example = json!(example())),
-        (status = 409, description = "Its state does not allow this", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant's state does not allow this", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn update(
@@ -190,13 +191,13 @@ pub async fn update(
 
 /// Deletes a tenant for good: 204. Nobody deletes their own.
 #[utoipa::path(
-    delete, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_delete", summary = "Delete a tenant for good",
-    description = "Needs `platform.tenants_delete`. Its slug, hosts and ids are never given again.",
+    delete, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_delete", summary = "Delete a tenant permanently",
+    description = "Needs `platform.tenants_delete`. Its slug, hosts and ids are never reused.",
     params(("id" = Uuid, Path), IfMatch),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 409, description = "Its state does not allow this", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant's state does not allow this", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn delete(

@@ -54,16 +54,16 @@ pub fn settings_of_imported(before: Settings, now: DateTime<Utc>) -> (Settings, 
     (settings, is_untouched.then(|| String::from(IMPORTED)))
 }
 
-/// A demand that is to come, of a tenant whose users were imported.
+/// A requirement of a second factor that begins in the future, at a tenant whose users were imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = SecondFactorNotice)]
 pub struct DemandToCome {
     /// When it begins.
     #[serde(serialize_with = "crate::http::time::micros")]
     pub from: DateTime<Utc>,
-    /// Of which roles; `*` for every user.
+    /// The roles; `*` for every user.
     pub roles: Vec<String>,
-    /// The same for people.
+    /// A text that says so.
     pub detail: String,
 }
 

@@ -51,7 +51,7 @@ pub fn has_address(user: &User, address: &Identifier) -> bool {
 /// Notes that the user's address is proven.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn prove(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) -> Result<(), UserError> {
     store::set_verified(tx, id, now).await
 }

@@ -14,35 +14,35 @@ use crate::http::list::List;
 use crate::http::rows::{Column, Order, Placed};
 use crate::http::time::text;
 
-/// The filters of the list of users; what is absent narrows nothing.
+/// The filters of the list of users; an absent filter matches all.
 #[derive(Clone, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
-    /// Their status.
+    /// The status.
     #[param(value_type = Option<StatusWord>)]
     pub status: Option<UserStatus>,
-    /// Whether that is `active`.
+    /// Whether the status is `active`.
     pub is_active: Option<bool>,
-    /// A role that they have.
+    /// A role of the user.
     pub role: Option<String>,
-    /// The branch that they belong to.
+    /// The user's branch.
     pub branch: Option<Uuid>,
-    /// Their user name, in any spelling of it.
+    /// The user name, in any Unicode spelling and case.
     pub username: Option<String>,
-    /// Their address, in any spelling of it.
+    /// The email address, in any Unicode spelling and case.
     pub email: Option<String>,
     /// Whether the address was verified.
     pub email_verified: Option<bool>,
-    /// Whether they have an authenticator.
+    /// Whether the user has a second factor.
     pub mfa_enabled: Option<bool>,
-    /// Their id at the service that the tenant came from.
+    /// The user's id at the legacy service.
     pub legacy_id: Option<String>,
-    /// Made then or later; a date alone is its first moment.
+    /// Created at this time or later; a date stands for its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Made then or earlier; a date alone is its last moment.
+    /// Created at this time or earlier; a date stands for its last moment.
     pub created_before: Option<DateTime<Utc>>,
-    /// Words, each of which is in their user name, address, first or last name: anywhere if it has three letters
-    /// or more, else at the beginning of a word.
+    /// Words, each of which must occur in user name, address, first or last name: anywhere if it has three letters or
+    /// more, else at the beginning of a word.
     #[param(value_type = Option<String>)]
     pub search: Vec<String>,
 }
@@ -70,47 +70,47 @@ impl Filters {
     }
 }
 
-/// What users can be ordered by.
+/// A field that users can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// By SQL.
+    /// A column that SQL can order by.
     Clear(ClearKey),
-    /// Only once it is opened.
+    /// An encrypted column, ordered after decryption.
     Personal(PersonalKey),
 }
 
 /// A column that SQL can order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClearKey {
-    /// Their id.
+    /// The id.
     Id,
-    /// When they were made.
+    /// The time of creation.
     CreatedAt,
-    /// Their last sign-in; those without one first.
+    /// The last sign-in; users without one first.
     LastLogin,
 }
 
-/// A column that SQL cannot read.
+/// An encrypted column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PersonalKey {
     /// User name.
     Username,
-    /// Address; those without one first.
+    /// Address; users without one first.
     Email,
 }
 
-/// The names of the time at which a user was made: in other lists, and in answers.
+/// The filters by time of creation: their names in other lists, and the name of the field in answers.
 const AFTER: [&str; 3] = ["created_after", "created_at_after", "date_joined_after"];
 const BEFORE: [&str; 3] = ["created_before", "created_at_before", "date_joined_before"];
 
-/// The names that follow from what answers call it.
+/// Aliases of the filters by time, after the field `date_joined`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct DateJoined {
-    /// As `created_after`.
+    /// Alias of `created_after`.
     date_joined_after: Option<DateTime<Utc>>,
-    /// As `created_before`.
+    /// Alias of `created_before`.
     date_joined_before: Option<DateTime<Utc>>,
 }
 

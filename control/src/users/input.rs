@@ -10,22 +10,22 @@ use super::{Change, NewUser, Profile, Successor, Viewer};
 use crate::http::body::FromFields;
 use crate::http::fields::Fields;
 
-/// A person to be made. Fields that are computed are passed over.
+/// A new user. Computed fields are ignored.
 #[derive(ToSchema)]
 #[schema(as = NewUser)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct NewUserIn {
     /// At most 150 characters; user names and addresses share one namespace.
     username: String,
-    /// Null and blank for none.
+    /// Null or empty for none.
     email: Option<String>,
-    /// Without one they cannot sign in yet.
+    /// A user without a password cannot sign in.
     #[schema(format = "password")]
     password: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
     phone: Option<String>,
-    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    /// The language of mails to the user: a tag such as `de`; empty for the tenant's.
     language: Option<String>,
     /// `active` if absent.
     status: Option<StatusWord>,
@@ -33,35 +33,35 @@ pub struct NewUserIn {
     is_active: Option<bool>,
     /// By name.
     roles: Option<Vec<String>>,
-    /// True if absent: an administrator says so.
+    /// True if absent.
     email_verified: Option<bool>,
-    /// They get no session before they have chosen another password.
+    /// Whether the user must choose a new password at the next sign-in.
     must_change_password: Option<bool>,
 }
 
-/// A change of a person.
+/// A change of a user.
 #[derive(ToSchema)]
 #[schema(as = UserChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct UserIn {
     username: Option<String>,
-    /// Null takes it away.
+    /// Null removes it.
     email: Option<String>,
     #[schema(format = "password")]
     password: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
     phone: Option<String>,
-    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    /// The language of mails to the user: a tag such as `de`; empty for the tenant's.
     language: Option<String>,
     status: Option<StatusWord>,
     /// In place of `status`: false is `inactive`.
     is_active: Option<bool>,
-    /// All of them, by name.
+    /// All roles of the user, by name.
     roles: Option<Vec<String>>,
     email_verified: Option<bool>,
-    /// True ends their sessions: there is no other one before they have chosen another password. It is false again
-    /// when they have; until then another administrator's password has to be changed, too.
+    /// True ends the user's sessions, and the user must choose a new password at the next sign-in. It becomes false when
+    /// the user has chosen one, and stays true when an administrator sets the password.
     must_change_password: Option<bool>,
 }
 
@@ -91,11 +91,11 @@ pub(crate) fn language(fields: &mut Fields) -> Option<String> {
     tag
 }
 
-/// What is asked for, with the password as it was typed.
+/// The parsed request, with the password apart.
 pub struct Typed<T> {
-    /// All but the password. A change is taken from here by [`Typed::by`].
+    /// All fields but the password. [`Typed::by`] makes the change of it.
     pub(super) what: T,
-    /// As it was typed.
+    /// The password as typed.
     pub(super) password: Option<String>,
 }
 

@@ -246,7 +246,7 @@ fn spellings(id: &str) -> Vec<String> {
 /// not too many for that.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
     let tenant = tx.tenant();
     plan_by_values(tx).await?;

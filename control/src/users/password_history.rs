@@ -129,7 +129,7 @@ fn readable(user: UserId, phc: Result<Phc, Failure>) -> Option<Verifier> {
 /// the tenant remembers.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn keep(
     tx: &mut TenantTx,
     user: UserId,

@@ -39,7 +39,7 @@ pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -
 /// The names of the tenant's roles, highest rank first.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn role_names(tx: &mut TenantTx) -> Result<Vec<String>, Failure> {
     let tenant = tx.tenant();
     let names = sqlx::query_scalar!(

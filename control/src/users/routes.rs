@@ -29,22 +29,22 @@ use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
 use crate::passwords::Hashed;
 
-/// Users, by what [`Filters`] can ask for: 400 for an order that needs more users in memory than may be there, 503
-/// while the index of the search is made anew.
+/// Lists users. 400 for an order that would decrypt more users than the limit; 503
+/// while the search index is rebuilt.
 #[utoipa::path(
-    get, path = "/api/user/users/", tag = "People", operation_id = "users_list", summary = "List people",
-    description = "Needs `users.read`. A personal field that is not shown to the caller in clear can be neither \
-        filtered, searched nor ordered by (400); `search` reads user name, address and names. A cursor is good for \
-        callers who are shown as much. `ordering` by `username` or `email` compares folded forms and is for up to 10,000 \
-        matching people: 400 beyond. A `search` that may mean more than 2,000 people is answered page by page: `count` \
-        is an estimate then, unless all words have three letters at most or `count=exact` asks (up to 100,000 people \
-        are opened for that), and a page may show less than its size while `next` leads on.",
+    get, path = "/api/user/users/", tag = "Users", operation_id = "users_list", summary = "List users",
+    description = "Needs `users.read`. A personal field that the caller does not see in clear cannot be filtered, \
+        searched or ordered by (400). `search` reads user name, address, first and last name. A cursor is valid for \
+        callers who see the same fields. `ordering` by `username` or `email` is case-insensitive and limited to 10,000 \
+        matching users (400 beyond). A `search` with more than 2,000 candidates is filtered page by page: `count` is \
+        then an estimate, unless every word has at most three letters or `count=exact` is given (which decrypts up to \
+        100,000 users), and a page may hold fewer users than its size while `next` leads on.",
     params(Filters, CreatedAt, DateJoined, Ordering, Paging, Cursor),
     responses(
-        (status = 200, description = "A part of the list", body = ListOut<UserOut>, example = json!({
+        (status = 200, description = "One page of the list", body = ListOut<UserOut>, example = json!({
             "count": 1, "next": null, "previous": null, "results": [example()],
         })),
-        (status = 503, description = "Something that is needed cannot be reached now; or, with the code `rebuilding`, the index of `search` is being made anew. `Retry-After` says when to ask again", body = described::Refused,
+        (status = 503, description = "The service is temporarily unavailable; or, with the code `rebuilding`, the index for `search` is being rebuilt. `Retry-After` says when to try again", body = described::Refused,
             headers(("Retry-After" = String, description = "Seconds")),
             example = json!({"detail": "The search index is being rebuilt.", "code": "rebuilding"})),
     )
@@ -64,18 +64,19 @@ pub async fn list(
     span.answer_some(users, |user| matching.holds(&user).then(|| viewer.shows(user)))
 }
 
-/// Makes a user, once for an `Idempotency-Key`: 201; 400 with all faults at once; 403 for a role at
-/// or above one's own rank.
+/// Creates a user, once for an `Idempotency-Key`: 201; 400 with all errors; 403 for a role at or above the caller's
+/// own rank.
 #[utoipa::path(
-    post, path = "/api/user/users/", tag = "People", operation_id = "users_create", summary = "Make a person",
-    description = "Needs `users.write`. Roles must be below one's own rank; without any, the person is a `client`. All that is wrong is said at once.",
+    post, path = "/api/user/users/", tag = "Users", operation_id = "users_create", summary = "Create a user",
+    description = "Needs `users.write`. The roles must be below the caller's own rank; without any, the user is a \
+        `client`. All errors are reported at once.",
     params(IdempotencyKey),
     request_body(content = NewUserIn, example = json!({
         "username": "grace", "email": "grace@acme.example", "password": "correct horse battery staple",
         "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "roles": ["staff"],
     })),
     responses(
-        (status = 201, description = "Made", body = UserOut, example = json!(example())),
+        (status = 201, description = "Created", body = UserOut, example = json!(example())),
         (status = 409, description = "A request with this `Idempotency-Key` is still running", body = described::Refused),
         (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
     )
@@ -87,7 +88,7 @@ pub async fn create(
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
     if password.is_some() {
-        // What was done already costs no hash, nor does what is refused.
+        // Neither a repeat nor a refusal costs a hash.
         if let Some(key) = &key
             && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
         {
@@ -114,15 +115,15 @@ pub async fn create(
     made(&viewer.shows(user))
 }
 
-/// One user: 404 for an id that does not parse as for one that does not exist.
+/// Reads a user: 404 for an id that does not exist or does not parse.
 #[utoipa::path(
-    get, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_read", summary = "Read a person",
-    description = "Needs `users.read`. Of others the caller is shown what their roles show: a personal field in clear, \
-        masked (`masked` names it), or not at all. The `ETag` is that of what is shown.",
+    get, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_read", summary = "Read a user",
+    description = "Needs `users.read`. The caller's roles decide how each personal field of another user is shown: \
+        in clear, masked (then `masked` names it), or not at all. The `ETag` is computed over what is shown.",
     params(("id" = Uuid, Path), IfNoneMatch),
     responses(
-        (status = 200, description = "The person, with an `ETag`", body = UserOut, example = json!(example())),
-        (status = 304, description = "The copy that the client has is still good"),
+        (status = 200, description = "The user, with an `ETag`", body = UserOut, example = json!(example())),
+        (status = 304, description = "Not modified: the client's copy is current"),
     )
 )]
 pub async fn read(
@@ -148,17 +149,18 @@ async fn unchanged(
     Ok(())
 }
 
-/// Changes a user; what is absent stays.
+/// Changes a user; absent fields stay unchanged.
 #[utoipa::path(
-    patch, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_update", summary = "Change a person",
-    description = "Needs `users.write` and a rank above theirs. What is absent stays, and so does a field \
-        that is sent as it was shown, masked; another mask is a 400. Access tokens end with a change of status, roles or password.",
+    patch, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_update", summary = "Change a user",
+    description = "Needs `users.write` and a rank above the user's. An absent field stays unchanged, and so does a \
+        field that is sent exactly as it was shown, masked; any other mask is a 400. A change of status, roles or \
+        password invalidates the user's access tokens.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = UserIn, example = json!({"first_name": "Grace", "status": "suspended"})),
     responses(
         (status = 200, description = "Changed", body = UserOut, example = json!(example())),
-        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant would be left without an active root-admin", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn update(
@@ -171,16 +173,16 @@ pub async fn update(
     apply(&control, allowed, &id, &conditions, change).await
 }
 
-/// Changes a user; the user name must be given.
+/// Changes a user; the user name is required.
 #[utoipa::path(
-    put, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_replace", summary = "Change a person, whose user name must be given",
-    description = "As PATCH; clients of the old service send all they know. Who is not shown user names uses PATCH.",
+    put, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_replace", summary = "Change a user; the user name is required",
+    description = "As PATCH: absent fields stay unchanged. A caller who does not see user names uses PATCH.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = NewUserIn, example = json!({"username": "grace", "phone": "+1 555 0100"})),
     responses(
         (status = 200, description = "Changed", body = UserOut, example = json!(example())),
-        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant would be left without an active root-admin", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn replace(
@@ -205,7 +207,7 @@ async fn apply(
     let user_id = parse(id)?;
     let (target, permission) = (user_id.to_string(), UsersWrite::PERMISSION);
     if password.is_some() {
-        // Looked at before the hash, so that a refusal costs none, and again after it.
+        // Checked before the hash, so that a refusal costs none, and again after it.
         unchanged(&mut tx, &viewer, user_id, conditions).await?;
         let may = super::may_change(&mut tx, &actor, user_id, &typed.what).await;
         ((), tx) = ranked(control, tx, &actor, &target, permission, may).await?;
@@ -222,13 +224,13 @@ async fn apply(
 
 /// Deletes a user: 204; 409 for the last active root-admin.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/", tag = "People", operation_id = "users_delete", summary = "Delete a person",
-    description = "Needs `users.delete` and a rank above theirs. Their sessions end.",
+    delete, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_delete", summary = "Delete a user",
+    description = "Needs `users.delete` and a rank above the user's. The user's sessions end.",
     params(("id" = Uuid, Path), IfMatch),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 409, description = "The last active root-admin cannot go", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant would be left without an active root-admin", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn delete(
@@ -248,8 +250,8 @@ pub async fn delete(
 
 /// Ends all sessions of a user: 204.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/sessions/", tag = "People", operation_id = "users_end_sessions", summary = "End all sessions of a person",
-    description = "Needs `sessions.end`, and a rank above theirs unless they are one's own.",
+    delete, path = "/api/user/users/{id}/sessions/", tag = "Users", operation_id = "users_end_sessions", summary = "End all sessions of a user",
+    description = "Needs `sessions.end` and a rank above the user's, or the caller's own id.",
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "Ended"))
 )]
@@ -266,11 +268,11 @@ pub async fn end_sessions(
     Ok(in_force::commit(&control, tx).await?.on(no_content()))
 }
 
-/// One's own account.
+/// Reads the caller's own account.
 #[utoipa::path(
-    get, path = "/api/user/me/", tag = "People", operation_id = "me", summary = "Read one's own account",
-    description = "For any user who is signed in. One's own account is shown whole, whatever one's roles show of \
-        others.",
+    get, path = "/api/user/me/", tag = "Users", operation_id = "me", summary = "Read the caller's own account",
+    description = "For any signed-in user. All fields are shown in clear, whatever the caller's roles show of other \
+        users.",
     responses((status = 200, description = "The caller", body = UserOut, example = json!(example())))
 )]
 pub async fn me(me: Me) -> Response {
@@ -281,7 +283,7 @@ fn parse(id: &str) -> Result<UserId, UserError> {
     UserId::parse(id).map_err(|_| UserError::NotFound)
 }
 
-/// A refusal of rank is a refusal of permission, and is written down as one.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,

@@ -99,7 +99,7 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
 /// Locks a user, if they are as when the request began: what it presented was good for these epochs.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn lock_unchanged(tx: &mut TenantTx, before: &User) -> Result<Option<User>, Failure> {
     let user = match lock(tx, before.id).await {
         Ok(user) => user,
@@ -135,7 +135,7 @@ pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserErr
 /// one row must not keep an administrator from all others. The log names the user.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn select(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<User>, Failure> {
     let rows = rows(tx, ids).await?;
     let mut users = Vec::with_capacity(rows.len());
@@ -226,7 +226,7 @@ impl Brief {
 /// The users of these ids in brief, in no order; without those whose columns do not open, as [`select`].
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn briefs(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Brief>, Failure> {
     let tenant = tx.tenant();
     let rows = sqlx::query_as!(
@@ -345,7 +345,7 @@ impl PersonalColumns {
 /// Stores the wrapped keys of new users.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn insert_keys(tx: &mut TenantTx, users: &[Uuid], wrapped: &[Vec<u8>]) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -474,7 +474,7 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
 /// edge lifts it to the session epoch of the row.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn raise_epochs(
     tx: &mut TenantTx,
     id: UserId,
@@ -567,7 +567,7 @@ pub(super) async fn delete(tx: &mut TenantTx, id: UserId) -> Result<Vec<String>,
 /// Takes over when the edge last saw a user sign in.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn signed_in(tx: &mut TenantTx, id: UserId, at: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(

@@ -1,11 +1,11 @@
 //! The edge's own routes and the errors of both sides, described for the published document.
 //!
-//! Control serves the document (`GET /api/schema/`); what is here stands beside the table of routes and
-//! the codes that it describes. The types say what is on the wire and are never made: the edge reads
-//! bodies field by field and writes its answers in place. A test below holds these descriptions to
-//! [`crate::contract::routes`], and one over the running parts holds every example to what is answered.
+//! Control serves the document (`GET /api/schema/`). These descriptions stand beside the table of routes and
+//! the error codes. The types describe what is on the wire and are never constructed: the edge reads
+//! bodies field by field and writes its answers in place. A test below compares these descriptions with
+//! [`crate::contract::routes`], and an end-to-end test compares every example with a real answer.
 
-#![allow(dead_code, reason = "what is described is never made")]
+#![allow(dead_code, reason = "the described types are never constructed")]
 
 use std::collections::BTreeMap;
 
@@ -25,16 +25,16 @@ use crate::contract::refusal::Code;
     ),
     components(schemas(Refused, FieldErrors, Code)),
     tags(
-        (name = "Tokens", description = "Signing in and out; served at the edge, whatever else is down."),
-        (name = "Keys", description = "The keys that verify access tokens."),
-        (name = "Health", description = "For the supervision of the edge."),
+        (name = "Tokens", description = "Sign-in, refresh, validation and sign-out. Served at the edge, also while control is down."),
+        (name = "Keys", description = "The public keys that verify access tokens."),
+        (name = "Health", description = "Liveness, readiness and limits of the edge."),
     )
 )]
 pub struct Edge;
 
-/// With which statuses the edge refuses requests of one of its own routes, besides those that the route
-/// itself describes. A test of the edge makes each of them happen, and every run of all tests holds the
-/// document against what was answered: it lists neither less nor more. A fault of ours is 500 everywhere.
+/// The error statuses of one of the edge's own routes, in addition to those that the route itself describes. A
+/// test of the edge causes each of them, and each run of all tests compares the document with the answers that
+/// were given: it lists neither fewer nor more. An internal error is 500 on every route.
 #[must_use]
 pub fn edge_refusals(method: &str, path: &str) -> &'static [&'static str] {
     match (method, path) {
@@ -54,7 +54,7 @@ impl PartialSchema for Code {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
-            .description(Some(format!("What went wrong, for programs.\n\n{meanings}")))
+            .description(Some(format!("The kind of error, for programs.\n\n{meanings}")))
             .into()
     }
 }
@@ -64,23 +64,23 @@ impl ToSchema for Code {}
 /// Why a request was refused.
 #[derive(ToSchema)]
 pub struct Refused {
-    /// For people, in the words of the service that Wardgate replaces.
+    /// A text for people: the same as Django REST framework and SimpleJWT use.
     detail: String,
-    /// Absent where that service had none.
+    /// Absent where Django REST framework and SimpleJWT have no code.
     code: Option<Code>,
-    /// About the token, where one was presented as Bearer.
+    /// What is wrong with the Bearer token.
     messages: Option<Vec<TokenMessage>>,
-    /// With `password_change_required`: what is good, as Bearer, for changing the password and nothing else. With
-    /// `mfa_enrollment_required`: for enrolling a second factor and nothing else.
+    /// With `password_change_required`: a Bearer token for the route that changes the password. With
+    /// `mfa_enrollment_required`: one for the routes that enrol a second factor.
     ticket: Option<String>,
-    /// With `mfa_required`: what is good at `POST /api/verify-otp/`, once.
+    /// With `mfa_required`: to be sent to `POST /api/verify-otp/` with a code.
     mfa_token: Option<String>,
-    /// With `mfa_required` and `step_up_required`: what may be shown, `totp` and `recovery_code` (and `password`, at a
-    /// step-up without a second factor).
+    /// With `mfa_required` and `step_up_required`: the accepted methods, `totp` and `recovery_code` (or `password`, at
+    /// a step-up of a user without a second factor).
     methods: Option<Vec<String>>,
-    /// How long the ticket or `mfa_token` is good, in seconds.
+    /// Lifetime of the ticket or `mfa_token`, in seconds.
     expires_in: Option<u64>,
-    /// With `step_up_required`: how old the proof may be, in seconds.
+    /// With `step_up_required`: the greatest age of a sign-in or step-up, in seconds.
     max_age: Option<u64>,
 }
 
@@ -92,11 +92,11 @@ struct TokenMessage {
     message: String,
 }
 
-/// What is wrong with a body or a query: messages by field; `non_field_errors` are about all of it.
+/// Errors of a body or a query: messages by field; `non_field_errors` concern more than one field.
 #[derive(ToSchema)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
-/// Who signs in; `username` and `email` are looked up alike, and one of them is enough.
+/// Credentials of a sign-in. One of `username` and `email` is required; both take a user name or an address.
 #[derive(ToSchema)]
 struct Credentials {
     /// User name or address.
@@ -105,40 +105,40 @@ struct Credentials {
     email: Option<String>,
     #[schema(format = "password")]
     password: String,
-    /// The code of an authenticator, six digits, where the user has a second factor. Without it the answer has an
+    /// The six-digit code of an authenticator, if the user has a second factor. Without it the answer has an
     /// `mfa_token`.
     otp: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
-    /// At `login`, with a code: whether the browser is to be remembered, so that the password alone signs in there for as
-    /// many days as the tenant lets it. Where cookies are set. A cookie (`__Host-device` or `device`) brings it about.
+    /// At `login`, with a code: whether to remember the browser, so that sign-ins from it need no code for the number of
+    /// days that the tenant allows. Only where cookies are set: the answer sets the cookie `__Host-device` or `device`.
     remember: Option<bool>,
 }
 
-/// A second factor, after a right password.
+/// A second factor, after a correct password.
 #[derive(ToSchema)]
 struct SecondFactor {
-    /// Of the answer to the sign-in.
+    /// From the answer to the sign-in.
     mfa_token: String,
-    /// The code of an authenticator, six digits.
+    /// The six-digit code of an authenticator.
     otp: Option<String>,
     /// The same.
     code: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
-    /// Whether the browser is to be remembered, so that the password alone signs in there for as many days as the tenant
-    /// lets it. Where cookies are set.
+    /// Whether to remember the browser, so that sign-ins from it need no code for the number of days that the tenant
+    /// allows. Only where cookies are set.
     remember: Option<bool>,
 }
 
-/// A proof by the user of the session: one of these.
+/// A code or the password of the session's user: exactly one of these.
 #[derive(ToSchema)]
 struct Proof {
-    /// The code of an authenticator, six digits.
+    /// The six-digit code of an authenticator.
     otp: Option<String>,
     /// A recovery code.
     recovery_code: Option<String>,
-    /// The password, of a user without a second factor.
+    /// The password, if the user has no second factor.
     #[schema(format = "password")]
     password: Option<String>,
 }
@@ -151,16 +151,16 @@ enum LoggedIn {
     FactorNeeded(FactorNeeded),
 }
 
-/// The password is right, and a second factor has to be shown.
+/// The password is correct, and a second factor is required.
 #[derive(ToSchema)]
 struct FactorNeeded {
     /// Always true.
     mfa_required: bool,
-    /// Good at `POST /api/verify-otp/`, once.
+    /// To be sent to `POST /api/verify-otp/` with a code.
     mfa_token: String,
-    /// What may be shown: `totp`, `recovery_code`.
+    /// The accepted methods: `totp`, `recovery_code`.
     methods: Vec<String>,
-    /// How long `mfa_token` is good, in seconds.
+    /// Lifetime of `mfa_token`, in seconds.
     expires_in: u64,
 }
 
@@ -168,7 +168,7 @@ struct FactorNeeded {
 struct Tokens {
     /// JWT, RS256.
     access: String,
-    /// JWT that the service alone can verify; good once.
+    /// JWT that only Wardgate can verify; used once.
     refresh: String,
 }
 
@@ -177,7 +177,7 @@ struct SignedIn {
     access: String,
     refresh: String,
     user: SignedInUser,
-    /// To be sent as `X-CSRFToken`; where cookies were set.
+    /// The value for `X-CSRFToken`; only if cookies were set.
     csrf_token: Option<String>,
 }
 
@@ -191,13 +191,13 @@ struct SignedInUser {
 
 #[derive(ToSchema)]
 struct RefreshToken {
-    /// Not needed where it comes as a cookie.
+    /// Not needed if the token is sent as a cookie.
     refresh: Option<String>,
 }
 
 #[derive(ToSchema)]
 struct AccessToken {
-    /// Not needed where it comes as Bearer or as a cookie.
+    /// Not needed if the token is sent as Bearer or as a cookie.
     token: Option<String>,
 }
 
@@ -209,16 +209,16 @@ struct AnyToken {
 
 #[derive(ToSchema)]
 struct Logout {
-    /// In place of Bearer and cookie.
+    /// In place of, or in addition to, Bearer and cookies.
     refresh: Option<String>,
-    /// Ends all sessions of the person.
+    /// Ends all sessions of the user.
     everywhere: Option<bool>,
 }
 
 #[derive(ToSchema)]
 struct Valid {
     valid: bool,
-    /// As in the token: a UUID, or what the old service called the person.
+    /// As in the token: a UUID, or the user's id at the legacy service.
     user_id: UserId,
     tenant: Uuid,
     /// The session.
@@ -229,7 +229,7 @@ struct Valid {
     exp: i64,
 }
 
-/// What tokens call a person.
+/// The claim `user_id`.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum UserId {
@@ -241,7 +241,7 @@ enum UserId {
 struct NotValid {
     valid: bool,
     detail: String,
-    /// Absent where no token was presented.
+    /// Absent if the request had no token.
     code: Option<Code>,
 }
 
@@ -287,18 +287,18 @@ struct Health {
 #[derive(ToSchema)]
 struct Readiness {
     status: String,
-    /// Age of what is known of the shard.
+    /// Age of the edge's revocation data, in seconds.
     state_age_secs: Option<f64>,
 }
 
 #[utoipa::path(
-    post, path = "/api/token/", tag = "Tokens", operation_id = "token", summary = "Sign in for tokens",
-    description = "Sets no cookie. Until the password is right, every reason to refuse is answered alike.",
+    post, path = "/api/token/", tag = "Tokens", operation_id = "token", summary = "Sign in and get tokens",
+    description = "Sets no cookies. Unknown user, wrong password and inactive user get the same answer.",
     request_body(content = Credentials, example = json!({"username": "ada", "password": "correct horse battery staple"})),
     responses(
         (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
-        (status = 401, description = "Not signed in. With `mfa_required` the password is right and a second factor is missing: `POST /api/verify-otp/` takes `mfa_token`. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended, or does not allow the network", body = Refused, example = json!({
+        (status = 401, description = "Not signed in. `mfa_required`: the password is correct, and `POST /api/verify-otp/` takes the `mfa_token` with a code. `otp_invalid`: the password is correct, the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
@@ -308,16 +308,17 @@ fn token() {}
 
 #[utoipa::path(
     post, path = "/api/login/", tag = "Tokens", operation_id = "login", summary = "Sign in",
-    description = "Sets cookies where the tenant uses them and the request is JSON on a host of its own, from a listed origin.",
+    description = "Also sets cookies, if the tenant uses them and the request is JSON, comes to one of the tenant's \
+        own hosts, and has an allowed `Origin` or is not from a browser.",
     request_body(content = Credentials, example = json!({"email": "ada@acme.example", "password": "correct horse battery staple"})),
     responses(
-        (status = 200, description = "Signed in; or the password is right and a second factor has to be shown (`mfa_required`)", body = LoggedIn, example = json!({
+        (status = 200, description = "Signed in; or the password is correct and a second factor is required (`mfa_required`)", body = LoggedIn, example = json!({
             "access": "eyJ0eXAi...",
             "refresh": "eyJ0eXAi...",
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
-        (status = 401, description = "Not signed in. With `otp_invalid` the password is right and the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password has to be changed first, for which the ticket is good (`POST /api/user/password/change/`); or the tenant demands a second factor, and the ticket is good for enrolling one (`POST /api/user/mfa/totp/`); or the tenant is suspended, or does not allow the network", body = Refused, example = json!({
+        (status = 401, description = "Not signed in. `otp_invalid`: the password is correct, the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
@@ -326,8 +327,10 @@ fn token() {}
 fn login() {}
 
 #[utoipa::path(
-    post, path = "/api/verify-otp/", tag = "Tokens", operation_id = "verify_otp", summary = "Show a second factor",
-    description = "Finishes a sign-in that answered with an `mfa_token`, and answers as `login` does, cookies included. An `mfa_token` is good for five minutes, five tries and one session; a newer sign-in of the user takes its place. A code is good once.",
+    post, path = "/api/verify-otp/", tag = "Tokens", operation_id = "verify_otp", summary = "Complete a sign-in with a second factor",
+    description = "Takes the `mfa_token` of a sign-in and a code, and answers as `login` does, cookies included. An \
+        `mfa_token` is valid for five minutes, five attempts and one session; a newer sign-in of the user invalidates \
+        it. A code can be used once.",
     request_body(content = SecondFactor, example = json!({"mfa_token": "wgc_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "otp": "492039"})),
     responses(
         (status = 200, description = "Signed in", body = SignedIn, example = json!({
@@ -335,26 +338,29 @@ fn login() {}
             "refresh": "eyJ0eXAi...",
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
-        (status = 401, description = "Not signed in: the code is wrong or was used, or the `mfa_token` is not, or no longer, good", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
+        (status = 401, description = "Not signed in: the code is wrong or was used before, or the `mfa_token` is unknown, expired or used", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
     )
 )]
 fn verify_otp() {}
 
 #[utoipa::path(
-    post, path = "/api/step-up/", tag = "Tokens", operation_id = "step_up", summary = "Prove again who you are",
-    description = "For routes that refuse with `step_up_required`. The session stays the same; its access tokens from then on have the time in `auth_time` and, by a code, `otp` and `mfa` in `amr`. A user with a second factor shows a code; the password counts only for a user without one.",
+    post, path = "/api/step-up/", tag = "Tokens", operation_id = "step_up", summary = "Re-authenticate in a session",
+    description = "For routes that answer `step_up_required`. The session stays the same; its new access tokens have \
+        a new `auth_time` and, if a code was used, `otp` and `mfa` in `amr`. A user who has a second factor must use a \
+        code; the password is accepted only from a user who has none.",
     request_body(content = Proof, example = json!({"otp": "492039"})),
     responses(
-        (status = 200, description = "Proven: tokens of the same session", body = Tokens, example = json!({"access": "eyJ0eXAi...", "refresh": "eyJ0eXAi..."})),
-        (status = 401, description = "The token is not good, or the proof is not", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
+        (status = 200, description = "New tokens of the same session", body = Tokens, example = json!({"access": "eyJ0eXAi...", "refresh": "eyJ0eXAi..."})),
+        (status = 401, description = "The token, code or password is not valid", body = Refused, example = json!({"detail": "Invalid or expired code.", "code": "otp_invalid"})),
     ),
     security(("bearer" = []), ("cookie" = [], "csrf" = []))
 )]
 fn step_up() {}
 
 #[utoipa::path(
-    post, path = "/api/token/refresh/", tag = "Tokens", operation_id = "refresh", summary = "Get new tokens",
-    description = "A refresh token is good once. The one before, presented again within the tenant's retry window, gets the same successor; anything older ends the session.",
+    post, path = "/api/token/refresh/", tag = "Tokens", operation_id = "refresh", summary = "Refresh the tokens",
+    description = "A refresh token is used once. If the previous one is presented again within the tenant's retry \
+        window, it gets the same new tokens; later, and for any older one, the session ends (reuse detection).",
     request_body(content = RefreshToken, example = json!({"refresh": "eyJ0eXAi..."})),
     responses(
         (status = 200, description = "Refreshed", body = Tokens, example = json!({"access": "eyJ0eXAi...", "refresh": "eyJ0eXAi..."})),
@@ -364,11 +370,12 @@ fn step_up() {}
 fn refresh() {}
 
 #[utoipa::path(
-    post, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate", summary = "Ask whether an access token is good now",
-    description = "`Wardgate-State-Age` says, in seconds, how old the knowledge is that this was decided by.",
+    post, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate", summary = "Check an access token",
+    description = "Checks signature, expiry, session and user. `Wardgate-State-Age` is the age, in seconds, of the \
+        revocation data that the answer is based on.",
     request_body(content = AccessToken, example = json!({"token": "eyJ0eXAi..."})),
     responses(
-        (status = 200, description = "Good", body = Valid, example = json!({
+        (status = 200, description = "The token is valid", body = Valid, example = json!({
             "valid": true,
             "user_id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f",
             "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a",
@@ -377,17 +384,20 @@ fn refresh() {}
             "token_type": "access",
             "exp": 1_767_225_900,
         })),
-        (status = 401, description = "Not good", body = NotValid, example = json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"})),
+        (status = 401, description = "The token is not valid", body = NotValid, example = json!({"valid": false, "detail": "Token is invalid", "code": "token_not_valid"})),
     ),
     security((), ("bearer" = []), ("cookie" = []))
 )]
 fn validate() {}
 
 #[utoipa::path(
-    get, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate_for_gateways", summary = "Ask as a gateway does",
-    description = "For nginx's `auth_request`, Traefik's `ForwardAuth` and Envoy's `ext_authz`: the status decides, and headers say who it is. By Bearer or cookie; a token in the query or a body is not read, and no `X-Forwarded-*` or `X-Original-*` header is. Texts in headers are percent-encoded but for the unreserved characters of RFC 3986. `HEAD` answers alike, without the body.",
+    get, path = "/api/token/validate/", tag = "Tokens", operation_id = "validate_for_gateways", summary = "Check an access token, for gateways",
+    description = "For nginx `auth_request`, Traefik `ForwardAuth` and Envoy `ext_authz`: the status is the \
+        decision, and headers identify the user. Takes the token as Bearer or cookie; a token in the query or body, \
+        `X-Forwarded-*` and `X-Original-*` are ignored. Header values are percent-encoded except for the unreserved \
+        characters of RFC 3986. `HEAD` gets the same answer without the body.",
     responses(
-        (status = 200, description = "Good", body = Valid,
+        (status = 200, description = "The token is valid", body = Valid,
             headers(
                 ("X-Auth-User-Id" = String, description = "`user_id`"),
                 ("X-Auth-Tenant" = String, description = "`tenant`"),
@@ -402,19 +412,20 @@ fn validate() {}
                 "token_type": "access",
                 "exp": 1_767_225_900,
             })),
-        (status = 401, description = "Not good, or missing", body = NotValid, example = json!({"valid": false, "detail": "Authentication credentials were not provided."})),
+        (status = 401, description = "The token is missing or not valid", body = NotValid, example = json!({"valid": false, "detail": "Authentication credentials were not provided."})),
     ),
     security(("bearer" = []), ("cookie" = []))
 )]
 fn validate_for_gateways() {}
 
 #[utoipa::path(
-    post, path = "/api/token/verify/", tag = "Tokens", operation_id = "verify", summary = "Ask whether a token of either kind is good",
-    description = "A token whose session has ended, or whose user may not sign in, is 400 `{\"non_field_errors\":[\"Token is blacklisted\"]}`, as the service before answered.",
+    post, path = "/api/token/verify/", tag = "Tokens", operation_id = "verify", summary = "Check an access or refresh token",
+    description = "As SimpleJWT. If the session has ended or the user may not sign in: 400 \
+        `{\"non_field_errors\":[\"Token is blacklisted\"]}`.",
     request_body(content = AnyToken, example = json!({"token": "eyJ0eXAi..."})),
     responses(
-        (status = 200, description = "Good", body = Nothing, example = json!({})),
-        (status = 401, description = "Not good", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
+        (status = 200, description = "The token is valid", body = Nothing, example = json!({})),
+        (status = 401, description = "The token is not valid", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
     )
 )]
 fn verify() {}
@@ -424,26 +435,29 @@ fn verify() {}
     request_body(content = RefreshToken, example = json!({"refresh": "eyJ0eXAi..."})),
     responses(
         (status = 200, description = "Ended", body = Nothing, example = json!({})),
-        (status = 401, description = "Not good", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
+        (status = 401, description = "The token is not valid", body = Refused, example = json!({"detail": "Token is invalid", "code": "token_not_valid"})),
     )
 )]
 fn blacklist() {}
 
 #[utoipa::path(
     post, path = "/api/logout/", tag = "Tokens", operation_id = "logout", summary = "Sign out",
-    description = "Ends the sessions of the Bearer token, of `refresh` and of the cookies, which are cleared. Each that is good ends its own session, whatever is wrong with the others. An access token that has only expired still ends its own session, while that lives, but not others.",
+    description = "Ends the sessions of the Bearer token, of `refresh` and of the cookies, and clears the cookies. \
+        Each valid credential ends its own session, even if another one is invalid. An access token that has expired, \
+        and is otherwise valid, ends its own session, but not the other sessions of the user.",
     request_body(content = Logout, example = json!({"everywhere": true})),
     responses(
         (status = 204, description = "Signed out"),
-        (status = 401, description = "No good credential: the fault of the first", body = Refused, example = json!({"detail": "Authentication credentials were not provided."})),
+        (status = 401, description = "No valid credential; the error is that of the first one", body = Refused, example = json!({"detail": "Authentication credentials were not provided."})),
     ),
     security(("bearer" = []), ("cookie" = [], "csrf" = []))
 )]
 fn logout() {}
 
 #[utoipa::path(
-    get, path = "/api/public-key/", tag = "Keys", operation_id = "public_key", summary = "The key that signs now",
-    description = "The PEM alone, or JSON, as `Accept` asks for (RFC 9110, section 12.5.1); JSON where it does not say. `ETag` and `If-None-Match` as RFC 9110 has them: each form has a tag of its own.",
+    get, path = "/api/public-key/", tag = "Keys", operation_id = "public_key", summary = "Read the key that signs now",
+    description = "As JSON, or as PEM alone, chosen by `Accept` (RFC 9110, section 12.5.1); JSON by default. Each \
+        format has its own `ETag`; `If-None-Match` works as in RFC 9110.",
     responses((status = 200, description = "The key", content(
         (PublicKey = "application/json", example = json!({
             "public_key": "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkq...\n-----END PUBLIC KEY-----\n",
@@ -452,8 +466,8 @@ fn logout() {}
         })),
         (String = "application/x-pem-file"),
         (String = "text/plain"),
-    )), (status = 304, description = "The copy that the client has is still good"),
-    (status = 406, description = "No form that `Accept` allows", body = Refused, example = json!({"detail": "Could not satisfy the request Accept header."})))
+    )), (status = 304, description = "Not modified: the client's copy is current"),
+    (status = 406, description = "`Accept` allows none of the formats", body = Refused, example = json!({"detail": "Could not satisfy the request Accept header."})))
 )]
 fn public_key() {}
 
@@ -461,7 +475,7 @@ fn public_key() {}
     get, path = "/api/.well-known/jwks.json", tag = "Keys", operation_id = "jwks", summary = "The key set (RFC 7517)",
     responses((status = 200, description = "Next, active and retired keys, with an `ETag`", body = KeySet, example = json!({"keys": [{
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
-    }]})), (status = 304, description = "The copy that the client has is still good"))
+    }]})), (status = 304, description = "Not modified: the client's copy is current"))
 )]
 fn jwks() {}
 
@@ -469,28 +483,29 @@ fn jwks() {}
     get, path = "/.well-known/jwks.json", tag = "Keys", operation_id = "root_jwks", summary = "The key set (RFC 7517)",
     responses((status = 200, description = "Next, active and retired keys, with an `ETag`", body = KeySet, example = json!({"keys": [{
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "n": "0vx7agoebGcQ...", "e": "AQAB",
-    }]})), (status = 304, description = "The copy that the client has is still good"))
+    }]})), (status = 304, description = "Not modified: the client's copy is current"))
 )]
 fn root_jwks() {}
 
 #[utoipa::path(
-    get, path = "/api/limits/", tag = "Health", operation_id = "limits", summary = "Every limit and lifetime of this release",
-    description = "Numbers by name; a name carries the unit. The same for every tenant: what a tenant chooses is among its settings. docs/limits.md says what each means.",
+    get, path = "/api/limits/", tag = "Health", operation_id = "limits", summary = "Read the limits and lifetimes of this release",
+    description = "Numbers by name; the name ends in the unit. They are the same for every tenant; what a tenant can \
+        choose is among its settings. docs/limits.md explains each.",
     responses((status = 200, description = "The limits", body = Limits, example = json!({"limits": {"body_bytes": 1_048_576, "challenge_secs": 300}})))
 )]
 fn limits() {}
 
 #[utoipa::path(
-    get, path = "/healthz", tag = "Health", operation_id = "healthz", summary = "Is the Worker alive",
-    responses((status = 200, description = "It is", body = Health, example = json!({"status": "ok"})))
+    get, path = "/healthz", tag = "Health", operation_id = "healthz", summary = "Check whether the Worker runs",
+    responses((status = 200, description = "The Worker runs", body = Health, example = json!({"status": "ok"})))
 )]
 fn healthz() {}
 
 #[utoipa::path(
-    get, path = "/readyz", tag = "Health", operation_id = "readyz", summary = "Can the Worker serve",
+    get, path = "/readyz", tag = "Health", operation_id = "readyz", summary = "Check whether the Worker can serve requests",
     responses(
-        (status = 200, description = "It can", body = Readiness, example = json!({"status": "ready", "state_age_secs": 0.4})),
-        (status = 503, description = "It cannot", body = Readiness, example = json!({"status": "storage unreachable", "state_age_secs": 7.0})),
+        (status = 200, description = "Ready", body = Readiness, example = json!({"status": "ready", "state_age_secs": 0.4})),
+        (status = 503, description = "Not ready", body = Readiness, example = json!({"status": "storage unreachable", "state_age_secs": 7.0})),
     )
 )]
 fn readyz() {}

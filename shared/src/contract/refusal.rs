@@ -36,55 +36,55 @@ macro_rules! codes {
 }
 
 codes! {
-    /// A token that is not, or no longer, good.
+    /// The token is invalid, expired or revoked.
     TokenNotValid = "token_not_valid",
-    /// `Authorization` has not two parts.
+    /// The `Authorization` header does not have two parts.
     BadAuthorizationHeader = "bad_authorization_header",
-    /// The person is not active.
+    /// The user is not active.
     UserInactive = "user_inactive",
-    /// The person is gone.
+    /// The user was deleted.
     UserNotFound = "user_not_found",
-    /// The password has been changed since.
+    /// The password was changed after the token was issued.
     PasswordChanged = "password_changed",
-    /// The password is right, and has to be changed before there is a session. A `ticket` is good for that alone.
+    /// The password is correct, but must be changed first; `ticket` allows that.
     PasswordChangeRequired = "password_change_required",
-    /// The password is right, and a second factor is missing: `mfa_token` is good at `POST /api/verify-otp/`.
+    /// The password is correct, and a second factor is required: send `mfa_token` to `POST /api/verify-otp/`.
     MfaRequired = "mfa_required",
-    /// A code is wrong, was used before, or its challenge is not, or no longer, good.
+    /// The code is wrong or was used before, or the `mfa_token` is unknown, expired or used.
     OtpInvalid = "otp_invalid",
-    /// The tenant demands a second factor, of which the user has none. A `ticket` is good for enrolling one.
+    /// The tenant requires a second factor, and the user has none; `ticket` allows enrolling one.
     MfaEnrollmentRequired = "mfa_enrollment_required",
-    /// The route asks for a second factor, or a password, that was shown lately: see `POST /api/step-up/`.
+    /// The route requires a recent second factor or password: see `POST /api/step-up/`.
     StepUpRequired = "step_up_required",
-    /// The tenant takes no such request from the client's network.
+    /// The tenant does not allow such requests from the client's network.
     NetworkNotAllowed = "network_not_allowed",
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended",
-    /// The tenant lets nobody make an account without an invitation.
+    /// The tenant does not allow registration without an invitation.
     RegistrationClosed = "registration_closed",
-    /// By cookie, without a listed `Origin` and the session's `X-CSRFToken`.
+    /// A request with cookies lacks an allowed `Origin` or the session's `X-CSRFToken`.
     CsrfFailed = "csrf_failed",
     /// The body is too large.
     TooLarge = "too_large",
-    /// Something that is needed cannot be reached.
+    /// The service, or a part that it needs, is temporarily unavailable.
     Unavailable = "unavailable",
-    /// The index that answers this is being made anew, which takes seconds to minutes.
+    /// The search index is being rebuilt, which takes seconds to minutes.
     Rebuilding = "rebuilding",
-    /// A fault of ours.
+    /// An internal error.
     Internal = "internal",
-    /// A push that does not follow the mark.
+    /// A push does not continue from the tenant's mark.
     RevisionGap = "revision_gap",
-    /// A push of a history that is over.
+    /// A push has a smaller `history` than the edge knows.
     StaleHistory = "stale_history",
-    /// A push of what is sealed under a key-encryption key that this edge does not have.
+    /// A push holds values that are sealed under a key-encryption key that this edge does not have.
     EdgeKeyUnknown = "edge_key_unknown",
-    /// An acknowledgement of facts that this database never gave: it was restored.
+    /// An acknowledgement names events that this database never sent: it was restored.
     OutboxRestored = "outbox_restored",
-    /// A service signature is missing or does not hold.
+    /// The service signature is missing or invalid.
     SignatureInvalid = "signature_invalid",
-    /// The object is not in a state that allows this.
+    /// The object's state does not allow this.
     Conflict = "conflict",
-    /// The object has been changed since it was read.
+    /// The object was changed after it was read.
     PreconditionFailed = "precondition_failed",
     /// The `Idempotency-Key` was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused",
@@ -350,10 +350,10 @@ pub enum TokenFault {
     /// The user is deleted.
     #[error("person deleted")]
     UserNotFound,
-    /// The person is not active.
+    /// The user is not active.
     #[error("person not active")]
     UserInactive,
-    /// The password has been changed since.
+    /// The password was changed after the token was issued.
     #[error("password changed")]
     PasswordChanged,
     /// A lower epoch, an ended family, a generation that is behind.

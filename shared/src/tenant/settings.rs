@@ -1,4 +1,4 @@
-//! What a tenant may choose, with defaults and bounds: one table for control's checks, the edge's
+//! The settings of a tenant, with defaults and bounds: one table for control's validation, the edge's
 //! reading and the documentation.
 
 use std::collections::BTreeSet;
@@ -24,22 +24,22 @@ use crate::tenant::registration::Registration;
 use crate::tenant::role_timeout::RoleTimeout;
 use crate::tenant::visibility::{self, Rule};
 
-/// Whether a tenant's own hosts know cookies, and what they are called.
+/// Cookies on a tenant's own hosts, and their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Cookies {
-    /// None is read or set.
+    /// No cookie is read or set.
     Off,
-    /// `access_token` and `refresh_token`, as in the old service.
+    /// `access_token` and `refresh_token`, as SimpleJWT services name them.
     Plain,
-    /// `__Host-access_token` and `__Host-refresh_token`, which no other host can plant.
+    /// `__Host-access_token` and `__Host-refresh_token`, which no other host can set.
     #[default]
     Host,
 }
 
 impl Cookies {
-    /// What an administrator wrote. Strict, unlike the reading of a document.
+    /// Parses an administrator's input: strict, unlike the reading of a document.
     fn parse(value: &Value) -> Option<Self> {
         match value.as_str()? {
             "off" => Some(Self::Off),
@@ -50,162 +50,162 @@ impl Cookies {
     }
 }
 
-/// A tenant's choices. Durations are in seconds.
+/// The settings of a tenant. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {
     /// Lifetime of an access token.
     pub access_ttl_secs: u64,
-    /// A family ends when it was not rotated for this long.
+    /// A session ends when its refresh token was not used for this long.
     pub idle_secs: u64,
-    /// A family ends this long after its sign-in.
+    /// A session ends this long after its sign-in.
     pub absolute_secs: u64,
-    /// Tighter timeouts of the sessions of users with a role: `<role>.idle_secs=<seconds>` and
-    /// `<role>.absolute_secs=<seconds>`. Of several roles the tightest counts. Absent where there are none.
+    /// Shorter session timeouts for users with a role: `<role>.idle_secs=<seconds>` and
+    /// `<role>.absolute_secs=<seconds>`. With several roles the shortest applies. Absent if there are none.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub role_timeouts: Vec<RoleTimeout>,
-    /// How many sessions of one user live at the same time; a further sign-in ends the one that was used least
-    /// recently. Absent where it is 100, the most.
+    /// The greatest number of active sessions of one user; a further sign-in ends the least recently used one. Absent if
+    /// it is 100, the maximum.
     #[serde(skip_serializing_if = "is_most_sessions")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub max_sessions: u64,
-    /// How long the immediately previous refresh token gets the same successor; 0 as the old service.
+    /// For how long the previous refresh token, presented again, gets the same new tokens; 0: it is refused, as by
+    /// SimpleJWT.
     pub retry_window_secs: u64,
-    /// How long validation goes on while the feed cannot be read.
+    /// For how long validation continues while revocation data cannot be read.
     pub staleness_limit_secs: u64,
     /// Shortest password in characters.
     pub min_password_length: u64,
-    /// How hard to guess a password must be, by the scale of zxcvbn: 1 more than a thousand guesses, 2 a million, 3 a
-    /// hundred million, 4 ten billion; with 0 only listed passwords are refused. Absent where it is 2.
+    /// The least strength of a password on the scale of zxcvbn: 1 more than a thousand guesses, 2 a million, 3 a hundred
+    /// million, 4 ten billion; 0: only listed passwords are refused. Absent if it is 2.
     #[serde(skip_serializing_if = "is_default_strength")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub password_strength: u64,
-    /// How many of a user's last passwords, the present one included, the user may not choose again.
-    /// Absent where it is 0.
+    /// The number of a user's last passwords, the present one included, that the user may not choose again. Absent if it
+    /// is 0.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub password_history: u64,
-    /// How old a password may be at a sign-in; above that its owner must choose another one first. 0: as old as it
-    /// is. Absent where it is 0.
+    /// The greatest age of a password at a sign-in; above it the user must choose a new one first. 0: no limit. Absent if
+    /// it is 0.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub password_max_age_secs: u64,
-    /// The roles of which a second factor is demanded; `*` stands for every user. Absent where it is demanded of no
-    /// role. Tenants that are made with the API or the command line begin with `root-admin` and `co-admin`.
+    /// The roles that require a second factor; `*` stands for every user. Absent if there are none. New tenants begin with
+    /// `root-admin` and `co-admin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub second_factor_roles: Vec<String>,
-    /// From when on it is demanded, RFC 3339. Until then a user of these roles signs in without one. Absent: at once.
+    /// When the requirement begins (RFC 3339). Absent: it is in force.
     #[serde(deserialize_with = "time_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, required = false))]
     pub second_factor_from: Option<DateTime<Utc>>,
-    /// Whether each validation of an access token reads its user and session from the database: what is revoked is refused
-    /// at once, each validation costs a read, and is 503 where the database does not answer. Absent where it is false.
+    /// Whether each validation of an access token reads user and session from the edge's database. Revocations then take
+    /// effect at once, and a validation is 503 if the database does not answer. Absent if it is false.
     #[serde(skip_serializing_if = "is_false")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub strict: bool,
-    /// How many passwords each isolate of the edge hashes for the tenant in a second; beyond: 429. 0: as many as come.
-    /// The platform's to raise. Absent where it is 8.
+    /// The number of passwords that each isolate of the edge hashes for the tenant in a second; beyond: 429. 0: no limit.
+    /// Only platform administrators can raise it. Absent if it is 8.
     #[serde(skip_serializing_if = "is_default_budget")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub hashes_per_sec: u64,
-    /// The networks, as `192.0.2.0/24`, from which users may sign in, refresh and act; every other one is refused. Absent
-    /// where there are none: then each that is not denied is allowed.
+    /// The networks, as `192.0.2.0/24`, from which requests of users are accepted. Absent if there are none: then every
+    /// network that is not denied is allowed.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub allowed_networks: Vec<Network>,
-    /// The networks from which users may not, in an allowed one, too. Absent where there are none.
+    /// The networks from which requests of users are refused, even if an allowed network contains them. Absent if there are none.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub denied_networks: Vec<Network>,
-    /// Likewise for administration, besides: the routes about other users, tenants, keys and the audit log.
+    /// Networks from which administration is accepted, in addition to `allowed_networks`: the routes about other users,
+    /// tenants, keys and the audit log.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub admin_allowed_networks: Vec<Network>,
-    /// Likewise.
+    /// Networks from which administration is refused.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub admin_denied_networks: Vec<Network>,
-    /// How long ago an administrator's sign-in or step-up may be for changes of roles and policies, keys, deletion, exports
-    /// and what is hidden; with a second factor, of a user who has one. 0: such a request needs none. Absent where it is
-    /// 0. Tenants that are made with the API or the command line begin with 900.
+    /// The greatest age of an administrator's sign-in or step-up for changes of roles, policies and keys, deletions, exports
+    /// and unmasking; of an administrator who has a second factor, of its last use. 0: not required. Absent if it is 0. New
+    /// tenants begin with 900.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub step_up_secs: u64,
-    /// For how many days a browser may be remembered in which a code was good: there the password alone signs its user in
-    /// (`remember` at `POST /api/login/` and `POST /api/verify-otp/`, with cookies). 0: no browser is. Absent where it is 0.
+    /// The number of days for which a browser can be remembered after a code was accepted in it (`remember` at
+    /// `POST /api/login/` and `POST /api/verify-otp/`, with cookies); its sign-ins then need no code. 0: never. Absent if
+    /// it is 0.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub remember_device_days: u64,
     /// Size of new signing keys: 2048, 3072 or 4096.
     pub key_bits: u64,
-    /// The web origins whose pages may read answers, and sign in and act by cookie.
+    /// The web origins whose pages may read answers (CORS) and use cookies.
     #[serde(deserialize_with = "readable")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub origins: Vec<Origin>,
-    /// Names of request headers that pages of these origins may send, beside those that browsers, HTTP
-    /// libraries and tracing services send by themselves. Absent where there are none.
+    /// Names of further request headers that pages of these origins may send; the headers of browsers, HTTP libraries and
+    /// tracing services are always allowed. Absent if there are none.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub cors_headers: Vec<HeaderName>,
     /// Cookies on the tenant's own hosts.
     #[serde(deserialize_with = "cookies_or_off")]
     pub cookies: Cookies,
-    /// How much of which personal field of others a role is shown, where that is not the default:
-    /// `<role>.<field>=<clear|masked|absent>`; `*` stands for every role that has no rule of its own for the field.
-    /// The platform may bound it. Absent where there are none.
+    /// How a role is shown personal fields of other users, if not by default: `<role>.<field>=<clear|masked|absent>`; `*`
+    /// stands for every role without a rule of its own for the field. The platform may limit it. Absent if there are none.
     #[serde(deserialize_with = "visibility::readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub visibility: Vec<Rule>,
-    /// The notices that users get by mail about their accounts: `password_changed`, `address_changed`,
-    /// `second_factor_changed` and `new_device`. Absent where all of them are on.
+    /// The notices that users get by mail about changes of their accounts: `password_changed`, `address_changed`,
+    /// `second_factor_changed` and `new_device`. Absent if all are on.
     #[serde(deserialize_with = "readable", skip_serializing_if = "are_all")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub notices: Vec<Notice>,
-    /// The language of mails to users who have chosen none that there are texts in: a tag such as `de`. There are texts in
-    /// English and German.
+    /// The language of mails to users who have not chosen a supported one: a tag such as `de`. Supported are English and
+    /// German.
     #[serde(skip_serializing_if = "is_english")]
     pub language: String,
-    /// Where users may ask, as mails say it: an address, a telephone number, a URL. Empty for nothing.
+    /// The support contact that mails name: an address, a telephone number or a URL. Empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub support: String,
-    /// The page that proves an address: an https URL on one of `origins`. The link's token follows as `#token=`. Empty or
-    /// absent for a plain page of Wardgate's own.
+    /// The page that verifies an address: an https URL on one of `origins`. The link appends its token as `#token=`. Empty
+    /// or absent: a page of Wardgate's own.
     #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub verify_url: Option<PageUrl>,
-    /// Likewise, the page that sets a new password.
+    /// As `verify_url`, for the page that sets a new password.
     #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub reset_url: Option<PageUrl>,
-    /// Likewise, the page that accepts an invitation.
+    /// As `verify_url`, for the page that accepts an invitation.
     #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub invite_url: Option<PageUrl>,
-    /// Likewise, the page that proves a user's new address.
+    /// As `verify_url`, for the page that confirms a new address.
     #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub address_url: Option<PageUrl>,
-    /// Likewise, the page that takes a change of address back.
+    /// As `verify_url`, for the page that takes a change of address back.
     #[serde(deserialize_with = "page_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub undo_url: Option<PageUrl>,
-    /// Who may make an account for themselves: nobody (`closed`), everybody (`open`), who has an address of one of
-    /// `registration_domains` (`domain`), or who was invited (`invitation`). Administrators may invite at any tenant.
-    /// Absent where it is `closed`.
+    /// Who may register: no one (`closed`), any caller (`open`), owners of an address in one of `registration_domains`
+    /// (`domain`), or invited users (`invitation`). Administrators may invite users in any case. Absent if it is `closed`.
     #[serde(skip_serializing_if = "Registration::is_closed")]
     pub registration: Registration,
-    /// The domains of the addresses with which one may register where `registration` is `domain`: lower-case A-labels,
-    /// each meant alone, without those below it. Absent where there are none.
+    /// The domains for `registration` = `domain`: lower-case A-labels, not including subdomains. Absent if there are none.
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub registration_domains: Vec<HostName>,
-    /// The role of those who register, below `staff`. Absent where it is `client`.
+    /// The role of registered users, below `staff`. Absent if it is `client`.
     #[serde(skip_serializing_if = "is_client")]
     pub registration_role: String,
-    /// Whether those who register must prove their address before there is an account. If not, the account can be used
-    /// at once, and loses password, sessions and address when somebody else proves the address. Absent where it is true.
+    /// Whether an account is created only after its address was verified. If not, the account can be used at once, and
+    /// loses address, password and sessions if another user verifies the address. Absent if it is true.
     #[serde(skip_serializing_if = "is_true")]
     pub registration_verify: bool,
 }
@@ -261,7 +261,7 @@ impl Default for Settings {
     }
 }
 
-/// The role of those who register, unless a tenant chooses another one.
+/// The default role of registered users.
 const CLIENT: &str = "client";
 
 fn is_client(role: &str) -> bool {
@@ -276,13 +276,13 @@ fn is_true(flag: &bool) -> bool {
     *flag
 }
 
-/// What guesses a password must withstand unless a tenant asks for more or less: a million.
+/// The default of `password_strength`: a million guesses.
 const PASSWORD_STRENGTH: u64 = 2;
 
 const DAY_SECS: u64 = 86_400;
 const MINUTE_SECS: u64 = 60;
 
-/// Name, least and greatest value of each setting that is a number.
+/// Name, minimum and maximum of each numeric setting.
 pub const BOUNDS: [(&str, u64, u64); 14] = [
     ("access_ttl_secs", 60, crate::contract::limits::ACCESS_TTL_MAX_SECS),
     ("idle_secs", 60, 365 * 86_400),
@@ -331,13 +331,13 @@ impl Settings {
         names
     }
 
-    /// How many sessions of one user live at the same time: at least one, so that a sign-in never ends itself.
+    /// The greatest number of active sessions of one user: at least one, so that a sign-in never ends itself.
     #[must_use]
     pub fn most_sessions(&self) -> u64 {
         self.max_sessions.clamp(1, FAMILIES as u64)
     }
 
-    /// Whether a second factor is demanded at `now_secs` of a user with these roles.
+    /// Whether a user with these roles must have a second factor at `now_secs`.
     #[must_use]
     pub fn demands_second_factor<R: AsRef<str>>(&self, roles: &[R], now_secs: i64) -> bool {
         let begun = self.second_factor_from.is_none_or(|from| from.timestamp() <= now_secs);
@@ -345,20 +345,20 @@ impl Settings {
         begun && (demanded("*") || roles.iter().any(|role| demanded(role.as_ref())))
     }
 
-    /// Whether a client's address may sign in, refresh and act.
+    /// Whether requests of users are accepted from a client's address.
     #[must_use]
     pub fn admits_network(&self, client: &str) -> bool {
         networks::admits(&self.allowed_networks, &self.denied_networks, client)
     }
 
-    /// Whether a client's address may administer.
+    /// Whether administration is accepted from a client's address.
     #[must_use]
     pub fn admits_administration(&self, client: &str) -> bool {
         self.admits_network(client)
             && networks::admits(&self.admin_allowed_networks, &self.admin_denied_networks, client)
     }
 
-    /// Whether a network is listed anywhere.
+    /// Whether any network is listed.
     #[must_use]
     pub fn lists_networks(&self) -> bool {
         self.network_lists().iter().any(|(_, list)| !list.is_empty())
@@ -373,7 +373,7 @@ impl Settings {
         ]
     }
 
-    /// Every setting with its default, those included that a document leaves out.
+    /// Every setting with its default, including those that a document omits at their default.
     #[must_use]
     pub fn defaults() -> Map<String, Value> {
         let default = Self::default();
@@ -385,14 +385,14 @@ impl Settings {
             values.insert(name.to_owned(), default.value(name).into());
         }
         for name in Self::names() {
-            // A page that is not named is an empty text where a setting is typed.
+            // An unset page is an empty text in the command line's form.
             let value = Some(Self::left_out(name)).filter(|value| !value.is_null());
             values.entry(name).or_insert_with(|| value.unwrap_or_else(|| "".into()));
         }
         values
     }
 
-    /// The value of a setting that is a number ([`BOUNDS`]).
+    /// The value of a numeric setting ([`BOUNDS`]).
     #[must_use]
     pub fn value(&self, name: &str) -> u64 {
         match name {
@@ -413,10 +413,10 @@ impl Settings {
         }
     }
 
-    /// Takes the value of one setting, as JSON has it; [`Self::faults`] judges them all together.
+    /// Sets one setting from its JSON value; [`Self::faults`] validates all of them together.
     ///
     /// # Errors
-    /// The field and its message: an unknown name, a value of another type, an origin that is none.
+    /// The field and its message, for an unknown name or a value of the wrong form.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
         match name {
             "origins" => self.origins = list("origins", value, Origin::parse, ORIGIN_WORDS)?,
@@ -505,7 +505,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Empty and null take it away.
+    /// Sets a page's URL; empty and null remove it.
     fn set_page(&mut self, name: &str, value: &Value) -> Result<(), (&'static str, String)> {
         let field = PAGES.into_iter().find(|page| *page == name).unwrap_or("settings");
         let url = match value {

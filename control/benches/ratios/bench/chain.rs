@@ -50,7 +50,7 @@ struct Log {
 /// Measures with one log, then with as many as there are writers.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(stage: &Stage, options: &Options) -> Outcome<Vec<Rates>> {
     make_tables(stage).await?;
     let time = Duration::from_secs_f64(options.seconds);

@@ -40,7 +40,7 @@ impl Database {
     /// A connection of the superuser.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn admin(&self) -> Outcome<PgConnection> {
         Ok(PgConnection::connect(&self.url(None)?).await?)
     }
@@ -85,7 +85,7 @@ impl Database {
     /// Whether a run of before left it loaded; otherwise it is there, and empty.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn is_loaded(&self) -> Outcome<bool> {
         let mut server = PgConnection::connect(self.server.as_str()).await?;
         let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")

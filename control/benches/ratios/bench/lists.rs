@@ -235,7 +235,7 @@ pub enum From {
 /// What the route does between the check of the token and the answer.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn list(control: &Control, tenant: TenantId, asked: Asked, from: From) -> Outcome<Vec<User>> {
     let tx = control.db.tenant_tx(tenant).await?.for_long_read(&control.db).await?;
     let (matching, mut tx) = Matching::of(tx, asked.filters).await?;

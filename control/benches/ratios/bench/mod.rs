@@ -44,7 +44,7 @@ pub struct Options {
 /// Measures everything: the report, and the plans.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn run(options: &Options) -> Outcome<(Report, String)> {
     let stage = Stage::set(options).await?;
     let mut report = Report::new(stage.about(options).await?);

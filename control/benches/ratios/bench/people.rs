@@ -139,7 +139,7 @@ impl Columns {
     /// Writes the rows of `user_keys` and `users`.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn insert(&self, tx: &mut TenantTx) -> Outcome<()> {
         insert_keys(tx, &self.ids, &self.wrapped_keys).await?;
         let column =
@@ -223,7 +223,7 @@ impl Columns {
 /// Makes the users of a part, with everything that belongs to a user but the edge's copy.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn insert(control: &Control, now: DateTime<Utc>, part: Part) -> Outcome<u32> {
     let numbers: Vec<u32> = (part.from..part.to).collect();
     let profiles: Vec<Profile> = numbers.iter().map(|number| profile(*number)).collect();

@@ -71,7 +71,7 @@ impl Visit for Message<'_> {
 /// The plans, as text.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn of(stage: &Stage) -> Outcome<String> {
     let mut admin = stage.database().admin().await?;
     let app = stage.database().app();

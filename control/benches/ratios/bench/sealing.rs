@@ -66,7 +66,7 @@ struct Row {
 /// Measures in the large tenant.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn measure(stage: &Stage, options: &Options) -> Outcome<Sealing> {
     let (control, tenant) = (&stage.control, stage.large.id);
     make_table(stage).await?;

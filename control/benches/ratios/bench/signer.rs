@@ -26,7 +26,7 @@ impl Signer {
     /// The signer of a tenant.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn of(control: &Control, tenant: &Tenant) -> Outcome<Self> {
         let mut tx = control.db.tenant_tx(tenant.id).await?;
         let admin = users::find_by_name(&mut tx, ADMIN).await?;

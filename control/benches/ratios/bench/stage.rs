@@ -45,7 +45,7 @@ impl Stage {
     /// Makes the tenants and their users, unless they are there.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn set(options: &Options) -> Outcome<Self> {
         let database = Database::of(options)?;
         let is_loaded = database.is_loaded().await?;
@@ -80,7 +80,7 @@ impl Stage {
     /// What was measured, and where.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn about(&self, options: &Options) -> Outcome<Vec<(String, String)>> {
         let mut admin = self.database.admin().await?;
         let mut about = vec![

@@ -17,7 +17,7 @@ use crate::http::fields::Fields;
 use crate::requests::RequestKind;
 use crate::users::{Faults, UserError, check_address};
 
-/// Another address for oneself.
+/// A new email address for the caller.
 #[derive(ToSchema)]
 #[schema(as = AddressChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -27,7 +27,7 @@ pub struct ChangeIn {
     current_password: String,
 }
 
-/// See [`ChangeIn`]. No `Debug`.
+/// The parsed [`ChangeIn`]. No `Debug`: it holds a password.
 pub struct Change {
     email: String,
     current_password: Zeroizing<String>,
@@ -44,18 +44,18 @@ impl FromFields for Change {
     }
 }
 
-/// What everybody is told who wants another address.
+/// The answer to every request.
 const ASKED: Said = Said::new("A message is on its way to the new address.");
 
-/// Asks for another address: 400 for one that is none, and for a wrong password; else 202, whether it is taken or not.
+/// Requests a change of address: 400 for a malformed address or a wrong password; else 202, whether it is taken or not.
 #[utoipa::path(
-    post, path = "/api/user/email/change/", tag = "Accounts", operation_id = "email_change", summary = "Ask for another address",
-    description = "The account keeps its address until the link that is mailed to the new one was used. The former \
-        address, if it was proven, is mailed a link that takes the change back for 7 days.",
+    post, path = "/api/user/email/change/", tag = "Accounts", operation_id = "email_change", summary = "Request a change of the caller's email address",
+    description = "The account keeps its address until the link that is mailed to the new one is used. The former \
+        address, if it is verified, gets a link that takes the change back, for 7 days.",
     request_body(content = ChangeIn, example = json!({
         "email": "grace@navy.example", "current_password": "correct horse battery staple",
     })),
-    responses((status = 202, description = "Taken", body = Said, example = json!({
+    responses((status = 202, description = "Accepted", body = Said, example = json!({
         "detail": "A message is on its way to the new address.",
     })))
 )]
@@ -78,10 +78,10 @@ pub async fn change(
     Ok(json(StatusCode::ACCEPTED, &ASKED))
 }
 
-/// Uses the link that proves a new address, once: 400 for one that is not good, and for an address that another user has
-/// by now.
+/// Confirms a new address with a mailed link, once: 400 if the link is not valid, or another user has the address by
+/// now.
 #[utoipa::path(
-    post, path = "/api/user/email/change/confirm/", tag = "Accounts", operation_id = "email_change_confirm", summary = "Prove a new address",
+    post, path = "/api/user/email/change/confirm/", tag = "Accounts", operation_id = "email_change_confirm", summary = "Confirm a new email address",
     description = "With the token of the link that was mailed to it.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
     responses((status = 200, description = "The address is the account's", body = Said, example = json!({
@@ -99,11 +99,12 @@ pub async fn confirm(
     Ok(ok(&Said::new("The address has been changed.")))
 }
 
-/// Uses the link that takes a change of address back, once: 400 for one that is not good.
+/// Takes a change of address back with a mailed link, once: 400 if the link is not valid.
 #[utoipa::path(
-    post, path = "/api/user/email/change/undo/", tag = "Accounts", operation_id = "email_change_undo", summary = "Take a change of address back",
-    description = "With the token of the link that was mailed to the former address, also before the new one was proven. \
-        The password is good no more, every session ends, and a link that sets another password is mailed there.",
+    post, path = "/api/user/email/change/undo/", tag = "Accounts", operation_id = "email_change_undo", summary = "Take a change of email address back",
+    description = "With the token of the link that was mailed to the former address; also before the new address was \
+        confirmed. The password is deleted, every session ends, and a link that sets a new password is mailed to the \
+        former address.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
     responses((status = 200, description = "The former address is the account's", body = Said, example = json!({
         "detail": "The account has this address. A link that sets a new password is on its way to it.",

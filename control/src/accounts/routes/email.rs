@@ -16,16 +16,16 @@ use crate::http::fields::Fields;
 use crate::requests::RequestKind;
 use crate::users::{Faults, UserError, check_address};
 
-/// Uses a link that proves an address, once: 400 for one that is not good, and for a name or address that somebody else
-/// has by now.
+/// Verifies an address with a mailed link, once: 400 if the link is not valid, or another user has the name or the
+/// address by now.
 #[utoipa::path(
-    post, path = "/api/user/email/verify/", tag = "Accounts", operation_id = "email_verify", summary = "Prove an address",
-    description = "With the token of a link. A registration becomes an account; the address of an account counts as \
-        proven. Where several had registered with the address, the account has no password yet, and a link that sets one \
-        is mailed. Another account that claims the address without a proof loses it, its password and its sessions.",
+    post, path = "/api/user/email/verify/", tag = "Accounts", operation_id = "email_verify", summary = "Verify an email address",
+    description = "With the token of a mailed link. A registration becomes an account; an account's address becomes \
+        verified. If several registrations named the address, the account gets no password, and a link that sets one is \
+        mailed. Another account with this address as an unverified one loses the address, its password and its sessions.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
     responses(
-        (status = 200, description = "Proven", body = Said, example = json!({"detail": "The address is verified."})),
+        (status = 200, description = "Verified", body = Said, example = json!({"detail": "The address is verified."})),
     )
 )]
 pub async fn prove(
@@ -42,7 +42,7 @@ pub async fn prove(
     })))
 }
 
-/// An address.
+/// An email address.
 #[derive(ToSchema)]
 #[schema(as = Address)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -56,15 +56,15 @@ impl FromFields for Resend {
     }
 }
 
-/// What everybody is told who asks for a link.
+/// The answer to every request.
 const ASKED: Said = Said::new("If the address waits to be proven, a message is on its way.");
 
-/// Mails the link that proves an address once more: 202, alike for known and unknown addresses, since none was looked up.
+/// Requests the verification link again: 202 for known and unknown addresses alike, because none is looked up.
 #[utoipa::path(
-    post, path = "/api/user/email/verify/resend/", tag = "Accounts", operation_id = "email_verify_resend", summary = "Have the link sent once more",
-    description = "The older link is good no more. The answer does not tell whether the address is known.",
+    post, path = "/api/user/email/verify/resend/", tag = "Accounts", operation_id = "email_verify_resend", summary = "Request the verification link again",
+    description = "The previous link becomes invalid. The answer does not reveal whether the address is known.",
     request_body(content = AddressIn, example = json!({"email": "grace@acme.example"})),
-    responses((status = 202, description = "Taken", body = Said, example = json!({
+    responses((status = 202, description = "Accepted", body = Said, example = json!({
         "detail": "If the address waits to be proven, a message is on its way.",
     })))
 )]

@@ -33,16 +33,16 @@ use crate::requests::{RequestId, RequestKind};
 use crate::users::input::language;
 use crate::users::{UserError, UserOut, Viewer, out};
 
-/// An account for another person.
+/// An invitation to create an account.
 #[derive(ToSchema)]
 #[schema(as = NewInvitation)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct InvitedIn {
-    /// The link goes there, and the account will have this address.
+    /// The link is mailed to this address, and the account will have it.
     email: String,
-    /// Below one's own rank, by name; `client` if absent.
+    /// Roles below the caller's own rank, by name; `client` if absent.
     roles: Option<Vec<String>>,
-    /// A language tag, for the mail.
+    /// The language of the mail: a tag such as `de`.
     language: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl FromFields for Invited {
     }
 }
 
-/// An invitation that is open. The address is shown as those of users are.
+/// An open invitation. The address is shown as those of users are.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Invitation)]
 pub struct InvitationOut {
@@ -64,12 +64,12 @@ pub struct InvitationOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     email: Option<String>,
-    /// Which fields are masked. Absent where none is.
+    /// The names of masked fields. Absent if none is masked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     masked: Vec<PersonalField>,
     roles: Vec<String>,
-    /// The user who invites; null: the platform or an operator.
+    /// The user who invited; null for the platform or an operator.
     #[schema(value_type = Option<Uuid>, required)]
     invited_by: Option<UserId>,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -101,12 +101,13 @@ fn example() -> Value {
     })
 }
 
-/// The invitations that are open, the newest first.
+/// Lists the open invitations, the newest first.
 #[utoipa::path(
     get, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_list", summary = "List invitations",
-    description = "Needs `users.read`. Those that are open, the newest first; addresses are shown as those of users are.",
+    description = "Needs `users.read`. Open invitations, the newest first; addresses are shown as those of users \
+        are.",
     params(Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<InvitationOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<InvitationOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
 )]
@@ -120,17 +121,18 @@ pub async fn list(
     part.of_all(open.iter().map(|invitation| InvitationOut::new(invitation, &viewer)).collect())
 }
 
-/// Invites somebody, once for an `Idempotency-Key`: 201, whether the address is known or not; 403 for a role at or above
-/// one's own rank.
+/// Invites a user, once for an `Idempotency-Key`: 201, whether the address is known or not; 403 for a role at or above
+/// the caller's own rank.
 #[utoipa::path(
-    post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite a person",
-    description = "Needs `users.write`. Roles must be below one's own rank. The mail has a link that is good once and for \
-        7 days. The owner of an account with this address is told so by mail; the answer is the same.",
+    post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite a user",
+    description = "Needs `users.write`. The roles must be below the caller's own rank. The mailed link is valid \
+        once, for 7 days. If the address belongs to an account, its owner gets a mail that says so; the answer is the \
+        same.",
     params(IdempotencyKey),
     request_body(content = InvitedIn, example = json!({"email": "grace@acme.example", "roles": ["staff"]})),
     responses(
         (status = 201, description = "Invited", body = InvitationOut, example = json!(example())),
-        (status = 409, description = "As many are open as may be; or a request with this `Idempotency-Key` is still running", body = described::Refused),
+        (status = 409, description = "The limit of open invitations is reached; or a request with this `Idempotency-Key` is still running", body = described::Refused),
         (status = 422, description = "The `Idempotency-Key` was used for another request", body = described::Refused),
     )
 )]
@@ -160,10 +162,10 @@ pub async fn create(
     Ok(created(&InvitationOut::new(&invitation, &viewer)))
 }
 
-/// Revokes an invitation: 204; its link is good no more.
+/// Revokes an invitation: 204; its link becomes invalid.
 #[utoipa::path(
     delete, path = "/api/user/invitations/{id}/", tag = "Accounts", operation_id = "invitations_revoke", summary = "Revoke an invitation",
-    description = "Needs `users.write` and a rank above its roles. Its link is good no more.",
+    description = "Needs `users.write` and a rank above that of the invited roles. The link becomes invalid.",
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "Revoked"))
 )]
@@ -180,14 +182,14 @@ pub async fn revoke(
     Ok(no_content())
 }
 
-/// An account by invitation.
+/// The account of an accepted invitation.
 #[derive(ToSchema)]
 #[schema(as = Acceptance)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct AcceptanceIn {
-    /// What is behind `#token=` in the link.
+    /// The part of the link after `#token=`.
     token: String,
-    /// May be absent where the invitation has one: that of a tenant's first administrator.
+    /// May be absent if the invitation has one, as that of a tenant's first administrator.
     username: Option<String>,
     #[schema(format = "password")]
     password: String,
@@ -196,7 +198,7 @@ pub struct AcceptanceIn {
     phone: Option<String>,
 }
 
-/// See [`AcceptanceIn`]. No `Debug`.
+/// The parsed [`AcceptanceIn`]. No `Debug`: it holds a password.
 pub struct Accepted {
     token: String,
     chosen: Acceptance,
@@ -216,18 +218,18 @@ impl FromFields for Accepted {
 }
 
 /// Accepts an invitation:
-/// 1. a link that is not good, or whose inviter may not give its roles any more, costs no hash: 400;
-/// 2. the password is hashed, in the strangers' share;
-/// 3. the link is used up and the account made: 201; 400 with all faults, and then the link is still good.
+/// 1. 400 without a hash if the link is not valid, or its inviter may not grant the roles any more.
+/// 2. The password is hashed, in the share of unauthenticated requests.
+/// 3. The link is used up and the account created: 201; 400 with all errors, and then the link stays valid.
 #[utoipa::path(
     post, path = "/api/user/invitations/accept/", tag = "Accounts", operation_id = "invitations_accept", summary = "Accept an invitation",
-    description = "With the token of the link. The account has the invitation's address, which counts as proven, and its \
-        roles, if the inviter may still give them.",
+    description = "With the token of the link. The account gets the invitation's address, as a verified one, and its \
+        roles, if the inviter may still grant them.",
     request_body(content = AcceptanceIn, example = json!({
         "token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI", "username": "grace",
         "password": "correct horse battery staple", "first_name": "Grace", "last_name": "Hopper",
     })),
-    responses((status = 201, description = "Made", body = UserOut, example = json!(out::example())))
+    responses((status = 201, description = "Created", body = UserOut, example = json!(out::example())))
 )]
 pub async fn accept(
     State(control): State<Control>,
@@ -244,7 +246,7 @@ pub async fn accept(
     made(&Viewer::oneself(user.id).shows(user))
 }
 
-/// A refusal of rank is a refusal of permission, and is written down as one.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,

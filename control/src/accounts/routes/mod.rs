@@ -16,7 +16,7 @@ use crate::http::body::FromFields;
 use crate::http::fields::Fields;
 use crate::tenants::Tenant;
 
-/// What is said whoever it concerns.
+/// An answer that is the same for every account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Said)]
 pub struct Said {
@@ -29,16 +29,16 @@ impl Said {
     }
 }
 
-/// The token of a link.
+/// The token of a mailed link.
 #[derive(ToSchema)]
 #[schema(as = LinkToken)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct TokenIn {
-    /// What is behind `#token=` in the link.
+    /// The part of the link after `#token=`.
     token: String,
 }
 
-/// See [`TokenIn`]. No `Debug`.
+/// The parsed [`TokenIn`]. No `Debug`: it is a secret.
 pub struct UnverifiedToken(pub(super) String);
 
 impl FromFields for UnverifiedToken {
@@ -52,7 +52,7 @@ fn call(anyone: Anyone) -> (Tenant, TenantTx, Call) {
     (tenant, tx, Call { request_id, client })
 }
 
-/// A password as typed.
+/// Reads a password as typed.
 fn password(fields: &mut Fields) -> Option<String> {
     match fields.has("password") {
         true => fields.untrimmed("password"),

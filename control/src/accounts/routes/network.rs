@@ -10,12 +10,12 @@ use crate::control::Control;
 use crate::http::answer::{Refused, ok};
 use crate::http::body::Json;
 
-/// Uses a link that confirms a network, once: 400 for one that is not good.
+/// Confirms a network with a mailed link, once: 400 if the link is not valid.
 #[utoipa::path(
     post, path = "/api/user/network/confirm/", tag = "Accounts", operation_id = "network_confirm", summary = "Confirm a network",
-    description = "With the token of a link, from the network that is meant. After too many wrong passwords, sign-ins to an \
-        account are refused from networks that its owner did not sign in from lately. From a confirmed network they are \
-        accepted for an hour, with the right password; the edge knows it within seconds.",
+    description = "With the token of a mailed link, sent from the network to be confirmed. After too many wrong \
+        passwords, sign-ins to an account are refused from networks that its owner has not used recently. A confirmed \
+        network is accepted for an hour, with the correct password; the edge knows it within seconds.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
     responses((status = 200, description = "Confirmed", body = Said, example = json!({
         "detail": "Sign-ins from this network are accepted for an hour.",

@@ -20,25 +20,25 @@ use crate::requests::RequestKind;
 use crate::users::input::language;
 use crate::users::{Faults, Profile, UserError};
 
-/// An account for oneself. Fields that are computed are passed over.
+/// A registration. Computed fields are ignored.
 #[derive(ToSchema)]
 #[schema(as = NewRegistration)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct RegistrationIn {
     /// At most 150 characters.
     username: String,
-    /// The mail goes there.
+    /// The address to verify.
     email: String,
     #[schema(format = "password")]
     password: String,
     first_name: Option<String>,
     last_name: Option<String>,
     phone: Option<String>,
-    /// A language tag, for mails.
+    /// The language of mails: a tag such as `de`.
     language: Option<String>,
 }
 
-/// See [`RegistrationIn`]. No `Debug`.
+/// The parsed [`RegistrationIn`]. No `Debug`: it holds a password.
 pub struct Wanted {
     profile: Profile,
     password: String,
@@ -58,8 +58,7 @@ impl FromFields for Wanted {
     }
 }
 
-/// Any caller at a tenant where strangers may register: at every other one all of them are refused alike, whatever they
-/// send.
+/// Extractor: any caller, at a tenant that allows registration. At every other tenant each request is refused alike.
 pub struct Stranger(Anyone);
 
 impl FromRequestParts<Control> for Stranger {
@@ -74,25 +73,26 @@ impl FromRequestParts<Control> for Stranger {
     }
 }
 
-/// What everybody is told who registers.
+/// The answer to every registration.
 const ASKED: Said = Said::new("A message is on its way to the address.");
 
-/// Takes a registration:
-/// 1. where the tenant takes none: 403, before anything is read;
-/// 2. form and password are checked by what stands in the request alone: 400 with all faults;
-/// 3. the password is hashed, in the strangers' share;
-/// 4. it is kept, a job is enqueued: 202, alike for known and unknown names and addresses, since none was looked up.
+/// Accepts a registration:
+/// 1. 403 if the tenant allows none, before the body is read.
+/// 2. 400 with all errors: the form of the fields and of the password is checked without stored data.
+/// 3. The password is hashed, in the share of unauthenticated requests.
+/// 4. The request is stored and a job enqueued: 202 for known and unknown names and addresses alike, because none is
+///    looked up.
 #[utoipa::path(
-    post, path = "/api/user/public-register/", tag = "Accounts", operation_id = "public_register", summary = "Make an account for oneself",
-    description = "By the tenant's setting `registration`. The answer does not tell whether a name or an address is \
-        known: that is in the mail. There is no account before the link of the mail was used, unless the tenant has \
-        turned `registration_verify` off.",
+    post, path = "/api/user/public-register/", tag = "Accounts", operation_id = "public_register", summary = "Register an account",
+    description = "Allowed by the tenant's setting `registration`. The answer does not reveal whether a user name or \
+        an address is known; the mail does. The account is created when the mailed link is used, or at once if the \
+        tenant has turned `registration_verify` off.",
     request_body(content = RegistrationIn, example = json!({
         "username": "grace", "email": "grace@acme.example", "password": "correct horse battery staple",
         "first_name": "Grace", "last_name": "Hopper", "language": "en",
     })),
     responses(
-        (status = 202, description = "Taken", body = Said, example = json!({"detail": "A message is on its way to the address."})),
+        (status = 202, description = "Accepted", body = Said, example = json!({"detail": "A message is on its way to the address."})),
         (status = 403, description = "Registration is closed", body = described::Refused, example = json!({
             "detail": "Registration is closed.", "code": "registration_closed",
         })),

@@ -1,4 +1,4 @@
-//! What follows from the table of routes: credentials, and the refusals that routes have in common.
+//! Adds to the document what follows from the table of routes: credentials, and the errors that routes share.
 
 use serde_json::{Map, Value, json};
 use shared::contract::openapi::edge_refusals;
@@ -10,7 +10,7 @@ use crate::jobs::listed;
 use crate::users::Filters;
 use crate::{audit, tenants};
 
-/// Names of the refusals that routes have in common, by status.
+/// Names of the error responses that routes share, by status.
 const COMMON: [(&str, &str); 10] = [
     ("400", "Invalid"),
     ("401", "Unauthenticated"),
@@ -57,20 +57,20 @@ fn security_schemes() -> Value {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {
             "type": "apiKey", "in": "cookie", "name": "__Host-access_token",
-            "description": "On a tenant's own hosts; `access_token` where the tenant chose plain names.",
+            "description": "Only on a tenant's own hosts. Named `access_token` if the tenant's setting `cookies` is `plain`.",
         },
         "ticket": {
             "type": "http", "scheme": "bearer",
-            "description": "A `ticket` that came with a refusal, `wgt_...`: once, on the routes for what was owed.",
+            "description": "The `ticket` of a refused sign-in (`wgt_...`), in place of an access token. Valid once, for the routes of its purpose.",
         },
         "csrf": {
             "type": "apiKey", "in": "header", "name": "X-CSRFToken",
-            "description": "Beside the cookie, on unsafe methods, from a listed `Origin`: the value of the cookie `csrftoken`.",
+            "description": "Required with the cookie on unsafe methods, together with an allowed `Origin`: the value of the cookie `csrftoken`.",
         },
     })
 }
 
-/// Bearer wins where both are sent. The edge's own routes say themselves what they take.
+/// Adds the accepted credentials. The edge's own routes describe theirs themselves.
 fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
     let mut security = match route.door {
         Door::Edge | Door::EdgeBare | Door::Open | Door::Anonymous => vec![],
@@ -82,17 +82,17 @@ fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
     operation.entry("security").or_insert(security);
 }
 
-/// A request that needs a recent proof: its description and its 403 say so.
+/// Notes in the description and in the 403 of a request that it requires a recent sign-in or step-up.
 fn guard(operation: &mut Map<String, Value>, guarded: &Guarded) {
     let named: Vec<_> = guarded.fields.iter().map(|field| format!("`{field}`")).collect();
     let when = match named.split_last() {
         None => String::new(),
-        Some((last, [])) => format!(" where it names {last}"),
-        Some((last, others)) => format!(" where it names {} or {last}", others.join(", ")),
+        Some((last, [])) => format!(" if the body has {last}"),
+        Some((last, others)) => format!(" if the body has {} or {last}", others.join(", ")),
     };
     let described = operation.get("description").and_then(Value::as_str).unwrap_or_default();
     let described =
-        format!("{described} Needs a recent sign-in or step-up{when}: else 403 `step_up_required`.");
+        format!("{described} Requires a recent sign-in or step-up{when}: else 403 `step_up_required`.");
     operation.insert(String::from("description"), described.into());
     operation.insert(String::from("x-step-up"), json!({ "fields": guarded.fields }));
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
@@ -115,7 +115,7 @@ fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &s
     }
 }
 
-/// What routes of control have in common, by what they read.
+/// The error statuses of a route of control, by what the route reads.
 fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'static str> {
     let reads_query = operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
         parameters.iter().any(|parameter| matches!(parameter["in"].as_str(), Some("query" | "header")))
@@ -139,10 +139,10 @@ fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'stati
     statuses.into_iter().filter_map(|(given, status)| given.then_some(status)).collect()
 }
 
-/// A body whose members are texts and flags may come as a form.
+/// Bodies whose members are all texts or booleans may be sent as a form.
 fn also_as_form(operation: &mut Map<String, Value>) {
     let of = |tag: &str| operation.get("tags").is_some_and(|tags| tags == &json!([tag]));
-    let flat = ["Tokens", "People", "Accounts", "Second factor"].into_iter().any(of);
+    let flat = ["Tokens", "Users", "Accounts", "Second factor"].into_iter().any(of);
     let Some(content) = operation.get_mut("requestBody").map(|body| &mut body["content"]) else { return };
     if flat {
         for form in ["application/x-www-form-urlencoded", "multipart/form-data"] {
@@ -151,7 +151,7 @@ fn also_as_form(operation: &mut Map<String, Value>) {
     }
 }
 
-/// The words of `ordering`, from the list's own description.
+/// The values of `ordering`, from the list's own description.
 fn orderings<L: List>(item: &mut Value) {
     let words = L::ORDERINGS.iter().flat_map(|(name, _)| [json!(name), json!(format!("-{name}"))]);
     let words: Vec<_> = words.collect();
@@ -162,7 +162,7 @@ fn orderings<L: List>(item: &mut Value) {
     }
 }
 
-/// Each with the recorded words.
+/// The shared error responses, each with an example.
 fn refusals() -> Value {
     let of = |description: &str, example: Value| {
         json!({
@@ -172,24 +172,24 @@ fn refusals() -> Value {
     };
     let mut refusals = json!({
         "Invalid": {
-            "description": "What was sent does not hold; everything that is wrong is said at once",
+            "description": "The input is invalid; all errors are reported at once",
             "content": {"application/json": {
                 "schema": {"anyOf": [{"$ref": "#/components/schemas/FieldErrors"}, {"$ref": "#/components/schemas/Refused"}]},
                 "example": {"username": ["This field is required."]},
             }},
         },
-        "Unauthenticated": of("No good credential", json!({"detail": "Authentication credentials were not provided."})),
+        "Unauthenticated": of("No valid credential", json!({"detail": "Authentication credentials were not provided."})),
         "Forbidden": of("Not allowed", json!({"detail": "You do not have permission to perform this action."})),
-        "StepUpRequired": of("Not allowed; or, with the code `step_up_required`, the sign-in or step-up is too long ago: `POST /api/step-up/` by one of `methods`, then again", json!({
+        "StepUpRequired": of("Not allowed; or, with the code `step_up_required`, the last sign-in or step-up is too old: call `POST /api/step-up/` with one of `methods`, then repeat the request", json!({
             "detail": "A recent step-up is required.", "code": "step_up_required", "methods": ["totp", "recovery_code"], "max_age": 900,
         })),
-        "NotFound": of("Not there, or no such tenant", json!({"detail": "Not found."})),
-        "PreconditionFailed": of("Not as `If-Match` says", json!({"detail": "The object has been changed since it was read.", "code": "precondition_failed"})),
-        "TooLarge": of("More than a mebibyte", json!({"detail": "Request body is too large.", "code": "too_large"})),
-        "UnsupportedMediaType": of("Neither JSON nor a form", json!({"detail": "Unsupported media type \"text/plain\" in request."})),
-        "Throttled": of("Too often", json!({"detail": "Request was throttled. Expected available in 60 seconds."})),
-        "Internal": of("A fault of ours", json!({"detail": "Internal error.", "code": "internal"})),
-        "Unavailable": of("Something that is needed cannot be reached now", json!({"detail": "Service temporarily unavailable.", "code": "unavailable"})),
+        "NotFound": of("No such object or tenant", json!({"detail": "Not found."})),
+        "PreconditionFailed": of("The object does not match `If-Match`", json!({"detail": "The object has been changed since it was read.", "code": "precondition_failed"})),
+        "TooLarge": of("The body is larger than 1 MiB", json!({"detail": "Request body is too large.", "code": "too_large"})),
+        "UnsupportedMediaType": of("The body is neither JSON nor a form", json!({"detail": "Unsupported media type \"text/plain\" in request."})),
+        "Throttled": of("Too many requests", json!({"detail": "Request was throttled. Expected available in 60 seconds."})),
+        "Internal": of("Internal error", json!({"detail": "Internal error.", "code": "internal"})),
+        "Unavailable": of("Temporarily unavailable", json!({"detail": "Service temporarily unavailable.", "code": "unavailable"})),
     });
     let header = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     refusals["Unauthenticated"]["headers"] = json!({"WWW-Authenticate": header("`Bearer realm=\"api\"`")});

@@ -1,8 +1,8 @@
-//! The document of the API: OpenAPI 3.1 of edge and control, made from the code that serves it.
+//! The OpenAPI 3.1 document of edge and control, generated from the code that serves the routes.
 //!
-//! Each handler is described where it stands, the edge's routes beside the shared table of routes.
-//! [`complete`] adds what follows from that table alone, so that no handler says it: who may call, and
-//! how everybody is refused.
+//! Each handler of control has its description as an attribute; the edge's routes are described in
+//! `shared::contract::openapi`. [`complete`] adds what follows from the table of routes: the accepted credentials
+//! and the common error responses.
 
 mod complete;
 pub mod routes;
@@ -18,14 +18,15 @@ use crate::mfa::routes as mfa;
 use crate::sessions::routes as sessions;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
-/// What control serves.
+/// The description of control's routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Wardgate",
-        description = "Identity at the edge, administered from the centre. A tenant is meant by its host, or on shared \
-            hosts by the header `X-Tenant` or the path prefix `/t/<slug>`. Bodies are JSON or forms; a path is served \
-            with and without its final slash. Every answer has an `X-Request-Id`, every listed path answers `OPTIONS`.",
+        description = "Authentication at the edge, administered from a control plane. The tenant of a request is chosen by \
+            the host name; on shared hosts, by the header `X-Tenant` or the path prefix `/t/<slug>`. Bodies are JSON or \
+            forms. Each path is served with and without its final slash, and answers `OPTIONS`. Every answer has an \
+            `X-Request-Id`.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     paths(
@@ -106,30 +107,28 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         pages::routes::file,
     ),
     tags(
-        (name = "People", description = "The accounts of a tenant."),
-        (name = "Accounts", description = "What people do for an account of their own: registration, addresses, \
-            passwords, invitations."),
-        (name = "Sessions", description = "Where people are signed in, with which devices, and how that ends."),
-        (name = "Second factor", description = "One-time codes and recovery codes: what people enrol, and administrators \
-            reset."),
-        (name = "Roles", description = "What people may do."),
-        (name = "Tenants", description = "A tenant's own administrators see theirs; the platform's see all."),
-        (name = "Signing keys", description = "What signs a tenant's access tokens."),
-        (name = "Jobs", description = "What is done later, for all tenants, and what of it was given up. For the platform's \
-            administrators alone."),
-        (name = "Audit", description = "What was done, and refused."),
-        (name = "Account pages", description = "Where links in mails lead, unless the tenant has pages of its own."),
-        (name = "Documentation", description = "This."),
+        (name = "Users", description = "The users of a tenant."),
+        (name = "Accounts", description = "A user's own account: registration, email address, password, invitations."),
+        (name = "Sessions", description = "The sessions of users, with device and place, and ending them."),
+        (name = "Second factor", description = "Authenticators, recovery codes and remembered devices."),
+        (name = "Roles", description = "Roles and permissions."),
+        (name = "Tenants", description = "Administrators of a tenant see their own tenant, platform administrators see all."),
+        (name = "Signing keys", description = "The keys that sign a tenant's access tokens."),
+        (name = "Jobs", description = "Background jobs of all tenants, those that failed for good included. For platform \
+            administrators."),
+        (name = "Audit", description = "The audit log: what was done and what was refused."),
+        (name = "Account pages", description = "The pages of mailed links, for tenants without pages of their own."),
+        (name = "Documentation", description = "The OpenAPI document and the page that shows it."),
     )
 )]
 struct Control;
 
-/// The document, made once.
+/// The document, built at the first call.
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
         let (mut api, mut edge) = (Control::openapi(), Edge::openapi());
-        // Signing in comes first.
+        // The edge's tags come first.
         let tags = edge.tags.take().into_iter().chain(api.tags.take()).flatten().collect();
         api.merge(edge);
         api.tags = Some(tags);

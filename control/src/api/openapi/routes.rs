@@ -46,8 +46,8 @@ struct Server<'a> {
 
 /// The document, with the address at which it was asked for.
 #[utoipa::path(
-    get, path = "/api/schema/", tag = "Documentation", operation_id = "schema", summary = "This document",
-    description = "OpenAPI 3.1.",
+    get, path = "/api/schema/", tag = "Documentation", operation_id = "schema", summary = "Read the OpenAPI document",
+    description = "OpenAPI 3.1 in JSON.",
     responses((status = 200, description = "The document", body = Object))
 )]
 pub async fn document(
@@ -59,8 +59,8 @@ pub async fn document(
 
 /// The page that shows the document.
 #[utoipa::path(
-    get, path = "/docs", tag = "Documentation", operation_id = "docs", summary = "Read this document",
-    description = "A page for people.",
+    get, path = "/docs", tag = "Documentation", operation_id = "docs", summary = "Read the documentation page",
+    description = "An HTML page that shows the OpenAPI document.",
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]
 pub async fn reader(request: Request) -> Response {
@@ -73,8 +73,8 @@ pub async fn reader(request: Request) -> Response {
 
 /// What the page loads.
 #[utoipa::path(
-    get, path = "/docs/{file}", tag = "Documentation", operation_id = "docs_file", summary = "What that page loads",
-    description = "Scripts, styles and pictures.",
+    get, path = "/docs/{file}", tag = "Documentation", operation_id = "docs_file", summary = "Read a file of the documentation page",
+    description = "Scripts, styles and images.",
     params(("file" = String, Path)),
     responses((status = 200, description = "The file", content_type = "*/*", body = String))
 )]

@@ -333,7 +333,7 @@ pub fn seal_foreign(
 /// whose hour is over.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn sweep(control: &Control) -> Result<(), Failure> {
     let now = control.clock.now();
     let over = sqlx::query_scalar!(

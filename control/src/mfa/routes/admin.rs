@@ -14,12 +14,12 @@ use crate::http::answer::{Refused, no_content, ok};
 use crate::mfa;
 use crate::users::{self, UserError};
 
-/// The second factor of a user.
+/// Reads the second factor of a user.
 #[utoipa::path(
-    get, path = "/api/user/users/{id}/mfa/", tag = "Second factor", operation_id = "users_mfa_read", summary = "Read the second factor of a person",
-    description = "Needs `users.read`. What the person calls an authenticator, and when it was used, is not shown.",
+    get, path = "/api/user/users/{id}/mfa/", tag = "Second factor", operation_id = "users_mfa_read", summary = "Read the second factor of a user",
+    description = "Needs `users.read`. Names of authenticators, and when they were used, are not shown.",
     params(("id" = Uuid, Path)),
-    responses((status = 200, description = "What the person has, and must have", body = StateOut, example = json!({
+    responses((status = 200, description = "The user's second factor, and what the tenant requires", body = StateOut, example = json!({
         "enabled": true, "required": true, "required_from": null,
         "authenticators": [{"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "created_at": "2026-01-02T03:04:05.678901Z"}],
         "recovery_codes_left": 9, "methods": ["totp", "recovery_code"],
@@ -38,12 +38,12 @@ pub async fn read(
     Ok(ok(&StateOut::new(state, &user, terms, shown)))
 }
 
-/// Removes all of a user's second factor: 204; 403 for a rank that is not below one's own.
+/// Removes a user's second factor: 204; 403 for a user at or above the caller's rank.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/mfa/", tag = "Second factor", operation_id = "users_mfa_reset", summary = "Reset the second factor of a person",
-    description = "Needs `users.write` and a rank above theirs. Authenticators and recovery codes go, sessions end, and \
-        the person is told by mail. Where the tenant demands a second factor of them, their next sign-in gets a \
-        ticket for enrolling one.",
+    delete, path = "/api/user/users/{id}/mfa/", tag = "Second factor", operation_id = "users_mfa_reset", summary = "Reset the second factor of a user",
+    description = "Needs `users.write` and a rank above the user's. Authenticators and recovery codes are removed, \
+        sessions end, and the user is notified by mail. If the tenant requires a second factor of the user, the next \
+        sign-in gets a ticket for enrolling one.",
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "Reset"))
 )]

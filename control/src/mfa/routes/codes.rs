@@ -18,19 +18,19 @@ use crate::mfa;
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecoveryCodes)]
 struct CodesOut {
-    /// Ten of them, each good once. They are shown once.
+    /// Ten codes, each usable once. They are shown only here.
     #[schema(value_type = Vec<String>)]
     recovery_codes: Vec<Zeroizing<String>>,
 }
 
-/// Makes new recovery codes: 200; 403 without a recent proof; 409 without an authenticator.
+/// Creates new recovery codes: 200; 403 without a recent sign-in or step-up; 409 without an authenticator.
 #[utoipa::path(
-    post, path = "/api/user/mfa/recovery-codes/", tag = "Second factor", operation_id = "mfa_recovery_codes", summary = "Make new recovery codes",
-    description = "For any user who showed a second factor in the last ten minutes: else 403 `step_up_required`. The \
-        codes of before are good no more.",
+    post, path = "/api/user/mfa/recovery-codes/", tag = "Second factor", operation_id = "mfa_recovery_codes", summary = "Replace the recovery codes",
+    description = "For any user who used a second factor in the last ten minutes: else 403 `step_up_required`. The \
+        previous codes become invalid.",
     responses(
         (status = 200, description = "The codes", body = CodesOut, example = json!({"recovery_codes": codes_example()})),
-        (status = 409, description = "There is no authenticator", body = described::Refused),
+        (status = 409, description = "The user has no authenticator", body = described::Refused),
     )
 )]
 pub async fn make(Extracted(control): Extracted<Control>, me: Me) -> Result<Response, Refused> {

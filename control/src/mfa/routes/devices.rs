@@ -22,22 +22,22 @@ use crate::http::page::ListOut;
 use crate::mfa::devices::{self, Device};
 use crate::users::{self, UserError};
 
-/// A browser in which the password alone signs in.
+/// A remembered browser, in which sign-ins need no code.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RememberedDevice)]
 struct DeviceOut {
-    /// Its id: no secret.
+    /// Its id; not a secret.
     id: String,
-    /// How the browser called itself, at most 256 bytes; empty where it did not.
+    /// The browser's `User-Agent`, at most 256 bytes; empty if it sent none.
     user_agent: String,
-    /// When a code was shown there.
+    /// When it was remembered.
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
-    /// When it was last used in place of a code.
+    /// When it last replaced a code at a sign-in.
     #[serde(serialize_with = "crate::http::time::micros_option")]
     #[schema(required)]
     last_used_at: Option<DateTime<Utc>>,
-    /// When it ends.
+    /// When it expires.
     #[serde(serialize_with = "crate::http::time::micros")]
     expires_at: DateTime<Utc>,
 }
@@ -59,13 +59,13 @@ fn example() -> Value {
     })
 }
 
-/// The caller's remembered devices.
+/// Lists the caller's remembered devices.
 #[utoipa::path(
-    get, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_list", summary = "List one's own remembered devices",
-    description = "For any user who is signed in: the browsers in which the password alone signs in, the newest first, as \
-        the edge has them now (503 where it cannot be reached).",
+    get, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_list", summary = "List the caller's own remembered devices",
+    description = "For any signed-in user: the browsers that sign in with the password alone, the newest first. Read \
+        from the edge: 503 if it cannot be reached.",
     params(Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<DeviceOut>, example = json!(example())))
+    responses((status = 200, description = "One page of the list", body = ListOut<DeviceOut>, example = json!(example())))
 )]
 pub async fn list(
     Extracted(control): Extracted<Control>,
@@ -77,23 +77,23 @@ pub async fn list(
     part.of_all(shown(&control, (tenant.id, user.id)).await?)
 }
 
-/// Forgets all of the caller's devices: 204.
+/// Revokes all of the caller's remembered devices: 204.
 #[utoipa::path(
-    delete, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_forget_all", summary = "Revoke all of one's own remembered devices",
-    description = "For any user who is signed in. When it is answered, a sign-in there needs a code again.",
-    responses((status = 204, description = "Forgotten"))
+    delete, path = "/api/user/devices/", tag = "Second factor", operation_id = "devices_forget_all", summary = "Revoke all of the caller's own remembered devices",
+    description = "For any signed-in user. Once it is answered, sign-ins from there need a code again.",
+    responses((status = 204, description = "Revoked"))
 )]
 pub async fn forget_all(Extracted(control): Extracted<Control>, me: Me) -> Result<Response, Refused> {
     let user = me.by.user.id;
     forgotten(&control, me.by, user, None).await
 }
 
-/// Forgets one: 204; 404.
+/// Revokes one: 204; 404.
 #[utoipa::path(
-    delete, path = "/api/user/devices/{id}/", tag = "Second factor", operation_id = "devices_forget", summary = "Revoke one of one's own remembered devices",
-    description = "For any user who is signed in. When it is answered, a sign-in there needs a code again.",
+    delete, path = "/api/user/devices/{id}/", tag = "Second factor", operation_id = "devices_forget", summary = "Revoke one of the caller's own remembered devices",
+    description = "For any signed-in user. Once it is answered, sign-ins from there need a code again.",
     params(("id" = String, Path)),
-    responses((status = 204, description = "Forgotten"))
+    responses((status = 204, description = "Revoked"))
 )]
 pub async fn forget(
     Extracted(control): Extracted<Control>,
@@ -104,12 +104,12 @@ pub async fn forget(
     forgotten(&control, me.by, user, Some(&id)).await
 }
 
-/// A user's remembered devices.
+/// Lists a user's remembered devices.
 #[utoipa::path(
-    get, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_list", summary = "List the remembered devices of a person",
-    description = "Needs `users.read`. As the edge has them now (503 where it cannot be reached).",
+    get, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_list", summary = "List the remembered devices of a user",
+    description = "Needs `users.read`. Read from the edge: 503 if it cannot be reached.",
     params(("id" = Uuid, Path), Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<DeviceOut>, example = json!(example())))
+    responses((status = 200, description = "One page of the list", body = ListOut<DeviceOut>, example = json!(example())))
 )]
 pub async fn list_of(
     Extracted(control): Extracted<Control>,
@@ -123,13 +123,13 @@ pub async fn list_of(
     part.of_all(shown(&control, (tenant.id, user)).await?)
 }
 
-/// Forgets all devices of a user: 204; 403 for a rank that is not below one's own.
+/// Revokes all remembered devices of a user: 204; 403 for a user at or above the caller's rank.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_forget_all", summary = "Revoke all remembered devices of a person",
-    description = "Needs `sessions.end`, and a rank above theirs unless they are one's own. When it is answered, their sign-ins \
-        need a code again.",
+    delete, path = "/api/user/users/{id}/devices/", tag = "Second factor", operation_id = "users_devices_forget_all", summary = "Revoke all remembered devices of a user",
+    description = "Needs `sessions.end` and a rank above the user's, or the caller's own id. Once it is answered, \
+        the user's sign-ins need a code again.",
     params(("id" = Uuid, Path)),
-    responses((status = 204, description = "Forgotten"))
+    responses((status = 204, description = "Revoked"))
 )]
 pub async fn forget_all_of(
     Extracted(control): Extracted<Control>,
@@ -140,12 +140,12 @@ pub async fn forget_all_of(
     forgotten(&control, by, user, None).await
 }
 
-/// Forgets one: 204; 403 for a rank that is not below one's own; 404.
+/// Revokes one: 204; 403 for a user at or above the caller's rank; 404.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/devices/{device}/", tag = "Second factor", operation_id = "users_devices_forget", summary = "Revoke one remembered device of a person",
-    description = "As all of them.",
+    delete, path = "/api/user/users/{id}/devices/{device}/", tag = "Second factor", operation_id = "users_devices_forget", summary = "Revoke one remembered device of a user",
+    description = "Needs `sessions.end` and a rank above the user's, or the caller's own id.",
     params(("id" = Uuid, Path), ("device" = String, Path)),
-    responses((status = 204, description = "Forgotten"))
+    responses((status = 204, description = "Revoked"))
 )]
 pub async fn forget_of(
     Extracted(control): Extracted<Control>,
@@ -156,13 +156,13 @@ pub async fn forget_of(
     forgotten(&control, by, user, Some(&device)).await
 }
 
-/// What a list shows. The transaction has ended: the edge may take its time.
+/// Reads the devices from the edge. The transaction has ended, so that a slow edge holds no connection.
 async fn shown(control: &Control, (tenant, user): (TenantId, UserId)) -> Result<Vec<DeviceOut>, Refused> {
     let devices = devices::list(control, tenant, user).await.map_err(out_of_reach)?;
     Ok(devices.into_iter().map(DeviceOut::from).collect())
 }
 
-/// A user whom the caller may sign out.
+/// The user of the path: the caller, or a user below the caller's rank.
 async fn below(
     control: &Control,
     allowed: Allowed<SessionsEnd>,
@@ -177,7 +177,7 @@ async fn below(
     Ok((by, user.id))
 }
 
-/// The edge first, while no connection is held, then the entry: what is answered for is in force.
+/// Calls the edge without holding a connection, then records the entry: when the answer is sent, the revocation is in force.
 async fn forgotten(
     control: &Control,
     by: Authenticated,

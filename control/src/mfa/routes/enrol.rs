@@ -22,16 +22,16 @@ use crate::http::fields::Fields;
 use crate::mfa::qr::SeedUri;
 use crate::mfa::{self, MfaError};
 
-/// An authenticator to be enrolled.
+/// A new authenticator.
 #[derive(ToSchema)]
 #[schema(as = NewAuthenticator)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct BeginIn {
-    /// What its owner calls it: at most 100 characters; "Authenticator" if absent.
+    /// A name for it: at most 100 characters; "Authenticator" if absent.
     name: Option<String>,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Begin {
     name: Option<String>,
 }
@@ -43,40 +43,40 @@ impl FromFields for Begin {
     }
 }
 
-/// An enrolment that waits for its first code. It is shown once.
+/// An enrolment that waits for its first code. The secret is shown only here.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Enrollment)]
 struct BegunOut<'a> {
     #[schema(value_type = Uuid)]
     id: AuthenticatorId,
-    /// The seed, in base 32.
+    /// The secret, in base32.
     secret: &'a str,
-    /// The same for programs.
+    /// The same as an `otpauth://` URI.
     otpauth_uri: &'a str,
     /// The same as a QR code: an SVG.
     qr_svg: &'a str,
     /// The same as a QR code: a PNG in base64.
     #[schema(value_type = String)]
     qr_png: Zeroizing<String>,
-    /// How long the first code is waited for, in seconds.
+    /// How long the enrolment waits for its first code, in seconds.
     expires_in: i64,
 }
 
-/// Begins an enrolment: 201; 403 without a recent proof; 409 with as many authenticators as may be.
+/// Begins an enrolment: 201; 403 without a recent sign-in or step-up; 409 at the limit of authenticators.
 #[utoipa::path(
     post, path = "/api/user/mfa/totp/", tag = "Second factor", operation_id = "mfa_enroll", summary = "Enrol an authenticator",
-    description = "For any user who signed in or stepped up in the last ten minutes, with a second factor if there is \
-        one already: else 403 `step_up_required`. Or with the `ticket` of a sign-in that was refused with \
-        `mfa_enrollment_required`. The seed is shown once; the first code of it, at `confirm`, makes the \
-        authenticator active. Beginning again ends an enrolment that waits. A user has up to five authenticators.",
+    description = "For any user who signed in or stepped up in the last ten minutes, with a second factor if there \
+        is one already: else 403 `step_up_required`. Or with the `ticket` of a sign-in that was refused with \
+        `mfa_enrollment_required`. The secret is shown once; its first code, at `confirm`, activates the authenticator. \
+        A new enrolment replaces one that waits. A user has at most five authenticators.",
     request_body(content = BeginIn, example = json!({"name": "Phone"})),
     responses(
-        (status = 201, description = "Waiting for the first code", body = BegunOut, example = json!({
+        (status = 201, description = "Created; waits for the first code", body = BegunOut, example = json!({
             "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
             "otpauth_uri": "otpauth://totp/Acme:grace?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme",
             "qr_svg": "<svg viewBox=\"0 0 37 37\"/>", "qr_png": "iVBORw0KGgo=", "expires_in": 600,
         })),
-        (status = 409, description = "There are five authenticators already", body = described::Refused),
+        (status = 409, description = "The user already has five authenticators", body = described::Refused),
     )
 )]
 pub async fn begin(
@@ -104,13 +104,13 @@ pub async fn begin(
 #[schema(as = EnrollmentCode)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct ConfirmIn {
-    /// As the enrolment was answered with.
+    /// The `id` of the enrolment.
     id: Uuid,
     /// Six digits.
     otp: String,
 }
 
-/// What was typed.
+/// The parsed request.
 pub struct Confirm {
     id: AuthenticatorId,
     otp: Zeroizing<String>,
@@ -124,14 +124,14 @@ impl FromFields for Confirm {
     }
 }
 
-/// What a client does next.
+/// What the client does next.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = AfterEnrollment)]
 #[serde(rename_all = "snake_case")]
 enum Next {
-    /// The session goes on: its refresh token gets another access token. The present one is refused within seconds.
+    /// Refresh: the session continues, and its present access token is refused within seconds.
     Refresh,
-    /// There is no session: sign in, with a code of the authenticator.
+    /// Sign in, with a code of the authenticator: there is no session.
     SignIn,
 }
 
@@ -141,21 +141,21 @@ enum Next {
 struct ConfirmedOut {
     #[schema(value_type = Uuid)]
     id: AuthenticatorId,
-    /// Ten codes, each good once in place of an authenticator's. They are shown once, and with the first authenticator
-    /// alone.
+    /// Ten codes, each usable once in place of an authenticator's code. Only with the first authenticator, and shown only
+    /// here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>, required = false)]
     recovery_codes: Option<Vec<Zeroizing<String>>>,
     next: Next,
 }
 
-/// Makes an authenticator active: 200; 400 for a wrong code, and after five of them; 403 without a recent proof.
+/// Activates an authenticator: 200; 400 for a wrong code, and after five of them; 403 without a recent sign-in or step-up.
 #[utoipa::path(
-    post, path = "/api/user/mfa/totp/confirm/", tag = "Second factor", operation_id = "mfa_confirm", summary = "Confirm an authenticator with its first code",
-    description = "For the same callers. The code is good one step of 30 seconds either side, and is used up: a sign-in \
-        needs the next one. After five wrong codes the enrolment has ended. With the first authenticator ten recovery \
-        codes are made, which are shown here and never again. The caller's access tokens are refused within seconds; \
-        sessions go on, and tickets are good no more.",
+    post, path = "/api/user/mfa/totp/confirm/", tag = "Second factor", operation_id = "mfa_confirm", summary = "Activate an authenticator with its first code",
+    description = "For the same callers. The code may be one step of 30 seconds early or late, and is used up: a \
+        sign-in needs the next one. After five wrong codes the enrolment ends. With the first authenticator ten recovery \
+        codes are created and shown, once. The caller's access tokens are refused within seconds; sessions continue, and \
+        tickets become invalid.",
     request_body(content = ConfirmIn, example = json!({
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "otp": "492039",
     })),
@@ -163,7 +163,7 @@ struct ConfirmedOut {
         (status = 200, description = "Active", body = ConfirmedOut, example = json!({
             "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "recovery_codes": codes_example(), "next": "refresh",
         })),
-        (status = 409, description = "There are five authenticators already", body = described::Refused),
+        (status = 409, description = "The user already has five authenticators", body = described::Refused),
     )
 )]
 pub async fn confirm(
@@ -186,7 +186,7 @@ pub async fn confirm(
     Ok(ok(&ConfirmedOut { id: confirmed.id, recovery_codes, next }))
 }
 
-/// Codes as their owner gets them.
+/// Formats recovery codes.
 pub(super) fn texts(codes: &[RecoveryCode]) -> Vec<Zeroizing<String>> {
     codes.iter().map(RecoveryCode::to_text).collect()
 }

@@ -29,13 +29,13 @@ use crate::users::store::lock_unchanged;
 struct AuthenticatorOut {
     #[schema(value_type = Uuid)]
     id: AuthenticatorId,
-    /// For its owner alone.
+    /// Shown only to its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     name: Option<String>,
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
-    /// When its last code was used. For its owner alone.
+    /// When a code of it was last used. Shown only to its owner.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "last_used")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     last_used_at: Option<Option<DateTime<Utc>>>,
@@ -63,23 +63,23 @@ impl AuthenticatorOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SecondFactorState)]
 struct StateOut {
-    /// Whether a sign-in needs a code: whether there is an authenticator.
+    /// Whether the user has an authenticator, so that a sign-in needs a code.
     enabled: bool,
-    /// Whether the tenant demands a second factor of this user now.
+    /// Whether the tenant requires a second factor of this user now.
     required: bool,
-    /// From when on it does, where it has said that.
+    /// When the requirement begins or began, if the tenant has set a time.
     #[schema(required)]
     #[serde(serialize_with = "crate::http::time::micros_option")]
     required_from: Option<DateTime<Utc>>,
     authenticators: Vec<AuthenticatorOut>,
-    /// Recovery codes that are not used yet.
+    /// The number of unused recovery codes.
     recovery_codes_left: i64,
-    /// How a sign-in goes on after the password: `totp`, `recovery_code`.
+    /// The methods that are accepted after the password: `totp`, `recovery_code`.
     methods: Vec<&'static str>,
 }
 
 impl StateOut {
-    /// `shown` makes the answer's authenticators.
+    /// `shown` converts the authenticators.
     fn new(
         state: State,
         user: &User,
@@ -98,7 +98,7 @@ impl StateOut {
     }
 }
 
-/// The second factor as the documentation shows one.
+/// The example in the OpenAPI document.
 fn example() -> Value {
     json!({
         "enabled": true, "required": false, "required_from": null,
@@ -128,12 +128,12 @@ fn codes_example() -> Value {
     ])
 }
 
-/// Locks the row of a caller who changes the own second factor, and judges what the caller showed: an access token of a
-/// session with a recent proof, which had a second factor where there is one; or a ticket, which comes with a right
-/// password and dies with the first authenticator.
+/// Locks the row of a caller who changes their own second factor, and checks the credential: an access token of a session
+/// with a recent sign-in or step-up, by a second factor if the user has one; or a ticket, which proves a correct
+/// password and becomes invalid with the first authenticator.
 ///
 /// # Errors
-/// 401 where the user was changed meanwhile; 403 without that proof.
+/// 401 if the user was changed meanwhile; 403 without a recent sign-in or step-up.
 async fn changing(
     control: &Control,
     by: &mut Authenticated,
@@ -160,7 +160,7 @@ async fn changing(
     }
 }
 
-/// The name of an authenticator: one line.
+/// Reads the name of an authenticator: one line.
 fn checked_name(fields: &mut Fields, name: Option<String>) -> Option<String> {
     let name = name?;
     if name.chars().count() > AUTHENTICATOR_NAME_CHARS {

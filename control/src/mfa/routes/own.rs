@@ -15,11 +15,11 @@ use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::mfa::{self, MfaError, Which};
 
-/// The caller's second factor.
+/// Reads the caller's second factor.
 #[utoipa::path(
-    get, path = "/api/user/mfa/", tag = "Second factor", operation_id = "mfa_read", summary = "Read one's own second factor",
-    description = "For any user who is signed in, and with the `ticket` of `mfa_enrollment_required`.",
-    responses((status = 200, description = "What the caller has, and must have", body = StateOut, example = json!(example())))
+    get, path = "/api/user/mfa/", tag = "Second factor", operation_id = "mfa_read", summary = "Read the caller's own second factor",
+    description = "For any signed-in user, and with the `ticket` of `mfa_enrollment_required`.",
+    responses((status = 200, description = "The caller's second factor, and what the tenant requires", body = StateOut, example = json!(example())))
 )]
 pub async fn read(
     Extracted(control): Extracted<Control>,
@@ -31,7 +31,7 @@ pub async fn read(
     Ok(ok(&StateOut::new(state, &user, terms, AuthenticatorOut::for_owner)))
 }
 
-/// Another name for an authenticator.
+/// A new name for an authenticator.
 #[derive(ToSchema)]
 #[schema(as = AuthenticatorChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -40,7 +40,7 @@ pub struct RenameIn {
     name: String,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Rename {
     name: String,
 }
@@ -52,10 +52,10 @@ impl FromFields for Rename {
     }
 }
 
-/// Gives an authenticator another name: 200; 403 without a recent proof; 404.
+/// Renames an authenticator: 200; 403 without a recent sign-in or step-up; 404.
 #[utoipa::path(
     patch, path = "/api/user/mfa/totp/{id}/", tag = "Second factor", operation_id = "mfa_rename", summary = "Rename an authenticator",
-    description = "For any user who showed a second factor in the last ten minutes: else 403 `step_up_required`.",
+    description = "For any user who used a second factor in the last ten minutes: else 403 `step_up_required`.",
     params(("id" = Uuid, Path)),
     request_body(content = RenameIn, example = json!({"name": "Old phone"})),
     responses((status = 200, description = "Renamed", body = AuthenticatorOut, example = json!(authenticator_example())))
@@ -77,16 +77,16 @@ pub async fn rename(
     Ok(ok(&AuthenticatorOut::for_owner(renamed)))
 }
 
-/// Removes an authenticator: 204; 403 without a recent proof; 404; 409 for the last one where the tenant demands one.
+/// Removes an authenticator: 204; 403 without a recent sign-in or step-up; 404; 409 for the last one if the tenant requires one.
 #[utoipa::path(
     delete, path = "/api/user/mfa/totp/{id}/", tag = "Second factor", operation_id = "mfa_remove", summary = "Remove an authenticator",
-    description = "For any user who showed a second factor in the last ten minutes: else 403 `step_up_required`. All \
-        sessions end but the one that asked, whose refresh token gets another access token. With the last \
-        authenticator the recovery codes go.",
+    description = "For any user who used a second factor in the last ten minutes: else 403 `step_up_required`. All \
+        sessions except the current one end; its refresh token gets a new access token. The recovery codes are removed \
+        with the last authenticator.",
     params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Removed"),
-        (status = 409, description = "It is the last one, and the tenant demands one", body = described::Refused),
+        (status = 409, description = "It is the last one, and the tenant requires a second factor", body = described::Refused),
     )
 )]
 pub async fn remove(
@@ -97,13 +97,13 @@ pub async fn remove(
     removed(&control, me, Some(&id)).await
 }
 
-/// Removes all authenticators: 204; 403 without a recent proof; 409 where the tenant demands one.
+/// Removes all authenticators: 204; 403 without a recent sign-in or step-up; 409 if the tenant requires one.
 #[utoipa::path(
     delete, path = "/api/user/mfa/totp/", tag = "Second factor", operation_id = "mfa_remove_all", summary = "Remove all authenticators",
-    description = "As one by one. An enrolment that waits for its first code ends, too.",
+    description = "As removing each of them. An enrolment that waits for its first code ends, too.",
     responses(
         (status = 204, description = "Removed"),
-        (status = 409, description = "The tenant demands one", body = described::Refused),
+        (status = 409, description = "The tenant requires a second factor", body = described::Refused),
     )
 )]
 pub async fn remove_all(Extracted(control): Extracted<Control>, me: Me) -> Result<Response, Refused> {

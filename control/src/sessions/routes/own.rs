@@ -17,13 +17,13 @@ use crate::http::list::{Asked, Unfiltered};
 use crate::http::page::ListOut;
 use crate::sessions::end as ending;
 
-/// The caller's living sessions: 200; 503 where the edge is away.
+/// Lists the caller's active sessions: 200; 503 if the edge does not answer.
 #[utoipa::path(
-    get, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_list", summary = "List one's own sessions",
-    description = "For any user who is signed in: where, with which device, and when they were last used. The edge alone has \
-        sessions: where it does not answer within two seconds, 503. The one that was used last comes first.",
+    get, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_list", summary = "List the caller's own sessions",
+    description = "For any signed-in user: device, place and last use. Read from the edge: 503 if it does not answer \
+        within two seconds. The most recently used session comes first.",
     params(Paging),
-    responses((status = 200, description = "A part of the list", body = ListOut<SessionOut>, example = json!({
+    responses((status = 200, description = "One page of the list", body = ListOut<SessionOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
     })))
 )]
@@ -38,24 +38,24 @@ pub async fn list(
     answer(living(&control, (tenant.id, user.id)).await?, session, Sight::Clear, &part)
 }
 
-/// How many sessions ended.
+/// The answer: how many sessions ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EndedSessions)]
 pub struct EndedOut {
-    /// How many others lived when it was asked for; null where the edge did not say.
+    /// The number of other active sessions at the time of the request; null if the edge did not answer.
     #[schema(required)]
     ended: Option<usize>,
 }
 
-/// Ends every session of the caller but the one that asks: 200.
+/// Ends every session of the caller except the current one: 200.
 #[utoipa::path(
-    delete, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_end_others", summary = "End one's own other sessions",
-    description = "For any user who is signed in. The session that asks goes on: its access tokens are refused within seconds, \
-        and its refresh token gets others. With a token of the service that the tenant came from, every session ends. \
-        Where the edge does not answer, the end is kept and reaches it later.",
+    delete, path = "/api/user/sessions/", tag = "Sessions", operation_id = "sessions_end_others", summary = "End the caller's other sessions",
+    description = "For any signed-in user. The current session continues: its access tokens are refused within \
+        seconds, and its refresh token gets new ones. With a legacy token every session ends. If the edge does not \
+        answer, the change is stored and sent later.",
     responses((
         status = 200, description = "Ended", body = EndedOut,
-        headers(("Wardgate-In-Force" = String, description = "`edge` or `pending`")),
+        headers(("Wardgate-In-Force" = String, description = "`edge`: the edge has confirmed the change; `pending`: it will be sent again until it does")),
         example = json!({"ended": 2}),
     ))
 )]
@@ -73,11 +73,11 @@ pub async fn end_others(State(control): State<Control>, me: Me) -> Result<Respon
 
 /// Ends one session of the caller: 204; 404.
 #[utoipa::path(
-    delete, path = "/api/user/sessions/{id}/", tag = "Sessions", operation_id = "sessions_end", summary = "End one of one's own sessions",
-    description = "For any user who is signed in; the session that asks may be the one. Where the edge does not answer, the \
-        end is kept and reaches it later: then it is not known whether there is such a session, and the answer is 204 as well.",
+    delete, path = "/api/user/sessions/{id}/", tag = "Sessions", operation_id = "sessions_end", summary = "End one of the caller's own sessions",
+    description = "For any signed-in user; it may be the current session. If the edge does not answer, the change is \
+        stored and sent later; the answer is then 204 even if there is no such session.",
     params(("id" = String, Path)),
-    responses((status = 204, description = "Ended", headers(("Wardgate-In-Force" = String, description = "`edge` or `pending`"))))
+    responses((status = 204, description = "Ended", headers(("Wardgate-In-Force" = String, description = "`edge`: the edge has confirmed the change; `pending`: it will be sent again until it does"))))
 )]
 pub async fn end(
     State(control): State<Control>,

@@ -33,7 +33,7 @@ pub struct Change {
 /// more, and those that it issued age.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn confirm(tx: &mut TenantTx, taken: &[FormerClaims], now: DateTime<Utc>) -> Result<(), Failure> {
     if taken.is_empty() {
         return Ok(());

@@ -23,7 +23,7 @@ const LONGEST_ISSUER: usize = 255;
 /// Characters of an audience, which is in every token.
 const LONGEST_AUDIENCE: usize = 255;
 
-/// What `iss` and `aud` of a tenant's tokens were until they were changed.
+/// A former issuer and audience of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = FormerClaims)]
 pub struct Former {
@@ -32,16 +32,15 @@ pub struct Former {
     /// `aud`, or null for none.
     #[schema(required)]
     pub audience: Option<String>,
-    /// From when such tokens are refused; null while the edge has not confirmed the change and may still issue
-    /// them.
+    /// When Wardgate begins to refuse tokens with these values; null until the edge has confirmed the change, because it
+    /// may still issue them.
     #[serde(serialize_with = "time::micros_option")]
     #[schema(required)]
     pub until: Option<DateTime<Utc>>,
 }
 
-/// The issuer of a tenant that names none when it is made: its first host, else its path at the shared origin.
-/// Where the shared origin is this machine's own, as in development, a host is reached by the same scheme and
-/// port.
+/// The default issuer of a new tenant: its first host, else its path at the shared origin.
+/// If the shared origin is a loopback origin, as in development, a host is reached by the same scheme and port.
 #[must_use]
 pub fn default_issuer(slug: &Slug, hosts: &[HostName], shared_origin: &str) -> String {
     let shared_origin = shared_origin.trim_end_matches('/');
@@ -63,7 +62,7 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// What is wrong with an issuer and an audience.
+/// Validation errors of an issuer and an audience.
 pub(super) fn faults(issuer: &str, audience: Option<&str>) -> Vec<(&'static str, String)> {
     let mut faults = Vec::new();
     if !is_issuer(issuer) {
@@ -90,7 +89,7 @@ fn life() -> TimeDelta {
     TimeDelta::seconds(i64::try_from(FORMER_CLAIMS_SECS).unwrap_or(i64::MAX / 1000))
 }
 
-/// Those of `former` that are accepted at `now`, as the edge is told of them.
+/// The former claims that are accepted at `now`, as they stand in the edge's document.
 #[must_use]
 pub fn accepted(former: &[Former], now: DateTime<Utc>) -> Vec<FormerClaims> {
     let unconfirmed = now + life();

@@ -21,7 +21,7 @@ use crate::tenants::claims::Former;
 use crate::tenants::claims::change::{Change, change};
 use crate::tenants::{self, Tenant};
 
-/// What tokens say of their tenant.
+/// The claims that identify the tenant in its tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TenantClaims)]
 pub struct ClaimsOut {
@@ -30,9 +30,9 @@ pub struct ClaimsOut {
     /// `aud` of its access tokens.
     #[schema(required)]
     pub audience: Option<String>,
-    /// How its tokens write `user_id`: `uuid`, or the old service's id as an `integer` or a `string`.
+    /// The form of the claim `user_id`: `uuid`, or the legacy id as an `integer` or a `string`.
     pub user_id: &'static str,
-    /// What issuer and audience were before, the earliest first.
+    /// Former issuers and audiences, the earliest first.
     pub former: Vec<Former>,
 }
 
@@ -48,7 +48,7 @@ impl From<Tenant> for ClaimsOut {
 }
 
 impl Editable for ClaimsOut {
-    /// Former ones go by themselves.
+    /// Without the former values, which expire without an edit.
     fn edited(&self) -> impl Serialize {
         (&self.issuer, &self.audience, self.user_id)
     }
@@ -61,7 +61,7 @@ fn example() -> Value {
     })
 }
 
-/// A change of what tokens say of their tenant.
+/// A change of these claims.
 #[derive(ToSchema)]
 #[schema(as = TenantClaimsChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
@@ -70,7 +70,7 @@ pub struct ClaimsIn {
     issuer: Option<String>,
     /// Null for none.
     audience: Option<String>,
-    /// `uuid`, or the old service's id as an `integer` or a `string`.
+    /// `uuid`, or the legacy id as an `integer` or a `string`.
     user_id: Option<String>,
 }
 
@@ -85,14 +85,14 @@ impl FromFields for Change {
     }
 }
 
-/// What the tenant's tokens say of it, and what they said before.
+/// Reads issuer, audience and form of `user_id`, and the former values.
 #[utoipa::path(
-    get, path = "/api/tenant/tenants/{id}/claims/", tag = "Tenants", operation_id = "tenant_claims_read", summary = "Read what tokens say of a tenant",
-    description = "Needs `tenant.read` for one's own, `platform.tenants_read` for others.",
+    get, path = "/api/tenant/tenants/{id}/claims/", tag = "Tenants", operation_id = "tenant_claims_read", summary = "Read issuer, audience and form of `user_id` of a tenant",
+    description = "Needs `tenant.read` for the caller's own tenant, `platform.tenants_read` for others.",
     params(("id" = Uuid, Path), IfNoneMatch),
     responses(
         (status = 200, description = "Issuer, audience and the form of `user_id`, with an `ETag`", body = ClaimsOut, example = json!(example())),
-        (status = 304, description = "The copy that the client has is still good"),
+        (status = 304, description = "Not modified: the client's copy is current"),
     )
 )]
 pub async fn read(
@@ -102,17 +102,17 @@ pub async fn read(
     conditions.answer(&ClaimsOut::from(on.tenant))
 }
 
-/// Changes issuer, audience, or the form of `user_id`: 400 for an issuer that is or was another tenant's.
-/// Changed since it was read: 412.
+/// Changes issuer, audience, or the form of `user_id`: 400 for an issuer that is or was another tenant's; 412 if the
+/// tenant was changed after it was read.
 #[utoipa::path(
-    patch, path = "/api/tenant/tenants/{id}/claims/", tag = "Tenants", operation_id = "tenant_claims_update", summary = "Change what tokens say of a tenant",
-    description = "Needs `platform.tenants_claims`. It breaks what others have stored, and nothing else here changes these three: neither hosts nor settings.\n\n- `issuer`, `audience`: services that compare `iss` or `aud` refuse every token that is issued from now on, until they are told of the new value. Have them accept both before. Tokens of before are accepted here for their life, until the time that `former` says, and no session ends. An issuer that is no host of the tenant's serves no keys: verifiers that derive the key set's address from `iss` need one.\n- `user_id`: services that store it meet their users under other ids. Tokens of before keep the form that they have.",
+    patch, path = "/api/tenant/tenants/{id}/claims/", tag = "Tenants", operation_id = "tenant_claims_update", summary = "Change issuer, audience or form of `user_id` of a tenant",
+    description = "Needs `platform.tenants_claims`. Other services store these values, so the change can break them. No other request changes them: neither a change of hosts nor one of settings.\n\n- `issuer`, `audience`: a service that compares `iss` or `aud` refuses new tokens until it accepts the new value. Let it accept both values before the change. Wardgate accepts earlier tokens until they expire, at the latest until the time in `former`; no session ends. An issuer that is not a host of the tenant serves no keys, so verifiers that derive the JWKS URL from `iss` need a host.\n- `user_id`: services that store it see their users under other ids. Earlier tokens keep their form.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = ClaimsIn, example = json!({"issuer": "https://id.acme.example"})),
     responses(
         (status = 200, description = "Changed", body = ClaimsOut, example = json!(example())),
-        (status = 409, description = "Its state does not allow this", body = described::Refused),
-        (status = 412, description = "Changed since it was read", body = described::Refused),
+        (status = 409, description = "The tenant's state does not allow this", body = described::Refused),
+        (status = 412, description = "The object was changed after it was read", body = described::Refused),
     )
 )]
 pub async fn update(

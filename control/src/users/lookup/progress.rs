@@ -64,7 +64,7 @@ pub struct Rotating {
 /// How far a tenant's rotation is.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
     let version = lookup::roots(tx).await?.current.version;
     let Some(rotation) = store::find(tx).await? else { return Ok(Progress { version, rotation: None }) };
@@ -107,7 +107,7 @@ pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
 /// Users who have names under another root than `version` alone.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn left_behind(tx: &mut TenantTx, version: i32) -> Result<LeftBehind, Failure> {
     let tenant = tx.tenant();
     let rows = sqlx::query!(
@@ -131,7 +131,7 @@ pub async fn left_behind(tx: &mut TenantTx, version: i32) -> Result<LeftBehind, 
 /// Identifiers under another root than `version`.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn left_of_before(tx: &mut TenantTx, version: i32) -> Result<i64, Failure> {
     let tenant = tx.tenant();
     let left = sqlx::query_scalar!(
@@ -145,7 +145,7 @@ pub async fn left_of_before(tx: &mut TenantTx, version: i32) -> Result<i64, Fail
 /// Whether an outstanding token of a legacy service is listed under another root than `version`.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn has_old_tokens(tx: &mut TenantTx, version: i32) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let has = sqlx::query_scalar!(

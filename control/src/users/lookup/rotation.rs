@@ -109,7 +109,7 @@ pub async fn forget(control: &Control, mut tx: TenantTx, actor: &Actor) -> Resul
 /// Looks for rotations that have something to do, and enqueues the job of each.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn look(control: &Control) -> Result<(), Failure> {
     let due = sqlx::query_scalar!(
         "select tenant_id from platform.lookup_rotations where due_at <= $1",
@@ -128,7 +128,7 @@ pub async fn look(control: &Control) -> Result<(), Failure> {
 /// identifiers, and of old identifiers that went.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn advance(
     control: &Control,
     tenant: TenantId,

@@ -52,7 +52,7 @@ pub fn check<'h>(
 /// the audit entry, and tells the owner.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn set(
     control: &Control,
     tx: &mut TenantTx,

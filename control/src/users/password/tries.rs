@@ -27,7 +27,7 @@ fn lasts() -> TimeDelta {
 /// Counts a try unless the window is full: one statement, which says by its row who is within.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn reserve(
     tx: &mut TenantTx,
     user: UserId,
@@ -69,7 +69,7 @@ pub(super) async fn reserve(
 /// Forgets the tries of a user.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn forget_tries(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
     sqlx::query!(
         "delete from password_tries where tenant_id = $1 and user_id = $2",
@@ -84,7 +84,7 @@ pub async fn forget_tries(tx: &mut TenantTx, user: UserId) -> Result<(), Failure
 /// Gives a try back that turned out to be right.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub(super) async fn give_back(
     tx: &mut TenantTx,
     user: UserId,

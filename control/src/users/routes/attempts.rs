@@ -11,13 +11,14 @@ use crate::control::Control;
 use crate::http::answer::{Refused, no_content};
 use crate::users::{UserError, attempts};
 
-/// Lifts the counts of wrong passwords of a user: 204; 403 for a rank that is not below one's own.
+/// Resets a user's counters of wrong passwords: 204; 403 for a user at or above the caller's rank.
 #[utoipa::path(
-    delete, path = "/api/user/users/{id}/attempts/", tag = "People", operation_id = "users_unlock", summary = "Lift the wrong passwords of a person",
-    description = "Needs `users.write` and a rank above theirs. Sign-ins to the account are accepted from every network again, \
-        within seconds: the edge is told by a job. Counts of one-time codes stay; resetting the second factor lifts those.",
+    delete, path = "/api/user/users/{id}/attempts/", tag = "Users", operation_id = "users_unlock", summary = "Reset the counters of wrong passwords of a user",
+    description = "Needs `users.write` and a rank above the user's. Sign-ins to the account are accepted from every \
+        network again within seconds; a job tells the edge. The counter of wrong one-time codes stays; resetting the \
+        second factor resets it.",
     params(("id" = Uuid, Path)),
-    responses((status = 204, description = "Lifted"))
+    responses((status = 204, description = "Reset"))
 )]
 pub async fn lift(
     State(control): State<Control>,

@@ -14,7 +14,7 @@ use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::users::password::{OwnPasswordError, Proof, Wanted, change as change_password};
 
-/// What Django's clients read where the current password is another one (djoser).
+/// The text of djoser for a wrong current password; clients of Django compare it.
 const WRONG_PASSWORD: &str = "Invalid password.";
 const REQUIRED: &str = "This field is required.";
 const BLANK: &str = "This field may not be blank.";
@@ -24,21 +24,21 @@ const BLANK: &str = "This field may not be blank.";
 #[schema(as = PasswordChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct ChangeIn {
-    /// Needed with an access token. With a ticket it was typed at sign-in, and is passed over.
+    /// Required with an access token. Ignored with a ticket, which already proves it.
     #[schema(format = "password")]
     current_password: Option<String>,
     #[schema(format = "password")]
     new_password: String,
 }
 
-/// What was typed.
+/// The two fields as typed.
 pub struct Typed {
     current: Option<Zeroizing<String>>,
     new: Option<Zeroizing<String>>,
 }
 
 impl FromFields for Typed {
-    /// What is missing depends on the credential, and is said by [`Typed::by`].
+    /// Which fields are required depends on the credential; [`Typed::by`] checks it.
     fn read(fields: &mut Fields) -> Option<Self> {
         let current = fields.untrimmed("current_password").map(Zeroizing::new);
         let new = fields.untrimmed("new_password").map(Zeroizing::new);
@@ -47,7 +47,7 @@ impl FromFields for Typed {
 }
 
 impl Typed {
-    /// What shows that the caller may, and the new password: 400 with all that is missing.
+    /// The proof that the caller may change the password, and the new password: 400 with all missing fields.
     fn by(self, credential: Credential) -> Result<(Proof, Zeroizing<String>), Refusal> {
         let Self { current, new } = self;
         let mut faults = Vec::new();
@@ -71,35 +71,36 @@ impl Typed {
     }
 }
 
-/// What a client does next.
+/// What the client does next.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Next {
-    /// The session goes on: its refresh token gets another access token. The present one is refused within seconds.
+    /// Refresh: the session continues, and its present access token is refused within seconds.
     Refresh,
-    /// There is no session: sign in with the new password.
+    /// Sign in with the new password: there is no session.
     SignIn,
 }
 
-/// The password is changed.
+/// The answer: the password was changed.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PasswordChanged)]
 struct ChangedOut {
-    /// In the words of the old service's package.
+    /// The text of djoser.
     detail: &'static str,
     next: Next,
 }
 
-/// Changes one's own password: 200; 400 for a wrong current password and for what is wrong with the new one; 401
-/// where the user was changed meanwhile; 429 after ten wrong ones.
+/// Changes the caller's own password: 200; 400 for a wrong current password or an unacceptable new one; 401 if the
+/// user was changed meanwhile; 429 after ten wrong passwords.
 #[utoipa::path(
-    post, path = "/api/user/password/change/", tag = "Accounts", operation_id = "password_change", summary = "Change one's own password",
-    description = "For any user who is signed in, with the current password; or, with the `ticket` of a sign-in that was \
-        refused with `password_change_required` in place of the access token, without it. All sessions end but the one \
-        that asked: `next` says `refresh` where it goes on, else `sign_in`. The session's access token is refused within \
-        seconds; its refresh token gets another. A ticket is good for ten minutes and dies with its use, with a newer \
-        one, and with every change of the user's roles, status or password; refused input leaves it good. Ten wrong \
-        current passwords in five minutes, or as many new ones that a ticket was refused for, are a 429.",
+    post, path = "/api/user/password/change/", tag = "Accounts", operation_id = "password_change", summary = "Change the caller's own password",
+    description = "For any signed-in user, with the current password; or without it, with the `ticket` of a sign-in \
+        that was refused with `password_change_required`, in place of the access token. All sessions end except the \
+        current one: `next` is `refresh` if it continues, else `sign_in`. The current access token is refused within \
+        seconds; the refresh token gets a new one. A ticket is valid for ten minutes. It becomes invalid when it is \
+        used, when a newer one is issued, and with every change of the user's roles, status or password; an input error \
+        leaves it valid. After ten wrong current passwords in five minutes, or ten new passwords refused for a ticket: \
+        429.",
     request_body(content = ChangeIn, example = json!({
         "current_password": "correct horse battery staple", "new_password": "eleven sleepy otters hum",
     })),

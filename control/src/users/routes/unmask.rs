@@ -21,18 +21,18 @@ use crate::http::fields::Fields;
 use crate::users::model::User;
 use crate::users::visibility::{Face, whole};
 
-/// Which fields are to be shown, and why.
+/// The fields to be shown, and the reason.
 #[derive(ToSchema)]
 #[schema(as = Unmask)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct UnmaskIn {
-    /// Of `username`, `email`, `first_name`, `last_name`, `phone`, `legacy_id` and `last_login`.
+    /// One or more of `username`, `email`, `first_name`, `last_name`, `phone`, `legacy_id` and `last_login`.
     fields: Vec<String>,
-    /// At most 500 characters. It stands in the audit log.
+    /// At most 500 characters. It is stored in the audit log.
     reason: String,
 }
 
-/// What is asked for.
+/// The parsed request.
 pub struct Unmask {
     fields: Vec<PersonalField>,
     reason: String,
@@ -58,7 +58,7 @@ impl FromFields for Unmask {
     }
 }
 
-/// Each field once, in one order.
+/// The fields, sorted, each once.
 fn read_fields(fields: &mut Fields, named: &[String]) -> Vec<PersonalField> {
     let mut asked = Vec::new();
     for name in named {
@@ -75,24 +75,24 @@ fn read_fields(fields: &mut Fields, named: &[String]) -> Vec<PersonalField> {
     asked
 }
 
-/// Shows personal fields of a user whole.
+/// Shows personal fields of a user in clear.
 ///
-/// 1. 400 for fields that are none, and without a reason.
-/// 2. 404 for a user who is not there.
-/// 3. 403 for a field that the platform's bounds leave out for the caller's roles; the refusal is in the log.
-/// 4. The entry (who, whom, which fields, why) is committed.
+/// 1. 400 for unknown fields, and without a reason.
+/// 2. 404 for an unknown user.
+/// 3. 403 for a field that the platform's bounds withhold from the caller's roles; the refusal is logged.
+/// 4. The audit entry (caller, user, fields, reason) is committed.
 /// 5. 200 with the fields.
 #[utoipa::path(
-    post, path = "/api/user/users/{id}/unmask/", tag = "People", operation_id = "users_unmask",
-    summary = "Be shown personal fields of a person whole",
-    description = "Needs `users.unmask` and a reason. Who asked for which fields of whom, and why, is in the audit log \
-        (`user.unmasked`) before the answer is sent. A field that the platform leaves out for the caller's roles is not \
-        shown for any reason (403).",
+    post, path = "/api/user/users/{id}/unmask/", tag = "Users", operation_id = "users_unmask",
+    summary = "Read hidden personal fields of a user",
+    description = "Needs `users.unmask` and a reason. Caller, user, fields and reason are committed to the audit log \
+        (`user.unmasked`) before the answer is sent. A field that the platform withholds from all of the caller's roles \
+        is not shown for any reason (403).",
     params(("id" = Uuid, Path)),
     request_body(content = UnmaskIn, example = json!({
         "fields": ["phone"], "reason": "Ticket 4711: asked to be called back",
     })),
-    responses((status = 200, description = "These fields", body = Face, example = json!({"phone": "+1 555 0100"})))
+    responses((status = 200, description = "The requested fields", body = Face, example = json!({"phone": "+1 555 0100"})))
 )]
 pub async fn unmask(
     State(control): State<Control>,
@@ -115,11 +115,11 @@ pub async fn unmask(
     Ok(ok(&unmasked.0))
 }
 
-/// Fields that are shown whole, after the entry that says so.
+/// Fields in clear. They can only be made by committing the audit entry.
 struct Unmasked(Face);
 
 impl Unmasked {
-    /// Commits what was noted on `tx`: where that fails, nothing is shown.
+    /// Commits `tx` with the audit entry; if that fails, nothing is shown.
     async fn once_committed(tx: TenantTx, user: &User, fields: &[PersonalField]) -> Result<Self, Failure> {
         tx.commit().await?;
         Ok(Self(whole(user, fields)))

@@ -63,7 +63,7 @@ impl Index {
     /// Writes the tokens of users, whose rows the transaction must hold or have made.
     ///
     /// # Errors
-    /// The database's.
+    /// Errors of the database.
     pub async fn put(&self, tx: &mut TenantTx, users: &[(UserId, Texts)]) -> Result<(), Failure> {
         let ids: Vec<Uuid> = users.iter().map(|(id, _)| id.uuid()).collect();
         // An array of arrays would have to be as wide in each row.
@@ -110,7 +110,7 @@ pub async fn write<'p>(
 /// Takes the tokens of a user away.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn forget(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -126,7 +126,7 @@ pub async fn forget(tx: &mut TenantTx, user: UserId) -> Result<(), Failure> {
 /// The users who have all of these tokens, `most` of them.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn candidates(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<Vec<Uuid>, Failure> {
     let tenant = tx.tenant().uuid();
     let found = sqlx::query_scalar(CANDIDATES).bind(tenant).bind(tokens).bind(most);
@@ -136,7 +136,7 @@ pub async fn candidates(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<
 /// How many users have all of these tokens, up to `most`.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn count(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<i64, Failure> {
     let tenant = tx.tenant().uuid();
     let counted = "select count(*) from (
@@ -149,7 +149,7 @@ pub async fn count(tx: &mut TenantTx, tokens: &[i64], most: i64) -> Result<i64, 
 /// key is kept ([`Index::of`]).
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn is_complete(tx: &mut TenantTx) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let complete = sqlx::query_scalar!(
@@ -167,7 +167,7 @@ pub async fn is_complete(tx: &mut TenantTx) -> Result<bool, Failure> {
 /// Notes that the tokens of the tenant are complete.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn set_complete(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(

@@ -231,7 +231,7 @@ async fn finish(control: &Control, tenant: TenantId, run: i64, version: i32) -> 
 /// Enqueues the job, in a transaction that ends with it: for whoever found that the index is not complete.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn ask(mut tx: TenantTx) -> Result<(), Failure> {
     let job = RebuildSearch { tenant: tx.tenant() };
     queue::enqueue(&mut tx, &job, TimeDelta::zero()).await?;
@@ -242,7 +242,7 @@ pub async fn ask(mut tx: TenantTx) -> Result<(), Failure> {
 /// which a job begins at once.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<i32, Failure> {
     let (tenant, now) = (tx.tenant(), control.clock.now());
     // Whoever writes or searches under the key of before ends first.
@@ -271,7 +271,7 @@ pub struct Progress {
 /// How far the index of a tenant is.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
     let version = roots::newest_version(tx, RootKind::Search).await?;
     let (indexed, users) = index::progress(tx, version).await?;

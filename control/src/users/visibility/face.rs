@@ -10,7 +10,7 @@ use super::sights::Sights;
 use crate::crypt::personal::Personal;
 use crate::users::model::User;
 
-/// Personal fields of a user; what is absent was not asked for, or is not shown.
+/// Personal fields of a user; a field is absent if it was not requested or is not shown.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = UserFields)]
 pub struct Face {
@@ -34,15 +34,15 @@ pub struct Face {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub(in crate::users) phone: Option<String>,
-    /// Their id at the service that the tenant came from, as text.
+    /// The user's id at the legacy service, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(in crate::users) legacy_id: Option<Option<String>>,
-    /// Their last sign-in.
+    /// The last sign-in.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub(in crate::users) last_login: Option<Option<DateTime<Utc>>>,
-    /// Which of them are masked.
+    /// The names of masked fields.
     #[serde(skip)]
     pub(in crate::users) masked: Vec<PersonalField>,
 }
@@ -80,7 +80,7 @@ impl Face {
     }
 }
 
-/// A text as it is shown. An empty one hides nothing.
+/// A text, masked as the sight says. An empty text is shown as it is.
 fn shown(
     (field, sight): (PersonalField, Sight),
     text: &str,

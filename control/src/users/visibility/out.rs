@@ -13,7 +13,7 @@ use super::sights::Sights;
 use crate::http::validators::Editable;
 use crate::users::model::User;
 
-/// The statuses of a person who is there.
+/// The status of a user.
 #[derive(ToSchema)]
 #[schema(as = UserStatus)]
 #[serde(rename_all = "lowercase")]
@@ -21,19 +21,19 @@ use crate::users::model::User;
 pub enum StatusWord {
     /// May sign in.
     Active,
-    /// Stopped by an administrator.
+    /// Suspended by an administrator; may not sign in.
     Suspended,
-    /// The same, as the old service had it.
+    /// Inactive, as in Django; may not sign in.
     Inactive,
-    /// Not ready yet.
+    /// Not activated yet; may not sign in.
     Pending,
 }
 
-/// A person. A personal field is left out where the one who asks is not shown it.
+/// A user. A personal field that the caller's roles do not show is absent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
 pub struct UserOut {
-    /// Their id.
+    /// The user's id.
     #[schema(value_type = Uuid)]
     pub id: UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct UserOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     phone: Option<String>,
-    /// Which fields are masked: `a***@example.org`. Absent where none is.
+    /// The names of masked fields (`a***@example.org`). Absent if none is masked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     masked: Vec<PersonalField>,
@@ -63,20 +63,20 @@ pub struct UserOut {
     roles: Vec<String>,
     #[schema(required)]
     branch: Option<String>,
-    /// In which mails to them are written: a tag such as `de`; blank for the tenant's.
+    /// The language of mails to the user: a tag such as `de`; empty for the tenant's.
     language: String,
-    /// Their id at the service that the tenant came from, as text.
+    /// The user's id at the legacy service, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     legacy_id: Option<Option<String>>,
     email_verified: bool,
-    /// Whether they get no session before they have chosen another password.
+    /// Whether the user must choose a new password at the next sign-in.
     must_change_password: bool,
-    /// Whether they have an authenticator, so that a sign-in needs a code of it.
+    /// Whether the user has a second factor.
     mfa_enabled: bool,
-    /// Percent.
+    /// In percent.
     profile_completion: u8,
-    /// Masked, it is the first moment of its day.
+    /// If masked: the first moment of the day.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::face::moment")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     last_login: Option<Option<DateTime<Utc>>>,
@@ -90,7 +90,7 @@ pub struct UserOut {
 }
 
 impl Editable for UserOut {
-    /// As it is shown: a tag made from hidden values would tell whoever guesses them that they are right.
+    /// Computed over what is shown: a tag over hidden values would confirm guesses of them.
     fn edited(&self) -> impl Serialize {
         let names = (&self.username, &self.email, &self.first_name, &self.last_name, &self.phone);
         let clear = (self.status, &self.roles, &self.branch, &self.language, self.email_verified);
@@ -99,7 +99,7 @@ impl Editable for UserOut {
 }
 
 impl UserOut {
-    /// A user as far as these sights go.
+    /// A user as the given sights show it.
     pub(super) fn of(user: User, sights: Sights) -> Self {
         let Face { username, email, first_name, last_name, phone, legacy_id, last_login, masked } =
             Face::of(&user, sights);
@@ -142,7 +142,7 @@ impl UserOut {
     }
 }
 
-/// A user as the documentation shows one.
+/// The example in the OpenAPI document.
 pub(crate) fn example() -> Value {
     json!({
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
