@@ -1,11 +1,11 @@
-//! The verbs.
+//! The command line of `./wardgate`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Identity at the edge, administered from the centre.
+/// Build, run, test and measure Wardgate on this machine.
 #[derive(Parser)]
 #[command(
     name = "wardgate",
@@ -21,37 +21,37 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Every other verb goes to the service's own command line, pointed at what `dev` runs:
+Any other command goes to the service's own command line, connected to the running `dev`:
   ./wardgate user create ada --email ada@acme.test --role staff
   ./wardgate tenant list            ./wardgate keys rotate            ./wardgate edges status
-`./wardgate service --help` lists them all; the tenant is `acme` unless --tenant says otherwise.
+`./wardgate service --help` lists them; the tenant is `acme` unless --tenant is given.
 
-In a hurry:
-  ./wardgate dev       builds and runs everything, then prints lines to paste
-  ./wardgate test      runs every test, beside a running dev or without one; --long with whole counts";
+To begin:
+  ./wardgate dev       builds and runs everything, then prints commands to try
+  ./wardgate test      runs every test, beside a running dev or without one; --long with full counts";
 
 /// One verb.
 #[derive(Subcommand)]
 pub enum Verb {
     /// Build and run everything on this machine: PostgreSQL, control, and the Worker
     Dev(DevOptions),
-    /// Stop the dev of this state folder
+    /// Stop the dev that runs on this state folder
     Stop(StateOption),
-    /// Start again whatever part of the running dev has ended
+    /// Start the parts of the running dev that have ended
     Restart(StateOption),
-    /// Run every test, against a PostgreSQL and a Worker of its own
+    /// Run every test, against its own PostgreSQL and Worker
     Test(TestOptions),
-    /// Check format, imports, lints, SQL metadata, documentation, and that the Worker can be deployed
+    /// Check format, imports, lints, SQL metadata, documentation, and the Worker's bundle
     Check,
-    /// Measure what operations cost next to each other
+    /// Measure costs of operations as ratios
     Bench(BenchOptions),
-    /// Print the last mail that control has sent in dev; set, show, remove and test the tenant's sender
+    /// Print the last mail that control sent in dev; or manage the tenant's mail server
     Mail(MailOptions),
     /// Build the Worker into build/edge
     Bundle(BundleOptions),
-    /// Run the pinned wrangler, which deploys the Worker; `wrangler dev` runs what `dev --prepare` left
+    /// Run the pinned wrangler: deploys the Worker; `wrangler dev` runs what `dev --prepare` has set up
     Wrangler(WranglerOptions),
-    /// Say what is installed, what is missing, and what runs
+    /// Show what is installed, what is missing, and what runs
     Doctor(StateOption),
     /// Run a PostgreSQL of our own until standard input closes; prints its address as JSON
     #[command(hide = true)]
@@ -64,7 +64,7 @@ pub enum Verb {
 /// Which state folder.
 #[derive(Args, Clone)]
 pub struct StateOption {
-    /// Folder of databases, secrets and logs; relative to where you are [default: .wardgate in the
+    /// Folder of databases, secrets and logs, relative to the current folder [default: .wardgate in the
     /// clone]
     #[arg(long, value_name = "DIR", env = "WARDGATE_STATE")]
     pub state: Option<PathBuf>,
@@ -76,17 +76,17 @@ pub struct DevOptions {
     /// Which state folder.
     #[command(flatten)]
     pub state: StateOption,
-    /// The edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10, SMTP on N+12, the page
-    /// of the mails on N+13 [default: 8780]
+    /// Base of the ports: the edge listens on N+7, control on N+8, its metrics on N+9, PostgreSQL on N+10, SMTP on N+12,
+    /// the page with the mails on N+13 [default: 8780]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1017..=65_522))]
     pub port_base: Option<u16>,
-    /// Start from nothing: empties the state folder, never a database of DATABASE_URL
+    /// Delete the state first: the folder's content, never a database of DATABASE_URL
     #[arg(long)]
     pub reset: bool,
     /// Return when everything runs, and leave it running
     #[arg(long)]
     pub detach: bool,
-    /// Set everything up, leave what `wrangler dev` needs, and end
+    /// Set everything up for `wrangler dev`, and exit
     #[arg(long, conflicts_with = "detach")]
     pub prepare: bool,
 }
@@ -95,18 +95,18 @@ pub struct DevOptions {
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = MAIL_HELP)]
 pub struct MailOptions {
-    /// What of it; without one, `last`.
+    /// The command; `last` if absent.
     #[command(subcommand)]
     pub verb: Option<MailVerb>,
-    /// How.
+    /// The output format.
     #[command(flatten)]
     pub shape: MailShape,
 }
 
-/// What `mail` does. The service's command line has a verb `mail`, too; these two are not among its verbs.
+/// The commands of `mail`. The service's command line has a command `mail`, too, without these two.
 #[derive(Subcommand)]
 pub enum MailVerb {
-    /// Print the last mail; its links are in it
+    /// Print the last mail, with its links
     Last(MailShape),
     /// List the mails, the newest first
     List(MailShape),
@@ -127,8 +127,8 @@ pub struct MailShape {
 }
 
 const MAIL_HELP: &str = "\
-Every other verb is the service's, as in `./wardgate mail show`: `./wardgate service mail --help` lists them.
-While dev runs, a page shows the mails too; it is next to `mail` in what dev prints.
+Any other command goes to the service, as in `./wardgate mail show`: `./wardgate service mail --help` lists them.
+While dev runs, a page shows the mails, too; dev prints its address.
 
 Examples:
   ./wardgate mail
@@ -139,7 +139,7 @@ Examples:
 /// Options of `bundle`.
 #[derive(Args)]
 pub struct BundleOptions {
-    /// The bundle of the end-to-end tests instead, into build/edge-test
+    /// Build the bundle of the end-to-end tests, into build/edge-test
     #[arg(long)]
     pub test: bool,
 }
@@ -150,7 +150,7 @@ pub struct TestOptions {
     /// Only tests whose name contains NAME
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// Whole counts where the tests otherwise bring a part: a hundred thousand users, thousands of cases
+    /// Run with full counts instead of reduced ones: a hundred thousand users, thousands of cases
     #[arg(long)]
     pub long: bool,
 }
@@ -158,29 +158,29 @@ pub struct TestOptions {
 /// Options of `bench`.
 #[derive(Args)]
 pub struct BenchOptions {
-    /// Of what.
+    /// The benchmark.
     #[command(subcommand)]
     pub of: BenchOf,
 }
 
-/// What can be measured.
+/// The benchmarks.
 #[derive(Subcommand)]
 pub enum BenchOf {
-    /// Lists, sealed columns and the audit log over a million users: ratios taken in one run, and whether they are
-    /// what is promised
+    /// Lists, encrypted columns and the audit log over a million users: ratios from one run, compared with the promised
+    /// limits
     #[command(after_help = BENCH_CONTROL_HELP)]
     Control(BenchControlOptions),
-    /// Sign-ins of one tenant while another is under attack, with the budget of hashes and without it
+    /// Sign-ins of one tenant while another is under attack, with and without the budget of hashes
     #[command(
-        after_help = "Takes some minutes. Ends with 1 if a sign-in takes more than twice its quiet time with the \
-                            budget on.\n\nExample:\n  ./wardgate bench login"
+        after_help = "Takes some minutes. Exits with 1 if, with the budget, a sign-in takes more than twice its quiet \
+                            time.\n\nExample:\n  ./wardgate bench login"
     )]
     Login,
 }
 
 const BENCH_CONTROL_HELP: &str = "\
-Needs about 15 GB of disk and half an hour, most of it to load the users; docs/benchmarks.md says how to read the table.
-Ends with 1 if a ratio is above what is promised.
+Needs about 15 GB of disk and half an hour, most of it for loading the users; docs/benchmarks.md explains the table.
+Exits with 1 if a ratio is above its promised limit.
 
 Examples:
   ./wardgate bench control --small
@@ -190,16 +190,16 @@ Examples:
 /// Options of `bench control`.
 #[derive(Args)]
 pub struct BenchControlOptions {
-    /// A quick look: 10,000 users in one tenant, 20 tenants of 500
+    /// A quick run: 10,000 users in one tenant, 20 tenants of 500
     #[arg(long)]
     pub small: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Write the plans of the main statements into FILE
+    /// Write the query plans of the main statements into FILE
     #[arg(long, value_name = "FILE")]
     pub plans: Option<PathBuf>,
-    /// Keep the database in DIR, where the next run finds it loaded
+    /// Keep the loaded database in DIR for the next run
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 }
@@ -208,7 +208,7 @@ pub struct BenchControlOptions {
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub struct WranglerOptions {
-    /// Whatever wrangler takes
+    /// Arguments of wrangler
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
 }

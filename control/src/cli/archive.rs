@@ -13,15 +13,15 @@ use crate::audit::{archive, checkpoints, removal};
 use crate::control::Control;
 use crate::http::time;
 
-/// Between two lines of progress.
+/// Entries between two lines of progress output.
 const TOLD: u64 = 20_000;
 
-/// What is asked for.
+/// The arguments.
 #[derive(Args)]
 pub(super) struct Archive {
-    /// Entries that were recorded before this: a date, which is its first moment in UTC, or a time such as
-    /// 2026-01-02T03:04:05Z. At least 31 days ago: a database of the edge that is restored to 30 days ago sends its facts
-    /// again, and those are known by their entries.
+    /// Archive entries that were recorded before this date (its first moment in UTC) or time, such as 2026-01-02T03:04:05Z.
+    /// At least 31 days ago: a database of the edge can be restored to 30 days ago and then sends its events again, which
+    /// are recognised by their entries.
     #[arg(long, value_name = "DATE", value_parser = moment)]
     before: DateTime<Utc>,
     /// The tenant's slug or id. Default: all tenants.
@@ -39,17 +39,17 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     parsed.map(|at| at.to_utc()).map_err(|_| String::from("expected a date such as 2026-01-02"))
 }
 
-/// What became of one tenant's log.
+/// The output for one tenant.
 #[derive(Serialize)]
 struct Archived {
     tenant: String,
     /// New archives.
     archives: u64,
-    /// Entries in them.
+    /// Entries in the new archives.
     entries: i64,
     /// Rows that were removed.
     removed: u64,
-    /// Why that is not all.
+    /// Why archiving stopped early.
     error: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn run(control: &Control, show: Show, asked: Archive) -> Result
     }
 }
 
-/// One log that cannot be archived keeps no other from it.
+/// Archives one log; a failure does not stop the others.
 async fn archived(control: &Control, show: Show, log: &Log, before: DateTime<Utc>) -> Archived {
     let mut row = Archived { tenant: log.slug.clone(), archives: 0, entries: 0, removed: 0, error: None };
     if let Err(error) = archive_log(control, show, log, before, &mut row).await {

@@ -21,35 +21,35 @@ use crate::audit::{self, Action, Actor, Fault, Finding, checkpoints, export};
 use crate::control::Control;
 use crate::objects::Objects;
 
-/// How many strange objects are named.
+/// The greatest number of unexpected objects that are named.
 const NAMED: usize = 5;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Verify the log of every tenant, or of one: name the first entry that was changed, removed, inserted or
-    /// moved, or the first that was cut off at the end. A comparison with signed checkpoints shows a chain that
-    /// was rewritten as a whole. Archives are read with the rest, and one that is missing, cut or changed is named.
+    /// Verify the audit log of every tenant, or of one. Names the first entry that was changed, removed, inserted or moved,
+    /// or the first that was truncated at the end. The comparison with signed checkpoints detects a chain that was
+    /// rewritten as a whole. Archives are verified, too.
     #[command(
-        after_help = "Exit code 5 if an entry of any log is not what was written.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --export 000000000001-000000020000-5f0c91d2.jsonl.gz --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        after_help = "Exit code 5 if any log was altered.\n\nExamples:\n  wardgate audit verify\n  wardgate audit verify --tenant acme --json\n  wardgate audit verify --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --export 000000000001-000000020000-5f0c91d2.jsonl.gz --export audit-acme.jsonl --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n  wardgate audit verify --checkpoints /mnt/copy --public-key audit-1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )]
     Verify {
         /// The tenant's slug or id. Default: all tenants.
         #[arg(long)]
         tenant: Option<String>,
-        /// Verify the file of an export (`GET /api/audit/export/`) or of an archive instead: needs `--public-key`, and
-        /// neither settings nor a database. Given several times, each file must go on where the one before ends.
+        /// Verify the file of an export (`GET /api/audit/export/`) or of an archive instead. Needs `--public-key`, but
+        /// neither settings nor a database. May be repeated; each file must continue the one before.
         #[arg(long = "export", value_name = "FILE", requires = "public_keys", conflicts_with_all = ["tenant", "checkpoints"])]
         exports: Vec<PathBuf>,
         #[command(flatten)]
         proof: Proof,
     },
-    /// Write old entries into archives, beside the checkpoints, and remove them from the database.
+    /// Move old entries from the database into archives, which are stored with the checkpoints.
     #[command(
-        after_help = "Only what a checkpoint covers is archived, and only what was read back from its archive is removed. Can be repeated after a kill at any point.\n\nExamples:\n  wardgate audit archive --before 2026-01-01 --yes\n  wardgate audit archive --before 2026-01-01 --tenant acme"
+        after_help = "Only entries that a checkpoint covers are archived, and only entries that were read back from the archive are removed. Can be repeated after a kill at any point.\n\nExamples:\n  wardgate audit archive --before 2026-01-01 --yes\n  wardgate audit archive --before 2026-01-01 --tenant acme"
     )]
     Archive(archive::Archive),
-    /// After a restore of the database and `wardgate edges reseed`: sign that the loss of the restored entries is
-    /// known. Until then `audit verify` reports it.
+    /// After a restore of the database and `wardgate edges reseed`: sign a statement that accepts the loss of entries.
+    /// Until then `audit verify` reports it.
     #[command(after_help = "Example:\n  wardgate audit accept-restore acme --yes")]
     AcceptRestore {
         /// The tenant's slug or id.
@@ -59,13 +59,13 @@ pub(super) enum Command {
     },
 }
 
-/// What a log is verified against.
+/// Where the checkpoints and the public keys come from.
 #[derive(Args)]
 pub(super) struct Proof {
-    /// A copy of the folder of signed checkpoints and archives, or of the bucket. Default: the place of the settings.
+    /// A copy of the folder or bucket of signed checkpoints and archives. Default: the one in the settings.
     #[arg(long, value_name = "FOLDER")]
     checkpoints: Option<PathBuf>,
-    /// Public key of checkpoints, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys of the
+    /// Public key of checkpoints, `<key id>:<32 bytes in base64url>`; may be given twice. Default: the keys in the
     /// settings.
     #[arg(long = "public-key", value_name = "KEY")]
     public_keys: Vec<String>,
@@ -76,7 +76,7 @@ impl Proof {
         self.public_keys.iter().map(|text| key(text)).collect()
     }
 
-    /// Everything that was signed. A folder of the settings that is not there yet holds nothing.
+    /// All signed statements. A folder in the settings that does not exist yet counts as empty.
     async fn read(&self, control: &Control, show: Show) -> Result<Evidence, CliError> {
         let keys = if self.public_keys.is_empty() { checkpoints::own_keys(control) } else { self.keys()? };
         let copy = self.checkpoints.clone().map(Objects::folder);
@@ -96,15 +96,15 @@ impl Proof {
     }
 }
 
-/// What logs are verified against.
+/// The signed statements and archives that logs are verified against.
 struct Evidence {
-    /// Where it is, if not where the settings say.
+    /// The copy, if one is given.
     copy: Option<Objects>,
     keys: Vec<PeerKey>,
     statements: Statements,
 }
 
-/// What should not be in the place of checkpoints, in words; nothing where that is nothing.
+/// Describes objects that should not be among the checkpoints, if there are any.
 fn strangeness(strange: &[Strange]) -> String {
     let mut lines: Vec<_> = strange.iter().take(NAMED).map(ToString::to_string).collect();
     if strange.len() > NAMED {
@@ -118,7 +118,7 @@ fn key(text: &str) -> Result<PeerKey, CliError> {
     PeerKey::parse(text).map_err(|_| refused())
 }
 
-/// What was found of one tenant's log.
+/// The output for one tenant.
 #[derive(Serialize)]
 struct Verified {
     tenant: String,
@@ -155,7 +155,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
     }
 }
 
-/// Verifies files. Nothing else is read.
+/// Verifies exported files and nothing else.
 pub(super) fn verify_exports(show: Show, files: &[PathBuf], proof: &Proof) -> Result<(), CliError> {
     let opened = files.iter().map(|file| open(file)).collect::<Result<Vec<_>, _>>()?;
     let failed = |error| CliError::Failed(format!("the files of an export: {error}"));
@@ -166,7 +166,7 @@ pub(super) fn verify_exports(show: Show, files: &[PathBuf], proof: &Proof) -> Re
     if verified.intact { Ok(()) } else { Err(CliError::Refused(String::from("the export is not intact"))) }
 }
 
-/// A file, and what is compressed in it if it is gzip.
+/// Reads a file, and decompresses it if it is gzip.
 fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     let failed = |error| CliError::Failed(format!("{}: {error}", file.display()));
     let mut opened = BufReader::new(File::open(file).map_err(failed)?);
@@ -208,7 +208,7 @@ async fn verify(
     }
 }
 
-/// Signs first: an entry of the log that told of it before could be lost with the rest.
+/// Signs the statement before the log entry is written, because that entry could be lost, too.
 async fn accept_restore(control: &Control, show: Show, tenant: &str, yes: Yes) -> Result<(), CliError> {
     let tenant = made_tenant(control, tenant).await?;
     let keys = checkpoints::own_keys(control);

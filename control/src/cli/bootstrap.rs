@@ -1,4 +1,4 @@
-//! `wardgate bootstrap`: the token that makes the platform's first root-admin.
+//! `wardgate bootstrap`: the token for creating the platform's first root-admin.
 
 use super::outcome::CliError;
 use super::show::Show;
@@ -7,7 +7,7 @@ use crate::http::time;
 use crate::setup;
 
 pub(super) const EXAMPLES: &str = "\
-The token is printed once and kept nowhere; a new one ends the one before.
+The token is printed once; only its digest is stored. A new token invalidates the previous one.
 
 Example:
   wardgate bootstrap

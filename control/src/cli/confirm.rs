@@ -1,19 +1,19 @@
-//! Asks before what no other command brings back, and before what stops a whole tenant.
+//! Confirmation prompts for commands that cannot be undone or that stop a whole tenant.
 
 use std::io::{BufRead, IsTerminal as _, Write as _, stderr, stdin};
 
 use super::outcome::CliError;
 
-/// The answer, given beforehand.
+/// The option that answers the prompt.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Yes {
-    /// Do not ask for confirmation; required where standard input is not a terminal.
+    /// Do not ask for confirmation; required if standard input is not a terminal.
     #[arg(long)]
     yes: bool,
 }
 
 impl Yes {
-    /// Goes on where that was said beforehand or, at a terminal, is said now. `what` follows the word "this".
+    /// Continues if --yes was given, or after confirmation at a terminal. `what` follows the word "this" in the prompt.
     pub fn to(self, what: &str) -> Result<(), CliError> {
         if self.yes {
             return Ok(());

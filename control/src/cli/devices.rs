@@ -19,7 +19,7 @@ Examples:
   wardgate user devices ada --tenant acme --revoke S7Bvjk46dxXSAdVz0KpCN2LlXavWGiwCJ4-lbMbSlOA --yes
   wardgate user devices ada --tenant acme --revoke-all --yes";
 
-/// A device as it is shown.
+/// The output for one device.
 #[derive(Serialize)]
 struct Row {
     id: String,

@@ -15,33 +15,33 @@ use crate::http::time;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Lag of every tenant.
+    /// Show the lag of every tenant: changes that the edge has not confirmed.
     #[command(after_help = "Example:\n  wardgate edges status --behind")]
     Status {
         /// Only tenants that lag or are halted.
         #[arg(long)]
         behind: bool,
     },
-    /// Under which of its key-encryption keys the edge has what is sealed for it. When the present key is the only one
-    /// and nothing is unconfirmed, the former one can leave the Worker.
+    /// Show how many values at the edge each of its key-encryption keys seals. If only the present key is listed, with
+    /// nothing unconfirmed, the former one can be removed from the Worker.
     #[command(after_help = "Example:\n  wardgate edges seals")]
     Seals,
-    /// After a change of `edge.kek`: seal everything at the edge anew, by ordinary pushes of a running `serve`. Nobody
-    /// is signed out. Nothing is touched where the edge does not have the key. A running `serve` does the rest of what
-    /// this has begun.
+    /// After a change of `edge.kek`: reseal all values at the edge under the new key, by ordinary pushes of a running
+    /// `serve`. Sessions continue. Nothing changes if the edge does not have the key. A running `serve` completes it if
+    /// this command is stopped.
     #[command(after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate edges reseal")]
     Reseal,
-    /// After the edge's database (D1) was restored to an earlier state: give it a new incarnation, so that isolates
-    /// forget what they know of it and the drain of its facts begins anew. No fact is lost or recorded twice.
-    /// Reseed every tenant afterwards.
+    /// After the edge's database (D1) was restored to an earlier state: give it a new incarnation, so that isolates drop
+    /// their caches of it and its events are read from the start. No event is lost or recorded twice. Reseed every tenant
+    /// afterwards.
     #[command(after_help = "Example:\n  wardgate edges restored")]
     Restored {
         /// The shard whose database was restored: 0 is `DB_0`.
         #[arg(long, default_value_t = 0)]
         shard: u8,
     },
-    /// Forget an edge that is gone for good, so that `serve` feeds the one that the settings name. Facts that
-    /// waited there are lost; what the new edge has of each tenant begins with `edges reseed`.
+    /// Forget an edge that was removed, so that `serve` pushes to the one in the settings. Events that were not read from
+    /// the old edge are lost. Reseed every tenant afterwards.
     #[command(after_help = "Example:\n  wardgate edges forget edge-1 --yes")]
     Forget {
         /// Its id.
@@ -49,8 +49,8 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// After this database was restored from a backup: begin a new history for a tenant. Every
-    /// session of the tenant ends, and the edge gets a snapshot.
+    /// After control's database was restored from a backup: begin a new history for a tenant. Every session of the tenant
+    /// ends, and the edge gets all of its rows again.
     #[command(after_help = "Example:\n  wardgate edges reseed acme --yes")]
     Reseed {
         /// Slug or id.
@@ -60,14 +60,14 @@ pub(super) enum Command {
     },
 }
 
-/// What is told with a new life of a shard.
+/// The output of `edges restored`.
 #[derive(serde::Serialize)]
 struct RestoredOut {
     shard: u8,
     incarnation: String,
 }
 
-/// Why a tenant's line is worth a look.
+/// The state column of a tenant: why it needs attention.
 fn state(row: &EdgeStatus) -> String {
     match (&row.halted, &row.last_error, &row.facts_error) {
         (Some(why), _, _) => format!("halted: {why}"),
@@ -148,10 +148,10 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
     }
 }
 
-/// Looks without progress before the rest is left to a running `serve`: half a minute.
+/// Checks without progress before the command stops waiting: half a minute.
 const PATIENCE: u32 = 150;
 
-/// Seals everything anew, and waits until the edge has confirmed it or nothing moves any more.
+/// Begins resealing, and waits until the edge has confirmed all of it or there is no progress.
 async fn reseal(control: &Control, show: Show) -> Result<(), CliError> {
     reseal::begin(control, &Actor::operator()).await?;
     let (mut before, mut idle) = (None, 0);

@@ -9,29 +9,29 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::rewrap::Wrapping;
 
-/// Keys between two lines of progress.
+/// Keys between two lines of progress output.
 const CHUNK: i64 = 100;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// How many keys of tenants each key-encryption key has wrapped; or the key of one tenant, or which tenants get
-    /// another one.
+    /// Show how many data keys of tenants each key-encryption key wraps; or the data key of one tenant; or the tenants
+    /// whose data key is being replaced.
     #[command(
         after_help = "Examples:\n  wardgate encryption status\n  wardgate encryption status --tenant acme\n  wardgate encryption status --rotating"
     )]
     Status {
-        /// The data key of this tenant, by slug or id, and how much is left to seal anew.
+        /// Show the data key of this tenant (slug or id), and how many values are left to re-encrypt.
         #[arg(long, conflicts_with = "rotating")]
         tenant: Option<String>,
-        /// The tenants that have a former data key.
+        /// List the tenants whose data key is being replaced.
         #[arg(long)]
         rotating: bool,
     },
-    /// Give a tenant, or all of them, another data key, and seal anew what the former one sealed.
+    /// Replace the data key of a tenant, or of all, and re-encrypt its values.
     #[command(after_help = rotation::EXAMPLES)]
     Rotate(Rotate),
-    /// Wrap the keys of tenants anew that another key-encryption key wrapped. A running `serve` does the same, 500 a
-    /// minute. When `status` shows the present key alone, the former one can leave the settings.
+    /// Rewrap data keys of tenants that a former key-encryption key wraps. A running `serve` does the same, 500 a minute.
+    /// If `status` shows only the present key, the former one can be removed from the settings.
     #[command(
         after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate encryption rewrap"
     )]
@@ -47,7 +47,7 @@ const WRAPPINGS: Rows<Wrapping> = Rows {
     },
 };
 
-/// What is told of the keys that were wrapped anew.
+/// The output of `encryption rewrap`.
 #[derive(serde::Serialize)]
 struct RewrappedOut {
     rewrapped: u64,

@@ -20,21 +20,20 @@ use crate::legacy::import::postgres::Postgres;
 use crate::legacy::import::{self, Mapping, Options, Report, Source, Why};
 
 const EXAMPLES: &str = "\
-Nothing is written with --check; begin with that. An import can be repeated: who came is not touched
-again, unless they changed there since and nobody changed them here; who was deleted here does not come
-again. One that was killed is repeated.
+Begin with --check, which writes nothing. An import can be repeated, also after a kill: a user who was imported before
+is updated if they changed in the old service and not here. A user who was deleted here is not imported again.
 
-Old passwords come as they are and are checked by control until their owners have signed in once.
+Password hashes are imported as they are; control checks them until their owners have signed in once.
 
 Devices for one-time codes (django-otp) with six digits and steps of 30 seconds become authenticators: their
-owners sign in with password and code as before. Other devices are kept, encrypted, and reported. A user who
-has no other ones comes as `pending`, which cannot sign in; --totp-people active lets them in by password alone.
+owners sign in with password and code as before. Other devices are stored, encrypted, and reported. A user who
+has only such devices is imported as `pending`, who cannot sign in; with --totp-people active the password suffices.
 
-The first import sets the tenant's cookies to `plain`, its shortest password to 8 characters, and how
-tokens write `user_id` (SimpleJWT wrote numbers before 5.5 and texts since: see --user-id).
+The first import sets the tenant's cookies to `plain`, its minimum password length to 8 characters, and the form of
+`user_id` in tokens (SimpleJWT wrote numbers before 5.5 and strings since: see --user-id).
 
-Times without a zone are read by UTC unless --time-zone says otherwise, and the report counts them. They are
-taken at a user's first import: --check shows whether they are right before that.
+Times without a zone are read as UTC unless --time-zone is given, and the report counts them. They are stored at a
+user's first import only, so check them with --check before.
 
 Examples:
   wardgate import django --tenant acme --database-url postgres://... --check
@@ -45,12 +44,12 @@ Examples:
   wardgate import django --tenant acme --database-url postgres://... --user-table accounts_person \\
     --column username=login --column email=mail --role-column kind --role boss=root-admin --role guest=client
 
-Exit codes: 0 everybody comes, 5 somebody does not (their ids and reasons are listed; the others have come,
-unless --check) or groups are not mapped (then nobody has).";
+Exit codes: 0 all users are imported; 5 some are refused (listed with id and reason; the others are imported, unless
+--check), or groups are not mapped (then no user is imported).";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Import users of a Django service: from its database, or from what dumpdata wrote.
+    /// Import users of a Django service from its database, or from the output of dumpdata.
     #[command(after_help = EXAMPLES)]
     Django(Box<Django>),
 }
@@ -63,7 +62,7 @@ pub(super) struct Django {
     #[command(flatten)]
     source: SourceArgs,
     /// A schema of the database and the tenant for its users, in place of --tenant; may be repeated.
-    // No conflict with `tenant`: to clap one of the environment is as good as one that was typed.
+    // No conflict with `tenant`: clap does not distinguish a value of the environment from an argument.
     #[arg(long, value_name = "SCHEMA=SLUG", conflicts_with_all = ["schema", "dump"])]
     map_schema: Vec<String>,
     /// The table of users.
@@ -72,7 +71,7 @@ pub(super) struct Django {
     /// The model of users in a dump.
     #[arg(long, default_value = "auth.user")]
     user_model: String,
-    /// The name there of a column of ours; empty: there is no such column. Ours are id, username, password, email,
+    /// The source's name of a column; empty: there is no such column. The columns are id, username, password, email,
     /// first_name, last_name, phone, is_active, is_staff, is_superuser, date_joined, last_login, language.
     #[arg(long = "column", value_name = "OURS=THEIRS")]
     columns: Vec<String>,
@@ -91,10 +90,10 @@ pub(super) struct Django {
     /// Role of users who get no other; empty: none.
     #[arg(long, default_value = "client")]
     others: String,
-    /// Status of active users whose second factor there does not fit here.
+    /// Status of active users whose only second factors cannot be imported.
     #[arg(long, value_enum, default_value_t = TotpPeople::Pending)]
     totp_people: TotpPeople,
-    /// How tokens write `user_id`: default `integer` where all ids are numbers, else `string`.
+    /// The form of `user_id` in tokens. Default: `integer` if all ids are numbers, else `string`.
     #[arg(long, value_enum)]
     user_id: Option<UserId>,
     /// Write nothing; report which users would be imported and which would be refused.
@@ -105,7 +104,7 @@ pub(super) struct Django {
 /// Where users are read from.
 #[derive(Args)]
 pub(super) struct SourceArgs {
-    /// The old service's database. Better in the environment: arguments are in `ps`.
+    /// The old service's database. Prefer the environment variable: `ps` shows arguments.
     #[arg(
         long,
         env = "WARDGATE_IMPORT_DATABASE_URL",
@@ -116,18 +115,18 @@ pub(super) struct SourceArgs {
     /// Its schema.
     #[arg(long)]
     pub schema: Option<String>,
-    /// What dumpdata wrote, as JSON or JSON lines, in place of the database; `-` reads standard input.
+    /// The output of dumpdata, as JSON or JSON lines, in place of the database; `-` reads standard input.
     // No conflict with `database_url`, for the same reason as that of `map_schema`.
     #[arg(long, conflicts_with = "schema")]
     pub dump: Option<PathBuf>,
-    /// The zone of times that name none: an IANA name like Europe/Berlin (Django's TIME_ZONE, where USE_TZ is
-    /// off) [default: UTC].
-    // The default is not clap's: whether it was said decides whether the report asks for it.
+    /// The zone of times without a zone: an IANA name like Europe/Berlin (Django's TIME_ZONE, if USE_TZ is off)
+    /// [default: UTC].
+    // Not a default of clap: the report asks for the option only if it was not given.
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub time_zone: Option<Zone>,
 }
 
-/// Reads the name of a zone; one that is unknown is answered with the nearest.
+/// Parses the name of a zone; the error for an unknown one suggests the most similar.
 fn zone(name: &str) -> Result<Zone, String> {
     Zone::named(name).ok_or_else(|| {
         let names = Zone::names();

@@ -18,17 +18,17 @@ pub(super) const EXAMPLES: &str = "Example:
 
 #[derive(clap::Args)]
 pub(super) struct InviteArgs {
-    /// The address that the link is mailed to, and that the account will have.
+    /// The address of the invitation and of the account.
     email: String,
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
-    /// The language of the mail, as a tag; default: the tenant's.
+    /// The language of the mail: a tag such as `de`. Default: the tenant's.
     #[arg(long, default_value = "")]
     language: String,
 }
 
-/// An invitation as the command line shows one.
+/// The output for one invitation.
 #[derive(Serialize)]
 struct Shown {
     id: String,

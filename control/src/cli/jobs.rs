@@ -1,4 +1,4 @@
-//! `wardgate jobs`: the queue of all tenants, and what was given up of it.
+//! `wardgate jobs`: the background jobs of all tenants.
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -17,28 +17,28 @@ use crate::jobs::listed::{self, Filters, JobError, JobOut};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List jobs, the last enqueued first. A job that has done its work is on no list.
+    /// List jobs, the last enqueued first. A job that succeeded is deleted.
     #[command(
         after_help = "Examples:\n  wardgate jobs list --state dead\n  wardgate jobs list --kind provision_tenant --json\n  \
                       wardgate jobs list --tenant acme"
     )]
     List(ListArgs),
-    /// Show a job with everything that is known of it.
+    /// Show one job in full.
     #[command(after_help = "Example:\n  wardgate jobs show 42")]
     Show {
-        /// Its number, as `jobs list` shows it.
+        /// Its id, as `jobs list` shows it.
         id: i64,
     },
-    /// Try a job again at once, with all its tries: a dead one, or one that failed and waits for its next try.
+    /// Run a job again at once, with all its attempts: a dead one, or a failed one that waits for its next attempt.
     #[command(after_help = "Example:\n  wardgate jobs retry 42")]
     Retry {
-        /// Its number.
+        /// Its id.
         id: i64,
     },
-    /// Take a job out of the queue: what it was to do is not done.
+    /// Remove a job from the queue: its work is not done.
     #[command(after_help = "Example:\n  wardgate jobs cancel 42 --yes")]
     Cancel {
-        /// Its number.
+        /// Its id.
         id: i64,
         #[command(flatten)]
         yes: Yes,
@@ -53,20 +53,20 @@ pub(super) struct ListArgs {
     /// Only jobs of this kind, such as `provision_tenant`.
     #[arg(long)]
     kind: Option<String>,
-    /// Only jobs that are done for this tenant, by its slug or id.
+    /// Only jobs of this tenant (slug or id).
     #[arg(long)]
     tenant: Option<String>,
-    /// One or more of id, kind, `run_at`, `created_at` and `updated_at`, divided by commas; with a hyphen before it
-    /// the greatest comes first: --ordering=-updated_at.
+    /// One or more of id, kind, `run_at`, `created_at` and `updated_at`, separated by commas; a hyphen reverses the order:
+    /// --ordering=-updated_at.
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     ordering: Option<String>,
-    /// Which page, from 1.
+    /// The page, from 1.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
     page: i64,
-    /// Jobs of a page.
+    /// Jobs on a page.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     page_size: i64,
-    /// All of them, however many.
+    /// List all jobs.
     #[arg(long, conflicts_with_all = ["page", "page_size"])]
     all: bool,
 }

@@ -21,10 +21,10 @@ pub(super) enum Command {
     /// List keys with their states.
     #[command(after_help = "Example:\n  wardgate keys list --tenant acme")]
     List,
-    /// Plan the switch to the next key, after every cache of the key set has had it.
+    /// Schedule the rotation to the next key. It signs once every cache of the key set has it.
     #[command(after_help = "Example:\n  wardgate keys rotate --tenant acme")]
     Rotate,
-    /// End a key at once: its tokens are refused, the next key signs immediately.
+    /// Revoke a key: its tokens are refused, and the next key signs at once.
     #[command(
         after_help = "Example:\n  wardgate keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --tenant acme --yes"
     )]
@@ -34,8 +34,8 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Take an RSA private key as the next one: PEM (PKCS#8 or PKCS#1), or a JWK. It is published now and
-    /// signs after a rotation.
+    /// Import an RSA private key as the next key: PEM (PKCS#8 or PKCS#1), or a JWK. It is published at once and signs after
+    /// a rotation.
     #[command(after_help = "Example:\n  wardgate keys import old-service.pem --tenant acme")]
     Import {
         /// The file.
@@ -43,7 +43,7 @@ pub(super) enum Command {
     },
 }
 
-/// A key leaves at the time that was planned, or when it was revoked or removed.
+/// The table of keys. `leaves` is the planned time of deletion, `ended` that of revocation or removal.
 const KEYS: Rows<KeyOut> = Rows {
     names: ["key", "keys"],
     head: &["kid", "state", "made", "signs from", "leaves", "ended"],

@@ -1,9 +1,9 @@
-//! Words that are not known, answered with those that are.
+//! Error messages for unknown words, with the known ones.
 
-/// How alike two words must be to be proposed: clap proposes by the same measure.
+/// The least similarity of a suggestion; clap uses the same measure.
 const ALIKE: f64 = 0.7;
 
-/// Says that nothing of this kind is called `word`, what may have been meant, and what there is.
+/// The message for an unknown `word` of a kind: with a suggestion, and all known words.
 pub(super) fn unknown(kind: &str, word: &str, known: &[&str]) -> String {
     let all = known.join(", ");
     match nearest(word, known) {
@@ -12,7 +12,7 @@ pub(super) fn unknown(kind: &str, word: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known word that is most alike.
+/// The most similar known word.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let alike = known.iter().map(|known| (strsim::jaro(word, known), *known));
     let alike = alike.filter(|(likeness, _)| *likeness > ALIKE);

@@ -1,4 +1,4 @@
-//! `wardgate tenant legacy`: which tokens of the service that a tenant came from are accepted.
+//! `wardgate tenant legacy`: the legacy tokens (of the service that a tenant was moved from) that are accepted.
 
 use std::path::PathBuf;
 
@@ -25,18 +25,18 @@ use crate::legacy::tokens::{self, Listed, Outstanding};
 use crate::tenants::{self, Edit, EditLegacy, TenantOut};
 
 const SET: &str = "\
-The old service signed for all of its tenants with one key. --claim and --value name what only this
-tenant's tokens say; without them its access tokens are refused, and of its refresh tokens only those
-are accepted that `tenant legacy tokens` has listed. A value is read as JSON where it is a number, true
-or false; a text that looks like one is written with quotes: --value '\"7\"'. With --listed a refresh token
-needs both, so that none which was blacklisted there, at a sign-out or a rotation, comes back.
+The legacy service may have signed for all of its tenants with one key. --claim and --value name a claim that only
+this tenant's tokens have. Without them, legacy access tokens are refused, and a refresh token is accepted only if
+`tenant legacy tokens` has listed it. A value that is a number, true or false is read as JSON; quote it to make it a
+string: --value '\"7\"'. With --listed, a refresh token needs both, so that tokens which the legacy service has
+blacklisted are refused.
 
 Example:
   wardgate tenant legacy set acme --public-key old.pem --until 2026-12-20 --claim tenant --value acme";
 
 const TOKENS: &str = "\
-Reads SimpleJWT's token_blacklist: outstanding tokens that are neither blacklisted nor expired. It can be
-repeated: what is on the list stays. The list goes when the date is over.
+Reads SimpleJWT's token_blacklist: outstanding tokens that are neither blacklisted nor expired. The command can be
+repeated; it only adds. The list is deleted when the date of `tenant legacy set` has passed.
 
 Example:
   wardgate tenant legacy tokens acme --database-url postgres://...
@@ -44,7 +44,7 @@ Example:
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Accept tokens under the old service's public key until a date, at most 30 days on.
+    /// Accept tokens of the legacy service's public key until a date, at most 30 days from now.
     #[command(after_help = SET)]
     Set {
         /// Slug or id.
@@ -53,20 +53,20 @@ pub(super) enum Command {
         /// or a JWK.
         #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
-        /// The date, or the moment, from which nothing is accepted any more (UTC).
+        /// The date or time (UTC) from which legacy tokens are refused.
         #[arg(long, value_name = "TIME")]
         until: String,
-        /// The claim that tells this tenant's tokens from those of other tenants.
+        /// A claim that distinguishes this tenant's tokens from those of other tenants.
         #[arg(long, requires = "value")]
         claim: Option<String>,
         /// Its value in this tenant's tokens.
         #[arg(long, requires = "claim")]
         value: Option<String>,
-        /// Accept a refresh token only if it is listed, beside the claim.
+        /// Accept a refresh token only if it has the claim and is listed.
         #[arg(long)]
         listed: bool,
     },
-    /// List the refresh tokens of the old service that are still out.
+    /// Import the list of the legacy service's outstanding refresh tokens.
     #[command(after_help = TOKENS)]
     Tokens {
         /// Slug or id.
@@ -74,7 +74,7 @@ pub(super) enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
-    /// Stop accepting tokens of the old service.
+    /// Stop accepting legacy tokens.
     #[command(after_help = "Example:\n  wardgate tenant legacy clear acme --yes")]
     Clear {
         /// Slug or id.

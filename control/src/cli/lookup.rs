@@ -1,4 +1,4 @@
-//! `wardgate lookup`: the root that user names and addresses are hashed with.
+//! `wardgate lookup`: the lookup root, the secret that user names and addresses are hashed with.
 
 use std::time::Duration;
 
@@ -16,21 +16,21 @@ use crate::tenants::Tenant;
 use crate::users::lookup::progress::{self, Progress};
 use crate::users::lookup::rotation::{self, Outcome, Refused};
 
-/// Between two looks at what the edge, or a running `serve`, has done.
+/// The interval between two checks of progress at the edge or in a running `serve`.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Which lookup root of a tenant is in force, how far its rotation is, and whom it could not take along.
+    /// Show the version of a tenant's lookup root, the state of a rotation, and the users that it could not include.
     #[command(after_help = "Example:\n  wardgate lookup status acme")]
     Status {
         /// Slug or id.
         tenant: String,
     },
-    /// Give a tenant another lookup root, when the present one and a copy of the edge's database may be in wrong hands.
-    /// Nobody is signed out, and nothing stops. This ends when the new root is in force; a running `serve` does the rest:
-    /// identifiers under the old root go after minutes, the old root after a day, or after 30 where tokens of
-    /// another service are out. Cursors of lists from before answer 404.
+    /// Replace the lookup root of a tenant, after a leak of it. Sessions continue and sign-in works meanwhile. The command
+    /// returns when the new root is in force; a running `serve` then deletes the identifiers under the old root after
+    /// minutes, and the old root after a day, or after 30 days if legacy tokens are accepted. Earlier cursors of lists are
+    /// answered 404.
     #[command(
         after_help = "A kill leaves the rest to a running `serve`, or to `wardgate lookup resume`.\n\nExample:\n  wardgate lookup rotate acme --yes"
     )]
@@ -40,7 +40,7 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Go on with a rotation that is under way, as a running `serve` does, and show how far it is.
+    /// Continue a rotation that is in progress, as a running `serve` does, and show its progress.
     #[command(
         after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate lookup resume acme"
     )]
@@ -48,8 +48,8 @@ pub(super) enum Command {
         /// Slug or id.
         tenant: String,
     },
-    /// End the last part of a rotation now: give up tokens of another service that are out, repeats of creations
-    /// from before, and the names of users who could not get new identifiers.
+    /// Delete the old root now. Legacy tokens that were listed before the rotation are then refused, `Idempotency-Key`s from
+    /// before it are not recognised, and users who could not get new identifiers cannot be found by name.
     #[command(after_help = "Example:\n  wardgate lookup forget acme --yes")]
     Forget {
         /// Slug or id.

@@ -1,4 +1,4 @@
-//! `wardgate mail`: the server through which a tenant sends its mail.
+//! `wardgate mail`: the mail server of a tenant.
 
 use clap::{Subcommand, ValueEnum};
 use zeroize::Zeroizing;
@@ -18,23 +18,23 @@ use crate::tenants::{Tenant, TenantError};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Show through which server a tenant sends; its password is never shown.
+    /// Show the mail server of a tenant; its password is never shown.
     #[command(after_help = "Example:\n  wardgate mail show --tenant acme")]
     Show,
-    /// Give a tenant a mail server of its own, or another one. With --username a password is asked for on a terminal, else
-    /// taken from the first line of standard input.
+    /// Set a mail server of the tenant's own. With --username a password is needed: prompted for at a terminal, else the
+    /// first line of standard input.
     #[command(after_help = EXAMPLES)]
     Set(Box<Set>),
-    /// Take a tenant's own server away: its mail goes through the platform's again.
+    /// Remove a tenant's own server: its mail then goes through the platform's.
     #[command(after_help = "Example:\n  wardgate mail remove --tenant acme --yes")]
     Remove {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Send one message at once, and say what the server answered; exit code 1 if it did not take it.
+    /// Send one message and print the server's answer; exit code 1 if the server did not accept it.
     #[command(after_help = "Example:\n  wardgate mail test ada@acme.example --tenant acme")]
     Test {
-        /// Where it goes.
+        /// The recipient.
         address: String,
     },
 }
@@ -53,19 +53,19 @@ pub(super) struct Set {
     /// The address that mail comes from.
     #[arg(long)]
     from: String,
-    /// The name beside it. Default: the tenant's.
+    /// The display name of the sender. Default: the tenant's name.
     #[arg(long, default_value = "")]
     from_name: String,
-    /// Where answers go. Default: the address that mail comes from.
+    /// The `Reply-To` address. Default: the sender's.
     #[arg(long, default_value = "")]
     reply_to: String,
-    /// Its port. Default: 465 for implicit, else 587.
+    /// The port. Default: 465 for implicit TLS, else 587.
     #[arg(long)]
     port: Option<u16>,
     /// How the connection is encrypted.
     #[arg(long, value_enum, default_value_t = Tls::Starttls)]
     tls: Tls,
-    /// Who signs in there. Default: nobody.
+    /// The user name at the server. Default: no authentication.
     #[arg(long, default_value = "")]
     username: String,
 }

@@ -16,14 +16,14 @@ use crate::users::User;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Show which authenticators a user has, how many recovery codes are left, and what the tenant demands.
+    /// Show a user's authenticators, the number of recovery codes left, and whether the tenant requires a second factor.
     #[command(after_help = "Example:\n  wardgate user mfa show ada --tenant acme")]
     Show {
         /// User name, address or id.
         user: String,
     },
-    /// Remove all authenticators and recovery codes of a user; their sessions end. Where the tenant demands a second
-    /// factor, the next sign-in has to enrol one.
+    /// Remove all authenticators and recovery codes of a user; the user's sessions end. If the tenant requires a second
+    /// factor, the user must enrol one at the next sign-in.
     #[command(after_help = "Example:\n  wardgate user mfa reset ada --tenant acme --yes")]
     Reset {
         /// User name, address or id.
@@ -38,7 +38,7 @@ pub(super) enum Command {
 struct Shown {
     user: UserId,
     enabled: bool,
-    /// Whether the tenant demands one of the user now.
+    /// Whether the tenant requires one of the user now.
     required: bool,
     authenticators: Vec<ShownAuthenticator>,
     recovery_codes_left: i64,
@@ -53,7 +53,7 @@ struct ShownAuthenticator {
 }
 
 impl Command {
-    /// Whom it is about.
+    /// The user that the command names.
     pub(super) fn user(&self) -> &str {
         match self {
             Self::Show { user } | Self::Reset { user, .. } => user,

@@ -61,9 +61,9 @@ Examples:
 Settings come from the file that WARDGATE_CONFIG names and from the environment, which wins;
 wardgate.sample.toml lists them all.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 settings refused, 4 no such thing, 5 refused.";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid settings, 4 not found, 5 refused.";
 
-/// Wardgate's control plane: tenants, users, keys, and what the edge knows of them.
+/// Wardgate's control plane: tenants, users, keys, and their copies at the edge.
 #[derive(Parser)]
 #[command(name = "wardgate", version, after_help = EXAMPLES)]
 struct Cli {
@@ -76,24 +76,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API, feed the edge and drain it, until a signal ends it.
+    /// Serve the API, push changes to the edge and read its events, until a signal ends it.
     Serve,
-    /// Make roles, schema and platform tenant where missing, and bring every cell up to date.
+    /// Create missing database roles, schema and platform tenant, and migrate every cell.
     #[command(
         after_help = "Idempotent; can be repeated after a kill at any point.\n\nExample:\n  wardgate migrate"
     )]
     Migrate,
-    /// Print a one-hour, single-use token that makes the platform's first root-admin.
+    /// Print a token, valid once for an hour, to create the platform's first root-admin.
     #[command(after_help = bootstrap::EXAMPLES)]
     Bootstrap,
-    /// Print fresh secrets for a new deployment, as both halves' settings want them.
+    /// Print new secrets for a deployment, in the form of the settings of control and Worker.
     #[command(after_help = secrets::EXAMPLES)]
     Secrets {
-        /// What the keys are named after: 1 to 16 of A-Z, a-z, 0-9, _ and -.
+        /// A suffix for the ids of the keys: 1 to 16 of A-Z, a-z, 0-9, _ and -.
         #[arg(long, default_value = "1")]
         name: String,
     },
-    /// Print the document of the API: OpenAPI 3.1, as GET /api/schema/ serves it.
+    /// Print the OpenAPI 3.1 document, as GET /api/schema/ serves it.
     #[command(
         after_help = "Needs neither settings nor a database.\n\nExample:\n  wardgate openapi > wardgate.openapi.json"
     )]
@@ -110,7 +110,7 @@ enum Command {
         #[command(subcommand)]
         command: user::Command,
     },
-    /// Show and change what a tenant demands of sign-ins: second factors, passwords, lifetimes.
+    /// Show and change the sign-in policy of a tenant: second factors, passwords, lifetimes.
     Policy {
         #[command(flatten)]
         of: OfTenant,
@@ -136,49 +136,49 @@ enum Command {
         #[command(subcommand)]
         command: import::Command,
     },
-    /// The index by which a search finds users: how far it is, a new key, making it anew.
+    /// The index for user searches: its state, rebuilding it, and replacing its key.
     Search {
         #[command(subcommand)]
         command: search::Command,
     },
-    /// The secret of a tenant that signs refresh tokens: how far a change of it is, and a new one.
+    /// The secret that refresh tokens of a tenant are signed with: its state, and replacing it.
     SessionRoot {
         #[command(subcommand)]
         command: session_root::Command,
     },
-    /// The root that names are hashed with: another one, and how far that is.
+    /// The secret that user names and addresses are hashed with: its state, and replacing it.
     Lookup {
         #[command(subcommand)]
         command: lookup::Command,
     },
-    /// The server through which a tenant sends its mail: show, set, remove and test it.
+    /// The mail server of a tenant: show, set, remove and test it.
     Mail {
         #[command(flatten)]
         of: OfTenant,
         #[command(subcommand)]
         command: mail::Command,
     },
-    /// Lists of passwords that none may choose: build, ask, show.
+    /// Filters of common and breached passwords: build, query, show.
     Passwords {
         #[command(subcommand)]
         command: passwords::Command,
     },
-    /// What the edge has and what it is missing.
+    /// The copies at the edge: lag, keys, and recovery after a restore.
     Edges {
         #[command(subcommand)]
         command: edges::Command,
     },
-    /// What is done later, for all tenants: list it, try what was given up again, cancel it.
+    /// Background jobs of all tenants: list, retry and cancel them.
     Jobs {
         #[command(subcommand)]
         command: jobs::Command,
     },
-    /// Verify the audit logs, and archive what is old of them.
+    /// Verify the audit logs, and archive old entries.
     Audit {
         #[command(subcommand)]
         command: audit::Command,
     },
-    /// Which key-encryption key wraps the keys of tenants, and other keys for tenants.
+    /// The data keys of tenants: which key-encryption key wraps them, and replacing them.
     Encryption {
         #[command(subcommand)]
         command: encryption::Command,
@@ -192,7 +192,7 @@ struct OfTenant {
     tenant: String,
 }
 
-/// Parses the arguments, does what they say and words the outcome.
+/// Parses the arguments, runs the command and prints the outcome.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     let show = Show { json: cli.json };
@@ -257,7 +257,7 @@ const CELLS: Rows<CellOut> = Rows {
     line: |row| vec![row.cell.clone(), optional(row.version), optional(row.error.clone())],
 };
 
-/// One broken cell is reported and makes the run fail, after all others were brought up to date.
+/// A cell that cannot be migrated is reported and makes the run fail, after all others were migrated.
 async fn migrate_all(control: &Control, show: Show) -> Result<(), CliError> {
     let database = &control.settings.database;
     migrate::platform(database).await?;

@@ -1,5 +1,5 @@
-//! `wardgate passwords`: lists of passwords that none may choose. Needs no database, and settings only where nothing
-//! else says which list is meant.
+//! `wardgate passwords`: filters of common and breached passwords. Needs no database, and settings only if no option
+//! names the filter.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,12 @@ use crate::passwords::{Filters, common};
 use crate::settings;
 use crate::world::Clock;
 
-/// Lines between two notes of how far it is.
+/// Lines between two lines of progress output.
 const NOTED: u64 = 50_000_000;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Filters: lists of passwords, a few bits each.
+    /// Bloom filters of passwords: a few bits per password.
     Filter {
         #[command(subcommand)]
         command: FilterCommand,
@@ -32,21 +32,21 @@ pub(super) enum Command {
 pub(super) enum FilterCommand {
     /// Build a filter from a file of breached or common passwords, for the setting `passwords.filter`.
     #[command(
-        after_help = "The file is the one that haveibeenpwned.com's downloader makes of all SHA-1 hashes, `<hash>:<count>` a line, or \
-                      with --words a password a line. It is read twice. Memory: the size of the filter, which is 1.8 \
-                      bytes a password at the default rate of false positives, 1.2 at 0.01.\n\n\
+        after_help = "The file is the one that haveibeenpwned.com's downloader writes, with all SHA-1 hashes, `<hash>:<count>` a line; \
+                      or with --words one password a line. It is read twice. Memory: the size of the filter, which is \
+                      1.8 bytes a password at the default rate of false positives, 1.2 at 0.01.\n\n\
                       Examples:\n  wardgate passwords filter build pwnedpasswords.txt --out pwned.filter --least-count 10\n  \
                       wardgate passwords filter build our-products.txt --words --out ours.filter"
     )]
     Build(Build),
-    /// Ask whether a password is listed: exit code 5 if it is. It is asked for on a terminal, else the first line of
+    /// Check whether a password is listed: exit code 5 if it is. It is prompted for at a terminal, else the first line of
     /// standard input.
     #[command(
         after_help = "Examples:\n  echo 'correct horse' | wardgate passwords filter check\n  wardgate passwords filter check --filter pwned.filter"
     )]
     Check(Which),
-    /// Show what filters are: how many passwords, how many false positives, from where, of when. All of each is read
-    /// and compared with its checksum.
+    /// Show filters: number of passwords, rate of false positives, source and date. Each file is read in full and compared
+    /// with its checksum.
     #[command(
         after_help = "Examples:\n  wardgate passwords filter info\n  wardgate passwords filter info --filter pwned.filter"
     )]
@@ -55,29 +55,28 @@ pub(super) enum FilterCommand {
 
 #[derive(clap::Args)]
 pub(super) struct Which {
-    /// The filter. Default: those that this control uses, by its settings.
+    /// A filter file. Default: the filters that the settings name.
     #[arg(long, value_name = "FILTER")]
     filter: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 pub(super) struct Build {
-    /// The list.
+    /// The list of passwords or hashes.
     list: PathBuf,
-    /// The file to write. One that is there is replaced when the new one is complete.
+    /// The file to write. An existing file is replaced when the new one is complete.
     #[arg(long, value_name = "FILTER")]
     out: PathBuf,
-    /// The list has a password a line, and no hashes.
+    /// The list has one password a line instead of hashes.
     #[arg(long, conflicts_with = "least_count")]
     words: bool,
     /// Leave out passwords that were seen less often.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     least_count: u64,
-    /// Which part of other passwords may be taken for listed: 0.000001 to 0.1. A password is looked up twice, as it is and
-    /// in lower case.
+    /// The rate of false positives: 0.000001 to 0.1. Each password is looked up twice, as it is and in lower case.
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     false_positives: f64,
-    /// What `info` is to say of where the list is from. Default: the list's name.
+    /// The source that `info` shows. Default: the name of the list's file.
     #[arg(long)]
     source: Option<String>,
 }

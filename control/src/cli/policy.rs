@@ -1,5 +1,5 @@
-//! `wardgate policy`: how users of a tenant sign in, in one place: what is demanded of them, of whom a second factor is
-//! missing, and changes of it, which are edits of the tenant.
+//! `wardgate policy`: the sign-in policy of a tenant in one place. Shows it, with the number of users who lack a required
+//! second factor, and changes it, as an edit of the tenant.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::db::TenantTx;
 use crate::tenants::{self, Edit, Tenant};
 use crate::users::{self, Filters, Matching, Viewer, role_names};
 
-/// The settings that are the policy of sign-ins.
+/// The settings of the sign-in policy.
 const POLICY: [&str; 11] = [
     "second_factor_roles",
     "second_factor_from",
@@ -38,8 +38,8 @@ const POLICY: [&str; 11] = [
 const ANY_ROLE: &str = "*";
 
 const SET: &str = "\
-`wardgate tenant settings` says what each means. To let root-admins off from the second factor, or later than now, say why:
-it stands in the audit log.
+`wardgate tenant settings` explains each. A change that stops requiring a second factor of root-admins, or delays it, needs
+--reason, which is stored in the audit log.
 
 Examples:
   wardgate policy set second_factor_roles=root-admin,co-admin,staff --tenant acme
@@ -49,30 +49,30 @@ Examples:
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Show what a tenant demands of sign-ins, and how many users lack the second factor that it demands.
+    /// Show a tenant's sign-in policy, and how many users lack a required second factor.
     #[command(after_help = "Example:\n  wardgate policy show --tenant acme")]
     Show,
-    /// Change what a tenant demands of sign-ins. A demand that grows ends sessions that do not meet it within seconds.
+    /// Change a tenant's sign-in policy. Sessions that do not meet a new requirement end within seconds.
     #[command(after_help = SET)]
     Set {
-        /// Settings of the policy; those that are not named stay.
+        /// Settings of the policy; others stay unchanged.
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
-        /// Why, for the audit log. Needed where root-admins are let off from the second factor.
+        /// A reason for the audit log. Required if the change stops requiring a second factor of root-admins.
         #[arg(long)]
         reason: Option<String>,
     },
 }
 
-/// A policy as it is shown.
+/// The output of `policy show`.
 #[derive(Serialize)]
 struct Policy {
     tenant: String,
-    /// Whether a second factor is demanded now of the roles in `second_factor_roles`.
+    /// Whether the roles in `second_factor_roles` need a second factor now.
     second_factor_in_force: bool,
-    /// Active users without one, of each of these roles.
+    /// The number of active users of each of these roles without a second factor.
     without_second_factor: BTreeMap<String, i64>,
-    /// What an administrator should know.
+    /// A note for the administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<String>,
     #[serde(flatten)]

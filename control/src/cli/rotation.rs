@@ -1,4 +1,4 @@
-//! `wardgate encryption rotate`: other data keys for tenants.
+//! `wardgate encryption rotate`: replaces the data keys of tenants.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::http::time;
 use crate::tenants::data_key::{self, State};
 
 pub(super) const EXAMPLES: &str = "\
-A new key takes about a quarter of an hour: every control must be able to open what another one seals, and must have
-stopped sealing under the former key, before that can go. Nothing stops meanwhile. The command can be repeated after a
-kill at any point; a running `serve` does the rest by itself, 100,000 values a minute.
+A new key takes about a quarter of an hour: before the former key is deleted, every control process must know the new one
+and must have stopped encrypting under the former one. All requests are served meanwhile. The command can be repeated
+after a kill at any point; a running `serve` completes it, at 100,000 values a minute.
 
 Examples:
   wardgate encryption rotate --tenant acme
   wardgate encryption rotate --all --detach
   wardgate encryption status --rotating";
 
-/// Between two looks at what other controls may still do.
+/// The interval between two checks of the rotation's state.
 const LOOK: Duration = Duration::from_secs(2);
 /// Values between two lines of progress.
 const LINE: u64 = 10_000;
@@ -35,19 +35,19 @@ pub(super) struct Rotate {
     /// The tenant's slug or id.
     #[arg(long, required_unless_present = "all", conflicts_with = "all")]
     tenant: Option<String>,
-    /// All tenants, suspended and deleted ones as well.
+    /// All tenants, including suspended and deleted ones.
     #[arg(long)]
     all: bool,
-    /// Make the new keys, and leave the rest to a running `serve`.
+    /// Create the new keys, and leave the rest to a running `serve`.
     #[arg(long)]
     detach: bool,
 }
 
-/// What became of a tenant's key.
+/// The output for one tenant.
 #[derive(Serialize)]
 struct RotatedOut {
     tenant: String,
-    /// Values that this command sealed anew.
+    /// Values that this command re-encrypted.
     resealed: u64,
     /// Whether nothing is left to do.
     done: bool,
@@ -60,12 +60,12 @@ const ROTATED: Rows<RotatedOut> = Rows {
     line: |row| vec![row.tenant.clone(), row.resealed.to_string(), row.state.clone()],
 };
 
-/// A tenant on the way to its new key.
+/// A tenant whose key is being replaced.
 struct Rotated {
     id: TenantId,
     slug: String,
     resealed: u64,
-    /// How it ended; `None` while it goes on.
+    /// The outcome; `None` while it is in progress.
     ended: Option<Result<(), String>>,
 }
 

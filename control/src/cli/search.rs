@@ -1,4 +1,4 @@
-//! `wardgate search`: the index by which a search finds users.
+//! `wardgate search`: the index for user searches.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::control::Control;
 use crate::tenants::Tenant;
 use crate::users::search::rebuild::{self, Outcome};
 
-/// Between two looks at a rebuild that a running `serve` does.
+/// The interval between two checks of a rebuild by a running `serve`.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Whether the index of a tenant is complete, and how many users are in it.
+    /// Show whether the index of a tenant is complete, and how many users it has.
     #[command(after_help = "Example:\n  wardgate search status acme")]
     Status {
         /// Slug or id.
         tenant: String,
     },
-    /// Make the index of a tenant complete where it is not: after a crash of PostgreSQL or a restore. A running
-    /// `serve` does it by itself within a minute; this shows how far it is.
+    /// Rebuild an incomplete index of a tenant, after a crash of PostgreSQL or a restore. A running `serve` does it within a
+    /// minute; this command shows its progress.
     #[command(
         after_help = "Can be repeated after a kill at any point.\n\nExample:\n  wardgate search rebuild acme"
     )]
@@ -34,10 +34,10 @@ pub(super) enum Command {
         /// Slug or id.
         tenant: String,
     },
-    /// Give the index of a tenant a new key, and make it anew with that: when a copy of the database and the key of
-    /// before may be in wrong hands. Searches there are answered 503 meanwhile; nothing else stops.
+    /// Replace the key of a tenant's index and rebuild the index, after a leak of the key. User searches of the tenant are
+    /// answered 503 meanwhile; all else is served.
     #[command(
-        after_help = "A kill leaves the rest to a running `serve`.\n\nExample:\n  wardgate search rotate acme --yes"
+        after_help = "If the command is killed, a running `serve` completes the rebuild.\n\nExample:\n  wardgate search rotate acme --yes"
     )]
     Rotate {
         /// Slug or id.

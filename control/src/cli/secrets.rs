@@ -1,4 +1,4 @@
-//! `wardgate secrets`: fresh secrets for a new deployment, as both halves' settings want them.
+//! `wardgate secrets`: new secrets for a deployment, in the form of the settings of control and Worker.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,11 +10,11 @@ use super::show::Show;
 use crate::world::random;
 
 pub(super) const EXAMPLES: &str = "\
-Nothing is stored: keep what is printed where your secrets live. Needs no settings and no database.
+Nothing is stored: put the output into your secret store. Needs no settings and no database.
 
 Examples:
   wardgate secrets
-  wardgate secrets --name 2027      # names the keys, so that a second set can stand beside the first";
+  wardgate secrets --name 2027      # other key ids, so that a second set can be used beside the first";
 
 pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
     let edge_kek = key("edge-kek", name)?;

@@ -1,4 +1,4 @@
-//! `wardgate session-root`: the secret of a tenant that signs refresh tokens.
+//! `wardgate session-root`: the session root, the secret that refresh tokens of a tenant are signed with.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -18,21 +18,20 @@ use crate::tenants::Tenant;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Which root signs, and how far a change of it is.
+    /// Show which root signs, and the state of a rotation.
     #[command(after_help = "Example:\n  wardgate session-root status acme")]
     Status {
         /// Slug or id.
         tenant: String,
     },
-    /// Give a tenant a new root. A running `serve` carries the change on: the new root signs once the edge has known it
-    /// for the tenant's staleness limit, and the former one verifies for as long as a session can last. Nobody is
-    /// signed out.
+    /// Replace the session root of a tenant. A running `serve` completes it: the new root signs once the edge has had it
+    /// for the tenant's staleness limit, and the former one verifies for as long as a session can last. Sessions
+    /// continue.
     #[command(after_help = EXAMPLES)]
     Rotate {
         /// Slug or id.
         tenant: String,
-        /// For a root that is in wrong hands: the former one verifies nothing from now on, and every session of the
-        /// tenant ends.
+        /// After a leak: delete the former root at once; every session of the tenant ends.
         #[arg(long)]
         ends_sessions: bool,
         #[command(flatten)]
@@ -41,19 +40,19 @@ pub(super) enum Command {
 }
 
 const EXAMPLES: &str = "\
-A kill at any point leaves the rest to a running `serve`. Without --ends-sessions no confirmation is asked.
+If the command is killed, a running `serve` completes the rotation. Only --ends-sessions asks for confirmation.
 
 Examples:
   wardgate session-root rotate acme
   wardgate session-root rotate acme --ends-sessions --yes";
 
-/// A tenant's root, and the change of it that is under way.
+/// The output: a tenant's root, and a rotation in progress.
 #[derive(Serialize)]
 struct RootOut {
     tenant: TenantId,
-    /// `one` where nothing is under way.
+    /// `one` if no rotation is in progress.
     state: &'static str,
-    /// Of the newest root.
+    /// The version of the newest root.
     version: i32,
     rotation: Option<Rotation>,
 }

@@ -1,5 +1,5 @@
-//! `wardgate sessions`: a user's living sessions. They exist at the edge alone: a list asks it, and an end is kept where it
-//! does not answer.
+//! `wardgate sessions`: a user's active sessions. Only the edge stores them: a list needs its answer, and an end that it
+//! does not answer is stored and sent later.
 
 use chrono::DateTime;
 use clap::Subcommand;
@@ -21,23 +21,23 @@ use crate::users;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List a user's living sessions: device, place, and when they were used last. The edge must answer.
+    /// List a user's active sessions with device, place and last use. The edge must answer.
     #[command(after_help = "Example:\n  wardgate sessions list ada --tenant acme")]
     List {
         /// User name, address or id.
         user: String,
     },
-    /// End one session of a user, or all. A running `serve` tells the edge, as soon as that answers.
+    /// End one session of a user, or all. A running `serve` tells the edge as soon as it answers.
     #[command(
         after_help = "Examples:\n  wardgate sessions end ada AAECAwQFBgcICQoLDA0ODxA --tenant acme --yes\n  wardgate sessions end ada --all --tenant acme --yes"
     )]
     End {
         /// User name, address or id.
         user: String,
-        /// The session, as `list` has it.
+        /// The id of the session, as `list` shows it.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         session: Option<String>,
-        /// All of them.
+        /// All sessions of the user.
         #[arg(long)]
         all: bool,
         #[command(flatten)]

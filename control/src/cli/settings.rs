@@ -1,4 +1,4 @@
-//! A tenant's settings on the command line: what they are called and mean, and `--set name=value`.
+//! A tenant's settings on the command line: their list with meanings, and `--set name=value`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::outcome::CliError;
 use super::show::{Rows, Show, optional};
 use crate::tenants::TenantError;
 
-/// A setting, as it is listed.
+/// The output for one setting.
 #[derive(Serialize)]
 struct Setting {
     name: String,
@@ -35,7 +35,7 @@ const SETTINGS: Rows<Setting> = Rows {
     },
 };
 
-/// Every setting by its name. Names and meanings are those of the published document.
+/// Every setting. Names and meanings are those of the OpenAPI document.
 fn all() -> Vec<Setting> {
     let schema = serde_json::to_value(Settings::schema()).unwrap_or_default();
     let defaults = Settings::defaults();
@@ -55,7 +55,7 @@ pub(super) fn list(show: Show) {
     show.list(&SETTINGS, &all());
 }
 
-/// They follow the examples in `--help`.
+/// The text after `--help`: the settings, then the examples.
 pub(super) fn help(examples: &str) -> String {
     let settings = all();
     let longest = settings.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
@@ -69,7 +69,7 @@ pub(super) fn help(examples: &str) -> String {
     format!("Settings:\n{}\n\n{examples}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Lays `name=value` over what there is.
+/// Applies `name=value` changes to the settings.
 pub(super) fn assigned(before: Settings, changes: &[String]) -> Result<Settings, CliError> {
     let mut settings = before;
     for change in changes {
@@ -84,7 +84,7 @@ pub(super) fn assigned(before: Settings, changes: &[String]) -> Result<Settings,
     if faults.is_empty() { Ok(settings) } else { Err(TenantError::Fields(faults).into()) }
 }
 
-/// A value as JSON, of the kind that the default has: lists are separated by commas.
+/// Converts a value to JSON of the type of the default; lists are separated by commas.
 fn value(name: &str, text: &str) -> Result<Value, CliError> {
     let known = all();
     let Some(setting) = known.iter().find(|setting| setting.name == name) else {

@@ -21,26 +21,26 @@ use crate::tenants::{
 };
 use crate::users::{self, Faults, UserError};
 
-/// What a slug is, for who has typed none.
+/// Explains the form of a slug in an error.
 const SLUG: &str =
     "1 to 40 lower-case letters (a-z), digits and hyphens, with a letter or digit at either end";
-/// What a host name is, likewise.
+/// Explains the form of a host name in an error.
 const HOST: &str = "a name like acme.example: lower-case letters (an international name in its xn-- form), digits and \
                     hyphens, without scheme, port, path or final dot";
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make a tenant and wait until it can be used. It demands a second factor of root-admins and co-admins unless
+    /// Create a tenant and wait until it can be used. It requires a second factor of root-admins and co-admins unless
     /// `--set second_factor_roles=` says otherwise.
     #[command(after_help = settings::help("Example:\n  wardgate tenant create acme --name Acme --host acme.example --invite ada@acme.example"))]
     Create(Create),
-    /// List the settings that a tenant can have: what they mean, their bounds and defaults.
+    /// List the settings of a tenant with their meaning, bounds and defaults.
     #[command(after_help = "Needs neither settings nor a database.\n\nExample:\n  wardgate tenant settings")]
     Settings,
     /// List tenants.
     #[command(after_help = tenant_list::EXAMPLES)]
     List(ListArgs),
-    /// Show all that is known of one tenant, its settings included; exit code 4 if there is none.
+    /// Show one tenant in full, with its settings; exit code 4 if there is none.
     #[command(after_help = "Example:\n  wardgate tenant show acme")]
     Show {
         /// Slug or id.
@@ -53,13 +53,13 @@ pub(super) enum Command {
   wardgate tenant edit acme --set cors_headers=x-acme-trace,x-cloud-trace-context
   wardgate tenant edit acme --set second_factor_roles=co-admin --reason 'Ticket 4711: the last phone is lost'"))]
     Edit(EditArgs),
-    /// Show what a tenant's tokens say of it, and which former issuers and audiences are still accepted.
+    /// Show issuer, audience and form of `user_id` of a tenant, and the former values that are still accepted.
     #[command(after_help = "Example:\n  wardgate tenant claims acme --json")]
     Claims {
         /// Slug or id.
         tenant: String,
     },
-    /// Change `iss` of a tenant's tokens, after saying what breaks.
+    /// Change the issuer (`iss`) of a tenant; lists the consequences and asks first.
     #[command(after_help = "Example:\n  wardgate tenant set-issuer acme https://id.acme.example")]
     SetIssuer {
         /// Slug or id.
@@ -69,7 +69,7 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Change `aud` of a tenant's access tokens, after saying what breaks.
+    /// Change the audience (`aud`) of a tenant; lists the consequences and asks first.
     #[command(after_help = "Examples:
   wardgate tenant set-audience acme acme-api
   wardgate tenant set-audience acme ''")]
@@ -81,22 +81,22 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Change how a tenant's tokens write `user_id`, after saying what breaks.
+    /// Change the form of `user_id` in a tenant's tokens; lists the consequences and asks first.
     #[command(after_help = "Example:\n  wardgate tenant set-user-id acme string")]
     SetUserId {
         /// Slug or id.
         tenant: String,
-        /// `uuid`, or the old service's id as an `integer` or a `string`.
+        /// `uuid`, or the legacy id as an `integer` or a `string`.
         form: UserId,
         #[command(flatten)]
         yes: Yes,
     },
-    /// Tokens of the service that a tenant came from.
+    /// The legacy tokens that a tenant accepts.
     Legacy {
         #[command(subcommand)]
         command: legacy::Command,
     },
-    /// Stop a tenant: the edge serves its keys, nothing else, until `resume`.
+    /// Suspend a tenant: until `resume`, only its public keys are served.
     #[command(after_help = "Example:\n  wardgate tenant suspend acme --yes")]
     Suspend {
         /// Slug or id.
@@ -104,13 +104,13 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Let a suspended tenant work again.
+    /// Make a suspended tenant active again.
     #[command(after_help = "Example:\n  wardgate tenant resume acme")]
     Resume {
         /// Slug or id.
         tenant: String,
     },
-    /// Delete a tenant for good. Slug, hosts and ids are never given again.
+    /// Delete a tenant permanently. Slug, hosts and ids are never reused.
     #[command(after_help = "Example:\n  wardgate tenant delete acme --yes")]
     Delete {
         /// Slug or id.
@@ -124,26 +124,26 @@ pub(super) enum Command {
 pub(super) struct Create {
     /// Its short name, in `/t/<slug>/` and `X-Tenant`: a to z, digits and hyphens, at most 40.
     slug: String,
-    /// What people call it; default: the slug.
+    /// Its display name; default: the slug.
     #[arg(long)]
     name: Option<String>,
     /// A host of its own; may be repeated.
     #[arg(long = "host")]
     hosts: Vec<String>,
-    /// `iss` of its tokens; default: `https://<first host>`, else `<shared origin>/t/<slug>`. It does not
-    /// follow the hosts later.
+    /// `iss` of its tokens; default: `https://<first host>`, else `<shared origin>/t/<slug>`. A later change of the hosts
+    /// does not change it.
     #[arg(long)]
     issuer: Option<String>,
     /// `aud` of its access tokens; default: none.
     #[arg(long)]
     audience: Option<String>,
-    /// Where its users live: in a schema of its own, or in the one that small tenants share.
+    /// Where its users are stored: in a schema of its own, or in the one that small tenants share.
     #[arg(long, default_value = "schema", value_parser = ["schema", "shared"])]
     isolation: String,
-    /// A setting, of those below; may be repeated.
+    /// One of the settings below; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// Mail an invitation to this address, to be the first root-admin. A running `serve` sends it.
+    /// Invite the first root-admin by mail. A running `serve` sends it.
     #[arg(long, value_name = "EMAIL")]
     invite: Option<String>,
 }
@@ -152,20 +152,20 @@ pub(super) struct Create {
 pub(super) struct EditArgs {
     /// Slug or id.
     tenant: String,
-    /// What people call it.
+    /// Its display name.
     #[arg(long)]
     name: Option<String>,
     /// All of its hosts; may be repeated.
     #[arg(long = "host")]
     hosts: Option<Vec<String>>,
-    /// A setting, of those below; may be repeated.
+    /// One of the settings below; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// From when passwords that another service hashed are not checked any more but forgotten, so that the
-    /// rest need a reset; empty: they are until none is left.
+    /// From this time on, imported password hashes of another service are not checked any more, and are deleted; their
+    /// owners need a reset. Empty: no such time.
     #[arg(long, value_name = "TIME")]
     foreign_until: Option<String>,
-    /// Why, for the audit log. Needed where root-admins are let off from the second factor.
+    /// A reason for the audit log. Required if the change stops requiring a second factor of root-admins.
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
@@ -173,7 +173,7 @@ pub(super) struct EditArgs {
 }
 
 impl EditArgs {
-    /// Whether nothing is to be changed.
+    /// Whether the command changes nothing.
     fn is_empty(&self) -> bool {
         self.name.is_none()
             && self.hosts.is_none()
@@ -240,7 +240,7 @@ async fn create(control: &Control, show: Show, args: Create) -> Result<(), CliEr
     Ok(())
 }
 
-/// Who is to be the first root-admin.
+/// Parses the invited first root-admin.
 fn invited(email: String) -> Result<FirstAdmin, CliError> {
     let mut faults = Faults::default();
     users::check_address(&email, &mut faults);
@@ -250,7 +250,7 @@ fn invited(email: String) -> Result<FirstAdmin, CliError> {
     }
 }
 
-/// A running `serve` may have been quicker to take the job: wait for it.
+/// Waits for the job, which a running `serve` may have taken.
 async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> {
     for _ in 0..300 {
         let now = tenant_named(control, &tenant.id.to_string()).await?;

@@ -29,23 +29,23 @@ pub(super) struct ListArgs {
     /// Only the tenant with this slug.
     #[arg(long)]
     slug: Option<String>,
-    /// Only the tenant with this host, in letters or as A-labels.
+    /// Only the tenant with this host, in Unicode or as A-labels.
     #[arg(long)]
     host: Option<String>,
-    /// Only tenants whose users live in a schema of their own (`schema`) or in the common one (`shared`).
+    /// Only tenants whose users are stored in a schema of their own (`schema`) or in the shared one (`shared`).
     #[arg(long)]
     isolation: Option<String>,
-    /// Only tenants made then or later: 2026-12-20, or 2026-12-20T08:00:00Z.
+    /// Only tenants created at this time or later: 2026-12-20, or 2026-12-20T08:00:00Z.
     #[arg(long, value_name = "TIME")]
     created_after: Option<String>,
-    /// Only tenants made then or earlier.
+    /// Only tenants created at this time or earlier.
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
     /// Only tenants with these words in name, slug or hosts.
     #[arg(long, value_name = "WORDS")]
     search: Option<String>,
-    /// One or more of id, slug, name, status, isolation, created_at and updated_at, divided by commas; with a
-    /// hyphen before it the greatest comes first: --ordering=-updated_at.
+    /// One or more of id, slug, name, status, isolation, created_at and updated_at, separated by commas; a hyphen reverses
+    /// the order: --ordering=-updated_at.
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     ordering: Option<String>,
 }

@@ -26,77 +26,77 @@ use crate::users::{
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make a user.
+    /// Create a user.
     #[command(
         after_help = "Example:\n  echo 'correct horse battery' | wardgate user create ada --tenant acme --email ada@acme.example --role staff --password-stdin"
     )]
     Create(Create),
-    /// List users: a page of them and how many there are, or all.
+    /// List users: one page and the total, or all.
     #[command(after_help = listing::EXAMPLES)]
     List(ListArgs),
-    /// Show all that is known of one user; exit code 4 if there is none.
+    /// Show one user in full; exit code 4 if there is none.
     #[command(after_help = "Example:\n  wardgate user show ada --tenant acme")]
     Show {
         /// User name, address or id.
         user: String,
     },
-    /// Stop a user: sessions end, sign-in is refused, until `resume`.
+    /// Suspend a user: sessions end and sign-in is refused until `resume`.
     #[command(after_help = "Example:\n  wardgate user suspend ada --tenant acme")]
     Suspend {
         /// User name, address or id.
         user: String,
     },
-    /// Let a user sign in again who is suspended, inactive or pending.
+    /// Make a suspended, inactive or pending user active again.
     #[command(after_help = "Example:\n  wardgate user resume ada --tenant acme")]
     Resume {
         /// User name, address or id.
         user: String,
     },
-    /// Set a user's password; their sessions end. It is asked for on a terminal, else the first line of
-    /// standard input.
+    /// Set a user's password; the user's sessions end. At a terminal the password is prompted for, else it is the first
+    /// line of standard input.
     #[command(
         after_help = "Examples:\n  wardgate user set-password ada --tenant acme\n  pass show ada | wardgate user set-password ada --tenant acme"
     )]
     SetPassword {
         /// User name, address or id.
         user: String,
-        /// They must choose another one before there is a session.
+        /// The user must choose a new password at the next sign-in.
         #[arg(long)]
         must_change: bool,
     },
-    /// Demand that a user chooses another password before there is a session; their sessions end. With --off, take
-    /// the demand back.
+    /// Require a user to choose a new password at the next sign-in; the user's sessions end. With --off, undo the
+    /// requirement.
     #[command(
         after_help = "Examples:\n  wardgate user must-change-password ada --tenant acme\n  wardgate user must-change-password ada --off --tenant acme"
     )]
     MustChangePassword {
         /// User name, address or id.
         user: String,
-        /// Take the demand back.
+        /// Undo the requirement.
         #[arg(long)]
         off: bool,
     },
-    /// Mail a user a link with which they set a new password. It goes to their proven address; the password of now and
-    /// their sessions stay until they use it.
+    /// Mail a user a link to set a new password. It goes to the user's verified address; present password and sessions
+    /// stay until the link is used.
     #[command(after_help = "Example:\n  wardgate user reset-password ada --mail --tenant acme")]
     ResetPassword {
         /// User name, address or id.
         user: String,
-        /// By mail: there is no other way.
+        /// Send the link by mail; required, because there is no other way yet.
         #[arg(long, required = true)]
         mail: bool,
     },
-    /// Give a user exactly these roles: those that are not named are taken away.
+    /// Set the roles of a user: roles that are not named are removed.
     #[command(
         after_help = "Examples:\n  wardgate user set-roles ada staff client --tenant acme\n  wardgate user set-roles ada --none --tenant acme"
     )]
     SetRoles {
         /// User name, address or id.
         user: String,
-        /// All of their roles.
+        /// All roles of the user.
         #[arg(conflicts_with = "none")]
         roles: Vec<String>,
-        /// Take every role away.
+        /// Remove every role.
         #[arg(long)]
         none: bool,
     },
@@ -105,15 +105,15 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: mfa::Command,
     },
-    /// Lift the counts of wrong passwords of a user: sign-ins are accepted from every network again. A running `serve`
-    /// tells the edge, within seconds.
+    /// Reset the counters of wrong passwords of a user: sign-ins are accepted from every network again. A running `serve`
+    /// tells the edge within seconds.
     #[command(after_help = "Example:\n  wardgate user unlock ada --tenant acme")]
     Unlock {
         /// User name, address or id.
         user: String,
     },
-    /// List the browsers in which a user's password alone signs in, as the edge has them; with --revoke, make one of them
-    /// need a code again.
+    /// List the remembered browsers of a user, in which sign-ins need no code; with --revoke, revoke one. The edge must
+    /// answer.
     #[command(after_help = super::devices::EXAMPLES)]
     Devices {
         /// User name, address or id.
@@ -127,13 +127,13 @@ pub(super) enum Command {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Mail an invitation: a link with which its reader makes an account. A running `serve` sends it.
+    /// Mail an invitation: a link to create an account. A running `serve` sends it.
     #[command(after_help = super::invitations::EXAMPLES)]
     Invite(InviteArgs),
-    /// List invitations that are open.
+    /// List the open invitations.
     #[command(after_help = "Example:\n  wardgate user invitations --tenant acme")]
     Invitations,
-    /// Revoke an invitation: its link is good no more.
+    /// Revoke an invitation: its link becomes invalid.
     #[command(
         after_help = "Example:\n  wardgate user revoke-invitation 019a1f0e-7c9d-7e32-8f4a-1b2c3d4e5f60 --tenant acme"
     )]
@@ -141,7 +141,7 @@ pub(super) enum Command {
         /// Its id, as `invitations` lists it.
         id: String,
     },
-    /// Delete a user for good. Their names are free again.
+    /// Delete a user permanently. User name and address become free.
     #[command(after_help = "Example:\n  wardgate user delete ada --tenant acme --yes")]
     Delete {
         /// User name, address or id.
@@ -155,7 +155,7 @@ pub(super) enum Command {
 pub(super) struct Create {
     /// User name.
     username: String,
-    /// Address; counts as verified.
+    /// Email address; counts as verified.
     #[arg(long)]
     email: Option<String>,
     /// First name.
@@ -164,13 +164,13 @@ pub(super) struct Create {
     /// Last name.
     #[arg(long, default_value = "")]
     last_name: String,
-    /// In which mails to them are written: a tag such as `de`. Default: the tenant's.
+    /// The language of mails to the user: a tag such as `de`. Default: the tenant's.
     #[arg(long, default_value = "")]
     language: String,
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
-    /// Take a password: asked for on a terminal, else the first line of standard input. Without one the user
+    /// Set a password: prompted for at a terminal, else the first line of standard input. Without this option the user
     /// cannot sign in until `set-password`.
     #[arg(long)]
     password_stdin: bool,
@@ -184,7 +184,7 @@ pub(super) struct Create {
 struct Shown {
     #[serde(flatten)]
     user: UserOut,
-    /// `none`, `set`, or `foreign`: still as another service hashed it.
+    /// `none`, `set`, or `foreign`: an imported hash of another service.
     password: &'static str,
 }
 
@@ -262,7 +262,7 @@ async fn unlock(control: &Control, show: Show, tenant: &Tenant, name: &str) -> R
     Ok(())
 }
 
-/// A user in a question: by name, id and tenant.
+/// Names a user in a confirmation prompt: user name, id and tenant.
 pub(super) fn which(user: &User, tenant: &Tenant) -> String {
     format!("the user {} ({}) of tenant `{}`", user.username.expose(), user.id, tenant.slug)
 }
@@ -300,7 +300,7 @@ async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) ->
     Ok(())
 }
 
-/// An active user without a password looks as if they could sign in.
+/// Warns about an active user without a password, who cannot sign in.
 fn note_without_password(show: Show, tenant: &Tenant, name: &str, shown: &Shown) {
     if shown.password == "none" {
         show.note(&format!(
@@ -390,7 +390,7 @@ async fn apply(
     Ok(())
 }
 
-/// A user by name or id, before a question is asked: no connection is held while it waits for an answer.
+/// Looks a user up by name or id before a prompt, in a transaction of its own: no connection is held while the prompt waits.
 pub(super) async fn looked_up(control: &Control, tenant: &Tenant, name: &str) -> Result<User, CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     named(&mut tx, tenant, name).await

@@ -16,15 +16,14 @@ use crate::users::visibility::Permitted;
 use crate::users::{self, Filters, Matching, STATUSES, User, UserOut, Viewer};
 
 pub(super) const EXAMPLES: &str = "\
-A page is 100 users, and the last line says how many there are. --all reads them in parts: however many there
-are, memory and database bear it.
+A page has 100 users; the last line has the total. --all reads in batches, so memory use stays constant.
 
 Examples:
   wardgate user list --tenant acme --role staff --ordering=-last_login
   wardgate user list --tenant acme --search lovelace
   wardgate user list --tenant acme --all --json > users.json";
 
-/// Users of one part of --all.
+/// Users of one batch of --all.
 const PART: i64 = 500;
 
 #[derive(clap::Args)]
@@ -35,36 +34,36 @@ pub(super) struct ListArgs {
     /// Only users with this role.
     #[arg(long)]
     role: Option<String>,
-    /// Only the user with this user name, in any spelling of it.
+    /// Only the user with this user name, in any Unicode spelling and case.
     #[arg(long)]
     username: Option<String>,
-    /// Only the user with this address, in any spelling of it.
+    /// Only the user with this address, in any Unicode spelling and case.
     #[arg(long)]
     email: Option<String>,
-    /// Only users whose address was verified, or was not.
+    /// Only users whose address is verified, or is not.
     #[arg(long, value_name = "BOOL", value_parser = ["true", "false"])]
     email_verified: Option<String>,
-    /// Only users made then or later: 2026-12-20, or 2026-12-20T08:00:00Z.
+    /// Only users created at this time or later: 2026-12-20, or 2026-12-20T08:00:00Z.
     #[arg(long, value_name = "TIME")]
     created_after: Option<String>,
-    /// Only users made then or earlier.
+    /// Only users created at this time or earlier.
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
     /// Only users with these words in user name, address, first or last name; words of one or two letters at the
     /// beginning of a word there.
     #[arg(long, value_name = "WORDS")]
     search: Option<String>,
-    /// One or more of id, username, email, date_joined and last_login, divided by commas; with a hyphen before it
-    /// the greatest comes first: --ordering=-last_login. By username and email 10,000 users are ordered at most.
+    /// One or more of id, username, email, date_joined and last_login, separated by commas; a hyphen reverses the order:
+    /// --ordering=-last_login. By username or email at most 10,000 users can be ordered.
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     ordering: Option<String>,
-    /// Which page, from 1.
+    /// The page, from 1.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
     page: i64,
-    /// Users of a page.
+    /// Users on a page.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     page_size: i64,
-    /// All of them, however many.
+    /// List all users.
     #[arg(long, conflicts_with_all = ["page", "page_size"])]
     all: bool,
 }
