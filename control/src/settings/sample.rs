@@ -7,7 +7,7 @@ use super::{Default, fields};
 pub fn sample() -> String {
     let mut out = String::from(
         "# Settings of the Wardgate control plane. WARDGATE_CONFIG names this file; an environment\n\
-         # variable, where one is set, wins. What has no `#` before it must be given.\n",
+         # variable, where one is set, wins. Settings without a leading `#` are required.\n",
     );
     let mut table = "";
     for field in fields() {
