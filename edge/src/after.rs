@@ -1,35 +1,34 @@
-//! What is due after an answer: [`crate::serve`] carries it out when the client has what it asked for. Whether
-//! the feed is to be read is known to [`crate::isolate::knowledge`] and asked once, where every answer passes,
-//! so that no route can forget it.
+//! Work to be done after an answer was sent; [`crate::serve`] carries it out. Whether the feed must be read is
+//! decided by [`crate::isolate::knowledge`] in one place that every answer passes, so that no route can forget it.
 
 use crate::http::{Never, Response};
 
-/// What is due after an answer: any of these, or nothing.
+/// Work to be done after an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After {
-    /// The feed is to be read: a request was served from what is no longer young.
+    /// Read the feed: the request was served from data that is older than a second.
     pub read_feed: bool,
     /// Copies in KV may be behind.
     pub put_copies: bool,
 }
 
 impl After {
-    /// Nothing is due.
+    /// No work.
     pub const NOTHING: Self = Self { read_feed: false, put_copies: false };
 
-    /// Whether nothing is due.
+    /// Whether there is no work.
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self == Self::NOTHING
     }
 }
 
-/// An answer, and what is due after it.
+/// An answer, and the work to be done after it.
 #[derive(Debug)]
 pub struct Reply<S = Never> {
     /// The answer.
     pub response: Response<S>,
-    /// What is due.
+    /// The work to be done.
     pub after: After,
 }
 
@@ -41,7 +40,7 @@ impl<S> Reply<S> {
 }
 
 impl<S> From<Response<S>> for Reply<S> {
-    /// An answer after which nothing is due.
+    /// An answer without further work.
     fn from(response: Response<S>) -> Self {
         Self { response, after: After::NOTHING }
     }

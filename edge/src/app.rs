@@ -20,19 +20,19 @@ pub struct App<P> {
     /// The world.
     pub platform: P,
     pub(crate) settings: Result<Settings, SettingFault>,
-    /// What is known of the shard.
+    /// The cached data of the shard.
     pub knowledge: RefCell<Knowledge>,
-    /// Networks that ask for too many names of nobody's.
+    /// Networks that ask for too many unknown tenant names.
     pub(crate) guessers: RefCell<Guessers>,
     /// Hashes that tenants may have computed.
     pub(crate) budgets: RefCell<Budgets>,
     /// Networks whose refusal is recorded.
     pub(crate) told: RefCell<ToldRefusals>,
-    /// Tokens whose signature held.
+    /// Tokens with a verified signature.
     pub verified: RefCell<VerifiedTokens>,
     /// Answers so far, from a random number on: which of them are logged.
     answers: Cell<u32>,
-    /// The memory that a hash works in, made at the first sign-in.
+    /// The memory of the Argon2id hash, allocated at the first sign-in.
     workspace: RefCell<Option<Workspace>>,
     /// Hashes that were computed, so that tests can count them.
     #[cfg(test)]
@@ -40,7 +40,7 @@ pub struct App<P> {
 }
 
 impl<P: Platform> App<P> {
-    /// An isolate that knows nothing yet.
+    /// An isolate with empty caches.
     pub fn new(platform: P, settings: Result<Settings, SettingFault>) -> Self {
         let mut start = [0; 4];
         platform.fill(&mut start);
@@ -67,7 +67,7 @@ impl<P: Platform> App<P> {
         self.settings.as_ref().map_err(|_| Refusal::unavailable())
     }
 
-    /// Runs `work` with the hashing memory. It never awaits, so one hash at a time holds it.
+    /// Runs `work` with the hashing memory. `work` does not await, so only one hash uses it at a time.
     pub fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
         #[cfg(test)]
         self.hashes.set(self.hashes.get() + 1);
@@ -75,7 +75,7 @@ impl<P: Platform> App<P> {
         work(workspace.get_or_insert_with(Workspace::default))
     }
 
-    /// Whether it is the turn of an answer that went well to be logged.
+    /// Whether this successful answer is one of those that are logged.
     pub(crate) fn logs_this_answer(&self) -> bool {
         let turn = self.answers.get();
         self.answers.set(turn.wrapping_add(1));

@@ -1,4 +1,4 @@
-//! Bodies of the edge's own routes: JSON or a form, read once, bounded, believed nothing.
+//! Bodies of the edge's own routes: JSON or a form, read once, up to a limit, untrusted.
 
 use serde_json::{Map, Value};
 use shared::contract::limits::BODY_BYTES;
@@ -21,7 +21,7 @@ pub struct Fields {
 pub struct TypedPassword(Zeroizing<String>);
 
 impl TypedPassword {
-    /// Takes the text; there is no copy of it.
+    /// Takes the text without a copy.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
@@ -34,7 +34,7 @@ impl TypedPassword {
     }
 }
 
-/// A second factor as it was typed. What cannot be a code is a wrong one. No `Debug`.
+/// A second factor as typed. Text that cannot be a code is a wrong code. No `Debug`: it is a secret.
 pub enum TypedFactor {
     /// A one-time code.
     Code(Option<Code>),
@@ -42,7 +42,7 @@ pub enum TypedFactor {
     Recovery(Option<RecoveryCode>),
 }
 
-/// What a user proves with, in a session, who they are. No `Debug`.
+/// What the user of a session re-authenticates with. No `Debug`: it is a secret.
 pub enum TypedProof {
     /// A second factor.
     Factor(TypedFactor),
@@ -50,7 +50,7 @@ pub enum TypedProof {
     Password(TypedPassword),
 }
 
-/// Who signs in, by what they typed. No `Debug`.
+/// The credentials of a sign-in as typed. No `Debug`: they are secrets.
 pub struct Credentials {
     /// A user name or address.
     pub name: String,
@@ -60,7 +60,7 @@ pub struct Credentials {
     pub factor: Option<TypedFactor>,
 }
 
-/// Which messages a field of a serializer gives, as the old service's do.
+/// The error messages of a field, as in Django REST framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Required,
@@ -80,11 +80,11 @@ impl Fault {
     }
 }
 
-/// Reads the fields of a request: none if it has no body.
+/// Reads the fields of a request; there are none without a body.
 ///
 /// # Errors
-/// 413 over 1 MiB, 415 for a media type or encoding that is not read here, 400 for what does not
-/// parse, is no object, has a key twice or a file in it.
+/// 413 over 1 MiB; 415 for an unsupported media type or encoding; 400 for a body that does not parse, is not an
+/// object, has a key twice, or has a file.
 pub async fn fields(request: &impl Incoming) -> Result<Fields, Refusal> {
     let declared = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > BODY_BYTES) {
@@ -125,8 +125,8 @@ fn parse(content_type: Option<&str>, encoding: Option<&str>, bytes: &[u8]) -> Re
     }
 }
 
-/// No field of these routes is a list or an object. The contents of one are dropped at once, so that they do
-/// not fill memory while the database is asked.
+/// No field of these routes is a list or an object. The contents of such a value are dropped at once, so that they do
+/// not occupy memory during database calls.
 fn flat((name, value): (String, Value)) -> (String, Value) {
     let value = match value {
         Value::Array(_) => Value::Array(Vec::new()),
@@ -155,7 +155,7 @@ impl Fields {
         self.object.contains_key(name)
     }
 
-    /// Whether they came as a form, which every page may send anywhere.
+    /// Whether the body is a form, which any web page can send without a preflight.
     #[must_use]
     pub fn is_form(&self) -> bool {
         self.form
@@ -169,10 +169,10 @@ impl Fields {
         self.text(name, true).map_err(|fault| Refusal::field(name, fault.words()))
     }
 
-    /// A flag that defaults to false, in the spellings of the old service.
+    /// A boolean that defaults to false, in the spellings of Django REST framework.
     ///
     /// # Errors
-    /// 400 for what is none.
+    /// 400 for any other value.
     pub fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
         match self.object.get(name) {
             None => Ok(false),
@@ -197,8 +197,8 @@ impl Fields {
         if text.is_empty() { Err(Fault::Blank) } else { Ok(TypedPassword::new(text)) }
     }
 
-    /// A text that leaves the fields, so that no copy stays behind: `None` where none was sent (absent, null, blank),
-    /// and none within where it is of another type.
+    /// Removes a text from the fields, so that no copy stays: `None` if it was not sent (absent, null, blank),
+    /// `Some(None)` if it has another type.
     fn take_sent(&mut self, name: &str) -> Option<Option<Zeroizing<String>>> {
         match self.object.remove(name)? {
             Value::Null => None,

@@ -1,5 +1,4 @@
-//! What every step of answering a request has at hand: the isolate, and the time that the request is judged
-//! by.
+//! The context of a request: the isolate, and the time that decisions about the request use.
 
 use shared::contract::limits::STALE_MS;
 use shared::ids::{EventId, SessionId};
@@ -31,9 +30,8 @@ impl<'a, P: Platform> Context<'a, P> {
         Self { app, now_ms: app.platform.now_ms() }
     }
 
-    /// The same request at the time at which its body has arrived. A client that holds the body back must
-    /// not be judged by the time at which it began: an attempt's window, a retry window, an `exp` or an age
-    /// could be stretched at will.
+    /// The same request with the time at which its body arrived. If a client delays the body, the time of its start
+    /// must not count: the client could otherwise extend an attempt's window, a retry window, an `exp` or an age.
     #[must_use]
     pub fn arrived(self) -> Self {
         Self::new(self.app)
@@ -57,7 +55,7 @@ impl<'a, P: Platform> Context<'a, P> {
         millis(self.now_ms - self.now_ms % 60_000)
     }
 
-    /// Whether what the isolate knows is young enough that a tenant's document is not behind.
+    /// Whether the isolate's data is recent enough for a tenant's document to be current.
     #[must_use]
     pub fn knows_lately(self) -> bool {
         self.app.knowledge.borrow().age_ms(self.now_ms).is_some_and(|age| age <= STALE_MS)

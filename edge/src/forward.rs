@@ -1,6 +1,6 @@
-//! Forwarding: what control serves, authenticated here first, then sent on as a new, signed request.
+//! Forwarding: requests for control's routes are authenticated here, then sent as new, signed requests.
 //!
-//! Of the client's headers only those of one list pass; nothing a client sends can look like ours.
+//! Only listed headers of the client are forwarded, so a client cannot forge the edge's headers.
 
 use std::rc::Rc;
 
@@ -43,11 +43,11 @@ const PASSED: [&str; 14] = [
     "baggage",
 ];
 
-/// Says whether a change that revokes is in force: the one answer header of control's own that clients get.
+/// Says whether a revoking change is in force: the only `Wardgate-*` header of control's answers that clients get.
 const IN_FORCE: &str = "wardgate-in-force";
 
-/// Headers of one hop (RFC 9110, section 7.6.1) and of the inside, which an answer does not keep. Cookies
-/// and CORS are the edge's alone.
+/// Hop-by-hop headers (RFC 9110, section 7.6.1) and internal ones, which are removed from answers. Only the edge sets
+/// cookies and CORS headers.
 const DROPPED: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -62,18 +62,19 @@ const DROPPED: [&str; 11] = [
     "set-cookie",
 ];
 
-/// Forwards a request. Its path was found among the routes, so every segment is plain.
+/// Forwards a request. Its path is in the table of routes, so every segment is plain.
 ///
-/// 1. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
-///    one that is not good any more is renewed ([`crate::sessions::renew`]). A ticket counts at the routes of its
-///    purpose, and is garbage elsewhere. None on a protected route: 401; none on an open one: within the network's
-///    limit, since control has a database to lose: 429. An anonymous route has none, whatever was sent.
-/// 2. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
-/// 3. A new request with the listed headers, the caller as we know them, and our signature.
-/// 4. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
+/// 1. The credential is checked as by `validate`: 401. A cookie counts like a Bearer token; an access cookie that is
+///    not valid any more is renewed ([`crate::sessions::renew`]). A ticket is valid only at the routes of its
+///    purpose. Without a credential: 401 on a protected route; on an open one, 429 above the network's limit, which
+///    protects control's database. On an anonymous route credentials are ignored, and the same limit applies.
+/// 2. 415 for a body with a `Content-Encoding`, which is not forwarded.
+/// 3. A new request with the listed headers, the authenticated caller, and the edge's signature.
+/// 4. A renewed access cookie is added to any answer, and the cookies of an ended session are cleared.
 ///
 /// # Errors
-/// As above, 403 at a suspended tenant and from a network that the tenant does not allow, 503 where control or what is known is out of reach.
+/// As above, 403 at a suspended tenant and from a network that the tenant does not allow, 503 if control or the
+/// edge's data cannot be reached.
 pub async fn forward<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
@@ -180,7 +181,7 @@ async fn send<P: Platform>(
         headers.push((ticket::HEADER, vouched.to_header()));
     }
     headers.extend(caller.access().map(|access| ("authorization", format!("Bearer {access}"))));
-    // A ticket stays here: what is vouched for goes in its place.
+    // The ticket itself is not forwarded: the vouched data replaces it.
     let stays = route.door == Door::Anonymous || matches!(caller, Caller::Ticket(_));
     let passes = |name: &str| !stays || name != "authorization";
     let passed = PASSED.into_iter().filter(|name| passes(name));
@@ -224,13 +225,13 @@ fn sign<P: Platform>(
     Ok(Outgoing { url: format!("{}{}{query}", settings.control_url, target.path), method, headers })
 }
 
-/// A client's header as it passes: in the form in which it arrives at control, since what is signed here
-/// and sent otherwise is refused there as a forgery.
+/// A client's header in the form in which control receives it, because control would refuse a signature over another
+/// form.
 fn passed_value(request: &impl Incoming, name: &str) -> Option<String> {
     // Control reads no header that is not ASCII.
     let value = request.header(name).filter(|value| value.is_ascii())?;
     match name {
-        // Only Bearer is a credential here; whatever else a client puts there stays outside.
+        // Only Bearer is forwarded; other schemes are dropped.
         "authorization" => (Bearer::read(request) != Bearer::None).then_some(value),
         "content-type" => carries_body(&request.method()).then_some(value),
         // Without leading zeros, as it is written again on the way.

@@ -1,5 +1,4 @@
-//! Health: `healthz` says that the Worker runs, `readyz` that it can do its work. And the table of limits, which needs
-//! nothing of either.
+//! Health: `healthz` says that the Worker runs, `readyz` that it can serve. Also the table of limits.
 
 use serde_json::json;
 use shared::contract::limits::{self, FRESH_MS};
@@ -23,8 +22,8 @@ pub fn limits() -> Answer {
     answer
 }
 
-/// Readiness: settings are complete and the database answers, or did within the last second: anybody may
-/// ask this, and as often as they like. With the age of the edge state.
+/// Readiness: the settings are complete, and the database answers, or did within the last second, because any client
+/// may call this often. With the age of the edge's data.
 pub async fn readyz<P: Platform>(app: &App<P>) -> Answer {
     if let Err(fault) = &app.settings {
         return Answer::json(503, &json!({"status": "misconfigured", "setting": fault.0}));

@@ -25,15 +25,15 @@ pub trait Incoming {
     fn url(&self) -> String;
     /// The value of a header; several are joined with `, `.
     fn header(&self, name: &str) -> Option<String>;
-    /// The client's address: the runtime's word, never a client's header.
+    /// The client's address as the runtime reports it, never from a header that the client sets.
     fn client(&self) -> String;
-    /// Country and city of that address, as far as the runtime tells them.
+    /// Country and city of that address, if the runtime knows them.
     fn place(&self) -> [Option<String>; 2];
     /// Reads the body, at most `limit` bytes of it.
     fn body(&self, limit: usize) -> impl Future<Output = Result<Vec<u8>, BodyError>>;
 }
 
-/// A request to control. Its body goes beside it: the client's, or a message of our own.
+/// A request to control. Its body is passed separately: the client's, or a message of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// The method.
@@ -45,8 +45,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether a body goes with it. Fetch refuses one with these methods, and nothing reads it
-    /// there (RFC 9110, section 9.3.1).
+    /// Whether it has a body. Fetch refuses one with GET and HEAD, where it has no meaning (RFC 9110, section 9.3.1).
     #[must_use]
     pub fn carries_body(&self) -> bool {
         carries_body(&self.method)
@@ -59,14 +58,14 @@ pub fn carries_body(method: &str) -> bool {
     !matches!(method, "GET" | "HEAD")
 }
 
-/// What an answer carries.
+/// The body of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Body<S> {
-    /// Nothing.
+    /// No body.
     Empty,
     /// A text.
     Text(String),
-    /// What the runtime streams.
+    /// A stream of the runtime.
     Stream(S),
 }
 
@@ -81,7 +80,7 @@ pub struct Response<S> {
     pub body: Body<S>,
 }
 
-/// A body that is a text or nothing: every answer but a forwarded one.
+/// A body that is never a stream: every answer except a forwarded one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Never {}
 
@@ -111,7 +110,7 @@ impl Answer {
         Self { status: 204, headers: vec![], body: Body::Empty }
     }
 
-    /// The answer that says no.
+    /// The answer for a refusal.
     #[must_use]
     pub fn refusal(refusal: &Refusal) -> Self {
         let mut answer = Self::text(refusal.status, "application/json", refusal.body.to_string());
@@ -124,7 +123,7 @@ impl Answer {
         answer
     }
 
-    /// The same answer where others stream.
+    /// The same answer in the type of streamed answers.
     #[must_use]
     pub fn into_stream<S>(self) -> Response<S> {
         let body = match self.body {
@@ -142,7 +141,7 @@ impl<S> Response<S> {
         self.headers.push((Cow::Borrowed(name), value));
     }
 
-    /// Says that the answer depends on a header of the request, beside whatever it depends on already.
+    /// Adds a header of the request to `Vary`.
     pub fn vary(&mut self, field: &str) {
         let says = |(name, value): &(Cow<'static, str>, String)| {
             let mut fields = value.split(',').map(str::trim);

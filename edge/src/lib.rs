@@ -1,9 +1,10 @@
 //! The edge: signs users in, issues, validates and refreshes tokens, serves the public keys, and
 //! forwards everything else to control.
 //!
-//! Start at [`route`], which lists every path, and [`serve`], which answers. Each verb has a file. What may happen once is
-//! decided by a statement in [`sql`]; what is then said is a pure function ([`sessions::family`],
-//! [`isolate::knowledge`]). Only `cloudflare/` names `worker`; everything else runs on the host, over [`platform`].
+//! Begin with [`route`], which lists every path, and [`serve`], which dispatches. What may happen once is decided by
+//! a statement in [`sql`]; the answer then follows from a pure function ([`sessions::family`],
+//! [`isolate::knowledge`]). Only `cloudflare/` names `worker`; everything else runs on the host, over the ports in
+//! [`platform`].
 
 // No request may panic a Worker.
 #![cfg_attr(
@@ -16,7 +17,7 @@
         clippy::indexing_slicing
     )
 )]
-// A new variant stops the build until every place that tells its kind apart says what becomes of it.
+// A new enum variant does not compile until every `match` over it handles it.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod after;

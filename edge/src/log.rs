@@ -1,19 +1,19 @@
 //! Log lines: one JSON object each, without secrets, addresses or URLs.
 //!
-//! Every answer of 500 or more is logged, and of the others one in [`EVERY`]. It is decided here and not by
-//! the platform's sampling, which is drawn before a request runs and knows nothing of how it ends.
+//! Every answer of 500 or more is logged, and one in [`EVERY`] of the others. The platform's sampling is not used,
+//! because it happens before a request runs and ignores its outcome.
 
 use serde::Serialize;
 use shared::ids::TenantId;
 
-/// Of answers that went well, one in so many is logged.
+/// One in this many successful answers is logged.
 pub const EVERY: u32 = 100;
 /// Characters of a cause at most.
 const DETAIL: usize = 300;
 /// A run of so many characters that may stand in a token, with a digit among them, may be a secret.
 const SECRET: usize = 20;
 
-/// How a line is marked.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -26,17 +26,17 @@ pub enum Level {
 /// An answer, as it is logged.
 #[derive(Serialize)]
 pub struct AnswerLine<'a> {
-    /// By its status.
+    /// Derived from the status.
     pub level: Level,
     /// `answered`.
     pub message: &'static str,
-    /// Of HTTP's own, else `other`.
+    /// A standard HTTP method, else `other`.
     pub method: &'static str,
     /// The entry of the route table, without the ids that stood in the path.
     pub route: &'a str,
     /// The status.
     pub status: u16,
-    /// The tenant, where the isolate knows it.
+    /// The tenant, if known.
     pub tenant: Option<TenantId>,
     /// The request's id, as in the answer.
     pub request_id: &'a str,
@@ -50,13 +50,13 @@ struct FaultLine<'a> {
     detail: String,
 }
 
-/// How answers of this status are marked.
+/// The level for answers with this status.
 #[must_use]
 pub fn level(status: u16) -> Level {
     if status >= 500 { Level::Error } else { Level::Info }
 }
 
-/// A method as it is logged: a client may send any word.
+/// The method for the log: a client may send any text.
 #[must_use]
 pub fn method(method: &str) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -69,14 +69,14 @@ pub fn line(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
 
-/// The line of something that failed, with its cause in another's words.
+/// The line of a failure, with the text of its cause.
 #[must_use]
 pub fn fault(message: &str, cause: &str) -> String {
     line(&FaultLine { level: Level::Error, message, detail: redacted(cause) })
 }
 
-/// The first line of a cause (the rest is a JavaScript stack), without what may be a secret, an address or
-/// a URL: runtimes quote what they were given.
+/// The first line of a cause (the rest is a JavaScript stack), without text that may be a secret, an address or a
+/// URL, because runtimes quote their input.
 fn redacted(cause: &str) -> String {
     let words = cause.lines().next().unwrap_or_default().split_whitespace();
     let words: Vec<&str> = words.map(|word| if is_safe(word) { word } else { "<redacted>" }).collect();

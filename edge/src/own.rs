@@ -1,5 +1,5 @@
-//! The edge's own public routes: by what each acts (Bearer, a token in the body, a cookie), and whether
-//! its answer carries cookies. [`crate::serve`] calls them when the method is judged.
+//! The edge's own public routes: which credentials each reads (Bearer, a token in the body, a cookie), and whether
+//! its answer carries cookies. [`crate::serve`] calls them after the method was checked.
 
 use std::rc::Rc;
 
@@ -67,7 +67,7 @@ async fn token<P: Platform>(
     request: &P::Request,
 ) -> Result<Answer, Refusal> {
     let (mut fields, ctx) = arrived(ctx, request).await?;
-    // Its answer sets no cookie, so it remembers no device.
+    // Its answer sets no cookie, so it cannot remember a device.
     let device = DeviceCall::presenting(target, request, &fields);
     let credentials = fields.take_credentials()?;
     match flow::sign_in(ctx, &target.named, credentials, Client::of(request), &device).await? {
@@ -123,7 +123,7 @@ async fn verify_otp<P: Platform>(
     Ok(logged_in(ctx, target, request, &fields, &issued))
 }
 
-/// By Bearer, else by cookie. The session is told first, then what the body lacks.
+/// By Bearer, else by cookie. A fault of the session precedes faults of the body.
 async fn step_up<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
@@ -195,8 +195,8 @@ fn with_cookies(mut answer: Answer, names: Option<Names>, issued: &IssuedTokens,
     answer
 }
 
-/// The refresh token of the body, else of the cookie: 400 where there is none. A form has none but its
-/// own, because its answer could not set the successor.
+/// The refresh token of the body, else of the cookie: 400 without one. For a form the cookie is not read, because the
+/// answer could not set its successor.
 async fn refresh_token<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,
@@ -222,7 +222,7 @@ async fn leave<P: Platform>(
     let bearer = Bearer::read(request);
     let others = bearer != Bearer::None || fields.has("refresh");
     let presented = match by_cookie(ctx, target, request).await {
-        // Beside another credential, cookies without their proof are as cookies that were not sent.
+        // If there is another credential, cookies without CSRF protection are ignored.
         Err(refusal) if others && refusal == Refusal::csrf_failed() => None,
         judged => judged?,
     };
@@ -263,13 +263,13 @@ pub(crate) fn published(
     }
 }
 
-/// The contract of `validate` has no 429: a caller that cannot be told yet asks again.
+/// The contract of `validate` has no 429: the answer is a 503, and the caller repeats the request.
 fn without_429(refusal: Refusal) -> Refusal {
     if refusal.status == 429 { Refusal::unavailable() } else { refusal }
 }
 
-/// By Bearer; else by `token` in the body, which a gateway's `GET` does not have; else by cookie. A query
-/// holds no token: it would stand in every log on the way.
+/// By Bearer; else by `token` in the body, which a gateway's `GET` does not have; else by cookie. A token in the
+/// query is not read, because URLs are logged.
 async fn validate_route<P: Platform>(
     ctx: Context<'_, P>,
     target: &Target,

@@ -1,8 +1,7 @@
-//! The ports: what the edge needs of the world, as small traits bundled in [`Platform`].
+//! The ports: the edge's access to the outside, as small traits bundled in [`Platform`].
 //!
-//! `cloudflare/` implements them over Workers, D1, KV and WebCrypto; the tests over SQLite with
-//! `migrations/edge`, so that the real statements run, and with failures on purpose. Nothing here
-//! is `Send`: an isolate has one thread.
+//! `cloudflare/` implements them over Workers, D1, KV and WebCrypto; the tests over SQLite with `migrations/edge`, so
+//! that the real statements run, and with injected failures. Nothing here is `Send`: an isolate has one thread.
 
 use std::future::Future;
 
@@ -20,12 +19,11 @@ use crate::log::Level;
 pub trait Clock {
     /// Unix milliseconds.
     fn now_ms(&self) -> u64;
-    /// Unix seconds for service signatures. The same clock, but for the test entry, whose shift
-    /// does not reach it.
+    /// Unix seconds for service signatures. The same clock, without the shift of the test entry.
     fn service_now_secs(&self) -> u64;
 }
 
-/// Good randomness.
+/// Cryptographic randomness.
 pub trait Entropy {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]);
@@ -34,10 +32,10 @@ pub trait Entropy {
 /// Why a batch did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// A push that does not follow the mark; nothing was written.
+    /// A push that does not continue from the mark; nothing was written.
     #[error("a push does not follow the mark")]
     RevisionGap,
-    /// A push of a history that is over; nothing was written.
+    /// A push with an old history; nothing was written.
     #[error("a push of a history that is over")]
     StaleHistory,
     /// The database did not answer, or not as expected. A write may or may not have happened.
@@ -48,7 +46,7 @@ pub enum StoreError {
     OtherBatch,
 }
 
-/// A statement and what is bound to it.
+/// A statement and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
     /// The text, one of [`crate::sql`].
@@ -92,18 +90,18 @@ impl<T: Into<Param>> From<Option<T>> for Param {
     }
 }
 
-/// What one statement of a batch left.
+/// The rows that one statement of a batch returned.
 pub trait Rows {
     /// Its rows.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] where a row is not of this form.
+    /// [`StoreError::Unreachable`] if a row does not have this form.
     fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError>;
 }
 
 /// D1.
 pub trait Store {
-    /// What a statement left.
+    /// The rows that a statement returned.
     type Rows: Rows;
     /// Runs `statements` as one transaction in one round trip: all of them, or none.
     fn batch(
@@ -113,7 +111,7 @@ pub trait Store {
     ) -> impl Future<Output = Result<Vec<Self::Rows>, StoreError>>;
 }
 
-/// KV: copies, that decide nothing.
+/// KV: copies that are only a cache.
 pub trait Copies {
     /// The copy under `key`; `None` also where it cannot be read.
     fn get(&self, key: &str) -> impl Future<Output = Option<String>>;
@@ -121,7 +119,7 @@ pub trait Copies {
     fn put(&self, key: &str, value: &str) -> impl Future<Output = bool>;
 }
 
-/// A key that does not open or a primitive that fails: the same to everybody outside.
+/// A key that cannot be unsealed, or a failing primitive: clients see the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cryptographic operation failed")]
 pub struct CryptoError;
@@ -135,7 +133,7 @@ pub trait Rs256 {
         key: &SigningKey,
         input: &[u8],
     ) -> impl Future<Output = Result<Vec<u8>, CryptoError>>;
-    /// Whether `signature` is the one of `input` under `key`.
+    /// Whether `signature` is valid for `input` under `key`.
     fn verify(
         &self,
         key: &PublicKey,
@@ -147,15 +145,15 @@ pub trait Rs256 {
 /// The limits that stand in front of storage and of any hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
-    /// By network alone, whichever tenants it asks for.
+    /// By network, over all tenants.
     NetworkTotal,
-    /// By tenant and network; and by network, for requests that name no tenant there is.
+    /// By tenant and network; and by network, for requests with an unknown tenant.
     Network,
     /// By tenant, name hash and network.
     Name,
     /// By session.
     Session,
-    /// By tenant, for what its sessions do.
+    /// By tenant, over all its sessions.
     TenantSessions,
 }
 
@@ -188,8 +186,8 @@ pub trait Upstream {
         outgoing: Outgoing,
         request: Self::Request,
     ) -> impl Future<Output = Result<Response<Self::Stream>, UpstreamError>>;
-    /// Sends a small message of our own, which may hold a password. The body of a 200 that arrived whole within seconds; everything
-    /// else is no answer.
+    /// Sends a small message of the edge, which may hold a password. Returns the body of a 200 that arrived
+    /// completely within the time limit; any other outcome counts as no answer.
     fn ask(
         &self,
         outgoing: Outgoing,
@@ -201,8 +199,7 @@ pub trait Upstream {
 pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream {}
 impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream> Platform for T {}
 
-/// A store that does not answer is 503 on every route; what a push is refused for is told apart by
-/// [`crate::inside::push`] before.
+/// A store that does not answer is 503 on every route; [`crate::inside::push`] handles the refusals of a push before.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {

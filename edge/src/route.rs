@@ -1,16 +1,16 @@
 //! Every path on one screen.
 //!
-//! The kinds of endpoint are nested, and no match over them has a wildcard arm: a new endpoint stops the
-//! build until every place that tells endpoints apart says what it does.
+//! The kinds of endpoint are nested enums, and no match over them has a wildcard arm: a new endpoint does not compile
+//! until every match handles it.
 
 use shared::contract::routes::{self, Door, Route};
 
 use crate::settings::Role;
 
-/// What a path is, once the prefix is off.
+/// The endpoint of a path without the tenant's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A public route that the edge answers itself, for a tenant.
+    /// A public route of a tenant that the edge serves.
     Own(Own),
     /// `hub`: a signed route between control and this edge.
     Inside(Inside),
@@ -34,7 +34,7 @@ impl Endpoint {
     }
 }
 
-/// The public routes that the edge answers itself.
+/// The public routes of a tenant that the edge serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
     /// `front`: the public keys.
@@ -59,7 +59,7 @@ pub enum Own {
     Logout,
 }
 
-/// In which form public keys are asked for.
+/// The format of public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyForm {
     /// `GET /api/.well-known/jwks.json`, `GET /.well-known/jwks.json`.
@@ -79,7 +79,7 @@ pub enum Inside {
     Drain,
 }
 
-/// Health, and what else needs no tenant.
+/// Health, and other routes without a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// `GET /healthz`.

@@ -1,4 +1,4 @@
-//! Answers: which verb a request is for, and what every answer has in common.
+//! Dispatches requests to endpoints, and adds what all answers have in common.
 
 use std::convert::Infallible;
 
@@ -44,8 +44,7 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
     };
     let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
     let Reply { mut response, mut after } = answered.unwrap_or_else(refused);
-    // Whatever the answer is, a refusal too: it may be the only request of this second that was served from
-    // what is no longer young.
+    // For any answer, including refusals: it may be the only request of this second.
     after.read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
     if let Some(cors) = cors {
         cors.dress(ctx, &mut response).await;
@@ -79,9 +78,9 @@ fn log_answer<P: Platform>(
     app.platform.log(level, &line);
 }
 
-/// Carries out what is due after an answer.
+/// Does the work that is due after an answer.
 pub async fn carry_out<P: Platform>(app: &App<P>, After { read_feed, put_copies }: After) {
-    // What fails here is done again: the feed by the next request, copies by the cron.
+    // A failure here is repaired later: the next request reads the feed, the cron job writes the copies.
     if read_feed {
         find::read_feed(app).await.ok();
     }
@@ -173,7 +172,7 @@ async fn inside<P: Platform>(
     }
 }
 
-/// What every answer has in common.
+/// Adds the headers that every answer has.
 fn finish<S>(
     mut response: Response<S>,
     route: Option<&Route>,
@@ -199,8 +198,8 @@ fn finish<S>(
     response
 }
 
-/// What the synchronous export serves: `validate` by Bearer, keys and liveness, where neither storage
-/// nor cryptography is needed. `None` sends the request on the ordinary way.
+/// The synchronous export: `validate` by Bearer, keys and liveness, if neither storage nor cryptography is needed.
+/// `None` passes the request to the asynchronous export.
 pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Reply<Infallible>> {
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;

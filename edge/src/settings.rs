@@ -1,7 +1,7 @@
-//! What the Worker is told at start: variables and secrets, read once.
+//! The settings of the Worker: variables and secrets, read once.
 //!
-//! No secret has a default. A missing or malformed setting is refused by its variable's name: then
-//! `/readyz` names it and everything else is 503.
+//! No secret has a default. If a setting is missing or malformed, `/readyz` names the variable and every other route
+//! is 503.
 
 use shared::wire::seal::EdgeKey;
 use shared::wire::signature::{PeerKey, ServiceKey};
@@ -12,7 +12,7 @@ pub struct Settings {
     pub role: Role,
     /// `EDGE_ID`: this edge's name, part of every sealed value.
     pub edge_id: String,
-    /// `AUTHORITY`: what signed calls to this edge must name.
+    /// `AUTHORITY`: the authority in signatures of calls to this edge.
     pub authority: String,
     /// `SHARED_HOSTS`: hosts on which a header or path names the tenant, comma separated.
     pub shared_hosts: Vec<String>,
@@ -20,24 +20,24 @@ pub struct Settings {
     pub default_tenant: Option<String>,
     /// `CONTROL_URL`: origin that requests are forwarded to.
     pub control_url: String,
-    /// `CONTROL_AUTHORITY`: what a forward signature names.
+    /// `CONTROL_AUTHORITY`: the authority in forward signatures.
     pub control_authority: String,
-    /// `CONTROL_PUBLIC_KEYS`: who may push, command and drain; one or two, comma separated.
+    /// `CONTROL_PUBLIC_KEYS`: the public keys of push, command and drain signatures; one or two, comma separated.
     pub control_keys: Vec<PeerKey>,
-    /// `EDGE_KEK_A`, `EDGE_KEK_B`: what opens sealed values; the second only during a change.
+    /// `EDGE_KEK_A`, `EDGE_KEK_B`: the keys that unseal values; the second only during a change.
     pub edge_keys: Vec<EdgeKey>,
-    /// `EDGE_SERVICE_KEY`: signs what is forwarded.
+    /// `EDGE_SERVICE_KEY`: signs forwarded requests.
     pub service_key: ServiceKey,
 }
 
-/// Which of the three route tables this deployment serves.
+/// The set of routes that this deployment serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Every route: development and the smallest set-up.
     All,
     /// Validate, keys, health, forwarding.
     Front,
-    /// Whatever hashes a password or writes a session.
+    /// Routes that hash a password or write a session.
     Login,
     /// Push, command, drain.
     Hub,

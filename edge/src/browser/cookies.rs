@@ -1,6 +1,6 @@
-//! Cookies of a tenant's own hosts: what they are called, how they are read and written.
+//! Cookies of a tenant's own hosts: their names, reading and writing them.
 //!
-//! Who may act by them, and whose answers may set them, is judged in [`crate::browser::origin`].
+//! [`crate::browser::origin`] decides which requests may use them and which answers may set them.
 
 use serde::Deserialize;
 use shared::contract::limits::TOKEN_BYTES;
@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::tokens::error::TokenError;
 use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
-/// What a tenant's cookies are called.
+/// The names of a tenant's cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     access: &'static str,
@@ -66,9 +66,9 @@ struct Twice;
 
 /// The value of a cookie that can be a token.
 ///
-/// RFC 6265, section 4.2.1, has `name=value` joined by `; `. A comma is no part of a value there, and
-/// stands where two `Cookie` fields were joined, so it parts, too. What some parser would take for the
-/// same name, for its case, its quotes or the blanks about it, counts as a second one.
+/// RFC 6265, section 4.2.1, separates `name=value` pairs with `; `. A comma is not part of a value there, and occurs
+/// where two `Cookie` headers were joined, so it separates, too. A name that some parser would take for the same,
+/// apart from case, quotes or blanks, counts as a duplicate.
 fn read(header: &str, name: &str) -> Result<Option<String>, Twice> {
     let bare = |text: &str| {
         let around = |char: char| char.is_whitespace() || char.is_control() || char == '"';
@@ -87,16 +87,16 @@ fn read(header: &str, name: &str) -> Result<Option<String>, Twice> {
     Ok((spelled == name && token).then(|| value.to_owned()))
 }
 
-/// The session that a request's cookies speak of.
+/// The session of a request's cookies.
 ///
-/// The refresh cookie decides which that is, since sign-in and refresh alone set it: an access cookie of
-/// another session, planted or left over, is as one that is missing. No `Debug`.
+/// The refresh cookie decides, because only sign-in and refresh set it: an access cookie of another session, which
+/// may be an attacker's or outdated, is ignored. No `Debug`: it holds tokens.
 pub struct CookieSession {
     /// The session.
     pub sid: SessionId,
     /// The access token, not verified, but its claims name this session.
     pub unverified_access: Option<String>,
-    /// The refresh token: as it was sent, and what it says, its signature verified.
+    /// The refresh token as sent, and its content after its signature was verified.
     pub refresh: Option<(String, VerifiedRefresh)>,
 }
 
@@ -121,7 +121,7 @@ impl CookieSession {
         header: &str,
     ) -> Result<Option<Self>, Refusal> {
         let Some(names) = Names::of(known) else { return Ok(None) };
-        // Who planted one may have planted what is missing of the other: then none counts.
+        // An attacker who set one of the two may have set the other, too: ignore both.
         let (Ok(access), Ok(refresh)) = (read(header, names.access), read(header, names.refresh)) else {
             return Ok(None);
         };
@@ -155,7 +155,7 @@ impl<S> Response<S> {
         let hidden = if readable { "" } else { "; HttpOnly" };
         let attributes = format!("Path=/; Max-Age={max_age_secs}; Secure{hidden}; SameSite=Lax");
         self.set("Set-Cookie", format!("{name}={value}; {attributes}"));
-        // It is one user's, whatever control says of an answer that it knows without the cookie.
+        // The answer is one user's, whatever control says, which does not see the cookie.
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
         self.set("Cache-Control", String::from("no-store"));
     }
@@ -181,12 +181,12 @@ impl<S> Response<S> {
         self.set_cookie(names.device, &cookie.value, lasts_secs, false);
     }
 
-    /// Takes the access cookie away alone.
+    /// Clears only the access cookie.
     pub fn clear_access(&mut self, names: Names) {
         self.set_cookie(names.access, "", 0, false);
     }
 
-    /// Takes all three away.
+    /// Clears all three cookies.
     pub fn clear_session(&mut self, names: Names) {
         for (name, readable) in [(names.access, false), (names.refresh, false), (CSRF, true)] {
             self.set_cookie(name, "", 0, readable);

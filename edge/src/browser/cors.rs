@@ -1,7 +1,7 @@
-//! Which pages may read an answer (CORS, Fetch section 3.3): those of the origins that the tenant
-//! lists, and of every origin where there is nothing but public keys.
+//! Which pages may read an answer (CORS, Fetch section 3.3): those of the origins that the tenant lists; public keys:
+//! those of every origin.
 //!
-//! Preflights are answered here for control's routes, too: what control says of it is dropped.
+//! Preflights for control's routes are answered here, too; CORS headers of control are dropped.
 
 use shared::contract::limits::PREFLIGHT_SECS;
 use shared::contract::routes::{Door, Route};
@@ -17,9 +17,9 @@ use crate::route::{Endpoint, Own};
 use crate::tenants::find::{TenantName, find_fresh, is_forgotten, remembered};
 use crate::tenants::target::Target;
 
-/// Request headers that a page may set: those that pass to control, ours, and those that libraries, caches
-/// and the SDKs of tracing services (W3C Trace Context and Baggage, Datadog, Sentry, B3, New Relic, Elastic,
-/// Application Insights, X-Ray) add by themselves. A tenant may add to them.
+/// Request headers that a page may set: forwarded ones, those of the edge, and those that libraries, caches and the
+/// SDKs of tracing services (W3C Trace Context and Baggage, Datadog, Sentry, B3, New Relic, Elastic, Application
+/// Insights, X-Ray) add by themselves. A tenant may add to them.
 const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Content-Type, Idempotency-Key, \
                        If-Match, If-Modified-Since, If-None-Match, If-Range, Pragma, Range, User-Agent, \
                        X-CSRFToken, X-Request-Id, X-Requested-With, X-Tenant, \
@@ -31,27 +31,27 @@ const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Co
 const EXPOSED: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, Location, \
                        Retry-After, Wardgate-In-Force, Wardgate-State-Age, WWW-Authenticate, X-Request-Id";
 
-/// Who may read the answer to a request.
+/// The pages that may read an answer.
 enum Readers {
-    /// Everybody: public keys.
+    /// Pages of every origin: public keys.
     All,
     /// Pages of the tenant's list.
     Listed { named: TenantName, own_host: bool },
 }
 
-/// What a request asks of CORS.
+/// The CORS data of a request.
 pub struct Cors {
     readers: Readers,
     origin: Option<String>,
     /// The methods, if this is a preflight.
     preflight: Option<&'static str>,
-    /// Whether every answer says that it depends on `Origin`: `validate` alone says so only to who sent
-    /// one, since nothing keeps its answers.
+    /// Whether every answer has `Vary: Origin`. Only `validate` sets it just for requests with an `Origin`, because
+    /// its answers are not cached.
     varies: bool,
 }
 
 impl Cors {
-    /// Reads a request; `None` where no page is meant to read the answer: health and the inside.
+    /// Reads a request; `None` for health and internal routes, whose answers no page may read.
     pub fn of(
         endpoint: Endpoint,
         target: &Target,
@@ -84,15 +84,14 @@ impl Cors {
         Some(Self { readers, origin, preflight: asked.then_some(route.allow), varies })
     }
 
-    /// Adds to an answer, whatever it says, who may read it.
+    /// Adds the CORS headers to any answer.
     pub async fn dress<P: Platform, S>(&self, ctx: Context<'_, P>, response: &mut Response<S>) {
         match &self.readers {
             Readers::All => {
                 if response.header("access-control-allow-origin").is_none() {
                     response.set("Access-Control-Allow-Origin", String::from("*"));
                 }
-                // `*` is every header but `Authorization` where nothing is sent with credentials (Fetch,
-                // section 4.8): whatever a page adds to all of its requests.
+                // Without credentials, `*` allows every header except `Authorization` (Fetch, section 4.8).
                 if let Some(methods) = self.preflight {
                     answer_preflight(methods, format!("{ALLOWED}, *"), response);
                 }
@@ -103,8 +102,8 @@ impl Cors {
                 }
                 let Some(origin) = self.origin.as_deref() else { return };
                 let known = match remembered(ctx, named) {
-                    // The feed may have had it forgotten while the answer was awaited. A page that cannot read the
-                    // answer takes it for a failure of the network.
+                    // The feed may have removed the tenant from the cache while the answer was awaited. A page that
+                    // cannot read the answer reports a network error.
                     None if is_forgotten(ctx, named) && response.status != 503 => {
                         find_fresh(ctx, named).await.ok()
                     }
@@ -147,7 +146,7 @@ fn admit<S>(known: &OpenedTenant, own_host: bool, origin: &str, response: &mut R
     listed
 }
 
-/// The same for the synchronous way of `validate`. A tenant that lists no origin costs nothing.
+/// The same for the synchronous path of `validate`. No work for a tenant without origins.
 pub fn dress_now<S>(
     known: &OpenedTenant,
     target: &Target,

@@ -1,4 +1,4 @@
-//! Browsers: cookies, who may act by them (CSRF), and which pages may read an answer (CORS).
+//! Browsers: cookies, requests that may use them (CSRF), and pages that may read an answer (CORS).
 
 pub mod cookies;
 pub mod cors;

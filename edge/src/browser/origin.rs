@@ -1,9 +1,8 @@
-//! Where a request comes from, and what follows for cookies: whose answers may set them, and who may
-//! act by them (CSRF).
+//! The origin of a request, and what follows for cookies: which answers may set them, and which requests may use them
+//! (CSRF).
 //!
-//! A browser says `Origin` with every request that could change something (Fetch, section 3.2), so that
-//! one without it, and without `Sec-Fetch-Site`, comes from a program: nobody can make somebody else's
-//! program send it.
+//! A browser sends `Origin` with every request that could change something (Fetch, section 3.2). So a request without
+//! it, and without `Sec-Fetch-Site`, comes from a program, which another site cannot cause to send requests.
 
 use shared::contract::refusal::Refusal;
 use shared::derive::csrf_holds;
@@ -18,7 +17,7 @@ use crate::platform::Platform;
 use crate::tenants::find::find_fresh;
 use crate::tenants::target::Target;
 
-/// Whether a page of `origin` is one that the tenant lists, byte for byte. `null` never is.
+/// Whether the tenant lists `origin`, byte for byte. `null` is never listed.
 #[must_use]
 pub fn is_listed(known: &OpenedTenant, origin: &str) -> bool {
     known.tenant.settings.origins.iter().any(|listed| listed.as_str() == origin)
@@ -29,11 +28,11 @@ fn is_unsafe(method: &str) -> bool {
     !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
-/// The names of the cookies that the answer to a request may set or take away.
+/// The names of the cookies that the answer to a request may set or clear.
 ///
-/// On the tenant's own host; not for a form, which any page may send; and from a browser only with a
-/// listed `Origin`. Else the tokens are in the answer alone: who sent it can use them, but nobody's
-/// browser was signed in behind their back.
+/// Only on the tenant's own host; not for a form, which any page may send; and from a browser only with a listed
+/// `Origin`. Otherwise the tokens are only in the body: the sender can use them, but another site cannot sign a
+/// browser in.
 pub fn may_set(
     known: &OpenedTenant,
     target: &Target,
@@ -43,7 +42,7 @@ pub fn may_set(
     Sender::of(target, request, fields).names(known)
 }
 
-/// What a request says of where it comes from, before its tenant's lists are known.
+/// The origin data of a request, before its tenant is known.
 pub struct Sender {
     /// The tenant's own host, and no form.
     may_have_cookies: bool,
@@ -72,11 +71,10 @@ impl Sender {
     }
 }
 
-/// The session that a request may act for by its cookies; `None` where it has none that count.
+/// The session that a request may use by its cookies; `None` without accepted cookies.
 ///
-/// 1. Only on a tenant's own host, and only where the tenant uses cookies.
-/// 2. A method that may change something needs a listed `Origin` and the session's `X-CSRFToken`: 403,
-///    before the session is looked at.
+/// 1. Only on a tenant's own host, and only if the tenant uses cookies.
+/// 2. An unsafe method needs a listed `Origin` and the session's `X-CSRFToken`: else 403, before the session is read.
 ///
 /// # Errors
 /// As above; those of finding the tenant.

@@ -1,5 +1,4 @@
-//! Time and randomness. In production the clock stands still between inputs and outputs: it tells
-//! when, never how long.
+//! Time and randomness. On Workers the clock advances only with I/O: it gives the time, but cannot measure durations.
 
 use worker::js_sys::Date;
 
@@ -29,8 +28,7 @@ fn whole(number: f64) -> u64 {
 impl Entropy for Cloudflare {
     fn fill(&self, bytes: &mut [u8]) {
         if getrandom::fill(bytes).is_err() {
-            // There is no answer without randomness, and one with zeros in its place would be worse
-            // than none. The entry makes this request's answer a 500.
+            // Without randomness the request fails; zeros in its place would be insecure. The entry answers 500.
             worker::wasm_bindgen::throw_str("no randomness");
         }
     }

@@ -1,4 +1,4 @@
-//! What the runtime calls, by way of `entry/index.mjs`.
+//! The functions that the runtime calls through `entry/index.mjs`.
 
 use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
 use worker::web_sys::{Request, Response};
@@ -20,8 +20,8 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     response::to_js(&reply.response)
 }
 
-/// Answers at once what needs neither storage nor cryptography; `undefined` sends the request on
-/// the ordinary way.
+/// Answers requests that need neither storage nor cryptography; `undefined` passes the request to the asynchronous
+/// export.
 ///
 /// An asynchronous export costs a turn of the event loop and a wrapper of the request, which
 /// together are more than the work.

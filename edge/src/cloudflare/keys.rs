@@ -25,20 +25,20 @@ const KEPT: usize = 1024;
 /// RFC 7518, section 3.3, by WebCrypto's name.
 pub const RS256: &str = "RSASSA-PKCS1-v1_5";
 
-/// What opens sealed keys, and the keys in use.
+/// The keys that unseal, and a cache of imported keys.
 pub struct Keys {
     edge_id: String,
     edge_keys: Vec<EdgeKey>,
     signing: Kept<(TenantId, KeyId)>,
-    /// By modulus: a public key is the same to everybody, and which one a token is tried under was
-    /// decided before.
+    /// By modulus: an imported public key does not depend on the tenant; the caller has already chosen the key for
+    /// the token.
     verifying: Kept<String>,
 }
 
 type Kept<K> = RefCell<HashMap<K, CryptoKey>>;
 
 impl Keys {
-    /// No key is in use yet. Without settings there is nothing to open any with.
+    /// An empty cache. Without settings no key can be unsealed.
     pub fn new(settings: Option<&Settings>) -> Self {
         Self {
             edge_id: settings.map(|settings| settings.edge_id.clone()).unwrap_or_default(),

@@ -18,7 +18,7 @@ pub fn shift_clock(ms: f64) {
     SHIFT_MS.set(ms);
 }
 
-/// What the clock is shifted by.
+/// The shift of the clock.
 pub fn clock_shift_ms() -> f64 {
     SHIFT_MS.get()
 }
@@ -37,7 +37,7 @@ pub fn answered(results: &[D1Result]) {
     LARGEST_ANSWER.set(LARGEST_ANSWER.get().max(bytes));
 }
 
-/// Panics, to show what a panic does to a neighbour.
+/// Panics, to test the effect on other requests.
 #[wasm_bindgen]
 #[expect(clippy::panic, reason = "what it is for")]
 pub fn panic_on_demand() {

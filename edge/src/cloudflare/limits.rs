@@ -4,8 +4,7 @@ use super::{Cloudflare, log};
 use crate::platform::{Limit, Limiter};
 
 impl Limiter for Cloudflare {
-    /// A limit that cannot be asked admits: it only spares us work, and the counters in D1 stand
-    /// behind it.
+    /// If the binding fails, the call is admitted: the limit only saves work, and the counters in D1 still apply.
     async fn admits(&self, limit: Limit, key: &str) -> bool {
         let limiter = match limit {
             Limit::NetworkTotal => &self.by_network_total,

@@ -1,9 +1,8 @@
 //! The only part of the edge that names `worker`: it implements the ports of [`crate::platform`]
 //! over Workers, D1, KV, the rate-limit binding and WebCrypto.
 //!
-//! It decides nothing. What a request means is in the core, which compiles and is tested on the
-//! host; here stands only what no test on the host can run, one file for each port. `entry` is
-//! where the runtime comes in.
+//! It contains no decisions. The logic is in the core, which compiles and is tested on the host; here is only code
+//! that cannot run on the host, one file for each port. `entry` has the functions that the runtime calls.
 
 mod clock;
 mod console;
@@ -28,10 +27,10 @@ use worker::{D1Database, Env, KvStore, RateLimiter};
 use crate::app::App;
 use crate::settings::Settings;
 
-/// What the bindings of this Worker and the globals of the runtime give.
+/// The platform, from the bindings of this Worker and the globals of the runtime.
 ///
-/// Handles of D1, KV and keys may live as long as the isolate. A future may not be woken by another
-/// request, so nothing here is shared that one request could wait for in another's name.
+/// Handles of D1, KV and keys may be kept for the isolate's lifetime. A future must not be woken by another request,
+/// so no request waits for a promise of another one.
 pub struct Cloudflare {
     /// `DB_0`, `DB_1`, ...
     shards: Vec<D1Database>,
@@ -68,8 +67,7 @@ thread_local! {
     static APP: OnceCell<Rc<App<Cloudflare>>> = const { OnceCell::new() };
 }
 
-/// The isolate's one app. Its variables and secrets are those of the deployment and cannot change
-/// while it lives.
+/// The isolate's app. Variables and secrets belong to the deployment and do not change during its lifetime.
 fn app(env: &Env) -> Rc<App<Cloudflare>> {
     let make = || {
         let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()));

@@ -7,7 +7,7 @@ use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader, Request};
 
 use crate::http::{BodyError, Incoming};
 
-/// The runtime's request. Nothing of it is read before it is asked for.
+/// The runtime's request. Its parts are read only when they are needed.
 pub struct ClientRequest(pub Request);
 
 impl Incoming for ClientRequest {
@@ -24,14 +24,14 @@ impl Incoming for ClientRequest {
     }
 
     fn client(&self) -> String {
-        // Cloudflare overwrites whatever a client puts there.
+        // Cloudflare overwrites a value that a client sends.
         self.header("cf-connecting-ip").unwrap_or_default()
     }
 
     fn place(&self) -> [Option<String>; 2] {
         // The runtime's own property of the request, which no header sets. It is not there in every runtime.
         let cf = Reflect::get(&self.0, &JsValue::from_str("cf")).unwrap_or(JsValue::UNDEFINED);
-        // Of what is no object there is nothing to get.
+        // A value that is not an object has no members.
         ["country", "city"].map(|name| Reflect::get(&cf, &JsValue::from_str(name)).ok()?.as_string())
     }
 
@@ -40,8 +40,8 @@ impl Incoming for ClientRequest {
         match (told, self.0.body()) {
             (Some(length), _) if length > limit => Err(BodyError::TooLarge),
             (_, None) => Ok(Vec::new()),
-            // The connection's framing holds a client to the length that it told: one step instead
-            // of one for each chunk.
+            // HTTP framing enforces the announced length, so the body can be read in one step instead of chunk by
+            // chunk.
             (Some(_), Some(_)) => self.whole().await,
             (None, Some(stream)) => collect(&stream, limit).await,
         }
@@ -60,13 +60,13 @@ impl ClientRequest {
     }
 }
 
-/// A body of unknown length, given up at the chunk that makes it too large.
+/// Reads a body of unknown length, up to the chunk that exceeds the limit.
 async fn collect(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, BodyError> {
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
     while let Some(chunk) = next_chunk(&reader).await? {
         if body.len() + chunk.len() > limit {
-            // The rest is not wanted; whether saying so succeeds changes nothing.
+            // The rest is not needed; it does not matter whether cancelling succeeds.
             drop(reader.cancel());
             return Err(BodyError::TooLarge);
         }

@@ -1,4 +1,4 @@
-//! An answer, as the runtime takes it.
+//! Conversion of an answer to the runtime's `Response`.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use worker::web_sys::{Headers, ReadableStream, Response as JsResponse, ResponseI
 use super::log;
 use crate::http::{Answer, Body, Response};
 
-/// What a body streams from.
+/// The source of a streamed body.
 pub trait Source {
     /// The runtime's stream, where there is one.
     fn stream(&self) -> Option<&ReadableStream>;
@@ -27,8 +27,8 @@ impl Source for Infallible {
     }
 }
 
-/// The runtime's answer with the same status, headers and body. One that the runtime does not take,
-/// for a byte in a header of control's, say, is a 500.
+/// The runtime's answer with the same status, headers and body. If the runtime refuses it, for example because of a
+/// byte in one of control's headers, the answer is a 500.
 pub fn to_js<S: Source>(response: &Response<S>) -> Result<JsResponse> {
     convert(response).or_else(|error| {
         log::error("an answer could not be given", &error.to_string());

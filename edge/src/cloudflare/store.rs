@@ -36,7 +36,7 @@ impl Store for Cloudflare {
     }
 }
 
-/// D1 takes numbers as JavaScript has them, and the ports promise integers that are exact there.
+/// D1 takes JavaScript numbers; the ports promise integers that are exact in that type.
 fn to_js(param: Param) -> JsValue {
     match param {
         Param::Null => JsValue::NULL,
@@ -45,8 +45,8 @@ fn to_js(param: Param) -> JsValue {
     }
 }
 
-/// The two refusals that migrations/edge raises, told apart by their words; anything else is a
-/// database out of reach.
+/// The two errors that triggers in migrations/edge raise, recognised by their text; any other error means that the
+/// database is unreachable.
 fn meaning(error: &worker::Error) -> StoreError {
     let text = error.to_string();
     if text.contains("revision_gap") {

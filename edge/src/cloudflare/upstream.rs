@@ -1,4 +1,4 @@
-//! Control: what is forwarded to it, and what it is asked.
+//! Calls to control: forwarded requests and password checks.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -20,10 +20,9 @@ use super::{Cloudflare, log};
 use crate::http::{Body, Outgoing, Response};
 use crate::platform::{Upstream, UpstreamError};
 
-/// How long control may think before its first byte. A stalled control must not hold its callers
-/// for as long as they hold on.
+/// The time limit for control's first byte: a stalled control must not keep clients waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may take over a question, answer included: some user waits at a sign-in form.
+/// The time limit of a password check, including the answer: a user waits at a sign-in form.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Upstream for Cloudflare {
@@ -69,7 +68,7 @@ fn silent(error: &JsValue) -> UpstreamError {
     UpstreamError
 }
 
-/// A request without its body, and what aborts it.
+/// A request without its body, and its abort controller.
 fn prepare(outgoing: &Outgoing) -> Result<(AbortController, RequestInit), JsValue> {
     let abort = AbortController::new()?;
     let init = RequestInit::new();

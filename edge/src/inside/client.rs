@@ -6,7 +6,7 @@ use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 
-/// The client of a session. `None` for what this edge does not open: a key that it does not have any more sealed it.
+/// Unseals the client of a session. `None` if the value is sealed under a key that this edge no longer has.
 #[must_use]
 pub fn opened(settings: &Settings, tenant: TenantId, sid: SessionId, sealed: &str) -> Option<ClientInfo> {
     let keys: Vec<_> = settings.edge_keys.iter().map(|key| key.for_clients(tenant)).collect();

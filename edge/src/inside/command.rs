@@ -1,5 +1,5 @@
-//! From control: `command` asks for this edge's state, for sessions and for remembered devices, ends and forgets them,
-//! confirms networks, lifts counts of wrong passwords, and tells of a restore.
+//! The call `command` of control: reads this edge's state, sessions and remembered devices, ends and revokes them,
+//! confirms networks, resets counters of wrong passwords, and reports a restore.
 
 use serde::Deserialize;
 use shared::contract::limits::PUSH_ROWS;
@@ -23,7 +23,7 @@ use crate::tokens::amr::Amr;
 /// Carries out a command.
 ///
 /// # Errors
-/// 400 for too many tenants, 503 where the database did not answer.
+/// 400 for too many tenants, 503 if the database did not answer.
 pub async fn command<P: Platform>(ctx: Context<'_, P>, command: &Command) -> Result<Answer, Refusal> {
     match command {
         Command::Status { tenants } => status(ctx, tenants).await,
@@ -140,7 +140,7 @@ async fn end_session<P: Platform>(
     Ok(Answer::json(200, &EndSessionOut { ended }))
 }
 
-/// Once more changes nothing.
+/// Idempotent.
 async fn confirm_network<P: Platform>(
     ctx: Context<'_, P>,
     (tenant, user): (TenantId, UserId),
@@ -200,8 +200,8 @@ struct LifeRow {
     incarnation: String,
 }
 
-/// Begins another life of a database that is back from before. Isolates forget what they knew of it, and
-/// control drains it from the start. Once more is harmless.
+/// Gives a restored database a new incarnation. Isolates drop their caches of it, and control reads its events from
+/// the start. A repeat is harmless.
 async fn restored<P: Platform>(ctx: Context<'_, P>, shard: u8) -> Result<Answer, Refusal> {
     let mut batch = Batch::new(shard);
     let life = batch.add::<LifeRow>(sql::RENAME_LIFE.bind([]));

@@ -20,8 +20,8 @@ struct BehindRow {
     document: String,
 }
 
-/// Puts the documents whose copy in KV is behind: after a push, and again by the cron where that
-/// failed. D1 remembers what was put.
+/// Writes documents to KV if the copy there is outdated: after a push, and again from cron if that failed. D1 records
+/// what was written.
 ///
 /// # Errors
 /// The database did not answer.

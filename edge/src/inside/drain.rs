@@ -1,11 +1,10 @@
-//! To control: the outbox, drained by a signed, cursored, acknowledged call.
+//! The call `drain` of control: reads the outbox, with a cursor and acknowledgements.
 //!
-//! A fact leaves only when control has said that it is committed there, and only from the database
-//! life that it came from. A lost or repeated call, or a dropped acknowledgement, loses nothing.
+//! A fact is deleted only after control has acknowledged it, for the same incarnation of the database. A lost or
+//! repeated call or acknowledgement loses nothing.
 //!
-//! A database that was restored is the same life with fewer facts: its positions are given again. So an
-//! acknowledgement names its fact, and one that this database did not give is refused: what it has instead
-//! was never read.
+//! A restored database keeps its incarnation and assigns positions again. So an acknowledgement names the id of its
+//! last fact, and is refused if this database has another fact there, which control has not read.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,7 +37,7 @@ struct OutboxRow {
     more: Option<String>,
 }
 
-/// What the outbox knows of a position.
+/// The outbox's data about a position.
 #[derive(Deserialize)]
 struct AcknowledgedRow {
     ours: i64,
@@ -47,21 +46,21 @@ struct AcknowledgedRow {
 }
 
 impl AcknowledgedRow {
-    /// Whether this database gave the fact. One that has left was acknowledged before.
+    /// Whether this database sent the fact. A deleted fact was acknowledged before.
     fn was_given(&self, acknowledge: &Acknowledge) -> bool {
         let another = matches!((self.id, acknowledge.id), (Some(here), Some(read)) if here != read);
         self.ours == 0 || (self.beyond == 0 && !another)
     }
 }
 
-/// Drains.
+/// Runs a drain.
 ///
-/// One batch: what is acknowledged leaves, refusals whose minute is over become facts, and the
-/// oldest facts are read.
+/// One batch: deletes acknowledged facts, turns counted refusals of past minutes into facts, and reads the oldest
+/// facts.
 ///
 /// # Errors
-/// 400 for a limit out of range, 409 `outbox_restored` for an acknowledgement of facts that this database did
-/// not give (nothing has left), 503 where the database did not answer.
+/// 400 for a limit out of range, 409 `outbox_restored` for an acknowledgement of facts that this database did not
+/// send (nothing is deleted); 503 if the database did not answer.
 pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<Answer, Refusal> {
     let limit = usize::try_from(drain.limit).unwrap_or(usize::MAX);
     if !(1..=DRAIN_FACTS).contains(&limit) {
@@ -95,7 +94,7 @@ pub async fn drain<P: Platform>(ctx: Context<'_, P>, drain: &DrainIn) -> Result<
     Ok(Answer::json(200, &DrainOut { incarnation: shard.incarnation, facts, more }))
 }
 
-/// The fact with its client opened. What does not open is left out.
+/// The fact with its client unsealed; a client that cannot be unsealed is left out.
 fn with_client(settings: &Settings, mut fact: Fact) -> Fact {
     let sealed = fact.more.remove("client");
     let client = sealed.as_ref().and_then(Value::as_str).zip(fact.sid);

@@ -21,14 +21,12 @@ use crate::tenants::find::NAMES_SHARD;
 
 /// Applies a push.
 ///
-/// 1. The message is checked: 400.
-/// 2. Whether this edge can open what is sealed in it: 422, so that a key which only control has replaces nothing
-///    that works here.
-/// 3. One batch: whatever does not follow the mark aborts it, 409 with the mark; rows are put where
-///    they are newer; the mark moves.
+/// 1. 400 for an invalid message.
+/// 2. 422 if this edge cannot unseal the values in it, so that a key which only control has replaces no working data.
+/// 3. One batch: 409 with the mark if the message does not continue from it; newer rows are written; the mark moves.
 ///
 /// # Errors
-/// As above, and 503 where the database did not answer.
+/// As above, and 503 if the database did not answer.
 pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answer, Refusal> {
     push.check().map_err(|invalid| Refusal::field("non_field_errors", &invalid.to_string()))?;
     if !opens_here(push, ctx.app.settings()?) {
@@ -87,9 +85,9 @@ fn json_rows<T: Serialize>(rows: &[T]) -> Result<String, Refusal> {
     serde_json::to_string(rows).map_err(|_| Refusal::internal())
 }
 
-/// What is read after a push.
+/// The handles of rows that are read after a push.
 struct PushHandles {
-    /// Where the feed ends now.
+    /// The end of the feed.
     shard: Handle<ShardRow>,
     mark: Handle<Mark>,
     /// The rows that each sweep of a snapshot took, `PUSH_ROWS` at most: as many mean that there are more.
@@ -123,7 +121,7 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     }
     if !push.users.is_empty() {
         batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
-        // First what is there now: a user who gets another authenticator for the last one was not reset.
+        // Read the present rows first: a user whose last authenticator is replaced by another one was not reset.
         for factors in [
             sql::PUT_AUTHENTICATORS,
             sql::DROP_AUTHENTICATORS,

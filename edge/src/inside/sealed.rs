@@ -1,8 +1,8 @@
-//! Whether this edge can open what a push brings.
+//! Checks whether this edge can unseal the values of a push.
 //!
-//! Control seals under one key-encryption key at a time. If that key is not among this edge's, or has other bytes
-//! under the same name, the tenant could not be used here from the push on: so the push is refused, and what is there
-//! stays.
+//! Control seals under one key-encryption key at a time. If this edge does not have that key, or has other bytes
+//! under the same id, the tenant would be unusable here after the push. So the push is refused, and the present rows
+//! stay.
 
 use shared::ids::TenantId;
 use shared::tenant::{Root, Tenant};
@@ -12,7 +12,7 @@ use shared::wire::seal::{Context, Kind, Sealed};
 use crate::settings::Settings;
 
 /// Whether every sealed value names a key of this edge, and the roots and the first value of each kind of the users'
-/// open with it: control has one key, so what holds of one verifier holds of all.
+/// values can be unsealed: control uses one key, so one verifier stands for all.
 #[must_use]
 pub fn opens_here(push: &Push, settings: &Settings) -> bool {
     let document = push.document.as_ref().map(|row| &row.document);

@@ -1,4 +1,4 @@
-//! The door of the internal routes: a good service signature of control, or nothing is read.
+//! Authentication of internal routes: control's service signature is verified before the body is read.
 
 use serde::de::DeserializeOwned;
 use shared::contract::limits::BODY_BYTES;
@@ -14,13 +14,13 @@ const MESSAGE_BYTES: usize = 8 * BODY_BYTES;
 
 /// Reads the message of a signed call.
 ///
-/// 1. The signature over method, this edge's own authority, path, query and the digest that the
-///    caller names: 401. A stranger's body is not read, or a few of them would fill the isolate.
-/// 2. The body, at most 8 MiB: 413; 401 where its digest is another.
-/// 3. The message: 400 where it is none.
+/// 1. 401 unless the signature over method, this edge's own authority, path, query and the given digest is valid. The
+///    body of an unauthenticated caller is not read, because it could fill the isolate's memory.
+/// 2. The body: 413 over 8 MiB; 401 if its digest differs.
+/// 3. 400 if the message does not parse.
 ///
 /// # Errors
-/// As above. Nothing is changed by any of them.
+/// As above. No error changes data.
 pub async fn message<P: Platform, T: DeserializeOwned>(
     app: &App<P>,
     request: &impl Incoming,

@@ -1,5 +1,5 @@
-//! The cron: sweeps what no decision can need any more, in chunks, and puts KV copies that are behind.
-//! Idempotent; a run that is cut off is finished by the next.
+//! The cron job: deletes expired rows in chunks, and repeats failed writes to KV. Idempotent; the next run completes
+//! an interrupted one.
 
 use shared::contract::limits::{CODE_WINDOW_SECS, FEED_SECS, TOMBSTONE_SECS};
 
@@ -12,8 +12,8 @@ use crate::tenants::find::NAMES_SHARD;
 
 /// Rows of one kind that one batch deletes at most.
 const CHUNK: usize = 1000;
-/// Batches of one run at most: more rows a minute than a shard can be given. Strangers write rows, one
-/// for each name they invent, and must not write them faster than they are swept.
+/// The greatest number of batches of one run: enough to delete more rows a minute than can be written to a shard.
+/// Attackers cause one row for each invented name, and must not do so faster than rows are deleted.
 const BATCHES: usize = 20;
 
 /// One run.
@@ -29,7 +29,7 @@ pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     copies::put_copies(app).await
 }
 
-/// Sweeps a chunk of every kind, and says how many rows went of the kind with the most.
+/// Deletes a chunk of every kind, and returns the greatest number of deleted rows of one kind.
 async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
     let chunk = millis(CHUNK as u64);
     let now = millis(app.platform.now_ms());

@@ -1,7 +1,7 @@
-//! How many passwords the isolate may hash for a tenant now.
+//! Budgets of password hashes per tenant.
 //!
-//! A hash takes the thread that every other request of the isolate waits for, and an isolate cannot queue hashes across
-//! requests. So each tenant has a bucket of hashes that fills by time, and who finds it empty is sent away before the hash.
+//! A hash blocks the isolate's only thread, and an isolate cannot queue hashes across requests. So each tenant has a
+//! token bucket of hashes that refills over time; if it is empty, the request is refused before the hash.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ const TENANTS: usize = 10_000;
 /// A hash, in the unit of buckets: with it, a budget of n in a second fills n units in a millisecond.
 const HASH: u64 = 1000;
 
-/// What is left of one tenant's budget.
+/// The bucket of one tenant.
 struct Bucket {
     left: u64,
     filled_at: u64,
@@ -26,7 +26,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Whether there is no hash left for anyone: who comes now is sent away before storage.
+    /// Whether no hash is left for any network: then requests are refused before storage.
     pub fn is_used_up(&mut self, tenant: TenantId, a_second: u64, now_ms: u64) -> bool {
         a_second > 0 && self.buckets.contains_key(&tenant) && self.fill(tenant, a_second, now_ms).left < HASH
     }
@@ -40,8 +40,8 @@ impl Budgets {
         bucket
     }
 
-    /// Takes a hash of a budget of `a_second`, if there is one; 0 is no budget. The last ones are for networks that are
-    /// `known` to the account, so that strangers do not use up what its owner needs.
+    /// Takes a hash from a budget of `a_second`, if one is left; 0 means no limit. The last ones are reserved for
+    /// networks that are `known` to the account, so that attackers do not use up the user's.
     pub fn take(&mut self, tenant: TenantId, a_second: u64, known: bool, now_ms: u64) -> bool {
         if a_second == 0 {
             return true;

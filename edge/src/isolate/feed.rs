@@ -6,50 +6,50 @@ use shared::user::UserStatus;
 /// A feed row.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FeedRow {
-    /// Its position.
+    /// The position in the feed.
     pub seq: i64,
-    /// What changed.
+    /// The kind of change.
     pub kind: Kind,
     /// The tenant, empty for the tombstone of a name.
     pub tenant: String,
-    /// Which one: a name, a user, a family, the tenant.
+    /// The changed object: a name, a user, a family or the tenant.
     pub subject: String,
-    /// Of a document.
+    /// Only of a document.
     pub history: Option<i64>,
-    /// Of a document.
+    /// Only of a document.
     pub rev: Option<i64>,
-    /// Of a user.
+    /// Only of a user.
     pub status: Option<UserStatus>,
-    /// Of a user.
+    /// Only of a user.
     pub access_epoch: Option<i64>,
-    /// Of a user.
+    /// Only of a user.
     pub password_epoch: Option<i64>,
 }
 
-/// What a feed read found.
+/// The result of a feed read.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedRead<'a> {
     /// The shard.
     pub shard: &'a ShardRow,
-    /// The rows after the cursor, as many as one read takes.
+    /// The rows after the cursor, up to the limit of one read.
     pub rows: &'a [FeedRow],
-    /// What the rows after those concern, [`super::knowledge::BEYOND`] of them at most.
+    /// The tenants and names that later rows concern, at most [`super::knowledge::BEYOND`].
     pub beyond: &'a [BeyondRow],
 }
 
-/// What feed rows concern that were not read.
+/// A tenant or names that unread feed rows concern.
 #[derive(Clone, Debug, Deserialize)]
 pub struct BeyondRow {
     /// The tenant; empty for names.
     pub tenant: String,
 }
 
-/// What is denied at one tenant, when an isolate meets it.
+/// The denials of one tenant, read when an isolate loads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Denials<'a> {
     /// The rows of the feed.
     pub rows: &'a [DenialRow],
-    /// Whether the tenant is crowded: then the feed does not tell, and there are none.
+    /// Whether the tenant is crowded: then the feed does not list its changes, and there are no denials here.
     pub crowded: bool,
 }
 
@@ -58,13 +58,13 @@ pub struct Denials<'a> {
 pub struct DenialRow {
     /// User or family.
     pub kind: Kind,
-    /// Which one.
+    /// The user or session.
     pub subject: String,
-    /// Of a user.
+    /// Only of a user.
     pub status: Option<UserStatus>,
-    /// Of a user.
+    /// Only of a user.
     pub access_epoch: Option<i64>,
-    /// Of a user.
+    /// Only of a user.
     pub password_epoch: Option<i64>,
 }
 
@@ -80,11 +80,12 @@ pub enum Kind {
     User,
     /// A session ended.
     Family,
-    /// A tenant is crowded from here on: its users and sessions are not told of.
+    /// The tenant is crowded from here on: the feed does not list its users and sessions.
     Crowd,
-    /// It is crowded no more: what was not told of concerns no living token.
+    /// It is no longer crowded: unlisted changes concern no unexpired token.
     Calm,
-    /// A kind of a later release. What must not be ignored comes with a need, which storage checks.
+    /// A kind of a later release. Features that must not be ignored have a word in `needs`, which the statements
+    /// check.
     #[serde(other)]
     Later,
 }

@@ -1,32 +1,32 @@
-//! Networks that have asked for too many names that are nobody's, as the rate-limit binding has said.
+//! Networks that have asked for too many unknown tenant names, according to the rate-limit binding.
 //!
-//! The binding counts when it is asked, so it cannot be asked before it is known whose a name is. What it
-//! said last is kept here, and holds a network back for as long as its window lasts.
+//! The binding counts each call, so it can be called only after a name was found to be unknown. Its last answer is
+//! stored here, and limits a network for the length of its window.
 
 use std::collections::HashMap;
 
-/// How long the binding's word holds: its window.
+/// How long the binding's answer applies: its window.
 const HELD_MS: u64 = 60_000;
-/// How often a network that is held back may ask all the same: a tenant behind the same address is not to
-/// be shut out by a stranger.
+/// How often a limited network may still ask, so that an attacker does not shut out a tenant's users behind the same
+/// address.
 const TURN_MS: u64 = 1000;
 /// Networks that an isolate remembers; beyond that it starts over.
 const NETWORKS: usize = 10_000;
 
-/// What is remembered of one network.
+/// The state of one network.
 struct Guesser {
     until: u64,
     next_turn: u64,
 }
 
-/// Networks that are held back.
+/// The limited networks.
 #[derive(Default)]
 pub struct Guessers {
     held: HashMap<String, Guesser>,
 }
 
 impl Guessers {
-    /// Whether a name may cost `network` a read of storage now; takes the turn of one that is held back.
+    /// Whether `network` may cause a read of storage for a name now; uses up the turn of a limited network.
     pub fn may_ask(&mut self, network: &str, now_ms: u64) -> bool {
         let Some(guesser) = self.held.get_mut(network) else { return true };
         if now_ms >= guesser.until {
@@ -40,7 +40,7 @@ impl Guessers {
         due
     }
 
-    /// The binding says that `network` has asked for too many.
+    /// Records that `network` is over the binding's limit.
     pub fn over_limit(&mut self, network: &str, now_ms: u64) {
         if self.held.len() >= NETWORKS {
             self.held.clear();

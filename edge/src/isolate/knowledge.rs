@@ -1,8 +1,7 @@
-//! What an isolate knows of a shard, and how old that knowledge is. Pure: rows come in, answers go
-//! out.
+//! The cached state of a shard, and its age. Pure: takes rows, returns decisions.
 //!
-//! Below a second it serves; above, it serves and one request refreshes after its answer; above three seconds,
-//! also after sleeping, a request reads before it answers.
+//! Up to one second old it is used; above, it is used and one request refreshes it after its answer; above three
+//! seconds, also after the isolate was idle, a request reads before it answers.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -14,24 +13,24 @@ use crate::isolate::feed::{BeyondRow, Denials, FeedRead, FeedRow, Kind, ShardRow
 use crate::isolate::memory::{Judgement, TenantMemory};
 use crate::isolate::opened::OpenedTenant;
 
-/// How long a background refresh may hold its lease before another request starts one: a cancelled
-/// refresher must not wedge the isolate.
+/// How long a background refresh holds its lease before another request starts one, so that a cancelled refresh does
+/// not block the isolate.
 const LEASE_MS: u64 = 1000;
-/// Tenants that an isolate remembers; the least recently used one goes first.
+/// The greatest number of cached tenants; the least recently used one is removed first.
 const TENANTS: usize = 512;
 /// Tenants that unread rows of the feed may concern before it is cheaper to forget all of them.
 pub const BEYOND: usize = TENANTS + 1;
 /// Names that an isolate remembers, unknown ones included.
 const NAMES: usize = 10_000;
 
-/// What an isolate knows of one shard.
+/// The cached state of one shard.
 #[derive(Default)]
 pub struct Knowledge {
     incarnation: String,
     cursor: i64,
-    /// The start of the read that told it; 0 if there was none.
+    /// The start of the latest read; 0 before the first.
     as_of: u64,
-    /// A request was served from what is no longer young.
+    /// A request was served from data older than a second.
     refresh_due: bool,
     lease_until: u64,
     pruned_at: u64,
@@ -40,13 +39,13 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Milliseconds since the read that told what is known; `None` before the first.
+    /// Milliseconds since the start of the latest read; `None` before the first.
     #[must_use]
     pub fn age_ms(&self, now_ms: u64) -> Option<u64> {
         (self.as_of > 0).then(|| now_ms.saturating_sub(self.as_of))
     }
 
-    /// Whether what is known is young enough to be served as it is. Above a second, a refresh is due after an
+    /// Whether the cached data may be used without a read. If it is older than a second, a refresh is due after the
     /// answer.
     pub fn may_serve(&mut self, now_ms: u64) -> bool {
         let Some(age) = self.age_ms(now_ms) else { return false };
@@ -54,8 +53,8 @@ impl Knowledge {
         age <= STALE_MS
     }
 
-    /// Whether the request that is answered now refreshes afterwards: a refresh is due, and no other request
-    /// holds the lease. Takes the lease.
+    /// Whether the present request must refresh after its answer: a refresh is due, and no other request holds the
+    /// lease. Takes the lease.
     pub fn take_refresh(&mut self, now_ms: u64) -> bool {
         let takes = self.refresh_due && now_ms >= self.lease_until;
         if takes {
@@ -64,19 +63,19 @@ impl Knowledge {
         takes
     }
 
-    /// Where the next feed read begins.
+    /// The cursor of the next feed read.
     #[must_use]
     pub fn cursor(&self) -> i64 {
         self.cursor
     }
 
-    /// Takes in a feed read that began at `read_at`.
+    /// Applies a feed read that began at `read_at`.
     ///
-    /// Where the feed had more rows than one read takes, the tenants that the rest concerns are forgotten, and
-    /// met again when they are asked for; all others are untouched.
+    /// If the feed had more rows than one read returns, the tenants of the other rows are removed from the cache, and
+    /// loaded again on demand; all others stay.
     ///
-    /// Reads of several requests may end in another order than they began: one that is overtaken
-    /// by a younger one tells nothing, and rows that are known already are not applied again.
+    /// Reads of several requests may end in another order than they began: a read that began before the latest
+    /// applied one does not lower the age, and rows are not applied twice.
     pub fn apply(&mut self, read_at: u64, FeedRead { shard, rows, beyond }: FeedRead<'_>) {
         if read_at < self.as_of || (read_at == self.as_of && shard.head < self.cursor) {
             return;
@@ -99,7 +98,7 @@ impl Knowledge {
         self.prune(read_at);
     }
 
-    /// Another life of the database, or rows that were missed: nothing that was known counts.
+    /// Drops the cache: the database has a new incarnation, or rows were missed.
     fn forget(&mut self, shard: &ShardRow) {
         self.names.clear();
         self.met.clear();
@@ -127,11 +126,11 @@ impl Knowledge {
         }
     }
 
-    /// Meets a tenant: its document, and the denials that live. The first meeting of all also
-    /// says where the feed is.
+    /// Adds a tenant to the cache: its document and its present denials. The first one also sets the position in the
+    /// feed.
     ///
-    /// False if a feed read has overtaken the question: it may have passed over denials of this
-    /// tenant, which was not met then, so the question has to be asked again.
+    /// False if a feed read was applied since the query began: it may have skipped denials of this tenant, which was
+    /// not cached then, so the query must be repeated.
     #[must_use]
     pub fn meet(
         &mut self,
@@ -175,7 +174,7 @@ impl Knowledge {
         }
     }
 
-    /// Remembers whose a name is.
+    /// Caches the tenant of a name.
     pub fn name(&mut self, name: &str, tenant: Option<TenantId>) {
         if self.names.len() >= NAMES {
             self.names.clear();
@@ -183,32 +182,32 @@ impl Knowledge {
         self.names.insert(name.to_owned(), tenant);
     }
 
-    /// Remembers that a name was nobody's, unless a feed read has overtaken the question.
+    /// Caches that a name is unknown, unless a feed read was applied since the query began.
     pub fn nobody(&mut self, name: &str, shard: &ShardRow) {
         if self.incarnation == shard.incarnation && shard.head >= self.cursor {
             self.name(name, None);
         }
     }
 
-    /// Forgets whose a name is.
+    /// Removes a name from the cache.
     pub fn forget_name(&mut self, name: &str) {
         self.names.remove(name);
     }
 
-    /// Whose a name is: `None` if this isolate does not know, `Some(None)` if nobody's.
+    /// The tenant of a name: `None` if it is not cached, `Some(None)` if no tenant has the name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Option<TenantId>> {
         self.names.get(name).copied()
     }
 
-    /// What is known of a tenant, and whether the feed has told of a newer document.
+    /// The cached tenant, and whether the feed has listed a newer document.
     pub fn known(&mut self, tenant: TenantId, now_ms: u64) -> Option<(Rc<OpenedTenant>, bool)> {
         let met = self.met.get_mut(&tenant)?;
         met.used_at = now_ms;
         Some((met.known.clone(), met.known.tenant.revision() < met.revision))
     }
 
-    /// Takes in a newer document of a tenant that is met; an older one is left.
+    /// Replaces the document of a cached tenant by a newer one; an older one is ignored.
     pub fn renew(&mut self, known: Rc<OpenedTenant>) {
         if let Some(met) = self.met.get_mut(&known.tenant.id) {
             met.revision = met.revision.max(known.tenant.revision());
@@ -218,42 +217,41 @@ impl Knowledge {
         }
     }
 
-    /// What the feed says of a token of this user, session and epoch. `None` while the tenant is not
-    /// met: a request that found it may have waited while it was forgotten, and then nothing is known.
+    /// The verdict of the feed on a token with this user, session and epoch. `None` if the tenant is not cached: it
+    /// may have been removed while the request waited.
     #[must_use]
     pub fn judge(&self, tenant: TenantId, user: UserId, sid: SessionId, epoch: i64) -> Option<Judgement> {
         self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
     }
 
-    /// Whether the feed has told of this user: of what counts against a legacy token of theirs, only their
-    /// row knows.
+    /// Whether the feed has listed a change of this user. For a legacy token, only the user's row decides then.
     #[must_use]
     pub fn told_of(&self, tenant: TenantId, user: UserId) -> bool {
         self.met.get(&tenant).is_some_and(|met| met.users.contains_key(&user))
     }
 
-    /// Whether the feed is silent about this tenant's users.
+    /// Whether the tenant is crowded: the feed does not list its users.
     #[must_use]
     pub fn is_crowded(&self, tenant: TenantId) -> bool {
         self.met.get(&tenant).is_some_and(|met| met.crowded)
     }
 
-    /// A session that this isolate itself has ended, ahead of the feed.
+    /// Records a session that this isolate has ended, before the feed lists it.
     pub fn end(&mut self, tenant: TenantId, sid: SessionId) {
         if let Some(met) = self.met.get_mut(&tenant) {
             met.ended.insert(sid);
         }
     }
 
-    /// This isolate has written what the feed tells of and it has not read: the next request reads it before it answers,
-    /// as if this isolate had slept.
+    /// Makes the cache outdated after this isolate has written rows that the feed lists: the next request reads the
+    /// feed before it answers.
     pub fn outdate(&mut self, shard: &ShardRow, now_ms: u64) {
         if self.as_of > 0 && (self.incarnation != shard.incarnation || shard.head > self.cursor) {
             self.as_of = self.as_of.min(now_ms.saturating_sub(STALE_MS + 1)).max(1);
         }
     }
 
-    /// Whether an unknown `kid` or issuer of this tenant may cost a read now; takes the turn.
+    /// Whether an unknown `kid` or issuer of this tenant may cause a read now; uses up the turn.
     pub fn may_ask_for_kid(&mut self, tenant: TenantId, now_ms: u64, every_ms: u64) -> bool {
         let Some(met) = self.met.get_mut(&tenant) else { return false };
         let due = now_ms >= met.unknown_kid_at.saturating_add(every_ms);
@@ -263,8 +261,8 @@ impl Knowledge {
         due
     }
 
-    /// Now and then drops the tenants whose denials may have outlived every token: meeting them
-    /// anew costs one question, remembering each denial's time would cost memory for all.
+    /// From time to time removes tenants whose denials may be older than every unexpired token: loading them again
+    /// costs one query, storing the time of each denial would cost memory for all.
     fn prune(&mut self, now_ms: u64) {
         if now_ms.saturating_sub(self.pruned_at) > FEED_SECS * 1000 {
             if self.pruned_at > 0 {

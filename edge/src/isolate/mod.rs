@@ -1,5 +1,5 @@
-//! What an isolate remembers: tenants' documents, opened; what the feed told of them; tokens whose
-//! signature held; networks that guess names; what is left of the budgets of hashes. Pure: nothing here reads storage or waits.
+//! The caches of an isolate: tenants' documents, the state from the feed, verified tokens, limited networks, and
+//! budgets of hashes. Pure: no storage access, no waiting.
 
 pub mod budgets;
 pub mod feed;

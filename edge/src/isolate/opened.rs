@@ -22,15 +22,15 @@ pub struct OpenedTenant {
     pub tenant: Tenant,
     /// Keys of refresh tokens, one of each session root, in the document's order.
     pub refresh_keys: Vec<RefreshKey>,
-    /// Make the CSRF values of sessions, likewise.
+    /// The keys of CSRF values, in the same order.
     pub csrf_keys: Vec<Secret>,
-    /// Make the marks of remembered devices, likewise.
+    /// The keys of remembered devices' MACs, in the same order.
     pub device_keys: Vec<Secret>,
     /// Find users, and count attempts at their names.
     pub lookup: LookupKeys,
-    /// The same of before, while something that was hashed with them counts.
+    /// The former lookup keys, while hashes under them are in use.
     pub former_lookup: Option<LookupKeys>,
-    /// What sign-ins of nobody are checked against.
+    /// The verifier for sign-ins with an unknown name.
     pub dummy: Sealed,
     /// The JWKS, as it is served.
     pub jwks: String,
@@ -70,36 +70,36 @@ impl OpenedTenant {
         })
     }
 
-    /// The key of a refresh token that says it was made at `made_secs`.
+    /// The key of a refresh token with the `iat` `made_secs`.
     #[must_use]
     pub fn refresh_key(&self, made_secs: i64) -> Option<&RefreshKey> {
         self.refresh_keys.get(self.tenant.session_root(u64::try_from(made_secs).unwrap_or(0)))
     }
 
-    /// The key of a CSRF value that is made at `now_secs`.
+    /// The key for a CSRF value that is issued at `now_secs`.
     #[must_use]
     pub fn csrf_key(&self, now_secs: u64) -> Option<&Secret> {
         self.csrf_keys.get(self.tenant.session_root(now_secs))
     }
 
-    /// The key of a remembered device's mark that is made at `now_secs`.
+    /// The key for a device cookie that is issued at `now_secs`.
     #[must_use]
     pub fn device_key(&self, now_secs: u64) -> Option<&Secret> {
         self.device_keys.get(self.tenant.session_root(now_secs))
     }
 
-    /// Whether a token's header names a session root that the document does not have: one of a later document,
-    /// perhaps, of one that is gone, or a stranger's.
+    /// Whether a token's header names a session root that the document does not have: of a later document, a former
+    /// one, or forged.
     #[must_use]
     pub fn lacks_root_of(&self, unverified_token: &str) -> bool {
         let claimed = claimed_root(unverified_token);
         claimed.is_some_and(|version| self.refresh_keys.iter().all(|key| key.version() != version))
     }
 
-    /// Opens the verifier of a user, or the dummy for nobody: the same work.
+    /// Unseals the verifier of a user, or the dummy without a user: the same work.
     ///
     /// # Errors
-    /// A value that does not open here.
+    /// A value that cannot be unsealed.
     pub fn verifier(
         &self,
         stored: Option<(&Sealed, &str)>,

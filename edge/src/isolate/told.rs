@@ -1,5 +1,5 @@
-//! Networks whose refusal this isolate has recorded in the present minute, so that refusals of one network cost one write a
-//! minute.
+//! The networks whose refusal this isolate has recorded in the present minute, so that each network causes one write
+//! a minute.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use shared::ids::TenantId;
 /// Networks that an isolate remembers; beyond that it starts over.
 const NETWORKS: usize = 10_000;
 
-/// What was recorded.
+/// The recorded networks.
 #[derive(Default)]
 pub struct ToldRefusals {
     minutes: HashMap<(TenantId, String), u64>,
 }
 
 impl ToldRefusals {
-    /// Whether a refusal is the first of its minute here.
+    /// Whether a refusal is the first of its minute in this isolate.
     pub fn is_first(&mut self, tenant: TenantId, network: &str, now_ms: u64) -> bool {
         let minute = now_ms / 60_000;
         if self.minutes.len() >= NETWORKS {

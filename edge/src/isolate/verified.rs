@@ -1,5 +1,5 @@
-//! Access tokens whose signature held, so that the next request with the same token costs no
-//! cryptography. Bounded; expiry, denials and the key's state are judged on every hit.
+//! A cache of access tokens with a verified signature, so that the next request with the same token costs no
+//! cryptography. Bounded; expiry, denials and the key's state are checked on every hit.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use shared::tokens::claims::UserIdClaim;
 
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;
-/// Characters of the signature that make the key; the whole token is compared besides.
+/// Characters of the signature that are the key of the map; the whole token is compared, too.
 const KEY: usize = 16;
 
-/// What the claims of a good access token say.
+/// The claims of a verified access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedToken {
     /// The tenant.
@@ -29,7 +29,7 @@ pub struct VerifiedToken {
     pub epoch: i64,
     /// Role names.
     pub roles: Vec<String>,
-    /// Whether its session showed a second factor.
+    /// Whether its session used a second factor.
     pub mfa: bool,
     /// Unix seconds.
     pub exp: i64,
@@ -38,16 +38,16 @@ pub struct VerifiedToken {
     /// The session that a token of the legacy service leads to. A legacy token satisfies no administrative
     /// permission and no recent sign-in.
     pub legacy: Option<LegacyTrail>,
-    /// What the rows of its user and its session said, if they were read for it.
+    /// The state of its user's and session's rows, if they were read for it.
     pub standing: Option<Standing>,
 }
 
-/// What the rows of a token's user and session said. It has an age, as everything that an isolate knows.
+/// The state of a token's user and session, with the time when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The start of the read, Unix milliseconds.
     pub as_of: u64,
-    /// What it said of the token.
+    /// The verdict on the token.
     pub verdict: Result<(), TokenFault>,
 }
 
@@ -59,18 +59,18 @@ impl Standing {
     }
 }
 
-/// Where a verified legacy token leads.
+/// The user and session of a verified legacy token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegacyTrail {
-    /// The name of its session. An access token's is no family's, until somebody signs out with it.
+    /// The id of its session. For an access token there is no such family until a sign-out with it creates one.
     pub sid: SessionId,
     /// Keyed hash of its user's id.
     pub user: String,
-    /// The same under the lookup root of before, while that counts.
+    /// The same under the former lookup root, while it is in use.
     pub former_user: Option<String>,
-    /// Keyed hash of its own id, where only the list of outstanding tokens can tell whose it is.
+    /// The keyed hash of its `jti`, if it must be on the list of outstanding tokens.
     pub listed: Option<String>,
-    /// The same under the lookup root of before: a token that is out cannot be listed anew.
+    /// The same under the former lookup root, because an issued token cannot be listed again.
     pub former_listed: Option<String>,
     /// Unix seconds.
     pub expires_at: i64,
@@ -80,7 +80,7 @@ pub struct LegacyTrail {
 
 type Key = [u8; KEY];
 
-/// The cache. When a generation is full, the one before it goes.
+/// The cache, in two generations: when one is full, the older one is dropped.
 #[derive(Default)]
 pub struct VerifiedTokens {
     young: HashMap<Key, (String, VerifiedToken)>,
@@ -92,7 +92,7 @@ fn key(token: &str) -> Option<Key> {
 }
 
 impl VerifiedTokens {
-    /// What was found of this very token.
+    /// The entry of exactly this token.
     #[must_use]
     pub fn get(&self, token: &str) -> Option<&VerifiedToken> {
         let key = key(token)?;
@@ -100,7 +100,7 @@ impl VerifiedTokens {
         entry.filter(|(known, _)| known == token).map(|(_, access)| access)
     }
 
-    /// Remembers what the rows of a token's user and session said: the youngest read counts.
+    /// Stores the state of a token's user and session; the latest read counts.
     pub fn stands(&mut self, token: &str, standing: Standing) {
         let Some(key) = key(token) else { return };
         let entry = match self.young.get_mut(&key) {

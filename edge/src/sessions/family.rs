@@ -1,7 +1,7 @@
-//! What a presented refresh token means, given the row that the batch left. Pure.
+//! The outcome of a presented refresh token, from the row after the batch. Pure.
 //!
-//! SQL decides who rotates and what ends; this function only words it. A property test holds both
-//! to one table, so they cannot drift apart.
+//! SQL decides about rotation and end; this function derives the outcome. A property test compares both with one
+//! table.
 
 use serde::Deserialize;
 use shared::contract::refusal::{Refusal, TokenFault};
@@ -20,9 +20,9 @@ pub struct FamilyRow {
     pub user: UserId,
     /// The current generation.
     pub generation: i64,
-    /// When it was made.
+    /// When it was created.
     pub rotated_at: i64,
-    /// When the family ends if it is not rotated.
+    /// When the family ends if it is not used.
     pub idle_deadline: i64,
     /// When it ends at the latest.
     pub absolute_deadline: i64,
@@ -46,7 +46,7 @@ pub struct FamilyRow {
     pub roles: Option<String>,
     /// The id that the old service gave the user.
     pub legacy_id: Option<String>,
-    /// What a reader must understand to sign the user in, as JSON.
+    /// The features that a release must know to sign the user in, as JSON.
     pub needs: Option<String>,
     /// Since when the tenant demands a second factor of the user.
     pub factor_from: Option<i64>,
@@ -60,7 +60,7 @@ pub struct FamilyRow {
     pub absolute_cap: Option<i64>,
 }
 
-/// A presented refresh token, with what this call did.
+/// A presented refresh token, and what this call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshAttempt {
     /// The generation that the token names.
@@ -75,12 +75,12 @@ pub struct RefreshAttempt {
     pub window: i64,
 }
 
-/// What it means.
+/// The outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The family's current generation is the answer.
     Successor,
-    /// One or two behind within the window of the last rotation: refused, ends nothing.
+    /// One or two generations behind, within the window of the last rotation: refused; the family does not end.
     Behind,
     /// Too far behind: this call ended the family.
     Stolen,
@@ -94,13 +94,13 @@ pub enum Outcome {
     Inactive,
     /// The tenant demands a second factor of the user, and the session showed none.
     FactorDue,
-    /// The user's row needs what this release does not understand: nothing was changed.
+    /// The user's row needs a feature that this release does not know: nothing was changed.
     NotUnderstood,
 }
 
 impl FamilyRow {
     fn expired(&self, now: i64) -> bool {
-        // By the roles of now: they, and what the tenant sets for them, may have changed since the deadlines were written.
+        // By the present roles and settings, which may have changed since the deadlines were written.
         let over = |since: i64, cap: Option<i64>| cap.is_some_and(|cap| now >= since.saturating_add(cap));
         now >= self.idle_deadline
             || now >= self.absolute_deadline
@@ -112,31 +112,31 @@ impl FamilyRow {
         self.status == Some(UserStatus::Active)
     }
 
-    /// Whether the family still is one of the user's sessions.
+    /// Whether the family is active.
     fn living(&self) -> bool {
         self.ended_at.is_none() && self.user_session_epoch == Some(self.session_epoch)
     }
 
-    /// Whether this release understands what the user's row needs.
+    /// Whether this release knows the features that the user's row needs.
     #[must_use]
     pub fn is_understood(&self) -> bool {
         Needs::column_is_met(self.needs.as_deref())
     }
 
-    /// Whether the tenant demands a second factor of the user and the session showed none.
+    /// Whether the tenant requires a second factor of the user and the session used none.
     #[must_use]
     pub fn lacks_factor(&self, now: i64) -> bool {
         let demanded = self.factor_from.is_some_and(|from| from <= now);
         demanded && !Amr::from_column(&self.amr).has(Method::Mfa)
     }
 
-    /// Whether nobody can go on with this session, whatever token they have.
+    /// Whether the session is over for every token.
     #[must_use]
     pub fn is_over(&self, now: i64) -> bool {
         self.expired(now) || !self.active() || !self.living() || self.lacks_factor(now)
     }
 
-    /// Milliseconds since the last rotation; never negative, whatever two clocks say.
+    /// Milliseconds since the last rotation; never negative, even if clocks differ.
     fn elapsed(&self, now: i64) -> i64 {
         now.saturating_sub(self.rotated_at).max(0)
     }
@@ -147,7 +147,7 @@ impl FamilyRow {
         UserIdClaim::of(self.user, self.legacy_id.as_deref(), form)
     }
 
-    /// What the refresh token of the current generation says.
+    /// The claims of the current generation's refresh token.
     #[must_use]
     pub fn refresh(&self, sid: SessionId, form: UserIdForm) -> Refresh {
         Refresh {
@@ -161,7 +161,7 @@ impl FamilyRow {
     }
 }
 
-/// Words the row that a refresh left.
+/// The outcome from the row after a refresh.
 #[must_use]
 pub fn outcome(row: &FamilyRow, presented: RefreshAttempt) -> Outcome {
     if presented.rotated {
@@ -209,11 +209,11 @@ impl Outcome {
     }
 }
 
-/// What verify says of a refresh token: nothing changes, and a generation inside its window is not
-/// told from the current one.
+/// The outcome of `verify` for a refresh token: changes nothing, and treats a generation inside its window like the
+/// current one.
 ///
 /// # Errors
-/// Why it is not good.
+/// Why the token is not valid.
 pub fn verify(row: &FamilyRow, generation: i64, now: i64, window: i64) -> Result<(), TokenFault> {
     let behind = row.generation.saturating_sub(generation);
     let within = window > 0 && row.elapsed(now) <= window;

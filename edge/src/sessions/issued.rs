@@ -1,4 +1,4 @@
-//! The tokens of a session, just made, the three answers that carry them, and the cookies that may.
+//! The issued tokens of a session, the three answers that carry them, and the cookies.
 
 use std::rc::Rc;
 
@@ -39,8 +39,8 @@ pub struct IssuedTokens {
 /// The tokens of a family's current generation.
 ///
 /// # Errors
-/// 503 where no key signs, and where user or tenant need what this release does not understand; 401 where the tenant
-/// demands a second factor of the user and the session showed none: no path issues tokens past either.
+/// 503 if there is no signing key, or if user or tenant need a feature that this release does not know; 401 if the
+/// tenant requires a second factor of the user and the session used none. Every path that issues tokens checks this.
 pub async fn tokens<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -65,7 +65,7 @@ pub async fn tokens<P: Platform>(
         auth_time: row.auth_time.div_euclid(1000),
     };
     let access = issue(ctx, known, subject).await?;
-    // By the row's time and not by ours: a retry after the root has changed gets the same bytes.
+    // By the row's time and not by the clock: a retry after a change of the root gets the same bytes.
     let refresh = row.refresh(sid, known.tenant.user_id);
     let key = known.refresh_key(refresh.issued_at).ok_or_else(Refusal::unavailable)?;
     let refresh = key.sign(&refresh, &known.tenant.issuer).map_err(|_| Refusal::internal())?;
@@ -100,8 +100,8 @@ impl IssuedTokens {
         Answer::json(200, &body)
     }
 
-    /// Sets the three cookies of the session, and that of a device. All of them stay until its last deadline: when the access token
-    /// has expired, it is we who say so, and the refresh cookie is still there.
+    /// Sets the three cookies of the session, and that of a device. All of them last until the session's absolute
+    /// deadline: the edge decides about expiry, and the refresh cookie must outlast the access token.
     pub fn set_cookies<S>(&self, response: &mut Response<S>, names: Names, now_ms: u64) {
         self.set_access(response, names, now_ms);
         response.set_refresh(names, &self.refresh, self.lasts_secs(now_ms));

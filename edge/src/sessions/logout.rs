@@ -27,14 +27,14 @@ use crate::tokens::refresh_token::presented;
 
 /// Ends the sessions that a request has credentials for, or all sessions of their users.
 ///
-/// 1. The Bearer token, `refresh` in the body, the cookies (CSRF judged): each is tried, since a client that
-///    leaves may hold a credential that has expired beside one that has not.
-/// 2. Each good one ends its own session; a cookie's session that has ended already is fine.
-/// 3. 204 where one was good; else the fault of the first.
+/// 1. The Bearer token, `refresh` in the body, and the cookies (with CSRF protection) are all tried, because a client
+///    may send an expired credential together with a valid one.
+/// 2. Each valid one ends its own session; a cookie's session may have ended before.
+/// 3. 204 if one was valid; else the error of the first.
 ///
 /// # Errors
-/// 401 and 400 for credentials that are not good, 403 at a suspended tenant, 429 over the limits of a session and its
-/// tenant, 503 out of reach.
+/// 401 and 400 for invalid credentials, 403 at a suspended tenant, 429 over the limits of a session and its tenant,
+/// 503 if storage cannot be reached.
 pub async fn logout<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -66,7 +66,7 @@ pub async fn logout<P: Platform>(
     tried.answer()
 }
 
-/// What the credentials of a request came to so far.
+/// The outcome of the credentials so far.
 #[derive(Default)]
 struct Tried {
     ended: bool,
@@ -74,8 +74,8 @@ struct Tried {
 }
 
 impl Tried {
-    /// What is wrong with a credential stands in no other's way. What cannot be known does: the caller has to
-    /// come again.
+    /// An invalid credential does not affect the others. If storage cannot be reached, the whole request fails and
+    /// the client repeats it.
     fn add(&mut self, result: Result<(), Refusal>) -> Result<(), Refusal> {
         match result {
             Ok(()) => self.ended = true,
@@ -104,9 +104,9 @@ struct Leaving<'a, P: Platform> {
 }
 
 impl<P: Platform> Leaving<'_, P> {
-    /// An access token ends its session while it is good. One that has only expired still says which session
-    /// it was of, as an ID token does that is a hint (OpenID Connect RP-Initiated Logout 1.0, section 2): it
-    /// ends that one while it lives, and never others.
+    /// A valid access token ends its session. A token that has only expired still identifies its session, like an
+    /// `id_token_hint` (OpenID Connect RP-Initiated Logout 1.0, section 2): it ends that session if it is active, and
+    /// no others.
     async fn by_access(&self, unverified_token: &str) -> Result<(), Refusal> {
         let judged = match authenticate(self.ctx, self.known, self.named, unverified_token).await {
             Ok(access) => {
@@ -136,8 +136,7 @@ impl<P: Platform> Leaving<'_, P> {
         if self.everywhere { self.end(user, sid, None).await } else { Ok(()) }
     }
 
-    /// A refresh cookie that is good by its signature alone may end its own session, which is what its browser
-    /// wants. To end others, it has to be good altogether.
+    /// A refresh cookie with a valid signature may end its own session. To end others, it must be fully valid.
     async fn by_cookies(&self, cookies: &CookieSession) -> Result<(), Refusal> {
         if let (Some((_, proven)), false) = (&cookies.refresh, self.everywhere) {
             admit(self.ctx, self.known, proven.sid).await?;
@@ -163,10 +162,10 @@ impl<P: Platform> Leaving<'_, P> {
     }
 }
 
-/// Ends the session of a refresh token, as the old service's blacklist does.
+/// Ends the session of a refresh token, like SimpleJWT's blacklist.
 ///
 /// # Errors
-/// 400 without a token, 401 for one that is not good or has ended, 403 at a suspended tenant, 503.
+/// 400 without a token, 401 for an invalid one or an ended session, 403 at a suspended tenant, 503.
 pub async fn blacklist<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -181,9 +180,9 @@ pub async fn blacklist<P: Platform>(
     Ok(Answer::json(200, &json!({})))
 }
 
-/// Ends the session of a presented refresh token, and says whose it was.
+/// Ends the session of a presented refresh token, and returns its user.
 ///
-/// A token that is behind ends its session, too: who presents it wants that, or is a thief.
+/// A token of an earlier generation ends its session, too: its sender wants to sign out, or has stolen it.
 async fn end_presented<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -204,7 +203,7 @@ async fn end_presented<P: Platform>(
     Ok((row_before.user, token.sid))
 }
 
-/// Goes on with a batch: reads the family as it is, and ends it.
+/// Adds to a batch: reads the family, and ends it.
 async fn end_family<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -239,7 +238,7 @@ async fn end_one<P: Platform>(
     legacy: Option<&LegacyTrail>,
 ) -> Result<(), Refusal> {
     let mut batch = Batch::new(sid.shard());
-    // A legacy access token has no session; one is made and ended, and denies it from then on.
+    // A legacy access token has no session; an ended one is created, which denies the token from then on.
     if let Some(trail) = legacy {
         batch.also(trail.family_to_end(ctx, known));
     }

@@ -1,4 +1,4 @@
-//! Sessions: refresh families, what a refresh token of one means, and the tokens that are made for them.
+//! Sessions: refresh families, the outcome of a presented refresh token, and the tokens that are issued.
 
 pub mod family;
 pub mod issued;

@@ -1,7 +1,7 @@
-//! How often a session may ask for what costs storage: refresh, verification of its refresh token, renewal, sign-out.
+//! Rate limits of a session's storage calls: refresh, verification of its refresh token, renewal, sign-out.
 //!
-//! Asked when the token's own signature held, so that garbage uses nothing up, and before storage. Without it one
-//! signed-in client could use up the writes of a whole shard.
+//! Checked after the token's own signature, so that garbage does not use up the limit, and before storage. Without it
+//! one signed-in client could use up the writes of a whole shard.
 
 use shared::contract::refusal::Refusal;
 use shared::ids::SessionId;

@@ -1,4 +1,4 @@
-//! Refresh: one batch rotates the family or says why not, then the answer is made from the row.
+//! Refresh: one batch rotates the family or not, then the answer follows from the row.
 
 use std::rc::Rc;
 
@@ -22,15 +22,17 @@ use crate::tokens::refresh_token::{VerifiedRefresh, presented};
 
 /// Refreshes.
 ///
-/// 1. The token's own signature: 401 before storage is read. The client's network: 403. The limits by session and tenant: 429.
-/// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read. For a
-///    legacy token, its family is made first, unless it is there.
-/// 3. A newer document is read, and a legacy token tried under it again: its key may be gone.
-/// 4. The row is worded: the successor, or 401.
+/// 1. Before storage is read: 401 if the token's signature is not valid; 403 if the client's network is not allowed;
+///    429 over the limits by session and tenant.
+/// 2. One batch: the family ends, rotates, or neither; the row and the tenant's state are read. For a legacy token,
+///    its family is created first if it does not exist.
+/// 3. If there is a newer document, it is read, and a legacy token is verified again, because its key may have been
+///    removed.
+/// 4. The outcome from the row: the next tokens, or 401.
 /// 5. The tokens of the row's generation: a retry gets the same refresh token.
 ///
 /// # Errors
-/// 401 as above, 403 at a suspended tenant, 503 out of reach.
+/// 401 as above, 403 at a suspended tenant, 503 if storage cannot be reached.
 pub async fn refresh<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -65,9 +67,9 @@ pub async fn refresh<P: Platform>(
     tokens(ctx, &known, proven.sid, &row).await
 }
 
-/// Verifies against the remembered tenant, however old; the batch checks its state again. An isolate that slept may
-/// not know that the tenant has another session root, or a key of legacy tokens: so a token of a root that is not
-/// known is verified after a read of the feed, and a legacy token that fails once more after one.
+/// Verifies against the cached tenant, however old; the batch checks its state again. An idle isolate may not know a
+/// new session root or legacy key of the tenant: so a token with an unknown root is verified after a read of the
+/// feed, and a legacy token that fails is verified again after one.
 async fn prove<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -87,7 +89,7 @@ async fn prove<P: Platform>(
     Ok((fresh, proven))
 }
 
-/// Words what the batch left: the row whose generation is the answer, or the refusal.
+/// The outcome of the batch: the row whose generation is the answer, or the refusal.
 fn word(now: i64, generation: i64, turned: TurnedFamily) -> Result<Box<FamilyRow>, Refusal> {
     let row = match turned.family {
         TokenFamily::Row(row) => row,

@@ -1,8 +1,7 @@
-//! Silent renewal: a forwarded request whose access cookie is not good any more, but whose refresh
-//! cookie is, goes on with a new access token, which its answer sets.
+//! Silent renewal: a forwarded request whose access cookie is no longer valid, but whose refresh cookie is, proceeds
+//! with a new access token, which its answer sets as a cookie.
 //!
-//! It never rotates. Whatever is lost on the way, an answer or the browser's interest in it, and however
-//! many requests do it at once, the refresh cookie stays good.
+//! It never rotates, so the refresh cookie stays valid if the answer is lost, or if many requests renew at once.
 
 use std::rc::Rc;
 
@@ -25,25 +24,25 @@ use crate::tokens::access::authenticate;
 use crate::tokens::error::TokenError;
 use crate::tokens::refresh_token::VerifiedRefresh;
 
-/// For whom a forwarded request acts.
+/// The caller of a forwarded request.
 pub enum Caller {
-    /// Nobody; `ended` where its cookies are of a session that is over.
+    /// No user; `ended` if the cookies belong to an ended session.
     Nobody {
-        /// Whether the cookies are to be taken away.
+        /// Whether the cookies are cleared.
         ended: bool,
     },
-    /// An access cookie that is not good, without a refresh cookie to ask: it is refused as Bearer would be,
-    /// and taken away, or else a browser would be refused at open routes, too, for as long as it keeps it.
+    /// An invalid access cookie without a refresh cookie: it is refused like a Bearer token, and cleared, because
+    /// otherwise the browser would be refused at open routes, too.
     Bad(Refusal),
-    /// A user, by a good access token, which is here if it came as a cookie.
+    /// A user, by a valid access token; `Some` if it came as a cookie.
     User(UserId, Option<String>),
-    /// A user, by a ticket that is good at the route.
+    /// A user, by a ticket that is valid at the route.
     Ticket(VouchedTicket),
-    /// A user, by a new access token, which goes with the answer.
+    /// A user, by a renewed access token, which the answer sets.
     Renewed {
         /// The token.
         issued: IssuedTokens,
-        /// Whether the refresh cookie is still the old service's: that gave no CSRF value of ours.
+        /// Whether the refresh cookie is a legacy token, for which there is no CSRF value yet.
         legacy: bool,
     },
 }
@@ -60,13 +59,13 @@ impl Caller {
     }
 }
 
-/// For whom a request acts by its cookies.
+/// The caller of a request with cookies.
 ///
-/// 1. A good access cookie.
-/// 2. Else, whatever is wrong with it, the refresh cookie: a new access token, or nobody.
+/// 1. A valid access cookie.
+/// 2. Else the refresh cookie: a new access token, or no user.
 ///
 /// # Errors
-/// 403 at a suspended tenant, 503 out of reach.
+/// 403 at a suspended tenant, 503 if storage cannot be reached.
 pub async fn by_cookies<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -87,7 +86,7 @@ pub async fn by_cookies<P: Platform>(
     }
 }
 
-/// The row says who it is, by the same words as for verify.
+/// The row decides, as for verify.
 async fn by_refresh<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -124,7 +123,7 @@ async fn by_refresh<P: Platform>(
             let issued = tokens(ctx, &known, token.sid, &row).await?;
             Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })
         }
-        // Behind, but the session lives: a tab that was slow. The browser has newer cookies by now.
+        // An earlier generation of an active session: a slow tab. The browser has newer cookies.
         Err(_) => Ok(Caller::Nobody { ended: row.is_over(ctx.now()) }),
     }
 }

@@ -1,5 +1,4 @@
-//! What every use of a refresh token does to its family, in one batch: refresh and silent renewal differ in
-//! one statement of it.
+//! The batch for every use of a refresh token; refresh and silent renewal differ in one statement of it.
 
 use shared::contract::limits::RENEWAL_SECS;
 use shared::contract::refusal::{Refusal, TokenFault};
@@ -14,7 +13,7 @@ use crate::tenants::find::TenantName;
 use crate::tenants::state::{State, StateRow};
 use crate::tokens::refresh_token::VerifiedRefresh;
 
-/// What the use of a refresh token does to a family whose current generation it names.
+/// The use of the current refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// The next generation begins.
@@ -23,13 +22,13 @@ pub enum Turn {
     KeepAlive,
 }
 
-/// What the batch left.
+/// The result of the batch.
 pub struct TurnedFamily {
-    /// What the tenant's state says of the document that the batch worked with.
+    /// Whether the document that the batch used is current.
     pub state: State,
     /// The family, as it is now.
     pub family: TokenFamily,
-    /// Whether this call moved it: whether it rotated, or its deadline did.
+    /// Whether this call rotated the family or moved its deadline.
     pub moved: bool,
     /// Whether this call ended it.
     pub ended: bool,
@@ -41,18 +40,18 @@ pub struct TurnedFamily {
 pub enum TokenFamily {
     /// Its row.
     Row(Box<FamilyRow>),
-    /// There is none, and this is what is wrong with the token.
+    /// There is no row, for this fault of the token.
     Fault(TokenFault),
-    /// There is none, but a legacy token that could have one: the document that vouched for it is outdated, or
-    /// its user needs what this release does not understand.
+    /// There is no row for a legacy token, although it is valid: the document that it was verified with is outdated,
+    /// or its user needs a feature that this release does not know.
     Withheld,
 }
 
-/// One batch: a family that was stolen or rolled back ends; the current generation is turned; the row and the
-/// tenant's state are read. For a legacy token, its family is made first, unless it is there.
+/// One batch: a stolen or rolled-back family ends; the current generation is used; the row and the tenant's state are
+/// read. For a legacy token, its family is created first if it does not exist.
 ///
 /// # Errors
-/// 503 where the database did not answer.
+/// 503 if the database did not answer.
 pub async fn turn<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

@@ -23,8 +23,8 @@ use crate::tokens::validate::judge_access;
 /// Verifies an access or a refresh token; the latter costs one read of its row.
 ///
 /// # Errors
-/// 400 without a token, 401 for one that is not good, 429 over the limits of a refresh token's session and tenant, 503 out
-/// of reach.
+/// 400 without a token, 401 for an invalid one, 429 over the limits of a refresh token's session and tenant, 503 if
+/// storage cannot be reached.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -45,8 +45,7 @@ pub async fn verify<P: Platform>(
     }
 }
 
-/// Whether only the signature can tell what it is: a refresh token of ours by its header, or one of the
-/// service that the tenant came from.
+/// Whether the signature must decide: a refresh token by its header, or a legacy token.
 fn may_be_refresh(unverified_token: &str) -> bool {
     claimed_root(unverified_token).is_some()
         || Jws::split(unverified_token).is_some_and(|jws| jws.is_legacy())

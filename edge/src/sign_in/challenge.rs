@@ -55,7 +55,7 @@ impl GivenChallenge {
 /// is not over, so there is no fact.
 ///
 /// # Errors
-/// Where user or tenant are not as before the hash, as for a family; 503 where the database did not answer.
+/// Where user or tenant are not as before the hash, as for a family; 503 if the database did not answer.
 pub(super) async fn give<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

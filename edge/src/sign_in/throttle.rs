@@ -233,7 +233,7 @@ fn reserved<R: Rows>(
 /// Takes a hash of the tenant's budget. Without one the try is given back, since no password is looked at.
 ///
 /// # Errors
-/// 429; 503 where the database did not answer.
+/// 429; 503 if the database did not answer.
 pub(super) async fn take_hash<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -18,7 +18,7 @@ use crate::tenants::state::StateRow;
 /// Gives a ticket, and everything that hangs on its being written: the try is given back, the fact recorded.
 ///
 /// # Errors
-/// Where user or tenant are not as before the hash, as for a family; 503 where the database did not answer.
+/// Where user or tenant are not as before the hash, as for a family; 503 if the database did not answer.
 pub(super) async fn give<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

@@ -72,7 +72,7 @@ pub fn find_now<P: Platform>(
 /// is read first. If it cannot be read, known tenants are served up to their staleness limit.
 ///
 /// # Errors
-/// 404 for a name that is nobody's, 503 where nothing can be known.
+/// 404 for a name that is nobody's, 503 if the data cannot be read.
 pub async fn find_fresh<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

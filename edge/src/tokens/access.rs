@@ -190,7 +190,7 @@ pub async fn authenticate<P: Platform>(
 /// 4. The rows, and whether the tenant demands a second factor of its roles.
 ///
 /// # Errors
-/// The token's fault; 404 where the tenant is gone, 503 where the database does not answer.
+/// The token's fault; 404 where the tenant is gone, 503 if the database does not answer.
 async fn judge_strictly<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -294,7 +294,7 @@ async fn verify_ours<P: Platform>(
 /// seconds.
 ///
 /// # Errors
-/// 404 if the tenant is gone, 503 where nothing can be known.
+/// 404 if the tenant is gone, 503 if the data cannot be read.
 pub async fn look_again<P: Platform>(
     ctx: Context<'_, P>,
     known: Rc<OpenedTenant>,

@@ -59,7 +59,7 @@ pub fn remembered(access: &VerifiedToken, now_ms: u64) -> Option<Standing> {
 /// the tenant's staleness limit.
 ///
 /// # Errors
-/// 404 if the tenant is gone, 503 where nothing can be known.
+/// 404 if the tenant is gone, 503 if the data cannot be read.
 pub async fn stand<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -25,7 +25,7 @@ struct TicketRow {
 /// Looks a ticket up: one read, within the limit of what strangers on `network` may cause.
 ///
 /// # Errors
-/// An invalid token, whatever the reason; 429 beyond the limit; 503 where the database did not answer.
+/// An invalid token, whatever the reason; 429 beyond the limit; 503 if the database did not answer.
 pub async fn look_up<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -143,7 +143,7 @@ pub fn validate_now<P: Platform>(
 /// at any age.
 ///
 /// # Errors
-/// 404 for a name that is nobody's, 503 where nothing can be known.
+/// 404 for a name that is nobody's, 503 if the data cannot be read.
 pub async fn tenant_of<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -160,7 +160,7 @@ pub async fn tenant_of<P: Platform>(
 /// 2. The token, by [`authenticate`]; a suspended tenant has no good token.
 ///
 /// # Errors
-/// 503 where nothing can be known. What is wrong with a token is an answer, with `valid: false`.
+/// 503 if the data cannot be read. What is wrong with a token is an answer, with `valid: false`.
 pub async fn validate<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
