@@ -1,12 +1,11 @@
-//! Tries of passwords: counted before the hash in one statement, given back by a right password.
+//! Password attempts: counted before the hash in one statement, taken back by a correct password.
 //!
-//! A try is counted in several rows of `attempts`, by rules that the caller binds
-//! (`sign_in::attempts`). From a network that is known to the account it is counted in one row alone, which
-//! no other network can fill.
+//! An attempt is counted in several rows of `attempts`, by rules that the caller binds (`sign_in::attempts`). From a
+//! network that is known to the account it is counted in one row only, which other networks do not affect.
 
 use super::statement::{Sql, statements};
 
-/// The rows in which a try counts, as they would be with it: `(tenant, now, event, network, name's account, the same
+/// The rows in which an attempt counts, with it included: `(tenant, now, event, network, name's account, the same
 /// under the lookup root of before or null, identifier hash, the same under the root of before or null, rules)`.
 macro_rules! tries {
     () => {
@@ -56,7 +55,7 @@ macro_rules! tries {
     };
 }
 
-/// Gives a try back in the rows in which it was counted, whose windows are not over: `(tenant, event, rows)`.
+/// Takes an attempt back in the rows in which it was counted, if their windows are not over: `(tenant, event, rows)`.
 macro_rules! give_back {
     () => {
         "
@@ -92,28 +91,30 @@ statements! {
             counted_by = excluded.counted_by
         returning account, network, ends");
 
-    /// When a refused try would be admitted: parameters as above.
+    /// The time when a refused attempt would be accepted: parameters as above.
     ATTEMPT_WAIT = concat!(tries!(), "
         select max(open_at) as open_at
         from tries
         where open_at > ?2");
 
-    /// A try that was counted under a root that is not in force any more is counted anew: (tenant, event, rows).
+    /// Takes back an attempt that was counted under a root that is no longer in force, to count it again: (tenant,
+    /// event, rows).
     TAKE_BACK_ATTEMPT = give_back!();
 
     /// A right password gives its own try back: (tenant, event, rows, sid).
     RETURN_ATTEMPT = concat!(give_back!(), "
           and exists (select 1 from families where id = ?4)");
 
-    /// Likewise, where there is a ticket in place of a session: (tenant, event, rows, digest).
+    /// Takes an attempt back if a ticket was issued in place of a session: (tenant, event, rows, digest).
     RETURN_ATTEMPT_FOR_TICKET = concat!(give_back!(), "
           and exists (select 1 from tickets where tenant = ?1 and digest = ?4)");
 
-    /// Likewise, where there is a challenge: (tenant, event, rows, digest).
+    /// Takes an attempt back if a challenge was issued: (tenant, event, rows, digest).
     RETURN_ATTEMPT_FOR_CHALLENGE = concat!(give_back!(), "
           and exists (select 1 from challenges where tenant = ?1 and digest = ?4)");
 
-    /// Likewise before a code, whether the code is good or not: (tenant, event, rows, user, event of the code's try).
+    /// Takes an attempt back before a code is checked, whether the code is correct or not: (tenant, event, rows,
+    /// user, event of the code's try).
     RETURN_ATTEMPT_FOR_CODE = concat!(give_back!(), "
           and exists (select 1 from code_tries where tenant = ?1 and user = ?4 and counted_by = ?5)");
 
@@ -129,7 +130,7 @@ statements! {
           and counted_by = ?4
           and count >= ?9";
 
-    /// The network of a session that was opened is known to its user: (sid, network, until).
+    /// Makes the network of a new session known to its user: (sid, network, until).
     KNOW_NETWORK = "
         insert into networks (tenant, user, network, until)
         select tenant, user, ?2, ?3
@@ -138,7 +139,7 @@ statements! {
         on conflict (tenant, user, network) do update
         set until = max(until, excluded.until)";
 
-    /// A user has so many known networks at most: (tenant, user, most).
+    /// Deletes the oldest known networks of a user above a limit: (tenant, user, most).
     FORGET_NETWORKS = "
         delete from networks
         where (tenant, user, network) in (
@@ -149,7 +150,7 @@ statements! {
             limit -1 offset ?3
           )";
 
-    /// A network that its user confirmed is known for a time, of a user who is active: (tenant, user, network, until).
+    /// Makes a confirmed network known to an active user until a time: (tenant, user, network, until).
     CONFIRM_NETWORK = "
         insert into networks (tenant, user, network, until)
         select tenant, id, ?3, ?4

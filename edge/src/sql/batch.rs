@@ -15,7 +15,7 @@ pub struct Batch {
     statements: Vec<Statement>,
 }
 
-/// Where the rows of one statement of one batch will be. It is used up by taking them.
+/// A handle of one statement's rows in one batch. It is consumed when the rows are taken.
 #[must_use = "a statement whose rows are not read is added by `also`"]
 pub struct Handle<T> {
     batch: u32,
@@ -23,10 +23,10 @@ pub struct Handle<T> {
     row: PhantomData<fn() -> T>,
 }
 
-/// Where the number of rows will be that one statement returned: who won, or how many went.
+/// A handle of the number of rows that a statement returned.
 pub type CountHandle = Handle<IgnoredAny>;
 
-/// What a batch left.
+/// The result of a batch.
 pub struct BatchRows<R> {
     batch: u32,
     rows: Vec<R>,
@@ -36,7 +36,7 @@ impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(shard: u8) -> Self {
-        // Tells a handle of this batch from any other's. Only its being different matters.
+        // An id of the batch, to detect handles of another batch.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), shard, statements: Vec::new() }
     }
@@ -58,10 +58,10 @@ impl Batch {
         self.statements.push(statement);
     }
 
-    /// Runs the batch: all of it, or nothing.
+    /// Runs the batch as one transaction.
     ///
     /// # Errors
-    /// As [`Store::batch`]; [`StoreError::Unreachable`] also where not every statement was answered.
+    /// As [`Store::batch`]; [`StoreError::Unreachable`] also if not every statement has a result.
     pub async fn run<S: Store>(self, store: &S) -> Result<BatchRows<S::Rows>, StoreError> {
         let asked = self.statements.len();
         let rows = store.batch(self.shard, self.statements).await?;
@@ -120,7 +120,7 @@ mod tests {
 
     impl Store for Echo {
         type Rows = Row;
-        /// Each statement's row is its text; the last one is not answered where it says so.
+        /// Each statement's row is its text; the last result can be left out.
         async fn batch(&self, _: u8, statements: Vec<Statement>) -> Result<Vec<Row>, StoreError> {
             let answered = statements.into_iter().filter(|statement| statement.sql != "lost");
             Ok(answered.map(|statement| Row(json!(statement.sql))).collect())

@@ -1,4 +1,4 @@
-//! What control asks of this edge's state.
+//! Statements of control's commands.
 
 use super::statement::{Sql, statements};
 
@@ -19,7 +19,7 @@ statements! {
     OUTBOX_SIZE = "
         select (select count(*) from outbox) + (select count(*) from refusals) as waiting";
 
-    /// Begins another life of the database: whatever was known of the one before counts no more.
+    /// Gives the database a new incarnation: caches of the former one are dropped.
     RENAME_LIFE = "
         update shard
         set incarnation = lower(hex(randomblob(16)))

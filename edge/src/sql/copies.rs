@@ -3,7 +3,7 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// Documents whose copy is behind: (most).
+    /// Documents with an outdated copy in KV: (limit).
     KV_BEHIND = "
         select id, history, rev, document
         from tenants

@@ -1,9 +1,9 @@
-//! Remembered devices: put where a code was good, used in place of one, forgotten.
+//! Remembered devices: stored after a correct code, used in place of one, revoked.
 
 use super::statement::{Sql, statements};
 
 statements! {
-    /// A device that is good now: (tenant, user, digest, now).
+    /// A valid device: (tenant, user, digest, now).
     LIVING_DEVICE = "
         select digest
         from living_devices
@@ -12,7 +12,7 @@ statements! {
           and digest = ?3
           and expires_at > ?4";
 
-    /// Shows a device that is still good in place of a code: (tenant, user, digest, now, event).
+    /// Uses a device in place of a code, if it is still valid: (tenant, user, digest, now, event).
     CLAIM_DEVICE = "
         update devices
         set used_at = ?4, claimed_by = ?5
@@ -61,7 +61,7 @@ statements! {
             limit -1 offset ?3
           )";
 
-    /// A user's devices that are good now, the newest first: (tenant, user, now).
+    /// A user's valid devices, the newest first: (tenant, user, now).
     LIVING_DEVICES = "
         select digest as id, name, created_at, used_at, expires_at
         from living_devices

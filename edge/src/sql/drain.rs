@@ -3,8 +3,8 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// Refusals whose minute is over become facts, unless a whole answer of facts waits already: a
-    /// drain that is lost again and again must not move them all: (minute, most).
+    /// Turns counted refusals of past minutes into facts, unless enough facts for one answer wait already, because
+    /// drains that are lost repeatedly must not move all of them: (minute, limit).
     CLOSE_MINUTES = "
         insert into outbox (id, tenant, at, kind, network, name_hash, count)
         select id, tenant, minute, iif(name_hash = '', 'network_refused', 'sign_in_refused'), network,
@@ -16,7 +16,7 @@ statements! {
         limit ?2
         on conflict (id) do nothing";
 
-    /// And leave: those of the same stretch that are in the outbox: (minute, most).
+    /// Deletes the counted refusals that are in the outbox now: (minute, limit).
     FORGET_CLOSED_MINUTES = "
         delete from refusals
         where (tenant, name_hash, network, minute) in (
@@ -28,7 +28,7 @@ statements! {
           )
           and exists (select 1 from outbox where outbox.id = refusals.id)";
 
-    /// What was counted without rows becomes a fact a tenant, likewise: (minute, most).
+    /// Turns refusals that were counted without rows into one fact per tenant: (minute, limit).
     CLOSE_DROPPED = "
         insert into outbox (id, tenant, at, kind, count)
         select id, tenant, minute, 'refusals_dropped', count
@@ -39,14 +39,13 @@ statements! {
         limit ?2
         on conflict (id) do nothing";
 
-    /// And leaves.
+    /// Deletes these counters.
     FORGET_CLOSED_DROPPED = "
         delete from refusals_dropped
         where exists (select 1 from outbox where outbox.id = refusals_dropped.id)";
 
-    /// What the outbox itself knows of an acknowledged position: whether it is of this life of the database,
-    /// whether it is beyond every fact there ever was, and which fact is there, if one still is:
-    /// (seq, incarnation).
+    /// The outbox's data about an acknowledged position: whether it belongs to this incarnation of the database,
+    /// whether it is beyond every assigned position, and the fact there, if it still exists: (seq, incarnation).
     ACKNOWLEDGED = "
         select incarnation = ?2 as ours,
                ?1 > coalesce((select seq from sqlite_sequence where name = 'outbox'), 0) as beyond,

@@ -1,15 +1,15 @@
-//! Second factors: tries are counted, codes are claimed once, challenges are given and used up.
+//! Second factors: attempts are counted, codes are used once, challenges are issued and used up.
 //!
-//! One event runs through the statements of a batch. The try is counted under it (`counted_by`), a claim is made under
-//! it where the try was counted (`claimed_by`), and what follows asks for the claim. So of calls that show the same
-//! code at once, one finds its event, and no claim is made by a call whose try was not counted.
+//! The statements of a batch share an event id. The attempt is counted with it (`counted_by`), a code is claimed with
+//! it if the attempt was counted (`claimed_by`), and later statements require the claim. So of simultaneous calls
+//! with the same code only one finds its event, and a call whose attempt was not counted claims no code.
 
 use super::statement::{Sql, statements};
 
 statements! {
-    /// Counts the try of a code unless the window is full, of a user who is as before and has a second factor. At a
-    /// challenge its own try was counted by the same event:
-    /// (tenant, user, now, event, window, limit, session counter, understood, digest or null).
+    /// Counts the attempt of a code unless the limit is reached, for an unchanged user with a second factor. At a
+    /// challenge, the challenge's own attempt was counted with the same event: (tenant, user, now, event, window,
+    /// limit, session counter, understood, digest or null).
     RESERVE_CODE_TRY = "
         insert into code_tries (tenant, user, window_start, count, counted_by)
         select u.tenant, u.id, ?3, 1, ?4
@@ -56,7 +56,7 @@ statements! {
           and exists (select 1 from code_tries where tenant = ?1 and user = ?2 and counted_by = ?5)
         returning id";
 
-    /// Uses a recovery code, once. It is good beside an authenticator only: (tenant, user, hash, now, event).
+    /// Uses a recovery code, once, if the user has an authenticator: (tenant, user, hash, now, event).
     CLAIM_RECOVERY_CODE = "
         update recovery_codes
         set used_at = ?4, claimed_by = ?5
@@ -68,7 +68,7 @@ statements! {
           and exists (select 1 from code_tries where tenant = ?1 and user = ?2 and counted_by = ?5)
         returning hash";
 
-    /// A good code gives its own try back: (tenant, user, event).
+    /// Takes the attempt of a correct code back: (tenant, user, event).
     RETURN_CODE_TRY = "
         update code_tries
         set count = count - 1
@@ -87,7 +87,7 @@ statements! {
           and user = ?4
           and claimed_by = ?1";
 
-    /// The fact that a code was counted and is not good: (event, tenant, now, user, sid or null, network, more).
+    /// The fact of a wrong code: (event, tenant, now, user, sid or null, network, more).
     RECORD_CODE_REFUSED = "
         insert into outbox (id, tenant, at, kind, user, sid, network, more)
         select ?1, tenant, ?3, 'second_factor_refused', user, ?5, ?6, ?7
@@ -97,8 +97,8 @@ statements! {
           and counted_by = ?1
           and not exists (select 1 from claims where tenant = ?2 and user = ?4 and event = ?1)";
 
-    /// A challenge in place of a family, under the same conditions, of a user who has a second factor; an older one of
-    /// the user goes: (tenant, user, digest, expiry, session counter, understood).
+    /// Issues a challenge in place of a family, under the same conditions, for a user with a second factor; it
+    /// replaces an older one: (tenant, user, digest, expiry, session counter, understood).
     INSERT_CHALLENGE = "
         insert into challenges (tenant, user, digest, session_epoch, expires_at)
         select u.tenant, u.id, ?3, u.session_epoch, ?4
@@ -123,7 +123,7 @@ statements! {
             used_at = null
         returning digest";
 
-    /// The user of a challenge, whatever became of either: (tenant, digest).
+    /// The user of a challenge, valid or not: (tenant, digest).
     USER_BY_CHALLENGE = "
         select u.id, u.status, u.session_counter, u.verifier, u.foreign_hash, u.needs, u.password_due,
                u.password_changed_at, u.password_valid_until, u.has_factor, u.authenticators,
@@ -133,8 +133,8 @@ statements! {
         where c.tenant = ?1
           and c.digest = ?2";
 
-    /// Counts a try at a challenge that is good: not expired, not used up, with tries left, of a user who is active and
-    /// has the session epoch that it was given under: (tenant, digest, now, event, limit).
+    /// Counts an attempt at a valid challenge: not expired, not used up, with attempts left, of an active user with
+    /// the session epoch of its issue: (tenant, digest, now, event, limit).
     COUNT_CHALLENGE_TRY = "
         update challenges
         set tries = tries + 1, counted_by = ?4
@@ -153,7 +153,7 @@ statements! {
           )
         returning tries";
 
-    /// A good code uses its challenge up: (tenant, digest, now, event).
+    /// Uses up the challenge of a correct code: (tenant, digest, now, event).
     USE_UP_CHALLENGE = "
         update challenges
         set used_at = ?3

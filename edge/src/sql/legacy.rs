@@ -3,9 +3,9 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// The user of a legacy token, whether the token is on the list (if only that can tell), and when
-    /// its session ended: (tenant, user hash, token hash or null, sid; user hash and token hash under the lookup root
-    /// of before, or null).
+    /// The user of a legacy token, whether the token is on the list (if that is required), and when its session
+    /// ended: (tenant, user hash, token hash or null, sid; user hash and token hash under the former lookup root, or
+    /// null).
     LEGACY_USER = "
         select u.id, u.status, u.access_epoch, u.session_epoch, u.password_counter, u.roles, u.legacy_id,
                u.legacy_over, u.needs, u.password_due, u.password_changed_at, u.has_factor, u.factor_from,
@@ -19,13 +19,12 @@ statements! {
         order by i.hash = ?2 desc
         limit 1";
 
-    /// The family of a legacy token at generation 0, unless it has one, if its user is as they were
-    /// imported (no reseed since) and the document that vouches for the token is not outdated. Whoever presents it next
-    /// finds this row, so it is exchanged once. An account that owes a new password, has a second factor or owes one does not
-    /// exchange:
-    /// (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
-    /// history, rev, amr, understood or null: whatever it is and owes; user hash and token hash under the lookup root
-    /// of before, or null; the time up to which a password is too old, or null).
+    /// Creates the family of a legacy token at generation 0, if it does not exist, its user is as imported (no reseed
+    /// since), and the document that the token was verified with is current. Later presentations find this row, so
+    /// the token is exchanged once. A user who must change the password, has a second factor or must have one cannot
+    /// exchange: (sid, tenant, user hash, token hash or null, now, idle deadline, absolute deadline, expiry, event,
+    /// history, rev, amr, understood, or null to ignore these conditions; user hash and token hash under the former
+    /// lookup root, or null; the time up to which a password is too old, or null).
     INSERT_LEGACY_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, used_at, kept_until, made_by)
@@ -54,7 +53,7 @@ statements! {
           ))
         on conflict (id) do nothing";
 
-    /// The fact that this call made a family of a legacy token: (event, now, sid).
+    /// The fact that this call exchanged a legacy token: (event, now, sid).
     RECORD_EXCHANGE = "
         insert into outbox (id, tenant, at, kind, user, sid)
         select ?1, tenant, ?2, 'legacy_exchanged', user, id
@@ -62,7 +61,7 @@ statements! {
         where id = ?3
           and made_by = ?1";
 
-    /// A user signs out everywhere: no legacy token of theirs is good any more: (tenant, user, now).
+    /// Makes all legacy tokens of a user invalid, when the user signs out everywhere: (tenant, user, now).
     END_LEGACY = "
         update users
         set legacy_over = 1, changed_at = ?3

@@ -1,7 +1,7 @@
 //! Every statement that is sent to D1, named by intent: one file for each subject.
 //!
-//! Parameters are numbered. A host test prepares each statement against `migrations/edge` in SQLite
-//! and runs every conditional one twice: it says by its row count who won. Times are Unix
+//! Parameters are numbered; the doc of each statement lists them. A test on the host prepares each statement against
+//! `migrations/edge` in SQLite and runs every conditional one twice: its row count decides. Times are Unix
 //! milliseconds and always a parameter.
 
 pub mod batch;

@@ -81,8 +81,8 @@ statements! {
             changed_at = excluded.changed_at
         where (excluded.history, excluded.rev) > (users.history, users.rev)";
 
-    /// Authenticators that the rows of their users do not name go, where the rows are those that stand:
-    /// (tenant, history, rows).
+    /// Deletes authenticators that their users' rows do not name, if these rows were written: (tenant, history,
+    /// rows).
     DROP_AUTHENTICATORS = "
         delete from authenticators
         where tenant = ?1
@@ -97,7 +97,8 @@ statements! {
             from json_each(?3) p, json_each(p.value, '$.authenticators') a
           )";
 
-    /// The others are put, likewise. The last step that was used is the later of the two: (tenant, history, rows).
+    /// Writes the others. The last used step is the greater of the stored and the pushed one: (tenant, history,
+    /// rows).
     PUT_AUTHENTICATORS = "
         insert into authenticators (tenant, user, id, seed, last_step)
         select ?1, u.id, a.value ->> 'id', a.value ->> 'seed', a.value ->> 'last_step'
@@ -112,7 +113,8 @@ statements! {
         where excluded.seed <> authenticators.seed
            or excluded.last_step > authenticators.last_step";
 
-    /// Recovery codes that the rows of their users do not name go, likewise: (tenant, history, rows).
+    /// Deletes recovery codes that their users' rows do not name, if these rows were written: (tenant, history,
+    /// rows).
     DROP_RECOVERY_CODES = "
         delete from recovery_codes
         where tenant = ?1
@@ -127,7 +129,7 @@ statements! {
             from json_each(?3) p, json_each(p.value, '$.recovery.codes') c
           )";
 
-    /// The others are put, likewise. A code that was used stays used: (tenant, history, rows).
+    /// Writes the others. A used code stays used: (tenant, history, rows).
     PUT_RECOVERY_CODES = "
         insert into recovery_codes (tenant, user, hash, used_at)
         select ?1, u.id, c.value ->> 'hash', c.value ->> 'used_at'
@@ -141,8 +143,8 @@ statements! {
         where recovery_codes.used_at is null
           and excluded.used_at is not null";
 
-    /// Lifts the sessions that go on to the session epochs of their users' rows. A session of before `from` has
-    /// ended, and one that was lifted is not below any more, so order, repeats and replay are harmless. 1048576
+    /// Raises the epoch of kept sessions to the session epoch of their users' rows. A session with an epoch below
+    /// `from` has ended, and a raised one is not below any more, so order, repeats and replay are harmless. 1048576
     /// is LEAP of shared::epochs: (tenant, history, rows).
     LIFT_KEPT_SESSIONS = "
         update families

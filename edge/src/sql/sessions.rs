@@ -14,8 +14,8 @@ statements! {
         where f.id = ?1
           and f.tenant = ?2";
 
-    /// Ends a family whose presented generation is older than is forgiven, or later than the row's:
-    /// (sid, tenant, generation, now, window, event).
+    /// Ends a family if the presented generation is too old, or later than the row's: (sid, tenant, generation, now,
+    /// window, event).
     END_STOLEN = "
         update families
         set ended_at = ?4,
@@ -29,9 +29,9 @@ statements! {
                or (generation - ?3 = 2 and (?5 = 0 or ?4 - rotated_at > ?5))
                or (generation - ?3 = 1 and ?5 > 0 and ?4 - rotated_at > ?5))";
 
-    /// Rotates the current generation, if deadlines, those of the user's roles included, user and tenant stand, this release understands what both
-    /// need, and the session showed the second factor that the tenant demands:
-    /// (sid, tenant, generation, now, idle, understood).
+    /// Rotates the current generation, if the deadlines (also those of the user's roles), the user and the tenant
+    /// allow it, this release knows the features that both need, and the session used the second factor that the
+    /// tenant requires: (sid, tenant, generation, now, idle, understood).
     ROTATE = "
         update families
         set generation = generation + 1,
@@ -65,8 +65,8 @@ statements! {
           )
         returning generation";
 
-    /// Silent renewal moves the idle deadline of a family in use, if it was not moved lately, and under the conditions
-    /// of a rotation: (sid, tenant, generation, now, idle, how often, understood).
+    /// Moves the idle deadline of a family at a silent renewal, if it was not moved recently, under the conditions of
+    /// a rotation: (sid, tenant, generation, now, idle, interval, understood).
     KEEP_ALIVE = "
         update families
         set used_at = max(used_at, ?4),
@@ -100,7 +100,7 @@ statements! {
           )
         returning idle_deadline";
 
-    /// The fact that a family was ended by this call, and for what: (event, now, sid).
+    /// The fact that this call ended a family, with the cause: (event, now, sid).
     RECORD_END = "
         insert into outbox (id, tenant, at, kind, user, sid)
         select ?1, tenant, ?2, ended_for, user, id
@@ -108,7 +108,7 @@ statements! {
         where id = ?3
           and ended_by = ?1";
 
-    /// Ends one living family: (sid, tenant, now, event, cause).
+    /// Ends one active family: (sid, tenant, now, event, cause).
     END_FAMILY = "
         update families
         set ended_at = ?3, ended_for = ?5, ended_by = ?4
@@ -117,7 +117,7 @@ statements! {
           and ended_at is null
         returning id";
 
-    /// Ends every living family of a user: (tenant, user, now, event).
+    /// Ends every active family of a user: (tenant, user, now, event).
     END_FAMILIES = "
         update families
         set ended_at = ?3, ended_for = 'signed_out_everywhere', ended_by = ?4
@@ -136,7 +136,7 @@ statements! {
           and ended_by = ?1
         having count(*) > 0";
 
-    /// The living families of a user, that showed the second factor which the tenant demands: (tenant, user, now).
+    /// The active families of a user that used the second factor which the tenant requires: (tenant, user, now).
     LIVING_FAMILIES = "
         select f.id, f.created_at, f.rotated_at, f.used_at, f.amr, f.auth_time, f.client,
                min(f.absolute_deadline, coalesce(f.created_at + u.absolute_cap, f.absolute_deadline))
@@ -176,8 +176,8 @@ statements! {
           )
         limit 1";
 
-    /// Ends the least recently used living families of a new family's user, above the limit:
-    /// (event, tenant, now, sid, limit).
+    /// Ends the least recently used active families of a new family's user above the limit: (event, tenant, now, sid,
+    /// limit).
     EVICT_FAMILIES = "
         update families
         set ended_at = ?3, ended_for = 'evicted', ended_by = ?1

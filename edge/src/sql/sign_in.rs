@@ -1,9 +1,9 @@
-//! Sign-in: the try is counted, the user found, the family made.
+//! Sign-in: count the attempt, find the user, create the family.
 
 use super::statement::{Sql, statements};
 
 statements! {
-    /// The user behind an identifier: (tenant, hash, hash under the lookup root of before or null).
+    /// The user of an identifier: (tenant, hash, hash under the former lookup root or null).
     USER_BY_IDENTIFIER = "
         select u.id, u.status, u.session_counter, u.verifier, u.foreign_hash, u.needs, u.password_due,
                u.password_changed_at, u.password_valid_until, u.has_factor, u.authenticators,
@@ -14,13 +14,12 @@ statements! {
         order by i.hash = ?2 desc
         limit 1";
 
-    /// A family, if the user is still as before the hash, the tenant is active, and this release
-    /// understands what both need. The user's own counter is compared, so that a reseed meanwhile, which leaves
-    /// passwords as they are, refuses no sign-in: the session is one of after it. A user who has a second factor, or of
-    /// whom the tenant demands one, gets a family only by an event that showed one. The deadlines are those given or the
-    /// tighter ones of the user's roles:
-    /// (sid, tenant, user, now, idle deadline, absolute deadline, session counter, amr, understood, event or null,
-    /// sealed client or null).
+    /// Creates a family, if the user is unchanged since before the hash, the tenant is active, and this release knows
+    /// the features that both need. The user's own counter is compared, so that a reseed meanwhile, which does not
+    /// change passwords, refuses no sign-in. A user who has or must have a second factor gets a family only with an
+    /// event that used one. The deadlines are the given ones, or the shorter ones of the user's roles: (sid, tenant,
+    /// user, now, idle deadline, absolute deadline, session counter, amr, understood, event or null, sealed client or
+    /// null).
     INSERT_FAMILY = "
         insert into families (id, tenant, user, generation, created_at, rotated_at, idle_deadline,
                               absolute_deadline, session_epoch, amr, auth_time, used_at, client)
@@ -50,8 +49,8 @@ statements! {
         from families
         where id = ?5";
 
-    /// Counts a refused sign-in under its minute. What has a row is counted on; a new row needs room, of the
-    /// tenant and of the shard: (tenant, name hash, network, minute, event, most of a tenant, most of all).
+    /// Counts a refused sign-in in its minute's row. A new row is created only below the limits of the tenant and of
+    /// the shard: (tenant, name hash, network, minute, event, limit of a tenant, limit of the shard).
     RECORD_REFUSAL = "
         insert into refusals (tenant, name_hash, network, minute, id, count)
         select ?1, ?2, ?3, ?4, ?5, 1

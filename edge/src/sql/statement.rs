@@ -1,4 +1,4 @@
-//! A named text of SQL, and what is bound to it.
+//! A named SQL text and its parameters.
 
 use shared::wire::needs::UNDERSTOOD;
 
@@ -15,7 +15,7 @@ impl Sql {
     }
 }
 
-/// What this release understands, as statements bind it: see [`shared::wire::needs`].
+/// The features that this release knows, as a parameter of statements: see [`shared::wire::needs`].
 #[must_use]
 pub fn understood() -> Param {
     Param::Text(serde_json::json!(UNDERSTOOD).to_string())

@@ -1,4 +1,4 @@
-//! Step-up: a session whose user proves again who they are.
+//! Step-up: re-authentication within a session.
 
 use super::statement::{Sql, statements};
 
@@ -14,8 +14,9 @@ statements! {
           and f.user = ?2
           and f.id = ?3";
 
-    /// A living session has a new `auth_time` and `amr`, if user and tenant stand, by an event that showed a second
-    /// factor, or without one of a user who has none: (sid, tenant, now, amr, understood, event or null, event of the step-up).
+    /// Sets a new `auth_time` and `amr` of an active session, if user and tenant allow it, with an event that used a
+    /// second factor, or without one for a user who has none: (sid, tenant, now, amr, understood, event or null,
+    /// event of the step-up).
     STEP_UP = "
         update families
         set amr = ?4, auth_time = ?3, stepped_by = ?7

@@ -3,7 +3,7 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// Feed rows that no living token can need: (before, most).
+    /// Feed rows that concern no unexpired token: (before, limit).
     CLEAN_FEED = "
         delete from feed
         where seq <= (
@@ -13,20 +13,20 @@ statements! {
           )
         returning 1 as swept";
 
-    /// Tenants that were crowded: nothing that was not written out can concern a living token any more. Whoever
-    /// knows of the crowd is told: (before, most, now).
+    /// Tenants that are no longer crowded, because their unlisted changes concern no unexpired token. A feed row says
+    /// so: (before, limit, now).
     TELL_CALM = "
         insert into feed (at, kind, tenant, subject)
         select ?3, 'calm', tenant, tenant
         from (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
 
-    /// And they are crowded no more: (before, most).
+    /// Deletes their mark: (before, limit).
     CLEAN_CROWDS = "
         update crowds
         set at = null
         where tenant in (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
 
-    /// Tenants that the feed tells nothing of: (most).
+    /// Tenants without rows in the feed: (limit).
     CLEAN_UNUSED = "
         delete from crowds
         where tenant in (select tenant from crowds where told = 0 and at is null limit ?1)";
@@ -40,7 +40,7 @@ statements! {
           and open_at < ?1
         returning 1 as swept";
 
-    /// Networks that are known no more: (before, most).
+    /// Known networks that have expired: (before, limit).
     CLEAN_NETWORKS = "
         delete from networks
         where (tenant, user, network) in (
@@ -97,8 +97,7 @@ statements! {
         where id in (select id from families where max(absolute_deadline, kept_until) < ?1 limit ?2)
         returning 1 as swept";
 
-    /// Families past their idle deadline, which no index knows: those of the next stretch of the
-    /// table, (before, most).
+    /// Families past their idle deadline, which is not indexed: those in the next part of the table, (before, limit).
     CLEAN_IDLE = "
         delete from families
         where id in (

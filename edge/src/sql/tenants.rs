@@ -1,4 +1,4 @@
-//! What an isolate reads of a shard: names, documents, and the feed of changes.
+//! The reads of an isolate: names, documents, and the change feed.
 
 use super::statement::{Sql, statements};
 
@@ -17,16 +17,15 @@ statements! {
         order by seq
         limit ?2";
 
-    /// What the rows after the first of them concern, where there are more than one read takes: tenants, and
-    /// names as an empty one: (cursor, rows of one read, most).
+    /// The tenants that later feed rows concern, if there are more rows than one read returns; names count as an
+    /// empty tenant: (cursor, rows of one read, limit).
     FEED_BEYOND = "
         select distinct iif(kind = 'name', '', tenant) as tenant
         from feed
         where seq > (select max(seq) from (select seq from feed where seq > ?1 order by seq limit ?2))
         limit ?3";
 
-    /// The tenant of a name; its document only if the copy at hand has other bytes: (name, digest of the
-    /// copy).
+    /// The tenant of a name; its document only if the copy from KV has another digest: (name, digest of the copy).
     TENANT_BY_NAME = "
         select t.id, n.shard, t.history, t.rev,
                case when t.digest = ?2 then null else t.document end as document
@@ -66,8 +65,7 @@ statements! {
         from tenants
         where id = ?1";
 
-    /// In place of a feed read: is the tenant as we know it, and is it still called so?
-    /// (tenant, name).
+    /// In place of a feed read: the tenant's state and revision, and whether it still has the name: (tenant, name).
     TENANT_STATE = "
         select status, history, rev, needs,
                (select n.tenant from names n where n.name = ?2) as named

@@ -1,12 +1,12 @@
-//! Tickets: given for a right password, looked up, never consumed here: control's write raises the epochs that
-//! they are good for.
+//! Tickets: issued for a correct password, looked up, and not consumed here: control's write raises the epochs that
+//! they are bound to.
 
 use super::statement::{Sql, statements};
 
 statements! {
-    /// A ticket in place of a family, under the same conditions; an older one of the user and purpose goes. Enrolling a
-    /// second factor is for a user who has none:
-    /// (tenant, user, purpose, digest, expiry, session counter, understood).
+    /// Issues a ticket in place of a family, under the same conditions; it replaces an older one of the user and
+    /// purpose. A ticket for enrolling needs a user without a second factor: (tenant, user, purpose, digest, expiry,
+    /// session counter, understood).
     INSERT_TICKET = "
         insert into tickets (tenant, user, purpose, digest, password_epoch, access_epoch, expires_at)
         select u.tenant, u.id, ?3, ?4, u.password_counter, u.access_epoch, ?5
@@ -37,8 +37,8 @@ statements! {
         where tenant = ?2
           and digest = ?5";
 
-    /// A ticket that is good: of this purpose, not expired, of a user who is active and has the epochs that it was
-    /// given under: (tenant, digest, purpose, now).
+    /// A valid ticket: of this purpose, not expired, of an active user with the epochs of its issue: (tenant, digest,
+    /// purpose, now).
     TICKET = "
         select k.user, k.password_epoch, k.access_epoch
         from tickets k

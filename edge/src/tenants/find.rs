@@ -1,8 +1,8 @@
-//! Which tenant a request is for, and what this isolate knows of it.
+//! Finds the tenant of a request, and its document.
 //!
-//! The name (a host or slug) leads to the tenant's document: from the isolate, else from D1, which
-//! is asked in any case when an isolate meets a tenant for the first time. A copy in KV only saves
-//! the document's way: one whose SHA-256 is not the one in D1's row is not used.
+//! The name (a host or slug) leads to the tenant's document: from the isolate's cache, else from D1, which is always
+//! queried when an isolate loads a tenant for the first time. A copy in KV only saves the transfer of the document:
+//! it is used only if its SHA-256 is the one in D1's row.
 
 use std::rc::Rc;
 
@@ -21,9 +21,9 @@ use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;
 use crate::sql::{self, millis};
 
-/// Feed rows that one read asks for, some 200 kB. Of the rest it asks whom they concern.
+/// Feed rows of one read, some 200 kB. Of further rows it reads only which tenants they concern.
 const FEED_LIMIT: usize = 1000;
-/// Shard 0 holds the names, and today everything else.
+/// Shard 0 has the names, and at present all other data.
 pub const NAMES_SHARD: u8 = 0;
 
 /// How a request names its tenant.
@@ -31,10 +31,9 @@ pub const NAMES_SHARD: u8 = 0;
 pub struct TenantName {
     /// `host:<host>` or `slug:<slug>`: the key in D1.
     pub name: String,
-    /// A slug that the tenant must have besides, from `X-Tenant` on a tenant's own host.
+    /// A slug that the tenant must also have, from `X-Tenant` on a tenant's own host.
     pub also_slug: Option<String>,
-    /// The network that asks: a name that this isolate does not know costs a read, which a stranger
-    /// with many invented names must not have for nothing.
+    /// The client's network: an unknown name costs a read, so networks that invent many names are limited.
     pub network: String,
 }
 
@@ -46,9 +45,9 @@ struct TenantRow {
     document: Option<String>,
 }
 
-/// Finds the tenant without any storage, if what is known is young enough to serve.
+/// Finds the tenant without storage, if the cached data is recent enough.
 ///
-/// `None` where a read is needed first.
+/// `None` if a read is needed first.
 pub fn find_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -68,11 +67,11 @@ pub fn find_now<P: Platform>(
     knowledge.may_serve(ctx.now_ms).then(|| served(known, named))
 }
 
-/// Finds the tenant for a route that judges tokens by the feed: what is older than three seconds
-/// is read first. If it cannot be read, known tenants are served up to their staleness limit.
+/// Finds the tenant for a route that checks tokens against the feed: reads first if the cached data is older than
+/// three seconds. If it cannot be read, known tenants are served up to their staleness limit.
 ///
 /// # Errors
-/// 404 for a name that is nobody's, 503 if the data cannot be read.
+/// 404 for an unknown name, 503 if the data cannot be read.
 pub async fn find_fresh<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -91,8 +90,7 @@ pub async fn find_fresh<P: Platform>(
     served(known, named)
 }
 
-/// Finds the tenant for a route whose own batch asks for the tenant's state: what is known serves
-/// at any age.
+/// Finds the tenant for a route whose own batch reads the tenant's state: cached data of any age is used.
 ///
 /// # Errors
 /// As [`find_fresh`].
@@ -110,8 +108,8 @@ pub async fn find_known<P: Platform>(
     }
 }
 
-/// What memory has of the tenant of a request that was answered, at any age: whose pages may read the
-/// answer. `None` where the request's name is nobody's.
+/// The cached tenant of an answered request, of any age, to decide which pages may read the answer. `None` if the
+/// name is unknown.
 pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Option<Rc<OpenedTenant>> {
     let known = {
         let mut knowledge = ctx.app.knowledge.borrow_mut();
@@ -120,7 +118,7 @@ pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Optio
     known.and_then(|(known, _)| served(known, named).ok())
 }
 
-/// Whether memory does not say whose the name is: it is not known to be nobody's either.
+/// Whether the name is not cached, neither with a tenant nor as unknown.
 pub fn is_forgotten<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> bool {
     let mut knowledge = ctx.app.knowledge.borrow_mut();
     match knowledge.named(&named.name) {
@@ -129,7 +127,7 @@ pub fn is_forgotten<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> boo
     }
 }
 
-/// The feed cannot be read: what was known goes on for the tenant's staleness limit.
+/// If the feed cannot be read: cached data is used up to the tenant's staleness limit.
 fn find_stale<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -143,7 +141,7 @@ fn find_stale<P: Platform>(
     if age.is_some_and(|age| age <= limit_ms) { served(known, named) } else { Err(Refusal::unavailable()) }
 }
 
-/// What memory says of a name now; `None` where it says nothing, or knows of a newer document.
+/// The cached tenant of a name; `None` if it is not cached or there is a newer document.
 fn in_memory<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -157,7 +155,7 @@ fn in_memory<P: Platform>(
     }
 }
 
-/// What every caller must see of a tenant before anything else is said.
+/// Checks that apply to every request: the state of the tenant.
 fn served(known: Rc<OpenedTenant>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let slug_held = named.also_slug.as_ref().is_none_or(|slug| slug == known.tenant.slug.as_str());
     match known.tenant.status {
@@ -168,7 +166,7 @@ fn served(known: Rc<OpenedTenant>, named: &TenantName) -> Result<Rc<OpenedTenant
     }
 }
 
-/// Reads the feed once and takes it in.
+/// Reads the feed once and applies it.
 ///
 /// # Errors
 /// The database did not answer.
@@ -191,11 +189,11 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
 /// Questions in a row that a feed read may overtake before a request gives up.
 const MEETINGS: usize = 3;
 
-/// Meets a tenant: one question for its revision (with its document, unless KV's copy is the same
-/// bytes), the denials that live unless it is crowded, and where the feed is.
+/// Loads a tenant with one query: its revision (with its document, unless KV's copy has the same digest), its denials
+/// unless it is crowded, and the position in the feed.
 ///
-/// A network that has asked for too many names of nobody's asks D1 about one a second of those that KV has
-/// no copy for. What KV has a copy for is asked about in any case; D1 decides what it is.
+/// A network that has asked for too many unknown names may query D1 for one name a second that KV has no copy for. A
+/// name that KV has a copy for is always queried; D1 decides.
 async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let name = named.name.as_str();
     let copy = copy_of(app, name).await;
@@ -221,15 +219,15 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
     Err(Refusal::unavailable())
 }
 
-/// Charges a network for a name that turned out to be nobody's. A name of a tenant costs nothing: a gateway
-/// asks for thousands of them, and strangers may share its address.
+/// Counts an unknown name for a network. Names of tenants do not count: a gateway asks for thousands of them, and
+/// attackers may share its address.
 async fn charge<P: Platform>(app: &App<P>, network: &str) {
     if !app.platform.admits(Limit::Network, &format!("nobody/{network}")).await {
         app.guessers.borrow_mut().over_limit(network, app.platform.now_ms());
     }
 }
 
-/// What the first question about a tenant found.
+/// The result of the first query about a tenant.
 struct Introduction {
     shard: ShardRow,
     tenant: Option<TenantRow>,
@@ -258,8 +256,7 @@ async fn ask<P: Platform>(
     })
 }
 
-/// What KV has in place of a document. Whoever may write KV chose these bytes: they are not read before
-/// D1 has said that they are the document's.
+/// KV's copy of a document. It is untrusted: it is parsed only after D1 has confirmed its digest.
 struct DocumentCopy {
     unverified_text: String,
     digest: String,
@@ -284,10 +281,10 @@ pub fn document_key(tenant: TenantId) -> String {
     format!("tenant/{tenant}")
 }
 
-/// Reads a document that is newer than the one known.
+/// Reads a newer document of a tenant.
 ///
 /// # Errors
-/// 404 if the tenant is gone, 503 if it cannot be read.
+/// 404 if the tenant was deleted, 503 if it cannot be read.
 pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<OpenedTenant>, Refusal> {
     let mut batch = Batch::new(NAMES_SHARD);
     let document = batch.add::<TenantRow>(sql::DOCUMENT.bind([tenant.to_string().into()]));
@@ -303,7 +300,7 @@ fn open<P: Platform>(
     row: TenantRow,
     copy: Option<&DocumentCopy>,
 ) -> Result<OpenedTenant, Refusal> {
-    // Without a document the row says that the copy has its digest.
+    // A row without a document means that the copy has the right digest.
     let text = row.document.as_deref().or(copy.map(|copy| copy.unverified_text.as_str()));
     let tenant = text.and_then(|text| serde_json::from_str::<Tenant>(text).ok());
     let tenant = tenant.filter(|tenant| tenant.id == row.id && tenant.revision() == (row.history, row.rev));

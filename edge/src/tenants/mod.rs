@@ -1,4 +1,4 @@
-//! Which tenant a request is for, and how what is known of it is kept fresh.
+//! Finds the tenant of a request, and keeps its cached data fresh.
 
 pub mod find;
 pub mod networks;

@@ -1,5 +1,5 @@
-//! From which networks a tenant takes sign-ins, refreshes and forwarded requests. Validation is not judged: it sees the address
-//! of a gateway.
+//! The networks from which a tenant accepts sign-ins, refreshes and forwarded requests. Validation is not checked,
+//! because it sees the address of a gateway.
 
 use shared::contract::limits::{SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::contract::refusal::Refusal;
@@ -12,7 +12,7 @@ use crate::platform::Platform;
 use crate::sql;
 use crate::sql::batch::Batch;
 
-/// Refuses a client whose address the tenant does not take, before anything of the request is looked at. The first refusal of
+/// Refuses a client whose address the tenant does not allow, before the request is read further. The first refusal of
 /// a network in a minute is recorded.
 ///
 /// # Errors
@@ -36,7 +36,7 @@ pub async fn admit<P: Platform>(
     Err(Refusal::network_not_allowed())
 }
 
-/// Where it cannot be recorded, the refusal stands all the same.
+/// If it cannot be recorded, the request is still refused.
 async fn record<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, network: &str) {
     let tenant = known.tenant.id;
     if !ctx.app.told.borrow_mut().is_first(tenant, network, ctx.now_ms) {

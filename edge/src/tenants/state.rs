@@ -17,25 +17,25 @@ pub struct StateRow {
     named: Option<String>,
 }
 
-/// What the state says of the document that a batch worked with.
+/// Whether the document that a batch used is current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is current, and the tenant is active.
     Current,
     /// There is a newer one: read it and do the batch's work again.
     Newer,
-    /// The name is another tenant's now, or nobody's.
+    /// The name belongs to another tenant now, or to none.
     Renamed,
     /// The tenant is suspended.
     Suspended,
     /// The tenant is gone.
     Gone,
-    /// The document needs what this release does not understand: nobody is signed in.
+    /// The document needs a feature that this release does not know: sign-in is refused.
     NotUnderstood,
 }
 
 impl State {
-    /// What is said where a right password found user or tenant other than before the hash.
+    /// The refusal if user or tenant changed while a correct password was hashed.
     #[must_use]
     pub fn at_sign_in(self) -> Refusal {
         match self {
@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    /// What is said where a code found user, tenant or challenge other than before.
+    /// The refusal if user, tenant or challenge changed while a code was checked.
     #[must_use]
     pub fn at_code(self) -> Refusal {
         match self {
@@ -57,7 +57,7 @@ impl State {
 }
 
 impl StateRow {
-    /// Compares the row that a batch left with what it worked with.
+    /// Compares the state that a batch read with the document that it used.
     #[must_use]
     pub fn compare(row: Option<&Self>, known: &OpenedTenant) -> State {
         let Some(row) = row else { return State::Gone };

@@ -1,5 +1,4 @@
-//! Where a request goes: its tenant's name, its path without prefix, its credential. Nothing is
-//! believed yet.
+//! Parses a request: its tenant's name, its path without prefix, its credential. All of it is unverified.
 
 use shared::contract::limits::REQUEST_ID_BYTES;
 use shared::contract::refusal::Refusal;
@@ -38,7 +37,7 @@ impl Bearer {
     }
 }
 
-/// Whether a cache may keep the answer: only where the tenant stands in the URL.
+/// Whether a cache may store the answer: only if the URL identifies the tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cached {
     /// By the tenant's own host, or `/t/<slug>/`.
@@ -47,14 +46,14 @@ pub enum Cached {
     No,
 }
 
-/// A request's place: its tenant's name, its path without prefix, and what answers refer to.
+/// The target of a request: its tenant's name, its path without prefix, and the base of URLs in answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// How it names its tenant.
+    /// The name of its tenant.
     pub named: TenantName,
-    /// Whether the host is a tenant's own: only there are cookies read or set.
+    /// Whether the host is a tenant's own: cookies are used only there.
     pub own_host: bool,
-    /// Whether the tenant stands in the URL.
+    /// Whether the URL identifies the tenant.
     pub cached: Cached,
     /// The path without `/t/<slug>`.
     pub path: String,
@@ -122,7 +121,7 @@ pub(crate) fn target(
             (slug, Cached::No, parts.path.to_owned(), parts.origin.to_owned())
         }
     };
-    // A slug that cannot be one is nobody's; it is not even asked for.
+    // A malformed slug belongs to no tenant; it is not looked up.
     let slug = Slug::parse(&slug).ok()?;
     let named = TenantName { name: format!("slug:{slug}"), also_slug: None, network };
     Some(Target { named, own_host: false, cached, path, query, base, request_id })
@@ -155,7 +154,7 @@ pub(crate) fn place<P: Platform>(
         let cached = Cached::No;
         (endpoint, Target { named, own_host: false, cached, path, query, base, request_id })
     };
-    // Health speaks even where settings are missing, and the inside has no tenant.
+    // Health is served even if settings are missing, and internal routes have no tenant.
     if let Some(health) = route::health(&path) {
         return Ok(bare(Endpoint::Health(health)));
     }

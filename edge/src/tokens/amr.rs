@@ -23,13 +23,13 @@ impl Method {
     }
 }
 
-/// The methods of a session. It is kept as it was written: a release that knows more methods may have written
-/// it. [`Method::Mfa`] alone decides anything.
+/// The methods of a session, stored as text, because a later release may have written methods that this one does not
+/// know. Only [`Method::Mfa`] is used for decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amr(Vec<String>);
 
 impl Amr {
-    /// A session that begins now.
+    /// The methods of a new session.
     #[must_use]
     pub fn new(methods: &[Method]) -> Self {
         Self(methods.iter().map(|method| method.as_str().to_owned()).collect())
@@ -41,13 +41,13 @@ impl Amr {
         Self(serde_json::from_str(text).unwrap_or_default())
     }
 
-    /// Whether a method is among them.
+    /// Whether the method was used.
     #[must_use]
     pub fn has(&self, method: Method) -> bool {
         self.0.iter().any(|name| name == method.as_str())
     }
 
-    /// The same session after its user has shown more.
+    /// The methods after a step-up.
     #[must_use]
     pub fn with(mut self, methods: &[Method]) -> Self {
         for method in methods.iter().filter(|method| !self.has(**method)).collect::<Vec<_>>() {

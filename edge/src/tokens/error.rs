@@ -7,7 +7,7 @@ use crate::platform::{CryptoError, StoreError};
 /// A token's fault, or a refusal that has nothing to do with the token.
 #[derive(Debug)]
 pub enum TokenError {
-    /// The token is not good; each door has its words for it.
+    /// The token is not valid; each route has its own refusal for it.
     Token(TokenFault),
     /// Something else, as it is.
     Other(Refusal),
@@ -26,7 +26,7 @@ impl From<Refusal> for TokenError {
 }
 
 impl TokenError {
-    /// The refusal, with `words` for a token's fault.
+    /// The refusal; `words` converts a token's fault.
     pub fn with(self, words: impl FnOnce(TokenFault) -> Refusal) -> Refusal {
         match self {
             Self::Token(fault) => words(fault),

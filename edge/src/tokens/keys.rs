@@ -69,7 +69,8 @@ pub fn public_key(
     Ok(finish(answer, cached))
 }
 
-/// The validator of one representation of a tenant's keys: tenants count their revisions alike.
+/// The `ETag` of one representation of a tenant's keys. It includes the tenant, because revisions are counted per
+/// tenant.
 fn validator(known: &OpenedTenant, representation: &str) -> Validator {
     let (history, rev) = known.tenant.revision();
     Validator::new(&format!("{}.{history}.{rev}.{representation}", known.tenant.id))
@@ -91,7 +92,7 @@ fn conditional(
     Ok(answer)
 }
 
-/// What a 304 says, too (RFC 9110, section 15.4.5).
+/// Adds the headers that a 304 must have, too (RFC 9110, section 15.4.5).
 fn finish(mut answer: Answer, cached: Cached) -> Answer {
     answer.set("Access-Control-Allow-Origin", String::from("*"));
     match cached {

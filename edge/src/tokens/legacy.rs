@@ -1,8 +1,8 @@
-//! Tokens of the service that a tenant came from: tried under its key alone, and what they mean here.
+//! Legacy tokens, of the service that a tenant was moved from: verified only with its key.
 //!
-//! A legacy access token is believed for what it says of its user, as they were imported: whatever
-//! has raised their access epoch since then refuses it. A legacy refresh token *is* generation 0 of the
-//! family whose name its `jti` gives, so that all rules of [`crate::sessions::refresh`] hold for it as they stand.
+//! A legacy access token is accepted as long as its user's access epoch is as imported. A legacy refresh token is
+//! generation 0 of the family whose id is derived from its `jti`, so that all rules of [`crate::sessions::refresh`]
+//! apply.
 
 use serde::Deserialize;
 use shared::contract::limits::LEGACY_RECHECK_SECS;
@@ -27,7 +27,7 @@ use crate::tokens::amr::{Amr, Method};
 use crate::tokens::error::TokenError;
 use crate::tokens::password_due::{owes_a_password, too_old};
 
-/// The end of the year 9999 in Unix seconds: what is later is as good as never, and fits a row.
+/// The end of the year 9999 in Unix seconds: the greatest time that is stored; later ones are reduced to it.
 const NEVER_SECS: i64 = 253_402_300_799;
 /// No document has a later history or revision (2^53 - 1, the last whole number of D1's).
 const NEWEST: i64 = 9_007_199_254_740_991;
@@ -35,8 +35,8 @@ const NEWEST: i64 = 9_007_199_254_740_991;
 /// Verifies a token without a key id under the tenant's legacy key, and reads it.
 ///
 /// # Errors
-/// Invalid at a tenant without such a key and for a signature of another; then as
-/// [`shared::tokens::legacy::Legacy::check`]. 503 where the cryptography fails.
+/// Invalid at a tenant without a legacy key and for a signature of another key; then as
+/// [`shared::tokens::legacy::Legacy::check`]. 503 if the cryptography fails.
 pub async fn verify<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -93,15 +93,15 @@ impl LegacyTrail {
         ])
     }
 
-    /// Makes the token's family to be ended in the same batch. Neither which document vouched for a
-    /// token nor what its user needs matters to its end.
+    /// Creates the token's family to be ended in the same batch, whatever the state of the document and the user's
+    /// needs.
     #[must_use]
     pub fn family_to_end<P: Platform>(&self, ctx: Context<'_, P>, known: &OpenedTenant) -> Statement {
         self.family(ctx, known, ctx.event_id(), (NEWEST, NEWEST), Param::Null)
     }
 
-    /// Makes the token's family at generation 0, unless it has one. It lives as one of a sign-in does, but
-    /// nobody has signed in: its `auth_time` is 0, which is recent to nobody.
+    /// Creates the token's family at generation 0, if it does not exist. It has the lifetime of a sign-in's family,
+    /// but `auth_time` 0, because the user did not sign in: it never counts as a recent sign-in.
     fn family<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -133,8 +133,8 @@ impl LegacyTrail {
         ])
     }
 
-    /// What a batch does before it looks at the family: makes it, records that, ends the 101st of its user,
-    /// and reads the user.
+    /// The statements before a batch uses the family: create it, record that, end the user's sessions above the
+    /// limit, and read the user.
     pub fn exchange<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -163,8 +163,8 @@ impl LegacyTrail {
         batch.add(self.user(known))
     }
 
-    /// What is wrong with a refresh token that has no family: `None` if it could have one. A user who owes a new
-    /// password, or has or owes a second factor, has to sign in for it.
+    /// The fault of a refresh token without a family: `None` if it could have one. A user who must change the
+    /// password, or has or must have a second factor, must sign in.
     #[must_use]
     pub fn fault(&self, user: Option<&UserRow>, settings: &Settings, now: i64) -> Option<TokenFault> {
         match user {
@@ -213,7 +213,7 @@ impl UserRow {
         }
     }
 
-    /// A legacy token counts with epoch 0: what the import gave.
+    /// A legacy token has epoch 0, as the import set it.
     fn access_fault(&self) -> Option<TokenFault> {
         let ended = self.access_epoch > 0 || self.legacy_over != 0 || self.ended_at.is_some();
         self.absence()
@@ -236,9 +236,9 @@ impl UserRow {
     }
 }
 
-/// What a verified legacy access token says, with its user as they are now.
+/// The content of a verified legacy access token, with the present state of its user.
 ///
-/// One read, repeated every minute that the token is used: it may outlive the feed's rows.
+/// One read, repeated each minute while the token is used, because the token may outlive the feed's rows.
 ///
 /// # Errors
 /// The wrong type; the user's state, in the contract's order; 503.

@@ -1,4 +1,4 @@
-//! Whether a user owes a new password before there is a session. Pure.
+//! Whether a user must change the password before a session is opened. Pure.
 
 use shared::tenant::settings::Settings;
 use shared::wire::push::PasswordDue;
@@ -12,8 +12,8 @@ pub fn too_old(settings: &Settings, now: i64) -> Option<i64> {
     (age > 0).then(|| now.saturating_sub(secs_as_ms(age)))
 }
 
-/// Whether somebody demands a new password, or the one there is has become too old. One whose age is not known
-/// is.
+/// Whether a change of password was required, or the password is too old. A password of unknown age counts as too
+/// old.
 #[must_use]
 pub fn owes_a_password(
     due: Option<PasswordDue>,

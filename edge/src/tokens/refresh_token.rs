@@ -1,5 +1,4 @@
-//! Refresh tokens, verified before storage is read. What one is good for, its family's row says
-//! ([`crate::sessions`]).
+//! Refresh tokens, verified before storage is read. The family's row then decides ([`crate::sessions`]).
 
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::SessionId;
@@ -16,16 +15,16 @@ use crate::tokens::access::access_token_fault;
 use crate::tokens::error::TokenError;
 use crate::tokens::legacy::{self, UserRow};
 
-/// A refresh token whose own signature held. What it is good for, its family's row says.
+/// A refresh token with a valid signature. The family's row decides about it.
 #[derive(Clone, Debug)]
 pub struct VerifiedRefresh {
     /// The family.
     pub sid: SessionId,
     /// The generation: 0 of a legacy token, which is the one before any of ours.
     pub generation: i64,
-    /// Its own `exp`, Unix seconds, which counts only where there is no row.
+    /// Its `exp`, Unix seconds, which counts only if there is no row.
     pub expires_at: i64,
-    /// Where it leads, of a legacy token.
+    /// The user and session of a legacy token.
     pub legacy: Option<LegacyTrail>,
 }
 
@@ -69,12 +68,12 @@ async fn presented_legacy<P: Platform>(
     Ok(VerifiedRefresh { sid, generation: 0, expires_at, legacy: Some(trail) })
 }
 
-/// Where a batch has the user of a legacy token, if the token is one.
+/// The handle of a legacy token's user in a batch.
 #[must_use]
 pub struct LegacyUser(Option<Handle<UserRow>>);
 
 impl VerifiedRefresh {
-    /// Begins the batch that uses the token: for a legacy one, makes its family unless it is there.
+    /// Begins the batch that uses the token: creates the family of a legacy one if it does not exist.
     pub fn open<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -84,8 +83,8 @@ impl VerifiedRefresh {
         LegacyUser(self.legacy.as_ref().map(|trail| trail.exchange(ctx, known, batch)))
     }
 
-    /// Begins a batch that ends the family of the token: a legacy one gets its family only to have it ended,
-    /// so that it can never be exchanged.
+    /// Begins a batch that ends the family of the token: that of a legacy token is created ended, so that the token
+    /// can never be exchanged.
     pub fn open_to_end<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -98,13 +97,13 @@ impl VerifiedRefresh {
         self.look(known, batch)
     }
 
-    /// Begins a batch that changes nothing.
+    /// Begins a batch that only reads.
     pub fn look(&self, known: &OpenedTenant, batch: &mut Batch) -> LegacyUser {
         LegacyUser(self.legacy.as_ref().map(|trail| batch.add(trail.user(known))))
     }
 
-    /// What is wrong with a token that has no family, after a batch that it began. `None` for a legacy token
-    /// that could have one.
+    /// The fault of a token without a family, after a batch that it began. `None` for a legacy token that could have
+    /// one.
     ///
     /// # Errors
     /// As [`BatchRows::take`].

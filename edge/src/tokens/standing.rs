@@ -27,8 +27,8 @@ struct StandingRow {
 }
 
 impl StandingRow {
-    /// In the contract's order. A legacy access token has no session, and one that is gone was swept: only
-    /// an end counts.
+    /// In the contract's order. A missing session row is no fault: a legacy access token has none, and old rows are
+    /// deleted. Only an end counts.
     fn judge(self, epoch: i64) -> Result<(), TokenFault> {
         let counter = epoch.saturating_sub(epochs::floor(self.history));
         match self.status {
@@ -49,17 +49,17 @@ impl StandingRow {
     }
 }
 
-/// What is known of a token's rows, if it is young enough to serve.
+/// The cached state of a token's rows, if it is recent enough.
 #[must_use]
 pub fn remembered(access: &VerifiedToken, now_ms: u64) -> Option<Standing> {
     access.standing.filter(|standing| standing.age_ms(now_ms) <= STALE_MS)
 }
 
-/// Reads the rows, unless what is known of them is young. If they cannot be read, what was known goes on for
-/// the tenant's staleness limit.
+/// Reads the rows, unless their cached state is recent. If they cannot be read, the cached state is used up to the
+/// tenant's staleness limit.
 ///
 /// # Errors
-/// 404 if the tenant is gone, 503 if the data cannot be read.
+/// 404 if the tenant was deleted, 503 if the data cannot be read.
 pub async fn stand<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -83,10 +83,10 @@ pub async fn stand<P: Platform>(
     Ok(standing)
 }
 
-/// Reads the rows of a token at a strict tenant, past everything that is known, and the tenant's state with them.
+/// Reads the rows of a token at a strict tenant, without any cache, together with the tenant's state.
 ///
 /// # Errors
-/// The database did not answer: nothing else counts then.
+/// The database did not answer.
 pub async fn read_strictly<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -1,5 +1,5 @@
-//! Tickets as Bearer: looked up and vouched for, never consumed here. Whatever control does for one raises the
-//! epochs that it is good for.
+//! Tickets as Bearer: looked up and vouched for to control, not consumed here. Control's operation raises the epochs
+//! that the ticket is bound to.
 
 use serde::Deserialize;
 use shared::contract::refusal::{Refusal, TokenFault};
@@ -14,7 +14,7 @@ use crate::sql;
 use crate::sql::batch::Batch;
 use crate::tokens::error::TokenError;
 
-/// A good ticket, as [`sql::TICKET`] selects it.
+/// A valid ticket, as [`sql::TICKET`] selects it.
 #[derive(Deserialize)]
 struct TicketRow {
     user: UserId,
@@ -22,10 +22,10 @@ struct TicketRow {
     access_epoch: i64,
 }
 
-/// Looks a ticket up: one read, within the limit of what strangers on `network` may cause.
+/// Looks a ticket up with one read, within the limit of unauthenticated requests from `network`.
 ///
 /// # Errors
-/// An invalid token, whatever the reason; 429 beyond the limit; 503 if the database did not answer.
+/// Invalid token, for any reason; 429 above the limit; 503 if the database did not answer.
 pub async fn look_up<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
