@@ -1,8 +1,8 @@
-//! Tries of passwords, counted before the hash: by which rules, and how long a refused one has to wait.
+//! Password attempts, counted before the hash: the rules, and the wait after a refusal.
 //!
-//! At a sign-in a try counts for the account, for the network, for the tenant, and for the account from that network. From
-//! a network that is known to the account it counts for the last of these alone: what others do elsewhere cannot refuse
-//! it. Refused tries do not count, and a right password gives its own try back.
+//! An attempt at a sign-in is counted for the account, the network, the tenant, and the pair of account and network.
+//! From a network that is known to the account it is counted only for the pair, so that attempts from other networks
+//! cannot cause its refusal. Refused attempts are not counted, and a correct password takes its own attempt back.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +19,8 @@ use crate::platform::{Param, Platform, Rows, Statement, StoreError};
 use crate::sql::batch::{Batch, BatchRows, Handle};
 use crate::sql::{self, Sql, secs_as_ms};
 
-/// How tries are counted in one kind of row. With the last of `free` tries the row closes for `delay`, and for twice as long
-/// with each further one, up to `longest`; with the last of `most` until its window is over.
+/// The rule for one kind of row. After `free` attempts the row refuses for `delay`, doubled by each further one up to
+/// `longest`; after `most` until its window is over.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Rule {
     by_account: bool,
@@ -76,15 +76,15 @@ fn fixed(most: u64, window_secs: u64) -> Rule {
     }
 }
 
-/// What a try is counted for.
+/// The subject of an attempt.
 pub(super) struct Subject<'a> {
     /// The account where no user is found by `identifier`.
     pub account: &'a str,
-    /// The same under the lookup root of before.
+    /// The same under the former lookup root.
     pub former: Option<&'a str>,
     /// The hash of the name, which may lead to a user; empty for none.
     pub identifier: &'a str,
-    /// The same under the lookup root of before.
+    /// The same under the former lookup root.
     pub former_identifier: Option<&'a str>,
     /// The client's network.
     pub network: &'a str,
@@ -111,7 +111,7 @@ pub(super) struct CountedAttempt {
 }
 
 impl CountedAttempt {
-    /// Goes on with a batch: counts a try by `rules`.
+    /// Adds to a batch: counts an attempt by `rules`.
     pub(super) fn count<P: Platform>(
         ctx: Context<'_, P>,
         batch: &mut Batch,
@@ -138,7 +138,7 @@ impl CountedAttempt {
         Self { event, counted, wait }
     }
 
-    /// Where the try was counted, or when to come again.
+    /// The counted attempt, or the seconds to wait.
     ///
     /// # Errors
     /// As [`BatchRows::take`].
@@ -169,18 +169,18 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it came from a network that is known to the account.
+    /// Whether the network is known to the account.
     pub(super) fn is_known(&self) -> bool {
         self.rows.len() == 1
     }
 
-    /// Gives the try back by a statement that says on which condition: (tenant, event, rows, condition).
+    /// Takes the attempt back with a statement that has a condition: (tenant, event, rows, condition).
     pub(super) fn give_back(&self, statement: Sql, tenant: &str, condition: &str) -> Statement {
         let [tenant, event, rows] = self.params(tenant);
         statement.bind([tenant, event, rows, condition.into()])
     }
 
-    /// Gives the try back before the code of `user`, whose own try has another event.
+    /// Takes the attempt back before a code of `user` is checked; the code's attempt has another event.
     pub(super) fn give_back_for_code(&self, tenant: &str, user: &str, code_event: &str) -> Statement {
         let [tenant, event, rows] = self.params(tenant);
         sql::RETURN_ATTEMPT_FOR_CODE.bind([tenant, event, rows, user.into(), code_event.into()])
@@ -195,8 +195,8 @@ impl Attempt {
         [tenant.into(), self.event.as_str().into(), serde_json::json!(self.rows).to_string().into()]
     }
 
-    /// The fact that networks which are not known to the account are refused from this try on, if it was the last one of
-    /// such a network. `user` is the account's, and `name_hash` that of an unknown name.
+    /// Records that unknown networks are refused from this attempt on, if it reached their limit. `user` is the
+    /// account's, and `name_hash` that of an unknown name.
     pub(super) fn record_refused<P: Platform>(
         &self,
         ctx: Context<'_, P>,

@@ -1,4 +1,4 @@
-//! A family that a sign-in opens, and what hangs on its being written.
+//! The family that a sign-in opens, and the statements that depend on it.
 
 use serde_json::{Map, Value, json};
 use shared::contract::limits::{KNOWN_NETWORK_SECS, KNOWN_NETWORKS};
@@ -15,14 +15,14 @@ use crate::sql::batch::{Batch, Handle};
 use crate::sql::{self, millis, secs_as_ms};
 use crate::tokens::amr::{Amr, Method};
 
-/// What opens a family beside the password.
+/// The second factor of a sign-in.
 #[derive(Clone, Copy)]
 pub(super) enum Shown<'a> {
     /// Nothing.
     Nothing,
     /// A code that was used by this event.
     Code(&'a str, &'a ReadFactor),
-    /// A remembered device of this digest, likewise.
+    /// A remembered device of this digest, with the event that used it.
     Device(&'a str, &'a str),
 }
 
@@ -35,7 +35,7 @@ impl Shown<'_> {
         }
     }
 
-    /// A remembered device is a second factor, and no code: whoever asks for a recent code sees that none was shown.
+    /// A remembered device counts as a second factor (`mfa`), but not as a code (`otp`).
     fn amr(&self) -> Amr {
         match self {
             Self::Nothing => Amr::new(&[Method::Pwd]),
@@ -44,7 +44,7 @@ impl Shown<'_> {
         }
     }
 
-    /// What control has to know, of the client (sealed) as well.
+    /// Adds what control must know, including the sealed client.
     fn tell(&self, client: Option<String>) -> String {
         let mut more = Map::new();
         more.insert(String::from("amr"), json!(self.amr().into_claim()));
@@ -86,8 +86,8 @@ impl<'a, P: Platform> Birth<'a, P> {
         Self { ctx, known, user, client, tenant: known.tenant.id.to_string(), sid }
     }
 
-    /// Goes on with a batch: the family, by the event that showed a second factor or by the password alone; the
-    /// least recently used one goes where there are too many; the network is known to the user; the fact.
+    /// Adds to a batch: insert the family, with the event of a second factor or for the password alone; end the least
+    /// recently used one above the limit; make the network known to the user; write the fact.
     pub(super) fn open(&self, batch: &mut Batch, shown: Shown<'_>) -> Handle<FamilyRow> {
         let (ctx, settings, now) = (self.ctx, &self.known.tenant.settings, self.ctx.now());
         let (id, user, sid) = (self.tenant.as_str(), self.user.id.to_string(), self.sid.to_string());

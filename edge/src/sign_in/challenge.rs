@@ -27,7 +27,7 @@ use crate::tenants::find::{TenantName, find_known};
 use crate::tenants::networks;
 use crate::tenants::state::StateRow;
 
-/// A challenge, and what may be shown at it.
+/// A challenge, and the accepted methods.
 pub struct GivenChallenge {
     /// The challenge.
     pub challenge: Challenge,
@@ -51,11 +51,11 @@ impl GivenChallenge {
     }
 }
 
-/// Gives a challenge, which takes the place of an older one of the user; the password's try is given back. The sign-in
-/// is not over, so there is no fact.
+/// Issues a challenge, which replaces an older one of the user; takes the password's attempt back. The sign-in is not
+/// complete, so there is no fact.
 ///
 /// # Errors
-/// Where user or tenant are not as before the hash, as for a family; 503 if the database did not answer.
+/// The refusal if user or tenant changed during the hash, as for a family; 503 if the database did not answer.
 pub(super) async fn give<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -89,17 +89,17 @@ pub(super) async fn give<P: Platform>(
 /// Finishes a sign-in with a second factor.
 ///
 /// 1. The limits by network, and by tenant and network: 429.
-/// 2. One batch: the user of the challenge, and the tenant's state. A user whose row needs what this release does not
-///    understand: 503.
-/// 3. The second factor is read, where there is a user.
-/// 4. One batch: the try is counted at the challenge and for the user, the code used, the challenge used up, the family
-///    opened: all of it by one event, so that of calls at once one wins. 401 `otp_invalid` alike for a challenge
-///    that is not, or no longer, good and for a wrong code; 429 after too many wrong codes.
-/// 5. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
+/// 2. One batch: the user of the challenge, and the tenant's state. 503 if the user's row needs a feature that this
+///    release does not know.
+/// 3. The second factor is read, if there is a user.
+/// 4. One batch: the attempt is counted at the challenge and for the user, the code and the challenge are used up,
+///    the family is opened, all with one event, so that one of simultaneous calls succeeds. 401 `otp_invalid` for an
+///    invalid challenge and a wrong code alike; 429 after too many wrong codes.
+/// 5. The tokens; and the device, if the request asks to remember it and the tenant allows it.
 ///
 /// # Errors
-/// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
-/// of reach.
+/// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 if storage or a key is
+/// unavailable.
 pub async fn verify_otp<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -111,7 +111,7 @@ pub async fn verify_otp<P: Platform>(
     admit_network(ctx.app, network).await?;
     let known = find_known(ctx, named).await?;
     admit_at_tenant(ctx.app, &known, network).await?;
-    // What is no challenge is looked up too, under a digest that no challenge has.
+    // A malformed challenge is looked up, too, under a digest that no challenge has.
     let digest = Challenge::parse(unverified_token).map(|challenge| challenge.digest()).unwrap_or_default();
     let (known, user) = look_up(ctx, named, known, &digest).await?;
     networks::admit(ctx, &known, &client.address, Audience::Users).await?;
@@ -140,7 +140,7 @@ async fn look_up<P: Platform>(
     Ok((settled(ctx, named, known, state).await?, user))
 }
 
-/// What was sent to `verify-otp`.
+/// The request to `verify-otp`.
 struct Response<'a, P: Platform> {
     ctx: Context<'a, P>,
     named: &'a TenantName,
@@ -206,7 +206,7 @@ impl<P: Platform> Response<'_, P> {
                 let issued = tokens(ctx, known, birth.sid, &row).await?;
                 PutDevice::issue(device, ctx, issued, &rows)
             }
-            // Of a challenge that is not good, nothing is said but that.
+            // For an invalid challenge the answer is always 401.
             Verdict::Throttled(refusal) if counted => Err(refusal),
             Verdict::Throttled(_) | Verdict::Wrong => Err(Refusal::otp_invalid()),
             Verdict::Uncounted => Err(state.at_code()),

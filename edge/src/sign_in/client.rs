@@ -1,4 +1,4 @@
-//! Who asks to be signed in: the network that is counted, and what a session keeps of the client.
+//! The client of a sign-in: its network for counting, and its data that a session stores.
 
 use shared::ids::{SessionId, TenantId};
 use shared::network;
@@ -15,12 +15,12 @@ pub struct Client {
     pub address: String,
     /// The network that it is counted under.
     pub network: String,
-    /// What it calls itself, and where it is.
+    /// Its `User-Agent` and place.
     pub info: ClientInfo,
 }
 
 impl Client {
-    /// The client of a request. What the runtime does not tell is not known.
+    /// The client of a request. Values that the runtime does not report are absent.
     #[must_use]
     pub fn of(request: &impl Incoming) -> Self {
         let [country, city] = request.place();
@@ -34,8 +34,7 @@ impl Client {
     }
 }
 
-/// The client as its session's row keeps it: sealed, so that a copy of D1 does not tell. `None` where nothing is known of
-/// it.
+/// The sealed client for the session's row, unreadable in a copy of D1. `None` if nothing is known.
 pub(super) fn sealed<P: Platform>(
     ctx: Context<'_, P>,
     tenant: TenantId,

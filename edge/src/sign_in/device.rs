@@ -1,7 +1,7 @@
-//! Remembered devices: what a sign-in shows in place of a code, and what a code leaves behind.
+//! Remembered devices: presented at a sign-in in place of a code, stored after a correct code.
 //!
-//! A device is told by a cookie of the tenant's own host ([`shared::tokens::device`]). Its MAC is checked before storage
-//! is read; whether it is still good is decided by the statement that uses it.
+//! A device is identified by a cookie of the tenant's own host ([`shared::tokens::device`]). Its MAC is checked
+//! before storage is read; the statement that uses it decides whether it is still valid.
 
 use shared::contract::limits::{DEVICE_NAME_BYTES, DEVICES};
 use shared::contract::refusal::Refusal;
@@ -22,24 +22,24 @@ use crate::tenants::target::Target;
 
 const DAY_SECS: u64 = 86_400;
 
-/// What the browser of a sign-in presents, and what it asks to keep. No `Debug`.
+/// The device that a sign-in presents, and whether it asks to remember one. No `Debug`: it is a secret.
 pub struct DeviceCall {
     sender: Sender,
     cookies: Option<String>,
-    /// What the browser calls itself.
+    /// The `User-Agent`.
     name: String,
     asks: bool,
 }
 
 impl DeviceCall {
-    /// Reads a request whose answer sets no cookie: it may present a device and is given none.
+    /// Reads a request whose answer sets no cookie: it may present a device, but cannot get one.
     pub fn presenting(target: &Target, request: &impl Incoming, fields: &Fields) -> Self {
         let sender = Sender::of(target, request, fields);
         let name = cut(request.header("user-agent").unwrap_or_default());
         Self { sender, cookies: request.header("cookie"), name, asks: false }
     }
 
-    /// Reads a request that may ask for a device to be remembered. A `remember` that is no flag asks for nothing.
+    /// Reads a request that may ask to remember a device. A `remember` that is not a boolean is ignored.
     pub fn of(target: &Target, request: &impl Incoming, fields: &Fields) -> Self {
         let asks = fields.flag("remember").unwrap_or(false);
         Self { asks, ..Self::presenting(target, request, fields) }
@@ -61,7 +61,7 @@ impl DeviceCall {
         (device.expires_at > ctx.now_ms / 1000).then_some(device)
     }
 
-    /// The device to remember, if the request asks for one that it may have.
+    /// The device to remember, if the request asks for it and may.
     pub(super) fn wanted<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -78,7 +78,7 @@ impl DeviceCall {
     }
 }
 
-/// At most so many bytes of what a browser calls itself, on one line.
+/// Cuts a `User-Agent` to the limit, on one line.
 fn cut(mut name: String) -> String {
     name.retain(|char| !char.is_control());
     name.truncate(name.floor_char_boundary(DEVICE_NAME_BYTES));
@@ -96,7 +96,7 @@ pub(super) fn cookie<P: Platform>(
     Some(DeviceCookie { value, lasts_secs: device.expires_at.saturating_sub(now_secs) })
 }
 
-/// Whether a presented device is good, as the first batch reads it.
+/// The statement of the first batch that reads a presented device, if it is valid.
 pub(super) fn living<P: Platform>(ctx: Context<'_, P>, tenant: &str, device: &RememberedDevice) -> Statement {
     let (user, digest) = (device.user.to_string(), device.digest());
     sql::LIVING_DEVICE.bind([tenant.into(), user.into(), digest.into(), ctx.now().into()])
@@ -120,8 +120,8 @@ pub(super) struct NewDevice<'a> {
 }
 
 impl NewDevice<'_> {
-    /// Goes on with a batch, behind the session that a code of `event` opens: the device, its fact, and the oldest of too
-    /// many goes.
+    /// Adds to a batch, after the session that a code of `event` opens: insert the device, write its fact, delete the
+    /// oldest above the limit.
     pub(super) fn put<P: Platform>(
         &self,
         ctx: Context<'_, P>,
@@ -162,7 +162,7 @@ pub(super) struct PutDevice<'a> {
 }
 
 impl<'a> PutDevice<'a> {
-    /// Goes on with a batch as [`NewDevice::put`], where there is a device to put.
+    /// As [`NewDevice::put`], if there is a device.
     pub(super) fn within<P: Platform>(
         ctx: Context<'_, P>,
         batch: &mut Batch,

@@ -1,8 +1,8 @@
-//! A second factor that was typed: which authenticator's step or which recovery code it is, and the statements of the
-//! batch that judges it.
+//! A typed second factor: which authenticator's step or recovery code it matches, and the statements of the batch
+//! that uses it.
 //!
-//! Reading a code changes nothing and says nothing to the client. The batch counts the try first, and only a try that
-//! was counted can use a code; so beyond the limit a right code is answered as a wrong one is.
+//! Reading a code has no effect that the client sees. The batch counts the attempt first, and only a counted attempt
+//! can use a code; so above the limit a correct code is answered like a wrong one.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,13 +30,13 @@ struct AuthenticatorRow {
     seed: String,
 }
 
-/// What a typed second factor is.
+/// The match of a typed second factor.
 pub(super) enum ReadFactor {
     /// The code of a step of an authenticator, used before or not.
     Step {
-        /// Which authenticator.
+        /// The authenticator.
         authenticator: AuthenticatorId,
-        /// Which step.
+        /// The time step.
         step: i64,
     },
     /// A recovery code by its hash, of the user's set or not.
@@ -48,10 +48,10 @@ pub(super) enum ReadFactor {
 }
 
 impl ReadFactor {
-    /// Reads a second factor of `user`. Every authenticator is looked at, whichever it is.
+    /// Compares a second factor of `user` with every authenticator, also after a match.
     ///
     /// # Errors
-    /// 503 where a seed or key does not open, and where the row says that there is a second factor and has none.
+    /// 503 if a seed or key cannot be unsealed, or if the row says that there is a second factor but has none.
     pub(super) fn read<P: Platform>(
         ctx: Context<'_, P>,
         tenant: &Tenant,
@@ -84,7 +84,7 @@ impl ReadFactor {
         }
     }
 
-    /// What facts call it.
+    /// Its name in facts.
     fn method(&self) -> &'static str {
         match self {
             Self::Step { .. } | Self::NoCode => "otp",
@@ -92,7 +92,7 @@ impl ReadFactor {
         }
     }
 
-    /// Adds to `more` of a fact what control has to know of a code that was used.
+    /// Adds the used code to `more` of a fact, for control.
     pub(super) fn tell(&self, mut more: Value) -> String {
         if let (Self::Step { authenticator, step }, Some(object)) = (self, more.as_object_mut()) {
             object.insert(String::from("authenticator"), authenticator.to_string().into());
@@ -107,7 +107,7 @@ impl ReadFactor {
     }
 }
 
-/// What a user with a second factor may show.
+/// The accepted methods of a user with a second factor.
 pub(super) fn methods(user: &UserRow) -> Result<&'static [&'static str], Refusal> {
     authenticators(user)?;
     Ok(if user.recovery_key.is_some() { &["totp", "recovery_code"] } else { &["totp"] })
@@ -144,19 +144,19 @@ fn wait_secs(window_start: i64, lasts: i64, now: i64) -> u64 {
     u64::try_from(wait_ms).unwrap_or(1).div_ceil(1000)
 }
 
-/// For whom, where and at which challenge a second factor is shown.
+/// The context of a second factor: user, session and challenge.
 pub(super) struct Showing<'a> {
     /// The tenant's id.
     pub tenant: &'a str,
     /// The user.
     pub user: &'a UserRow,
-    /// The session that a good one opens or steps up.
+    /// The session that a correct one opens or steps up.
     pub sid: &'a str,
-    /// Whether that session is there already.
+    /// Whether that session exists already.
     pub in_session: bool,
     /// The client's network.
     pub network: &'a str,
-    /// The digest of the challenge, whose own try was counted under the same event.
+    /// The digest of the challenge; its own attempt was counted with the same event.
     pub challenge: Option<&'a str>,
 }
 
@@ -167,21 +167,21 @@ pub(super) struct FactorTry {
     claimed: Option<CountHandle>,
 }
 
-/// What became of it.
+/// The outcome.
 pub(super) enum Verdict {
-    /// It was good, and is used.
+    /// It was correct, and is used up.
     Good,
     /// It was wrong, or used before.
     Wrong,
     /// Too many codes were wrong: 429.
     Throttled(Refusal),
-    /// User or tenant are not as before, or the challenge is not good: nothing was counted.
+    /// User or tenant changed, or the challenge is invalid: nothing was counted.
     Uncounted,
 }
 
 impl FactorTry {
-    /// Goes on with a batch: counts the try under `event`, uses the code, gives the try of a good one back, and records
-    /// what control has to know.
+    /// Adds to a batch: counts the attempt with `event`, uses the code, takes the attempt of a correct one back, and
+    /// records the fact.
     pub(super) fn judge<P: Platform>(
         ctx: Context<'_, P>,
         batch: &mut Batch,
@@ -249,7 +249,7 @@ impl FactorTry {
         Self { reserved, full, claimed }
     }
 
-    /// What became of it, by the rows that the batch left.
+    /// The outcome, from the rows of the batch.
     ///
     /// # Errors
     /// As [`BatchRows::take`].

@@ -23,34 +23,34 @@ use crate::tenants::find::{TenantName, find_known};
 use crate::tenants::networks;
 use crate::tenants::state::StateRow;
 
-/// How a sign-in with a right name and password ends. A match over it has no wildcard arm, so that each route which
-/// answers a sign-in words every variant.
+/// The outcome of a sign-in with a correct password. A match over it has no wildcard arm, so that each route handles
+/// every variant.
 pub enum SignInOutcome {
     /// The session is there, with its tokens.
     Issued(IssuedTokens),
     /// No session yet: the user has a second factor, and has to show it at the challenge.
     FactorNeeded(GivenChallenge),
-    /// No session: the password has to be changed first, for which the ticket is good.
+    /// No session: the password must be changed first, with this ticket.
     PasswordDue(Ticket),
-    /// No session: the tenant demands a second factor, and the ticket is good for enrolling one.
+    /// No session: the tenant requires a second factor, which this ticket allows to enrol.
     EnrollmentDue(Ticket),
 }
 
 /// Signs a user in.
 ///
 /// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
-/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the remembered
-///    device that the request presents, and the tenant's state (a newer document is read and the batch done again).
-/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of
-///    the tenant were hashed elsewhere, control is
-///    asked as well, about every password but a right one of our own: 503 where it does not answer.
-/// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
-///    place of the session, by one batch like the next. One who has a second factor, sent none and presents no
-///    remembered device: a challenge. One who has none, at a tenant that demands one: a ticket for enrolling one.
-/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), or the device
-///    (one that was forgotten meanwhile: a challenge), and the family, if user and tenant are still as before the hash;
-///    else 401, the same for every reason.
-/// 6. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
+/// 2. One batch: count the attempt (429 if account, network or tenant must wait), look up the user and the presented
+///    remembered device, and read the tenant's state (a newer document is read and the batch repeated).
+/// 3. One hash in any case, within the tenant's budget (else 429, and the attempt is taken back). If the tenant has
+///    imported hashes, control is asked as well, unless the password has matched: 503 if it does not answer.
+/// 4. 503 if the user's row needs a feature that this release does not know. A user who must change the password gets
+///    a ticket in place of the session, by a batch like the next one. A user with a second factor who sent neither a
+///    code nor a remembered device gets a challenge. A user without one, at a tenant that requires it, gets a ticket
+///    for enrolling one.
+/// 5. One batch: use the second factor, if there is one (401 `otp_invalid`, 429 after too many wrong ones), or the
+///    device (if it was revoked meanwhile: a challenge), and insert the family, if user and tenant are unchanged
+///    since before the hash; else 401, the same for every reason.
+/// 6. The tokens; and the device, if the request asks to remember it and the tenant allows it.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
@@ -91,7 +91,7 @@ pub async fn sign_in<P: Platform>(
             None => challenge::give(ctx, named, &reserved, user).await.map(SignInOutcome::FactorNeeded),
         },
         Some(typed) if user.has_factor() => entry.by_factor(&typed).await.map(SignInOutcome::Issued),
-        // Nothing can be right of a code where there is no authenticator, nor wrong.
+        // Without an authenticator a code is neither correct nor wrong.
         Some(_) | None if user.owes_a_factor(ctx.now()) => {
             entry.ticket(TicketPurpose::MfaEnrollment).await.map(SignInOutcome::EnrollmentDue)
         }
@@ -99,7 +99,7 @@ pub async fn sign_in<P: Platform>(
     }
 }
 
-/// A sign-in whose password is right.
+/// A sign-in with a correct password.
 struct Entry<'a, P: Platform> {
     ctx: Context<'a, P>,
     named: &'a TenantName,
@@ -133,8 +133,8 @@ impl<P: Platform> Entry<'_, P> {
         self.issue(&birth, row, state.as_ref()).await
     }
 
-    /// The second batch by password and remembered device, which is used by the same statement that asks whether it is
-    /// still good; `None` where it is not, or was never presented.
+    /// The second batch with password and remembered device; one statement uses the device and checks that it is
+    /// still valid. `None` if it is not valid or none was presented.
     async fn by_device(&self) -> Result<Option<IssuedTokens>, Refusal> {
         let Self { ctx, reserved, .. } = self;
         let presented = reserved.device.as_ref().filter(|device| device.user == self.user.id);
@@ -161,7 +161,7 @@ impl<P: Platform> Entry<'_, P> {
         self.reserved.attempt.give_back(sql::RETURN_ATTEMPT, tenant, &sid)
     }
 
-    /// The second batch by password and second factor: the try, the code, and the family where it is good.
+    /// The second batch with password and second factor: the attempt, the code, and the family if it is correct.
     async fn by_factor(&self, typed: &TypedFactor) -> Result<IssuedTokens, Refusal> {
         let Self { ctx, reserved, user, client, .. } = self;
         let network = client.network.as_str();

@@ -1,4 +1,4 @@
-//! Sign-in: who may have tokens for a name and a password.
+//! Sign-in: tokens for a name and a password.
 
 mod attempts;
 mod birth;

@@ -1,8 +1,8 @@
-//! Whether a typed password is a user's: one hash here whatever happens, and, where a tenant came from
-//! another service, control's word about passwords that were hashed there.
+//! Checks a typed password: always one hash here, and, if the tenant has imported hashes, a call of control to check
+//! these.
 //!
-//! This is the one place where a sign-in calls control. A right password of our own never does; every
-//! other outcome does alike, so that neither answer nor time tells which it was.
+//! This is the only place where a sign-in calls control. A password that matches here does not cause a call; every
+//! other outcome does, so that neither answer nor time reveals which one it was.
 
 use serde::Deserialize;
 use shared::contract::limits::PASSWORD_BYTES;
@@ -29,7 +29,7 @@ use crate::tokens::password_due::owes_a_password;
 /// Bytes of the question at most: a control character is six in JSON.
 const QUESTION_BYTES: usize = 6 * PASSWORD_BYTES + 256;
 
-/// A user who signs in, as [`crate::sql::USER_BY_IDENTIFIER`], [`crate::sql::USER_BY_CHALLENGE`] and
+/// The row of a user who signs in, as [`crate::sql::USER_BY_IDENTIFIER`], [`crate::sql::USER_BY_CHALLENGE`] and
 /// [`crate::sql::USER_BY_SESSION`] select them.
 #[derive(Deserialize)]
 pub struct UserRow {
@@ -37,7 +37,7 @@ pub struct UserRow {
     pub id: UserId,
     /// Their status.
     pub status: UserStatus,
-    /// The counter that is raised by whatever ends their sessions.
+    /// The counter of events that end the user's sessions.
     pub session_counter: i64,
     verifier: Option<String>,
     foreign_hash: i64,
@@ -58,44 +58,44 @@ impl UserRow {
         self.status == UserStatus::Active
     }
 
-    /// Whether the password was good for a time only, and that is over: then it is a wrong one.
+    /// Whether the password was valid for a limited time that is over: then it counts as wrong.
     fn has_lapsed(&self, now: i64) -> bool {
         self.password_valid_until.is_some_and(|until| until <= now)
     }
 
-    /// Whether the user must choose a new password before there is a session.
+    /// Whether the user must change the password before a session is opened.
     #[must_use]
     pub fn owes_a_password(&self, settings: &TenantSettings, now: i64) -> bool {
         owes_a_password(self.password_due, self.password_changed_at, settings, now)
     }
 
-    /// Whether the user has a second factor, without which there is no session.
+    /// Whether the user has a second factor, which a session then needs.
     #[must_use]
     pub fn has_factor(&self) -> bool {
         self.has_factor != 0
     }
 
-    /// Whether the tenant demands a second factor of the user.
+    /// Whether the tenant requires a second factor of the user.
     #[must_use]
     pub fn owes_a_factor(&self, now: i64) -> bool {
         self.factor_from.is_some_and(|from| from <= now)
     }
 
-    /// Whether this release understands what the user's row needs.
+    /// Whether this release knows the features that the user's row needs.
     #[must_use]
     pub fn is_understood(&self) -> bool {
         Needs::column_is_met(self.needs.as_deref())
     }
 }
 
-/// Whether `typed` is the password of `user`, who is active.
+/// Whether `typed` is the password of the active user `user`.
 ///
 /// 1. One hash, against the user's verifier or the tenant's dummy.
-/// 2. Right: yes. Else, where the tenant still has foreign hashes: control's answer, about nobody
-///    unless the user's hash is one.
+/// 2. If it matches: true. Else, if the tenant still has foreign hashes: control's answer; the call names the user
+///    only if the user's hash is one.
 ///
 /// # Errors
-/// 503 where a verifier does not open, and where control had to be asked and gave no answer.
+/// 503 if a verifier cannot be unsealed, or if control was called and did not answer.
 pub async fn is_right<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -114,7 +114,7 @@ pub async fn is_right<P: Platform>(
     let question = PasswordIn {
         tenant: known.tenant.id,
         user: foreign.map(|user| user.id),
-        // Control takes no longer one, and is asked all the same.
+        // Control does not accept a longer one, and is called with a fixed text.
         password: if possible {
             typed.expose().to_owned()
         } else {
@@ -125,7 +125,7 @@ pub async fn is_right<P: Platform>(
     Ok(matched && foreign.is_some())
 }
 
-/// One hash, whatever was found: nobody, no password, a password that cannot be one, not active.
+/// One hash in any case: also for an unknown or inactive user, without a password, and for an impossible password.
 fn matches_verifier<P: Platform>(
     app: &App<P>,
     known: &OpenedTenant,

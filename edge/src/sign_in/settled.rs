@@ -1,4 +1,4 @@
-//! The tenant's document that a batch is judged by, where nothing of the batch has to be done again under a newer one.
+//! The tenant's document after a batch, for batches that need not be repeated with a newer one.
 
 use std::rc::Rc;
 
@@ -10,11 +10,11 @@ use crate::platform::Platform;
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::State;
 
-/// The document to go on with: a newer one is read.
+/// The present document: a newer one is read.
 ///
 /// # Errors
-/// 403 at a suspended tenant, 404 where it is gone, 503 where the name is another tenant's or the document needs what
-/// this release does not understand.
+/// 403 at a suspended tenant, 404 if it was deleted, 503 if the name belongs to another tenant or the document needs
+/// a feature that this release does not know.
 pub(super) async fn settled<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

@@ -1,4 +1,4 @@
-//! Step-up: the user of a session proves again who they are, and the session goes on with a new `auth_time`.
+//! Step-up: the user of a session re-authenticates, and the session gets a new `auth_time`.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -29,9 +29,9 @@ use shared::network;
 
 /// A session that was authenticated a moment ago.
 pub struct LivingSession<'a> {
-    /// Whose it is.
+    /// The user of the session.
     pub user: UserId,
-    /// Which it is.
+    /// The session.
     pub sid: SessionId,
     /// The client's address.
     pub client: &'a str,
@@ -40,16 +40,16 @@ pub struct LivingSession<'a> {
 /// Steps a session up.
 ///
 /// 1. The limits by network, and by tenant and network: 429.
-/// 2. One batch: the user and the session, the tenant's state; for a password, its try is counted (429 over the
-///    limit). A session that is over: 401. A user whose row needs what this release does not understand: 503.
-/// 3. A password counts for a user without a second factor alone (400), and a code for one who has one.
+/// 2. One batch: the user, the session and the tenant's state; a password's attempt is counted (429 over the limit).
+///    401 if the session has ended. 503 if the user's row needs a feature that this release does not know.
+/// 3. 400 for a password of a user with a second factor, and for a code of a user without one.
 /// 4. The password is checked as at sign-in, within the tenant's budget of hashes (429), or the second factor read.
-/// 5. One batch: the second factor is judged as at sign-in, and the session has the new `auth_time` and `amr`: 401
-///    `otp_invalid` for a wrong proof, 429 after too many wrong codes.
-/// 6. Tokens of the same session. Its generation stays, so the refresh token that the client has stays good.
+/// 5. One batch: the second factor is used as at sign-in, and the session gets the new `auth_time` and `amr`: 401
+///    `otp_invalid` for a wrong code or password, 429 after too many wrong codes.
+/// 6. Tokens of the same session. Its generation does not change, so the client's refresh token stays valid.
 ///
 /// # Errors
-/// As above; 403 at a suspended tenant, 503 where storage or a key is out of reach.
+/// As above; 403 at a suspended tenant, 503 if storage or a key is unavailable.
 pub async fn step_up<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -99,8 +99,8 @@ pub async fn step_up<P: Platform>(
     }
 }
 
-/// Under what wrong passwords of a user are counted here: there is no name, and a name that someone types at sign-in
-/// never leads here.
+/// The key of the counter of wrong passwords at a step-up, derived from the user's id: no name that is typed at a
+/// sign-in has the same key.
 struct Attempts {
     now: String,
     former: Option<String>,
@@ -126,7 +126,7 @@ impl Attempts {
     }
 }
 
-/// A step-up whose session and user were read.
+/// A step-up after its session and user were read.
 struct Step<'a, P: Platform> {
     ctx: Context<'a, P>,
     named: &'a TenantName,
@@ -169,7 +169,7 @@ impl<P: Platform> Step<'_, P> {
         }
     }
 
-    /// The hash, and the second batch by the password, whose try was counted. A right one gives it back.
+    /// The hash, and the second batch with the password. A correct one takes its attempt back.
     async fn by_password(
         &self,
         sid: SessionId,
@@ -203,7 +203,7 @@ impl<P: Platform> Step<'_, P> {
         Err(StateRow::compare(rows.take_one(state)?.as_ref(), known).at_code())
     }
 
-    /// Goes on with a batch: the session's new `amr` and `auth_time`, and the fact.
+    /// Adds to a batch: the session's new `amr` and `auth_time`, and the fact.
     fn update(&self, batch: &mut Batch, amr: &Amr, more: String, event: Option<&str>) -> CountHandle {
         let (stepped, now) = (self.ctx.event_id().to_string(), self.ctx.now());
         let updated = batch.add_counted(sql::STEP_UP.bind([

@@ -1,5 +1,5 @@
-//! What stands before a hash: the limits by network and by name, and the try, counted in the batch that looks the
-//! user up ([`super::attempts`]). A right password gives its own try back, in [`super::flow`].
+//! Checks before a hash: the limits by network and by name, and the attempt, which is counted in the batch that looks
+//! the user up ([`super::attempts`]). A correct password takes its own attempt back, in [`super::flow`].
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -23,13 +23,13 @@ use crate::sql::batch::{Batch, BatchRows, CountHandle, Handle};
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::{State, StateRow};
 
-/// Names under which a try is counted and a user is looked up. A name without a canonical form is
-/// nobody's, so its lookup finds nothing and everything else goes on alike.
+/// The hashes under which an attempt is counted and a user looked up. A name without a canonical form belongs to no
+/// user: its lookup finds nothing, and everything else is the same.
 pub(super) struct Hashes {
-    /// Those in force.
+    /// The hashes under the present root.
     pub now: HashPair,
-    /// Those of the lookup root of before, while the document has it. What was counted under them goes on counting, and a
-    /// user who has no identifier yet under the new root is found by them.
+    /// The hashes under the former lookup root, while the document has it: their counters continue, and they find
+    /// users who have no identifier under the new root yet.
     former: Option<HashPair>,
 }
 
@@ -69,7 +69,7 @@ impl Hashes {
     }
 }
 
-/// What the first batch found.
+/// The result of the first batch.
 pub(super) struct ReservedAttempt {
     /// The document that the batch was judged by.
     pub known: Rc<OpenedTenant>,
@@ -79,12 +79,12 @@ pub(super) struct ReservedAttempt {
     pub attempt: Attempt,
     /// The user behind the name.
     pub user: Option<UserRow>,
-    /// The remembered device that the request presents, if it is good.
+    /// The presented remembered device, if it is valid.
     pub device: Option<RememberedDevice>,
 }
 
-/// The limit by network alone, before it is even known whether there is such a tenant: else one address has
-/// the limit below as often as there are tenants.
+/// The limit by network over all tenants, before the tenant is looked up: otherwise one address would have the next
+/// limit once for each tenant.
 pub(super) async fn admit_network<P: Platform>(app: &App<P>, network: &str) -> Result<(), Refusal> {
     if app.platform.admits(Limit::NetworkTotal, network).await { Ok(()) } else { Err(Refusal::throttled(60)) }
 }
@@ -102,7 +102,7 @@ pub(super) async fn admit<P: Platform>(
         return Err(Refusal::throttled(1));
     }
     let hash = Hashes::of(known, name).now.attempt;
-    // Of this network alone: strangers elsewhere use up no tries of the owner's.
+    // Per network, so that other networks do not use up the user's attempts.
     if app.platform.admits(Limit::Name, &format!("{tenant}/{hash}/{network}")).await {
         Ok(())
     } else {
@@ -161,7 +161,7 @@ pub(super) async fn reserve<P: Platform>(
     }
 }
 
-/// What the first batch left.
+/// The handles of the first batch.
 struct ReservedRows<R> {
     rows: BatchRows<R>,
     attempt: CountedAttempt,
@@ -169,7 +169,7 @@ struct ReservedRows<R> {
     device: Option<(RememberedDevice, CountHandle)>,
 }
 
-/// Where a try comes from, and under which name of the tenant.
+/// The network and the name of an attempt.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     named: &'a TenantName,
@@ -230,7 +230,7 @@ fn reserved<R: Rows>(
     Ok(ReservedAttempt { known, hashes, attempt, user, device })
 }
 
-/// Takes a hash of the tenant's budget. Without one the try is given back, since no password is looked at.
+/// Takes a hash of the tenant's budget. If none is left the attempt is taken back, because no password is checked.
 ///
 /// # Errors
 /// 429; 503 if the database did not answer.
@@ -250,8 +250,8 @@ pub(super) async fn take_hash<P: Platform>(
     Err(Refusal::throttled(1))
 }
 
-/// Counts a refused sign-in under its minute, or with the tenant's others where too many wait; and tells of the try after
-/// which unknown networks are refused.
+/// Counts a refused sign-in in its minute's row, or in the tenant's total if too many rows wait; and records the
+/// attempt after which unknown networks are refused.
 pub(super) async fn record_refusal<P: Platform>(
     ctx: Context<'_, P>,
     reserved: &ReservedAttempt,

@@ -1,4 +1,4 @@
-//! The second batch of a sign-in with a right password of a user who owes something first: a ticket in place of a
+//! The second batch of a sign-in with a correct password if the user must do something first: a ticket in place of a
 //! family.
 
 use shared::contract::limits::TICKET_SECS;
@@ -15,10 +15,10 @@ use crate::sql::{self, secs_as_ms};
 use crate::tenants::find::TenantName;
 use crate::tenants::state::StateRow;
 
-/// Gives a ticket, and everything that hangs on its being written: the try is given back, the fact recorded.
+/// Issues a ticket, takes the attempt back, and records the fact.
 ///
 /// # Errors
-/// Where user or tenant are not as before the hash, as for a family; 503 if the database did not answer.
+/// The refusal if user or tenant changed during the hash, as for a family; 503 if the database did not answer.
 pub(super) async fn give<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,

@@ -1,4 +1,4 @@
-//! Access tokens: made after a sign-in or refresh, and judged wherever one is presented.
+//! Access tokens: issued after a sign-in or refresh, and checked wherever one is presented.
 
 use std::rc::Rc;
 
@@ -97,11 +97,11 @@ pub fn judge_now<P: Platform>(
     Some(verdict.and_then(|()| judge_factor(ctx, known, access)).map(|()| access.clone()))
 }
 
-/// Whether what was verified of a token still counts.
+/// Whether a cached verification still applies.
 fn is_current<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &VerifiedToken) -> bool {
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
-    // The feed does not say what became of a user's legacy tokens, only that something became of them. Of a
-    // crowded tenant it says nothing: the user is read again when the last read is no longer young.
+    // For legacy tokens the feed only shows that the user changed, so the user's row is read again. At a crowded
+    // tenant it shows nothing: the user is read again if the last read is older than a second.
     let told = access.legacy.is_some() && {
         let knowledge = ctx.app.knowledge.borrow();
         let silent = knowledge.is_crowded(access.tenant);
@@ -112,7 +112,7 @@ fn is_current<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &V
     current && !told && (now < access.known_until || access.exp <= now)
 }
 
-/// `None` where nothing is known of the tenant, and so of what is denied.
+/// `None` if the tenant, and so its denials, are not cached.
 fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Judgement> {
     if access.exp <= ctx.now_secs() {
         return Some(Judgement::Denied(TokenFault::Expired));
@@ -120,8 +120,8 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Jud
     ctx.app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
 
-/// A token whose session showed no second factor is as one of a lower epoch where the tenant demands one of a role in
-/// it. It is judged by the clock, since the demand may begin without a new document.
+/// A token without a second factor counts like one with a lower epoch if the tenant requires one of a role in it. The
+/// clock decides, because the requirement may begin without a new document.
 fn judge_factor<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -131,18 +131,18 @@ fn judge_factor<P: Platform>(
     if access.mfa || !demanded() { Ok(()) } else { Err(TokenFault::Blacklisted) }
 }
 
-/// Judges an access token of the tenant that was found.
+/// Checks an access token of the found tenant.
 ///
-/// 1. Known from before: expiry and denials alone.
+/// 1. If it is cached: only expiry and denials.
 /// 2. A refresh token of this tenant: wrong type.
-/// 3. Without a key id: the legacy key, and one read of the user.
-/// 4. The key that its header names; an unknown one costs one read of the feed, now and then.
-/// 5. The signature, the claims, then the denials. Claims of an issuer that is not known cost one read of the
-///    feed, too: another isolate may have learned of a change before this one.
-///    Of a crowded tenant, the rows of its user and session are read besides.
-/// 6. Whether the tenant demands a second factor of its roles, and its session showed one.
+/// 3. Without a `kid`: the legacy key, and one read of the user.
+/// 4. The key that its header names; an unknown one causes one read of the feed, within a limit.
+/// 5. The signature, the claims, then the denials. An unknown issuer causes one read of the feed, too, because
+///    another isolate may have learned of a change before this one. At a crowded tenant, the rows of user and session
+///    are also read.
+/// 6. Whether the tenant requires a second factor of its roles, and its session used one.
 ///
-/// At a strict tenant one read of its user and session takes the place of 1 and of what is known of denials.
+/// At a strict tenant one read of user and session replaces step 1 and the cached denials.
 ///
 /// # Errors
 /// The token's fault, in the contract's order, or 503.
@@ -182,15 +182,15 @@ pub async fn authenticate<P: Platform>(
     }
 }
 
-/// Judges an access token of a strict tenant.
+/// Checks an access token of a strict tenant.
 ///
-/// 1. The signature and the claims, from memory where they held before; an expired token costs no read.
+/// 1. The signature and the claims, from the cache if they were verified before; an expired token causes no read.
 /// 2. One batch: the rows of its user and session, and the tenant's state.
-/// 3. A newer document is read, and the token tried under it: its key may be revoked.
-/// 4. The rows, and whether the tenant demands a second factor of its roles.
+/// 3. If there is a newer document, it is read, and the token is verified again, because its key may be revoked.
+/// 4. The rows, and whether the tenant requires a second factor of its roles.
 ///
 /// # Errors
-/// The token's fault; 404 where the tenant is gone, 503 if the database does not answer.
+/// The token's fault; 404 if the tenant was deleted, 503 if the database does not answer.
 async fn judge_strictly<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -206,7 +206,7 @@ async fn judge_strictly<P: Platform>(
     let mut known = known.clone();
     match state {
         State::Current => {}
-        // Validation goes on under a document that needs what this release does not understand.
+        // Validation also works with a document that needs features which this release does not know.
         State::Newer | State::NotUnderstood => {
             known = renew(ctx.app, known.tenant.id).await?;
             access = proven(ctx, &known, named, unverified_token).await?;
@@ -224,7 +224,7 @@ async fn judge_strictly<P: Platform>(
     Ok(VerifiedToken { standing: Some(standing), ..access })
 }
 
-/// What the token says, if its signature and claims hold: from before, or verified now.
+/// The token's claims, if its signature and claims are valid: from the cache, or verified now.
 async fn proven<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -237,7 +237,7 @@ async fn proven<P: Platform>(
     }
 }
 
-/// What was verified of a token before, if that still counts.
+/// The cached verification of a token, if it still applies.
 fn verified_before<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -247,7 +247,7 @@ fn verified_before<P: Platform>(
     verified.get(unverified_token).filter(|access| is_current(ctx, known, access)).cloned()
 }
 
-/// Verifies a token that was not verified before, or whose verification counts no more.
+/// Verifies a token that is not cached, or has a cached verification that no longer applies.
 async fn verify_anew<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -290,11 +290,10 @@ async fn verify_ours<P: Platform>(
     }
 }
 
-/// The tenant after one more read of the feed, for a key or issuer that is not known: at most one in five
-/// seconds.
+/// The tenant after another read of the feed, for an unknown key or issuer: at most one read in five seconds.
 ///
 /// # Errors
-/// 404 if the tenant is gone, 503 if the data cannot be read.
+/// 404 if the tenant was deleted, 503 if the data cannot be read.
 pub async fn look_again<P: Platform>(
     ctx: Context<'_, P>,
     known: Rc<OpenedTenant>,
@@ -322,7 +321,7 @@ async fn signed_payload<P: Platform>(
     Ok(jws.payload_bytes().ok_or(TokenFault::Invalid)?)
 }
 
-/// What the claims say, as long as the tenant accepts them.
+/// Reads the claims, if the tenant accepts them.
 fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedToken, ClaimsFault> {
     let tenant = &known.tenant;
     let accepted = AccessClaims::check(payload, tenant.expected(), now_secs)?;
@@ -343,11 +342,10 @@ fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedT
     })
 }
 
-/// The session of an access token that [`authenticate`] found expired, if nothing else is wrong with it.
-/// Whether that session lives, its row says.
+/// The session of an access token that is expired and otherwise valid. Its row says whether the session is active.
 ///
 /// # Errors
-/// Expired for a token that is of no session (a legacy one, a refresh token); the token's other faults; 503.
+/// Expired for a token without a session (a legacy one, a refresh token); the token's other faults; 503.
 pub async fn session_of_expired<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
@@ -366,8 +364,8 @@ fn refresh_token_fault(known: &OpenedTenant, unverified_token: &str, now_secs: i
     Some(if refresh.expires_at <= now_secs { TokenFault::Expired } else { TokenFault::WrongType })
 }
 
-/// An access token of this tenant where a refresh token belongs: its fault is "wrong type", unless
-/// its signature does not hold or it is expired.
+/// The fault of an access token of this tenant that was sent as a refresh token: "wrong type", unless its signature
+/// is not valid or it is expired.
 pub async fn access_token_fault<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

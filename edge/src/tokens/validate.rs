@@ -1,5 +1,5 @@
-//! Validation of access tokens, without storage while the isolate is busy. `verify`, which takes a refresh
-//! token too, is [`crate::sessions::verify`].
+//! Validation of access tokens, without storage while the isolate is in use. `verify`, which takes a refresh token
+//! too, is [`crate::sessions::verify`].
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::tenants::find::{TenantName, find_fresh, find_known, find_now, remembe
 use crate::tokens::access::{authenticate, judge_now};
 use crate::tokens::error::TokenError;
 
-/// The answer to a good access token, in the contract's order.
+/// The answer for a valid access token, fields in the contract's order.
 #[derive(Serialize)]
 struct ValidOut<'a> {
     valid: bool,
@@ -31,8 +31,8 @@ struct ValidOut<'a> {
     exp: i64,
 }
 
-/// Who asks, which the method says: no URL can leave the headers out, and no client that a gateway speaks for
-/// can.
+/// The kind of caller, derived from the method, so that neither a URL nor a gateway's client can suppress the
+/// headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// `POST`: a program that reads the body.
@@ -42,18 +42,18 @@ pub enum Asker {
 }
 
 impl Asker {
-    /// By the method of a request.
+    /// Derived from the method of a request.
     #[must_use]
     pub fn of(method: &str) -> Self {
         if matches!(method, "GET" | "HEAD") { Self::Gateway } else { Self::Service }
     }
 }
 
-/// What stands for itself in a header: the unreserved characters of RFC 3986, section 2.3.
+/// Characters that are not encoded in a header: the unreserved characters of RFC 3986, section 2.3.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text in a header. An id of the old service and the name of a role may hold anything: percent-encoded,
-/// neither can end a line, begin another role, or be a byte that the runtime does not take.
+/// Percent-encodes a text for a header, because a legacy id and the name of a role may hold any character: it can
+/// then not end a line, begin another role, or be a byte that the runtime refuses.
 fn header_text(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
@@ -89,7 +89,7 @@ fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker)
         answer.set("X-Auth-Tenant", access.tenant.to_string());
         answer.set("X-Auth-Roles", roles_header(&access.roles));
     }
-    // Of a crowded tenant it is the age of the rows that were read for the token, if they are older.
+    // At a crowded tenant: the age of the rows that were read for the token, if they are older.
     if ctx.app.knowledge.borrow().is_crowded(access.tenant)
         && let Some(standing) = access.standing
     {
@@ -99,7 +99,7 @@ fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker)
     answer
 }
 
-/// The age of what a validation went by.
+/// The header with the age of the data that a validation used.
 const STATE_AGE: &str = "Wardgate-State-Age";
 
 /// Seconds with one decimal.
@@ -107,15 +107,15 @@ fn tenths(age_ms: u64) -> String {
     format!("{}.{}", age_ms / 1000, age_ms / 100 % 10)
 }
 
-/// Says how old what is known is, unless the answer says it.
+/// Adds the age of the data, unless the answer has it.
 pub fn say_age<P: Platform, S>(ctx: Context<'_, P>, response: &mut Response<S>) {
     if response.header(STATE_AGE).is_none() {
         response.set(STATE_AGE, tenths(ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0)));
     }
 }
 
-/// Validates without storage and without waiting: a token that was verified before, at a tenant
-/// that is known and young enough. With the tenant, if there is one. `None` for everything else.
+/// Validates without storage and without waiting: a cached token at a cached tenant with recent data. Returns the
+/// tenant, too. `None` for everything else.
 pub fn validate_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -139,11 +139,11 @@ pub fn validate_now<P: Platform>(
     Some((answer, Some(known)))
 }
 
-/// The tenant of a validation. At a strict one the validation asks for the tenant's state itself, so what is known serves
-/// at any age.
+/// The tenant of a validation. At a strict tenant the validation reads the tenant's state itself, so cached data of
+/// any age is used.
 ///
 /// # Errors
-/// 404 for a name that is nobody's, 503 if the data cannot be read.
+/// 404 for an unknown name, 503 if the data cannot be read.
 pub async fn tenant_of<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
@@ -156,11 +156,11 @@ pub async fn tenant_of<P: Platform>(
 
 /// Validates an access token.
 ///
-/// 1. The tenant, and knowledge that is at most three seconds old.
-/// 2. The token, by [`authenticate`]; a suspended tenant has no good token.
+/// 1. The tenant, with data that is at most three seconds old.
+/// 2. The token, by [`authenticate`]; every token of a suspended tenant is invalid.
 ///
 /// # Errors
-/// 503 if the data cannot be read. What is wrong with a token is an answer, with `valid: false`.
+/// 503 if the data cannot be read. An invalid token is not an error here: the answer has `valid: false`.
 pub async fn validate<P: Platform>(
     ctx: Context<'_, P>,
     known: &Rc<OpenedTenant>,
@@ -180,7 +180,7 @@ pub async fn validate<P: Platform>(
         .map_err(|refused| refused.with(TokenFault::at_validate))
 }
 
-/// The access token, judged; a suspended tenant has no good token.
+/// Checks the access token; every token of a suspended tenant is invalid.
 ///
 /// # Errors
 /// The token's fault, or 503.
