@@ -1,8 +1,7 @@
 //! Keys that are derived from a tenant's roots, and the MACs made with them.
 //!
-//! HKDF-SHA-256 (RFC 5869): salt = the tenant's id, info = `wardgate/v1/<label>`. A root never
-//! makes a MAC itself, and every MAC input is a list from [`crate::fields`] that begins with its
-//! label.
+//! HKDF-SHA-256 (RFC 5869): salt = the tenant's id, info = `wardgate/v1/<label>`. A root is never used as a MAC key
+//! itself, and every MAC input is a list from [`crate::fields`] that begins with its label.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +20,7 @@ use crate::ids::{self, SessionId, TenantId, UserId};
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Takes 32 bytes of good randomness.
+    /// Takes 32 random bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -40,14 +39,14 @@ impl Secret {
     }
 }
 
-/// What a derived key is good for. The label is part of the derivation.
+/// The use of a derived key. Its label is part of the derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Signs refresh tokens; from the session root.
     Refresh,
-    /// Makes the CSRF value of a session; from the session root.
+    /// CSRF values of sessions; from the session root.
     Csrf,
-    /// Makes device marks; from the session root.
+    /// MACs of device cookies; from the session root.
     Device,
     /// Hashes user names and addresses; from the lookup root.
     Identifier,
@@ -57,9 +56,9 @@ pub enum Purpose {
     Cursor,
     /// Marks requests that must happen once; from the lookup root.
     Idempotency,
-    /// Makes the tokens that a search finds users by; from the search root, which control alone has.
+    /// Hashes in the search index; from the search root, which only control has.
     Search,
-    /// Makes the digests by which an import sees what changed; from the import root, which control alone has.
+    /// Digests by which an import detects changes; from the import root, which only control has.
     Import,
     /// Hashes addresses and users for the counters of mails; from the lookup root.
     MailCount,
@@ -125,7 +124,7 @@ pub fn attempt_hash(attempt_key: &Secret, tenant: TenantId, name: &str) -> [u8; 
     mac(attempt_key, "attempt/v1", &[tenant.as_bytes(), name.as_bytes()])
 }
 
-/// The keyed hash under which wrong passwords of a step-up are counted: there the user is known, and no name.
+/// The keyed hash under which wrong passwords of a step-up are counted, derived from the user's id.
 #[must_use]
 pub fn step_up_attempt_hash(attempt_key: &Secret, tenant: TenantId, user: UserId) -> [u8; 32] {
     mac(attempt_key, "step-up/v1", &[tenant.as_bytes(), user.as_bytes()])
@@ -146,15 +145,15 @@ pub fn legacy_token_hash(identifier_key: &Secret, tenant: TenantId, jti: &str) -
     mac(identifier_key, "legacy-token/v1", &[tenant.as_bytes(), jti.as_bytes()])
 }
 
-/// The family that a legacy refresh token becomes: the same for everybody who presents it. It is a
-/// name, not a secret, so it needs no key and outlives every root.
+/// The family id of a legacy refresh token, derived from its `jti`. It is not a secret, so it needs no key and does
+/// not change with a root.
 #[must_use]
 pub fn legacy_family(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
     legacy_name("legacy-family/v1", tenant, shard, jti)
 }
 
-/// The session that a legacy access token is said to be of. No family has this name until somebody signs
-/// out with the token: then one is born, ended, and so denies it.
+/// The session id of a legacy access token. There is no family with this id until a sign-out with the token creates
+/// one, ended, which then denies the token.
 #[must_use]
 pub fn legacy_session(tenant: TenantId, shard: u8, jti: &str) -> SessionId {
     legacy_name("legacy-session/v1", tenant, shard, jti)
@@ -175,7 +174,7 @@ pub fn csrf_value(csrf_key: &Secret, tenant: TenantId, sid: SessionId) -> String
     URL_SAFE_NO_PAD.encode(mac(csrf_key, "csrf/v1", &[tenant.as_bytes(), sid.to_string().as_bytes()]))
 }
 
-/// Whether `presented` is that value; it takes as long for a wrong one as for the right one.
+/// Whether `presented` is that value, compared in constant time.
 #[must_use]
 pub fn csrf_holds(csrf_key: &Secret, tenant: TenantId, sid: SessionId, presented: &str) -> bool {
     csrf_value(csrf_key, tenant, sid).as_bytes().ct_eq(presented.as_bytes()).into()

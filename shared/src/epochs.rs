@@ -1,15 +1,14 @@
-//! The epochs that tokens and sessions name: a user's own counters above the floor of the tenant's history.
+//! The epochs in tokens and sessions: a user's counter plus the floor of the tenant's history.
 //!
-//! What ends every session of a tenant at once (`edges reseed`, after a restore) raises the tenant's history,
-//! which is one row, and with it the floor. No user's row changes, however many there are. A history is
-//! never given again, so neither is a floor: a control that was restored from an old backup cannot come back
-//! to one that was used.
+//! `edges reseed`, after a restore, ends every session of a tenant by raising the tenant's history, which is one row,
+//! and with it the floor. No user's row changes. A history is never used again, so neither is a floor: a control that
+//! was restored from an old backup cannot return to a used one.
 
-/// How far one history lies above the one before: more than a user's counter can reach in it.
+/// The distance between the floors of two histories: more than a user's counter can reach in one.
 pub const LEAP: i64 = 1 << 20;
 
-/// The word of a document whose floor is above zero. A reader that took the counters alone would accept the
-/// sessions that a reseed has ended.
+/// The word in `needs` of a document with a floor above zero. A reader that ignores the floor would accept sessions
+/// that a reseed has ended.
 pub const NEED: &str = "epoch_floor";
 
 /// The lowest epoch of a tenant in this history. The first history has none: its epochs are the counters.

@@ -15,7 +15,7 @@ pub fn encode(label: &str, fields: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Reads back the fields behind `label`; nothing for bytes that [`encode`] does not yield with it.
+/// Decodes the fields after `label`; `None` for bytes that [`encode`] does not produce.
 #[must_use]
 pub fn decode<'a>(label: &str, bytes: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     let mut fields = Vec::new();

@@ -20,8 +20,8 @@ impl Identifier {
     /// Empty, over 254 bytes, with control characters or inner white space, or with a domain that
     /// has no A-label form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        // A canonical form is never shorter than a sixth of its source (the longest NFKC + UTF-8
-        // shrink), so that a longer text is refused before it costs anything.
+        // A canonical form is never shorter than a sixth of its source (the longest NFKC + UTF-8 shrink), so a longer
+        // text is refused before it is processed.
         if text.len() > IDENTIFIER_BYTES * 6 {
             return Err(Invalid("identifier"));
         }
@@ -47,16 +47,16 @@ impl Identifier {
         &self.0
     }
 
-    /// Whether it is an address: has a local part and a domain.
+    /// Whether it is an address, with a local part and a domain.
     #[must_use]
     pub fn is_address(&self) -> bool {
         self.0.contains('@')
     }
 }
 
-/// The one form in which texts that users type are compared, names and what is searched for in them: trimmed,
-/// and Unicode's toCasefold under NFKC (D145 of The Unicode Standard, chapter 3). Folding may leave a text
-/// that NFKC changes again, so both are done until nothing moves, which is twice at most.
+/// The canonical form in which names and search words are compared: trimmed, and Unicode's toCasefold under NFKC
+/// (D145 of The Unicode Standard, chapter 3). Folding may produce a text that NFKC changes again, so both are
+/// repeated until nothing changes, at most twice.
 #[must_use]
 pub fn folded(text: &str) -> String {
     let nfkc = ComposingNormalizerBorrowed::new_nfkc();

@@ -1,6 +1,6 @@
-//! Identifiers of things: tenants, users, sessions, facts, and the names tenants are found by.
+//! Ids of tenants, users, sessions and facts, and the names by which tenants are found.
 //!
-//! Each is a type of its own with one `parse`; past the door everything is valid by type.
+//! Each is a type of its own with one `parse`; a value of the type is valid.
 
 use std::fmt;
 
@@ -25,15 +25,15 @@ macro_rules! uuid_id {
                 Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
             }
 
-            /// Parses any spelling of the UUID ([`uuid()`]); it is written in one.
+            /// Parses any spelling of the UUID ([`uuid()`]); it is always written in the same one.
             ///
             /// # Errors
-            /// What is no UUID.
+            /// Any other text.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 uuid(text).map(Self).map_err(|_| Invalid($what))
             }
 
-            /// The UUID itself, for a database column.
+            /// The UUID, for a database column.
             #[must_use]
             pub fn uuid(self) -> Uuid {
                 self.0
@@ -66,12 +66,11 @@ macro_rules! uuid_id {
     };
 }
 
-/// Parses a UUID as libraries write it: hyphenated, in 32 digits, in braces or as a URN, in upper or lower
-/// case (RFC 9562, section 4). An id is the value, never its text: texts are compared only where both were
-/// written from the value.
+/// Parses a UUID as libraries write it: hyphenated, in 32 digits, in braces or as a URN, in upper or lower case (RFC
+/// 9562, section 4). Ids are compared by value; their texts only if both were written by this code.
 ///
 /// # Errors
-/// What is no UUID.
+/// Any other text.
 pub fn uuid(text: &str) -> Result<Uuid, Invalid> {
     Uuid::try_parse(text).map_err(|_| Invalid("UUID"))
 }
@@ -87,19 +86,19 @@ uuid_id!(
     "user id"
 );
 uuid_id!(
-    /// An authenticator of a user: a device or program that makes one-time codes.
+    /// An authenticator of a user: a device or program that generates one-time codes.
     AuthenticatorId,
     "authenticator id"
 );
 uuid_id!(
-    /// A fact born at the edge; unique in control, so a second delivery changes nothing.
+    /// A fact of the edge; unique in control, so a second delivery changes nothing.
     EventId,
     "event id"
 );
 
 const SESSION_BYTES: usize = 17;
 
-/// A refresh family: the number of the shard that holds it and 16 random bytes, `sid` of every token.
+/// A refresh family: the number of its shard and 16 random bytes; the claim `sid` of every token.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; SESSION_BYTES]);
 
@@ -126,7 +125,7 @@ impl SessionId {
         }
     }
 
-    /// The shard that holds the family.
+    /// The shard of the family.
     #[must_use]
     pub fn shard(&self) -> u8 {
         let [shard, ..] = self.0;
@@ -240,8 +239,8 @@ impl HostName {
 }
 
 impl HostName {
-    /// The form in which a host that somebody typed is looked for: in letters of any case or in A-labels, with
-    /// or without a final dot. What is no host name stays something that no host is.
+    /// The form in which a typed host is looked up: the input may be Unicode in any case or A-labels, with or without
+    /// a final dot. A malformed name becomes a text that no host has.
     #[must_use]
     pub fn canonical(text: &str) -> String {
         let text = text.trim().trim_end_matches('.');
@@ -255,7 +254,7 @@ impl HostName {
     }
 }
 
-/// A label that claims to be an A-label must decode to what encodes to it again.
+/// An A-label must decode to a text that encodes to the same label.
 fn a_label_holds(label: &str) -> bool {
     !label.starts_with("xn--") || idna::domain_to_ascii(label).is_ok_and(|ascii| ascii == label)
 }

@@ -1,10 +1,10 @@
-//! JSON of strangers: no duplicate keys, bounded depth, a bounded number of values.
+//! Parses untrusted JSON: no duplicate keys, limited depth, a limited number of values.
 //!
 //! A value takes up to a hundred times the bytes of its text: a mebibyte of `{"":0},` was measured to
 //! take 100 MB, nearly all that an isolate has.
 //!
-//! Two parsers that disagree about which of two equal keys counts are a way around a check, so a
-//! body that has one is refused as a whole.
+//! Two parsers that choose different ones of duplicate keys would allow a bypass of checks, so a body with duplicates
+//! is refused.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,7 +14,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::contract::limits::{BODY_VALUES, JSON_DEPTH};
 
-/// Why a text is not accepted, in words that are safe to show to its sender.
+/// Why a text is refused, in a text that is safe to return to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JsonError(String);

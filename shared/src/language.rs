@@ -1,13 +1,14 @@
-//! A language that somebody reads, as a tag (BCP 47): its form alone, since nothing here needs the registry.
+//! Language tags (BCP 47): only their form is checked, not the registry.
 
 use crate::Invalid;
 use crate::contract::limits::LANGUAGE_BYTES;
 
-/// The tag in the usual case (RFC 5646, section 2.1.1): `de`, `pt-BR`, `zh-Hant-TW`. Empty stays empty: no choice.
+/// The tag in the usual case (RFC 5646, section 2.1.1): `de`, `pt-BR`, `zh-Hant-TW`. An empty text stays empty: no
+/// language is chosen.
 ///
 /// # Errors
-/// For a text that has not the form of a tag: a part of two to eight letters, then parts of one to eight letters and
-/// digits, at most 35 bytes.
+/// For a text without the form of a tag, which is: a part of two to eight letters, then parts of one to eight letters
+/// and digits, at most 35 bytes.
 pub fn canonical(text: &str) -> Result<String, Invalid> {
     let invalid = Invalid("language tag");
     if text.is_empty() {

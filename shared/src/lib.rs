@@ -1,10 +1,10 @@
-//! What the edge and the control plane must agree on, stated once.
+//! Everything that the edge and the control plane must agree on.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: time and randomness are
 //! arguments, so every function can be tested with a table and runs alike in Wasm and on a server.
 //!
-//! Where to start: [`tenant`] is the document that control pushes and the edge obeys, [`tokens`] the
-//! kinds of JWT, [`wire`] what passes between the halves, [`contract`] every path and every error.
+//! Where to begin: [`tenant`] is the document that control pushes and the edge obeys, [`tokens`] has the kinds of
+//! JWT, [`wire`] the messages between the halves, [`contract`] every path and every error.
 
 // No request may panic a Worker.
 #![cfg_attr(
@@ -17,7 +17,7 @@
         clippy::indexing_slicing
     )
 )]
-// A new variant stops the build until every place that tells its kind apart says what becomes of it.
+// A new enum variant does not compile until every `match` over it handles it.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod contract;
@@ -37,7 +37,7 @@ pub mod tokens;
 pub mod user;
 pub mod wire;
 
-/// Text that does not parse as what it should be. It says what was expected, never what arrived.
+/// A parse error. It names what was expected, and never the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct Invalid(pub &'static str);

@@ -16,7 +16,7 @@ use crate::contract::limits::PASSWORD_BYTES;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-/// How every verifier of ours begins.
+/// The prefix of every verifier.
 const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
@@ -26,7 +26,7 @@ const TAG_BYTES: usize = 32;
 pub struct Password(String);
 
 impl Password {
-    /// Normalises what was typed; nothing is trimmed.
+    /// Normalises a typed password, without trimming.
     ///
     /// # Errors
     /// Empty, or more than 1,024 bytes before or after normalisation.
@@ -38,7 +38,7 @@ impl Password {
         if normal.0.len() > PASSWORD_BYTES { Err(Invalid("password")) } else { Ok(normal) }
     }
 
-    /// What stands in for a password that cannot be one, so that the work stays the same.
+    /// A password that replaces an impossible one, so that the work is the same.
     #[must_use]
     pub fn placeholder() -> Self {
         Self(String::from("placeholder"))
@@ -51,7 +51,7 @@ impl Password {
     }
 }
 
-/// What a password is checked against: salt and Argon2id tag. No `Debug`, wiped when dropped.
+/// A password verifier: salt and Argon2id tag. No `Debug`; wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Verifier {
     salt: [u8; SALT_BYTES],
@@ -59,7 +59,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Parses the PHC string form with exactly our parameters.
+    /// Parses the PHC string form with exactly Wardgate's parameters.
     ///
     /// # Errors
     /// Every other algorithm, version, parameter or length: such a hash is foreign.
@@ -80,8 +80,7 @@ impl Verifier {
         Zeroizing::new(format!("{PREFIX}{salt}${tag}"))
     }
 
-    /// A verifier that no password satisfies, for sign-ins of nobody: random bytes as a tag have
-    /// no known password.
+    /// A verifier for sign-ins with an unknown name: its tag is random bytes, so no known password matches.
     #[must_use]
     pub fn dummy(salt: [u8; SALT_BYTES], tag: [u8; TAG_BYTES]) -> Self {
         Self { salt, tag }
@@ -105,7 +104,7 @@ impl Workspace {
         Verifier { salt, tag: self.tag(password, &salt).unwrap_or_default() }
     }
 
-    /// Whether `password` is the one. Costs one hash, whatever the answer.
+    /// Whether `password` matches. Costs one hash in any case.
     #[must_use]
     pub fn verify(&mut self, password: &Password, verifier: &Verifier) -> bool {
         match self.tag(password, &verifier.salt) {
@@ -114,7 +113,7 @@ impl Workspace {
         }
     }
 
-    /// `None` cannot happen with these constants; it is a refusal wherever it would.
+    /// `None` cannot happen with these constants; callers treat it as a refusal.
     fn tag(&mut self, password: &Password, salt: &[u8]) -> Option<[u8; TAG_BYTES]> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

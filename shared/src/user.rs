@@ -1,9 +1,8 @@
-//! What both sides say of a user besides ids: the state they are in.
+//! The status of a user, shared by both halves.
 
 use serde::{Deserialize, Serialize};
 
-/// State of a user, as both sides and the feed spell it. A word of a later release reads as suspended: it
-/// is not active.
+/// Status of a user, as both halves and the feed spell it. An unknown value of a later release is read as suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserStatus {
@@ -21,7 +20,7 @@ pub enum UserStatus {
 }
 
 impl UserStatus {
-    /// The word in bodies and columns.
+    /// Its name in bodies and columns.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What callers are told: every error, path, limit and permission, and the edge's routes described.
+//! The public contract: errors, paths, limits, permissions, and the description of the edge's routes.
 
 pub mod limits;
 #[cfg(feature = "openapi")]

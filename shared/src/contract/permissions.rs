@@ -1,4 +1,4 @@
-//! Who may do what: permissions named `noun.verb`, and the predefined roles.
+//! Permissions, named `noun.verb`, and the predefined roles.
 
 /// A type that stands for one permission in an extractor's signature.
 pub trait Permitted {
@@ -36,13 +36,13 @@ macro_rules! permissions {
 permissions! {
     /// Read the tenant's users.
     UsersRead = "users.read",
-    /// Create and edit users below one's rank, their status, roles and password.
+    /// Create and edit users of a lower rank: their fields, status, roles and password.
     UsersWrite = "users.write",
-    /// Delete users below one's rank.
+    /// Delete users of a lower rank.
     UsersDelete = "users.delete",
-    /// Be shown a personal field of a user that one's roles hide, for a reason that is logged.
+    /// Read a personal field of a user that the caller's roles hide, for a reason that is logged.
     UsersUnmask = "users.unmask",
-    /// Read where and with which devices users below one's rank are signed in.
+    /// Read the sessions of users of a lower rank, with device and place.
     SessionsRead = "sessions.read",
     /// End users's sessions.
     SessionsEnd = "sessions.end",
@@ -77,7 +77,7 @@ permissions! {
 }
 
 impl Permission {
-    /// Whether it exists at the platform tenant alone.
+    /// Whether it exists only at the platform tenant.
     #[must_use]
     pub fn is_platform(self) -> bool {
         self.as_str().starts_with("platform.")
@@ -89,19 +89,19 @@ impl Permission {
 pub struct Role {
     /// Its name in tokens and answers.
     pub name: &'static str,
-    /// Its rank: nobody acts on a rank at or above their own, save root-admins on root-admins.
+    /// Its rank: a user can act only on users of a lower rank; root-admins also on root-admins.
     pub rank: i32,
-    /// What it may do.
+    /// Its permissions.
     pub permissions: &'static [Permission],
 }
 
 /// The rank of `root-admin`.
 pub const ROOT_RANK: i32 = 100;
-/// The highest rank of who makes an account for themselves: below `staff`, who may look at others.
+/// The highest rank of registered users: below `staff`, who may read other users.
 pub const REGISTRATION_RANK: i32 = 39;
 
-/// The four predefined roles, highest rank first. A root-admin of the platform tenant holds the
-/// `platform.*` permissions besides.
+/// The four predefined roles, highest rank first. A root-admin of the platform tenant also has the `platform.*`
+/// permissions.
 pub const ROLES: [Role; 4] = {
     use Permission as P;
     [

@@ -1,8 +1,7 @@
-//! Every refusal that an answer may carry, in the contract's words.
+//! Every refusal that an answer may carry, with the texts of the contract.
 //!
-//! A [`Refusal`] alone knows HTTP: status, code and body. [`TokenFault`] says what is wrong with a
-//! token and words it for each door. Clients of the old service compare these texts, so they are
-//! recorded, not composed.
+//! Only a [`Refusal`] has HTTP terms: status, code and body. A [`TokenFault`] is the fault of a token, and has the
+//! refusal for each kind of route. Clients of SimpleJWT services compare these texts, so they are the recorded ones.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +25,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// What it means, for the documentation.
+            /// Its meaning, for the documentation.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning.trim_ascii(),)* }
@@ -90,7 +89,7 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused",
 }
 
-/// An answer that says no.
+/// An error answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// HTTP status.
@@ -136,7 +135,7 @@ impl Refusal {
         Self::plain(400, &format!("JSON parse error - {reason}"))
     }
 
-    /// 400: the body is JSON but no object; `kind` in Python's words.
+    /// 400: the body is JSON but not an object; the type is named as in Python.
     #[must_use]
     pub fn not_an_object(value: &Value) -> Self {
         let kind = match value {
@@ -157,7 +156,7 @@ impl Refusal {
         Self::plain(401, "Authentication credentials were not provided.")
     }
 
-    /// The same at validate, which says `"valid": false` besides.
+    /// The same at validate, with `"valid": false`.
     #[must_use]
     pub fn no_credentials_at_validate() -> Self {
         let body = json!({"valid": false, "detail": "Authentication credentials were not provided."});
@@ -174,7 +173,7 @@ impl Refusal {
         )
     }
 
-    /// 401: a sign-in that failed, whatever the reason.
+    /// 401: a sign-in that failed for any reason.
     #[must_use]
     pub fn no_active_account() -> Self {
         Self::plain(401, "No active account found with the given credentials")
@@ -198,20 +197,19 @@ impl Refusal {
         Self::new(403, "This tenant is suspended.", Code::TenantSuspended)
     }
 
-    /// 403: the tenant takes no such request from the client's network, whatever the request holds.
+    /// 403: the tenant does not allow requests from the client's network.
     #[must_use]
     pub fn network_not_allowed() -> Self {
         Self::new(403, "This network is not allowed.", Code::NetworkNotAllowed)
     }
 
-    /// 403: nobody makes an account here without an invitation.
+    /// 403: the tenant does not allow registration without an invitation.
     #[must_use]
     pub fn registration_closed() -> Self {
         Self::new(403, "Registration is closed.", Code::RegistrationClosed)
     }
 
-    /// 403: the password is right, and has to be changed before there is a session. The ticket is good for that
-    /// alone.
+    /// 403: the password is correct, but must be changed first, with the ticket.
     #[must_use]
     pub fn password_change_required(ticket: &Ticket) -> Self {
         let mut refusal = Self::new(403, "Password change required.", Code::PasswordChangeRequired);
@@ -222,8 +220,8 @@ impl Refusal {
         refusal
     }
 
-    /// 403: the password is right, and the tenant demands a second factor, of which the user has none. The ticket is
-    /// good for enrolling one alone.
+    /// 403: the password is correct, and the tenant requires a second factor, which the user can enrol with the
+    /// ticket.
     #[must_use]
     pub fn mfa_enrollment_required(ticket: &Ticket) -> Self {
         let detail = "Multi-factor authentication must be set up.";
@@ -235,7 +233,7 @@ impl Refusal {
         refusal
     }
 
-    /// 401 at `token`: the password is right, and a second factor has to be shown.
+    /// 401 at `token`: the password is correct, and a second factor is required.
     #[must_use]
     pub fn mfa_required(challenge: &Challenge, methods: &[&str]) -> Self {
         let mut refusal = Self::new(401, "Multi-factor authentication required.", Code::MfaRequired);
@@ -247,13 +245,13 @@ impl Refusal {
         refusal
     }
 
-    /// 401: a code is wrong or was used, or its challenge is not good: one answer for all of it.
+    /// 401: the code is wrong or used, or its challenge is invalid: one answer for all of these.
     #[must_use]
     pub fn otp_invalid() -> Self {
         Self::new(401, "Invalid or expired code.", Code::OtpInvalid)
     }
 
-    /// 403: the route asks for a proof that is younger than `max_age_secs`, by one of `methods`.
+    /// 403: the route requires a sign-in or step-up within `max_age_secs`, by one of `methods`.
     #[must_use]
     pub fn step_up_required(methods: &[&str], max_age_secs: i64) -> Self {
         let mut refusal = Self::new(403, "A recent step-up is required.", Code::StepUpRequired);
@@ -321,7 +319,7 @@ impl Refusal {
         Self { retry_after_secs: Some(1), ..refusal }
     }
 
-    /// 503: the index that answers this is being made anew.
+    /// 503: the search index is being rebuilt.
     #[must_use]
     pub fn rebuilding() -> Self {
         let refusal = Self::new(503, "The search index is being rebuilt.", Code::Rebuilding);
@@ -335,16 +333,16 @@ impl Refusal {
     }
 }
 
-/// What is wrong with a token, in the order in which it is looked for.
+/// The fault of a token, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TokenFault {
-    /// Bad signature, another tenant, an unknown or revoked key, not a token at all.
+    /// Malformed, a wrong signature, another tenant's, or an unknown or revoked key.
     #[error("invalid token")]
     Invalid,
     /// Past `exp`, or past a deadline of its family.
     #[error("expired token")]
     Expired,
-    /// A good token of another kind.
+    /// A valid token of another kind.
     #[error("token of another kind")]
     WrongType,
     /// The user is deleted.
@@ -394,7 +392,7 @@ impl TokenFault {
         }
     }
 
-    /// At refresh, where only the user's status has words of its own.
+    /// The refusal at refresh, where only the user's status has a text of its own.
     #[must_use]
     pub fn at_refresh(self) -> Refusal {
         match self {
@@ -407,7 +405,7 @@ impl TokenFault {
         }
     }
 
-    /// At verify. The old service's serializer looked into its blacklist itself, hence 400.
+    /// The refusal at verify. SimpleJWT's serializer checks the blacklist itself, hence 400.
     #[must_use]
     pub fn at_verify(self) -> Refusal {
         match self {
@@ -426,7 +424,7 @@ impl TokenFault {
         Refusal::new(401, self.words(), Code::TokenNotValid)
     }
 
-    /// At validate, which says `"valid": false` besides.
+    /// The refusal at validate, with `"valid": false`.
     #[must_use]
     pub fn at_validate(self) -> Refusal {
         let body = json!({"valid": false, "detail": self.words(), "code": Code::TokenNotValid.as_str()});

@@ -6,19 +6,19 @@
 use crate::contract::limits::PATH_SEGMENT_BYTES;
 use crate::tokens::ticket::TicketPurpose;
 
-/// Who may call a route without credentials.
+/// Which half serves a route, and whether it needs a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// Served by the edge itself, which decides for each what it demands.
+    /// Served by the edge; each route decides about credentials itself.
     Edge,
-    /// Served by the edge; `Allow` is left out, because nothing is recorded and every header costs.
+    /// Served by the edge without `Allow`, because the recorded contract has none and every header costs.
     EdgeBare,
-    /// Served by control; a credential is demanded before anything else is said.
+    /// Served by control; a credential is required before any other check.
     Protected,
-    /// Served by control; anybody may call it, but a bad credential is refused.
+    /// Served by control, without a credential; an invalid one is refused.
     Open,
-    /// Served by control to everybody alike: no credential is looked at. A cookie that is not good any more must
-    /// not stand between a user and the link that was mailed to them.
+    /// Served by control, ignoring credentials, so that an expired cookie does not keep a user from using a mailed
+    /// link.
     Anonymous,
 }
 
@@ -29,9 +29,9 @@ pub struct Route {
     pub path: &'static str,
     /// The value of `Allow`.
     pub allow: &'static str,
-    /// Who serves it to whom.
+    /// Which half serves it, and whether it needs a credential.
     pub door: Door,
-    /// The tickets that are good here as Bearer, beside access tokens.
+    /// The purpose of tickets that are accepted as Bearer, in addition to access tokens.
     pub ticket: Option<TicketPurpose>,
 }
 
@@ -123,7 +123,7 @@ pub const ROUTES: &[Route] = &[
     route("api/audit", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/audit/verify", "GET, HEAD, OPTIONS", Door::Protected),
     route("api/audit/export", "GET, HEAD, OPTIONS", Door::Protected),
-    // Served by control: what all of this is, and its reader.
+    // Served by control: the OpenAPI document and its page.
     route("api/schema", "GET, HEAD, OPTIONS", Door::Open),
     route("docs", "GET, HEAD, OPTIONS", Door::Open),
     route("docs/*", "GET, HEAD, OPTIONS", Door::Open),
@@ -132,18 +132,18 @@ pub const ROUTES: &[Route] = &[
     route("account/files/*", "GET, HEAD, OPTIONS", Door::Anonymous),
 ];
 
-/// Whose networks count at a route that control serves.
+/// The network lists that apply to a route of control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Administrators: those of users, and those of administration besides.
+    /// The lists for users and those for administration.
     Administrators,
     /// Users.
     Users,
-    /// Everyone: documents and pages, which act for no user.
+    /// None: documents and pages.
     Everyone,
 }
 
-/// What a user does for the own account; everything else with a credential is administration.
+/// Routes of the caller's own account; all other routes that need a credential are administration.
 const OWN_ACCOUNT: [&str; 6] = [
     "api/user/me",
     "api/user/mfa",
@@ -154,7 +154,7 @@ const OWN_ACCOUNT: [&str; 6] = [
 ];
 
 impl Route {
-    /// Whose networks count here.
+    /// The network lists that apply.
     #[must_use]
     pub fn audience(&self) -> Audience {
         let is_own = OWN_ACCOUNT.iter().any(|own| self.path.starts_with(own));
@@ -166,7 +166,7 @@ impl Route {
         }
     }
 
-    /// Whether `method` is on the list.
+    /// Whether `method` is in `Allow`.
     #[must_use]
     pub fn allows(&self, method: &str) -> bool {
         self.allow.split(", ").any(|allowed| allowed == method)
@@ -186,7 +186,7 @@ impl Route {
     }
 }
 
-/// `[A-Za-z0-9._~-]{1,128}`, and neither `.` nor `..`: no reader of such a segment can take it for another.
+/// `[A-Za-z0-9._~-]{1,128}`, and neither `.` nor `..`: every parser reads such a segment alike.
 fn is_plain(segment: &str) -> bool {
     (1..=PATH_SEGMENT_BYTES).contains(&segment.len())
         && segment != "."
@@ -194,8 +194,8 @@ fn is_plain(segment: &str) -> bool {
         && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
 }
 
-/// The route of a path, with or without its final slash. What is found here is one for every method, and
-/// every segment of it is plain, so that it can be forwarded as it stands.
+/// The route of a path, with or without its final slash, for every method. Every segment of a found path is plain, so
+/// that it can be forwarded unchanged.
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Route> {
     let segments = path.strip_prefix('/')?;

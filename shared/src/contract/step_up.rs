@@ -1,9 +1,9 @@
-//! The requests for which a user must have signed in, or stepped up, a short time ago: one list for the refusal in
-//! control, the published document and the documentation.
+//! The requests that require a recent sign-in or step-up: one list for the check in control, the OpenAPI document and
+//! the documentation.
 //!
-//! A stolen access token, or a session that was left open, must not be enough to take over other accounts, to see what
-//! is hidden, or to change what protects a tenant. How short the time is, a tenant says (`step_up_secs`). What a user
-//! does to the own account has rules of its own: the present password, or [`STEP_UP_SECS`](super::limits::STEP_UP_SECS).
+//! A stolen access token, or a session that was left open, must not suffice to take over other accounts, to read
+//! hidden fields, or to change the protections of a tenant. The tenant sets the time (`step_up_secs`). Changes of the
+//! caller's own account have other rules: the current password, or [`STEP_UP_SECS`](super::limits::STEP_UP_SECS).
 
 use super::routes;
 
@@ -14,7 +14,7 @@ pub struct Guarded {
     pub method: &'static str,
     /// Its path, as the table of routes has it.
     pub path: &'static str,
-    /// The fields of the body that make it one; empty: it is one whatever its body says.
+    /// The requirement applies if the body has one of these fields; empty: always.
     pub fields: &'static [&'static str],
 }
 
@@ -26,12 +26,12 @@ const fn with(fields: &'static [&'static str], method: &'static str, path: &'sta
     Guarded { method, path, fields }
 }
 
-/// What gives an account to another person, or to more power.
+/// Fields that hand an account to another person or give it more power.
 const ACCOUNT: &[&str] = &["roles", "password", "email"];
 
 /// The list.
 pub const GUARDED: &[Guarded] = &[
-    // Roles, and what takes over an account.
+    // Roles, and fields that take over an account.
     with(&["roles"], "POST", "api/user/users"),
     with(ACCOUNT, "PUT", "api/user/users/*"),
     with(ACCOUNT, "PATCH", "api/user/users/*"),
@@ -40,7 +40,7 @@ pub const GUARDED: &[Guarded] = &[
     // Deletion.
     always("DELETE", "api/user/users/*"),
     always("DELETE", "api/tenant/tenants/*"),
-    // What is hidden, and what leaves in one piece.
+    // Hidden fields and exports.
     always("POST", "api/user/users/*/unmask"),
     always("GET", "api/audit/export"),
     // Policies: all that a tenant has set.

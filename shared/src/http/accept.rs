@@ -4,7 +4,7 @@
 //! `java.net.HttpURLConnection` sends by default (`*; q=.2`), and compare parameters that no representation
 //! here has (`application/json; indent=4`, which clients of REST framework send).
 
-/// How well a range fits a representation; a later variant takes precedence (RFC 9110, section 12.5.1).
+/// How precisely a range matches a representation; a later variant takes precedence (RFC 9110, section 12.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// `*/*`.
@@ -26,7 +26,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None` for what is no media range; it counts for nothing.
+    /// `None` for a malformed media range, which is ignored.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = unquoted(text, ';').map(str::trim);
         let essence = parts.next().filter(|essence| !essence.is_empty())?;
@@ -58,8 +58,8 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A weight (RFC 9110, section 12.4.2) in thousandths. Digits may be missing before the point; what is no
-/// weight is as absent.
+/// A weight (RFC 9110, section 12.4.2) in thousandths. Digits may be missing before the point; a malformed weight
+/// counts as absent.
 fn thousandths(weight: &str) -> u16 {
     let plain = weight.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let value = weight.parse::<f32>().ok().filter(|_| plain).unwrap_or(1.0);
@@ -84,11 +84,10 @@ fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The representation that a request wants most, of `offered` (media type, and what it stands for), which
-/// begins with the one that is given to whoever does not say.
+/// The preferred representation of a request, from `offered` (media type and value), which begins with the default.
 ///
-/// Of equal weights, the one that is named more precisely counts, then the one that is offered first. `None`
-/// where none is acceptable.
+/// With equal weights, the more precisely named one is chosen, then the one that is offered first. `None` if none is
+/// acceptable.
 #[must_use]
 pub fn negotiate<T: Copy>(accept: Option<&str>, offered: &[(&str, T)]) -> Option<T> {
     let ranges: Vec<_> = unquoted(accept.unwrap_or_default(), ',').filter_map(Range::parse).collect();

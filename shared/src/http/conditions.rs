@@ -1,10 +1,11 @@
 //! `ETag`, `If-None-Match` and `If-Match` (RFC 9110, sections 8.8.3 and 13): one comparison for both sides.
 //!
-//! A validator of ours is strong and names one representation: of one object or tenant, in one format, at one
-//! revision. Cloudflare, before every edge, makes strong tags weak (developers.cloudflare.com/cache/reference/etag-headers),
-//! and so does any proxy that compresses. A client can only send back what it was given: strictly by section
-//! 13.1.1 nobody behind Cloudflare could change anything under `If-Match`. So a weak tag counts there if its
-//! opaque part is ours. It still says exactly which bytes were read, because we make no weak tags ourselves.
+//! Wardgate's validators are strong and identify one representation: of one object or tenant, in one format, at one
+//! revision. Cloudflare, before every edge, makes strong tags weak
+//! (developers.cloudflare.com/cache/reference/etag-headers), and so does any proxy that compresses. A client sends
+//! back the tag that it received; strictly by section 13.1.1, no client behind Cloudflare could use `If-Match`. So a
+//! weak tag is accepted there if its opaque part matches. It still identifies the exact bytes, because Wardgate does
+//! not issue weak tags.
 
 use std::fmt;
 
@@ -14,20 +15,20 @@ use crate::contract::refusal::Refusal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator {
     opaque: String,
-    /// What stands before the first `.` of the tag, where a change is judged by that alone.
+    /// The part of the tag before the first `.`, if a change is compared only by that part.
     state: Option<String>,
 }
 
 impl Validator {
-    /// The validator of what `names` names, which is part of the tag: `[A-Za-z0-9._~-]` alone.
+    /// The validator that consists of `names`, which may only have `[A-Za-z0-9._~-]`.
     #[must_use]
     pub fn new(names: &str) -> Self {
         Self { opaque: names.to_owned(), state: None }
     }
 
-    /// The validator of an object that is edited: `state` names what an edit can set, without a `.`, and
-    /// `representation` all that is answered. `If-Match` of a change is compared by the first alone, so that a
-    /// change is refused only where another one would be lost.
+    /// The validator of an editable object: `state`, without a `.`, identifies the editable fields, and
+    /// `representation` the whole answer. `If-Match` compares only the first, so that a change is refused only if
+    /// another one would be lost.
     #[must_use]
     pub fn of_state(state: &str, representation: &str) -> Self {
         Self { opaque: format!("{state}.{representation}"), state: Some(state.to_owned()) }
@@ -50,7 +51,7 @@ enum Tags {
 }
 
 impl Tags {
-    /// `None` for what is no list of entity tags.
+    /// `None` for a malformed list of entity tags.
     fn parse(field: &str) -> Option<Self> {
         let blank = |char| matches!(char, ' ' | '\t');
         if field.trim_matches(blank) == "*" {
@@ -59,7 +60,7 @@ impl Tags {
         let mut listed = Vec::new();
         let mut rest = field;
         loop {
-            // A recipient takes empty elements (RFC 9110, section 5.6.1.2).
+            // A recipient accepts empty elements (RFC 9110, section 5.6.1.2).
             rest = rest.trim_start_matches(|char| blank(char) || char == ',');
             if rest.is_empty() {
                 return (!listed.is_empty()).then_some(Self::Listed(listed));
@@ -95,14 +96,14 @@ impl Tags {
     }
 }
 
-/// What the conditions of a request come to.
+/// The result of evaluating conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They hold.
+    /// The conditions are met.
     Proceed,
     /// The client has this very representation: 304.
     NotModified,
-    /// They do not hold: 412.
+    /// They are not met: 412.
     Failed,
 }
 
@@ -114,24 +115,24 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Reads both fields, the lines of each joined by commas. An `If-None-Match` that cannot be read names no
-    /// copy; of an `If-Match`, it is not known what it forbids.
+    /// Parses both fields, the lines of each joined by commas. A malformed `If-None-Match` is ignored; a malformed
+    /// `If-Match` is refused, because its intent is unknown.
     ///
     /// # Errors
-    /// 400 for an `If-Match` that is no list of entity tags.
+    /// 400 for a malformed `If-Match`.
     pub fn parse(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Self, Refusal> {
         let unreadable = || Refusal::field("if-match", "Enter entity tags.");
         let if_match = if_match.map(|field| Tags::parse(field).ok_or_else(unreadable)).transpose()?;
         Ok(Self { if_match, if_none_match: if_none_match.and_then(Tags::parse) })
     }
 
-    /// Whether there are any.
+    /// Whether the request has conditions.
     #[must_use]
     pub fn are_there(&self) -> bool {
         self.if_match.is_some() || self.if_none_match.is_some()
     }
 
-    /// For a GET or HEAD of what `current` names, in the order of RFC 9110, section 13.2.2.
+    /// Evaluates the conditions of a GET or HEAD against `current`, in the order of RFC 9110, section 13.2.2.
     #[must_use]
     pub fn on_read(&self, current: &Validator) -> Verdict {
         if self.if_match.as_ref().is_some_and(|tags| !tags.name(current)) {
@@ -143,7 +144,7 @@ impl Conditions {
         }
     }
 
-    /// Whether what `current` names may be changed.
+    /// Whether the object with the validator `current` may be changed.
     #[must_use]
     pub fn on_change(&self, current: &Validator) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.name_state(current))

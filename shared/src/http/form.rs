@@ -1,7 +1,7 @@
 //! Forms, as one object of texts: `application/x-www-form-urlencoded` and `multipart/form-data` (RFC 7578).
 //!
-//! They come whole, bounded by the route that reads them. A field that comes twice is refused, as a key of
-//! JSON is: two readers that disagree about which one counts are a way around a check.
+//! The whole body is in memory, limited by the route. A duplicate field is refused, as a duplicate JSON key is,
+//! because two parsers that choose different ones would allow a bypass of checks.
 
 use std::convert::Infallible;
 
@@ -40,8 +40,8 @@ impl FormType {
     /// Reads a form.
     ///
     /// # Errors
-    /// 400: it is cut or has no boundary, a part has no name, is a file or not UTF-8, a field comes twice, more
-    /// than [`BODY_VALUES`] fields.
+    /// 400: truncated, without a boundary, a part without a name, a file, not UTF-8, a duplicate field, or more than
+    /// [`BODY_VALUES`] fields.
     pub fn read(self, content_type: &str, bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
         match self {
             Self::UrlEncoded => url_encoded(bytes),
@@ -83,7 +83,7 @@ fn multipart(content_type: &str, bytes: &[u8]) -> Result<Map<String, Value>, Ref
         return Err(broken(&multer::Error::NoBoundary));
     }
     let whole = stream::iter([Ok::<_, Infallible>(Bytes::copy_from_slice(bytes))]);
-    // All of it is here, so that nothing is waited for.
+    // The whole body is in memory, so this does not wait.
     let read = parts(Multipart::new(whole, boundary)).now_or_never();
     read.unwrap_or_else(|| Err(broken(&multer::Error::IncompleteStream)))
 }
@@ -97,7 +97,7 @@ async fn parts(mut parts: Multipart<'_>) -> Result<Map<String, Value>, Refusal> 
         };
         match part.file_name() {
             None => {}
-            // What a browser sends of a file input in which nothing was chosen.
+            // A browser sends this for a file input without a file.
             Some("") => continue,
             Some(_) => return Err(Refusal::field(&name, "Not a valid string.")),
         }

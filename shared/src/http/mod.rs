@@ -1,4 +1,4 @@
-//! What both sides read of HTTP alike: preconditions, media ranges, forms.
+//! HTTP parsing that both halves share: conditional requests, media ranges, forms.
 
 pub mod accept;
 pub mod conditions;

@@ -1,4 +1,4 @@
-//! What a user shows beside the password: one-time codes and recovery codes, made and checked alike on both sides.
+//! Second factors: one-time codes and recovery codes, computed alike in both halves.
 
 pub mod recovery;
 pub mod totp;

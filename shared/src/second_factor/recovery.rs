@@ -1,7 +1,7 @@
-//! Recovery codes: what a user keeps on paper for the day on which no authenticator is at hand.
+//! Recovery codes, for users who have lost their authenticators.
 //!
-//! A code is 80 random bits, so a keyed SHA-256 of it is enough: 2^80 codes are too many to try, however cheap a hash is.
-//! Written in Crockford's base 32, in four groups: it has no letter that is taken for a digit.
+//! A code is 80 random bits, so a keyed SHA-256 of it suffices: 2^80 codes are too many to try. Written in
+//! Crockford's base32, which avoids letters that look like digits, in four groups.
 
 use base32::Alphabet;
 use zeroize::Zeroizing;
@@ -50,7 +50,7 @@ impl RecoveryCode {
         text
     }
 
-    /// What is stored of the code: a keyed SHA-256. The key is made with a user's set of codes.
+    /// The stored hash of the code: a keyed SHA-256. The key is generated with the user's set of codes.
     #[must_use]
     pub fn hash(&self, key: &Secret, tenant: TenantId, user: UserId) -> [u8; 32] {
         mac(key, "recovery-code/v1", &[tenant.as_bytes(), user.as_bytes(), self.0.as_slice()])

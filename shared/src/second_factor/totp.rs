@@ -1,5 +1,5 @@
-//! One-time codes by time (TOTP, RFC 6238): HMAC-SHA-1, six digits, steps of 30 seconds, which every
-//! authenticator program knows.
+//! One-time codes by time (TOTP, RFC 6238): HMAC-SHA-1, six digits, steps of 30 seconds, which every authenticator
+//! supports.
 
 use totp_rs::Builder;
 use zeroize::Zeroizing;
@@ -10,9 +10,9 @@ use crate::Invalid;
 pub const STEP_SECS: u64 = 30;
 /// Digits of a code.
 pub const DIGITS: usize = 6;
-/// Bytes of a seed that is made here (RFC 4226, section 4, requirement 6 recommends 160 bits).
+/// Bytes of a generated seed (RFC 4226, section 4, requirement 6 recommends 160 bits).
 pub const SEED_BYTES: usize = 20;
-/// Fewest and most bytes of a seed that another service made (the same section demands 128 bits).
+/// Minimum and maximum bytes of an imported seed (the same section requires 128 bits).
 const SEED_BOUNDS: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// The secret that an authenticator shares with the service. No `Debug`, wiped when dropped.
@@ -49,7 +49,7 @@ impl Code {
     /// Takes six ASCII digits, with blanks around them.
     ///
     /// # Errors
-    /// Another length, or other characters, digits of other scripts among them.
+    /// Another length, or other characters, including digits of other scripts.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let digits = text.trim_ascii();
         let fits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -57,8 +57,8 @@ impl Code {
     }
 }
 
-/// The step whose code this is: the one of `now_secs`, the one before or the one after (RFC 6238, section 5.2). Whether
-/// the step was used before is not known here.
+/// The step whose code this is: the one of `now_secs`, the one before or the one after (RFC 6238, section 5.2). The
+/// caller checks whether the step was used before.
 #[must_use]
 pub fn matching_step(seed: &Seed, code: &Code, now_secs: u64) -> Option<u64> {
     let totp = Builder::new()

@@ -15,7 +15,7 @@ use crate::contract::limits::HEADER_NAME_BYTES;
 #[serde(try_from = "String", into = "String")]
 pub struct HeaderName(String);
 
-/// Forbidden request-headers (Fetch, section 2.2.2), beside those that begin with `proxy-` or `sec-`.
+/// Forbidden request-headers (Fetch, section 2.2.2), in addition to those that begin with `proxy-` or `sec-`.
 const FORBIDDEN: [&str; 21] = [
     "accept-charset",
     "accept-encoding",

@@ -1,5 +1,5 @@
-//! The tenant's document: everything the edge knows about a tenant, pushed whole by control, with a
-//! revision of its own. It holds no secret in clear.
+//! The tenant's document: all data of the edge about a tenant, pushed as a whole by control, with its own revision.
+//! It has no secret in clear.
 
 pub mod header_name;
 pub mod networks;
@@ -20,22 +20,23 @@ use crate::tokens::jwk::PublicKey;
 use crate::tokens::legacy::Legacy;
 use crate::wire::needs::Needs;
 
-/// State of a tenant. A word of a later release reads as suspended.
+/// State of a tenant. An unknown value of a later release is read as suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Committed, its cell not made yet. Unknown to the edge's callers.
+    /// Created, but its cell does not exist yet. Clients of the edge get 404.
     Provisioning,
-    /// In use.
+    /// Active.
     Active,
-    /// Gone for good; its names and ids are never given again.
+    /// Deleted; its names and ids are never reused.
     Deleted,
-    /// Keys and health are served, nothing else.
+    /// Suspended: only keys and health are served.
     #[serde(other)]
     Suspended,
 }
 
-/// State of a signing key. Removed keys are in no document. A word of a later release reads as revoked.
+/// State of a signing key. Removed keys are not in the document. An unknown value of a later release is read as
+/// revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
@@ -50,17 +51,17 @@ pub enum KeyState {
     Revoked,
 }
 
-/// A signing key as the edge holds it.
+/// A signing key at the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKey {
     /// RFC 7638 thumbprint.
     pub kid: KeyId,
     /// The public half.
     pub public: PublicKey,
-    /// State as control knows it. What signs is decided by `sign_from`, so that all isolates switch
-    /// at once without another push.
+    /// The state in control. The signing key is chosen by `sign_from`, so that all isolates switch at once without
+    /// another push.
     pub state: KeyState,
-    /// Unix seconds from which it signs; `None` while nobody has asked for a rotation.
+    /// Unix seconds from which it signs; `None` before a rotation is scheduled.
     pub sign_from: Option<u64>,
     /// PKCS#8, sealed to the edge; absent once it may not sign any more.
     pub sealed: Option<String>,
@@ -69,7 +70,7 @@ pub struct SigningKey {
 /// A root secret, sealed to the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
-    /// Its number, counted up at every rotation of the root.
+    /// Its version, incremented at every rotation.
     pub version: u32,
     /// 32 bytes, sealed.
     pub sealed: String,
@@ -78,7 +79,7 @@ pub struct Root {
 /// A session root, sealed to the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRoot {
-    /// Its number, counted up at every rotation of the root.
+    /// Its version, incremented at every rotation.
     pub version: u32,
     /// 32 bytes, sealed.
     pub sealed: String,
@@ -105,36 +106,37 @@ pub struct Tenant {
     pub issuer: String,
     /// `aud` of access tokens, where the tenant has one.
     pub audience: Option<String>,
-    /// What both were before, while such tokens may live. A reader that does not know the field refuses them.
+    /// Former issuers and audiences, while tokens with them may be unexpired. A reader that does not know the field
+    /// refuses such tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_claims: Vec<FormerClaims>,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
-    /// The D1 shards that hold its users.
+    /// The D1 shards with its users.
     pub shards: Vec<u8>,
-    /// Its choices.
+    /// Its settings.
     pub settings: Settings,
-    /// Its signing keys, oldest first. A key of a form that a later release adds is passed over; a document in
-    /// which such a key signs needs a word.
+    /// Its signing keys, oldest first. A key of an unknown form is skipped; a later release that signs with one must
+    /// add a word to `needs`.
     #[serde(deserialize_with = "readable")]
     pub keys: Vec<SigningKey>,
     /// Its session roots, one or two: both verify. [`Tenant::session_root`] says which one signs.
     pub session_roots: Vec<SessionRoot>,
     /// Its lookup root.
     pub lookup_root: Root,
-    /// The one before, while something that was hashed with it counts. A reader that does not know the field does not
-    /// find that; what must not go unseen has a word in `needs`.
+    /// The former lookup root, while hashes under it are in use. A reader that does not know the field does not find
+    /// these; a document that must not be misread has a word in `needs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_lookup_root: Option<Root>,
     /// A sealed verifier that no password satisfies.
     pub dummy_verifier: String,
-    /// How `user_id` is written.
+    /// The form of the claim `user_id`.
     pub user_id: UserIdForm,
-    /// What is still accepted of the service it came from.
+    /// The legacy tokens that are accepted.
     pub legacy: Option<Legacy>,
-    /// Present while somebody's password is still stored as another service hashed it.
+    /// Present while a user has an imported password hash of another service.
     pub foreign: Option<Foreign>,
-    /// What a reader must understand to sign anybody in here.
+    /// The features that a reader must know to sign users in.
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     pub needs: Needs,
 }
@@ -142,7 +144,8 @@ pub struct Tenant {
 /// Passwords that control checks, because their hashes are not ours (yet).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
-    /// Unix seconds from which the rest need a reset; without it they are checked until none is left.
+    /// Unix seconds from which imported hashes are not checked any more; without it they are checked until none is
+    /// left.
     pub until: Option<u64>,
 }
 
@@ -153,7 +156,8 @@ fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SigningKey
 }
 
 impl Tenant {
-    /// The key that signs at `now_secs`: of those not revoked whose time has come, the latest.
+    /// The key that signs at `now_secs`: of the keys that are not revoked and whose `sign_from` has passed, the
+    /// latest.
     #[must_use]
     pub fn signing_key(&self, now_secs: u64) -> Option<&SigningKey> {
         let ready = self.keys.iter().filter(|key| key.state != KeyState::Revoked && key.sealed.is_some());
@@ -172,9 +176,9 @@ impl Tenant {
         self.keys.iter().filter(|key| key.state != KeyState::Revoked)
     }
 
-    /// The place in `session_roots` of the root that signs what was made at `made_secs`: of those whose time had come
-    /// by then, the latest, and without one the oldest. What was made at one moment is signed by one root whenever
-    /// it is asked for, before the switch or after it.
+    /// The index in `session_roots` of the root that signs tokens of the time `made_secs`: of the roots whose
+    /// `sign_from` had passed then, the latest, and without one the oldest. So a token of one time is signed by the
+    /// same root before and after the switch.
     #[must_use]
     pub fn session_root(&self, made_secs: u64) -> usize {
         let roots = || self.session_roots.iter().enumerate();
@@ -183,7 +187,7 @@ impl Tenant {
         latest.or_else(|| roots().min_by_key(|(_, root)| root.version)).map_or(0, |(place, _)| place)
     }
 
-    /// What is demanded of the tenant's access tokens.
+    /// The requirements of the tenant's access tokens.
     #[must_use]
     pub fn expected(&self) -> Expected<'_> {
         Expected {
@@ -194,7 +198,7 @@ impl Tenant {
         }
     }
 
-    /// Whether refusals at `now_secs` ask control about passwords that were hashed elsewhere.
+    /// Whether refused sign-ins at `now_secs` call control because of imported hashes.
     #[must_use]
     pub fn asks_about_foreign(&self, now_secs: u64) -> bool {
         self.foreign.is_some_and(|foreign| foreign.until.is_none_or(|until| now_secs < until))

@@ -1,4 +1,4 @@
-//! From which networks a tenant takes requests, as its settings list them.
+//! The networks from which a tenant accepts requests, as its settings list them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::Invalid;
 pub struct Network(IpNet);
 
 impl Network {
-    /// Parses `192.0.2.0/24`, `2001:db8::/32`, or an address. Bits behind the prefix are cleared.
+    /// Parses `192.0.2.0/24`, `2001:db8::/32`, or an address. Bits after the prefix are cleared.
     ///
     /// # Errors
     /// Anything else.
@@ -51,8 +51,8 @@ impl From<Network> for String {
     }
 }
 
-/// Whether a client's address passes two lists: a denied network is refused, and where networks are allowed, every other one
-/// is. A text that is no address is in no network.
+/// Whether two lists admit a client's address: a denied network is refused, and if networks are allowed, every other
+/// one is refused. A malformed address is in no network.
 #[must_use]
 pub fn admits(allowed: &[Network], denied: &[Network], client: &str) -> bool {
     let address = client.parse::<IpAddr>().ok().map(|address| address.to_canonical());

@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Invalid;
 
-/// What a user is told of.
+/// The notices that users get by mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Notice {
     /// The password was changed.
     PasswordChanged,
-    /// The address was changed. The old address is told.
+    /// The address was changed. Sent to the old address.
     AddressChanged,
     /// A second factor was added or removed.
     SecondFactorChanged,
@@ -24,7 +24,7 @@ impl Notice {
     pub const ALL: [Self; 4] =
         [Self::PasswordChanged, Self::AddressChanged, Self::SecondFactorChanged, Self::NewDevice];
 
-    /// The word in settings.
+    /// Its name in settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,10 +35,10 @@ impl Notice {
         }
     }
 
-    /// What an administrator wrote.
+    /// Parses an administrator's input.
     ///
     /// # Errors
-    /// A word that names none.
+    /// An unknown name.
     pub fn parse(word: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|notice| notice.as_str() == word).ok_or(Invalid("notice"))
     }
@@ -47,7 +47,7 @@ impl Notice {
         Self::ALL.to_vec()
     }
 
-    /// Whether a list has each of them, which is the default.
+    /// Whether a list has all notices, which is the default.
     pub(super) fn are_all(list: &[Self]) -> bool {
         Self::ALL.iter().all(|notice| list.contains(notice))
     }

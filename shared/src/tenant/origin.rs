@@ -14,8 +14,8 @@ use crate::ids::HostName;
 /// `scheme://host[:port]`: `https`, a host in lower-case A-labels, a port that is not the scheme's own;
 /// no path, not `null`, no pattern.
 ///
-/// `http` is for development: for `localhost`, names under it and `127.0.0.1`, which browsers hold to be
-/// trustworthy (Secure Contexts, section 3.1). Who owns the network elsewhere would own the origin.
+/// `http` is for development: for `localhost`, names under it and `127.0.0.1`, which browsers hold to be trustworthy
+/// (Secure Contexts, section 3.1). For other hosts an attacker on the network could serve the origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
@@ -35,7 +35,7 @@ impl Origin {
     /// Parses an origin.
     ///
     /// # Errors
-    /// Anything but the exact text that a browser sends.
+    /// Any text that is not exactly what a browser sends.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("origin");
         let (scheme, authority) = text.split_once("://").ok_or(invalid)?;

@@ -20,8 +20,8 @@ impl PageUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// Without an origin that a tenant may list and a path, with a fragment, or with anything that a URL writes otherwise
-    /// (RFC 3986, section 2).
+    /// A URL without a valid origin and a path, with a fragment, or with characters that must be encoded (RFC 3986,
+    /// section 2).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("page");
         let (scheme, rest) = text.split_once("://").ok_or(invalid)?;

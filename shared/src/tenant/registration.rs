@@ -1,26 +1,26 @@
-//! Who may make an account for themselves.
+//! Who may register.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// Whether strangers may make accounts.
+/// Who may register.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Registration {
-    /// Nobody may; administrators make accounts.
+    /// No one; administrators create accounts.
     #[default]
     Closed,
-    /// Everybody may.
+    /// Any caller.
     Open,
-    /// Who has an address of a listed domain may.
+    /// Owners of an address in a listed domain.
     Domain,
-    /// Who was invited may.
+    /// Invited users.
     Invitation,
 }
 
 impl Registration {
-    /// What an administrator wrote. Strict, unlike the reading of a document.
+    /// Parses an administrator's input: strict, unlike the reading of a document.
     #[must_use]
     pub fn parse(value: &Value) -> Option<Self> {
         match value.as_str()? {
@@ -32,20 +32,20 @@ impl Registration {
         }
     }
 
-    /// Whether it is as it is where a tenant has chosen nothing.
+    /// Whether it is the default.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         *self == Self::Closed
     }
 
-    /// Whether somebody without an invitation can ask for an account at all.
+    /// Whether a caller without an invitation can register.
     #[must_use]
     pub fn takes_strangers(self) -> bool {
         matches!(self, Self::Open | Self::Domain)
     }
 }
 
-/// With a word that a later release adds, it is closed.
+/// An unknown value of a later release is read as closed.
 impl<'de> Deserialize<'de> for Registration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self::parse(&Value::deserialize(deserializer)?).unwrap_or_default())

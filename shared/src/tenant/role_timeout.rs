@@ -1,4 +1,4 @@
-//! Timeouts of sessions that a tenant sets for a role, tighter than those for all its users.
+//! Session timeouts of a role, shorter than those for all users of the tenant.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const LEAST_SECS: u64 = 60;
 /// Longest timeout, in seconds: a year.
 const GREATEST_SECS: u64 = 365 * 86_400;
 
-/// From when on a timeout is counted.
+/// The start of a timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timeout {
     /// From the last use.
@@ -26,7 +26,7 @@ impl Timeout {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Idle, Self::Absolute];
 
-    /// The word in settings.
+    /// Its name in settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,23 +36,23 @@ impl Timeout {
     }
 }
 
-/// How long sessions of users with a role live at most: `<role>.<idle_secs|absolute_secs>=<seconds>`.
+/// A session timeout for users with a role: `<role>.<idle_secs|absolute_secs>=<seconds>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RoleTimeout {
     /// The role.
     pub role: String,
-    /// Which timeout.
+    /// The kind of timeout.
     pub timeout: Timeout,
     /// Seconds.
     pub secs: u64,
 }
 
 impl RoleTimeout {
-    /// Parses what an administrator wrote.
+    /// Parses an administrator's input.
     ///
     /// # Errors
-    /// Another form, a role with characters that no role has, seconds out of bounds.
+    /// Another form, an impossible role name, seconds out of bounds.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("timeout: expected <role>.<idle_secs|absolute_secs>=<60 to 31536000>");
         let (of, secs) = text.split_once('=').ok_or(invalid)?;

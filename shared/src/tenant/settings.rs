@@ -548,7 +548,7 @@ impl Settings {
         PAGES.into_iter().zip(pages).filter_map(|(name, page)| Some((name, page.as_ref()?)))
     }
 
-    /// What a setting stands for where a document leaves it out.
+    /// The value of a setting that a document omits.
     fn left_out(name: &str) -> Value {
         match name {
             "admin_allowed_networks"
@@ -571,7 +571,7 @@ impl Settings {
         }
     }
 
-    /// What the edge has no use for is left out of its document.
+    /// The settings for the edge's document: those that the edge does not use are at their default.
     #[must_use]
     pub fn for_edge(self) -> Self {
         let Self { language, notices, registration_role, registration_verify, .. } = Self::default();
@@ -614,7 +614,7 @@ impl Settings {
         }
     }
 
-    /// Every setting that is out of bounds, with the words for its field.
+    /// Every setting that is out of bounds, with the message for its field.
     #[must_use]
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
@@ -697,30 +697,31 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// How many elements a list has, and whether each is there once.
+/// The length of a list, and whether its elements are unique.
 fn measure<T: Ord>(list: &[T]) -> (usize, bool) {
     let once: BTreeSet<_> = list.iter().collect();
     (list.len(), once.len() == list.len())
 }
 
-/// The cookies of a document. With a word that a later release adds, none is read or set.
+/// Reads the cookies of a document. With an unknown value of a later release, no cookie is read or set.
 fn cookies_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cookies, D::Error> {
     Ok(Cookies::parse(&Value::deserialize(deserializer)?).unwrap_or(Cookies::Off))
 }
 
-/// A page of a document. One of a form that a later release adds is none here.
+/// Reads a page of a document. A URL of an unknown form counts as absent.
 fn page_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PageUrl>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| PageUrl::parse(&text).ok()))
 }
 
-/// A time in a document. A text that does not parse reads as no time, so what it would delay holds at once.
+/// Reads a time in a document. A malformed text counts as absent, so that the delayed requirement is in force at
+/// once.
 fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// A time, as RFC 3339 writes it. Empty and null take it away.
+/// Parses a time (RFC 3339). Empty and null remove it.
 fn time(field: &'static str, value: &Value) -> Result<Option<DateTime<Utc>>, (&'static str, String)> {
     let text = match value {
         Value::Null => return Ok(None),
@@ -731,7 +732,7 @@ fn time(field: &'static str, value: &Value) -> Result<Option<DateTime<Utc>>, (&'
     text.parse().map(Some).map_err(|_| (field, String::from(TIME_WORDS)))
 }
 
-/// A list of a document. An element of a form that a later release adds admits nothing here.
+/// Reads a list of a document, skipping elements of an unknown form.
 fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -765,7 +766,7 @@ const NOTICE_WORDS: &str =
 const DOMAIN_WORDS: &str =
     "enter a domain as acme.example: lower-case A-labels without @, port or final dot.";
 
-/// A list of texts; the first that is not what it should be is named by its place.
+/// Parses a list of texts; the error names the position of the first invalid one.
 fn list<T>(
     field: &'static str,
     value: &Value,
@@ -844,7 +845,7 @@ mod tests {
         }
         settings.set("second_factor_roles", &json!(["a", "a"])).unwrap();
         assert_eq!(settings.faults()[0].0, "second_factor_roles");
-        // A time that does not parse delays nothing.
+        // A malformed time does not delay the requirement.
         let later = json!({"second_factor_roles": ["*"], "second_factor_from": "in the fifth week"});
         let read: Settings = serde_json::from_value(later).unwrap();
         assert!(read.demands_second_factor(&admins, 0));

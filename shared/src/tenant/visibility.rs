@@ -1,7 +1,7 @@
-//! Which personal fields there are, how much of one a role is shown, and how an administrator writes that down.
+//! The personal fields of users, how a role is shown each of them, and the form of the rules in settings.
 //!
-//! Control decides what is shown (`users::visibility` there) and the edge shows no user to anybody: a rule is here
-//! because it is a tenant's setting.
+//! Control applies the rules (`users::visibility` there); the edge does not show users. They are defined here because
+//! they are a tenant's setting.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ const ROLE_CHARS: usize = 64;
 /// The role in a rule for every role that has no rule of its own for the field.
 pub const ANY_ROLE: &str = "*";
 
-/// How much of a field is shown, the least first.
+/// How a field is shown, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sight {
-    /// The field is left out.
+    /// The field is absent.
     Absent,
-    /// A form that tells little: `a***@example.org`.
+    /// The field is masked: `a***@example.org`.
     Masked,
     /// The value.
     Clear,
@@ -29,7 +29,7 @@ impl Sight {
     /// All of them, the least first.
     pub const ALL: [Self; 3] = [Self::Absent, Self::Masked, Self::Clear];
 
-    /// The word in settings.
+    /// Its name in settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Sight {
     }
 }
 
-/// A field that tells of a person, by the name that answers have for it.
+/// A personal field, by its name in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PersonalField {
     /// User name.
@@ -106,7 +106,7 @@ impl Serialize for PersonalField {
     }
 }
 
-/// How much of a field users with a role are shown: `<role>.<field>=<clear|masked|absent>`.
+/// How users with a role are shown a field: `<role>.<field>=<clear|masked|absent>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rule {
@@ -114,22 +114,22 @@ pub struct Rule {
     pub role: String,
     /// The field.
     pub field: PersonalField,
-    /// How much of it.
+    /// How the field is shown.
     pub sight: Sight,
 }
 
 impl Rule {
-    /// Parses what an administrator wrote.
+    /// Parses an administrator's input.
     ///
     /// # Errors
-    /// Another form, a role with characters that no role has, a field or a word that is not known.
+    /// Another form, an impossible role name, an unknown field or value.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("rule: expected <role>.<field>=<clear|masked|absent>");
         let (role, field, word) = Self::parts(text).ok_or(invalid)?;
         Ok(Self { role: role.to_owned(), field, sight: Sight::parse(word).ok_or(invalid)? })
     }
 
-    /// Reads a rule of a document. A word that a later release adds shows nothing here.
+    /// Reads a rule of a document. An unknown value of a later release is read as absent.
     fn read(text: &str) -> Option<Self> {
         let (role, field, word) = Self::parts(text)?;
         Some(Self { role: role.to_owned(), field, sight: Sight::parse(word).unwrap_or(Sight::Absent) })

@@ -1,13 +1,13 @@
-//! Challenges: what a right password gives a user who has a second factor and has not shown it yet.
+//! Challenges: issued for a correct password of a user with a second factor.
 //!
-//! A challenge (`mfa_token` in answers) is 32 random bytes and says nothing by itself. The edge keeps its digest
-//! with the tenant, the user and the session epoch. It is good at `POST /api/verify-otp/` alone, once, for
+//! A challenge (`mfa_token` in answers) is 32 random bytes. The edge stores its digest with the tenant, the user and
+//! the session epoch. It is accepted only at `POST /api/verify-otp/`, once, for
 //! [`CHALLENGE_SECS`](crate::contract::limits::CHALLENGE_SECS) and
-//! [`CHALLENGE_TRIES`](crate::contract::limits::CHALLENGE_TRIES) tries.
+//! [`CHALLENGE_TRIES`](crate::contract::limits::CHALLENGE_TRIES) attempts.
 
 use super::opaque;
 
-/// How every challenge begins. No other credential begins like this.
+/// The prefix of a challenge, unique among credentials.
 const PREFIX: &str = "wgc_";
 
 /// A challenge. No `Debug`.
@@ -20,7 +20,7 @@ impl Challenge {
         Self(random)
     }
 
-    /// Reads what was sent as `mfa_token`; `None` for every other text.
+    /// Parses an `mfa_token`; `None` for any other text.
     #[must_use]
     pub fn parse(unverified: &str) -> Option<Self> {
         opaque::parse(PREFIX, unverified).map(Self)
@@ -32,7 +32,7 @@ impl Challenge {
         opaque::to_text(PREFIX, &self.0)
     }
 
-    /// What is stored of the challenge.
+    /// The stored digest of the challenge.
     #[must_use]
     pub fn digest(&self) -> String {
         opaque::digest(&self.0)

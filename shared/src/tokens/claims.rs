@@ -1,4 +1,4 @@
-//! Claims of access tokens: what is issued and what is required of one that arrives.
+//! Claims of access tokens: as issued, and the checks of a presented token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,7 +39,7 @@ pub struct AccessClaims<'a> {
     pub sid: SessionId,
     /// The user's access epoch when the token was issued.
     pub epoch: i64,
-    /// Role names, for outsiders: Wardgate itself decides by the current row.
+    /// Role names, for other services: Wardgate itself uses the current row.
     pub roles: Vec<String>,
     /// How the user signed in (RFC 8176).
     pub amr: Vec<String>,
@@ -54,8 +54,8 @@ pub struct AccessClaims<'a> {
     pub nbf: Option<i64>,
 }
 
-/// A user's id as clients read it in `user_id`: the id itself, or the one that the old service gave,
-/// written as it wrote it. Whole numbers and texts; `1` and `"1"` are the same user in two spellings.
+/// The claim `user_id`: the user's id, or the legacy id in its original form. Integers and strings; `1` and `"1"` are
+/// the same user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum UserIdClaim {
@@ -66,7 +66,7 @@ pub enum UserIdClaim {
 }
 
 impl UserIdClaim {
-    /// What a tenant's tokens say of a user, whom an old service may have called `legacy_id`.
+    /// The claim for a user, who may have a `legacy_id`.
     #[must_use]
     pub fn of(user: UserId, legacy_id: Option<&str>, form: UserIdForm) -> Self {
         match legacy_id {
@@ -110,8 +110,8 @@ impl<'de> Deserialize<'de> for UserIdClaim {
     }
 }
 
-/// How a tenant's `user_id` claim is written. A later release adds a form together with a word in
-/// [`crate::wire::needs`], since the form that is read in its place names other users.
+/// The form of a tenant's `user_id` claim. A later release that adds a form must add a word in
+/// [`crate::wire::needs`], because the form that is read in its place names other users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserIdForm {
@@ -144,18 +144,18 @@ impl Audience {
     }
 }
 
-/// What `iss` and `aud` of a tenant's tokens were before one of them was changed.
+/// A former `iss` and `aud` of a tenant's tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerClaims {
-    /// Its issuer of then.
+    /// The former issuer.
     pub issuer: String,
-    /// Its audience of then, if it had one.
+    /// The former audience, if any.
     pub audience: Option<String>,
-    /// Unix seconds from which such tokens are refused: until then they may live.
+    /// Unix seconds from which such tokens are refused.
     pub until: u64,
 }
 
-/// What a tenant demands of its access tokens.
+/// The requirements of a tenant's access tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
     /// Its id.
@@ -164,13 +164,13 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// Its audience, if it has one.
     pub audience: Option<&'a str>,
-    /// What both were before, while such tokens may live.
+    /// Former issuers and audiences, while tokens with them may be unexpired.
     pub former: &'a [FormerClaims],
 }
 
 impl Expected<'_> {
-    /// Until when, in Unix seconds, a token of this issuer is accepted whose audience `held` admits:
-    /// without end for the present issuer and audience, the latest of the former ones else.
+    /// The time, in Unix seconds, until which a token with this issuer and an audience that `held` accepts is
+    /// accepted: without end for the present issuer and audience, else the latest of the former ones.
     fn accepted_until(
         &self,
         issuer: &str,
@@ -186,7 +186,7 @@ impl Expected<'_> {
     }
 }
 
-/// Claims that are good, and how long they are.
+/// Valid claims, and until when they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedClaims<'a> {
     /// The claims.
@@ -198,7 +198,8 @@ pub struct AcceptedClaims<'a> {
 /// Why claims are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimsFault {
-    /// Another issuer or audience. The reader may have yet to learn of a change: the tenant's key signed it.
+    /// Another issuer or audience. The reader may not know of a change yet, because the tenant's key signed the
+    /// token.
     OtherIssuer,
     /// Anything else.
     Token(TokenFault),
@@ -219,7 +220,7 @@ impl From<ClaimsFault> for TokenFault {
     }
 }
 
-/// `exp` alone, to tell an expired token of another kind from a live one.
+/// Only `exp`, to distinguish an expired token of another kind from an unexpired one.
 #[derive(Deserialize)]
 struct Kind<'a> {
     #[serde(borrow)]
@@ -232,7 +233,7 @@ struct Kind<'a> {
 }
 
 impl<'a> AccessClaims<'a> {
-    /// Reads the payload of a token whose signature held, at `now_secs`.
+    /// Checks the payload of a token with a valid signature, at `now_secs`.
     ///
     /// # Errors
     /// In the contract's order: invalid (not these claims, another tenant, issuer or audience, from
@@ -246,7 +247,7 @@ impl<'a> AccessClaims<'a> {
         if accepted.claims.exp <= now_secs { Err(TokenFault::Expired.into()) } else { Ok(accepted) }
     }
 
-    /// The same of a token that may have expired, by which its session can still be ended.
+    /// The same for a token that may be expired, which can still end its session.
     ///
     /// # Errors
     /// As [`Self::check`]; expired only of a token of another kind.

@@ -1,9 +1,10 @@
-//! Remembered devices: what a browser keeps so that its user shows no code there for some days.
+//! Remembered devices: a cookie with which a browser needs no code for some days.
 //!
-//! The value of the cookie is 88 bytes in base64url behind a prefix: the user, 32 random bytes, when it ends (Unix
-//! seconds), and an HMAC of these and the tenant under a key that is derived from the session root. So a value that this
-//! tenant did not give is told before storage is read. The edge keeps the digest of the random bytes, by which the device
-//! is listed and revoked: the MAC alone signs nobody in. It is good beside a right password only.
+//! The value of the cookie is a prefix and 88 bytes in base64url: the user, 32 random bytes, the expiry (Unix
+//! seconds), and an HMAC of these and the tenant under a key that is derived from the session root. So a value that
+//! this tenant did not issue is refused before storage is read. The edge stores the digest of the random bytes, by
+//! which the device is listed and revoked; the MAC alone does not suffice. The cookie is used only together with a
+//! correct password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,16 +15,16 @@ use super::opaque;
 use crate::derive::{Secret, mac};
 use crate::ids::{TenantId, UserId};
 
-/// How every value begins. No other credential begins like this.
+/// The prefix of a device cookie, unique among credentials.
 const PREFIX: &str = "wgd_";
 const BYTES: usize = 16 + 32 + 8 + 32;
 
 /// A remembered device. No `Debug`.
 pub struct RememberedDevice {
-    /// Whose second factor was shown there.
+    /// The user whose browser is remembered.
     pub user: UserId,
     id: [u8; 32],
-    /// When it ends, in Unix seconds.
+    /// The expiry, in Unix seconds.
     pub expires_at: u64,
 }
 
@@ -39,7 +40,7 @@ impl RememberedDevice {
         mac(key, "device/v1", &[tenant.as_bytes(), self.user.as_bytes(), &self.id, &expires_at])
     }
 
-    /// Reads the value of a cookie; `None` for every other text, and for a MAC that none of `keys` made.
+    /// Parses the value of a cookie; `None` for any other text, and for a MAC of none of `keys`.
     #[must_use]
     pub fn verify(keys: &[Secret], tenant: TenantId, unverified: &str) -> Option<Self> {
         let mut bytes = [0; BYTES];
@@ -71,14 +72,14 @@ impl RememberedDevice {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// What is stored of the device, and what it is called where devices are listed.
+    /// The stored digest of the device, which is also its id in lists.
     #[must_use]
     pub fn digest(&self) -> String {
         opaque::digest(&self.id)
     }
 }
 
-/// Whether a text can be what a device is called.
+/// Whether a text has the form of a device's id.
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
     let mut bytes = [0; 32];

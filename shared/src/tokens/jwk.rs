@@ -128,7 +128,7 @@ impl PublicKey {
     /// The RFC 7638 thumbprint: SHA-256 over the required members in lexical order.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        // All three values are base64url or constants, so nothing needs JSON escaping.
+        // All values are base64url or constants, so no JSON escaping is needed.
         let members = format!(r#"{{"e":"{EXPONENT}","kty":"RSA","n":"{}"}}"#, self.n);
         KeyId::of_digest(&Sha256::digest(members))
     }

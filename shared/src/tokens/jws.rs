@@ -1,4 +1,4 @@
-//! The token splitter: takes a compact JWS (RFC 7515, section 7.1) apart and believes nothing.
+//! Splits a compact JWS (RFC 7515, section 7.1) without verifying anything.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub struct Jws<'a> {
     pub payload: &'a str,
     /// The encoded signature.
     pub signature: &'a str,
-    /// Header, dot and payload: what was signed.
+    /// Header, dot and payload: the signed part.
     pub signed: &'a str,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Jws<'a> {
         self.rs256_key_id().flatten()
     }
 
-    /// Whether the header is that of a legacy token: as an access token's, but without any `kid`.
+    /// Whether the header is that of a legacy token: like an access token's, but without a `kid`.
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         self.rs256_key_id() == Some(None)
@@ -133,7 +133,7 @@ mod tests {
             }
         }
 
-        /// Whatever jwt-compact takes for a token, the splitter splits alike.
+        /// Every token that jwt-compact accepts is split in the same way here.
         #[test]
         fn it_agrees_with_jwt_compact(payload: Vec<u8>, signature in proptest::collection::vec(any::<u8>(), 1..64)) {
             let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"k"}"#);

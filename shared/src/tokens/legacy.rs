@@ -1,7 +1,7 @@
-//! Tokens of the service that a tenant came from, which its clients still hold: RS256 JWTs without a
-//! key id, signed by a key that signed for every tenant of that service.
+//! Legacy tokens: RS256 JWTs without a `kid` of the service that a tenant was moved from, signed by a key that may
+//! have signed for every tenant of that service.
 //!
-//! The key verifies these alone, and these are verified under that key alone. Nothing here makes one.
+//! The legacy key verifies only these tokens, and they are verified only with that key. Wardgate issues none.
 
 use std::borrow::Cow;
 
@@ -14,18 +14,18 @@ use crate::tokens::claims::UserIdClaim;
 use crate::tokens::jwk::PublicKey;
 use crate::tokens::numeric_date;
 
-/// What a tenant still accepts of its old service.
+/// The legacy tokens that a tenant accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Legacy {
     /// The old service's public key.
     pub key: PublicKey,
-    /// Unix seconds from which nothing of it is accepted any more; at most 30 days after the import.
+    /// Unix seconds from which they are refused; at most 30 days after the import.
     pub until: u64,
-    /// What tells this tenant's tokens from its neighbours'. Without one no access token is accepted,
-    /// and a refresh token only if it is on the tenant's list of outstanding ones.
+    /// A claim that distinguishes this tenant's tokens from those of other tenants. Without one no access token is
+    /// accepted, and a refresh token only if it is on the tenant's list of outstanding ones.
     pub marker: Option<Marker>,
-    /// Whether a refresh token must be on the list beside its marker, so that one which the old service
-    /// had blacklisted, at a sign-out or a rotation, does not come back.
+    /// Whether a refresh token must also be on the list, so that tokens which the legacy service had blacklisted, at
+    /// a sign-out or a rotation, are refused.
     #[serde(default)]
     pub listed: bool,
 }
@@ -40,7 +40,7 @@ pub struct Marker {
     pub value: Value,
 }
 
-/// The two kinds of token that SimpleJWT makes.
+/// The two kinds of SimpleJWT tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegacyKind {
     /// `token_type` is `access`.
@@ -49,20 +49,20 @@ pub enum LegacyKind {
     Refresh,
 }
 
-/// What a legacy token says, once its signature has held.
+/// The content of a legacy token with a valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegacyToken {
-    /// Which kind it is.
+    /// Its kind.
     pub kind: LegacyKind,
-    /// Whom it speaks of, in the old service's numbering.
+    /// Its user, by the legacy id.
     pub user: UserIdClaim,
     /// Its id.
     pub jti: String,
     /// Unix seconds.
     pub expires_at: i64,
-    /// Whether the tenant's marker was there.
+    /// Whether it has the tenant's marker.
     pub marked: bool,
-    /// Whether the list of outstanding tokens decides, too.
+    /// Whether it must be on the list of outstanding tokens.
     pub by_list: bool,
 }
 
@@ -82,7 +82,7 @@ struct Claims<'a> {
 }
 
 impl Legacy {
-    /// Reads the payload of a token whose signature held under this key, at `now_secs`.
+    /// Checks the payload of a token that this key has verified, at `now_secs`.
     ///
     /// # Errors
     /// Invalid: past the date, not these claims, another value of the marker than the tenant's, an
@@ -128,8 +128,8 @@ impl Marker {
         claims.is_ok_and(|claims| claims.get(&self.claim) == Some(&self.value))
     }
 
-    /// Whether a marker like this can tell anything: a name that is not a claim of every token, and a
-    /// value that is text, whole or true or false.
+    /// Whether a marker can distinguish tokens: its name is not a claim that every token has, and its value is a
+    /// string, an integer or a boolean.
     #[must_use]
     pub fn tells(&self) -> bool {
         let common = ["token_type", "exp", "iat", "nbf", "jti", "user_id", "sub"];

@@ -1,9 +1,9 @@
-//! The two kinds of JWT that Wardgate makes, and tickets, each with its own form and its own parser.
+//! The two kinds of JWT that Wardgate issues, and opaque credentials, each with its own form and its own parser.
 //!
-//! An access token is an RS256 JWS that anybody can verify; signing is asynchronous at the edge
-//! (WebCrypto), so this module makes what is signed and reads what was verified. A refresh token is
-//! an HS256 JWS that Wardgate alone can verify; jwt-compact makes and checks it here. No parser
-//! tries a second kind, and no function takes an algorithm from a token.
+//! An access token is an RS256 JWS that every service can verify; signing is asynchronous at the edge (WebCrypto), so
+//! this module produces the signing input and parses the verified payload. A refresh token is an HS256 JWS that only
+//! Wardgate can verify; jwt-compact signs and verifies it here. No parser tries a second kind, and no function takes
+//! an algorithm from a token.
 
 pub mod challenge;
 pub mod claims;
@@ -28,10 +28,10 @@ use crate::ids::{KeyId, SessionId, TenantId, UserId};
 use crate::tokens::claims::{AccessClaims, UserIdClaim};
 use crate::tokens::jws::Jws;
 
-/// Header and payload of an access token, encoded and joined: what the tenant's key signs.
+/// The signing input of an access token: header and payload, encoded and joined.
 ///
 /// # Errors
-/// Not for claims that came from this crate's types.
+/// Cannot happen for claims of this crate's types.
 pub fn access_signing_input(kid: &KeyId, claims: &AccessClaims<'_>) -> Result<String, TokenFault> {
     // A key id is base64url, so the header needs no escaping.
     let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{kid}"}}"#));
@@ -48,7 +48,7 @@ pub fn join_signature(signing_input: String, signature: &[u8]) -> String {
     token
 }
 
-/// What a refresh token says, made from its row: the same row gives the same bytes.
+/// The content of a refresh token, from its row: the same row gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refresh {
     /// The family.
@@ -59,7 +59,7 @@ pub struct Refresh {
     pub user: UserId,
     /// The user's id as clients of the old service read it; written, never believed.
     pub user_id: UserIdClaim,
-    /// When this generation was made, Unix seconds: the row's `rotated_at`.
+    /// When this generation was issued, Unix seconds: the row's `rotated_at`.
     pub issued_at: i64,
     /// The earlier of idle and absolute deadline, Unix seconds.
     pub expires_at: i64,
@@ -122,10 +122,10 @@ impl RefreshKey {
         self.version
     }
 
-    /// Makes the token of a row.
+    /// Signs the token of a row.
     ///
     /// # Errors
-    /// A time that no calendar has.
+    /// A time out of range.
     pub fn sign(&self, refresh: &Refresh, issuer: &str) -> Result<String, TokenFault> {
         let custom = RefreshClaims {
             token_type: String::from("refresh"),
@@ -145,7 +145,7 @@ impl RefreshKey {
         Hs256.token(&self.header, &claims, &self.key).map_err(|_| TokenFault::Invalid)
     }
 
-    /// Verifies a token and says what it names. Its times are read, not judged: the row decides.
+    /// Verifies a token and returns its content. Its times are not checked: the row decides.
     ///
     /// # Errors
     /// [`TokenFault::Invalid`] for another header, signature, tenant or shape.

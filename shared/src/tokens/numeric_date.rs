@@ -1,5 +1,5 @@
-//! NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a fraction. We write whole seconds and
-//! compare whole seconds; a token is good only while it is by its exact dates, too.
+//! NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a fraction. Wardgate writes and compares whole
+//! seconds, rounded so that a token is never valid outside of its exact dates.
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -9,14 +9,14 @@ pub fn down<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error>
     deserializer.deserialize_any(Date(f64::floor))
 }
 
-/// The same, absent or there.
+/// The same for an optional date.
 pub fn down_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     struct Down(#[serde(deserialize_with = "down")] i64);
     Ok(Option::deserialize(deserializer)?.map(|Down(date)| date))
 }
 
-/// A date that is rounded up, absent or there: before it the token is not good.
+/// An optional date that is rounded up: before it the token is not valid.
 pub fn up_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     struct Up(#[serde(deserialize_with = "up")] i64);
@@ -27,7 +27,7 @@ fn up<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     deserializer.deserialize_any(Date(f64::ceil))
 }
 
-/// How a fraction is rounded.
+/// A date with its rounding.
 struct Date(fn(f64) -> f64);
 
 impl Visitor<'_> for Date {

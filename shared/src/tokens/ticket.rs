@@ -1,18 +1,17 @@
-//! Tickets: what a right password gives a user who owes something before there is a session.
+//! Tickets: issued for a correct password of a user who must do something before a session is opened.
 //!
-//! A ticket is 32 random bytes and says nothing by itself. The edge keeps its digest with the tenant, the
-//! user, the purpose and the epochs ([`crate::wire::ticket`]); it is good as Bearer on the routes that name
-//! its purpose, and garbage everywhere else.
+//! A ticket is 32 random bytes. The edge stores its digest with the tenant, the user, the purpose and the epochs
+//! ([`crate::wire::ticket`]). It is accepted as Bearer only on the routes of its purpose.
 
 use super::opaque;
 
-/// How every ticket begins. No other credential begins like this.
+/// The prefix of a ticket, unique among credentials.
 const PREFIX: &str = "wgt_";
 
-/// What a ticket is good for.
+/// The purpose of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketPurpose {
-    /// Choosing a new password, which is owed.
+    /// Choosing a new password, as required.
     PasswordChange,
     /// Enrolling a second factor, which the tenant demands.
     MfaEnrollment,
@@ -22,7 +21,7 @@ impl TicketPurpose {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::PasswordChange, Self::MfaEnrollment];
 
-    /// The word in columns and headers.
+    /// Its name in columns and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,7 +30,7 @@ impl TicketPurpose {
         }
     }
 
-    /// The purpose of a word.
+    /// Parses a purpose.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.as_str() == word)
@@ -48,7 +47,7 @@ impl Ticket {
         Self(random)
     }
 
-    /// Reads what was sent as Bearer; `None` for every other credential.
+    /// Parses a Bearer credential; `None` for any other one.
     #[must_use]
     pub fn parse(unverified: &str) -> Option<Self> {
         opaque::parse(PREFIX, unverified).map(Self)
@@ -60,7 +59,7 @@ impl Ticket {
         opaque::to_text(PREFIX, &self.0)
     }
 
-    /// What is stored of it: SHA-256 in base64url. Of 256 random bits, so it needs no key.
+    /// The stored digest: SHA-256 in base64url. It has 256 random bits, so the hash needs no key.
     #[must_use]
     pub fn digest(&self) -> String {
         opaque::digest(&self.0)

@@ -1,13 +1,13 @@
-//! What the edge knows of the client that opened a session: what it calls itself, and where it is.
+//! The client that opened a session: its `User-Agent` and place.
 //!
-//! Both are personal. The edge keeps them sealed ([`crate::wire::seal::Kind::Client`]) in the session's row; control
-//! shows them to the session's owner and tells the owner of a device that is new.
+//! Both are personal data. The edge stores them sealed ([`crate::wire::seal::Kind::Client`]) in the session's row;
+//! control shows them to the session's user and notifies the user of a new device.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::limits::{AGENT_BYTES, CITY_BYTES};
 
-/// A client at the sign-in that opened a session. What the runtime or the client did not say is absent.
+/// The client at the sign-in that opened a session. Unknown values are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientInfo {
     /// Its `User-Agent`, at most [`AGENT_BYTES`].
@@ -22,8 +22,8 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Takes what a request says of itself and the runtime of its address. Texts are cut at the last character that
-    /// fits. A country that is none of two letters, or unknown (`XX`), is absent.
+    /// Takes the `User-Agent` of a request and the place of its address. Texts are truncated at a character boundary.
+    /// A country that does not have two letters, or is unknown (`XX`), is absent.
     #[must_use]
     pub fn new(agent: Option<&str>, country: Option<&str>, city: Option<&str>) -> Self {
         let kept =
@@ -38,7 +38,7 @@ impl ClientInfo {
         }
     }
 
-    /// Whether nothing is known.
+    /// Whether all values are absent.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         let Self { agent, country, city } = self;

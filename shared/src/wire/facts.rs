@@ -1,19 +1,19 @@
-//! From the edge to control: facts born at the edge, drained by a signed, cursored, acknowledged call.
+//! Facts: events of the edge, which control reads with a signed call, a cursor and acknowledgements.
 //!
-//! At least once: control knows a fact by its id, so a second delivery changes nothing.
+//! Delivered at least once: control recognises a fact by its id, so a second delivery changes nothing.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::{EventId, SessionId, TenantId, UserId};
 
-/// What happened.
+/// The kind of event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum FactKind {
-    /// A family was born. [`Fact::more`] has `amr`, what is known of the `client`
-    /// ([`ClientInfo`](crate::wire::client::ClientInfo)), of a one-time code `authenticator` and `step`, and of a remembered
-    /// device `device`.
+    /// A family was created. [`Fact::more`] has `amr`, the `client`
+    /// ([`ClientInfo`](crate::wire::client::ClientInfo)), `authenticator` and `step` of a one-time code, and `device`
+    /// of a remembered device.
     SignedIn,
     /// A family was born of a refresh token of the service that the tenant came from.
     LegacyExchanged,
@@ -21,12 +21,12 @@ pub enum FactKind {
     PasswordChangeRequired,
     /// A right name and password got a ticket in place of a session: a second factor has to be enrolled first.
     MfaEnrollmentRequired,
-    /// A user proved again who they are, in a session that goes on. [`Fact::more`] has `method` (`otp`,
-    /// `recovery_code` or `password`), and of a one-time code `authenticator` and `step`.
+    /// A user re-authenticated in a session. [`Fact::more`] has `method` (`otp`, `recovery_code` or `password`), and
+    /// `authenticator` and `step` of a one-time code.
     SteppedUp,
     /// A recovery code was used; [`Fact::more`] has its `hash`.
     RecoveryCodeUsed,
-    /// A browser is remembered, in which a code was good; [`Fact::more`] has its `device`.
+    /// A browser is remembered after a correct code; [`Fact::more`] has its `device`.
     DeviceRemembered,
     /// A code was wrong after a right password, or a code or password at a step-up: one fact a try. [`Fact::more`]
     /// has `method`, as of [`Self::SteppedUp`].
@@ -36,11 +36,11 @@ pub enum FactKind {
     /// So many passwords of an account were wrong that networks from which its user did not sign in lately are refused for a
     /// time.
     NetworksRefused,
-    /// Requests were refused because the tenant does not allow their network: one fact per network and minute. Its count says
-    /// how many isolates refused some.
+    /// Requests were refused because the tenant does not allow their network: one fact per network and minute. Its
+    /// count is the number of isolates that refused one.
     NetworkRefused,
-    /// Sign-ins were refused that no fact of their own tells of, because too many waited: one fact a tenant,
-    /// with a count.
+    /// Refused sign-ins without a fact of their own, because too many facts waited: one fact per tenant, with a
+    /// count.
     RefusalsDropped,
     /// A family ended by its owner.
     SignedOut,
@@ -54,7 +54,7 @@ pub enum FactKind {
     SessionEvicted,
     /// Control ended a session by a command.
     SessionEnded,
-    /// A word of a later release: kept, passed on and logged as it came.
+    /// An unknown kind of a later release: stored, passed on and logged unchanged.
     Other(String),
 }
 
@@ -81,7 +81,7 @@ impl FactKind {
         Self::SessionEnded,
     ];
 
-    /// The word in bodies and columns.
+    /// Its name in bodies and columns.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -125,15 +125,15 @@ impl From<FactKind> for String {
 pub struct Fact {
     /// Position in the shard's outbox.
     pub seq: i64,
-    /// Unique, made at the edge.
+    /// Unique, generated at the edge.
     pub id: EventId,
     /// The tenant.
     pub tenant: TenantId,
-    /// When, Unix milliseconds; of a counted fact, the start of its minute.
+    /// The time, Unix milliseconds; for a counted fact, the start of its minute.
     pub at_ms: i64,
-    /// What.
+    /// The kind.
     pub kind: FactKind,
-    /// The user, where one is known.
+    /// The user, if known.
     #[serde(default)]
     pub user: Option<UserId>,
     /// The session, where there is one.
@@ -142,38 +142,38 @@ pub struct Fact {
     /// The caller's network: an address, IPv6 by /64.
     #[serde(default)]
     pub network: Option<String>,
-    /// Keyed hash of the name that was tried, where no user is known.
+    /// Keyed hash of the tried name, if there is no user.
     #[serde(default)]
     pub name_hash: Option<String>,
-    /// How many times; 1 but for [`FactKind::SignInRefused`], [`FactKind::RefusalsDropped`],
+    /// The number of events; 1 except for [`FactKind::SignInRefused`], [`FactKind::RefusalsDropped`],
     /// [`FactKind::SignedOutEverywhere`] and [`FactKind::SessionEvicted`].
     pub count: i64,
-    /// Fields of some kinds alone, and those that a later release adds. They are kept as they came.
+    /// Fields of some kinds, and unknown fields of later releases, stored unchanged.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
-/// `POST /internal/v1/drain`: acknowledges what is committed and asks for more.
+/// `POST /internal/v1/drain`: acknowledges committed facts and asks for more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainIn {
     /// The shard.
     pub shard: u8,
-    /// What control has committed; absent at its first call.
+    /// The facts that control has committed; absent at its first call.
     #[serde(default)]
     pub acknowledge: Option<Acknowledge>,
-    /// How many facts it takes, at most 500.
+    /// The greatest number of facts in the answer, at most 500.
     pub limit: u32,
 }
 
 /// Facts up to and including `seq` of this incarnation of the database are committed in control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledge {
-    /// The incarnation that the facts came from; another one acknowledges nothing.
+    /// The incarnation of the facts; an acknowledgement of another one has no effect.
     pub incarnation: String,
     /// The last position.
     pub seq: i64,
-    /// The fact at that position. One with another there is a database that was restored since: nothing
-    /// leaves. Absent from a control that does not know it.
+    /// The fact at that position. If the database has another one there, it was restored since, and no fact is
+    /// deleted. Absent if control does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
 }

@@ -1,4 +1,4 @@
-//! What passes between the halves: messages, how they are signed, and what is sealed in them.
+//! Messages between the halves, their signatures, and sealed values.
 
 pub mod client;
 pub mod facts;

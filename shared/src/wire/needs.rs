@@ -1,17 +1,17 @@
-//! What a reader must understand before it may serve a row or a document.
+//! Features that a reader must know before it may serve a row or a document.
 //!
-//! The two halves are deployed one after the other and may be rolled back, so each reads messages of
-//! the release before and after its own: fields that it does not know are ignored or kept. That must
-//! never open a door. An edge that ignored a second factor, for example, would issue tokens without
-//! it. Such a field therefore comes with a word in `needs`, and a reader that does not know the word
-//! stores the row and refuses sign-in, refresh and exchange with 503 until it is upgraded.
+//! The two halves are deployed one after the other and may be rolled back, so each reads messages of the previous and
+//! the next release, and ignores or stores unknown fields. That must not weaken security: an edge that ignored a
+//! second factor, for example, would issue tokens without it. Such a field therefore comes with a word in `needs`. A
+//! reader that does not know the word stores the row, and refuses sign-in, refresh and exchange with 503 until it is
+//! upgraded.
 
 use serde::{Deserialize, Serialize};
 
 use crate::epochs;
 
-/// The words that this release understands. A word is added by the release that acts on it, in both
-/// halves, and is never removed.
+/// The words that this release knows. A word is added by the release that implements the feature, in both halves, and
+/// is never removed.
 pub const UNDERSTOOD: &[&str] = &[
     epochs::NEED,
     FORMER_LOOKUP_ROOT,
@@ -23,30 +23,30 @@ pub const UNDERSTOOD: &[&str] = &[
     SECOND_FACTOR_POLICY,
 ];
 
-/// The word of a document that allows or denies networks. A reader that passed over it would sign users in from anywhere.
+/// The word of a document that allows or denies networks. A reader that ignored it would sign users in from any
+/// network.
 pub const NETWORKS: &str = "networks";
 
-/// The word of a document whose lookup root has just changed. A reader that took the new root alone would begin to count
-/// the attempts at each name anew.
+/// The word of a document with a new lookup root. A reader that used only the new root would restart the counters of
+/// attempts.
 pub const FORMER_LOOKUP_ROOT: &str = "former_lookup_root";
 
-/// The word of a user's row who must change the password, or whose password is good for a time only. A reader
-/// that passed over it would give a session.
+/// The word of a user who must change the password, or has one with an expiry. A reader that ignored it would open a
+/// session.
 pub const PASSWORD_DUE: &str = "password_due";
 
-/// The word of a document whose passwords have a greatest age. A reader that passed over it would give sessions
-/// for passwords that are past it.
+/// The word of a document with a maximum age of passwords. A reader that ignored it would open sessions for older
+/// passwords.
 pub const PASSWORD_MAX_AGE: &str = "password_max_age";
 
-/// The word of a document with tighter timeouts for a role. A reader that passed over it would let sessions live longer.
+/// The word of a document with shorter timeouts for a role. A reader that ignored it would keep sessions longer.
 pub const ROLE_TIMEOUTS: &str = "role_timeouts";
 
-/// The word of a user's row with an authenticator. A reader that passed over it would give a session for the password
-/// alone.
+/// The word of a user with an authenticator. A reader that ignored it would open a session for the password alone.
 pub const SECOND_FACTOR: &str = "second_factor";
 
-/// The word of a document that demands a second factor of a role. A reader that passed over it would give sessions
-/// for the password alone.
+/// The word of a document that requires a second factor of a role. A reader that ignored it would open sessions for
+/// the password alone.
 pub const SECOND_FACTOR_POLICY: &str = "second_factor_policy";
 
 /// The words of one row or document.
@@ -55,13 +55,13 @@ pub const SECOND_FACTOR_POLICY: &str = "second_factor_policy";
 pub struct Needs(Vec<String>);
 
 impl Needs {
-    /// These words.
+    /// A list of these words.
     #[must_use]
     pub fn of(words: &[&str]) -> Self {
         Self(words.iter().map(|word| String::from(*word)).collect())
     }
 
-    /// These words and `word`.
+    /// Adds `word`.
     #[must_use]
     pub fn and(mut self, word: &str) -> Self {
         if !self.0.iter().any(|known| known == word) {
@@ -70,13 +70,13 @@ impl Needs {
         self
     }
 
-    /// Whether there is no word. Then nothing is written, so that an earlier release reads the message.
+    /// Whether there are no words. Then the field is omitted, so that an earlier release can read the message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a reader that understands `words` may serve the row.
+    /// Whether a reader that knows `words` may serve the row.
     #[must_use]
     pub fn are_met_by(&self, words: &[&str]) -> bool {
         self.0.iter().all(|word| words.contains(&word.as_str()))
@@ -88,8 +88,7 @@ impl Needs {
         self.are_met_by(UNDERSTOOD)
     }
 
-    /// Whether this release may serve the row that has `column`, JSON or absent. What cannot be read is
-    /// not understood.
+    /// Whether this release may serve a row with `column`, JSON or absent. A malformed value counts as unknown.
     #[must_use]
     pub fn column_is_met(column: Option<&str>) -> bool {
         column.is_none_or(|text| serde_json::from_str::<Self>(text).is_ok_and(|needs| needs.are_met()))

@@ -1,8 +1,7 @@
-//! From the edge to control: is this the password, where the stored hash is not one that the edge
-//! computes?
+//! The call with which the edge asks control to check a password against an imported hash.
 //!
-//! The edge has counted the try before it asks. Control answers with the same work whoever was asked
-//! about, so that neither the answer nor its time tells whether there is such a user.
+//! The edge has counted the attempt before. Control does the same work in any case, so that neither the answer nor
+//! its time reveals whether there is such a user.
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -18,11 +17,10 @@ pub struct PasswordIn {
     /// The tenant.
     #[zeroize(skip)]
     pub tenant: TenantId,
-    /// The user whose hash is foreign; absent for everybody else, about whom nothing is to be found
-    /// out but the time it takes.
+    /// The user with the imported hash; absent in all other cases, in which the call only takes the same time.
     #[zeroize(skip)]
     pub user: Option<UserId>,
-    /// As typed: the old service did not normalise.
+    /// As typed, because the legacy service did not normalise.
     pub password: String,
 }
 

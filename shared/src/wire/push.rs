@@ -1,12 +1,11 @@
-//! From control to the edge: what one signed push carries, and what the edge says to it.
+//! The push of control to the edge, and the edge's answer; also control's commands.
 //!
-//! Every row has the revision of the change that last touched it; a row is written only where
-//! (`history`, `rev`) is greater than what is there, so order, repeats, overlap and replay are
-//! harmless. A message is one D1 batch: whole or nothing.
+//! Every row has the revision of its last change. A row is written only if its (`history`, `rev`) is greater than the
+//! stored one, so order, repeats, overlap and replay are harmless. A message is one D1 batch, which is a transaction.
 //!
-//! The two halves are deployed one after the other, so a message of the release before or after this one
-//! is read, too: a field that is added has a default, and one that is not known is ignored or kept.
-//! [`crate::wire::needs`] says what must not be ignored.
+//! The two halves are deployed one after the other, so messages of the previous and the next release are read, too: a
+//! new field has a default, and an unknown one is ignored or stored. [`crate::wire::needs`] names the features that
+//! must not be ignored.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +24,7 @@ use crate::wire::verbatim::Verbatim;
 /// `POST /internal/v1/push`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Push {
-    /// Whose rows these are, and whose mark moves. Names travel under the platform tenant's.
+    /// The tenant of the rows and of the mark. Names are sent for the platform tenant.
     pub tenant: TenantId,
     /// The tenant's restore counter; every row of the message is of this history.
     pub history: i64,
@@ -50,31 +49,32 @@ pub struct Push {
     /// Sessions that ended; they have no revision, because ending is final.
     #[serde(default)]
     pub ended_sessions: Vec<SessionId>,
-    /// Whose they are: a session of another user does not end. One that is not named here ends whoever's it is.
+    /// The owners of the sessions: a session of another user is not ended. A session without an entry is ended
+    /// whatever its owner.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub session_owners: BTreeMap<SessionId, UserId>,
 }
 
-/// Says that every change with `from < rev <= to` is in this message (or came in earlier ones).
+/// Says that every change with `from < rev <= to` is in this message or an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Complete {
-    /// Where the mark has to be at least; 0 at the end of a snapshot.
+    /// The least mark that this message continues from; 0 at the end of a snapshot.
     pub from: i64,
-    /// Where it goes.
+    /// The new mark.
     pub to: i64,
 }
 
-/// A part of a snapshot: pages stamp their rows, the sweep turns what is unstamped into tombstones,
-/// and the message after it moves the mark with `complete {from: 0, to}`.
+/// A part of a snapshot: pages stamp their rows, the sweep turns unstamped rows into tombstones, and the message
+/// after it moves the mark with `complete {from: 0, to}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// A unique name of this snapshot, 1 to 64 characters. Of two snapshots of a tenant the one that
-    /// began later has the greater name, byte by byte: stamps only grow and a sweep spares greater
-    /// ones, so a message of an older snapshot that arrives late, or again, ends nobody.
+    /// A unique name of this snapshot, 1 to 64 characters. Of two snapshots of a tenant the one that began later has
+    /// the greater name, byte by byte: stamps only grow and a sweep spares greater ones, so a message of an older
+    /// snapshot that arrives late, or again, deletes no row.
     pub id: String,
-    /// The counter when it began: rows above it are left alone.
+    /// The revision counter when it began: rows above it are not touched.
     pub to: i64,
-    /// What this message does.
+    /// The step of this message.
     pub step: SnapshotStep,
 }
 
@@ -84,10 +84,9 @@ pub struct Snapshot {
 pub enum SnapshotStep {
     /// Rows of the snapshot.
     Page,
-    /// Tombstones for users and identifiers that no page named; repeated while the answer says
-    /// `remaining`.
+    /// Turns users and identifiers that no page named into tombstones; repeated while the answer says `remaining`.
     Sweep,
-    /// Likewise for names; sent in the platform tenant's snapshot alone.
+    /// The same for names; only in the platform tenant's snapshot.
     SweepNames,
 }
 
@@ -96,7 +95,7 @@ pub enum SnapshotStep {
 pub struct DocumentRow {
     /// Revision of the change.
     pub rev: i64,
-    /// The document; its status says `deleted` where the tenant is gone.
+    /// The document; its status is `deleted` for a deleted tenant.
     pub document: Box<Verbatim<Tenant>>,
 }
 
@@ -132,7 +131,7 @@ pub struct UserRow {
     pub roles: Vec<String>,
     /// The sealed verifier; absent for a user without a password.
     pub verifier: Option<String>,
-    /// Whether the user's password is stored as another service hashed it: control checks it.
+    /// Whether the user has an imported password hash, which control checks.
     #[serde(default)]
     pub foreign: bool,
     /// The id that the old service gave, where the tenant came from one.
@@ -142,24 +141,24 @@ pub struct UserRow {
     /// password is older than the tenant's `password_max_age_secs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_due: Option<PasswordDue>,
-    /// Since when the user has this password, Unix milliseconds. Absent: its age is not known, and it has none.
+    /// When the password was set, Unix milliseconds. Absent: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_changed_at: Option<u64>,
-    /// When a one-time password ends, Unix milliseconds: from then on it is a wrong one.
+    /// When a one-time password expires, Unix milliseconds: from then on it counts as wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_valid_until: Option<u64>,
-    /// The session that goes on though `session_epoch` was raised. A reader that does not know it ends that
-    /// session, too.
+    /// The session that continues although `session_epoch` was raised. A reader that does not know the field ends it,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_session: Option<KeptSession>,
     /// All active authenticators of the user. With one, `needs` has
     /// [`SECOND_FACTOR`](crate::wire::needs::SECOND_FACTOR).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authenticators: Vec<AuthenticatorRow>,
-    /// The user's recovery codes, where there are any. They are good beside an authenticator only.
+    /// The user's recovery codes, if any. They are accepted only if the user has an authenticator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryRow>,
-    /// What a reader must understand to sign this user in.
+    /// The features that a reader must know to sign this user in.
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     pub needs: Needs,
 }
@@ -171,8 +170,8 @@ pub struct AuthenticatorRow {
     pub id: AuthenticatorId,
     /// The seed, sealed ([`crate::wire::seal::Kind::TotpSeed`]).
     pub seed: String,
-    /// The last step whose code control knows to be used: the one of the enrolment, or one that a fact told of. The
-    /// edge keeps the greater one of this and its own.
+    /// The last used time step that control knows: that of the enrolment, or of a fact. The edge keeps the greater
+    /// one of this and its own.
     pub last_step: i64,
 }
 
@@ -181,7 +180,7 @@ pub struct AuthenticatorRow {
 pub struct RecoveryRow {
     /// The key of their hashes, sealed ([`crate::wire::seal::Kind::RecoveryKey`]).
     pub key: String,
-    /// The codes, used ones included. What the edge knows to be used stays used.
+    /// The codes, including used ones. A code that the edge knows as used stays used.
     pub codes: Vec<RecoveryCodeRow>,
 }
 
@@ -195,17 +194,17 @@ pub struct RecoveryCodeRow {
     pub used_at: Option<u64>,
 }
 
-/// Why a user must choose a new password. A word of a later release reads as the only one: a change is owed.
+/// Why a user must choose a new password. An unknown value of a later release is read as required, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordDue {
-    /// Somebody demands it.
+    /// A change is required.
     #[serde(other)]
     Must,
 }
 
 impl PasswordDue {
-    /// The word in columns.
+    /// Its name in columns.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -219,8 +218,8 @@ impl PasswordDue {
 pub struct KeptSession {
     /// Which.
     pub sid: SessionId,
-    /// The lowest session epoch that the session may have: one of before has ended. More than one below the
-    /// row's where the same session was kept several times in a row.
+    /// The lowest session epoch that the session may have: with a lower one it has ended. More than one below the
+    /// row's if the same session was kept several times in a row.
     pub from: i64,
 }
 
@@ -245,7 +244,7 @@ impl IdentifierRow {
     }
 }
 
-/// How far the edge has everything of a tenant.
+/// The revision up to which the edge has everything of a tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     /// The restore counter.
@@ -259,7 +258,7 @@ pub struct Mark {
 pub struct Pushed {
     /// The tenant's mark after the message.
     pub mark: Mark,
-    /// Whether the sweep left rows for another message; false for everything but a sweep.
+    /// Whether the sweep must be repeated; false for other messages.
     pub remaining: bool,
 }
 
@@ -271,10 +270,10 @@ impl Push {
         document + self.names.len() + self.users.len() + self.identifiers.len() + self.ended_sessions.len()
     }
 
-    /// Checks what types cannot: sizes, ranges, and that nothing speaks for another tenant.
+    /// Checks what types cannot: sizes, ranges, and that no row belongs to another tenant.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first fault.
     pub fn check(&self) -> Result<(), Invalid> {
         let document_fits = self.document.as_ref().is_none_or(|row| {
             row.document.id == self.tenant
@@ -313,7 +312,7 @@ pub enum Command {
         /// The tenants.
         tenants: Vec<TenantId>,
     },
-    /// The living sessions of a user.
+    /// Lists the active sessions of a user.
     Sessions {
         /// The tenant.
         tenant: TenantId,
@@ -327,7 +326,7 @@ pub enum Command {
         /// The session.
         sid: SessionId,
     },
-    /// A user confirmed a network by a mailed link: it is known to the account for a time.
+    /// Makes a network known to a user for a time, after the user has confirmed it by a mailed link.
     ConfirmNetwork {
         /// The tenant.
         tenant: TenantId,
@@ -345,7 +344,7 @@ pub enum Command {
         /// The user.
         user: UserId,
     },
-    /// The remembered devices of a user that are good.
+    /// Lists the valid remembered devices of a user.
     Devices {
         /// The tenant.
         tenant: TenantId,
@@ -362,7 +361,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
     },
-    /// The shard's database is back from before: it begins another life, under a new incarnation.
+    /// Gives the shard's restored database a new incarnation.
     Restored {
         /// The shard.
         shard: u8,
@@ -378,7 +377,7 @@ pub struct StatusOut {
     pub now_ms: u64,
     /// Facts that wait to be drained.
     pub outbox: u64,
-    /// The marks of those tenants that have anything here; 0/0 before the first.
+    /// The marks of the tenants that have data here; 0/0 before the first.
     pub marks: Vec<TenantMark>,
 }
 
@@ -389,8 +388,8 @@ pub struct TenantMark {
     pub tenant: TenantId,
     /// Its mark.
     pub mark: Mark,
-    /// The highest history of which anything has arrived. The mark moves when a snapshot is whole, and until
-    /// then it is of a history before. The release before does not tell.
+    /// The highest history that the edge has seen. During a snapshot it is above the mark's. Absent from the previous
+    /// release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<i64>,
     /// Revision of its document at the edge.
@@ -402,11 +401,11 @@ pub struct TenantMark {
 /// Answer to [`Command::Sessions`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionsOut {
-    /// The living sessions, newest sign-in first.
+    /// The active sessions, newest sign-in first.
     pub sessions: Vec<SessionOut>,
 }
 
-/// A living session.
+/// An active session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOut {
     /// Its id.
@@ -417,8 +416,8 @@ pub struct SessionOut {
     pub rotated_at: u64,
     /// When it ends if it is not used, Unix milliseconds.
     pub expires_at: u64,
-    /// When it was last refreshed or renewed, Unix milliseconds. This and what follows is absent from an edge of the
-    /// release before.
+    /// When it was last refreshed or renewed, Unix milliseconds. This field and later ones are absent from an edge of
+    /// the previous release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_at: Option<u64>,
     /// When it ends at the latest, Unix milliseconds.
@@ -427,7 +426,7 @@ pub struct SessionOut {
     /// How the user signed in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
-    /// When the user last proved who they are, Unix milliseconds.
+    /// The last sign-in or step-up, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<u64>,
     /// The client that opened it.
@@ -452,7 +451,7 @@ pub struct ConfirmNetworkOut {
 /// Answer to [`Command::LiftAttempts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiftAttemptsOut {
-    /// How many counts there were.
+    /// The number of deleted counters.
     pub lifted: usize,
 }
 
@@ -466,11 +465,11 @@ pub struct DevicesOut {
 /// A remembered device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceOut {
-    /// What it is called: no secret ([`crate::tokens::device::RememberedDevice::digest`]).
+    /// Its id, not a secret ([`crate::tokens::device::RememberedDevice::digest`]).
     pub id: String,
-    /// How the browser called itself.
+    /// The `User-Agent`.
     pub name: String,
-    /// When a code was shown there, Unix milliseconds.
+    /// When it was remembered, Unix milliseconds.
     pub created_at: u64,
     /// When it was last used in place of a code, Unix milliseconds.
     #[serde(default)]
@@ -482,7 +481,7 @@ pub struct DeviceOut {
 /// Answer to [`Command::ForgetDevices`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgottenOut {
-    /// How many went.
+    /// The number of revoked devices.
     pub forgotten: u64,
 }
 

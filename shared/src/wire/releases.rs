@@ -1,8 +1,8 @@
-//! The two halves at different releases: what each release writes is kept under `vectors/releases`,
-//! and this release reads all of it, and all of it with additions that no release knows.
+//! Compatibility of releases: `vectors/releases` has the messages of each release, and this release must read all of
+//! them, also with unknown additions.
 //!
-//! `next` is what the present code writes; a release renames that folder to its number. To write it
-//! anew after a change: `WARDGATE_WRITE_VECTORS=1 cargo test -p wardgate-shared releases`.
+//! `next` has the messages of the present code; a release renames that folder to its number. To renew it after a
+//! change: `WARDGATE_WRITE_VECTORS=1 cargo test -p wardgate-shared releases`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ use crate::wire::push::{
 };
 use crate::wire::verbatim::Verbatim;
 
-/// The folder of what the present code writes.
+/// The folder of the present code's messages.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
 const ADDED: [&str; 8] = [
@@ -159,7 +159,7 @@ fn former_lookup_root() -> Push {
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
-/// A tenant whose passwords grow too old, and what its users owe.
+/// A tenant with a maximum age of passwords, and users who must change theirs.
 fn password_due() -> Push {
     let mut document = document();
     document.settings.password_max_age_secs = 7_776_000;
@@ -178,7 +178,7 @@ fn password_due() -> Push {
     Push { document, names: vec![], users, identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
-/// A tenant that demands a second factor of two roles, and a user who has one.
+/// A tenant that requires a second factor of two roles, and a user who has one.
 fn second_factor() -> Push {
     let mut document = document();
     document.settings.second_factor_roles = vec![String::from("root-admin"), String::from("co-admin")];
@@ -237,7 +237,7 @@ fn client() -> ClientInfo {
     )
 }
 
-/// A tenant whose administrators' sessions end sooner, and that limits how many there are.
+/// A tenant with shorter timeouts for administrators, and a limit of sessions.
 fn role_timeouts() -> Push {
     let mut document = document();
     let timeout = |text| RoleTimeout::parse(text).unwrap();
@@ -291,7 +291,7 @@ fn facts() -> DrainOut {
     DrainOut { incarnation: String::from("a"), facts: (1..).zip(kinds).map(fact).collect(), more: false }
 }
 
-/// What the edge tells of second factors.
+/// Facts about second factors.
 fn factors() -> DrainOut {
     let authenticator = AuthenticatorId::new(6, [6; 10]);
     let amr = json!(["pwd", "otp", "mfa"]);
@@ -374,7 +374,7 @@ fn messages() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What the release before does not write: messages, fields and words that are added.
+/// Additions since the previous release: messages, fields and words.
 fn additions() -> Vec<(&'static str, Value)> {
     fn of<T: Serialize>(name: &'static str, message: T) -> (&'static str, Value) {
         (name, serde_json::to_value(message).unwrap())
@@ -438,7 +438,7 @@ fn additions() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Reads a message as its reader does, and writes what was understood.
+/// Parses a message as its reader does, and serialises the result.
 fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
     fn through<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value, serde_json::Error> {
         serde_json::to_value(serde_json::from_str::<T>(text)?)
@@ -558,7 +558,7 @@ fn additions_of_a_later_release_are_read() {
         with_additions(&mut later);
         let read = reread(&name, &later.to_string());
         let read = read.unwrap_or_else(|error| panic!("{release}/{name}: {error}"));
-        // Whatever was known is still understood beside it.
+        // Known fields must still be read beside the addition.
         let plain = reread(&name, &text).unwrap();
         let known = plain.as_object().unwrap().keys().all(|key| read.get(key).is_some());
         assert!(known, "{release}/{name}: {read}");
@@ -598,7 +598,7 @@ fn words_of_a_later_release_read_as_the_strictest() {
     assert_eq!(document.published_keys().count(), 1);
 }
 
-/// A reader of before passes over the field, and refuses the tokens of a former issuer.
+/// An older reader ignores the field, and refuses tokens of a former issuer.
 #[test]
 fn former_claims_are_written_only_where_there_are_any() {
     let document = |push: Push| serde_json::to_value(push.document.unwrap().document).unwrap();
@@ -609,7 +609,7 @@ fn former_claims_are_written_only_where_there_are_any() {
     assert_eq!(with, without);
 }
 
-/// A reader of before signs with the first root: it stays the one that signs until the switch is behind.
+/// An older reader signs with the first root, which therefore signs until the switch is complete.
 #[test]
 fn a_second_session_root_changes_nothing_for_a_reader_of_before() {
     let roots = |push: Push| push.document.unwrap().document.session_roots.clone();
@@ -617,7 +617,7 @@ fn a_second_session_root_changes_nothing_for_a_reader_of_before() {
     assert_eq!(with.first(), without.first());
 }
 
-/// A reader of before passes over the field. It begins to count attempts anew, so the word keeps it from signing in.
+/// An older reader ignores the field and would restart counters of attempts, so the word makes it refuse sign-ins.
 #[test]
 fn a_former_lookup_root_says_that_it_must_be_understood() {
     let document = |push: Push| serde_json::to_value(push.document.unwrap().document).unwrap();
@@ -626,7 +626,7 @@ fn a_former_lookup_root_says_that_it_must_be_understood() {
     assert!(with.needs.are_met() && !with.needs.are_met_by(&[epochs::NEED]));
 }
 
-/// A reader of before would give a session: the words keep it from that.
+/// An older reader would open a session: the words prevent that.
 #[test]
 fn a_password_that_is_due_says_that_it_must_be_understood() {
     let push = password_due();
@@ -638,7 +638,7 @@ fn a_password_that_is_due_says_that_it_must_be_understood() {
     assert!(changed.needs.are_met_by(&before), "a session that is kept may end");
 }
 
-/// A reader of before would give a session for the password alone.
+/// An older reader would open a session for the password alone.
 #[test]
 fn a_second_factor_says_that_it_must_be_understood() {
     let push = second_factor();

@@ -1,8 +1,8 @@
-//! Sealed values: secrets that control hands to one edge and nobody else can open.
+//! Sealed values: secrets that control encrypts for one edge.
 //!
-//! AES-256-GCM with a random 96-bit nonce. The associated data names the edge, the key, the tenant,
-//! the kind and the subject, so a value that is moved to another user, tenant, kind or edge does
-//! not open. As text: `v1.<key id>.<nonce>.<ciphertext>`, both in unpadded base64url.
+//! AES-256-GCM with a random 96-bit nonce. The associated data names the edge, the key, the tenant, the kind and the
+//! subject, so a value that is moved to another user, tenant, kind or edge cannot be unsealed. As text: `v1.<key
+//! id>.<nonce>.<ciphertext>`, both in unpadded base64url.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::ids::TenantId;
 /// Size of the nonce in bytes. 2^32 random nonces a key are safe (NIST SP 800-38D, section 8.3).
 pub const NONCE_BYTES: usize = 12;
 
-/// What a sealed value holds.
+/// The kind of a sealed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A signing key as PKCS#8 DER; subject: its key id.
@@ -57,16 +57,16 @@ impl Kind {
     }
 }
 
-/// Where a sealed value belongs.
+/// The context of a sealed value.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The edge that may open it.
     pub edge: &'a str,
     /// The tenant it belongs to.
     pub tenant: TenantId,
-    /// What it holds.
+    /// Its kind.
     pub kind: Kind,
-    /// Which one it is; see [`Kind`].
+    /// The subject; see [`Kind`].
     pub subject: &'a str,
 }
 
@@ -110,8 +110,8 @@ impl EdgeKey {
         &self.id
     }
 
-    /// The key that the edge seals the clients of a tenant's sessions with: of the same name, and derived, because each
-    /// sign-in seals once and a key is good for 2^32 nonces.
+    /// The key with which the edge seals the clients of a tenant's sessions: derived, with the same id, because each
+    /// sign-in seals once and a key may be used for 2^32 nonces.
     #[must_use]
     pub fn for_clients(&self, tenant: TenantId) -> Self {
         Self { id: self.id.clone(), key: derive(&self.key, tenant, Purpose::Client) }
@@ -149,7 +149,7 @@ pub struct Sealed {
     ciphertext: Vec<u8>,
 }
 
-/// The value did not open: the key is missing, or it was made for another place, or altered.
+/// The value cannot be unsealed: the key is missing, the context differs, or it was altered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed value does not open here")]
 pub struct DoesNotOpen;
@@ -190,10 +190,10 @@ impl Sealed {
         Ok(Self { key_id: key_id.to_owned(), nonce, ciphertext })
     }
 
-    /// Opens the value with the key of `keys` that it names.
+    /// Unseals the value with the key of `keys` that it names.
     ///
     /// # Errors
-    /// No such key, another context, altered bytes: all the same.
+    /// No such key, another context, or altered bytes: the same error.
     pub fn open(&self, keys: &[EdgeKey], context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
         let key = keys.iter().find(|key| key.id == self.key_id).ok_or(DoesNotOpen)?;
         let aad = context.associated_data(&self.key_id);

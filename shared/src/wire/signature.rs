@@ -1,9 +1,9 @@
 //! Service signatures: one profile of RFC 9421 (HTTP Message Signatures) with Ed25519, in both
 //! directions.
 //!
-//! The verifier rebuilds the one string that it expects and compares; there is no general parser.
-//! A `tag` per kind of call makes a signature of one worth nothing for another, and `@authority`
-//! is the receiver's own configured one, so what was signed for staging is nothing in production.
+//! The verifier builds the expected string and compares; there is no general parser. Each kind of call has a `tag`,
+//! so a signature cannot be used for another kind, and `@authority` is the receiver's own configured one, so a
+//! signature for staging is invalid in production.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -15,8 +15,8 @@ use crate::contract::limits::SIGNATURE_SECS;
 use crate::fields::encode;
 use crate::wire::seal::parse_named_key;
 
-/// Headers that a `forward` signature covers where they are present, in this order. Not `content-length`: a
-/// proxy that buffers a chunked body tells its length, and one that streams takes it away.
+/// Headers that a `forward` signature covers if present, in this order. Not `content-length`: a proxy that buffers a
+/// chunked body adds it, and one that streams removes it.
 pub const FORWARD_HEADERS: [&str; 8] = [
     "wardgate-tenant",
     "wardgate-client",
@@ -34,16 +34,16 @@ pub fn covered_headers(read: impl Fn(&str) -> Option<String>) -> Vec<(&'static s
     FORWARD_HEADERS.into_iter().filter_map(|name| Some((name, read(name)?))).collect()
 }
 
-/// The kind of call that a signature is good for.
+/// The kind of call of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// Control pushes rows to the edge.
     Push,
-    /// Control asks or orders something at the edge.
+    /// A command of control to the edge.
     Command,
     /// Control drains the edge's outbox.
     Drain,
-    /// The edge asks control about a password whose hash is foreign.
+    /// The edge asks control to check a password against an imported hash.
     Password,
     /// The edge forwards a client's request to control; its body streams and has no digest.
     Forward,
@@ -127,9 +127,9 @@ impl ServiceKey {
         PeerKey { id: self.id.clone(), key: self.key.verifying_key() }
     }
 
-    /// Signs a statement that is no request: fields behind the label of their use ([`crate::fields`]). The
-    /// signature is base64url. What is signed begins with the length of the label, and what is signed of a
-    /// request with a quote: neither passes for the other.
+    /// Signs a statement, which is not a request: fields after the label of their use ([`crate::fields`]). The
+    /// signature is base64url. The signed bytes begin with the length of the label, those of a request with a quote,
+    /// so neither can be used as the other.
     #[must_use]
     pub fn sign_statement(&self, label: &str, fields: &[&[u8]]) -> String {
         URL_SAFE_NO_PAD.encode(self.key.sign(&encode(label, fields)).to_bytes())
@@ -166,10 +166,10 @@ impl PeerKey {
 }
 
 impl PeerKey {
-    /// Verifies what [`ServiceKey::sign_statement`] signs.
+    /// Verifies a signature of [`ServiceKey::sign_statement`].
     ///
     /// # Errors
-    /// [`Unsigned`], whatever the reason.
+    /// [`Unsigned`], for any reason.
     pub fn verify_statement(&self, label: &str, fields: &[&[u8]], signature: &str) -> Result<(), Unsigned> {
         let bytes = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Unsigned)?;
         let bytes = Ed25519Signature::from_slice(&bytes).map_err(|_| Unsigned)?;
@@ -180,7 +180,7 @@ impl PeerKey {
 /// Verifies a request that claims to be `tag` for the receiver that `message.authority` names.
 ///
 /// # Errors
-/// [`Unsigned`], whatever the reason.
+/// [`Unsigned`], for any reason.
 pub fn verify(
     peers: &[PeerKey],
     tag: Tag,
@@ -210,7 +210,7 @@ pub fn verify(
     peer.key.verify_strict(base(message, &parameters).as_bytes(), &bytes).map_err(|_| Unsigned)
 }
 
-/// Digits up to the next character that is none.
+/// Parses digits up to the next other character.
 fn number(text: &str) -> Result<(u64, &str), Unsigned> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end).ok_or(Unsigned)?;

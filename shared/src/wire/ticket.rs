@@ -1,8 +1,8 @@
-//! What the edge vouches for when it forwards a request that came with a ticket: the header
-//! `Wardgate-Ticket`, under the forward signature, in place of `Authorization`.
+//! The header `Wardgate-Ticket`, with which the edge vouches for a ticket when it forwards a request: covered by the
+//! forward signature, in place of `Authorization`.
 //!
-//! The epochs are those of the user when the ticket was given. Control acts only while they are still the
-//! user's, and whatever the ticket is used for raises them: so it is good once.
+//! The epochs are the user's when the ticket was issued. Control serves the request only if they have not changed,
+//! and the operation raises them, so a ticket can be used once.
 
 use crate::ids::UserId;
 use crate::tokens::ticket::TicketPurpose;
@@ -13,9 +13,9 @@ pub const HEADER: &str = "wardgate-ticket";
 /// A ticket that the edge has looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VouchedTicket {
-    /// What it is good for.
+    /// Its purpose.
     pub purpose: TicketPurpose,
-    /// Whose it is.
+    /// Its user.
     pub user: UserId,
     /// The user's counter of the last password change.
     pub password_epoch: i64,
@@ -34,7 +34,7 @@ impl VouchedTicket {
         )
     }
 
-    /// Reads the header's value, whose signature held. One text says it: every other one is none.
+    /// Parses the header's value, after the signature was verified. Only the canonical text is accepted.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let mut fields = value.split("; ");

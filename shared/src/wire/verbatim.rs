@@ -6,8 +6,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A value and, where it was read, its text. The text is what is stored and sent on, so that fields and
-/// words of a later release, which the value leaves out, are still there after an upgrade.
+/// A value and, if it was parsed, its text. The text is stored and sent on, so that unknown fields of a later release
+/// are still there after an upgrade.
 #[derive(Clone, Debug)]
 pub struct Verbatim<T> {
     value: T,
