@@ -50,7 +50,7 @@ impl ProvideCredentials for UsualChain {
     }
 }
 
-/// Whether an error has one of this type beneath it.
+/// Whether an error has a source of this type.
 pub(crate) fn came_of<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut beneath = Some(error);
     while let Some(error) = beneath {

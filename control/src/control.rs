@@ -1,4 +1,4 @@
-//! What every part of control works with, made once at the start.
+//! The shared state of control, created once at the start.
 
 use std::sync::Arc;
 
@@ -48,11 +48,10 @@ pub struct Inner {
     pub clock: Clock,
 }
 
-/// Makes the means by the settings. Nothing is connected yet.
+/// Creates it from the settings, without connecting.
 ///
 /// # Errors
-/// For URLs that do not parse or sign in as the wrong role, for a key provider that cannot be made, and for a filter of
-/// passwords that is none.
+/// Malformed URLs or URLs of the wrong role, a key provider that cannot be created, an invalid filter of passwords.
 pub fn new(settings: Settings) -> Result<Control, Failure> {
     let clock = Clock::default();
     let wrapper = KeyWrapper::new(Providers::new(&settings.encryption)?);

@@ -1,4 +1,4 @@
-//! What can go wrong beneath the domain: the database, what it holds, the machine.
+//! Failures outside of the domain: the database, its content, the machine.
 //!
 //! Slices have small enums of their own for outcomes of the domain, with one variant that carries
 //! a [`Failure`]. `Display` never repeats its source; the chain is logged once, at the boundary.
@@ -13,7 +13,7 @@ pub enum Failure {
     /// PostgreSQL did not do what was asked.
     #[error("the database did not answer as it should")]
     Database(#[from] sqlx::Error),
-    /// What is stored cannot be read back: a key-encryption key that is not in the settings, an altered row.
+    /// A stored value cannot be decrypted: its key-encryption key is not in the settings, or the row was altered.
     #[error("stored {0} cannot be read")]
     Unreadable(&'static str),
     /// The key provider is out of service. What is stored is unchanged and will open when it is back.
@@ -25,7 +25,7 @@ pub enum Failure {
     /// Too much waits for a tenant's part of what is named, or waited too long ([`crate::shares`]).
     #[error("too much waits for the tenant's share of {0}")]
     Busy(&'static str),
-    /// What several waited for together failed.
+    /// A shared operation failed for all that waited for it.
     #[error(transparent)]
     Shared(Arc<Failure>),
     /// The machine gave no randomness.
@@ -37,7 +37,7 @@ pub enum Failure {
     /// The edge knows revisions above ours, so nothing is written for this tenant until a reseed.
     #[error("the tenant is halted: the edge has seen later revisions; run `wardgate edges reseed`")]
     Halted,
-    /// What a setting names is not usable.
+    /// The target of a setting is not usable.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Roles or schemas are not as they must be; the text says what is wrong and where.
@@ -45,7 +45,7 @@ pub enum Failure {
     Schema(String),
 }
 
-/// Why a key provider does no work. Nothing of it says anything about what is stored.
+/// Why a key provider is unavailable. None of these concerns a stored value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyOutage {
     /// It did not answer within the time for a call, a repeat of it included.
@@ -149,9 +149,9 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
-/// Gives a violated constraint its meaning at the query, so that nobody asks first and races.
+/// Maps a violated constraint to a domain error at the query, in place of a check before, which would race.
 pub trait OnConstraint<T> {
-    /// The domain's error where `constraint` was violated; every other error stays what it is.
+    /// The domain's error if `constraint` was violated; other errors are unchanged.
     ///
     /// # Errors
     /// `meaning` for a violation of `constraint`, else the failure itself.

@@ -34,7 +34,7 @@ impl Language {
         Self::of(user).or_else(|| Self::of(tenant)).unwrap_or(Self::English)
     }
 
-    /// What `Accept-Language` likes best (RFC 9110, section 12.5.4), else the tenant's, else English.
+    /// The preferred language of `Accept-Language` (RFC 9110, section 12.5.4), else the tenant's, else English.
     #[must_use]
     pub fn accepted(accept_language: &str, tenant: &str) -> Self {
         let mut best = None;

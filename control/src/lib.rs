@@ -1,8 +1,9 @@
-//! Wardgate's control plane: owns tenants, users, roles and keys over PostgreSQL, and feeds the edge.
+//! Wardgate's control plane: administers tenants, users, roles and keys in PostgreSQL, and pushes changes to the
+//! edge.
 //!
-//! Sliced by noun. Each slice has its model (pure), its store (SQL) and its routes; [`api`] lists
-//! every path, [`access`] says who may call, [`edges`] is how the edge learns, [`db::TenantTx`] the
-//! transaction everything happens in.
+//! One folder per noun, with model (pure), store (SQL) and routes. [`api`] lists every path, [`access`] has the
+//! extractors for authorisation, [`edges`] the pushes to the edge, [`db::TenantTx`] is the transaction of every
+//! request.
 
 pub mod access;
 pub mod accounts;

@@ -1,7 +1,7 @@
-//! The tokens of links in mails: each can be used once, for one purpose, before it expires.
+//! The tokens of mailed links: each can be used once, for one purpose, before it expires.
 //!
-//! A token is 32 random bytes. PostgreSQL holds its SHA-256, which needs no key, because the bytes cannot be guessed. A
-//! user, or a request, has one living link of a kind: a newer one replaces it.
+//! A token is 32 random bytes. PostgreSQL holds its SHA-256, which needs no key, because the bytes cannot be guessed.
+//! A user, or a request, has one valid link of a kind: a newer one replaces it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -21,11 +21,11 @@ use crate::world::random;
 
 const TOKEN_BYTES: usize = 32;
 
-/// What a link is good for.
+/// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
-    /// Proves the address of a registration, or of a user who has not proven it yet.
+    /// Verifies the address of a registration, or of a user with an unverified address.
     Verify,
     /// Sets a new password.
     Reset,
@@ -57,7 +57,7 @@ impl LinkKind {
         }
     }
 
-    /// How long it is good.
+    /// Its lifetime.
     #[must_use]
     pub fn lifetime(self) -> TimeDelta {
         TimeDelta::seconds(match self {
@@ -71,7 +71,7 @@ impl LinkKind {
     }
 }
 
-/// Whose link it is.
+/// The holder of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// A user.
@@ -105,7 +105,7 @@ fn digest_of(presented: &str) -> Option<Vec<u8>> {
     (length == TOKEN_BYTES).then(|| digest(&SHA256, bytes.as_slice()).as_ref().to_vec())
 }
 
-/// Makes a link. The older one of the kind and holder is good no more.
+/// Creates a link. An older one of the kind and holder is good no more.
 ///
 /// # Errors
 /// The database's, or without randomness.
@@ -160,8 +160,8 @@ pub async fn look(
     Ok(row.and_then(|row| holder(row.user_id, row.request_id)))
 }
 
-/// Uses a link up: of many who present it at once, one gets its holder. The link is good again where the transaction
-/// is not committed.
+/// Uses a link up: of many concurrent calls one gets its holder. If the transaction is not committed, the link stays
+/// valid.
 ///
 /// # Errors
 /// Errors of the database.
@@ -186,7 +186,7 @@ pub async fn take(
     Ok(row.and_then(|row| holder(row.user_id, row.request_id)))
 }
 
-/// Ends the living link of a kind and holder. Says whether there was one.
+/// Revokes the valid link of a kind and holder. Returns whether there was one.
 ///
 /// # Errors
 /// Errors of the database.

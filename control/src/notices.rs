@@ -1,9 +1,10 @@
-//! Notices: what the owner of an account is told by mail when it changes, with what to do if that was not them.
+//! Notices: mails to the owner of an account about its changes, with what to do if the owner did not make them.
 //!
-//! They go to the proven address that the account had before the change, unless the tenant's setting `notices` leaves
-//! the kind out. Their budget is their own, so that no stranger's request can use it up.
+//! They go to the verified address that the account had before the change, unless the tenant's setting `notices`
+//! turns the kind off. They have a budget of their own, which unauthenticated requests cannot use up.
 //!
-//! `MailKind::AddressChanging` is not among them: it holds the link that keeps an address, so no setting leaves it out.
+//! `MailKind::AddressChanging` is not among them: it holds the link that takes the change back, so no setting turns
+//! it off.
 
 use chrono::{DateTime, Utc};
 use shared::tenant::notices::Notice;
@@ -15,8 +16,8 @@ use crate::mail::{self, FactorChange, Facts, Letter, MailKind, Recipient};
 use crate::tenants::{self, TenantError};
 use crate::users::User;
 
-/// Tells a user that their password was changed. `user` is as they were before. As the last of the transaction that
-/// changes it: the counters of the budget stay locked until that ends.
+/// Notifies a user that their password was changed. `user` is the state before. Call it last in the transaction,
+/// because it locks the counters of the budget until the end.
 ///
 /// # Errors
 /// The database's, or without randomness.
@@ -24,8 +25,8 @@ pub async fn password_changed(control: &Control, tx: &mut TenantTx, user: &User)
     tell(control, tx, user, Notice::PasswordChanged, Facts::default()).await
 }
 
-/// Tells a user, at the address that they had, that somebody who may do so set another one. Where its owner asked for the
-/// change, the notice has a link that takes it back.
+/// Notifies a user, at the former address, that another one was set. If the user requested the change, the notice has
+/// a link that takes it back.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -33,7 +34,7 @@ pub async fn address_changed(control: &Control, tx: &mut TenantTx, user: &User) 
     tell(control, tx, user, Notice::AddressChanged, Facts::default()).await
 }
 
-/// Tells a user that a second factor was added or removed.
+/// Notifies a user that a second factor was added or removed.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -46,7 +47,7 @@ pub async fn second_factor_changed(
     tell(control, tx, user, Notice::SecondFactorChanged, Facts { factor, ..Facts::default() }).await
 }
 
-/// Tells a user that one of the recovery codes was used, and how many are left.
+/// Notifies a user that a recovery code was used, and how many are left.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -61,7 +62,7 @@ pub async fn recovery_code_used(
     tell(control, tx, user, Notice::SecondFactorChanged, facts).await
 }
 
-/// Tells a user that a browser is remembered, in which the password alone signs in.
+/// Notifies a user that a browser is remembered.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -87,7 +88,7 @@ pub struct NewDevice {
     pub at: DateTime<Utc>,
 }
 
-/// Tells a user of a sign-in from a device or a country that was not seen before.
+/// Notifies a user of a sign-in from a new device or country.
 ///
 /// # Errors
 /// As [`password_changed`].
@@ -101,7 +102,7 @@ pub async fn new_device(
     tell(control, tx, user, Notice::NewDevice, facts).await
 }
 
-/// Whether the tenant has its users told of this.
+/// Whether the tenant has turned the notice on.
 ///
 /// # Errors
 /// Errors of the database.

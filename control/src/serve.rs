@@ -46,7 +46,7 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// What was sealed for the edge so far does not open under the id of the settings.
+    /// Earlier values were sealed for another edge id than that of the settings.
     #[error(
         "WARDGATE_EDGE_ID is `{own}`, and this database feeds the edge `{fed}`, where nothing opens that is sealed for \
          `{own}`: set it back or, where that edge is gone for good, run `wardgate edges forget {fed} --yes`"

@@ -1,8 +1,8 @@
-//! What tenants share: each holds a part of it at a time, so that no tenant takes it from the others.
+//! Shares of limited resources: each tenant holds at most a part at a time, so that one tenant cannot use up all.
 //!
-//! A tenant that asks for more than its part waits in a queue of its own, for a bounded time and in a bounded
-//! number, and is then told to come back ([`Failure::Busy`], a 503 with `Retry-After`). Nobody else notices:
-//! in the queue of all tenants, where there is one, each has no more than its part.
+//! Requests above a tenant's part wait in a queue of that tenant, for a limited time and up to a limited number, and
+//! are then refused ([`Failure::Busy`], a 503 with `Retry-After`). Other tenants are not affected, because no tenant
+//! has more than its part in the common queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,18 +16,18 @@ use crate::failure::Failure;
 /// How many requests of a tenant may wait for its part at a time; each may hold a body of a megabyte.
 const WAITING: usize = 128;
 
-/// What is shared.
+/// The shared resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Connections for a tenant's users.
     Connections,
-    /// Connections for what anybody may cause at a tenant.
+    /// Connections for unauthenticated requests at a tenant.
     StrangersConnections,
     /// Reads that may go through all rows of a tenant.
     LongReads,
     /// Argon2id for a tenant's users.
     Passwords,
-    /// Argon2id for what anybody may cause at a tenant.
+    /// Argon2id for unauthenticated requests at a tenant.
     StrangersPasswords,
     /// Checks of passwords that another service hashed.
     ForeignPasswords,
@@ -177,7 +177,7 @@ mod tests {
         TenantId::new(1, [fill; 10])
     }
 
-    /// What `shares` gives a tenant now, held until the returned value is dropped.
+    /// Takes all that `shares` gives a tenant now, until the returned value is dropped.
     fn all_of(shares: &Shares, tenant: TenantId) -> Vec<Seat> {
         std::iter::from_fn(|| shares.take_now(tenant)).collect()
     }
@@ -206,7 +206,7 @@ mod tests {
         let mut other = Box::pin(shares.take(tenant(2)));
         assert!((&mut other).now_or_never().is_none());
         flooded.pop();
-        // The flooded tenant's next one asks as well, and stands behind.
+        // The flooded tenant's next request waits behind.
         assert!((&mut queue).now_or_never().is_none());
         assert!(other.now_or_never().unwrap().is_ok());
     }

@@ -1,6 +1,5 @@
-//! The world outside: the clock, passed to the functions that need it, so that tests can set it, and the operating
-//! system's randomness. Nothing here replays a random choice (all that is asked of one is that
-//! nobody guesses or repeats it), so randomness has one function and no handle.
+//! The clock, passed to the functions that need it, so that tests can set it, and the operating system's randomness.
+//! Tests need no reproducible random values here, so randomness is a plain function.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

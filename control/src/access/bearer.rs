@@ -27,7 +27,7 @@ pub struct Presented {
     pub user: User,
     /// The session of the token. One of the legacy service names none.
     pub session: Option<SessionId>,
-    /// What that session showed.
+    /// The authentication of that session.
     pub proven: Option<Proven>,
     /// Whether it is a token of the legacy service, which reads its own user alone.
     pub legacy: bool,

@@ -1,8 +1,7 @@
-//! Who may call: extractors that a handler names in its signature.
+//! Extractors that authorise a request; a handler names one in its signature.
 //!
-//! Each opens the request's transaction, finds the user by their current row in it and hands both
-//! over; the handler commits. A refusal of permission writes its audit entry in that transaction,
-//! before anything else can have happened in it.
+//! Each opens the request's transaction and reads the user's current row in it; the handler commits. A refusal of
+//! permission writes its audit entry in that transaction, before anything else.
 
 use std::marker::PhantomData;
 
@@ -35,11 +34,11 @@ pub struct Authenticated {
     pub tenant: Tenant,
     /// The user as an actor.
     pub actor: Actor,
-    /// The user as one who is shown other users.
+    /// The user's view of other users.
     pub viewer: Viewer,
     /// The session of the token; one of the legacy service names none, and a ticket is of none.
     pub session: Option<SessionId>,
-    /// What that session showed.
+    /// The authentication of that session.
     pub proven: Option<Proven>,
     /// Whether the token is one of the legacy service, which holds no permission.
     legacy: bool,
@@ -71,7 +70,7 @@ pub struct Anyone {
     pub tenant: Tenant,
     /// The transaction, inside the tenant.
     pub tx: TenantTx,
-    /// What the log keeps of the call.
+    /// The request id, for the log.
     pub request_id: Option<String>,
     /// The client's address.
     pub client: Option<String>,
@@ -89,14 +88,15 @@ pub struct OnTenant<Own, Plat> {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
-    /// Who is shown users of the tenant in question.
+    /// The caller's view of users of the tenant.
     pub viewer: Viewer,
     /// Whether they act for the platform, which may set more.
     pub for_platform: bool,
     permissions: PhantomData<(Own, Plat)>,
 }
 
-/// Opens the transaction at the origin's tenant. A request without a credential uses the share of strangers.
+/// Opens the transaction at the request's tenant. A request without a credential uses the share of unauthenticated
+/// requests.
 pub(super) async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx, Tenant, Origin), Refused> {
     let origin = parts.extensions.get::<Origin>().cloned().ok_or(Refusal::unsigned())?;
     let is_stranger = credentials::bearer(&parts.headers)?.is_none() && origin.ticket.is_none();
@@ -236,14 +236,14 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> FromRequestParts<Control> fo
         loop {
             match Self::entered(parts, control).await? {
                 Entered::Tenant(on) => return Ok(*on),
-                // The provider may take its time, so no connection is held; then the request begins anew.
+                // The key provider may be slow, so no connection is held; then the transaction begins again.
                 Entered::WithoutKeys(tenant) => drop(control.db.keys(tenant).await?),
             }
         }
     }
 }
 
-/// What came of entering a tenant.
+/// The outcome of entering a tenant.
 enum Entered<Own, Plat> {
     Tenant(Box<OnTenant<Own, Plat>>),
     /// Its keys are not in memory.
@@ -286,8 +286,8 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
     }
 }
 
-/// Words a domain's refusal of rank. Its audit entry is written where nothing else of the request is: what
-/// was done in `tx` is undone, and the tenant never holds two connections for one request.
+/// The refusal for an insufficient rank, with its audit entry. `tx` is rolled back first, and the entry is written on
+/// the same connection.
 pub async fn outranked(
     control: &Control,
     tx: TenantTx,

@@ -1,6 +1,6 @@
-//! Who may call: a handler names an extractor ([`extractors`]) in its signature. The caller is the user of a
-//! verified token ([`bearer`]) or of a ticket that the edge vouches for ([`ticket`]), by their current row. Some requests
-//! need a recent proof, too ([`step_up`]).
+//! Authorisation: a handler names an extractor ([`extractors`]) in its signature. The caller is the user of a
+//! verified token ([`bearer`]) or of a ticket that the edge vouches for ([`ticket`]), by their current row. Some
+//! requests also require a recent sign-in or step-up ([`step_up`]).
 
 pub mod bearer;
 pub mod extractors;

@@ -1,4 +1,4 @@
-//! What the session of an access token showed, and when: what routes ask for that change how a user signs in.
+//! The authentication methods and time of a session, for routes that change how a user signs in.
 
 use shared::contract::limits::STEP_UP_SECS;
 use shared::tokens::claims::AccessClaims;
@@ -8,7 +8,7 @@ const SECOND_FACTOR: &str = "mfa";
 /// The word in `amr` of a session at whose last proof the user typed a code: one-time or recovery.
 const CODE: &str = "otp";
 
-/// What a sign-in, or the last step-up of its session, showed.
+/// The methods and time of the session's sign-in or last step-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// When, in Unix seconds.

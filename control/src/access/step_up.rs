@@ -1,5 +1,5 @@
-//! Requests that need a recent proof ([`step_up::GUARDED`]): every extractor that asks for a permission asks for this as
-//! well, so no handler does.
+//! Requests that require a recent sign-in or step-up ([`step_up::GUARDED`]): every extractor with a permission checks
+//! this, too, so no handler does.
 
 use axum::http::request::Parts;
 use serde_json::json;

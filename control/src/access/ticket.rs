@@ -1,5 +1,5 @@
-//! Callers whom the edge vouches for by a ticket: security.md's one exception to "the forward key alone
-//! impersonates nobody".
+//! Callers that the edge vouches for with a ticket: the one exception to the rule that the forward key alone does not
+//! suffice to act as a user.
 
 use std::marker::PhantomData;
 

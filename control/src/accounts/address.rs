@@ -1,12 +1,12 @@
-//! Another address for a user: it takes the place of the former one when its owner has proven it, and for seven days the
+//! Change of a user's email address: the new one replaces the former one when it was verified, and for seven days the
 //! owner of the former address can take that back.
 //!
-//! An owner who takes the change back says that another person asked for it, and knew the password. So the password is
-//! good no more, the sessions end, and a link that sets another password is mailed to the former address. Later changes
-//! die, too. An address that was never proven gets no such link: it may be a stranger's.
+//! Taking a change back means that an attacker requested it, who knew the password. So the password is deleted, the
+//! sessions end, and a link that sets a new password is mailed to the former address. Later changes are cancelled,
+//! too. An address that was never verified gets no such link, because it may be another person's.
 //!
-//! The first notice is what lets the owner take a change back, so it is always sent. The second one, once the new address
-//! is proven, follows the tenant's setting `notices`.
+//! The first notice has the link to take the change back, so it is always sent. The second one, after the new address
+//! was verified, follows the tenant's setting `notices`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -69,11 +69,11 @@ async fn changes(
     requests::of_user(tx, RequestKind::Address, user, now).await
 }
 
-/// Keeps that a user wants another address, in place of what they asked for before. Whether it is anybody's is not
-/// looked up.
+/// Stores a user's request for another address, replacing an earlier one. It is not looked up whether a user has the
+/// address.
 ///
 /// # Errors
-/// [`AccountError::TooMany`]; the database's.
+/// [`AccountError::TooMany`]; errors of the database.
 pub async fn put(
     control: &Control,
     tx: &mut TenantTx,
@@ -100,10 +100,10 @@ pub async fn put(
     Ok(id)
 }
 
-/// Answers the wish for another address, once:
-/// 1. the user's own: a link that proves it, where that has not been done;
-/// 2. another user's: that user is told, and nothing else happens;
-/// 3. else a link to the new address, and a notice with a link to the former one, if that was proven.
+/// Answers the request for another address, once:
+/// 1. the user's own address: a link that verifies it, if it is not verified;
+/// 2. another user's: that user gets a mail, and nothing else happens;
+/// 3. else a link to the new address, and a notice with a link to the former one, if that was verified.
 ///
 /// # Errors
 /// See [`AccountError`].
@@ -149,7 +149,7 @@ pub(super) async fn answer(control: &Control, tx: &mut TenantTx, id: RequestId) 
     notify(control, tx, MailKind::AddressChanging, &user, id, &change).await
 }
 
-/// Tells the former address, with a link that keeps it.
+/// Sends the notice to the former address, with the link that takes the change back.
 async fn notify(
     control: &Control,
     tx: &mut TenantTx,
@@ -164,8 +164,8 @@ async fn notify(
     Ok(())
 }
 
-/// Uses the link that proves a new address: it is the user's, and the former one is told, if the tenant has users told of
-/// this.
+/// Uses the link that verifies a new address: sets it, and sends a notice to the former one, if the tenant has turned
+/// the notice on.
 ///
 /// # Errors
 /// [`AccountError::Link`]; an address that is another user's by now.

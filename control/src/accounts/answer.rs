@@ -1,5 +1,5 @@
-//! The job that answers what was asked for: it looks up whom a request concerns, makes links and posts mails, all in one
-//! transaction. A job that runs twice finds the request answered, or gone.
+//! The job that answers a stored request: it looks up the account, makes links and queues mails, all in one
+//! transaction. A second run finds the request answered or deleted.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,9 @@ use crate::tenants::{self, InvitedAdmin, TenantError};
 pub struct AnswerRequest {
     /// At which tenant.
     pub tenant: TenantId,
-    /// What it asks for.
+    /// The kind of request.
     pub kind: RequestKind,
-    /// Which.
+    /// The request.
     pub request: RequestId,
 }
 
@@ -62,7 +62,7 @@ impl Enqueued for AnswerRequest {
 /// Lets a request be answered once its transaction is committed.
 ///
 /// # Errors
-/// [`Failure::Busy`] where too many of the tenant wait; the database's.
+/// [`Failure::Busy`] where too many of the tenant wait; errors of the database.
 pub async fn soon(tx: &mut TenantTx, kind: RequestKind, request: RequestId) -> Result<(), Failure> {
     let job = AnswerRequest { tenant: tx.tenant(), kind, request };
     enqueue(tx, &job, TimeDelta::zero()).await

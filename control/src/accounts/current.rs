@@ -1,4 +1,4 @@
-//! Whether the owner of a session knows the password.
+//! Checks the current password of a session's user.
 
 use zeroize::Zeroizing;
 
@@ -9,11 +9,11 @@ use crate::db::TenantTx;
 use crate::users::User;
 use crate::users::password::{OwnPasswordError, prove};
 
-/// Goes on if `typed` is the password of the user. The connection serves others meanwhile. The audit log has a wrong
-/// password as a refused `action` of the actor.
+/// Succeeds if `typed` is the password of the user. No connection is held during the hash. A wrong password is
+/// recorded in the audit log as a refused `action` of the actor.
 ///
 /// # Errors
-/// [`AccountError::Password`] if it is another one, [`AccountError::Tries`] after too many; what failed beneath.
+/// [`AccountError::Password`] if it is another one, [`AccountError::Tries`] after too many; an internal failure.
 pub(crate) async fn check(
     control: &Control,
     tx: TenantTx,

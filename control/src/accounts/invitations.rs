@@ -1,7 +1,7 @@
-//! Invitations: the reader of an address's mail gets an account, with roles that the inviter may give.
+//! Invitations: the owner of an address gets an account, with roles that the inviter may grant.
 //!
-//! What an invitation offers is judged again when it is accepted: an inviter who is gone, stopped, or would not be allowed
-//! to give these roles any more, has given nothing. Their invitations stay in the list until they are revoked or expire.
+//! The inviter is checked again at acceptance: if the inviter was deleted or suspended, or may not grant these roles
+//! any more, the link is invalid. The invitation stays in the list until it is revoked or expires.
 
 mod accept;
 mod offer;
@@ -28,10 +28,10 @@ use crate::requests::{self, Request, RequestId, RequestKind};
 use crate::tenants::InvitedAdmin;
 use crate::users::{self, Faults, UserError};
 
-/// Keeps an invitation; whether the address is anybody's is not looked up. The roles must be below the actor's rank.
+/// Stores an invitation, without looking up whether a user has the address. The roles must be below the actor's rank.
 ///
 /// # Errors
-/// [`UserError::Fields`] and [`UserError::Rank`]; [`AccountError::Full`]; the database's.
+/// [`UserError::Fields`] and [`UserError::Rank`]; [`AccountError::Full`]; errors of the database.
 pub async fn put(
     control: &Control,
     tx: &mut TenantTx,
@@ -77,7 +77,7 @@ pub async fn put_first(
     put(control, tx, &Actor::control(), invited).await
 }
 
-/// Mails an invitation, once. Who has an account with the address is told so instead.
+/// Mails an invitation, once. If a user has the address, that user gets a mail that says so instead.
 ///
 /// # Errors
 /// See [`AccountError`].
@@ -125,17 +125,17 @@ pub async fn list(control: &Control, tx: &mut TenantTx) -> Result<Vec<Invitation
 /// The invitation of an id, locked.
 ///
 /// # Errors
-/// [`AccountError::NotFound`]; the database's.
+/// [`AccountError::NotFound`]; errors of the database.
 pub async fn find(control: &Control, tx: &mut TenantTx, id: RequestId) -> Result<Invitation, AccountError> {
     let now = control.clock.now();
     let found = requests::find::<offer::Offer>(tx, RequestKind::Invitation, id, now).await?;
     found.map(Invitation::from).ok_or(AccountError::NotFound)
 }
 
-/// Revokes an invitation whose roles are below the actor's rank: its link is good no more.
+/// Revokes an invitation whose roles are below the actor's rank: its link becomes invalid.
 ///
 /// # Errors
-/// [`AccountError::NotFound`], [`UserError::Rank`]; the database's.
+/// [`AccountError::NotFound`], [`UserError::Rank`]; errors of the database.
 pub async fn revoke(
     control: &Control,
     tx: &mut TenantTx,

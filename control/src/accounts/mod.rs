@@ -1,9 +1,9 @@
-//! Accounts of people without an administrator: registration, proof of an address, another address, invitations.
+//! Accounts: registration, verification and change of email addresses, invitations.
 //!
-//! What a stranger asks for is put into a row and answered; [`answer`] does the rest in a job, so that no answer and no
-//! time tells which names and addresses are known. A link of a mail is used by a POST, once. Who proves an address has
-//! it: an account that claimed it without a proof loses it, with its password and sessions ([`crate::users::disown`]).
-//! docs/accounts.md tells the whole.
+//! A request without a credential is stored in a row and answered; [`answer`] does the rest in a job, so that neither
+//! answers nor times reveal which names and addresses are known. A mailed link is used by a POST, once. The user who
+//! verifies an address gets it: an account that has it unverified loses it, with its password and sessions
+//! ([`crate::users::disown`]). docs/accounts.md describes all of it.
 
 pub mod address;
 pub mod answer;

@@ -1,4 +1,4 @@
-//! Why something about an account was not done.
+//! Why an operation on an account failed.
 
 use crate::failure::Failure;
 use crate::tenants::TenantError;
@@ -28,10 +28,10 @@ pub enum AccountError {
     /// The user's password was tried too often; the next try counts after so many seconds.
     #[error("too many tries")]
     Tries(u64),
-    /// What was asked for does not hold, or the actor may not.
+    /// The input is invalid, or the actor may not do it.
     #[error(transparent)]
     User(#[from] UserError),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

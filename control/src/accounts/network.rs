@@ -1,8 +1,9 @@
-//! Networks from which a user may sign in although strangers guess the password: a mailed link confirms one.
+//! Confirmed networks, from which a user can sign in although attackers guess the password: a mailed link confirms
+//! one.
 //!
-//! The edge refuses networks that are not known to an account after too many wrong passwords, and tells control by a
-//! fact. Control mails the owner a link, and a job takes the network from which the link is used to the edge. There the
-//! network has a count of wrong passwords of its own, for an hour.
+//! After too many wrong passwords the edge refuses unknown networks of an account, and reports a fact. Control mails
+//! the user a link, and a job sends the network from which the link is used to the edge. There the network has its
+//! own counter of wrong passwords, for an hour.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ fn count(outcome: &'static str) {
 /// Mails a link to the user of a fact which says that unknown networks are refused, once a day at most.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn take_over(control: &Control, tx: &mut TenantTx, fact: &Fact) -> Result<(), Failure> {
     let (FactKind::NetworksRefused, Some(id)) = (&fact.kind, fact.user) else { return Ok(()) };
     let Some(user) = active(tx, id).await? else { return Ok(()) };
@@ -81,13 +82,13 @@ struct Confirmed {
     until_ms: i64,
 }
 
-/// Uses a link up, and lets the edge know the network that it was used from:
+/// Uses a link up, and sends the network that it was used from to the edge:
 /// 1. of many at once one takes the link, of a user who is active;
 /// 2. the network is kept, sealed, until the edge has it, and a job is enqueued;
 /// 3. the log has it.
 ///
 /// # Errors
-/// [`AccountError::Link`]; the database's, or without randomness.
+/// [`AccountError::Link`]; errors of the database, or no randomness.
 pub async fn confirm(
     control: &Control,
     tx: &mut TenantTx,
@@ -113,10 +114,10 @@ pub async fn confirm(
 /// Why a network did not reach the edge.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// The edge did not take it.
+    /// The edge did not accept it.
     #[error("the edge did not take a confirmed network")]
     Edge(#[from] CallError),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

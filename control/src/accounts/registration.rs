@@ -1,4 +1,5 @@
-//! Registration: what is asked for waits, sealed, until its address is proven. A taken name or address is told by mail.
+//! Registration: the request is stored, sealed, until its address is verified. Only a mail reveals that a name or
+//! address is taken.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// What [`Profile::check`] looked at.
+    /// The input of [`Profile::check`].
     #[must_use]
     pub fn profile(&self) -> Profile {
         Profile {
@@ -79,10 +80,10 @@ pub fn admits(settings: &Settings, address: &Identifier) -> bool {
     }
 }
 
-/// Keeps what is asked for. Whom it concerns is not looked up.
+/// Stores the request, without looking up users.
 ///
 /// # Errors
-/// [`AccountError::TooMany`]; the database's.
+/// [`AccountError::TooMany`]; errors of the database.
 pub async fn put(
     control: &Control,
     tx: &mut TenantTx,
@@ -100,11 +101,11 @@ pub async fn put(
 }
 
 /// Answers a registration, once:
-/// 1. an address that the tenant does not admit: nothing;
-/// 2. an address that is a user's: they are told; a user name that is taken: the address is told;
-/// 3. else a link that proves the address. Where the tenant wants no proof, the account is there at once.
+/// 1. an address that the tenant does not admit: nothing happens;
+/// 2. an address of a user: that user gets a mail; a taken user name: a mail to the address says so;
+/// 3. else a link that verifies the address. If the tenant requires no verification, the account is created at once.
 ///
-/// An account that claims the address without a proof is in nobody's way, once the address is proven.
+/// An account with the address as an unverified one does not prevent the registration.
 ///
 /// # Errors
 /// See [`AccountError`].
@@ -153,14 +154,14 @@ pub(super) async fn answer(
     Ok(())
 }
 
-/// Forgets what was typed. The row stays as long as one that waits for a proof: whether there is room for another
-/// registration must not tell whom this one concerned.
+/// Deletes the typed data. The row stays as long as that of an open registration, so that the limit of registrations
+/// does not reveal whether the address is known.
 async fn forget(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
     requests::unmark(tx, id).await?;
     requests::replace(tx, id, &Registration { answered: true, ..Registration::default() }).await
 }
 
-/// Who has the user name or the address that a registration asks for.
+/// Whether the user name or the address of a registration is taken.
 pub(super) enum Standing {
     /// The address is this user's.
     Known(Box<User>),
@@ -172,7 +173,7 @@ pub(super) enum Standing {
     Free,
 }
 
-/// Looks up who has an address, and a user name.
+/// Looks up the users of an address and a user name.
 pub(super) async fn standing(
     tx: &mut TenantTx,
     email: &str,
@@ -194,7 +195,7 @@ pub(super) async fn standing(
         None => None,
     };
     Ok(match (claims, has_name) {
-        // Name and address are one account's: whoever asks for it again needs a new password, not a new account.
+        // Name and address belong to one account: its owner needs a new password, not a new account.
         (Some(claims), Some(user)) if claims.id == user.id => Standing::Known(Box::new(user)),
         (_, Some(_)) => Standing::NameTaken,
         (Some(_), None) => Standing::Claimed,
@@ -210,22 +211,22 @@ async fn named(tx: &mut TenantTx, name: &str) -> Result<Option<User>, AccountErr
     }
 }
 
-/// What is known of the address of an account that is made.
+/// Whether the address of a new account is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Nothing: the tenant wants no proof.
+    /// Not verified: the tenant does not require it.
     None,
     /// Its owner proved it.
     Owner,
-    /// Its owner proved it, and several had registered with it, who got mails alike. So the owner may have used the link
-    /// of somebody else: the password that was typed then is not the account's.
+    /// Verified, but several registrations named the address, and each caused a mail. So the owner may have used the
+    /// link of another person's registration, whose password must not become the account's.
     Contested,
 }
 
 /// Makes the account that a registration asks for.
 ///
 /// # Errors
-/// [`UserError::Fields`] for a name or address that somebody else has by now.
+/// [`UserError::Fields`] for a name or address that another user has by now.
 pub(super) async fn make(
     control: &Control,
     tx: &mut TenantTx,
@@ -254,7 +255,7 @@ pub(super) async fn make(
     Ok(user)
 }
 
-/// Counts what became of registrations.
+/// Counts registrations by outcome.
 pub(super) fn count(outcome: &'static str) {
     metrics::counter!("wardgate_registrations_total", "outcome" => outcome).increment(1);
 }

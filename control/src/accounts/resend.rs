@@ -1,4 +1,4 @@
-//! The link that proves an address, once more. The older one is good no more.
+//! Sends the verification link again. The older one becomes invalid.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -24,10 +24,10 @@ pub struct Resend {
     pub email: String,
 }
 
-/// Keeps what is asked for. Whom it concerns is not looked up.
+/// Stores the request, without looking up users.
 ///
 /// # Errors
-/// [`AccountError::TooMany`]; the database's.
+/// [`AccountError::TooMany`]; errors of the database.
 pub async fn put(control: &Control, tx: &mut TenantTx, wanted: &Resend) -> Result<RequestId, AccountError> {
     let now = control.clock.now();
     if !requests::take_room(tx, RequestKind::Resend, now).await? {
@@ -37,7 +37,8 @@ pub async fn put(control: &Control, tx: &mut TenantTx, wanted: &Resend) -> Resul
     Ok(requests::put(tx, RequestKind::Resend, None, wanted, now, lives).await?)
 }
 
-/// Mails another link, once: for the latest registration with the address, else for a user who has not proven it.
+/// Mails another link, once: for the latest registration with the address, else for a user with the address as an
+/// unverified one.
 ///
 /// # Errors
 /// See [`AccountError`].
@@ -57,7 +58,7 @@ pub(super) async fn answer(
     let waiting = requests::about(tx, RequestKind::Registration, &address, now).await?;
     if let Some(latest) = waiting.first().copied().filter(|_| admits(&tenant.settings, &address)) {
         let found = requests::find::<Registration>(tx, RequestKind::Registration, latest, now).await?;
-        // What has not been answered gets its first link soon.
+        // A registration that is not answered yet gets its first link soon.
         if let Some(registration) = found.filter(|found| found.content.answered) {
             let token = links::make(tx, LinkKind::Verify, Holder::Request(latest), now).await?;
             letters::verify(control, tx, registration.content.recipient(), token).await?;
@@ -72,7 +73,7 @@ pub(super) async fn answer(
     Ok(())
 }
 
-/// The user who has this address and has not proven it.
+/// The user with this address as an unverified one.
 async fn unproven(
     tx: &mut TenantTx,
     address: &Identifier,

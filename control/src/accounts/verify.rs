@@ -1,4 +1,4 @@
-//! The link that proves an address: of a registration, which becomes an account, or of a user.
+//! The link that verifies an address: of a registration, which becomes an account, or of a user.
 
 use serde_json::json;
 use shared::ids::UserId;
@@ -14,22 +14,22 @@ use crate::requests::{self, RequestId, RequestKind};
 use crate::tenants::Tenant;
 use crate::users::{self, User, UserError};
 
-/// What came of a proof.
+/// The outcome of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// The account has no password yet: a link that sets one is on its way.
     pub needs_password: bool,
 }
 
-/// Uses a link that proves an address:
-/// 1. the link is taken: of many at once one has it, and it is good again where anything below is refused;
-/// 2. of a registration: an account that claimed the address without a proof loses it; the account is made. Where several
-///    registered with the address, it has no password yet, and a link that sets one is mailed;
-/// 3. of a user: the address counts as proven.
+/// Uses a link that verifies an address:
+/// 1. the link is used up: of many requests at once one succeeds; it stays valid if a later step is refused;
+/// 2. of a registration: an account with the address as an unverified one loses it; the account is created. If
+///    several registrations named the address, it has no password, and a link that sets one is mailed;
+/// 3. of a user: the address is verified.
 ///
 /// # Errors
-/// [`AccountError::Link`]; [`AccountError::Closed`] where nobody registers any more; a name or an address that somebody
-/// else has by now.
+/// [`AccountError::Link`]; [`AccountError::Closed`] if registration was closed since; a name or an address that
+/// another user has by now.
 pub async fn verify(
     control: &Control,
     tx: &mut TenantTx,
@@ -63,7 +63,7 @@ async fn registered(
     let waiting = requests::about(tx, RequestKind::Registration, &address, now).await?;
     let proof = if waiting.len() > 1 { Proof::Contested } else { Proof::Owner };
     let user = registration::make(control, tx, call, &wanted, &tenant.settings, proof).await?;
-    // Whoever else registers with this address asks in vain from now on.
+    // Other registrations with this address are void from now on.
     for request in waiting {
         requests::remove(tx, request).await?;
     }

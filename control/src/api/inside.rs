@@ -1,4 +1,4 @@
-//! What the edge alone may ask, signed: never in the public route table, whatever `direct` says.
+//! Signed calls of the edge: not in the public route table, also with `direct`.
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -17,21 +17,20 @@ use crate::http::answer::{Refused, ok};
 use crate::http::signed;
 use crate::legacy::passwords;
 
-/// A password of 1,024 bytes, escaped as JSON may, and the rest of the question.
+/// A password of 1,024 bytes with JSON escapes, and the rest of the message.
 const QUESTION_BYTES: usize = 16 * 1024;
 
 pub(super) fn router(control: &Control) -> Router {
     Router::new().route(PATH, any(password)).layer(from_fn(fresh)).with_state(control.clone())
 }
 
-/// Answers whether a password is the one of a user whose hash is foreign:
+/// Checks a password against a user's imported hash:
 /// 1. the signature, over method, path and the body's digest: 401;
-/// 2. the question: 400;
+/// 2. the message: 400;
 /// 3. the check: 200; 503 while too many wait.
 ///
-/// A signature lives for a minute, and a question that is replayed within it is answered again. That
-/// gives nothing away: who has it has the password in it, the answer is the same, and every check counts
-/// against the user's ceiling.
+/// A signature is valid for a minute, and a replay within it is answered again. That reveals nothing: the request
+/// holds the password, the answer is the same, and every check counts toward the user's limit.
 async fn password(State(control): State<Control>, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, QUESTION_BYTES).await.map_err(|_| Refusal::unsigned())?;

@@ -25,8 +25,8 @@ pub(super) fn of_api(control: &Control, api: Router) -> Router {
     Router::new().fallback_service(tower::util::MapRequest::new(api, gate::with_one_path))
 }
 
-/// What the edge asks: logged and guarded against panics like the API, but signed by itself, and no
-/// route of the public table.
+/// The layers of the edge's own calls: logged and guarded against panics like the API, with their own signature,
+/// outside of the public route table.
 pub(super) fn of_inside(control: &Control, inside: Router) -> Router {
     inside.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(control.clone(), trace::follow))
 }

@@ -43,7 +43,7 @@ pub async fn serve(listener: TcpListener, handle: Option<PrometheusHandle>, stop
     }
 }
 
-/// What nobody scrapes must not pile up.
+/// Drains histograms regularly, so that they do not grow if no collector reads them.
 async fn keep_up(handle: Option<PrometheusHandle>) {
     loop {
         tokio::time::sleep(UPKEEP).await;

@@ -1,5 +1,5 @@
-//! The roof of control: every path ([`router()`]), the order of the middleware ([`layers`]), the published
-//! document, and what supervises the process. It may import every slice; no slice imports it.
+//! The top layer of control: every path ([`router()`]), the order of the middleware ([`layers`]), the OpenAPI
+//! document, health and metrics. It may import every slice; no slice imports it.
 
 pub mod health;
 mod inside;

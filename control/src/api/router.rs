@@ -1,4 +1,4 @@
-//! The route table: the table of contents of control.
+//! The route table of control.
 
 use axum::extract::FromRequestParts;
 use axum::routing::{MethodRouter, delete, get, patch, post};
@@ -22,9 +22,9 @@ use crate::mfa::routes as mfa;
 use crate::sessions::routes as sessions;
 use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
-/// Every path of control, by who may call it. What is behind a path says so again in its handler's
-/// signature. How its body is read is said here alone: [`json`] reads it whole. A path that takes uploads
-/// has [`whole`] with a limit of its own, or neither, where its handler reads the body as a stream.
+/// Every path of control, grouped by who may call it; the handler's signature enforces that. How a body is read is
+/// set here: [`json`] reads it whole. A path with uploads has [`whole`] with its own limit, or neither if its handler
+/// streams the body.
 pub fn router(control: &Control) -> Router {
     let api = own_account().merge(users()).merge(tenants()).merge(platform()).merge(anyone());
     layers::of_api(control, api.with_state(control.clone()))
@@ -197,8 +197,8 @@ fn anyone() -> Router<Control> {
         .route("/account/files/{file}", json::<Anyone>(get(pages::routes::file)))
 }
 
-/// A path whose bodies are JSON or forms, read whole before its handler begins. `A` says who is told that a
-/// method is not allowed.
+/// A path with bodies in JSON or forms, read whole before its handler. `A` is the extractor that a caller must pass
+/// before a 405.
 fn json<A>(methods: MethodRouter<Control>) -> MethodRouter<Control>
 where
     A: FromRequestParts<Control, Rejection = Refused> + Send + 'static,

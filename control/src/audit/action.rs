@@ -1,8 +1,8 @@
-//! What an entry can tell of.
+//! The actions of audit entries.
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What was done, or refused.
+        /// An action, done or refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action { $($(#[$doc])* $name,)* }
 
@@ -32,7 +32,7 @@ actions! {
     TenantSuspended = "tenant.suspended",
     /// A suspended tenant is in use again.
     TenantResumed = "tenant.resumed",
-    /// Users came from another service: how many, and what became of the others.
+    /// Users were imported: how many, and how many were refused.
     TenantImported = "tenant.imported",
     /// Refresh tokens of a legacy service that are still out were put on the tenant's list.
     LegacyTokensListed = "legacy.tokens_listed",
@@ -50,7 +50,7 @@ actions! {
     UserRolesChanged = "user.roles_changed",
     /// A user's password was changed by its owner: by what proof, and which session went on.
     UserPasswordChanged = "user.password_changed",
-    /// A user's password was set by somebody else.
+    /// A user's password was set by an administrator or operator.
     UserPasswordSet = "user.password_set",
     /// A user enrolled an authenticator: which, and whether recovery codes were made. Or a code of it was wrong.
     SecondFactorAdded = "second_factor.added",
@@ -68,7 +68,7 @@ actions! {
     UserResetMailed = "user.reset_mailed",
     /// A user set a new password with a link from a mail.
     UserPasswordReset = "user.password_reset",
-    /// An administrator had a password that is good once mailed to a user.
+    /// A one-time password was mailed to a user by an administrator.
     UserPasswordRegenerated = "user.password_regenerated",
     /// A user confirmed a network with a link from a mail: sign-ins from it are accepted for an hour.
     NetworkConfirmed = "network.confirmed",
@@ -76,7 +76,7 @@ actions! {
     AttemptsLifted = "attempts.lifted",
     /// A user came from another service.
     UserImported = "user.imported",
-    /// A password that another service hashed was hashed anew at its owner's sign-in.
+    /// An imported hash was replaced by Argon2id at its owner's sign-in.
     UserPasswordTakenOver = "user.password_taken_over",
     /// A caller whose roles hide personal fields of a user was shown them in clear: which fields, and the reason.
     UserUnmasked = "user.unmasked",
@@ -124,13 +124,13 @@ actions! {
     SessionRootReplaced = "session_root.replaced",
     /// The key of the index of a tenant's searches was changed.
     SearchRotated = "search.rotated",
-    /// That index was made anew: after a change of its key, a crash of the database or a restore.
+    /// The search index was rebuilt: after a change of its key, a crash of the database or a restore.
     SearchRebuilt = "search.rebuilt",
     /// A tenant got another lookup root, which is not in force yet.
     LookupRotationBegan = "lookup.rotation_began",
     /// That root came into force.
     LookupSwitched = "lookup.switched",
-    /// An operator gave up what could not be made anew under the new root.
+    /// An operator gave up hashes that could not be recomputed under the new root.
     LookupForgotten = "lookup.forgotten",
     /// The old lookup root is gone.
     LookupRotated = "lookup.rotated",
@@ -140,7 +140,7 @@ actions! {
     AuditArchived = "audit.archived",
     /// The log was exported.
     AuditExported = "audit.exported",
-    /// The keys of tenants were wrapped anew by another key-encryption key: which, and how many.
+    /// Data keys of tenants were rewrapped by another key-encryption key: which one, and how many.
     TenantKeysRewrapped = "tenant_keys.rewrapped",
     /// A tenant got another data key: which version.
     TenantKeyRotated = "tenant_key.rotated",
@@ -148,7 +148,7 @@ actions! {
     TenantKeyDeleted = "tenant_key.deleted",
     /// A job that had failed is tried again: of which kind and tenant, and why it had failed.
     JobRetried = "job.retried",
-    /// A job was taken out of the queue undone: likewise.
+    /// A job was cancelled: its id and kind.
     JobCancelled = "job.cancelled",
     /// A tenant got a mail server of its own, or another one: which.
     MailSenderSet = "mail.sender_set",
@@ -170,8 +170,8 @@ actions! {
     SetupUsed = "setup.used",
     /// History was raised after a restore; every session ended.
     EdgeReseeded = "edge.reseeded",
-    /// Everything at the edge is sealed anew, under another of its key-encryption keys: which.
+    /// All values at the edge are resealed under another key-encryption key: which one.
     EdgeResealed = "edge.resealed",
-    /// The edge's database was restored and begins another life.
+    /// The edge's database was restored and got a new incarnation.
     EdgeRestored = "edge.restored",
 }

@@ -1,4 +1,4 @@
-//! Who does something, and from where.
+//! The actor of an action, and the client's address.
 
 use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
@@ -23,7 +23,7 @@ pub enum Who {
         /// The highest rank among their roles there.
         rank: i32,
     },
-    /// Whoever has the command line, and with it the database: above every rank.
+    /// An operator at the command line, with access to the database: above every rank.
     Operator,
     /// The service itself, carrying out what was planned.
     Control,

@@ -45,7 +45,7 @@ pub enum ArchiveError {
     /// The entries are not what was written, or the archive is not what was signed.
     #[error("entry {}: {}", .0.position, .0.detail)]
     Finding(Finding),
-    /// What would be removed is not where it should be.
+    /// An entry to be removed is not archived as expected.
     #[error("{0}: {1}")]
     Disturbed(String, &'static str),
 }
@@ -205,7 +205,7 @@ async fn write(
     Ok(archive)
 }
 
-/// What is there must be what was meant to be.
+/// Reads an object back and compares it with what was written.
 async fn read_back(control: &Control, archive: &Archive) -> Result<(), ArchiveError> {
     let broken = |fault| ArchiveError::Finding(Finding::of_archive(fault, archive));
     let (_, bytes) =

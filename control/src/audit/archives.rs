@@ -1,4 +1,4 @@
-//! Which entries of a log are in archives, by what the database knows of them, and where the rest begins.
+//! Which entries of a log are archived, according to the database, and where the rest begins.
 
 use shared::wire::signature::PeerKey;
 
@@ -45,7 +45,7 @@ pub(super) async fn begin(tx: &mut TenantTx, keys: &[PeerKey]) -> Result<Begin, 
     }
     let archives = recorded(tx, keys).await?;
     let has = archives.iter().filter(|archive| archive.to >= first - 1).min_by_key(|archive| archive.to);
-    // What no archive has is missing behind the last one.
+    // Entries that no archive has are missing after the last one.
     let begins = has.or_else(|| archives.iter().max_by_key(|archive| archive.to));
     Ok(begins.map_or(Begin { position: 0, hash: GENESIS }, |archive| Begin {
         position: archive.to,

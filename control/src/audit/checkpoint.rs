@@ -1,5 +1,5 @@
-//! What is signed and copied out of the database: how far a tenant's log had come, that entries are in an archive, and
-//! that a restore was accepted. Pure; [`super::checkpoints`] writes and reads the objects.
+//! The signed statements that are stored outside of the database: checkpoints of logs, manifests of archives, and
+//! accepted restores. Pure; [`super::checkpoints`] writes and reads the objects.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -38,7 +38,7 @@ pub struct Restore {
     pub history: i64,
     /// The first entry of which no checkpoint says that it is still there.
     pub from: i64,
-    /// The last entry that a checkpoint tells of.
+    /// The last entry that the statement covers.
     pub to: i64,
     /// When this was signed.
     pub at: DateTime<Utc>,
@@ -115,7 +115,7 @@ enum Line {
     },
 }
 
-/// What a signed line says.
+/// The content of a signed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// How far a log had come.
@@ -212,7 +212,7 @@ impl Statement {
         keys.iter().any(holds).then_some(statement)
     }
 
-    /// What is signed: fields behind a label, as everything that is signed or authenticated here.
+    /// The signed bytes: fields after a label, as for every signature and MAC.
     fn with_fields<T>(&self, work: impl FnOnce(&str, &[&[u8]]) -> T) -> T {
         let micros = |at: &DateTime<Utc>| at.timestamp_micros().to_be_bytes();
         match self {
@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    /// What a verifier in another language reads.
+    /// The form for verifiers in other languages.
     #[test]
     fn a_line_looks_like_this() {
         let [checkpoint, ..] = statements();

@@ -1,7 +1,7 @@
-//! Checkpoints on their way out of the database, and back when a log is verified.
+//! Writing checkpoints outside of the database, and reading them for verification.
 //!
-//! Each minute in which something was written has an object, `<day>/<time>-<random>.jsonl`, with one signed line for
-//! each tenant ([`super::checkpoint`]). Lines that tell of archives and of restores are in objects like these.
+//! For each minute with new entries there is an object, `<day>/<time>-<random>.jsonl`, with one signed line for each
+//! tenant ([`super::checkpoint`]). Statements about archives and restores are in such objects, too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,12 +21,12 @@ use crate::world::random;
 
 /// The ending of their names.
 const ENDING: &str = ".jsonl";
-/// How many lines an object has at most: what one turn holds in memory.
+/// The greatest number of lines of an object, which are held in memory.
 const LINES: i64 = 10_000;
 /// How many objects are read at a time.
 const AT_ONCE: usize = 16;
 
-/// What can go wrong with them.
+/// Errors of checkpoints.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The database, or what it holds.
@@ -43,7 +43,7 @@ impl From<sqlx::Error> for CheckpointError {
     }
 }
 
-/// A checkpoint that is due, as the database has it.
+/// A checkpoint that must be written.
 struct Due {
     tenant: Uuid,
     history: i64,
@@ -100,7 +100,7 @@ async fn mark(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sets the gauge of how long the oldest checkpoint is due that is not out.
+/// Sets the gauge of the age of the oldest checkpoint that is not written yet.
 ///
 /// # Errors
 /// Errors of the database.
@@ -206,7 +206,7 @@ impl fmt::Display for Strange {
 pub struct Statements {
     /// Of each tenant's log.
     pub by_tenant: HashMap<Uuid, Signed>,
-    /// What should not be there. It hides nothing: the rest counts as if it were not.
+    /// Unexpected objects. They do not affect the other objects.
     pub strange: Vec<Strange>,
 }
 

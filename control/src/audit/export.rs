@@ -1,7 +1,8 @@
-//! A tenant's log as a file of JSON lines that verifies offline, with nothing but the public key of checkpoints.
+//! A tenant's log as a file of JSON lines that can be verified offline with the public key of checkpoints.
 //!
-//! Each line has what is hashed of an entry beside what that says. The last line is a checkpoint, signed for this
-//! export: a file that ends earlier is cut. An archive has the same form, so several files can be read as one.
+//! Each line has the hashed bytes of an entry and the entry that they encode. The last line is a checkpoint, signed
+//! for this export: a file that ends earlier is cut. An archive has the same form, so several files can be read as
+//! one.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The media type of an export.
 pub const MEDIA_TYPE: &str = "application/jsonl";
 
-/// What an export covers.
+/// The range of an export.
 pub struct Export {
     control: Control,
     viewer: Viewer,
@@ -149,7 +150,7 @@ impl Export {
     }
 }
 
-/// What was found of files.
+/// The result of verifying files.
 #[derive(Debug, Serialize)]
 pub struct Verified {
     /// Whether they are what was exported.
@@ -164,10 +165,10 @@ pub struct Verified {
     pub finding: Option<Finding>,
 }
 
-/// Verifies the file of an export or of an archive, or several of which each goes on where the one before ends.
+/// Verifies the file of an export or of an archive, or several, each of which continues the one before.
 ///
 /// # Errors
-/// What cannot be read.
+/// Files that cannot be read.
 pub fn verify<F: BufRead>(files: impl IntoIterator<Item = F>, keys: &[PeerKey]) -> std::io::Result<Verified> {
     let mut reader = Reader { from: 1, walk: None, ended: false };
     for file in files {

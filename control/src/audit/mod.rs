@@ -1,8 +1,8 @@
 //! The audit log of a tenant: one entry for every change, every refusal of permission and every
 //! fact the edge reports. The serving role can insert and read, nothing else.
 //!
-//! An entry is noted on the transaction of what it tells of and written by its COMMIT ([`crate::db::entries`]),
-//! so there is never one without the other. It names things by id; personal data stays where it can be erased.
+//! An entry is noted on the transaction of the action and written by its COMMIT ([`crate::db::entries`]), so neither
+//! exists without the other. It refers to objects by id; personal data is stored where it can be erased.
 //!
 //! The entries of a tenant are a chain ([`crate::db::chain`]): each is hashed with the hash of the one before.
 

@@ -15,10 +15,10 @@ use super::walk::{Fault, Finding};
 use crate::control::Control;
 use crate::db::{CellName, archived};
 
-/// Removes what is in archives. `removed` is told how many after each part.
+/// Deletes archived rows. `removed` is called with the number after each part.
 ///
 /// # Errors
-/// See [`ArchiveError`]; what was removed stays so, and another run goes on.
+/// See [`ArchiveError`]; deleted rows stay deleted, and another run continues.
 pub async fn remove(
     control: &Control,
     tenant: TenantId,
@@ -33,7 +33,7 @@ pub async fn remove(
         if archive.to < first {
             continue;
         }
-        // What stands before it is in no archive: a fault, and nothing to be made worse.
+        // Entries before it are not archived: a fault, so nothing is deleted.
         if archive.from > first {
             break;
         }

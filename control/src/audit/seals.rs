@@ -1,4 +1,4 @@
-//! Signed checkpoints beside a chain that is read in order. Pure.
+//! Compares signed checkpoints with a chain that is read in order. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -22,13 +22,13 @@ impl<'a> Seals<'a> {
         Self { in_force, good: 0, history }
     }
 
-    /// Goes on behind an entry for which the caller vouches.
+    /// Continues after an entry that the caller has verified.
     pub(super) fn behind(&mut self, position: i64) {
         self.good = position;
     }
 
-    /// Compares the entry that was read last, of a chain that was written in this history: what was signed in a later
-    /// one may tell of another chain, which a restore began.
+    /// Compares the last read entry, of a chain of this history: statements of a later history may belong to another
+    /// chain, after a restore.
     pub(super) fn compare(&mut self, walk: &Walk, history: i64) -> Result<(), Finding> {
         let position = walk.position();
         let Some(checkpoints) = self.in_force.get(&position).filter(|_| walk.is_sound()) else {
@@ -58,7 +58,7 @@ impl<'a> Seals<'a> {
         }
     }
 
-    /// What a checkpoint says that does not hold: a fault, or a restore if the history was raised since.
+    /// The finding for a checkpoint that does not match: a fault, or a restore if the history was raised since.
     fn finding(&self, checkpoint: &Checkpoint, fault: Fault, from: i64) -> Finding {
         if checkpoint.history >= self.history {
             return Finding::between(fault, from, checkpoint.position);

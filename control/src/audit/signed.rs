@@ -1,4 +1,4 @@
-//! Everything that was signed of one tenant's log, and what of it counts. Pure.
+//! All signed statements about one tenant's log, and which of them apply. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The part of a log that is in archives, as it is read from them.
+//! The archived part of a log, read from the archives.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -17,15 +17,15 @@ use crate::objects::{Disturbance, ObjectError, Objects};
 /// How far a log was read from its archives.
 pub(super) struct Span {
     walk: Walk,
-    /// Entries behind which the database may go on, with their hashes.
+    /// Entries after which the database may continue, with their hashes.
     marks: BTreeMap<i64, Hash>,
     /// A position that is kept in `marks` although no archive ends there.
     mark: i64,
 }
 
-/// What became of an archive.
+/// The state of an archive.
 pub(super) enum Object {
-    /// What was written first under its name is what was signed; what was done to it since.
+    /// The first version of the object matches the manifest; with later disturbances.
     Whole(Vec<u8>, Option<Disturbance>),
     /// It is not.
     Broken(Fault),
@@ -62,10 +62,10 @@ impl Span {
         Begin { position, hash }
     }
 
-    /// Reads the next archive. Those of another history may tell of the same positions.
+    /// Reads the next archive. Archives of another history may cover the same positions.
     ///
     /// # Errors
-    /// Where it is; within, the first fault.
+    /// The outer error: the store's. The inner one: the first fault.
     pub(super) async fn read(
         &mut self,
         objects: &Objects,
@@ -86,7 +86,7 @@ impl Span {
         let changed = || Finding::of_archive(Fault::ArchiveChanged, archive);
         let again = archive.from <= self.reached();
         let mut beside = again.then(|| Walk::behind(archive.tenant, archive.from - 1, archive.before));
-        // What was vouched for of the first is not of this one.
+        // The verified entries of the first archive are not those of this one.
         seals.behind(if again { archive.from - 1 } else { self.reached() });
         let walk = beside.as_mut().unwrap_or(&mut self.walk);
         for line in BufReader::new(GzDecoder::new(bytes)).lines() {

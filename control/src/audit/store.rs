@@ -1,4 +1,4 @@
-//! Entries of the audit log: noted on the transaction of what they tell of, and read.
+//! Entries of the audit log: noting them on a transaction, and reading them.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

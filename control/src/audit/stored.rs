@@ -1,4 +1,4 @@
-//! What stands of a log in the database.
+//! The rows of a log in the database.
 
 use sqlx::FromRow;
 
@@ -12,7 +12,7 @@ use super::walk::{Fault, Finding};
 /// How many positions are read at a time.
 pub(super) const CHUNK: i64 = 1_000;
 
-/// An entry with what stands beside it.
+/// An entry with its stored hash.
 #[derive(FromRow)]
 pub(super) struct Stored {
     #[sqlx(flatten)]
@@ -60,7 +60,7 @@ pub(super) async fn first(tx: &mut TenantTx) -> Result<i64, Failure> {
     Ok(first)
 }
 
-/// The hash that stands beside an entry.
+/// The stored hash of an entry.
 pub(super) async fn hash_of(tx: &mut TenantTx, position: i64) -> Result<Option<Hash>, Failure> {
     let tenant = tx.tenant().uuid();
     let hash = sqlx::query_scalar!(
@@ -90,7 +90,7 @@ pub(super) async fn chunk(tx: &mut TenantTx, after: i64, end: i64) -> Result<Vec
     Ok(rows)
 }
 
-/// An entry where none can be. One statement, because writers go on meanwhile.
+/// An entry at an impossible position. One statement, because writers continue meanwhile.
 pub(super) async fn outside(tx: &mut TenantTx) -> Result<Option<Finding>, Failure> {
     let tenant = tx.tenant().uuid();
     let position = sqlx::query_scalar!(

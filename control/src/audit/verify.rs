@@ -1,5 +1,5 @@
-//! Verifies the log of a tenant: by itself, from the first entry or behind one, in parts of a bounded length, and
-//! against signed checkpoints. What is in archives is read where they are, and never by a request.
+//! Verifies the log of a tenant: the chain alone, from the first entry or after a given one, in parts of limited
+//! length; and against signed checkpoints. Archives are read from their store, never by a request.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ impl Verification {
 /// The log of a tenant.
 #[derive(Debug)]
 pub struct Log {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The tenant's short name.
     pub slug: String,
@@ -81,9 +81,9 @@ pub async fn logs(control: &Control) -> Result<Vec<Log>, Failure> {
     rows.into_iter().map(|row| log((row.id, row.slug, row.cell))).collect()
 }
 
-/// Verifies what follows the entry `after` in the database, `most` entries of it. That entry itself is taken as it
-/// stands: it is the last one of the part before, and 0 for the first part, which begins behind the archives. `None` if
-/// the log ends before it.
+/// Verifies at most `most` entries after the entry `after` in the database. That entry itself is not checked: it is
+/// the last one of the previous part, or 0 for the first part, which begins after the archives. `None` if the log
+/// ends before it.
 ///
 /// # Errors
 /// Errors of the database.
@@ -207,7 +207,7 @@ async fn walk(
 
 fn take(walk: &mut Walk, keys: &BodyKeys, stored: &Stored) -> Result<(), Finding> {
     walk.take(&stored.link, &stored.hash)?;
-    // What the filter compares is not hashed, and follows from what is.
+    // The value for the filter is not hashed; it must follow from the hashed bytes.
     let opened = keys.open(stored.link.id, &stored.link.body);
     match opened.and_then(|body| keys.client_key(&body)) {
         Ok(client_key) if client_key != stored.client_key => {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::checkpoint::Archive;
 use crate::db::chain::{GENESIS, Hash, Link};
 
-/// What is wrong with a log.
+/// The faults of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -23,10 +23,10 @@ pub enum Fault {
     Misplaced,
     /// The log ends before it.
     Cut,
-    /// The log goes on behind its recorded end.
+    /// The log continues after its recorded end.
     Beyond,
-    /// The chain is whole and not the one that a signed checkpoint tells of: it was made anew, from somewhere
-    /// between the two positions.
+    /// The chain is consistent, but does not match a signed checkpoint: it was recomputed from some entry between the
+    /// two positions.
     Recomputed,
     /// The archive that has these entries is not there.
     ArchiveMissing,
@@ -69,7 +69,7 @@ pub struct Finding {
     /// The last entry that the same is known of, where that is more than one.
     #[schema(required)]
     pub until: Option<i64>,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
     /// The same in words.
     pub detail: String,
@@ -96,13 +96,13 @@ impl Finding {
 /// How far a chain was read.
 pub(super) struct Walk {
     tenant: Uuid,
-    /// What was read last: its position, and the hash that the next entry follows.
+    /// The last read entry: its position, and the hash that the next entry follows.
     position: i64,
     hash: Hash,
     recorded_at: Option<DateTime<Utc>>,
     /// The hash that the last entry itself follows, where it was read.
     before: Option<Hash>,
-    /// The last entry is not what its hash says. What it is depends on the next one.
+    /// The last entry does not match its hash. The next one decides which fault it is.
     suspect: bool,
 }
 
@@ -112,7 +112,7 @@ impl Walk {
         Self::behind(tenant, 0, GENESIS)
     }
 
-    /// Begins behind an entry that is taken as it stands.
+    /// Begins after an entry that is not checked.
     pub(super) fn behind(tenant: Uuid, position: i64, hash: Hash) -> Self {
         Self { tenant, position, hash, recorded_at: None, before: None, suspect: false }
     }
@@ -148,7 +148,7 @@ impl Walk {
             (true, false) => return here(Fault::Misplaced),
             (false, _) if link.position > next => return Err(Finding::new(Fault::Missing, next)),
             (false, _) if link.position < next => return Err(Finding::new(Fault::Inserted, link.position)),
-            // A chain that was made anew can be right in every hash and still go back in time.
+            // A recomputed chain can have correct hashes and still go back in time.
             (false, true) if self.recorded_at > Some(link.recorded_at) => {
                 return Err(Finding::new(Fault::Misplaced, next));
             }

@@ -1,4 +1,4 @@
-//! AES-256-GCM (NIST SP 800-38D) with a random nonce in front: the one cipher of what rests in PostgreSQL.
+//! AES-256-GCM (NIST SP 800-38D) with the random nonce prepended: the only cipher for data in PostgreSQL.
 //!
 //! A random nonce of 96 bits is safe for 2^32 values under one key (section 8.3). A tenant's key seals a few values for
 //! each of its users, so it stays far below that.
@@ -13,7 +13,7 @@ use crate::world::random;
 /// Seals `plaintext`, bound to `data`: the nonce, then the ciphertext and its tag.
 ///
 /// # Errors
-/// Without randomness.
+/// No randomness.
 pub fn seal(key: &Secret, data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
     let nonce: [u8; NONCE_LEN] = random()?;
     let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());

@@ -1,8 +1,8 @@
-//! The key of a tenant's audit log: it seals what entries hold that tell of no user who has a key, and hashes the
-//! addresses of clients, by which entries are found.
+//! The key of a tenant's audit log: it encrypts entries that concern no user with a key, and hashes the addresses of
+//! clients, by which entries are found.
 //!
-//! It is wrapped by the tenant's key, as the keys of users are. The chain hashes entries as they are sealed, so they can
-//! never be sealed anew. They have this key of their own, so the tenant's key, which wraps it, can be replaced.
+//! It is wrapped by the tenant's key, like the keys of users. The chain hashes encrypted entries, so they can never
+//! be re-encrypted. Because they have a key of their own, the tenant's key, which wraps it, can be replaced.
 
 use shared::derive::{Purpose, Secret, derive, mac};
 use shared::fields;
@@ -25,7 +25,7 @@ impl AuditKey {
     /// Makes a key for a tenant's log, and wraps it for the tenant's row in `audit_keys`.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn make(keys: &TenantKeys) -> Result<(Self, Vec<u8>), Failure> {
         let key = Secret::new(random()?);
         let wrapped = keys.seal(Column::AuditKey, "", key.expose())?;
@@ -42,15 +42,15 @@ impl AuditKey {
         Ok(Self { tenant: keys.tenant(), key })
     }
 
-    /// Seals what an entry tells.
+    /// Encrypts the body of an entry.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn seal(&self, entry: Uuid, body: &[u8]) -> Result<Vec<u8>, Failure> {
         aead::seal(&self.key, &self.associated_data(entry), body)
     }
 
-    /// Opens what [`AuditKey::seal`] made for the same entry.
+    /// Decrypts a result of [`AuditKey::seal`] for the same entry.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.
@@ -59,8 +59,7 @@ impl AuditKey {
         opened.ok_or(Failure::Unreadable("audit_entries.body"))
     }
 
-    /// What entries with a client's address have in their column `client_key`: a keyed hash, because all addresses can be
-    /// tried.
+    /// The value of the column `client_key` for a client's address: a keyed hash, because all addresses can be tried.
     #[must_use]
     pub fn client(&self, address: &str) -> String {
         let key = derive(&self.key, self.tenant, Purpose::AuditClient);

@@ -1,9 +1,9 @@
-//! How every column of the database rests, and why. A test compares this list with the catalogue of PostgreSQL, so a
-//! column that is added without a line here fails.
+//! How every column of the database is stored, and why. A test compares this list with the catalogue of PostgreSQL,
+//! so a new column without a line here fails the test.
 
 use self::Rest::{Clear, Hashed, Sealed};
 
-/// How the values of a column rest.
+/// How the values of a column are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// Encrypted: AES-256-GCM under the key of the user or the tenant, or wrapped by the key provider.
@@ -14,13 +14,13 @@ pub enum Rest {
     Clear,
 }
 
-/// Columns of a table that rest alike for the same reason.
+/// Columns of a table that are stored in the same way for the same reason.
 pub struct Columns {
     /// How.
     pub rest: Rest,
     /// Why that is right.
     pub why: &'static str,
-    /// Which.
+    /// Their names.
     pub names: &'static [&'static str],
 }
 

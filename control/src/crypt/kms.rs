@@ -1,11 +1,9 @@
-//! Key-encryption keys in AWS KMS, or in a service that speaks its API: `Encrypt` and `Decrypt`, nothing else.
+//! Key-encryption keys in AWS KMS, or in a service with its API: only `Encrypt` and `Decrypt`.
 //!
-//! A call ends within [`BOUND`], whatever happens to it: the wait for a turn, the search for credentials and
-//! one repeat are within it. Only so many run at once, so that a service that hangs does not collect
-//! everything that control serves.
+//! A call ends within [`BOUND`], which includes the wait for a slot, the search for credentials and one retry. The
+//! number of concurrent calls is limited, so that a hanging service does not block all requests.
 //!
-//! The service sees what it wraps in clear, and the associated data, which stand in its own audit log and name
-//! tenant, column and row.
+//! The service sees the keys in clear, and the associated data, which its own audit log records.
 
 use std::error::Error;
 use std::time::Duration;
@@ -164,7 +162,7 @@ impl KeyProvider for KmsKeys {
     }
 }
 
-/// What an error of a call says of the value, or of the service.
+/// Classifies an error of a call: of the value, or of the service.
 fn meaning<E>(error: &SdkError<E, HttpResponse>) -> ProviderError
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -1,8 +1,8 @@
-//! A tenant's lookup roots: one is in force, and while it is rotated another one stands beside it.
+//! A tenant's lookup roots: the present one, and during a rotation a second one.
 //!
-//! A transaction that looks rows up by keyed hashes reads [`roots`]. One that writes such hashes takes [`kept`]: no
-//! rotation goes on to its next stage until that transaction ends. Hence two transactions that write at the same
-//! time always write under the same roots, and neither overlooks what the other claimed.
+//! A transaction that looks rows up by keyed hashes reads [`roots`]. One that writes such hashes uses [`kept`], which
+//! blocks the next stage of a rotation until the transaction ends. So two concurrent writers always use the same
+//! roots, and see each other's identifiers.
 
 use shared::derive::{Purpose, Secret, derive};
 
@@ -18,11 +18,11 @@ pub enum Stage {
     Adding,
     /// The edge takes them.
     Confirming,
-    /// The new root is in force. Isolates of the edge may have the tenant's document of before.
+    /// The new root is in force. Isolates of the edge may have an older document.
     Switched,
-    /// The identifiers of before go.
+    /// The identifiers under the former root are being deleted.
     Removing,
-    /// The old root is kept for what cannot be made anew.
+    /// The former root is kept for hashes that cannot be recomputed.
     Former,
 }
 
@@ -57,7 +57,7 @@ impl Stage {
 
 /// A lookup root. No `Debug`.
 pub struct LookupRoot {
-    /// Which.
+    /// The version.
     pub version: i32,
     /// The root.
     pub secret: Secret,
@@ -72,7 +72,7 @@ pub struct LookupRoots {
 }
 
 impl LookupRoots {
-    /// The root of before, once the new one is in force, and the stage.
+    /// The former root, once the new one is in force, and the stage.
     #[must_use]
     pub fn former(&self) -> Option<(&LookupRoot, Stage)> {
         self.other.as_ref().filter(|(_, stage)| stage.is_switched()).map(|(root, stage)| (root, *stage))
@@ -82,7 +82,7 @@ impl LookupRoots {
 /// The lookup roots, for a transaction that only reads identifiers.
 ///
 /// # Errors
-/// The database's, or a root that does not open.
+/// Errors of the database, or a root that cannot be decrypted.
 pub async fn roots(tx: &mut TenantTx) -> Result<LookupRoots, Failure> {
     let rows = sqlx::query!(
         r#"select r.version, r.wrapped, l.stage as "stage?"

@@ -1,8 +1,8 @@
-//! Secrets and personal data at rest, under keys in layers. A provider ([`provider`], [`kms`], [`providers`]) holds
-//! key-encryption keys and wraps the data key of each tenant ([`wrapped`]), which seals what columns hold ([`sealed`],
-//! [`aead`]). What a tenant's MAC keys come from is in [`roots`] and [`lookup`], personal texts are in [`personal`], the
-//! key of its audit log in [`audit_key`]. Rows about people who are no users have keys of their own ([`row_key`]), and so
-//! has what an import lays aside ([`passing`]).
+//! Encryption of secrets and personal data at rest, with keys in layers. A provider ([`provider`], [`kms`],
+//! [`providers`]) has the key-encryption keys and wraps the data key of each tenant ([`wrapped`]), which encrypts
+//! columns ([`sealed`], [`aead`]). [`roots`] and [`lookup`] have the roots of a tenant's MAC keys, [`personal`]
+//! personal data, [`audit_key`] the key of its audit log. Rows about people who are not users have keys of their own
+//! ([`row_key`]), and so have temporary tables of an import ([`passing`]).
 
 pub mod aead;
 pub mod audit_key;

@@ -1,4 +1,4 @@
-//! A key for what one piece of work lays aside and nothing reads after it: it is in the memory of that work alone.
+//! A key for temporary data of one operation, which exists only in the memory of that operation.
 
 use shared::derive::Secret;
 use shared::fields;
@@ -15,7 +15,7 @@ impl PassingKey {
     /// Makes a key.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn make() -> Result<Self, Failure> {
         Ok(Self(Secret::new(random()?)))
     }
@@ -23,12 +23,12 @@ impl PassingKey {
     /// Seals `plaintext` for a row.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn seal(&self, row: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
         aead::seal(&self.0, &data(row), plaintext)
     }
 
-    /// Opens what [`PassingKey::seal`] made for the same row; `what` names it where it does not open.
+    /// Decrypts a result of [`PassingKey::seal`] for the same row; `what` names it if it cannot be decrypted.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.

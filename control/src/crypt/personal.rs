@@ -1,10 +1,9 @@
-//! Personal data of users: sealed at rest under a data key of each user, opened into a type that reaches neither a log
-//! nor a statement by accident.
+//! Personal data of users: encrypted at rest under a data key of each user, decrypted into a type that cannot reach a
+//! log or a statement by accident.
 //!
-//! A user's key is wrapped by the key of their tenant. Destroying it erases the user from every place that holds sealed
-//! values, backups included. Only the stores of `users` and `legacy` open and seal, because they know
-//! whose row it is. [`Personal`] has no `Debug`, no `Display`, no `Serialize` and no coding of the driver: what is
-//! answered of it is decided in `users::visibility`.
+//! A user's key is wrapped by the key of the tenant. Destroying it erases the user's data in every place, including
+//! backups. Only the stores of `users` and `legacy` encrypt and decrypt, because they know the row. [`Personal`] has
+//! no `Debug`, no `Display`, no `Serialize` and no driver encoding: `users::visibility` decides what an answer shows.
 
 use shared::derive::Secret;
 use shared::fields;
@@ -31,7 +30,7 @@ pub enum Field {
     LastName,
     /// Telephone number.
     Phone,
-    /// What a user calls an authenticator.
+    /// The name of an authenticator.
     AuthenticatorName,
 }
 
@@ -59,7 +58,7 @@ impl UserKey {
     /// Makes a key for a user, and wraps it for the user's row in `user_keys`.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn make(keys: &TenantKeys, user: UserId) -> Result<(Self, Vec<u8>), Failure> {
         let key = Secret::new(random()?);
         let wrapped = keys.seal(Column::UserKey, &user.to_string(), key.expose())?;
@@ -79,12 +78,12 @@ impl UserKey {
     /// Seals a text for a personal column of the user's.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn seal(&self, field: Field, text: &str) -> Result<Vec<u8>, Failure> {
         aead::seal(&self.key, &self.associated_data(field), text.as_bytes())
     }
 
-    /// Opens what [`UserKey::seal`] made for the same user and column.
+    /// Decrypts a result of [`UserKey::seal`] for the same user and column.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.
@@ -95,15 +94,15 @@ impl UserKey {
         Ok(Personal(text.to_owned()))
     }
 
-    /// Seals what an entry of the audit log tells of the user.
+    /// Encrypts the body of an audit entry about the user.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn seal_entry(&self, entry: Uuid, body: &[u8]) -> Result<Vec<u8>, Failure> {
         aead::seal(&self.key, &self.data_of_entry(entry), body)
     }
 
-    /// Opens what [`UserKey::seal_entry`] made for the same user and entry.
+    /// Decrypts a result of [`UserKey::seal_entry`] for the same user and entry.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.

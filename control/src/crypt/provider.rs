@@ -1,5 +1,4 @@
-//! Where control's key-encryption keys are: the one port that control has, because that is the operator's
-//! choice.
+//! Providers of control's key-encryption keys: a port, because the operator chooses the provider.
 //!
 //! A provider wraps short secrets under keys that never leave it and that it knows by their ids. The local
 //! one has its keys from the settings, `crypt/kms.rs` calls a service, `crypt/providers.rs` chooses. Calls may

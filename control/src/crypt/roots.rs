@@ -8,7 +8,7 @@ use super::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// Which root.
+/// The kind of root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootKind {
     /// Makes the keys of refresh tokens.
@@ -69,7 +69,7 @@ pub async fn insert(
 /// The two latest roots of a kind, newest first.
 ///
 /// # Errors
-/// The database's, or a root that does not open.
+/// Errors of the database, or a root that cannot be decrypted.
 pub async fn roots(tx: &mut TenantTx, kind: RootKind) -> Result<Vec<(u32, Secret)>, Failure> {
     let rows = sqlx::query!(
         "select version, wrapped from platform.roots where kind = $1 order by version desc limit 2",

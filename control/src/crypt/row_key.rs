@@ -1,7 +1,7 @@
-//! The key of one row: it seals personal data of a person who is not a user, or whose address is not proven yet.
+//! The key of one row: it encrypts personal data of a person who is not a user, or has no verified address yet.
 //!
-//! It is wrapped by the tenant's key and stands in the row itself. Deleting the row destroys the key, and with it what
-//! backups hold of the row's data only as long as they hold the tenant's key, too.
+//! It is wrapped by the tenant's key and stored in the row. Deleting the row deletes the key; a backup still has
+//! both.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ impl RowKey {
     /// Makes a key for a row, and wraps it for the row's `column`.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn make(keys: &TenantKeys, column: Column, row: &str) -> Result<(Self, Vec<u8>), Failure> {
         let key = Secret::new(random()?);
         let wrapped = keys.seal(column, row, key.expose())?;
@@ -54,7 +54,7 @@ impl RowKey {
         aead::seal(&self.key, &self.associated_data(), &json)
     }
 
-    /// Opens what [`RowKey::seal`] made for the same row.
+    /// Decrypts a result of [`RowKey::seal`] for the same row.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.

@@ -1,8 +1,8 @@
-//! Secrets at rest in PostgreSQL: sealed under the data key of their tenant, which is in memory while a transaction of
-//! the tenant is open ([`crate::db::TenantTx::keys`]).
+//! Secrets at rest in PostgreSQL: encrypted under the data key of their tenant, which is in memory while a
+//! transaction of the tenant is open ([`crate::db::TenantTx::keys`]).
 //!
-//! The associated data names tenant, column and row, so a value that was copied to another place does not open. What
-//! goes to the edge is opened by the store of its slice and sealed anew by `shared::wire::seal`.
+//! The associated data names tenant, column and row, so a value that was copied to another place cannot be decrypted.
+//! Values for the edge are decrypted by the store of their slice and sealed by `shared::wire::seal`.
 
 use shared::derive::Secret;
 use shared::fields;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// database, so that destroying it erases what backups hold.
 const FORM: u8 = 1;
 
-/// Which secret a stored value is; part of what it is bound to.
+/// The kind of a stored secret; part of its associated data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// A signing key as PKCS#8; row: its key id.
@@ -51,7 +51,7 @@ pub enum Column {
 }
 
 impl Column {
-    /// All of them: what is sealed anew when a tenant gets another key.
+    /// All kinds, which are re-encrypted when a tenant gets a new data key.
     pub const ALL: [Self; 14] = [
         Self::Root,
         Self::SigningKey,
@@ -109,7 +109,7 @@ impl TenantKeys {
         Ok(Self { tenant, keys, sealing: newest.ok_or(Failure::Unreadable("tenant_keys"))? })
     }
 
-    /// The same, and `version` seals.
+    /// The same, encrypting with `version`.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for a version that is not there.
@@ -124,7 +124,7 @@ impl TenantKeys {
         self.sealing
     }
 
-    /// Whose keys they are.
+    /// The tenant of the keys.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.tenant
@@ -133,14 +133,14 @@ impl TenantKeys {
     /// Seals `plaintext` for one place.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn seal(&self, column: Column, row: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
         let key = self.key(self.sealing).ok_or(Failure::Unreadable("tenant_keys"))?;
         let sealed = aead::seal(key, &self.associated_data(self.sealing, column, row), plaintext)?;
         Ok([&mark(self.sealing)[..], &sealed].concat())
     }
 
-    /// Opens what [`TenantKeys::seal`] made for the same place.
+    /// Decrypts a result of [`TenantKeys::seal`] for the same place.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for another tenant or key, another place and altered bytes alike.
@@ -153,7 +153,7 @@ impl TenantKeys {
         aead::open(self.key(version).ok_or_else(unreadable)?, &data, sealed)?.ok_or_else(unreadable)
     }
 
-    /// The same value under the key that seals now, if another one sealed it.
+    /// Re-encrypts a value under the present key, if another one encrypted it.
     ///
     /// # Errors
     /// As [`TenantKeys::open`].

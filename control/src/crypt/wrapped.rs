@@ -1,8 +1,8 @@
 //! Data keys of tenants at rest: wrapped by a key-encryption key of the [`provider`](super::provider).
 //!
-//! The id of the key-encryption key stands in front, so that another one can be brought in while serving. The
-//! associated data names it, too, with the tenant and the version, so that a wrapped key that was copied to another
-//! tenant does not open.
+//! The id of the key-encryption key is prepended, so that it can be replaced while serving. The associated data also
+//! has it, with the tenant and the version, so that a wrapped key that was copied to another tenant cannot be
+//! unwrapped.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::provider::{KeyProvider as _, ProviderError};
 use super::providers::Providers;
 use crate::failure::Failure;
 
-/// What stored keys are called where they cannot be read.
+/// The name of a stored key in errors.
 const WHAT: &str = "tenant_keys.wrapped";
 
 /// Wraps and unwraps the data keys of tenants. Cheap to clone; no `Debug`.
@@ -53,7 +53,7 @@ impl KeyWrapper {
         Envelope { key_id, wrapped: &wrapped }.encode().ok_or(Failure::Crypto("wrapping"))
     }
 
-    /// Unwraps what [`KeyWrapper::wrap`] made for the same tenant and version.
+    /// Unwraps a result of [`KeyWrapper::wrap`] for the same tenant and version.
     ///
     /// # Errors
     /// [`Failure::Unreadable`] for a key-encryption key that the settings do not name, another place and altered bytes

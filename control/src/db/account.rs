@@ -1,4 +1,4 @@
-//! Whom a transaction is counted for.
+//! The share that a transaction uses.
 
 use shared::ids::TenantId;
 
@@ -6,17 +6,17 @@ use shared::ids::TenantId;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
     pub lane: Lane,
-    /// Whose share is used. A platform administrator who acts on another tenant uses that of the platform:
-    /// a tenant that is flooded can still be stopped, and none is kept out by what is done to it.
+    /// The tenant whose share is used. A platform administrator who acts on another tenant uses the platform's share,
+    /// so that a flooded tenant can still be suspended.
     pub tenant: TenantId,
 }
 
-/// Which connections.
+/// The pool of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lane {
     /// Those for requests, within the share of the tenant's users.
     Users,
-    /// Those for requests, within the share of what strangers cause there.
+    /// Connections for unauthenticated requests, within their share.
     Strangers,
     /// Those of jobs and the drain.
     Work,

@@ -1,8 +1,8 @@
 //! The part of an audit entry that may tell of a user, as it is stored: the client's address and the details.
 //!
-//! It is sealed under the data key of the user whom the entry is about, else of the user who acted, else under the key of
-//! the log. So destroying a user's key erases them from the log, and the chain, which hashes the stored bytes, stays
-//! whole. The first byte names the form.
+//! It is encrypted under the data key of the target if that is a user, else of the acting user, else under the key of
+//! the log. So destroying a user's key erases the user's data from the log, and the chain, which hashes the stored
+//! bytes, still verifies. The first byte is the form.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,15 @@ use crate::crypt::personal::UserKey;
 use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 
-/// JSON in clear: of a body that tells nothing.
+/// JSON in clear, for an empty body.
 const CLEAR: u8 = 0;
-/// What [`AuditKey::seal`] makes of the JSON.
+/// The JSON, encrypted by [`AuditKey::seal`].
 const OF_LOG: u8 = 1;
 /// The id of a user in 16 bytes, and what [`UserKey::seal_entry`] makes of the JSON.
 const OF_USER: u8 = 2;
 const UNREADABLE: Failure = Failure::Unreadable("audit_entries.body");
 
-/// What an entry keeps of the call and of what was done.
+/// The client's address and the details of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Body {
     /// The client's address, as the edge saw it.
@@ -101,11 +101,11 @@ impl BodyKeys {
         Self::of(connection, tenant, &users).await
     }
 
-    /// The bytes that are stored and hashed, of a body of the entry with this id. The first of `owners` who has a key is
-    /// whose key it is sealed under.
+    /// The stored and hashed bytes of the body of the entry with this id, encrypted under the key of the first of
+    /// `owners` that has one.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] where no owner has a key, and that of the log does not open; without randomness.
+    /// [`Failure::Unreadable`] if no owner has a key, and that of the log cannot be decrypted; no randomness.
     pub fn close(&self, entry: Uuid, owners: &[Uuid], body: &Body) -> Result<Vec<u8>, Failure> {
         let json = serde_json::to_vec(body).map_err(|_| UNREADABLE)?;
         if body.tells_nothing() {
@@ -145,10 +145,10 @@ impl BodyKeys {
         serde_json::from_slice(&opened).map_err(|_| UNREADABLE)
     }
 
-    /// What the address of a body is found by, if there is one.
+    /// The keyed hash of a body's address, if it has one.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] where the key of the log does not open.
+    /// [`Failure::Unreadable`] if the key of the log cannot be decrypted.
     pub fn client_key(&self, body: &Body) -> Result<Option<String>, Failure> {
         body.client.as_deref().map(|address| Ok(self.of_log()?.client(address))).transpose()
     }
@@ -179,10 +179,10 @@ pub async fn insert_key(connection: &mut PgConnection, tenant: &TenantKeys) -> R
     Ok(())
 }
 
-/// What entries of this client's address are found by. The connection is in the tenant's rows.
+/// The keyed hash of this client's address, for the filter. The connection must be in the tenant.
 ///
 /// # Errors
-/// The database's, and a key of the log that does not open.
+/// Errors of the database, and a key of the log that does not open.
 pub async fn client_key(
     connection: &mut PgConnection,
     tenant: &TenantKeys,

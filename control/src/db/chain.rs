@@ -1,4 +1,4 @@
-//! What an entry of the audit log is hashed as, and how that chains it to the one before.
+//! The canonical form of an audit entry, and its hash, which chains it to the previous entry.
 //!
 //! The canonical form is the stored columns as length-prefixed fields behind a label ([`shared::fields`]),
 //! with the hash of the entry before as the first of them. It is pure: [`super::entries`] writes the chain,
@@ -15,10 +15,10 @@ const LABEL: &str = "audit-entry/v1";
 /// SHA-256 of an entry's canonical form.
 pub type Hash = [u8; 32];
 
-/// What the first entry of a log has in place of the hash of the one before.
+/// The previous hash of the first entry of a log.
 pub const GENESIS: Hash = [0; 32];
 
-/// What is hashed of an entry: its columns as they are stored.
+/// The hashed columns of an entry, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Link {
     /// The tenant.
@@ -35,11 +35,11 @@ pub struct Link {
     pub actor_kind: String,
     /// The actor's id.
     pub actor: Option<String>,
-    /// What was done.
+    /// The action.
     pub action: String,
     /// `done` or `refused`.
     pub outcome: String,
-    /// Whom or what it was done to.
+    /// The target.
     pub target: Option<String>,
     /// The fact's id at the edge.
     pub event_id: Option<Uuid>,
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// What a verifier in another language must arrive at.
+    /// A vector for verifiers in other languages.
     #[test]
     fn the_hash_of_an_entry_is_this() {
         let hash = link().hash(&GENESIS).iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -1,4 +1,4 @@
-//! What a transaction changed for the edge, and the statement that gives it revisions: one of the
+//! The changes of a transaction that the edge must get, and the statement that assigns their revisions: one of the
 //! transaction's effects. `crate::edges` sends what was stamped here.
 
 use std::collections::HashMap;
@@ -50,7 +50,7 @@ pub enum Haste {
     Revokes,
 }
 
-/// Which row.
+/// The changed row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Row {
     tenant: TenantId,
@@ -77,11 +77,11 @@ pub struct Changes {
 /// A row whose change revokes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// Whose revisions it is counted in.
+    /// The tenant whose revision counter it uses.
     pub tenant: TenantId,
-    /// What it is.
+    /// The kind of row.
     pub kind: RowKind,
-    /// Which.
+    /// The subject.
     pub subject: String,
 }
 

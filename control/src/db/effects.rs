@@ -1,4 +1,4 @@
-//! What a transaction brings about beyond the rows that it writes itself.
+//! Effects of a transaction beyond the rows that it writes itself.
 //!
 //! A slice notes an effect on its [`TenantTx`](super::TenantTx) while it works; [`Effects::apply`] carries
 //! all of them out when COMMIT is next, or none of them where the transaction ends otherwise. Effects are
@@ -16,9 +16,9 @@ use crate::failure::Failure;
 
 /// The effects that one transaction noted.
 pub(super) struct Effects {
-    /// What the edge must learn.
+    /// The changes for the edge.
     pub changes: Changes,
-    /// What the audit logs must tell.
+    /// The audit entries.
     pub entries: Entries,
 }
 
@@ -34,17 +34,17 @@ impl Effects {
         changes.is_empty() && entries.is_empty()
     }
 
-    /// Carries out what was noted, for a transaction in the rows of `here`:
+    /// Applies the noted effects of a transaction at the tenant `here`:
     /// 1. the edge's rows get their revisions. This locks the counters in their one order;
     /// 2. the audit logs get their entries. This locks the heads of the logs in the same order, after all
     ///    counters, so that two transactions never wait for each other.
     ///
-    /// A kind of effect is a field above, which the compiler asks for here, and a step. Nothing but COMMIT may
-    /// follow: the connection is left in the rows of some tenant.
+    /// Each kind of effect is a field above and a step here. Only COMMIT may follow, because the connection is left
+    /// at some tenant.
     ///
     /// # Errors
-    /// [`Failure::Halted`] where the edge is ahead of us; [`Failure::KeyReplaced`]; else the database's. Nothing of
-    /// the transaction may be committed then.
+    /// [`Failure::Halted`] if the edge is ahead of this database; [`Failure::KeyReplaced`]; else errors of the
+    /// database. Nothing of the transaction may be committed then.
     pub async fn apply(self, connection: &mut PgConnection, here: TenantId) -> Result<(), Failure> {
         let Self { changes, entries } = self;
         if !changes.is_empty() {

@@ -1,4 +1,4 @@
-//! Entries of audit logs that a transaction noted, and how COMMIT chains them: one of its effects.
+//! The audit entries that a transaction noted, and how COMMIT chains them: one of its effects.
 //!
 //! A log is a chain for each tenant, so its writers take turns. They do so as late as can be: the head of the
 //! log is locked when nothing but COMMIT is left to do.
@@ -19,7 +19,7 @@ use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 use crate::world::{random, unix_ms};
 
-/// What is to be written into the log. Its place, and when it was recorded, are known at COMMIT.
+/// An entry to be written. Its position and time of recording are assigned at COMMIT.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// When it happened.
@@ -28,17 +28,17 @@ pub struct Entry {
     pub actor_kind: &'static str,
     /// The actor's id.
     pub actor: Option<String>,
-    /// What was done.
+    /// The action.
     pub action: Cow<'static, str>,
     /// `done` or `refused`.
     pub outcome: &'static str,
-    /// Whom or what it was done to.
+    /// The target.
     pub target: Option<String>,
     /// The id of a fact at the edge. One that the log has already is not written again.
     pub event_id: Option<Uuid>,
     /// The request.
     pub request_id: Option<String>,
-    /// What may tell of a user.
+    /// The part that may concern a user.
     pub body: Body,
 }
 
@@ -48,7 +48,7 @@ pub struct Entries {
     logs: Vec<Log>,
 }
 
-/// What is to be appended to one tenant's log.
+/// The entries for one tenant's log.
 struct Log {
     keys: Arc<TenantKeys>,
     cell: CellName,
@@ -75,7 +75,7 @@ impl Log {
     }
 }
 
-/// The users under whose keys the body may be sealed: whom it was done to, then who did it.
+/// The users whose keys may encrypt the body: the target, then the actor.
 fn owners_of(entry: &Entry) -> Vec<Uuid> {
     let ids = [&entry.target, &entry.actor].into_iter().flatten();
     ids.filter_map(|id| id.parse().ok()).collect()
@@ -96,7 +96,7 @@ struct Head {
 /// are written, so that a tenant whose cell is slow keeps no other tenant's writers waiting.
 ///
 /// # Errors
-/// [`Failure::KeyReplaced`] where the key is retired that sealed for the transaction; the database's.
+/// [`Failure::KeyReplaced`] where the key is retired that sealed for the transaction; errors of the database.
 pub(super) async fn append(
     connection: &mut PgConnection,
     entries: Entries,
@@ -156,7 +156,7 @@ async fn append_to(
     rows.insert(connection, &keys).await
 }
 
-/// The keys under which what is told is sealed.
+/// The keys for encrypting bodies.
 async fn keys_for(
     connection: &mut PgConnection,
     keys: &TenantKeys,

@@ -18,8 +18,8 @@ use crate::world::{Clock, random};
 
 /// How long unwrapped keys stay in memory: a key that is disabled at the provider works here for this long at most.
 const KEPT: Duration = Duration::from_secs(5 * 60);
-/// After this every control has read a change of a tenant's keys, and what began with the keys of before is over: a
-/// transaction takes no two minutes.
+/// After this time every control process has read a change of a tenant's keys, and transactions with the earlier keys
+/// have ended, because none takes two minutes.
 pub(super) const SPREAD: TimeDelta = TimeDelta::minutes(7);
 /// The keys of how many tenants.
 const TENANTS: u64 = 10_000;
@@ -40,7 +40,7 @@ pub(super) struct Keyring {
 #[derive(Clone)]
 struct Held {
     keys: Arc<TenantKeys>,
-    /// By the wall clock, since the clock by which the cache forgets stands still while the machine is suspended.
+    /// By the wall clock, because the cache's own clock stops while the machine is suspended.
     read_at: DateTime<Utc>,
 }
 
@@ -69,7 +69,7 @@ impl Keyring {
         }
     }
 
-    /// The same, if they are in memory.
+    /// The keys of the tenant, if they are in memory.
     pub async fn at_hand(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {
         let Held { keys, read_at } = self.at_hand.get(&tenant).await?;
         let age = (self.clock.now() - read_at).abs();
@@ -80,7 +80,7 @@ impl Keyring {
         None
     }
 
-    /// The keys of the tenant are read anew when they are needed next.
+    /// Removes the tenant's keys from memory, so that they are read again at the next use.
     pub async fn forget(&self, tenant: TenantId) {
         self.at_hand.invalidate(&tenant).await;
     }
@@ -100,7 +100,7 @@ impl Keyring {
         Ok(Held { keys: Arc::new(keys), read_at })
     }
 
-    /// What is stored of the keys of a tenant.
+    /// Reads the stored keys of a tenant.
     pub async fn read(&self, tenant: TenantId) -> Result<Vec<Stored>, Failure> {
         let mut tx = self.begin(tenant).await?;
         let rows = sqlx::query!(
@@ -126,8 +126,8 @@ impl Keyring {
         Ok(self.pool.begin_with(AssertSqlSafe(begin)).await?)
     }
 
-    /// Wraps a key anew, if another key-encryption key than the present one wrapped it. No connection is held while
-    /// the provider is called; of two who do it at once, one does.
+    /// Rewraps a key, if a former key-encryption key wraps it. No connection is held during the provider's call; of
+    /// two concurrent calls one succeeds.
     pub async fn rewrap(&self, tenant: TenantId, version: u32) -> Result<bool, Failure> {
         let stored = self.read(tenant).await?.into_iter().find(|stored| stored.version == version);
         let Some(Stored { wrapped: before, .. }) = stored else { return Ok(false) };
@@ -170,7 +170,7 @@ impl NewTenantKey {
         Ok(Self { keys: TenantKeys::new(tenant, vec![(FIRST, key)])?, wrapped, wrapped_by })
     }
 
-    /// Whose key it is.
+    /// The tenant of the key.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.keys.tenant()
@@ -207,7 +207,7 @@ impl NewTenantKey {
     }
 }
 
-/// Whose rows the transaction sees from now on.
+/// Sets the tenant of the transaction.
 async fn see(connection: &mut PgConnection, tenant: &str) -> Result<(), Failure> {
     sqlx::query_scalar!("select set_config('app.tenant', $1, true)", tenant).fetch_one(connection).await?;
     Ok(())

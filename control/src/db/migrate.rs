@@ -1,9 +1,8 @@
 //! Migrations: of the schema `platform` once, of every cell by itself.
 //!
-//! Each has a version of its own, so a run that was killed goes on where it stopped, and one broken
-//! cell neither stops nor corrupts the others. sqlx's own lock is one for the whole database and
-//! stays held after an error, so each schema is guarded by a lock of its own, which PostgreSQL
-//! drops with the connection.
+//! Each has its own version, so a killed run continues where it stopped, and a broken cell does not affect the
+//! others. sqlx's own lock covers the whole database and stays held after an error, so each schema has a lock of its
+//! own, which PostgreSQL releases with the connection.
 
 use graphile_worker::WorkerUtils;
 use sqlx::migrate::Migrator;
@@ -20,10 +19,10 @@ const PLATFORM_GRANTS: &str = include_str!("../../../migrations/platform/grants.
 const JOBS_GRANTS: &str = include_str!("../../../migrations/platform/jobs.sql");
 const TENANT_GRANTS: &str = include_str!("../../../migrations/tenant/grants.sql");
 
-/// What became of one cell.
+/// The outcome of one cell.
 #[derive(Debug)]
 pub struct CellOutcome {
-    /// Which.
+    /// The cell.
     pub cell: CellName,
     /// Its version now, or why it stayed behind.
     pub version: Result<i64, Failure>,
@@ -65,7 +64,7 @@ async fn jobs(settings: &Database, roles: &Roles) -> Result<(), Failure> {
 /// Makes or brings up to date one cell and records its version.
 ///
 /// # Errors
-/// The database's; what was applied before the failing migration stays applied.
+/// Errors of the database; what was applied before the failing migration stays applied.
 pub async fn cell(settings: &Database, roles: &Roles, cell: &CellName, kind: &str) -> Result<i64, Failure> {
     let mut connection = connect_as_owner(settings, roles).await?;
     let grants = roles.fill(TENANT_GRANTS).replace("{cell}", cell.as_str());

@@ -3,9 +3,9 @@
 //! Every request works inside [`Db::tenant_tx`]; nothing else may read a tenant's tables. SQL of
 //! tenant tables is unqualified, SQL of the platform names the schema `platform`.
 //!
-//! A tenant holds its share of the connections at most ([`crate::shares`]): what its users ask for and what
-//! strangers cause there are counted apart, and what control does by itself has connections of its own. So
-//! neither a busy tenant nor guessed passwords keep another tenant, a job or a push waiting.
+//! A tenant holds at most its share of the connections ([`crate::shares`]). Requests of its users and unauthenticated
+//! requests are counted separately, and control's own work has connections of its own. So neither a busy tenant nor
+//! an attack delays another tenant, a job or a push.
 
 mod account;
 pub mod archived;
@@ -51,21 +51,21 @@ use crate::world::Clock;
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long a request waits for its tenant's share, before it waits for a connection.
 const SHARE: Duration = Duration::from_secs(2);
-/// What a burst opened is given back soon: PostgreSQL's connections are shared with other controls.
+/// Idle connections are closed soon, because other control processes share PostgreSQL's limit.
 const IDLE: Duration = Duration::from_secs(60);
 /// The schema of the queue's tables, which are its library's.
 pub const JOBS_SCHEMA: &str = "platform_jobs";
 /// Connections of the jobs' runners: one for each pool of jobs listens, the others claim, finish and report. Jobs
 /// themselves work on the other pools.
 const JOB_CONNECTIONS: u32 = 8;
-/// Connections of the pusher, besides those that the settings allow for requests.
+/// Connections of the pusher, in addition to those for requests.
 const PUSH_CONNECTIONS: u32 = 5;
 /// Connections of jobs and of the drain, as the role that serves requests: each of them works on one, and has it
 /// only while it does. What calls distant machines holds none meanwhile.
 const WORK_CONNECTIONS: u32 = 10;
 /// Connections that read wrapped keys of tenants.
 const KEY_CONNECTIONS: u32 = 2;
-/// Backends remember every table they saw (up to 200 kB a tenant): none lives for ever.
+/// Backends cache every table that they have used (up to 200 kB a tenant), so connections have a maximum age.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The pools of the serving roles.
@@ -75,9 +75,9 @@ pub struct Db {
     app: PgPool,
     /// Reads what is pushed, as the same role: a revocation does not queue behind requests.
     push: PgPool,
-    /// What jobs and the drain work with, as the same role: they do not queue behind requests either.
+    /// Connections of jobs and the drain, with the same role, so that they do not wait behind requests.
     work: PgPool,
-    /// Finds what is due.
+    /// Finds due work.
     relay: PgPool,
     /// Runs the queue, as the relay's role: a full queue does not keep a revocation waiting.
     jobs: PgPool,
@@ -89,7 +89,7 @@ pub struct Db {
     edge_key: Arc<str>,
     /// Connections for the users of each tenant.
     users: Shares,
-    /// Connections for what strangers cause at each tenant.
+    /// Connections for unauthenticated requests at each tenant.
     strangers: Shares,
     /// Reads that may go through all rows, for each tenant; those of all tenants hold half of the connections at
     /// most, since each may hold one for seconds.
@@ -173,7 +173,7 @@ impl Db {
         self.begin(Account { lane: Lane::Users, tenant }, tenant).await
     }
 
-    /// The same for a request that has shown no credential: it takes nothing of what the tenant's users have.
+    /// The same for a request without a credential, from a separate share.
     ///
     /// # Errors
     /// As [`Db::tenant_tx`].
@@ -181,7 +181,7 @@ impl Db {
         self.begin(Account { lane: Lane::Strangers, tenant }, tenant).await
     }
 
-    /// The same for what control does by itself: jobs and the drain.
+    /// The same for control's own work: jobs and the drain.
     ///
     /// # Errors
     /// No such tenant is [`sqlx::Error::RowNotFound`].
@@ -189,7 +189,7 @@ impl Db {
         self.begin(Account { lane: Lane::Work, tenant }, tenant).await
     }
 
-    /// The same for what follows a push.
+    /// The same for the pusher.
     ///
     /// # Errors
     /// No such tenant is [`sqlx::Error::RowNotFound`].
@@ -197,7 +197,7 @@ impl Db {
         self.begin(Account { lane: Lane::Push, tenant }, tenant).await
     }
 
-    /// The same, reading one unchanging picture: what a push says is true at one revision.
+    /// The same with a consistent snapshot (repeatable read), so that a push has the state of one revision.
     ///
     /// # Errors
     /// As [`Db::push_tx`].

@@ -1,13 +1,14 @@
-//! One data key of a tenant gives way to another, while serving.
+//! Replacing the data key of a tenant while serving.
 //!
-//! 1. The new version is stored. Controls read it within [`SPREAD`], so that each can open what another one seals.
-//! 2. From then on controls seal under it, as they read the keys anew; after twice that time all of them do.
-//! 3. The former version is retired: nothing that is sealed under it is committed any more. That does not rest on
-//!    clocks: writers of the audit log and [`TenantTx::hold_key`] ask for it in the transaction that sealed.
-//! 4. What it sealed is sealed anew ([`super::reseal`]). When a look at every column that began afterwards finds nothing
-//!    of it, the version is deleted.
+//! 1. The new version is stored. Control processes read it within [`SPREAD`], so that each can decrypt values of the
+//!    others.
+//! 2. From then on they encrypt under it, when they read the keys again; after twice that time all of them do.
+//! 3. The former version is retired: nothing that it encrypted is committed any more. That does not depend on clocks:
+//!    writers of the audit log and [`TenantTx::hold_key`] check it in the transaction that encrypted.
+//! 4. Its values are re-encrypted ([`super::reseal`]). When a later pass over every column finds none, the version is
+//!    deleted.
 //!
-//! What is left to do is a question to the tables, so this begins where it ended, whatever happened in between.
+//! The tables show what is left to do, so the work can be stopped and continued at any point.
 
 use chrono::{DateTime, Utc};
 use shared::derive::Secret;
@@ -43,7 +44,7 @@ pub struct Version {
 /// A tenant of which one key gives way to another.
 #[derive(Debug)]
 pub struct Replacement {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The tenant's short name.
     pub slug: String,
@@ -76,7 +77,7 @@ impl Db {
     /// Makes the next version of a tenant's key; `None` while one gives way to another.
     ///
     /// # Errors
-    /// The database's and the key provider's.
+    /// Errors of the database and of the key provider.
     pub async fn next_key(&self, tenant: TenantId) -> Result<Option<NextKey>, Failure> {
         let stored = self.keyring.read(tenant).await?;
         let [only] = &stored[..] else { return Ok(None) };
@@ -86,7 +87,7 @@ impl Db {
         Ok(Some(NextKey { tenant, version, wrapped, wrapped_by }))
     }
 
-    /// Reads the keys of a tenant anew when they are needed next.
+    /// Removes the tenant's keys from memory, so that they are read again at the next use.
     pub async fn forget_keys(&self, tenant: TenantId) {
         self.keyring.forget(tenant).await;
     }
@@ -155,7 +156,7 @@ impl TenantTx {
     /// The tenant's keys as they are stored now.
     ///
     /// # Errors
-    /// The database's; [`Failure::Unreadable`] for a tenant without keys.
+    /// Errors of the database; [`Failure::Unreadable`] for a tenant without keys.
     pub async fn key_versions(&mut self) -> Result<Versions, Failure> {
         let tenant = self.tenant();
         let rows = sqlx::query!(
@@ -183,7 +184,7 @@ impl TenantTx {
     /// transaction ends.
     ///
     /// # Errors
-    /// [`Failure::KeyReplaced`] where it is retired already; the database's.
+    /// [`Failure::KeyReplaced`] where it is retired already; errors of the database.
     pub async fn hold_key(&mut self) -> Result<(), Failure> {
         let (tenant, sealing) = (self.tenant(), self.keys().sealing());
         sqlx::query!(
@@ -200,7 +201,7 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Retires the former versions if that is due: once this has committed, nothing that they seal is.
+    /// Retires the former versions if that is due: after this has committed, nothing that they encrypt is committed.
     ///
     /// Waits for transactions that [hold](TenantTx::hold_key) a key, and for those that are writing to the audit log.
     ///

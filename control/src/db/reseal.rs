@@ -1,8 +1,8 @@
-//! Seals anew what former versions of a tenant's key sealed: column by column, in the order of a key of each table, a few
-//! rows in a transaction.
+//! Re-encrypts the values of former versions of a tenant's data key: column by column, in the order of a key of each
+//! table, a few rows in a transaction.
 //!
-//! A transaction reads and writes rows that it has locked, so a change by somebody else comes before it or after it. It
-//! waits for no lock, because it holds some: a row that is locked is left for another look.
+//! A transaction reads and writes rows that it has locked, so other changes come before it or after it. It does not
+//! wait for locks, because it holds some: a locked row is left for the next pass.
 
 use shared::ids::TenantId;
 use sqlx::AssertSqlSafe;
@@ -14,17 +14,17 @@ use crate::failure::Failure;
 
 /// Rows that are looked at together: of those that need nothing, looking is all it takes.
 const WALK: i64 = 5_000;
-/// Users whose rows one transaction seals anew; a change of one of them waits for it.
+/// The number of users whose rows one transaction re-encrypts; a change of one of them waits for it.
 const CHUNK: usize = 200;
 /// Values that are named where they do not open.
 const NAMED: usize = 10;
 
-/// What a look at a tenant's columns came to.
+/// The result of a pass over a tenant's columns.
 #[derive(Debug, Default)]
 pub struct Resealed {
     /// Rows that former versions had sealed. 0 is the proof that nothing is left.
     pub found: usize,
-    /// Values that were sealed anew.
+    /// Re-encrypted values.
     pub values: u64,
     /// Values that do not open: altered, or of another row.
     pub unreadable: u64,
@@ -32,11 +32,11 @@ pub struct Resealed {
     pub named: Vec<String>,
 }
 
-/// Whose values are sealed anew, and what came of it so far.
+/// A pass in progress.
 struct Work<'a, F> {
     tenant: TenantId,
     newest: u32,
-    /// How values begin that are sealed anew.
+    /// The prefixes of values to be re-encrypted.
     former: Vec<Vec<u8>>,
     most: u64,
     done: &'a mut F,
@@ -49,7 +49,7 @@ struct Place {
     value: &'static str,
     /// The id by which the table is gone through.
     by: &'static str,
-    /// What a value is bound to as its row (see [`Column`]).
+    /// The row in a value's associated data (see [`Column`]).
     row: &'static str,
     /// Whether it is in the tenant's cell.
     in_cell: bool,
@@ -79,11 +79,12 @@ fn place(column: Column) -> Place {
 }
 
 impl Db {
-    /// Looks at every column once, and seals anew what `former` versions of the tenant's key sealed, until about `most`
-    /// values are; `done` is told of values as they are. What was committed before it began is seen.
+    /// Passes over every column once, and re-encrypts values of `former` versions of the tenant's key, about `most`
+    /// at most; `done` is called with their number. Values that were committed before it began are seen.
     ///
     /// # Errors
-    /// The database's, and [`Failure::KeyReplaced`] where another version than `newest` seals in this control.
+    /// Errors of the database, and [`Failure::KeyReplaced`] if this control encrypts with another version than
+    /// `newest`.
     pub async fn reseal(
         &self,
         tenant: TenantId,

@@ -1,5 +1,5 @@
-//! After a change of the key-encryption key: the data keys of tenants are wrapped anew, while serving. Which ones are
-//! left is a question to the table, so this begins where it ended, whatever happened in between.
+//! After a change of the key-encryption key: rewraps the data keys of tenants while serving. The table shows what is
+//! left, so the work can be stopped and continued at any point.
 
 use serde::Serialize;
 use shared::ids::TenantId;
@@ -33,11 +33,11 @@ impl Db {
         Ok(rows.into_iter().map(|row| wrapping(row.wrapped_by, row.keys)).collect())
     }
 
-    /// Wraps keys anew that another key-encryption key than the present one wrapped: at most `limit`. Says how many it
-    /// wrapped; 0 means that none is left.
+    /// Rewraps at most `limit` keys that a former key-encryption key wraps. Returns the number; 0 means that none is
+    /// left.
     ///
     /// # Errors
-    /// The database's and the key provider's. What was wrapped before stays.
+    /// Errors of the database and of the key provider. Rewrapped keys stay.
     pub async fn rewrap(&self, limit: i64) -> Result<u64, Failure> {
         let left = sqlx::query!(
             "select tenant_id, version
@@ -57,7 +57,7 @@ impl Db {
             let tenant = TenantId::from(row.tenant_id);
             match self.keyring.rewrap(tenant, version).await {
                 Ok(rewrapped) => done += u64::from(rewrapped),
-                // One key that nothing opens keeps no other back; `wrappings` goes on counting it.
+                // A key that cannot be unwrapped does not stop the others; `wrappings` still counts it.
                 Err(failure @ Failure::Unreadable(_)) => {
                     tracing::error!(%tenant, error = %chain(&failure), "a tenant's key cannot be wrapped anew");
                 }

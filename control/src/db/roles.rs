@@ -1,9 +1,8 @@
 //! The four database roles. They belong to the whole PostgreSQL cluster, hence the prefix.
 //!
-//! `<prefix>_owner` owns every table and cannot sign in; `_migrate` becomes the owner to make and
-//! change cells; `_app` serves requests under row security; `_relay` finds what is due and
-//! runs the queue. The app is neither owner nor exempt from row security, and a start where it is, is
-//! refused.
+//! `<prefix>_owner` owns every table and cannot sign in; `_migrate` becomes the owner to create and migrate cells;
+//! `_app` serves requests under row-level security; `_relay` finds due work and runs the queue. The app must be
+//! neither owner nor exempt from row-level security; otherwise the start is refused.
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
@@ -21,7 +20,7 @@ pub struct Roles {
     pub migrate: String,
     /// Serves requests.
     pub app: String,
-    /// Finds what is due and runs the queue.
+    /// Finds due work and runs the queue.
     pub relay: String,
 }
 
@@ -113,8 +112,8 @@ pub async fn ensure(settings: &Database, roles: &Roles, admin_url: &DatabaseUrl)
     Ok(())
 }
 
-/// Asks first: PostgreSQL logs a statement that fails, and this one holds a password. Another `migrate`
-/// in this cluster may make the same role at the same moment all the same: that is no error.
+/// Checks first whether the role exists, because PostgreSQL logs failing statements, and this one holds a password.
+/// If another `migrate` in this cluster creates the role at the same moment, that is not an error.
 async fn create(admin: &mut PgConnection, role: &str, login: Option<String>) -> Result<(), Failure> {
     let exists = sqlx::query_scalar::<_, bool>("select exists (select from pg_roles where rolname = $1)")
         .bind(role)
@@ -166,7 +165,7 @@ pub async fn connect_as_owner(settings: &Database, roles: &Roles) -> Result<PgCo
     Ok(connection)
 }
 
-/// The same as a pool of one connection, for a library that takes nothing else.
+/// The same as a pool of one connection, for a library that needs a pool.
 ///
 /// # Errors
 /// Errors of the database.

@@ -80,11 +80,11 @@ impl TenantTx {
         Ok(history)
     }
 
-    /// Goes on in another tenant's rows, in the same transaction: how a platform administrator acts
-    /// on a tenant. The permission must be checked before, and the tenant's keys be at hand ([`Db::has_keys`]).
+    /// Switches the transaction to another tenant, for a platform administrator who acts on it. The permission must
+    /// be checked before, and the tenant's keys must be in memory ([`Db::has_keys`]).
     ///
     /// # Errors
-    /// [`Failure::Busy`] where the keys are gone again; the database's.
+    /// [`Failure::Busy`] if the keys are no longer in memory; errors of the database.
     pub async fn enter(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
         // The provider is not called for them while a connection is held.
         let keys = db.keyring.at_hand(tenant).await.ok_or(Failure::Busy("keys in memory"))?;
@@ -96,14 +96,14 @@ impl TenantTx {
         Ok(())
     }
 
-    /// The same, for as long as they are needed.
+    /// The tenant's keys, kept for as long as they are needed.
     #[must_use]
     pub fn keep_keys(&self) -> Arc<TenantKeys> {
         self.keys.clone()
     }
 
-    /// Gives the connection back while `work` goes on, and begins anew in the same tenant. What was read
-    /// before may have changed since, and nothing may have been written yet.
+    /// Releases the connection during `work`, and begins a new transaction at the same tenant. Earlier reads may be
+    /// outdated then, and nothing may have been written before.
     ///
     /// # Errors
     /// As [`Db::tenant_tx`].
@@ -115,7 +115,7 @@ impl TenantTx {
         Ok((done, db.begin(account, tenant).await?))
     }
 
-    /// Undoes what was written, and begins anew in the same tenant.
+    /// Rolls back, and begins a new transaction at the same tenant.
     ///
     /// # Errors
     /// As [`Db::tenant_tx`].
@@ -131,8 +131,8 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Goes on with a read that may go through all rows of the tenant: within a share that is smaller still,
-    /// and for a bounded time. The connection is not held while others of the tenant read.
+    /// Continues with a read that may scan all rows of the tenant: within a smaller share and for a limited time. No
+    /// connection is held while it waits for other long reads of the tenant.
     ///
     /// # Errors
     /// As [`Db::tenant_tx`].
@@ -163,7 +163,7 @@ impl TenantTx {
     /// Carries out the effects that were noted, and commits.
     ///
     /// # Errors
-    /// [`Failure::Halted`] where the edge is ahead of us; [`Failure::KeyReplaced`]; else the database's.
+    /// [`Failure::Halted`] where the edge is ahead of us; [`Failure::KeyReplaced`]; else errors of the database.
     pub async fn commit(mut self) -> Result<(), Failure> {
         self.effects.apply(&mut self.tx, self.keys.tenant()).await?;
         self.tx.commit().await?;

@@ -9,11 +9,11 @@ use super::lanes::{self, Lane, LaneError};
 use super::{marks, message, seals, snapshot};
 use crate::control::Control;
 
-/// Pushes what is missing of a tenant:
-/// 1. read a page above the mark and, in the same picture, what its rows are now;
+/// Pushes the missing changes of a tenant:
+/// 1. read a page above the mark and, in the same snapshot, the present rows;
 /// 2. send it with the range it completes;
-/// 3. note the mark the edge answers. A gap says where the edge is: go on from there, or send a
-///    snapshot where tombstones on the way were swept. An edge ahead of us halts the tenant.
+/// 3. record the mark in the edge's answer. After a gap continue from the edge's mark, or send a snapshot if
+///    tombstones since then were deleted. If the edge is ahead of this database, the tenant is halted.
 ///
 /// # Errors
 /// See [`LaneError`].

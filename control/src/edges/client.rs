@@ -15,7 +15,7 @@ use shared::wire::signature::{Message, Tag, content_digest};
 use crate::failure::Failure;
 use crate::settings::{OwnKey, Settings};
 
-/// A call that takes longer is tried again: its signature lives a minute, and it is harmless twice.
+/// A call that takes longer is repeated: its signature is valid for a minute, and a repeat is harmless.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -28,7 +28,7 @@ pub struct EdgeClient {
     key: OwnKey,
 }
 
-/// What the edge says to a push.
+/// The edge's answer to a push.
 #[derive(Debug)]
 pub enum Reply {
     /// 200.
@@ -118,8 +118,8 @@ impl EdgeClient {
         read(self.post("/internal/v1/command", Tag::Command, command, now).await?).await
     }
 
-    /// The living sessions of a user, the one that was used last first. A client waits for the answer, so it takes two
-    /// seconds at most.
+    /// The active sessions of a user, the most recently used first. A client waits for the answer, so the call takes
+    /// at most two seconds.
     ///
     /// # Errors
     /// See [`CallError`].

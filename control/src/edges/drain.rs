@@ -35,7 +35,8 @@ const POLL: Duration = Duration::from_secs(2);
 /// The role's own limit of 30 s for an idle transaction is for requests; a page of facts may take longer
 /// on a slow day, and would never be acknowledged.
 const LONGEST_TURN: &str = "set local idle_in_transaction_session_timeout = '2min'";
-/// What a tenant's cell does not take within this time is held: the database ends its statements first.
+/// If a tenant's cell does not store facts within this time, they are held; the database cancels the statements
+/// before.
 const TENANT: Duration = Duration::from_secs(5);
 const SHORT: &str = "set local lock_timeout = '3s'; set local statement_timeout = '4s'";
 /// How long tenants that keep their facts waiting may keep one turn, far below [`LONGEST_TURN`].
@@ -66,12 +67,12 @@ pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken)
     }
 }
 
-/// One call to the edge, if it is this control's turn; says whether more waits.
+/// One call to the edge, if it is this control's turn; returns whether more facts wait.
 ///
-/// 1. Facts that their tenants could not take are offered again, where their delay is over.
-/// 2. The edge is told what is committed and asked for more.
-/// 3. Each tenant takes its facts. Those of a tenant that cannot are held here, so that one tenant's cell
-///    stops no other's log.
+/// 1. Held facts are tried again, if their delay is over.
+/// 2. Committed facts are acknowledged to the edge, and more are requested.
+/// 3. Each tenant's facts are stored in its cell. If that fails they are held, so that one tenant's cell does not
+///    stop the other logs.
 ///
 /// # Errors
 /// See [`LaneError`].
@@ -160,7 +161,7 @@ async fn commit(
     Ok(last.map(|fact| Acknowledge { incarnation, seq: fact.seq, id: Some(fact.id) }))
 }
 
-/// What became of a tenant's facts.
+/// The outcome for a tenant's facts.
 enum Taken {
     /// They are committed.
     All,
@@ -217,7 +218,7 @@ async fn commit_tenant(control: &Control, tenant: TenantId, facts: &[&Fact]) -> 
     Ok(())
 }
 
-/// What an entry keeps of a fact beside its columns; what a later release of the edge adds, as it came.
+/// The details of a fact's entry, including unknown fields of a later release.
 fn details(fact: &Fact) -> serde_json::Value {
     let known = serde_json::json!({ "sid": fact.sid, "name_hash": fact.name_hash, "count": fact.count });
     let serde_json::Value::Object(mut details) = known else { return known };

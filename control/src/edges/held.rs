@@ -1,8 +1,7 @@
-//! Facts that their tenant could not take when they came: its cell is locked, broken, or being migrated.
+//! Held facts, which could not be stored in their tenant's cell because it is locked, broken, or being migrated.
 //!
-//! They have left the edge, so that the others' facts go on; here they keep their order, and are offered
-//! again after growing delays until the tenant takes them. While any waits, the tenant's later facts wait
-//! behind it.
+//! They are deleted at the edge, so that other tenants' facts continue. Here they keep their order, and are tried
+//! again after growing delays. While any is held, the tenant's later facts are held, too.
 
 use std::collections::BTreeSet;
 

@@ -19,7 +19,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(15);
 pub enum Lane {
     /// Everything, in the order of revisions.
     Backlog,
-    /// What revokes, past any backlog.
+    /// Revoking changes, before any backlog.
     Urgent,
 }
 
@@ -43,10 +43,10 @@ impl Lane {
 /// Why a lane stopped before it was done.
 #[derive(Debug, thiserror::Error)]
 pub enum LaneError {
-    /// The edge did not take it.
+    /// The edge did not accept it.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
     /// Another control sends a snapshot of the tenant.
@@ -60,9 +60,9 @@ pub enum LaneError {
     Gap,
 }
 
-/// The lanes that have something to send and nobody who sends it. The urgent one only where the
-/// backlog does not carry the change at once anyway: a page or less, and nothing in its way; and not where so
-/// many users wait that they are a backlog themselves ([`urgent`](super::urgent)).
+/// The lanes with something to send and without an active sender. The urgent lane only if the backlog would not send
+/// the change at once (it does with a page or less and no obstacle), and not if too many users wait
+/// ([`urgent`](super::urgent)).
 ///
 /// # Errors
 /// Errors of the database.

@@ -9,14 +9,14 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::{keys, tenants};
 
-/// Where a tenant stands.
+/// The state of a tenant's pushes.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     /// Our restore counter.
     pub history: i64,
     /// Our counter.
     pub rev: i64,
-    /// What the edge confirmed.
+    /// The mark that the edge has confirmed.
     pub mark: Mark,
     /// The highest revision of a tombstone that was swept here.
     pub swept: i64,
@@ -24,7 +24,7 @@ pub struct Standing {
     pub halted: bool,
 }
 
-/// Reads where a tenant stands.
+/// Reads the state of a tenant's pushes.
 ///
 /// # Errors
 /// Errors of the database.
@@ -50,7 +50,7 @@ pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result
 /// The row decides, since another control may have written meanwhile.
 ///
 /// # Errors
-/// [`Failure::Halted`], or the database's.
+/// [`Failure::Halted`], or errors of the database.
 pub async fn confirmed(
     relay: &PgPool,
     tenant: TenantId,

@@ -1,5 +1,5 @@
-//! The rows of a push: what changed is in `platform.edge_rows`, what it is now in the tenant's cell.
-//! Both are read in one unchanging picture, so a row never carries another revision's content.
+//! The rows of a push: `platform.edge_rows` lists the changes, the tenant's cell has the content. Both are read in
+//! one snapshot, so a row never has the content of another revision.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -294,7 +294,7 @@ fn tombstone(id: UserId, rev: i64) -> UserRow {
     }
 }
 
-/// Opens a verifier as it rests and seals it to the edge.
+/// Decrypts a stored verifier and seals it for the edge.
 fn reseal(control: &Inner, keys: &TenantKeys, id: UserId, wrapped: &[u8]) -> Result<String, Failure> {
     let phc = verifiers::open(keys, id, wrapped)?;
     document::seal(control, keys.tenant(), Kind::Verifier, &id.to_string(), &phc)

@@ -1,7 +1,7 @@
-//! After a change of the edge's key-encryption key: everything that is sealed at the edge gets a new revision, and so is
-//! pushed again, sealed anew, in the order of revisions. No epoch changes, and nobody is signed out.
+//! After a change of the edge's key-encryption key: every row with sealed values gets a new revision, and so is
+//! pushed again, sealed under the new key, in the order of revisions. Epochs do not change, so sessions continue.
 //!
-//! What is left is a question to the rows ([`super::seals`]), whatever was killed in between.
+//! The rows show what is left ([`super::seals`]), so the work can be stopped and continued at any point.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn try_key(control: &Control) -> Result<(), LaneError> {
     pusher::push_now(control, platform).await
 }
 
-/// What one pass over the tenants did.
+/// The result of one pass over the tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
     /// Rows that got a new revision.
@@ -74,11 +74,11 @@ pub struct Pass {
     pub waiting: i64,
 }
 
-/// Seals a page of every tenant anew that has anything under another key than this control's. A tenant for which
-/// nothing may be written is passed over; [`super::seals::all`] goes on counting it.
+/// Gives new revisions to a page of rows of every tenant with values under another key than this control's. A tenant
+/// that may not be written is skipped; [`super::seals::all`] still counts it.
 ///
 /// # Errors
-/// The database's. What was done before stays.
+/// The database's. Earlier work stays.
 pub async fn pass(control: &Control) -> Result<Pass, Failure> {
     let (relay, key) = (control.db.relay(), own_key(control));
     let mut pass = Pass::default();
@@ -103,8 +103,8 @@ pub async fn pause() {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Goes on with what [`begin`] noted, if it was for the key that this control seals with: while controls are restarted
-/// with a new key one after the other, those with the former one do not undo it.
+/// Continues the work that [`begin`] recorded, if it is for the key that this control uses: while control processes
+/// are restarted with a new key one after the other, those with the former key do not undo it.
 ///
 /// # Errors
 /// Errors of the database.
@@ -130,7 +130,7 @@ pub async fn go_on(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a tenant has under another key.
+/// The rows of a tenant under another key.
 struct Left {
     tenant: TenantId,
     former: String,

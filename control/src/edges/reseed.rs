@@ -13,14 +13,14 @@ use crate::failure::Failure;
 use crate::jobs::queue;
 use crate::keys::store::AdvanceKeys;
 
-/// Added to the next number for users, which may have been given to somebody since the backup: whoever
-/// keeps something under it must not find somebody else.
+/// Added to the next numeric user id, because ids may have been assigned since the backup: they must not be assigned
+/// to other users.
 const NUMBER_LEAP: i64 = 1 << 20;
 
-/// Raises the tenant's history above all of which the edge has anything, and lets writing go on. The edge's mark
-/// is not enough: a reseed before this one, of another backup, may have sent its document and never become whole. The history is the floor of all
-/// epochs ([`shared::epochs`]), so every session ends with the document, which goes ahead; no user's row
-/// changes. The next push is a snapshot, because the edge's mark is of another history.
+/// Raises the tenant's history above every history that the edge has seen, and allows writing again. The edge's mark
+/// is not enough: an earlier reseed may have sent its document without completing. The history is the floor of all
+/// epochs ([`shared::epochs`]), so every session ends with the document, which is sent first; no user's row changes.
+/// The next push is a snapshot, because the edge's mark is of another history.
 ///
 /// # Errors
 /// See [`LaneError`]; the edge must answer, because its history decides ours.

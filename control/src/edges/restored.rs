@@ -1,4 +1,4 @@
-//! After the edge's database was restored: it begins another life, and its outbox is read from the start.
+//! After the edge's database was restored: gives it a new incarnation, so that its outbox is read from the start.
 
 use shared::wire::push::{Command, RestoredOut};
 

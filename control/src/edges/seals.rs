@@ -105,7 +105,7 @@ pub(super) async fn lock(tx: &mut PgConnection, tenant: TenantId) -> Result<Opti
     Ok(rev)
 }
 
-/// Gives rows new revisions above `rev`, in their order, under `key`. What became a tombstone has nothing sealed.
+/// Gives rows new revisions above `rev`, in their order, under `key`. Tombstones have no sealed values.
 pub(super) async fn stamp(
     tx: &mut PgConnection,
     tenant: TenantId,

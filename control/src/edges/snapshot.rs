@@ -1,10 +1,9 @@
-//! Everything of a tenant, where the edge's mark cannot be continued from: another history, or a
-//! tombstone on the way that was swept.
+//! A push of all rows of a tenant, if the edge's mark cannot be continued: it is of another history, or tombstones
+//! since then were deleted.
 //!
-//! Pages stamp their rows with the snapshot's id. A row that changes while pages are sent moves to
-//! the end and is met there, so when a page comes short every living row was stamped; what is left
-//! unstamped became a tombstone here and does so there. Then the mark is set. There is no second
-//! copy: each user is right at every moment.
+//! Pages stamp their rows with the snapshot's id. A row that changes meanwhile gets a greater revision and is sent in
+//! a later page, so after the last page every existing row is stamped; unstamped rows at the edge become tombstones.
+//! Then the mark is set. Rows are updated in place, so each user is correct at every moment.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,12 +21,11 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::world::random;
 
-/// Sends a snapshot of a tenant and sets the mark to where the counter was when it began.
+/// Sends a snapshot of a tenant and sets the mark to the counter's value at its begin.
 ///
-/// One at a time, since two would do the work twice. The lane's lease may be over while its holder
-/// still works through a long one, so a lock of the database keeps them apart, as long as the
-/// connection that holds it lives. (Two that overlap all the same harm nobody: their ids have an
-/// order, and the later one wins.)
+/// One at a time, because two would do the work twice. The lane's lease may expire during a long snapshot, so a
+/// database lock also excludes a second one, as long as its connection exists. (Two that overlap nevertheless are
+/// harmless: their ids are ordered, and the later one wins.)
 ///
 /// # Errors
 /// See [`LaneError`].

@@ -18,7 +18,7 @@ pub struct EdgeStatus {
     pub history: i64,
     /// See `history`.
     pub rev: i64,
-    /// What the edge confirmed.
+    /// The revision that the edge has confirmed.
     pub mark: i64,
     /// Revisions the edge is missing.
     pub lag: i64,

@@ -1,5 +1,5 @@
-//! Answers: JSON that says yes, and [`Refused`], the one way to say no. What an error of a slice means
-//! here stands in the slice: `impl From<UserError> for Refused` in `users/refused.rs`.
+//! Answers: JSON for success, and [`Refused`] for every error. Each slice converts its own errors, for example `impl
+//! From<UserError> for Refused` in `users/refused.rs`.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -47,7 +47,7 @@ impl From<TokenFault> for Refused {
     }
 }
 
-/// The boundary: what lies beneath is logged here, once, and never reaches a body.
+/// The boundary: internal failures are logged here, once, and never reach a body.
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         if failure.is_passing() {
@@ -115,7 +115,7 @@ where
     }
 }
 
-/// 405, only for callers who may use the path at all: 401 and 403 come first.
+/// 405, after the checks of the caller: 401 and 403 come first.
 pub async fn wrong_method<A>(_: Passed<A>, method: Method) -> Refused {
     Refused(Refusal::method_not_allowed(method.as_str()))
 }

@@ -1,11 +1,9 @@
-//! Cursors: where in a list a client stands, sealed, so that a client can neither read one nor go on from a place
-//! where it never was.
+//! Cursors: encrypted positions in a list, which a client can neither read nor invent.
 //!
-//! A cursor names the row at which a page ended, by the values that the list is ordered by and by its id. Rows
-//! that come and go meanwhile therefore neither repeat nor hide others: the page after it begins behind these
-//! values, also when the row itself has other values by now or is gone. The values may be names of people, and
-//! cursors end up in logs and histories of browsers: hence sealed. A cursor is bound to the tenant and to
-//! everything else that was asked for.
+//! A cursor holds the order values and the id of the last row of a page. The next page begins after these values,
+//! even if the row was changed or deleted, so inserted and deleted rows cause neither repeats nor gaps. The values
+//! may be names of users, and cursors appear in logs and browser histories, so they are encrypted. A cursor is bound
+//! to the tenant and to all other parameters.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;

@@ -20,7 +20,7 @@ pub struct Fields {
     asked: Vec<String>,
 }
 
-/// Which moment a date without a time stands for.
+/// The moment that a date without a time stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfDay {
     /// The first.
@@ -36,13 +36,13 @@ impl Fields {
         Self { object, faults: Vec::new(), asked: Vec::new() }
     }
 
-    /// What was found so far.
+    /// The errors so far.
     #[must_use]
     pub fn faults(&self) -> &[(String, Vec<String>)] {
         &self.faults
     }
 
-    /// What was found, to be worded.
+    /// The errors, as a refusal.
     #[must_use]
     pub fn into_faults(self) -> Vec<(String, Vec<String>)> {
         self.faults
@@ -60,7 +60,7 @@ impl Fields {
         self.object.get(name).is_some_and(Value::is_null)
     }
 
-    /// Whether anybody has asked for a field of this name, there or not.
+    /// Whether the code has read a field of this name, present or not.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         self.asked.iter().any(|asked| asked == name)

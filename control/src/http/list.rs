@@ -29,17 +29,17 @@ use super::page::{ListOut, PageOf};
 use super::rows::{Count, Order, Placed, Rows, position};
 use crate::db::TenantTx;
 
-/// What libraries add to a GET to get round caches: jQuery (`cache: false`) and Ext JS. It asks for nothing,
-/// and is another one each time, so it is in no link and bound to no cursor.
+/// Cache-busting parameters of jQuery (`cache: false`) and Ext JS. They are ignored, left out of links, and not bound
+/// to cursors, because they differ in each request.
 const CACHE_BUSTERS: [&str; 2] = ["_", "_dc"];
 
 /// A list, described by its filters.
 pub trait List: FromFields + Send {
-    /// What rows can be ordered by.
+    /// The fields that rows can be ordered by.
     type Key: Copy + PartialEq + Send + Sync + 'static;
     /// The names of the orderings. `id` is one that no two rows share.
     const ORDERINGS: &'static [(&'static str, Self::Key)];
-    /// The order that nobody asked for.
+    /// The order without `ordering`.
     const DEFAULT: Order<Self::Key>;
     /// Whether `cursor` is taken in place of `page`: for lists that grow.
     const CURSORS: bool = true;
@@ -61,15 +61,15 @@ impl List for Unfiltered {
     const CURSORS: bool = false;
 }
 
-/// What was asked of a list.
+/// The parsed query of a list.
 pub struct Asked<L: List> {
-    /// Which rows.
+    /// The filters.
     pub filters: L,
-    /// Which part of them.
+    /// The page.
     pub part: Part<L::Key>,
 }
 
-/// Which part of a list.
+/// The page of a list.
 pub struct Part<K> {
     order: Vec<Order<K>>,
     /// By number: what counts where there is no cursor.
@@ -81,7 +81,7 @@ pub struct Part<K> {
 
 /// A part that has been found in a list of known length.
 pub struct Span<K> {
-    /// Which rows it needs.
+    /// The rows that it needs.
     pub rows: Rows<K>,
     /// In the list's own direction.
     order: Vec<Order<K>>,
@@ -98,7 +98,7 @@ impl<K: Copy> Part<K> {
         &self.order
     }
 
-    /// Binds the part's cursors to how much its reader is shown: a cursor says where in the list a row stands.
+    /// Binds the page's cursors to the caller's view, because a cursor reveals the position of a row.
     #[must_use]
     pub fn seen_as(mut self, shown: &str) -> Self {
         // No path has a fragment.
@@ -131,12 +131,12 @@ impl<K: Copy> Part<K> {
             text => cursor_key.open(text, order.len()).map(|Cursor { from, back }| (Some(from), back))?,
         };
         let turned = order.iter().map(|order| Order { descending: order.descending != back, ..*order });
-        // One row more tells whether there is a page beyond.
+        // One additional row shows whether there is another page.
         let rows = Rows { order: turned.collect(), after, limit: page.limit() + 1, offset: 0 };
         Ok(Span { rows, order, count, page, cursor: Some((cursor_key, back)) })
     }
 
-    /// The answer with this part of a list that is at hand whole.
+    /// The answer with this page of a list that is completely in memory.
     ///
     /// # Errors
     /// As [`Part::of`].
@@ -161,8 +161,8 @@ impl<K: Copy> Span<K> {
         self.answer_some(rows, |row| Some(out(row)))
     }
 
-    /// The same where a row may turn out not to be of the list. It is left out, and counts for the links: so a
-    /// page may show less than its size, or nothing, and another one follow.
+    /// The same if a row may turn out not to match. It is left out of the answer, but counts for the links: so a page
+    /// may have fewer rows than its size, or none, although another one follows.
     ///
     /// # Errors
     /// As [`Part::of`].
@@ -231,7 +231,7 @@ fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refus
     }
 }
 
-/// What a list was asked for: its filters, and in which order.
+/// The filters and the order of a list.
 pub type Given<L> = (L, Vec<Order<<L as List>::Key>>);
 
 /// Fields and their messages.
@@ -250,7 +250,7 @@ pub fn given<L: List>(given: Map<String, Value>) -> Result<Given<L>, Faults> {
     }
 }
 
-/// REST framework's way to choose a form of the answer (`URL_FORMAT_OVERRIDE`), of which there is one.
+/// REST framework's parameter for the format of the answer (`URL_FORMAT_OVERRIDE`); only JSON is supported.
 fn format(fields: &mut Fields) {
     if let Some(text) = fields.text("format").filter(|text| !text.eq_ignore_ascii_case("json")) {
         fields.fault("format", format!("\"{text}\" is not a valid choice."));

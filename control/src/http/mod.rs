@@ -1,6 +1,6 @@
-//! What every route of the API is made of, below the slices: answers, bodies, fields, lists, conditions.
+//! The parts of every route, below the slices: answers, bodies, fields, lists, conditional requests.
 //!
-//! Nothing here names a slice. [`crate::access`] says who may call, [`crate::api`] lists the paths.
+//! Nothing here imports a slice. [`crate::access`] authorises, [`crate::api`] lists the paths.
 
 pub mod answer;
 pub mod body;

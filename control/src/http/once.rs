@@ -1,9 +1,9 @@
-//! `Idempotency-Key`: a creation that is sent twice happens once.
+//! `Idempotency-Key`: a creation that is sent twice is done once.
 //!
-//! A key is bound to tenant, user and route, and remembered for a day with the status, the object's id
-//! and a keyed hash of what was asked for: never the answer, which is made anew from the object. It is
-//! claimed in the object's transaction, so there is no object without its claim and no claim without its
-//! object. A request that finds the claim held by a running transaction is refused.
+//! A key is bound to tenant, user and route, and stored for a day with the status, the object's id and a keyed hash
+//! of the body, but not the answer, which is generated again from the object. It is claimed in the object's
+//! transaction, so neither exists without the other. A request that finds the claim in a running transaction is
+//! refused.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -28,20 +28,20 @@ const CHUNK: i64 = 1000;
 
 /// A body whose creation may be asked to happen once.
 pub struct Once<T> {
-    /// What is asked for.
+    /// The parsed request.
     pub what: T,
     /// The key, if one was given.
     pub key: Option<Key>,
 }
 
-/// A key with the content that it stands for.
+/// A key with the hash of its request.
 pub struct Key {
     text: String,
     route: String,
     content: Zeroizing<Vec<u8>>,
 }
 
-/// What became of a request with a key.
+/// The state of a request with a key.
 pub enum Found {
     /// It is the first: the claim is to be kept with the object.
     New(Claim),
@@ -99,7 +99,7 @@ impl Key {
             Claim { claim, body: mac(&secret, "idempotency-body/v1", &[&claim, &self.content]) }
         };
         let new = claimed(&roots.current.secret);
-        // Under the root of before there may be a claim of before.
+        // There may be an earlier claim under the former root.
         let former = roots.former().map(|(root, _)| claimed(&root.secret));
         let claims = std::iter::once(&new).chain(&former);
         let sought: Vec<Vec<u8>> = claims.clone().map(|it| it.claim.to_vec()).collect();
@@ -140,7 +140,7 @@ impl Key {
 }
 
 impl Claim {
-    /// Remembers what the key stands for, if the transaction commits.
+    /// Stores the key with the object's id, if the transaction commits.
     ///
     /// # Errors
     /// Errors of the database.

@@ -8,9 +8,9 @@ use shared::wire::ticket::VouchedTicket;
 pub struct Origin {
     /// The tenant it is for.
     pub tenant: TenantId,
-    /// The client's address, where the edge or the socket told it.
+    /// The client's address, from the edge or the socket.
     pub client: Option<String>,
-    /// What every absolute URL in the answer starts with.
+    /// The prefix of absolute URLs in the answer.
     pub base: String,
     /// The ticket that the edge vouches for, in place of a token.
     pub ticket: Option<VouchedTicket>,

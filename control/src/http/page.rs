@@ -28,7 +28,7 @@ enum Asked {
 pub(super) struct Links {
     /// Absolute, without the query.
     url: String,
-    /// What was asked for besides the place in the list, in the order of the names.
+    /// All parameters except the position in the list, sorted by name.
     pub others: BTreeMap<String, String>,
 }
 
@@ -89,11 +89,11 @@ impl PageOf {
         self.asked == Asked::Last || self.links.others.contains_key("count")
     }
 
-    /// Rows before the page in a list of `count`, and how many to read: where only an estimate says how
-    /// long the list is, one row more tells whether there is a page beyond.
+    /// The offset of the page in a list of `count`, and how many rows to read: if the count is an estimate, one
+    /// additional row shows whether there is another page.
     ///
     /// # Errors
-    /// 404 for a page that such a list does not have.
+    /// 404 for a page that the list does not have.
     pub(super) fn span(&self, count: Count) -> Result<(i64, i64), Refused> {
         let offset = (self.number(count)? - 1).saturating_mul(self.size);
         Ok((offset, self.size + i64::from(matches!(count, Count::Estimate(_)))))
@@ -114,7 +114,7 @@ impl PageOf {
     /// The answer with the rows of [`PageOf::span`]; `None` is a row that turned out not to be of the list.
     ///
     /// # Errors
-    /// 404 for a page that such a list does not have.
+    /// 404 for a page that the list does not have.
     pub(super) fn answer<T: Serialize>(
         &self,
         count: Count,

@@ -9,7 +9,7 @@ use super::answer::Refused;
 use super::body::FromFields;
 use super::fields::Fields;
 
-/// What a query says. A parameter that the type does not read is a 400; a blank one is as if it were not there.
+/// A parsed query. An unknown parameter is a 400; an empty one counts as absent.
 pub struct Query<T>(pub T);
 
 impl<T: FromFields, S: Send + Sync> FromRequestParts<S> for Query<T> {

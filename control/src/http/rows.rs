@@ -37,7 +37,7 @@ pub trait Placed<K> {
     fn key(&self, by: K) -> String;
 }
 
-/// Where a row stands among others.
+/// The position of a row in an order.
 #[must_use]
 pub fn position<K: Copy, R: Placed<K>>(row: &R, order: &[Order<K>]) -> Position {
     Position { keys: order.iter().map(|order| row.key(order.by)).collect(), id: row.id() }
@@ -46,10 +46,10 @@ pub fn position<K: Copy, R: Placed<K>>(row: &R, order: &[Order<K>]) -> Position 
 /// Which rows: those that come after one in this order, `limit` of them.
 #[derive(Clone, Debug)]
 pub struct Rows<K> {
-    /// What counts first, and what among equals; against the list's own where a cursor goes back. Rows that
-    /// are equal in all of it come by their ids, in the direction of the last.
+    /// The order fields by precedence, reversed for a cursor that goes back. Ties are ordered by id, in the direction
+    /// of the last field.
     pub order: Vec<Order<K>>,
-    /// The row to go on from.
+    /// The row to continue after.
     pub after: Option<Position>,
     /// Most rows.
     pub limit: i64,
@@ -58,7 +58,7 @@ pub struct Rows<K> {
 }
 
 impl<K: Copy> Rows<K> {
-    /// The same rows in terms of other values, if each has one.
+    /// The same with other order keys, if each can be converted.
     #[must_use]
     pub fn by<L>(&self, other: impl Fn(K) -> Option<L>) -> Option<Rows<L>> {
         let order = self.order.iter().map(|order| {
@@ -144,8 +144,8 @@ pub enum Count {
     Exact(i64),
     /// More than are counted: about so many.
     Estimate(i64),
-    /// So many, among rows that can only be told apart once they are opened. Pages are cut of all of these, and
-    /// show those that count.
+    /// The number of candidates that can be checked only after decryption. Pages are cut from all candidates, and
+    /// show the matching ones.
     Opened {
         /// Those that count.
         count: i64,
@@ -201,7 +201,7 @@ pub async fn count(
     estimate(connection, counted, from).await
 }
 
-/// What PostgreSQL's planner takes rows for, of which there are `least` at least.
+/// The planner's estimate of the number of rows, at least `least`.
 ///
 /// # Errors
 /// Errors of the database.

@@ -17,7 +17,7 @@ pub fn micros<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(&text(*at))
 }
 
-/// The same for a moment that may not have come.
+/// The same for an optional time.
 ///
 /// # Errors
 /// The serializer's.

@@ -42,7 +42,7 @@ pub async fn follow(State(control): State<Control>, mut request: Request, next: 
 fn report(method: &Method, path: &str, response: &Response, secs: f64) {
     let status = response.status().as_u16();
     let route = shared::contract::routes::find(path).map_or("unknown", |route| route.path);
-    // A method is anything a stranger writes; a label must not be.
+    // A client may send any text as the method; a metric label must be a known one.
     let known = [
         Method::GET,
         Method::HEAD,

@@ -26,7 +26,7 @@ const BYTES: usize = 12;
 
 /// An object that is read and edited.
 pub trait Editable: Serialize {
-    /// What an edit can set, whether it is answered or not.
+    /// The fields that an edit can set, whether the answer shows them or not.
     fn edited(&self) -> impl Serialize;
 }
 

@@ -1,4 +1,4 @@
-//! A [`Job`] as the library wants it.
+//! Adapts a [`Job`] to the library.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl Kind {
     }
 }
 
-/// What the handlers work with, as the library passes it on. No `Debug` of what is inside.
+/// The state that the library passes to handlers, without `Debug`.
 #[derive(Clone)]
 pub(super) struct Means(pub(super) Control);
 

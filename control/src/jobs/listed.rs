@@ -1,4 +1,4 @@
-//! The queue as operators see it: its jobs, what became of them, and what can be done about it.
+//! The queue for operators: listing, retrying and cancelling jobs.
 //!
 //! The app reads the view `platform.queue` and calls two functions of `migrations/platform/jobs.sql`; it sees nothing
 //! else of the queue.
@@ -73,7 +73,7 @@ pub struct Filters {
     /// `waiting`, `running` or `dead`.
     #[param(value_type = Option<String>)]
     pub state: Option<&'static str>,
-    /// What is to be done, such as `provision_tenant`.
+    /// The kind of job, such as `provision_tenant`.
     pub kind: Option<String>,
     /// The id of the tenant.
     pub tenant: Option<Uuid>,

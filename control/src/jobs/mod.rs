@@ -1,16 +1,14 @@
-//! What is done later, once, by whichever control comes first.
+//! Background jobs, each run by one of the control processes.
 //!
-//! One queue in PostgreSQL, in the schema `platform_jobs`, over the library `graphile_worker`. A slice
-//! enqueues in its own transaction ([`queue`]), so a job exists exactly if what it is for was committed.
-//! [`schedule`] lists every kind of job and what is done each minute, [`runner`] runs them, [`status`]
-//! measures, [`listed`] is what operators see and do, [`release`] what comes after a failure. Only these, [`kind`] and
-//! the migration name the library or its tables.
+//! One queue in PostgreSQL, in the schema `platform_jobs`, with the library `graphile_worker`. A slice enqueues in
+//! its own transaction ([`queue`]), so a job exists exactly if its cause was committed. [`schedule`] lists every kind
+//! of job and the schedules, [`runner`] runs them, [`status`] has metrics, [`listed`] is for operators, [`release`]
+//! handles failures. Only these, [`kind`] and the migration name the library or its tables.
 //!
-//! Jobs run in pools ([`queue::Pool`]), and each tenant has room for few at once in each: its other jobs rest until
-//! one of them has ended, however many controls there are.
+//! Jobs run in pools ([`queue::Pool`]). In each pool only a few jobs of a tenant run at once, over all control
+//! processes; its other jobs wait.
 //!
-//! Not here: the edge's lanes and its drain, which call a distant machine all the time and have an
-//! order of their own (`edges/`).
+//! Not here: pushes to the edge and the drain, which run continuously and have their own order (`edges/`).
 
 pub mod kind;
 pub mod listed;

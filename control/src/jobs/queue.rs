@@ -13,12 +13,11 @@ use sqlx::PgConnection;
 use crate::control::Control;
 use crate::failure::Failure;
 
-/// A kind of job. The value is its payload, which rests readable in the queue and in logs: ids, never
+/// A kind of job. The value is its payload, which is stored in clear in the queue and logged: only ids, never
 /// personal data or secrets.
 ///
-/// A job may run twice, and even twice at once: its control was killed after the work and before the
-/// report, or could not be heard of for a while. So a handler lets the database decide what is left to
-/// do, as every handler of a request does.
+/// A job may run twice, even at the same time: its control was killed before it reported the result, or seemed to be
+/// dead. So a handler must be idempotent, with the database deciding what is left to do.
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its name in the queue.
     const TASK: &'static str;
@@ -39,13 +38,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Does it.
     fn run(self, control: &Control) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What comes after a failure.
+    /// The fate of the job after a failure.
     fn fate(_failure: &Self::Error) -> Fate {
         Fate::Again
     }
 }
 
-/// What comes after a job that did not do its work.
+/// The fate of a job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is tried again after the kind's next delay; after its last try it is dead.
@@ -63,9 +62,9 @@ pub enum Pool {
     /// Control's own work, which may take long: sweeps, cells, rebuilds. A tenant has one job of such a kind, so
     /// nothing is bounded.
     Upkeep,
-    /// What a user waits for, and takes milliseconds.
+    /// Work that a user waits for and that takes milliseconds.
     Answers,
-    /// What calls machines of others, which may hang.
+    /// Calls to external servers, which may hang.
     Mail,
 }
 
@@ -120,8 +119,8 @@ pub trait Enqueued: Job {
 /// never was; committed, a runner learns of it at once.
 ///
 /// # Errors
-/// [`Failure::Busy`], a 503 with `Retry-After`, where too many of the kind wait at the job's tenant; else the
-/// database's.
+/// [`Failure::Busy`], a 503 with `Retry-After`, where too many of the kind wait at the job's tenant; else errors of
+/// the database.
 pub async fn enqueue<J: Enqueued>(
     connection: &mut PgConnection,
     job: &J,

@@ -11,14 +11,14 @@ use super::queue::{Fate, OF_ONE_TENANT};
 use crate::control::Control;
 use crate::failure::{Failure, chain};
 
-/// What the library is told of a job that has been released.
+/// The error text that the library gets for a released job.
 const RELEASED: &str = "released";
-/// The same as it tells it to the hooks.
+/// The same text in the library's hooks.
 const HEARD: &str = r#"TaskError("released")"#;
 /// Longest reason that is kept, in characters.
 const REASON_CHARS: usize = 500;
 
-/// Counts what became of a job.
+/// Counts a job by outcome.
 pub(super) fn count(task: &str, outcome: &'static str) {
     metrics::counter!("wardgate_jobs_total", "task" => task.to_owned(), "outcome" => outcome).increment(1);
 }
@@ -28,12 +28,12 @@ pub(super) fn is_told(error: &str) -> bool {
     error == HEARD
 }
 
-/// What a handler gave that did not do its work.
+/// The error of a handler.
 pub(super) struct Failed {
     pub fate: Fate,
-    /// What is kept: the error's `Display`.
+    /// The stored text: the error's `Display`.
     pub reason: String,
-    /// What is logged: the error with its sources.
+    /// The logged text: the error with its sources.
     pub causes: String,
 }
 

@@ -1,8 +1,8 @@
-//! Runs jobs until the signal, and begins anew when the database was away.
+//! Runs jobs until the signal, and restarts after a failure of the database.
 //!
-//! Each [`Pool`] has runners of its own. A control that runs says so every few seconds, for each of them. The jobs
-//! of one that has not for [`SILENCE`] are tried again by another: it was killed. That counts as a failed attempt, so
-//! a job that takes its control down with it does not do so for ever.
+//! Each [`Pool`] has its own runners, which send a heartbeat every few seconds. Without one for [`SILENCE`], another
+//! control retries the runner's jobs. That counts as a failed attempt, so that a job which crashes its control is not
+//! retried for ever.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::control::Control;
 use crate::db::JOBS_SCHEMA;
 use crate::failure::chain;
 
-/// How often the queue is read for what is due by now. What is due at once is notified.
+/// How often the queue is polled for due jobs. Jobs that are due at once are notified.
 const POLL: Duration = Duration::from_secs(1);
 /// How often it is seen which tenants have room for more.
 const ADMIT: Duration = Duration::from_millis(250);
@@ -42,7 +42,7 @@ pub async fn run(control: Control, stop: CancellationToken) {
     run_kinds(control, &KINDS, stop).await;
 }
 
-/// The same for these kinds.
+/// The same for given kinds.
 pub async fn run_kinds(control: Control, kinds: &'static [Kind], stop: CancellationToken) {
     let pools = Pool::ALL.map(|pool| run_pool(control.clone(), pool, kinds, stop.clone()));
     tokio::join!(join_all(pools), admit(&control, &stop));
@@ -103,7 +103,7 @@ async fn admit(control: &Control, stop: &CancellationToken) {
     }
 }
 
-/// Runs what is due now, and what that enqueues, and returns: for tests, which have no runner.
+/// Runs the due jobs, and those that they enqueue, and returns: for tests, which have no runner.
 ///
 /// # Errors
 /// Errors of the database.
@@ -111,7 +111,7 @@ pub async fn run_due(control: &Control) -> Result<(), Ended> {
     run_kinds_due(control, &KINDS).await
 }
 
-/// The same for these kinds.
+/// The same for given kinds.
 ///
 /// # Errors
 /// Errors of the database.

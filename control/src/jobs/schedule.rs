@@ -30,7 +30,7 @@ use crate::users::lookup::rotation::{self, RotateLookup};
 use crate::users::password_history::ForgetPasswords;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
-/// What a control can run. A job of another kind waits for a control that knows it.
+/// The kinds that this control can run. A job of another kind waits for a control that knows it.
 pub const KINDS: [Kind; 25] = [
     // Enqueued.
     Kind::of::<Provision>(),
@@ -61,7 +61,7 @@ pub const KINDS: [Kind; 25] = [
     Kind::of::<SweepDeadJobs>(),
 ];
 
-/// What is done each minute.
+/// The schedules: each minute.
 #[must_use]
 pub fn crontabs() -> Vec<Crontab> {
     vec![
@@ -71,9 +71,9 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<SweepIdempotencyKeys>(),
         // A date that an administrator sets takes effect within a minute of it.
         each_minute::<SweepForeignPasswords>(),
-        // Likewise the date from which tokens of the old service are refused.
+        // Also the date from which legacy tokens are refused.
         each_minute::<SweepLegacyTokens>(),
-        // What was written to an audit log can be removed unseen until a checkpoint of it is out.
+        // Until a checkpoint is written, an attacker with the database could remove entries undetected.
         each_minute::<CopyCheckpoints>(),
         // After a change of the key-encryption key, the former one should be needed no longer than it takes.
         each_minute::<RewrapTenantKeys>(),
@@ -83,7 +83,7 @@ pub fn crontabs() -> Vec<Crontab> {
         each_minute::<FindLostIndexes>(),
         // A new session root signs, and the one before leaves, within a minute of its time.
         each_minute::<AdvanceSessionRoots>(),
-        // The command that began to seal everything anew may have been killed; this goes on with it.
+        // Continues a reseal if its command was killed.
         each_minute::<ResealEdge>(),
         // The rotation of a lookup root waits for the edge, and for times that isolates and old tokens take.
         each_minute::<FindLookupRotations>(),
@@ -92,8 +92,8 @@ pub fn crontabs() -> Vec<Crontab> {
     ]
 }
 
-/// The key keeps one waiting at most: while no control gets to them, minutes do not pile up, and a
-/// sweep that fails begins its delays anew each minute.
+/// The key allows at most one waiting job of the kind: if none runs for a while, jobs do not accumulate, and a
+/// failing one restarts its delays each minute.
 fn each_minute<J: Job>() -> Crontab {
     Cron::every_minute::<Task<J>>().job_key(J::TASK).payload_value(serde_json::json!({})).into()
 }
@@ -111,12 +111,11 @@ impl Job for CopyCheckpoints {
     }
 }
 
-/// Wraps the keys of tenants anew after a change of the key-encryption key: so many a minute that a key service is not
-/// called without a bound.
+/// Rewraps the keys of tenants after a change of the key-encryption key, with a limit per minute for the key service.
 #[derive(Serialize, Deserialize)]
 pub struct RewrapTenantKeys {}
 
-/// Keys that are wrapped anew in a minute.
+/// Keys that are rewrapped in a minute.
 const REWRAPPED_EACH_MINUTE: i64 = 500;
 
 impl Job for RewrapTenantKeys {

@@ -1,7 +1,7 @@
-//! Reads RSA keys from files. Another file is refused with its form and the command that converts it.
+//! Reads RSA keys from files. A file in another format is refused with its format and the command that converts it.
 //!
-//! Taken are the forms in which tools write RSA keys: PEM (SubjectPublicKeyInfo, PKCS#1, PKCS#8, an X.509
-//! certificate for its public key) and a JWK. Of every other form the fault says what it is.
+//! Accepted formats: PEM (SubjectPublicKeyInfo, PKCS#1, PKCS#8, an X.509 certificate for its public key) and a JWK.
+//! For every other format the error names it.
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -111,8 +111,8 @@ pub fn public_key(bytes: &[u8]) -> Result<PublicKey, KeyFault> {
     }
 }
 
-/// The key of the first certificate. Who signed that, and until when it is good, is not asked: an operator
-/// hands over the key, the certificate is only its envelope.
+/// The key of the first certificate. Its signature and validity are not checked: the operator provides the key, and
+/// the certificate is only its container.
 fn of_certificate(bytes: &[u8]) -> Result<PublicKey, KeyFault> {
     let der = CertificateDer::from_pem_slice(bytes).map_err(|_| KeyFault::Certificate)?;
     let certificate = EndEntityCert::try_from(&der).map_err(|_| KeyFault::Certificate)?;
@@ -149,7 +149,7 @@ fn no_private_key(bytes: &[u8]) -> KeyFault {
     }
 }
 
-/// What a file is whose key is taken neither as a public nor as a private one.
+/// The format of a file that is neither an accepted public nor private key.
 fn form(bytes: &[u8], label: Option<&str>) -> Option<KeyFault> {
     let text = std::str::from_utf8(bytes);
     match (label, text) {

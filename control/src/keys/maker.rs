@@ -23,7 +23,7 @@ pub struct KeyMaker {
     db: Db,
 }
 
-/// Who waits for whom.
+/// The shares and the queue.
 #[derive(Clone)]
 struct Queues {
     /// Keys that users ask for.
@@ -36,12 +36,12 @@ struct Queues {
 pub struct RestingKey {
     /// The public half.
     pub public: PublicKey,
-    /// The private half as it rests.
+    /// The private key, encrypted for storage.
     pub wrapped: Vec<u8>,
 }
 
 impl KeyMaker {
-    /// Makes keys that rest under the data keys of tenants.
+    /// Generates keys, encrypted under the data keys of tenants.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self { queues: Queues::new(), db }
@@ -50,7 +50,7 @@ impl KeyMaker {
     /// Makes a key of `bits` for a tenant; `payer` is the tenant whose share of the work it is.
     ///
     /// # Errors
-    /// [`Failure::Busy`] after five seconds in the queue; without randomness.
+    /// [`Failure::Busy`] after five seconds in the queue; no randomness.
     pub async fn make(&self, payer: TenantId, tenant: TenantId, bits: u64) -> Result<RestingKey, Failure> {
         let key = generate(&self.queues.asked, payer, bits).await?;
         self.keep(tenant, &key).await

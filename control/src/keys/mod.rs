@@ -1,8 +1,8 @@
 //! Signing keys of tenants.
 //!
-//! [`model`] decides, [`store`] persists what it returned, [`rsa`] makes and checks the keys
-//! themselves, [`maker`] bounds how many are made at once. Private keys rest wrapped and leave only sealed to the edge, in the
-//! tenant's document.
+//! [`model`] decides, [`store`] persists its result, [`rsa`] generates and checks keys, [`maker`] limits how many are
+//! generated at once. Private keys are stored encrypted, and leave control only sealed for the edge, in the tenant's
+//! document.
 
 pub mod due;
 pub mod file;
@@ -43,7 +43,7 @@ pub enum KeyError {
     /// The actor is not any more who they were when the request began.
     #[error("the actor was stopped or demoted meanwhile")]
     Rank,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -162,8 +162,8 @@ pub async fn import(
     Ok((kid, tx))
 }
 
-/// Checks the actor again after a key was made or wrapped, which takes a while: an actor who was suspended or
-/// lost the rank meanwhile is refused, and the refusal is in the audit log.
+/// Checks the actor again after a key was generated or encrypted, which takes a while: an actor who was suspended or
+/// lost the rank meanwhile is refused, with an audit entry.
 async fn still_stands(
     control: &Control,
     mut tx: TenantTx,

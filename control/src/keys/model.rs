@@ -15,8 +15,8 @@ use shared::ids::KeyId;
 
 /// Added to every wait, for clocks that are not quite together.
 const MARGIN_SECS: u64 = 60;
-/// Revoked keys that the edge is told of at a time. An edge that does not know a key refuses its tokens as
-/// well, so the earliest may leave before their time: the document stays short however often keys are revoked.
+/// The greatest number of revoked keys in the document. The edge also refuses tokens of unknown keys, so the earliest
+/// ones can be removed early, and the document stays short.
 const MOST_REVOKED: usize = 16;
 
 /// State of a key.
@@ -28,7 +28,7 @@ pub enum State {
     Active,
     /// Signed; its tokens still verify.
     Retired,
-    /// Refused at once and not published; the edge is still told so.
+    /// Refused at once and not published, but still in the document.
     Revoked,
     /// The edge does not know it; no unexpired token names it, or none that counts.
     Removed,
@@ -131,7 +131,7 @@ pub enum KeyRefusal {
 pub struct KeyRing {
     /// The keys.
     pub keys: Vec<Key>,
-    /// How long validation goes on with what it knows, while the edge cannot read (a tenant's setting).
+    /// How long validation continues with old data while the edge cannot read (a tenant's setting).
     pub staleness_secs: u64,
 }
 
@@ -150,7 +150,7 @@ impl KeyRing {
         !self.keys.iter().any(|key| key.state == State::Next)
     }
 
-    /// Adds a fresh key; the first of a tenant signs at once, since nobody can have seen another.
+    /// Adds a new key; the first key of a tenant signs at once, because there is no other.
     ///
     /// # Errors
     /// [`KeyRefusal::Known`].
@@ -183,7 +183,8 @@ impl KeyRing {
         Ok(sign_from)
     }
 
-    /// Carries out what is due at `now`: the planned switch, and removals. Says whether anything moved.
+    /// Applies the transitions that are due at `now`: the scheduled switch, and removals. Returns whether anything
+    /// changed.
     pub fn advance(&mut self, now: DateTime<Utc>) -> bool {
         let mut moved = false;
         let due = self.keys.iter().find(|key| key.state == State::Next).and_then(|key| key.sign_from);
@@ -204,8 +205,8 @@ impl KeyRing {
         moved
     }
 
-    /// Ends a key at once. Where it signed, `next` signs immediately, seen by verifiers or not. The edge is
-    /// told of it as long as a token may name it.
+    /// Revokes a key at once. If it signed, `next` signs immediately, even if verifiers may not have it yet. It stays
+    /// in the document as long as a token may name it.
     ///
     /// # Errors
     /// [`KeyRefusal::NoSuchKey`], [`KeyRefusal::Ended`].
@@ -275,8 +276,8 @@ impl KeyRing {
         }
     }
 
-    /// How long a token may name a key that signs no more: an edge that cannot read goes on signing with it
-    /// until its staleness limit, and then the token lives.
+    /// How long a token may name a key that no longer signs: an edge that cannot read signs with it until its
+    /// staleness limit, plus the lifetime of the token.
     fn kept_after_signing(&self) -> TimeDelta {
         seconds(self.staleness_secs + ACCESS_TTL_MAX_SECS + MARGIN_SECS)
     }
@@ -395,7 +396,7 @@ mod tests {
             assert!(!ring.advance(removal - seconds(1)));
             assert!(ring.advance(removal + seconds(5)));
             let key = &ring.keys[usize::from(which)];
-            // What is kept of it says when it was revoked and when it went.
+            // Its row keeps the times of revocation and removal.
             assert_eq!(
                 (key.state, key.ended_at, key.remove_at),
                 (State::Removed, Some(at(200)), Some(removal))

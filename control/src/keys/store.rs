@@ -19,7 +19,7 @@ use crate::jobs::queue;
 /// Carries out what is planned for a tenant's keys; [`super::due`] does it.
 #[derive(Serialize, Deserialize)]
 pub struct AdvanceKeys {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
 }
 
@@ -65,7 +65,7 @@ pub async fn ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Fai
     Ok(KeyRing { keys, staleness_secs: settings.staleness_limit_secs })
 }
 
-/// The same, locked until the transaction ends, so that two operations do not decide on one state.
+/// The same, locked until the transaction ends, so that two operations do not decide on the same state.
 pub(super) async fn lock_ring(tx: &mut TenantTx, settings: &Settings) -> Result<KeyRing, Failure> {
     let tenant = tx.tenant();
     // The tenant's row is the lock: the set of keys itself may grow.
@@ -121,8 +121,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Writes the keys that differ, and plans what is due next. What leaves a state is written
-/// before what enters it, because one key at most is active, and one next.
+/// Writes the changed keys, and schedules the next transition. Keys that leave a state are written before keys that
+/// enter it, because at most one key is active and one is next.
 pub(crate) async fn save(
     tx: &mut TenantTx,
     before: &KeyRing,
@@ -156,8 +156,8 @@ pub(crate) async fn save(
     plan(tx, after, now).await
 }
 
-/// Enqueues what is due next, in place of what was planned before. Where nothing is planned any more
-/// a job of before may be left, and finds nothing to do.
+/// Enqueues the next transition, replacing an earlier job. If there is none, an earlier job may be left, which then
+/// finds nothing to do.
 pub(super) async fn plan(tx: &mut TenantTx, ring: &KeyRing, now: DateTime<Utc>) -> Result<(), Failure> {
     let Some(due_at) = ring.due_at() else { return Ok(()) };
     let job = AdvanceKeys { tenant: tx.tenant() };

@@ -13,11 +13,11 @@ use crate::failure::Failure;
 use crate::mfa::adopt::adopt;
 
 impl Device {
-    /// The seed, if codes of the device are good here. Else why not.
+    /// The seed, if codes of the device can be accepted; else the reason.
     ///
     /// # Errors
-    /// A device with other digits or steps, with steps counted from another moment, with a clock that is off, or with a seed
-    /// that is none.
+    /// A device with other digits or steps, with another start of steps, with a clock that is off, or with a
+    /// malformed seed.
     pub fn fits(&self) -> Result<Seed, &'static str> {
         if usize::try_from(self.digits) != Ok(DIGITS) {
             return Err("its codes have not six digits");
@@ -25,7 +25,7 @@ impl Device {
         if u64::try_from(self.step) != Ok(STEP_SECS) || self.t0 != 0 {
             return Err("its steps are not those of the usual 30 seconds");
         }
-        // A code is good one step either side.
+        // A code is accepted one step early or late.
         if self.drift.abs() > 1 {
             return Err("its clock is off");
         }

@@ -49,7 +49,7 @@ impl Hashing {
     /// The hashes of a profile's names.
     ///
     /// # Errors
-    /// What does not hold, by field.
+    /// The invalid fields.
     pub fn names(&self, profile: &Profile) -> Result<NameHashes, Faults> {
         let mut faults = Faults::default();
         match profile.check(&mut faults) {

@@ -1,5 +1,4 @@
-//! Ids of the service that a tenant came from, where they were numbers: users who are made here go on
-//! counting.
+//! Numeric ids of the legacy service: new users get the next numbers.
 
 use crate::db::TenantTx;
 use crate::failure::Failure;

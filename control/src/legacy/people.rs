@@ -45,21 +45,21 @@ pub struct LegacyUser {
     pub last_login: Option<DateTime<Utc>>,
     /// Keyed hashes of their names.
     pub names: NameHashes,
-    /// What was read, so that a second import knows what changed.
+    /// Digests of the imported data, by which a later import detects changes.
     pub digests: Digests,
 }
 
-/// A user whom an earlier import brought.
+/// A user of an earlier import.
 pub struct Imported {
     /// Their id here.
     pub id: UserId,
-    /// What was read then; `None` for a user who was made here and only has a number.
+    /// The digests of that import; `None` for a user who was created here with a legacy id.
     pub digests: Option<Digests>,
     /// Whether they were changed here since.
     pub changed_here: bool,
 }
 
-/// The users of these legacy ids whom an earlier import brought.
+/// The users of these legacy ids from earlier imports.
 ///
 /// # Errors
 /// Errors of the database.
@@ -119,8 +119,7 @@ pub async fn owners(tx: &mut TenantTx, hashes: &[String]) -> Result<HashMap<Stri
     Ok(rows.into_iter().map(|row| (row.hash, row.user_id.into())).collect())
 }
 
-/// Writes new users. Says whether all of their names were free: if not, nothing of this transaction may
-/// be committed.
+/// Inserts new users. Returns whether all of their names were free: if not, the transaction must not be committed.
 ///
 /// # Errors
 /// Errors of the database.

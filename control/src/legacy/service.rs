@@ -26,7 +26,7 @@ pub struct LegacyService {
 }
 
 impl LegacyService {
-    /// What the edge has to know of foreign passwords.
+    /// The document's data about foreign hashes.
     #[must_use]
     pub fn foreign(&self) -> Option<Foreign> {
         let until = self.foreign_until.map(|until| u64::try_from(until.timestamp()).unwrap_or(0));

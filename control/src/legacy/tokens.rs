@@ -23,11 +23,11 @@ use crate::users::identifiers::{KeyedHash, Keys};
 /// Tokens of one transaction, and rows that a sweep takes away at once.
 const CHUNK: i64 = 1000;
 
-/// Which legacy tokens are to be accepted, from its parts. Without a claim there is no marker: the list of
-/// outstanding tokens decides alone.
+/// Builds the rule for legacy tokens from its parts. Without a claim there is no marker, and only the list of
+/// outstanding tokens decides.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A message.
 pub fn accept(
     key: PublicKey,
     until: DateTime<Utc>,
@@ -48,8 +48,8 @@ pub fn accept(
     Ok(Legacy { key, until: u64::try_from(until.timestamp()).unwrap_or(0), marker, listed })
 }
 
-/// What no type says: the date lies within 30 days, and the key is none of ours. One that signs for us
-/// would let a token of ours, its key id cut off, pass for one of the legacy service.
+/// Checks that the date is within 30 days, and that the key is not a signing key of Wardgate: otherwise one of its
+/// tokens, without the `kid`, would count as a legacy token.
 pub async fn check(control: &Control, tx: &mut TenantTx, legacy: &Legacy) -> Result<(), TenantError> {
     let now = control.clock.now();
     let latest = now + TimeDelta::seconds(LEGACY_SECS);
@@ -201,7 +201,7 @@ pub async fn sweep(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The statement looks at the date again: it may have been set anew meanwhile.
+/// The statement checks the date again, because it may have been changed meanwhile.
 async fn end(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     let tenant = tx.tenant();
     let ended = sqlx::query!(

@@ -26,7 +26,7 @@ pub enum Posted {
 /// ends, so this is best called last.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn post(tx: &mut TenantTx, control: &Control, letter: Letter) -> Result<Posted, Failure> {
     let Letter { kind, to, link, mut facts } = letter;
     let now = control.clock.now();

@@ -25,20 +25,20 @@ const STOPPED: TimeDelta = TimeDelta::minutes(10);
 /// When it is looked at whether there is a server by now.
 const OFF: TimeDelta = TimeDelta::minutes(1);
 
-/// Sends a mail that was promised:
-/// 1. it opens the mail's row: none is left where the mail was sent, or its account is gone;
-/// 2. a mail that nobody needs any more is dropped, and one that is beyond its budget comes back when that allows it;
-/// 3. it words the mail and hands it to the server, without a transaction;
-/// 4. it deletes the row. A kill before that sends the same message again.
+/// Sends a queued mail:
+/// 1. it reads the mail's row: there is none if the mail was sent or its account was deleted;
+/// 2. an expired mail is dropped, and one above its budget is postponed until the budget allows it;
+/// 3. it renders the mail and sends it to the server, outside of a transaction;
+/// 4. it deletes the row. After a kill before that, the same message is sent again.
 #[derive(Serialize, Deserialize)]
 pub struct SendMail {
-    /// Whose mail.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which.
+    /// The mail.
     pub mail: MailId,
 }
 
-/// Why a mail was not sent. None of it names anybody.
+/// Why a mail was not sent, without personal data.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// No server is set, for the platform or the tenant.
@@ -53,10 +53,10 @@ pub enum SendError {
     /// No message can be made.
     #[error(transparent)]
     Mime(#[from] MimeError),
-    /// The server did not take it.
+    /// The server did not accept it.
     #[error(transparent)]
     Undelivered(#[from] Undelivered),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -64,7 +64,7 @@ pub enum SendError {
 impl Job for SendMail {
     const TASK: &'static str = "send_mail";
     const POOL: Pool = Pool::Mail;
-    /// Ten in the first hour, later one every two hours, for a week: as long as anybody needs a mail.
+    /// Ten in the first hour, later one every two hours, for a week, after which every mail has expired.
     const ATTEMPTS: u16 = 100;
     const DELAYS_SECS: &'static [i32] =
         &[5, 15, 30, 60, 120, 240, 300, 300, 600, 900, 1800, 3600, 3600, 3600, 7200];
@@ -143,7 +143,7 @@ async fn ready(control: &Control, tenant: TenantId, id: MailId) -> Result<Option
             return Err(SendError::OverBudget((until - now).max(TimeDelta::seconds(1))));
         }
         if !store::note_counted(&mut tx, id).await? {
-            // The same job ran at the same time: that one counted it, and this count is undone.
+            // The same job ran at the same time and counted the mail; this count is rolled back.
             return Err(SendError::OverBudget(TimeDelta::seconds(1)));
         }
         tx.commit().await?;
@@ -171,7 +171,7 @@ fn message(control: &Control, Ready { mail, tenant, sender }: &Ready) -> Result<
     Ok(mime(&sender.sender, &head, &words)?)
 }
 
-/// The server has it. Of two that sent the same message at once, one tells of it.
+/// The server has accepted it. Of two runs that sent the same message at once, one records it.
 async fn taken(tx: &mut TenantTx, mail: &Mail, now: DateTime<Utc>) -> Result<(), Failure> {
     if store::remove(tx, mail.id).await? {
         let details = json!({ "kind": mail.kind, "mail": mail.id });
@@ -181,7 +181,7 @@ async fn taken(tx: &mut TenantTx, mail: &Mail, now: DateTime<Utc>) -> Result<(),
     budget::prune(tx, now).await
 }
 
-/// What failed for good is kept for an operator, and what may be tried for days: but no longer than anybody needs it.
+/// Keeps a mail that failed for good for an operator, and one that is retried, but not longer than until it expires.
 async fn failed(
     tx: &mut TenantTx,
     mail: &Mail,
@@ -215,9 +215,9 @@ fn count(mail: &Mail, outcome: &'static str) {
 /// Deletes a mail that has expired, though its job is dead.
 #[derive(Serialize, Deserialize)]
 pub struct ForgetMail {
-    /// Whose mail.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which.
+    /// The mail.
     pub mail: MailId,
 }
 

@@ -163,7 +163,7 @@ pub fn of_settings(control: &Control) -> Option<Sender> {
 /// Gives the tenant a sender of its own, in place of the one before.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn put(
     control: &Control,
     tx: &mut TenantTx,

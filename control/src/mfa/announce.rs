@@ -27,7 +27,7 @@ const ROOT_ADMIN: &str = "root-admin";
 /// Announces the demand of a tenant from `from` on, if it still stands.
 #[derive(Serialize, Deserialize)]
 pub struct AnnounceDemand {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// From when on.
     pub from: DateTime<Utc>,
@@ -67,7 +67,7 @@ pub async fn promise(
 /// Tells the root-admins who have no second factor. A job that runs twice tells twice.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn announce(control: &Control, tenant: TenantId, from: DateTime<Utc>) -> Result<(), Failure> {
     let mut tx = control.db.work_tx(tenant).await?;
     let tenant = match tenants::find(&mut tx, tenant).await {

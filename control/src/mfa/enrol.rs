@@ -22,7 +22,7 @@ use crate::world::{random, unix_ms};
 
 /// Wrong codes that an enrolment survives, less one.
 const TRIES: i32 = 5;
-/// What an authenticator is called whose owner gave no name.
+/// The default name of an authenticator.
 const NAME: &str = "Authenticator";
 
 /// An enrolment that has begun.
@@ -35,7 +35,7 @@ pub struct Begun {
 
 /// An authenticator that became active.
 pub struct Confirmed {
-    /// Which.
+    /// The authenticator.
     pub id: AuthenticatorId,
     /// A set of recovery codes, if the user had none.
     pub recovery_codes: Option<Vec<RecoveryCode>>,
@@ -44,7 +44,7 @@ pub struct Confirmed {
 /// Begins an enrolment of a user, whose row is locked. One that was begun before ends.
 ///
 /// # Errors
-/// [`MfaError::TooMany`]; without randomness; the database's.
+/// [`MfaError::TooMany`]; without randomness; errors of the database.
 pub async fn begin(
     control: &Control,
     tx: &mut TenantTx,
@@ -66,16 +66,18 @@ async fn has_room(tx: &mut TenantTx, user: UserId) -> Result<(), MfaError> {
     if full { Err(MfaError::TooMany) } else { Ok(()) }
 }
 
-/// Makes an authenticator active, if the code is one of its seed. The user's row is locked.
+/// Activates an authenticator, if the code matches its seed. The user's row is locked.
 ///
-/// 1. The enrolment must be under way, with tries left.
+/// 1. The enrolment must exist, with attempts left.
 /// 2. A wrong code is counted; the fifth ends the enrolment.
 /// 3. The authenticator is active, and the step of the code is used up. A user without recovery codes gets a set.
-/// 4. Access tokens end, so that the edge learns of it at once; sessions go on, and tickets die.
-/// 5. Audit log and notice.
+/// 4. Access tokens become invalid, so that the edge applies the change at once; sessions continue, and tickets
+///    become invalid.
+/// 5. An audit entry and a notice.
 ///
 /// # Errors
-/// [`MfaError::NoEnrolment`], [`MfaError::WrongCode`] (commit the transaction), [`MfaError::TooMany`]; the database's.
+/// [`MfaError::NoEnrolment`], [`MfaError::WrongCode`] (commit the transaction), [`MfaError::TooMany`]; errors of the
+/// database.
 pub async fn confirm(
     control: &Control,
     tx: &mut TenantTx,

@@ -71,7 +71,7 @@ pub enum MfaError {
     /// The user has no authenticator, and recovery codes are good beside one only.
     #[error("the user has no authenticator")]
     NotEnabled,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -19,10 +19,10 @@ use crate::notices;
 use crate::users::User;
 use crate::world::random;
 
-/// Makes a new set for a user, whose row is locked. The codes of the former set are good no more.
+/// Makes a new set for a user, whose row is locked. The codes of the former set become invalid.
 ///
 /// # Errors
-/// Without randomness; the database's.
+/// No randomness; errors of the database.
 pub(super) async fn make(
     tx: &mut TenantTx,
     user: UserId,
@@ -71,7 +71,7 @@ pub(super) async fn remove(tx: &mut TenantTx, user: UserId) -> Result<(), Failur
 /// Gives a user, whose row is locked, a new set: row, edge, audit log and notice.
 ///
 /// # Errors
-/// [`MfaError::NotEnabled`] without an authenticator; the database's.
+/// [`MfaError::NotEnabled`] without an authenticator; errors of the database.
 pub async fn renew(
     control: &Control,
     tx: &mut TenantTx,

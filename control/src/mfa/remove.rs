@@ -28,7 +28,7 @@ pub enum Which {
 /// Gives an authenticator another name.
 ///
 /// # Errors
-/// [`MfaError::NotFound`]; the database's.
+/// [`MfaError::NotFound`]; errors of the database.
 pub async fn rename(
     control: &Control,
     tx: &mut TenantTx,
@@ -49,8 +49,8 @@ pub async fn rename(
 /// sessions end, but the session `keeps`.
 ///
 /// # Errors
-/// [`MfaError::NotFound`]; [`MfaError::Demanded`] for the last one of a user of whom the tenant demands one; the
-/// database's.
+/// [`MfaError::NotFound`]; [`MfaError::Demanded`] for the last one of a user of whom the tenant demands one; errors
+/// of the database.
 pub async fn remove(
     control: &Control,
     tx: &mut TenantTx,
@@ -85,7 +85,7 @@ pub async fn remove(
 /// none, nothing happens.
 ///
 /// # Errors
-/// [`UserError::NotFound`], [`UserError::Rank`]; the database's.
+/// [`UserError::NotFound`], [`UserError::Rank`]; errors of the database.
 pub async fn reset(
     control: &Control,
     tx: &mut TenantTx,

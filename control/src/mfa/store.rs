@@ -49,7 +49,7 @@ pub(super) async fn user_key(tx: &mut TenantTx, user: UserId) -> Result<UserKey,
 /// What a user has of a second factor.
 ///
 /// # Errors
-/// The database's, or what does not open.
+/// Errors of the database, or a value that cannot be decrypted.
 pub async fn state(tx: &mut TenantTx, user: UserId) -> Result<State, Failure> {
     let rows = sqlx::query_as!(
         Row,

@@ -33,7 +33,7 @@ pub struct Request<T> {
 /// audit log.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn put<T: Serialize>(
     tx: &mut TenantTx,
     kind: RequestKind,
@@ -69,7 +69,7 @@ pub async fn put<T: Serialize>(
 /// A living request of this kind, locked until the transaction ends.
 ///
 /// # Errors
-/// The database's; [`Failure::Unreadable`] where it does not open.
+/// Errors of the database; [`Failure::Unreadable`] if it cannot be decrypted.
 pub async fn find<T: DeserializeOwned>(
     tx: &mut TenantTx,
     kind: RequestKind,
@@ -171,7 +171,7 @@ pub async fn of_user<T: DeserializeOwned>(
 /// Writes other content into a living request, under another key.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn replace<T: Serialize>(tx: &mut TenantTx, id: RequestId, content: &T) -> Result<(), Failure> {
     let (key, wrapped) = RowKey::make(tx.keys(), Column::RequestKey, &id.to_string())?;
     tx.hold_key().await?;

@@ -25,7 +25,7 @@ pub enum AskError {
     /// Strangers have asked for as much as they may in a minute.
     #[error("too much is asked for at once")]
     TooMany,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -42,7 +42,7 @@ struct Asked {
 /// Notes the request for a link to this address. No user is looked up.
 ///
 /// # Errors
-/// [`AskError::TooMany`]; the database's, or without randomness.
+/// [`AskError::TooMany`]; errors of the database, or no randomness.
 pub async fn ask(
     control: &Control,
     tx: &mut TenantTx,
@@ -66,7 +66,7 @@ pub async fn ask(
 /// Answers a request for a link.
 #[derive(Serialize, Deserialize)]
 pub struct AnswerReset {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The request.
     pub request: RequestId,
@@ -96,7 +96,7 @@ impl Enqueued for AnswerReset {
 /// twice, or at two controls at once, it is done once.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn answer_reset(control: &Control, tenant: TenantId, request: RequestId) -> Result<(), Failure> {
     let mut tx = control.db.work_tx(tenant).await?;
     let found = requests::find::<Asked>(&mut tx, RequestKind::Reset, request, control.clock.now()).await?;

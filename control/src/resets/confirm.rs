@@ -23,7 +23,7 @@ pub enum ConfirmError {
     /// The password is refused, for these reasons. The link stays good.
     #[error("the password is not acceptable")]
     Password(Vec<String>),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -39,10 +39,11 @@ impl Mailed {
     }
 }
 
-/// Makes a link for a user and promises the mail that brings it to their proven address; an older link is good no more.
+/// Makes a link for a user and promises the mail that brings it to their proven address; an older link becomes
+/// invalid.
 ///
 /// # Errors
-/// The database's, or without randomness.
+/// Errors of the database, or no randomness.
 pub async fn mail_link(
     control: &Control,
     tx: &mut TenantTx,

@@ -60,7 +60,7 @@ fn letters(bytes: &[u8; LETTERS]) -> Zeroizing<String> {
 /// Why no password was made.
 #[derive(Debug, thiserror::Error)]
 pub enum RegenerateError {
-    /// The user is not there, or the actor may not, or something beneath failed.
+    /// The user is not there, or the actor may not, or an internal failure.
     #[error(transparent)]
     User(#[from] UserError),
     /// The user is not active.

@@ -15,7 +15,7 @@ use crate::users::{self, UserError, epochs_of};
 /// ended, is left as it is at the edge.
 ///
 /// # Errors
-/// [`UserError::NotFound`], [`UserError::Rank`]; the database's.
+/// [`UserError::NotFound`], [`UserError::Rank`]; errors of the database.
 pub async fn one(
     control: &Control,
     tx: &mut TenantTx,
@@ -39,7 +39,7 @@ pub async fn one(
 /// all of them: the one that is kept gets others by its refresh token.
 ///
 /// # Errors
-/// [`UserError::NotFound`]; the database's.
+/// [`UserError::NotFound`]; errors of the database.
 pub async fn others(
     control: &Control,
     tx: &mut TenantTx,

@@ -29,7 +29,7 @@ pub enum RootError {
     /// The tenant is not made yet, or deleted.
     #[error("this tenant has no sessions")]
     WrongTenant,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -38,7 +38,7 @@ pub enum SetupError {
     /// The token is unknown, used or expired: all the same.
     #[error("the setup token is not valid")]
     Token,
-    /// What was asked for the administrator does not hold, or something beneath failed.
+    /// What was asked for the administrator does not hold, or an internal failure.
     #[error(transparent)]
     User(#[from] UserError),
 }

@@ -33,7 +33,7 @@ pub enum State {
 /// Makes the next version of a tenant's key, and says which. `None` while another one is under way: the two are one.
 ///
 /// # Errors
-/// The database's and the key provider's.
+/// Errors of the database and of the key provider.
 pub async fn begin(control: &Control, tenant: TenantId, actor: &Actor) -> Result<Option<u32>, Failure> {
     let Some(key) = control.db.next_key(tenant).await? else { return Ok(None) };
     let details = json!({ "version": key.version });
@@ -50,7 +50,7 @@ pub async fn begin(control: &Control, tenant: TenantId, actor: &Actor) -> Result
 /// controls at once, it is done once.
 ///
 /// # Errors
-/// The database's and the key provider's. What was done stays done.
+/// Errors of the database and of the key provider. What was done stays done.
 pub async fn advance(
     control: &Control,
     tenant: TenantId,

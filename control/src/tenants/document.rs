@@ -25,7 +25,7 @@ use shared::ids::TenantId;
 /// Seals `plaintext` for the edge of this control.
 ///
 /// # Errors
-/// Without randomness.
+/// No randomness.
 pub fn seal(
     control: &Inner,
     tenant: TenantId,

@@ -26,7 +26,7 @@ use crate::world::random;
 /// Makes a committed tenant usable.
 #[derive(Serialize, Deserialize)]
 pub struct Provision {
-    /// Which.
+    /// The tenant.
     pub tenant: TenantId,
 }
 

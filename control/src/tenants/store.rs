@@ -77,7 +77,7 @@ impl TryFrom<Row> for Tenant {
 /// The tenant of an id, deleted ones included.
 ///
 /// # Errors
-/// [`TenantError::NotFound`], or the database's.
+/// [`TenantError::NotFound`], or errors of the database.
 pub async fn find(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
     select(connection, Some(id), None, false).await
 }
@@ -85,7 +85,7 @@ pub async fn find(connection: &mut PgConnection, id: TenantId) -> Result<Tenant,
 /// The tenant of an id, locked against other edits until the transaction ends.
 ///
 /// # Errors
-/// [`TenantError::NotFound`], or the database's.
+/// [`TenantError::NotFound`], or errors of the database.
 pub async fn lock(connection: &mut PgConnection, id: TenantId) -> Result<Tenant, TenantError> {
     select(connection, Some(id), None, true).await
 }
@@ -93,7 +93,7 @@ pub async fn lock(connection: &mut PgConnection, id: TenantId) -> Result<Tenant,
 /// The tenant of a slug, deleted ones included.
 ///
 /// # Errors
-/// [`TenantError::NotFound`], or the database's.
+/// [`TenantError::NotFound`], or errors of the database.
 pub async fn find_by_slug(connection: &mut PgConnection, slug: &Slug) -> Result<Tenant, TenantError> {
     select(connection, None, Some(slug.as_str()), false).await
 }

@@ -19,7 +19,7 @@ use crate::jobs::queue::{Enqueued, Job, Pool, enqueue};
 /// 2. A job lifts those of sign-ins at the edge, within seconds.
 ///
 /// # Errors
-/// [`UserError::NotFound`], [`UserError::Rank`]; the database's.
+/// [`UserError::NotFound`], [`UserError::Rank`]; errors of the database.
 pub async fn lift(
     control: &Control,
     tx: &mut TenantTx,
@@ -40,7 +40,7 @@ pub async fn lift(
 pub struct LiftAttempts {
     /// At which tenant.
     pub tenant: TenantId,
-    /// Whose.
+    /// The user.
     pub user: UserId,
 }
 

@@ -23,7 +23,7 @@ use crate::{links, notices};
 /// them and every role granted or taken. [`change`] checks it again.
 ///
 /// # Errors
-/// [`UserError::NotFound`], [`UserError::Rank`], or the database's.
+/// [`UserError::NotFound`], [`UserError::Rank`], or errors of the database.
 pub async fn may_change(
     tx: &mut TenantTx,
     actor: &Actor,

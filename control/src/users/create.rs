@@ -59,7 +59,7 @@ pub async fn may_create(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> R
 /// Whether the actor may give these roles. Roles that do not exist are named in `faults`.
 ///
 /// # Errors
-/// [`UserError::Rank`], or the database's.
+/// [`UserError::Rank`], or errors of the database.
 pub async fn may_give(
     tx: &mut TenantTx,
     actor: &Actor,

@@ -43,7 +43,7 @@ impl Keys {
     /// For whoever looks a user up.
     ///
     /// # Errors
-    /// The database's, or a root that does not open.
+    /// Errors of the database, or a root that cannot be decrypted.
     pub async fn to_read(tx: &mut TenantTx) -> Result<Self, Failure> {
         let roots = lookup::roots(tx).await?;
         Ok(Self::of(tx.tenant(), &roots))

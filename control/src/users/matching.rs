@@ -292,8 +292,8 @@ async fn count_opened(tx: &mut TenantTx, matching: &Matching, words: &Words) -> 
 /// Some of the users who match, and candidates for whom [`Matching::holds`] decides.
 ///
 /// # Errors
-/// [`ListError::TooManyToOrder`] for an order that SQL cannot make of more users than memory shall hold; else the
-/// database's.
+/// [`ListError::TooManyToOrder`] for an order that SQL cannot make of more users than memory shall hold; else errors
+/// of the database.
 pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> Result<Vec<User>, ListError> {
     plan_by_values(tx).await?;
     let of_role = matching.filters.role.is_some();

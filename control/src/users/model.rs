@@ -118,7 +118,7 @@ pub enum UserError {
     /// Nobody would be left to administer the tenant.
     #[error("the last active root-admin cannot go")]
     LastRootAdmin,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -132,7 +132,7 @@ pub enum ListError {
     /// More users match than are ordered in memory.
     #[error("{0} orders up to 10,000 people, and more match: narrow the list, or order it otherwise.")]
     TooManyToOrder(String),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

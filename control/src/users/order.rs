@@ -86,7 +86,7 @@ fn compare(a: &Place, b: &Place, order: &[Order<Key>]) -> Ordering {
 /// Those of these users whom `rows` asks for, in its order.
 ///
 /// # Errors
-/// [`ListError::TooManyToOrder`], or the database's.
+/// [`ListError::TooManyToOrder`], or errors of the database.
 pub(super) async fn in_memory(
     tx: &mut TenantTx,
     ids: Vec<Uuid>,

@@ -28,7 +28,7 @@ fn row(user: UserId, epoch: i64) -> String {
 /// Reads the passwords that the tenant remembers of a user. A password that another service hashed is not among them.
 ///
 /// # Errors
-/// [`UserError::NotFound`], or the database's.
+/// [`UserError::NotFound`], or errors of the database.
 pub async fn past(tx: &mut TenantTx, user: UserId) -> Result<Past, UserError> {
     let remembered = tenant_of(tx).await?.settings.password_history;
     let tenant = tx.tenant();
@@ -187,7 +187,7 @@ async fn forget(tx: &mut TenantTx, users: &[Uuid], older: i64) -> Result<(), Fai
 /// Forgets what a tenant no longer remembers. Enqueued by the change of its setting.
 #[derive(Serialize, Deserialize)]
 pub struct ForgetPasswords {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
 }
 

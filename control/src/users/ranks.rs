@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// take a while, and an administrator who was suspended or demoted meanwhile must change nothing more.
 ///
 /// # Errors
-/// [`UserError::Rank`], or the database's.
+/// [`UserError::Rank`], or errors of the database.
 pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
     let (found, rank) = match actor.who {
         Who::Operator | Who::Control => return Ok(()),

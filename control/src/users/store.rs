@@ -76,7 +76,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
 /// The user of an id.
 ///
 /// # Errors
-/// [`UserError::NotFound`], or the database's.
+/// [`UserError::NotFound`], or errors of the database.
 pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     let row = rows(tx, &[id.uuid()]).await?.pop().ok_or(UserError::NotFound)?;
     Ok(readable(tx.keys(), row)?)
@@ -114,7 +114,7 @@ pub async fn lock_unchanged(tx: &mut TenantTx, before: &User) -> Result<Option<U
 /// The user of a user name or address.
 ///
 /// # Errors
-/// [`UserError::NotFound`], or the database's.
+/// [`UserError::NotFound`], or errors of the database.
 pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserError> {
     let identifier = Identifier::parse(name).map_err(|_| UserError::NotFound)?;
     let hashes = identifiers::Keys::to_read(tx).await?.name_sought(&identifier);
@@ -292,7 +292,7 @@ pub enum PasswordKept {
 /// How the password of a user is kept.
 ///
 /// # Errors
-/// [`UserError::NotFound`], or the database's.
+/// [`UserError::NotFound`], or errors of the database.
 pub async fn password_kept(tx: &mut TenantTx, id: UserId) -> Result<PasswordKept, UserError> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
@@ -330,7 +330,7 @@ impl PersonalColumns {
     /// Seals a profile.
     ///
     /// # Errors
-    /// Without randomness.
+    /// No randomness.
     pub fn of(key: &UserKey, profile: &Profile) -> Result<Self, Failure> {
         Ok(Self {
             username: key.seal(Field::Username, &profile.username)?,
@@ -363,7 +363,7 @@ pub async fn insert_keys(tx: &mut TenantTx, users: &[Uuid], wrapped: &[Vec<u8>])
 /// The key of a user.
 ///
 /// # Errors
-/// A user without one; the database's.
+/// A user without one; errors of the database.
 pub async fn key_of(tx: &mut TenantTx, id: UserId) -> Result<UserKey, UserError> {
     let tenant = tx.tenant();
     let wrapped = sqlx::query_scalar!(

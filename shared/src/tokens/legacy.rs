@@ -86,8 +86,8 @@ impl Legacy {
     ///
     /// # Errors
     /// Invalid: past the date, not these claims, another value of the marker than the tenant's, an
-    /// access token where there is no marker, from the future. Expired, after all of these, and only of
-    /// a token with the marker: of another the tenant does not even say that there was such a one.
+    /// access token where there is no marker, from the future. Expired, after all of these, and only
+    /// for a token with the marker: the answer to another one does not reveal whether it is known.
     pub fn check(&self, payload: &[u8], now_secs: i64) -> Result<LegacyToken, TokenFault> {
         let claims: Claims<'_> = serde_json::from_slice(payload).map_err(|_| TokenFault::Invalid)?;
         let kind = match &*claims.token_type {

@@ -16,7 +16,7 @@ use crate::requests::{self, RequestId, RequestKind};
 use crate::tenants::Tenant;
 use crate::users::{self, Faults, NewUser, Profile, User, UserError};
 
-/// What an invited person chooses. No `Debug`.
+/// The fields that an invited user chooses. No `Debug`: it holds a password.
 #[derive(Default)]
 pub struct Acceptance {
     /// User name; may be absent where the invitation has one.
@@ -47,8 +47,7 @@ impl Acceptance {
     }
 }
 
-/// What a link offers, as long as it can be used: asked before a password is hashed for it. The profile that the account
-/// would have holds.
+/// Checks a link before a password is hashed, and the profile that the account would have.
 ///
 /// # Errors
 /// [`AccountError::Link`]; [`UserError::Fields`].
@@ -71,12 +70,12 @@ pub async fn offered(
 }
 
 /// Uses a link that offers an account:
-/// 1. the link is taken: of many at once one has it, and it is good again where anything below is refused;
-/// 2. the inviter may still give these roles: else the link is no better than an unknown one;
-/// 3. an account that claimed the address without a proof loses it; the account is made, its address proven.
+/// 1. the link is used up: of many requests at once one succeeds; it stays valid if a later step is refused;
+/// 2. the inviter must still be allowed to grant these roles: else the link counts as invalid;
+/// 3. an account with the address as an unverified one loses it; the account is created with a verified address.
 ///
 /// # Errors
-/// [`AccountError::Link`]; a name or an address that somebody else has; a password that may not be used.
+/// [`AccountError::Link`]; a name or an address of another user; an unacceptable password.
 pub async fn accept(
     control: &Control,
     tx: &mut TenantTx,

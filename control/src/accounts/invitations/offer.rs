@@ -6,7 +6,7 @@ use shared::ids::UserId;
 
 use crate::requests::RequestId;
 
-/// Whom an account is offered to, and as what. No `Debug`.
+/// The address and roles of an invitation. No `Debug`: it holds personal data.
 #[derive(Serialize, Deserialize)]
 pub struct Invited {
     /// The address as typed.
@@ -50,7 +50,7 @@ pub struct Invitation {
 }
 
 impl Invitation {
-    /// Whom it is for.
+    /// The invited address.
     #[must_use]
     pub fn invited(&self) -> &Invited {
         &self.offer.invited

@@ -13,7 +13,7 @@ use crate::db::TenantTx;
 use crate::legacy::hashing::Hashing;
 use crate::legacy::people::{self, Imported};
 
-/// What is to be done about a user.
+/// The decision about a user.
 pub(super) enum Verdict {
     New(Box<Judged>),
     Changed(Box<Judged>, UserId, bool),
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
     Kept(UserId),
 }
 
-/// What is counted of a user whatever becomes of them.
+/// Facts about a user for the report, whatever the decision.
 pub(super) struct Facts {
     pub roles: Vec<String>,
     pub unmapped: Vec<String>,
@@ -62,7 +62,7 @@ impl Import<'_> {
     }
 }
 
-/// What is to be done about a user who holds by themselves.
+/// Decides about a user whose own data is valid.
 fn decide(
     user: &OnPage,
     judged: Judged,

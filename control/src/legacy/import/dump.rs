@@ -59,7 +59,7 @@ impl Dump {
                 None => *others.entry(model).or_default() += 1,
             }
             if let Some(item) = item {
-                // Whoever takes them is gone only after an error of its own.
+                // The receiver is dropped only after an error of its own.
                 let _ = items.blocking_send(item);
             }
             Ok(())
@@ -156,7 +156,7 @@ impl Dump {
         };
         match (failure, read) {
             (Some(failure), _) => Err(failure),
-            // Positions are counted from the first byte, so the message is of use as it stands.
+            // Positions are counted from the first byte, so the message can be used unchanged.
             (None, Err(error)) => Err(said(&format!("not what `manage.py dumpdata` writes: {error}"))),
             (None, Ok(())) => Ok(()),
         }
@@ -305,8 +305,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Also of fields that are numbers or words, as in a database: what does not say so is not true. Of
-/// somebody who may not sign in, nothing else may be read.
+/// Also for fields that are numbers or text, as in a database: any other value is false, so that an inactive user is
+/// never imported as active.
 fn is_true(value: &Value) -> bool {
     ["true", "t", "1", "yes", "y"].contains(&text(value).to_lowercase().as_str())
 }
@@ -379,7 +379,7 @@ mod tests {
         }
         assert!(user(&[], "other", json!(1)).ok().unwrap().is_active, "a model without that field");
         assert!(user(&[("is_active", "")], "is_active", json!(false)).ok().unwrap().is_active);
-        // A field that was named and is not there says nothing about anybody.
+        // A named field that does not exist is an error.
         assert!(user(&[("is_active", "enabeld")], "enabled", json!(false)).is_err());
     }
 }

@@ -7,7 +7,7 @@ pub(super) const HEAD: usize = 512;
 const DUMPDATA: &str =
     "`manage.py dumpdata auth otp_totp --output people.json` of the old service writes what is wanted";
 
-/// What the file is and what makes a dump of it; `None` for what begins as JSON does.
+/// The format of the file and the command that converts it; `None` for a file that begins like JSON.
 pub(super) fn refusal(head: &[u8]) -> Option<String> {
     let head = head.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(head);
     if let Some((name, unpack)) = compression(head) {

@@ -89,7 +89,7 @@ pub struct Device {
     pub id: String,
     /// The legacy id of its user.
     pub user: String,
-    /// What its owner calls it.
+    /// The name that its owner chose.
     pub name: String,
     /// The shared secret in hexadecimal.
     pub key: Zeroizing<String>,
@@ -107,7 +107,7 @@ pub struct Device {
     pub last_t: i64,
 }
 
-/// Which column is which: names of the legacy service by ours. Absent: the same name. Empty: there is none.
+/// The names of columns in the source. Absent: the same name. Empty: there is no such column.
 #[derive(Clone, Default)]
 pub struct Columns(pub Vec<(String, String)>);
 
@@ -129,7 +129,7 @@ pub const COLUMNS: [(&str, bool); 13] = [
 ];
 
 impl Columns {
-    /// What the source calls a column; `None` where it has none.
+    /// The source's name of a column; `None` if it has none.
     #[must_use]
     pub fn there<'a>(&'a self, ours: &'a str) -> Option<&'a str> {
         let named = self.0.iter().find(|(name, _)| name == ours);

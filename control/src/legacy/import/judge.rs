@@ -1,4 +1,4 @@
-//! What becomes of a user: their roles and status here, and what an import has to do about them.
+//! Maps a user of the source: roles, status, and the action of the import.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::users::Profile;
 /// Longest id of a legacy service: a UUID has 36.
 const ID_CHARS: usize = 64;
 
-/// Which roles users get.
+/// The mapping of roles.
 #[derive(Clone)]
 pub struct Mapping {
     /// By group, or by value of the role column; `None` brings no role.
@@ -59,7 +59,7 @@ pub(super) fn profile(found: &Found) -> Profile {
         first_name: found.first_name.clone(),
         last_name: found.last_name.clone(),
         phone: found.phone.clone(),
-        // What is none is no reason to leave a user behind.
+        // A malformed language tag is no reason to refuse a user.
         language: language::canonical(&found.language.trim().replace('_', "-")).unwrap_or_default(),
     }
 }

@@ -36,10 +36,10 @@ pub enum ImportError {
     /// The source cannot be read; says where.
     #[error("{0}")]
     Source(String),
-    /// What was asked for does not hold.
+    /// Invalid arguments.
     #[error("{0}")]
     Refused(String),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

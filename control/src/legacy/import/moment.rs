@@ -13,7 +13,7 @@ pub struct Zone(TimeZone);
 /// A time of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What it is here.
+    /// The converted time.
     pub at: DateTime<Utc>,
     /// How that was found out.
     pub reading: Reading,
@@ -96,7 +96,7 @@ impl Reading {
         *self != Self::Stated
     }
 
-    /// What an operator should know about it.
+    /// A note for the operator.
     #[must_use]
     pub fn doubt(&self) -> Option<&'static str> {
         match self {

@@ -50,7 +50,7 @@ impl Postgres {
         let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection);
         while let Some(row) = rows.try_next().await.map_err(said)? {
             let found = self.user(&row)?;
-            // Whoever takes them is gone only after an error of its own.
+            // The receiver is dropped only after an error of its own.
             if items.send(Item::User(Box::new(found))).await.is_err() {
                 return Ok(());
             }

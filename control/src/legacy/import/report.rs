@@ -11,7 +11,7 @@ pub struct Why {
     pub id: String,
     /// The column that is to blame.
     pub column: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 

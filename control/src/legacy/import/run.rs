@@ -23,15 +23,15 @@ use crate::legacy::service;
 
 /// Things that wait between reader and writer.
 const QUEUE: usize = 1000;
-/// Beyond, ids do not count as numbers: clients of JavaScript know those below 2^53 alone, and those made
-/// here go on above the greatest.
+/// Other ids are not treated as numbers: JavaScript clients support only those below 2^53, and new users get numbers
+/// above the greatest.
 const NUMBERS: std::ops::RangeInclusive<i64> = 0..=(1 << 53) - (1 << 32);
 
 /// Where users come from.
 pub enum Source {
     /// A database of the legacy service.
     Postgres(Postgres),
-    /// What `manage.py dumpdata` wrote.
+    /// The output of `manage.py dumpdata`.
     Dump(Dump),
 }
 
@@ -160,7 +160,7 @@ impl Import<'_> {
         Some(Staged { id, found, names })
     }
 
-    /// Judges everybody and counts.
+    /// Decides about every user and counts.
     async fn judge_all(&mut self) -> Result<(), ImportError> {
         let progress = bar(Some(self.staging.count().await?), "checking");
         let mut after = 0;

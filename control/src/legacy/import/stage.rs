@@ -1,6 +1,5 @@
-//! Temporary tables in which a source is laid out. They belong to one connection of the role that
-//! migrates and end with it, so whatever happens to an import, nothing of it stays behind. What is
-//! personal in them is sealed under a key that the import alone has.
+//! Temporary tables for the source's data. They belong to one connection of the role `migrate` and end with it, so an
+//! aborted import leaves nothing. Personal data in them is encrypted under a key that only the import has.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -238,7 +237,7 @@ fn device_row(user: &str, id: &str) -> String {
     format!("{user}/{id}")
 }
 
-/// The role that migrates got this right with the import; an older database has to be told.
+/// The role `migrate` got this privilege with the import feature; an older database must be migrated first.
 fn not_allowed(error: sqlx::Error) -> ImportError {
     match &error {
         sqlx::Error::Database(inner) if inner.code().as_deref() == Some("42501") => ImportError::Refused(

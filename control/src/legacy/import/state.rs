@@ -1,4 +1,4 @@
-//! What one import works with, and what it has found so far.
+//! The state of one import: its options and its results so far.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,11 +15,11 @@ use crate::tenants::Tenant;
 /// Users of one transaction.
 pub(super) const PAGE: i64 = 500;
 
-/// What is asked for.
+/// The options of an import.
 pub struct Options {
     /// Where they go.
     pub tenant: Tenant,
-    /// What they may do here.
+    /// The mapping of roles.
     pub mapping: Mapping,
     /// How `user_id` shall be written; absent: as the ids are.
     pub user_id: Option<UserIdForm>,

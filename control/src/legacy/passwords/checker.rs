@@ -8,8 +8,8 @@ use crate::failure::Failure;
 use crate::passwords::turns::Turns;
 use crate::shares::Kind;
 
-/// Checks foreign hashes, apart from our own: strangers cause these, and must not keep an administrator
-/// from setting a password, nor the users of another tenant from signing in.
+/// Checks foreign hashes, separately from Argon2id hashes: unauthenticated requests cause them, and must not delay
+/// administrators who set passwords, nor sign-ins at another tenant.
 #[derive(Clone)]
 pub struct ForeignChecker(Turns);
 

@@ -1,8 +1,8 @@
-//! Passwords as another service hashed them: checked when the edge asks, and hashed anew by the first
-//! sign-in that knows one.
+//! Foreign (imported) password hashes: checked when the edge asks, and replaced by Argon2id at the first successful
+//! sign-in.
 //!
-//! Who is asked about shows in nothing: not in the answer, not in the statements that run, and not in
-//! the hashing, which by construction is the same work for every user ([`foreign::plan`]).
+//! Whether the user exists is not revealed: the answer, the statements and the hashing, which is the same work for
+//! every user ([`foreign::plan`]), do not differ.
 
 mod checker;
 
@@ -34,7 +34,7 @@ use crate::world::random;
 /// behind one another.
 const NOBODIES: u8 = 64;
 
-/// What is known of a question before the work.
+/// The data of a check before the work.
 struct Asked {
     user: Option<User>,
     formats: Vec<Params>,
@@ -50,7 +50,7 @@ struct User {
     verifier: Option<Verifier>,
 }
 
-/// What is stored of the passwords of a user.
+/// The stored password of a user.
 struct Stored {
     user: UserId,
     active: bool,
@@ -64,14 +64,13 @@ struct Foreign {
     hash: Hash,
 }
 
-/// Whether this is the password of a user who may sign in, whose hash is foreign as far as the edge
-/// knows:
-/// 1. the check is counted; beyond the ceiling the question is treated as one that names no user;
-/// 2. the work, the same for every question at this tenant;
+/// Whether this is the password of a user who may sign in and who has a foreign hash according to the edge:
+/// 1. the check is counted; above the limit it is treated as one without a user;
+/// 2. the work, the same for every check at this tenant;
 /// 3. on a match of an active user, Argon2id takes the foreign hash's place.
 ///
 /// # Errors
-/// [`Failure::Busy`], or the database's.
+/// [`Failure::Busy`], or errors of the database.
 pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Failure> {
     let sound = Password::parse(&question.password);
     let Asked { user, formats } = ask(control, question, sound.is_ok()).await?;
@@ -125,7 +124,7 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     Ok(Asked { user: user.filter(|_| served && within && sound), formats })
 }
 
-/// Whether foreign passwords are good at this tenant now.
+/// Whether foreign hashes are checked at this tenant now.
 async fn is_served(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<bool, Failure> {
     let id = tx.tenant();
     match tenants::find(tx, id).await {
@@ -191,7 +190,7 @@ async fn formats(tx: &mut TenantTx) -> Result<Vec<Params>, Failure> {
     parsed.collect::<Result<_, _>>().map_err(|_| Failure::Unreadable("foreign format"))
 }
 
-/// What is stored of the user of an id.
+/// Reads the stored password of a user.
 async fn find(tx: &mut TenantTx, subject: Uuid) -> Result<Option<Stored>, Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(
@@ -244,9 +243,9 @@ fn open_foreign(keys: &TenantKeys, user: UserId, wrapped: &[u8]) -> Result<Forei
     Ok(Foreign { encoded, hash })
 }
 
-/// Puts Argon2id of the normalised password in the place of the hash that was checked, and says whether
-/// the user may go on. A password that was set meanwhile wins. It is not a change of the password, so
-/// no epoch is raised and no session ends.
+/// Replaces the checked hash by Argon2id of the normalised password, and returns whether the user may sign in. A
+/// password that was set meanwhile wins. This does not change the password, so no epoch is raised and no session
+/// ends.
 async fn take_over(
     control: &Control,
     tenant: TenantId,
@@ -280,7 +279,7 @@ async fn take_over(
 }
 
 /// Whether an active user still has the hash that was checked; locks the row. The text is compared and not the stored
-/// bytes, because the same text may have been sealed anew meanwhile.
+/// bytes, because it may have been re-encrypted meanwhile.
 async fn is_unchanged(tx: &mut TenantTx, user: UserId, checked: &Foreign) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let stored = sqlx::query_scalar!(
@@ -318,7 +317,7 @@ async fn was_taken_over(
 /// Seals a hash of another service for its user, with the text of its parameters; `None` for what is no hash.
 ///
 /// # Errors
-/// Without randomness.
+/// No randomness.
 pub fn seal_foreign(
     keys: &TenantKeys,
     user: UserId,
@@ -329,8 +328,8 @@ pub fn seal_foreign(
     Ok(Some((sealed, hash.params().to_string())))
 }
 
-/// Takes away the foreign hashes of tenants whose date has come (the rest need a reset), and counters
-/// whose hour is over.
+/// Deletes the foreign hashes of tenants after their date (their owners need a reset), and counters whose hour is
+/// over.
 ///
 /// # Errors
 /// Errors of the database.

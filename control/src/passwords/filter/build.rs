@@ -19,7 +19,7 @@ pub enum Form {
     Words,
 }
 
-/// What a filter is to be.
+/// The parameters of a filter.
 pub struct Built<'a> {
     /// How the lines are read.
     pub form: Form,
@@ -42,9 +42,9 @@ pub enum BuildError {
     /// A line is not what it should be.
     #[error("line {line}: expected {expected}")]
     Line {
-        /// Which, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What it should be.
+        /// The expected form.
         expected: &'static str,
     },
     /// No line is left.
@@ -60,7 +60,7 @@ const WORDS: &str = "a password in UTF-8";
 /// Longest line; what is longer is no list of passwords.
 const LINE_BYTES: u64 = 4096;
 
-/// Builds the filter of a list; `progress` is told of each million lines.
+/// Builds the filter of a list; `progress` is called for each million lines.
 ///
 /// # Errors
 /// See [`BuildError`].

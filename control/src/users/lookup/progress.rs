@@ -1,4 +1,4 @@
-//! How far a rotation is, and whom it could not take along.
+//! The progress of a rotation, and the users that it could not include.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::http::time;
 
-/// Users who are named; of more, the number is told.
+/// The greatest number of listed users; of further ones only the number is reported.
 const NAMED: i64 = 100;
 
 /// Users without identifiers under the new root.
@@ -25,7 +25,7 @@ pub struct LeftBehind {
 /// The lookup root of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Which root is in force.
+    /// The version of the present root.
     pub version: i32,
     /// Its rotation, while one is under way.
     pub rotation: Option<Rotating>,
@@ -47,7 +47,7 @@ pub struct Rotating {
     /// When there is something to do next.
     #[serde(serialize_with = "time::micros")]
     pub due_at: DateTime<Utc>,
-    /// Whether what cannot be made anew was given up.
+    /// Whether an operator has given up hashes that cannot be recomputed.
     pub forget: bool,
     /// All users.
     pub users: i64,
@@ -57,7 +57,7 @@ pub struct Rotating {
     pub old: i64,
     /// Outstanding tokens of a legacy service among them.
     pub old_tokens: i64,
-    /// Users whom no run could give new identifiers: known once everybody was looked at.
+    /// Users without new identifiers; known after a complete pass.
     pub left_behind: Option<LeftBehind>,
 }
 

@@ -24,7 +24,7 @@ use crate::world::random;
 /// Goes on with the rotation of one tenant.
 #[derive(Serialize, Deserialize)]
 pub struct RotateLookup {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
 }
 
@@ -60,7 +60,7 @@ pub enum Refused {
     /// The old root is still needed for the names of all.
     #[error("the old root cannot be given up before the old identifiers are gone")]
     TooEarly,
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -71,7 +71,7 @@ pub enum OwnPasswordError {
     /// The new password is not acceptable.
     #[error("the new password is not acceptable")]
     Faults(Vec<String>),
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -178,7 +178,7 @@ async fn write(
 /// right; no connection is held while it is checked. The audit log has a wrong one as a refused `action` of the actor.
 ///
 /// # Errors
-/// [`OwnPasswordError::WrongPassword`], [`OwnPasswordError::TooManyTries`], or what failed beneath.
+/// [`OwnPasswordError::WrongPassword`], [`OwnPasswordError::TooManyTries`], or an internal failure.
 pub async fn prove(
     control: &Control,
     mut tx: TenantTx,

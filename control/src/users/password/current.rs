@@ -24,7 +24,7 @@ pub(super) enum Current {
 /// Reads what is stored of the password of a user.
 ///
 /// # Errors
-/// The database's, or what does not open.
+/// Errors of the database, or a value that cannot be decrypted.
 pub(super) async fn read(tx: &mut TenantTx, user: UserId) -> Result<Current, Failure> {
     let tenant = tx.tenant();
     let row = sqlx::query!(

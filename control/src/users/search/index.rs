@@ -39,7 +39,7 @@ impl Index {
     /// Takes the present key. It stays the present one until the transaction ends.
     ///
     /// # Errors
-    /// The database's, or a root that does not open.
+    /// Errors of the database, or a root that cannot be decrypted.
     pub async fn of(tx: &mut TenantTx) -> Result<Self, Failure> {
         keep_key(tx).await?;
         let (version, key) = searched_by(tx).await?;

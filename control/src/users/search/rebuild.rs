@@ -31,7 +31,7 @@ const WALK: i64 = 5_000;
 /// Makes the index of one tenant anew where it is not complete.
 #[derive(Serialize, Deserialize)]
 pub struct RebuildSearch {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
 }
 
@@ -82,7 +82,7 @@ impl From<Failure> for Stop {
 /// looked at and lacked nothing. Done twice, or by two controls at once, it is done once.
 ///
 /// # Errors
-/// The database's, or names that do not open.
+/// Errors of the database, or names that cannot be decrypted.
 pub async fn rebuild(
     control: &Control,
     tenant: TenantId,
