@@ -1,5 +1,5 @@
-//! How many mails an account and the domain of an address are sent. Counted by one conditional statement, before anything
-//! is promised, under keyed hashes: a copy of the counters names nobody.
+//! How many mails an account and the domain of an address are sent. Counted by one conditional statement, before
+//! anything is promised, under keyed hashes: a copy of the counters reveals no account and no domain.
 
 use chrono::{DateTime, Utc};
 use shared::contract::limits::{
@@ -66,7 +66,7 @@ pub(super) async fn count(
     Ok(Counted::Beyond { until: until.unwrap_or(now) })
 }
 
-/// The account is its user and its address: whoever asks for a change of address may name any.
+/// The counter of the account is of its user and of its address, because a user can request a change to any address.
 async fn wanted(tx: &mut TenantTx, class: Class, to: &Recipient) -> Result<Wanted, Failure> {
     let key = lookup::key(tx, Purpose::MailCount).await?;
     let tenant = tx.tenant();

@@ -1,4 +1,4 @@
-//! The kinds of mail: what each is called, which budget it is counted in, and how long anybody needs it.
+//! The kinds of mail: the name of each, the budget that it is counted in, and how long it is of use.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum MailKind {
     /// Asks the owner of an address to prove it. Link: `Verify`.
     VerifyAddress,
-    /// Tells an account's owner that somebody asked for another account with their address; without a user name, tells an
-    /// address that the user name is taken with which somebody registers there.
+    /// Tells an account's owner that a registration named their address. Without a user name: tells the address of a
+    /// registration that its user name is taken.
     AlreadyRegistered,
     /// Lets an account's owner set a new password. Link: `Reset`.
     ResetPassword,
@@ -20,15 +20,15 @@ pub enum MailKind {
     Invitation,
     /// Asks the owner of a user's new address to prove it. Link: `Address`.
     ConfirmNewAddress,
-    /// Tells the old address that another one takes its place. Link: `Undo`.
+    /// Tells the old address that a change to another address was requested. Link: `Undo`.
     AddressChanging,
     /// Tells that the password was changed.
     PasswordChanged,
-    /// Tells the old address that another one has taken its place. Link: `Undo`, or none.
+    /// Tells the old address that the account now has another address. Link: `Undo`, or none.
     AddressChanged,
     /// Tells that a second factor was added or removed.
     SecondFactorChanged,
-    /// Tells of a sign-in from a device that was not seen before.
+    /// Tells of a sign-in from a new device.
     NewDevice,
     /// Tells that sign-ins from networks that are not known to the account are refused. Link: `Network`.
     NetworksRefused,
@@ -38,10 +38,10 @@ pub enum MailKind {
     Test,
 }
 
-/// Who makes mails of a kind be sent, and what becomes of one that is beyond the budget.
+/// Who causes mails of a kind, and what happens to one above its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Strangers, or users to addresses of strangers. Beyond the budget it is dropped.
+    /// Clients without a credential, or users that name an address of another person. Above the budget it is dropped.
     Request,
     /// Administrators. It shares the budget of requests, and waits.
     Order,
@@ -114,8 +114,8 @@ impl MailKind {
         }
     }
 
-    /// Whether the names in the mail are those of the account that it goes to, or of an administrator. What a stranger
-    /// typed is not shown to others.
+    /// Whether the names in the mail are those of the account that it goes to, or of an administrator. Text of a
+    /// client without a credential is not mailed to others.
     pub(super) fn names_anyone(self) -> bool {
         !matches!(self, Self::VerifyAddress | Self::ConfirmNewAddress)
     }

@@ -38,7 +38,7 @@ impl fmt::Display for MailId {
     }
 }
 
-/// Whom a mail goes to. No `Debug`.
+/// The recipient of a mail. No `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Recipient {
     /// The account that it is about, where there is one. With the account the mail goes, too.
@@ -95,12 +95,12 @@ pub enum FactorChange {
     Remembered,
 }
 
-/// What a mail tells; each template takes what its kind needs. No `Debug`: it may hold a password.
+/// The values of a mail's template; each kind needs some of them. No `Debug`: it may hold a password.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// The user name of the account.
     pub username: String,
-    /// A password that is good once.
+    /// A one-time password.
     pub password: Option<Zeroizing<String>>,
     /// The name of who invites, or empty.
     pub by: String,
@@ -110,7 +110,7 @@ pub struct Facts {
     pub at: Option<DateTime<Utc>>,
     /// The address of the client that asked for it, or empty.
     pub client: String,
-    /// What is known of the device, or empty.
+    /// Browser and system of the device, or empty if unknown.
     pub device: String,
     /// Where the device was, or empty.
     #[serde(default)]
@@ -120,7 +120,7 @@ pub struct Facts {
     /// Recovery codes that are left, where one was used.
     #[serde(default)]
     pub codes_left: i64,
-    /// Until when what it brings is good, where no link says that.
+    /// When its content expires, if it has no link that says so.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -130,7 +130,7 @@ pub struct Letter {
     pub kind: MailKind,
     /// Whom it goes to.
     pub to: Recipient,
-    /// What its link is good for, and the link's token. It must have been made in the same transaction.
+    /// The kind of its link, and the link's token. It must have been made in the same transaction.
     pub link: Option<(LinkKind, LinkToken)>,
     /// What it tells.
     pub facts: Facts,

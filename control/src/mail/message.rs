@@ -20,7 +20,7 @@ const NAME_CHARS: usize = 100;
 /// Longest subject, in characters.
 const SUBJECT_CHARS: usize = 200;
 
-/// A message and whom it goes to.
+/// A message and its recipient.
 pub struct Mime {
     /// Addresses of sender and recipient.
     pub envelope: Envelope,
@@ -39,7 +39,7 @@ pub enum MimeError {
     Sender,
 }
 
-/// What a message says of itself beside its words.
+/// The headers of a message.
 pub(super) struct Head<'a> {
     pub id: MailId,
     pub at: DateTime<Utc>,

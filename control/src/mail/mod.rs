@@ -1,12 +1,13 @@
-//! Mail: what is sent to whom, as what, and what becomes of it.
+//! Mail: kinds, budgets, templates, queue and delivery.
 //!
-//! A slice calls [`post()`] in its own transaction. It counts the mail in the budgets, puts it into the table `mails`, sealed
-//! under a key of the row's own, and enqueues the job [`send`] with the row's id. So a mail is promised exactly if what it
-//! tells of was committed, and no address is in the queue. The job opens the row, words it ([`words`]), makes the message
-//! ([`message`]) and hands it to the tenant's server ([`smtp`], [`sender`]). The row goes when the server has taken it.
+//! Other modules call [`post()`] in their own transaction. It counts the mail in the budgets, puts it into the table
+//! `mails`, sealed under a key of the row's own, and enqueues the job [`send`] with the row's id. So a mail is queued
+//! exactly if the change that it announces was committed, and the job queue holds no address. The job decrypts the
+//! row, fills the template ([`words`]), makes the message ([`message`]) and hands it to the tenant's server
+//! ([`smtp`], [`sender`]). The row is deleted when the server has accepted the message.
 //!
-//! Nothing that a stranger typed is in a mail to an address that is not proven: such a mail would carry their words under
-//! the tenant's name.
+//! A mail to an unverified address holds no text of a client without a credential: an attacker could otherwise send
+//! their own words under the tenant's name.
 
 mod address;
 mod budget;

@@ -12,13 +12,14 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::jobs::queue::enqueue;
 
-/// What became of a letter.
+/// The outcome of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Posted {
     /// It is sent once the transaction is committed, and when its budget allows.
     Queued(MailId),
-    /// The account or the domain has had its share of mails that strangers ask for: it is not sent.
+    /// Not sent: the budget of the account or of the domain for mails that clients without a credential cause is used
+    /// up.
     OverBudget,
 }
 

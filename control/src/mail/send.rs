@@ -181,7 +181,8 @@ async fn taken(tx: &mut TenantTx, mail: &Mail, now: DateTime<Utc>) -> Result<(),
     budget::prune(tx, now).await
 }
 
-/// Keeps a mail that failed for good for an operator, and one that is retried, but not longer than until it expires.
+/// Keeps a mail that failed permanently, so that an operator can retry it, and one that is still retried; neither
+/// longer than until it expires.
 async fn failed(
     tx: &mut TenantTx,
     mail: &Mail,

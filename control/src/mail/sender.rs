@@ -1,4 +1,4 @@
-//! As whom mail is sent, and through which server: the tenant's own, or the one of the settings.
+//! The sender address and the SMTP server of a tenant's mail: the tenant's own, or those of the settings.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ const HOST_BYTES: usize = 253;
 const NAME_CHARS: usize = 150;
 /// Longest password of a server, in bytes.
 const PASSWORD_BYTES: usize = 1024;
-/// Ports on which servers take mail. Another one at somebody else's host may be anything.
+/// Ports of SMTP submission. A tenant must not direct connections to any other port.
 const PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 /// A sender. No `Debug`: it holds a password.
@@ -38,7 +38,7 @@ pub struct Sender {
     pub port: u16,
     /// How the connection to it is encrypted.
     pub tls: MailTls,
-    /// Who signs in there; empty for nobody.
+    /// The SMTP user name; empty for no authentication.
     pub username: String,
     /// Their password.
     pub password: Zeroizing<String>,
@@ -78,7 +78,7 @@ impl InForce {
 }
 
 impl Sender {
-    /// What does not hold, by field.
+    /// The faults, by field.
     #[must_use]
     pub fn faults(&self, smtp: &Smtp) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
@@ -183,7 +183,7 @@ pub async fn put(
     )
     .execute(&mut **tx)
     .await?;
-    // Which server it is says nothing of a user; who signs in there stays out.
+    // The host is no personal data; the SMTP user name stays out.
     let details = serde_json::json!({ "host": sender.host, "port": sender.port, "tls": sender.tls });
     audit::record(tx, actor, now, Action::MailSenderSet, Some(tenant.to_string()), details);
     Ok(())

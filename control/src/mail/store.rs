@@ -10,7 +10,7 @@ use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// A mail that was promised.
+/// A queued mail.
 pub(super) struct Mail {
     pub id: MailId,
     pub kind: MailKind,
@@ -56,7 +56,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// The mail of an id, if it is still promised.
+/// The mail of an id, if it is still queued.
 pub(super) async fn find(tx: &mut TenantTx, id: MailId) -> Result<Option<Mail>, Failure> {
     let row = sqlx::query!(
         "select kind, counted, wrapped_key, sealed, created_at, not_after

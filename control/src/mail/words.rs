@@ -98,7 +98,7 @@ impl Language {
     }
 }
 
-/// What templates tell. Every text in it is plain: one line, no control characters.
+/// The values of the templates. Every text is one line without control characters.
 struct Told {
     tenant: String,
     username: String,
@@ -111,7 +111,7 @@ struct Told {
     factor: FactorChange,
     codes_left: i64,
     has_link: bool,
-    /// For how long the link is good.
+    /// How long the link is valid.
     good_for: String,
     /// Until when the password is.
     until: String,
@@ -200,17 +200,17 @@ struct Page<'a> {
     automatic: &'a str,
 }
 
-/// A mail in words. No `Debug`: they hold its link.
+/// The subject and the texts of a mail. No `Debug`: they hold its link.
 pub(super) struct Words {
     pub subject: String,
     pub text: Zeroizing<String>,
     pub html: Zeroizing<String>,
 }
 
-/// Words a mail of a tenant. `link` is the URL of its link, or empty.
+/// Fills the templates of a mail. `link` is the URL of its link, or empty.
 ///
 /// # Errors
-/// Where a template cannot be filled.
+/// If a template cannot be filled.
 pub(super) fn words(tenant: &Tenant, mail: &Mail, link: &str) -> Result<Words, Failure> {
     let language = Language::chosen(&mail.content.to.language, &tenant.settings.language);
     let told = told(tenant, mail, language);

@@ -15,13 +15,14 @@ use crate::users::store::raise_epochs;
 use crate::users::{self, UserError, epochs_of};
 use crate::world::{random, unix_ms};
 
-/// What an authenticator is called that was imported.
+/// The name of an imported authenticator.
 const NAME: &str = "Imported";
 
-/// Makes the seed of another service's device an active authenticator of a user. `last_step` is the last one that was used
-/// there. Access tokens end. False where the user has as many authenticators as may be, or is gone.
+/// Makes the seed of another service's device an active authenticator of a user. `last_step` is the last time step
+/// that was used there. The user's access tokens become invalid. False if the user has the maximum number of
+/// authenticators, or no longer exists.
 ///
-/// The user is not told: it is the same device as before.
+/// The user gets no notice: it is the same device as before.
 ///
 /// # Errors
 /// Errors of the database.
@@ -44,7 +45,7 @@ pub async fn adopt(
         New { id, name: NAME, seed, created_at: now, confirmed_at: Some(now), last_step: last_step.max(0) };
     store::insert(tx, user.id, new).await?;
     let epochs = epochs_of(&user).after(Causes { second_factor: true, ..Causes::default() });
-    // An import is no change that was made here: a later one goes on with the user.
+    // An import does not count as a change of the user: a later import may still change the user.
     raise_epochs(tx, user.id, epochs, None, user.updated_at).await?;
     let details = json!({ "authenticator": id, "imported": true });
     audit::record(tx, &Actor::operator(), now, Action::SecondFactorAdded, Some(user.id.to_string()), details);

@@ -18,13 +18,13 @@ use crate::mail::{self, Facts, Letter, MailKind, Recipient};
 use crate::tenants::{self, TenantError, demand_to_come};
 use crate::users::{self, Filters, ListError, Matching, User, Viewer};
 
-/// How long before the day they are told again.
+/// How long before the start of the requirement the reminder is sent.
 const REMINDER: TimeDelta = TimeDelta::days(7);
-/// Root-admins who are told.
+/// Most root-admins that get the mail.
 const MOST: i64 = 100;
 const ROOT_ADMIN: &str = "root-admin";
 
-/// Announces the demand of a tenant from `from` on, if it still stands.
+/// Announces that a tenant will require a second factor from `from` on, if that is still planned.
 #[derive(Serialize, Deserialize)]
 pub struct AnnounceDemand {
     /// The tenant.
@@ -64,7 +64,7 @@ pub async fn promise(
     enqueue(tx, &AnnounceDemand { tenant, from, again: true }, from - REMINDER - now).await
 }
 
-/// Tells the root-admins who have no second factor. A job that runs twice tells twice.
+/// Mails the root-admins that have no second factor. A job that runs twice sends two mails.
 ///
 /// # Errors
 /// Errors of the database, or no randomness.

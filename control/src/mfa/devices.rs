@@ -16,7 +16,7 @@ use crate::edges::client::CallError;
 
 /// A remembered device.
 pub struct Device {
-    /// What it is called: no secret.
+    /// Its id, which is not secret.
     pub id: String,
     /// How the browser called itself, or empty.
     pub name: String,
@@ -44,7 +44,8 @@ impl From<DeviceOut> for Device {
     }
 }
 
-/// The devices of a user that are good, the newest first. No connection may be held meanwhile.
+/// The valid remembered devices of a user, the newest first. The caller must hold no database connection during the
+/// call.
 ///
 /// # Errors
 /// See [`CallError`].
@@ -54,7 +55,8 @@ pub async fn list(control: &Control, tenant: TenantId, user: UserId) -> Result<V
     Ok(listed.devices.into_iter().map(Device::from).collect())
 }
 
-/// Has the edge forget a device of a user, or all of them, and says how many went. Likewise.
+/// Makes the edge forget a device of a user, or all of them, and returns their number. The caller must hold no
+/// database connection during the call.
 ///
 /// # Errors
 /// See [`CallError`].
@@ -63,7 +65,7 @@ pub async fn forget(
     (tenant, user): (TenantId, UserId),
     device: Option<&str>,
 ) -> Result<u64, CallError> {
-    // What can be no device's id is one of none, and need not travel.
+    // A text that cannot be a device's id matches none, so the edge need not be called.
     if device.is_some_and(|id| !is_digest(id)) {
         return Ok(0);
     }

@@ -1,11 +1,12 @@
-//! The second factor of a user: authenticators that make one-time codes, and recovery codes beside them.
+//! The second factor of a user: authenticators (TOTP), and recovery codes for users that have one.
 //!
-//! Codes are shown at sign-in, to the edge, which decides alone whether one is good ([`rows`] is what it is told). Here
-//! users enrol and remove authenticators, administrators reset them, [`devices`] lists and revokes the browsers that the edge
-//! remembers, and [`used`] takes over what the edge saw. A code
-//! is looked at here once: the first one of an authenticator, which shows that its owner's device has the seed.
+//! The edge alone checks codes at sign-in; [`rows`] sends it the seeds. Here users enrol and remove authenticators,
+//! administrators reset them, [`devices`] lists and revokes the browsers that the edge remembers, and [`used`] stores
+//! which codes the edge accepted. Control checks only the first code of an authenticator, which proves that the
+//! user's device has the seed.
 //!
-//! Enrolling ends access tokens. Removing also ends sessions: a thief of the device may have opened one.
+//! Enrolling ends the user's access tokens. Removing also ends the sessions, because a thief of the device may have
+//! opened one.
 
 pub mod adopt;
 pub mod announce;

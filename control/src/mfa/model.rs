@@ -10,11 +10,11 @@ use crate::failure::Failure;
 pub struct Authenticator {
     /// Its id.
     pub id: AuthenticatorId,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: Personal,
     /// When its enrolment began.
     pub created_at: DateTime<Utc>,
-    /// When its last code was used, as far as the edge has told.
+    /// When its last code was used, as far as the edge has reported it.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -33,7 +33,7 @@ impl State {
         !self.authenticators.is_empty()
     }
 
-    /// By what a sign-in goes on after the password, as the edge says it.
+    /// The name of the second step of a sign-in, as the edge's API has it.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
         match (self.is_enabled(), self.recovery_codes_left) {
@@ -68,7 +68,7 @@ pub enum MfaError {
     /// The tenant demands a second factor of the user, whose last authenticator this is.
     #[error("the tenant demands a second factor of the user")]
     Demanded,
-    /// The user has no authenticator, and recovery codes are good beside one only.
+    /// The user has no authenticator; recovery codes need one.
     #[error("the user has no authenticator")]
     NotEnabled,
     /// An internal failure.

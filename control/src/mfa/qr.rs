@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Longest name of a tenant in a URI, in characters. It stands there twice, and a QR code holds 2,331 bytes.
+/// Longest name of a tenant in a URI, in characters. The URI holds it twice, and a QR code holds 2,331 bytes.
 const ISSUER_CHARS: usize = 40;
 /// Longest user name there.
 const ACCOUNT_CHARS: usize = 64;
@@ -18,7 +18,7 @@ const MARGIN: usize = 4;
 /// Pixels of a module in each direction.
 const PIXELS: usize = 6;
 
-/// A seed as authenticators take it. No `Debug`.
+/// A seed as the URI that authenticator apps read. No `Debug`.
 pub struct SeedUri {
     uri: Zeroizing<String>,
     /// In base 32, without padding.
@@ -130,7 +130,7 @@ mod tests {
         );
     }
 
-    /// What a reader of QR codes makes of the image.
+    /// The text that a QR code reader reads from the image.
     fn read(png: &[u8]) -> String {
         let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];

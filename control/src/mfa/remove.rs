@@ -45,12 +45,12 @@ pub async fn rename(
     Ok(())
 }
 
-/// Removes authenticators of a user, whose row is locked. With the last one the recovery codes go. Access tokens and
-/// sessions end, but the session `keeps`.
+/// Removes authenticators of a user, whose row is locked. With the last one the recovery codes are deleted. Access
+/// tokens end, and all sessions except `keeps`.
 ///
 /// # Errors
-/// [`MfaError::NotFound`]; [`MfaError::Demanded`] for the last one of a user of whom the tenant demands one; errors
-/// of the database.
+/// [`MfaError::NotFound`]; [`MfaError::Demanded`] for the last one of a user that must have one; errors of the
+/// database.
 pub async fn remove(
     control: &Control,
     tx: &mut TenantTx,
@@ -105,7 +105,7 @@ pub async fn reset(
     Ok(())
 }
 
-/// What follows where authenticators are gone: epochs, the edge, the log, and a notice.
+/// After a removal: raises the epochs, informs the edge, writes the audit entry, and sends the notice.
 async fn gone_from(
     control: &Control,
     tx: &mut TenantTx,

@@ -1,4 +1,5 @@
-//! The second factors of users as the edge is told of them: secrets are opened here and sealed to the edge at once.
+//! The second factors of users as they are sent to the edge: each secret is decrypted here and sealed to the edge at
+//! once.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::tenants::document;
 use crate::world::unix_ms;
 
-/// What the row of a user says of the second factor.
+/// The second-factor columns of a user's row.
 #[derive(Default)]
 pub struct FactorRows {
     /// Active authenticators.

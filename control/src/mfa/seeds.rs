@@ -1,5 +1,5 @@
-//! Seeds of authenticators and keys of recovery codes as they rest. A seed is bound to its user, too: one that was copied
-//! to another user's row does not open.
+//! Encryption at rest of authenticator seeds and recovery-code keys. The associated data includes the user: a seed
+//! that was copied to another user's row does not decrypt.
 
 use shared::derive::Secret;
 use shared::ids::{AuthenticatorId, UserId};

@@ -46,7 +46,7 @@ pub(super) async fn user_key(tx: &mut TenantTx, user: UserId) -> Result<UserKey,
     })
 }
 
-/// What a user has of a second factor.
+/// The authenticators and recovery codes of a user.
 ///
 /// # Errors
 /// Errors of the database, or a value that cannot be decrypted.

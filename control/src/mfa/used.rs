@@ -1,6 +1,8 @@
-//! What the edge saw of second factors, taken over from its facts: the steps of codes, and recovery codes that are used.
+//! Stores the use of second factors that the edge reports in its facts: the time steps of codes, and used recovery
+//! codes.
 //!
-//! The edge has decided; what is kept here is shown to users, and goes back to the edge where it begins anew.
+//! The edge has already decided. The stored values are shown to users, and are sent back to an edge whose databases
+//! were emptied.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +18,7 @@ use crate::failure::Failure;
 use crate::notices;
 use crate::users::{self, UserError};
 
-/// Takes over what a fact tells of the second factor of its user, if it tells of one.
+/// Stores the use of a second factor that a fact reports, if it reports one.
 ///
 /// # Errors
 /// Errors of the database.
@@ -51,7 +53,7 @@ pub async fn take_over(
     }
 }
 
-/// Tells a user that a browser is remembered.
+/// Mails a user that a browser is now remembered.
 async fn told(control: &Control, tx: &mut TenantTx, user: UserId, at: DateTime<Utc>) -> Result<(), Failure> {
     match users::find(tx, user).await {
         Ok(user) => notices::device_remembered(control, tx, &user, at).await,
@@ -81,7 +83,7 @@ async fn step_used(
     Ok(())
 }
 
-/// Notes that a recovery code is used, and tells its owner how many are left.
+/// Records that a recovery code is used, and mails its owner how many are left.
 async fn code_used(
     control: &Control,
     tx: &mut TenantTx,

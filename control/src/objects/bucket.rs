@@ -1,12 +1,12 @@
-//! Objects in a bucket of S3, or of a service that speaks its API. Five calls, and no other: put, head, get, list of
+//! Objects in a bucket of S3 or of a service with the same API. Only five calls are used: put, head, get, list of
 //! versions, and once the bucket's state of object lock.
 //!
-//! A call ends within a bound that follows from the size of the object, whatever happens to it. Every put is
-//! conditional (`If-None-Match: *`) and says its SHA-256. With object lock each object is locked by the put itself, in
-//! the mode `COMPLIANCE`: until the date no one can remove that version or shorten the time, the owner of the account
-//! included. The answer to a put says nothing of a lock, so the version that it made is asked for its own: a service
-//! may pass over the headers of a put, as AWS does not. Writing over an object and deleting it make another version or a
-//! mark in front of it, so what counts is the oldest version.
+//! Every call has a timeout that depends on the size of the object. Every put is conditional (`If-None-Match: *`) and
+//! carries its SHA-256. With object lock each object is locked by the put itself, in the mode `COMPLIANCE`: until the
+//! date no one can remove that version or shorten the time, the owner of the account included. The response to a put
+//! does not mention the lock, so the lock of the new version is read back: a service other than AWS may ignore the
+//! headers of a put. An overwrite adds a newer version, and a deletion adds a delete marker, so the oldest version is
+//! the one that counts.
 
 use std::error::Error;
 use std::time::Duration;
@@ -72,8 +72,8 @@ impl Bucket {
             )
             // Every call has a bound of its own.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // Puts say their SHA-256, and what is read is compared with signatures; other services than AWS do not know
-            // what the SDK would add.
+            // Puts carry their SHA-256, and reads are verified by signatures; services other than AWS do not know the
+            // checksums that the SDK would add.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build());
@@ -261,7 +261,7 @@ fn bound(bytes: usize) -> Duration {
     BOUND + OF_A_PART * u32::try_from(bytes / PART).unwrap_or(u32::MAX)
 }
 
-/// What an error of a call says of the service.
+/// Maps an error of a call to what is wrong with the service.
 fn meaning<E>(error: &SdkError<E, HttpResponse>) -> Trouble
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -1,9 +1,9 @@
-//! Where objects go that must outlive the database and its operators: checkpoints and archives of the audit logs. A
-//! folder, or a bucket of a service that speaks the API of S3.
+//! Storage of objects that must survive the loss of the database and be safe from its administrators: checkpoints and
+//! archives of the audit logs. A folder, or a bucket of a service with the API of S3.
 //!
-//! An object is written once, whole, under a name that none had before, and never touched again. A bucket with
-//! versions keeps what was there first, whatever is written over it or deleted: that is what is read, and what was done
-//! to it since is told beside it ([`Found`]).
+//! An object is written once, whole, under a new name, and never changed. A bucket with versioning keeps the first
+//! version after an overwrite or a deletion: the first version is what is read, and [`Found`] also reports later
+//! overwrites and deletions.
 
 #[cfg(feature = "aws-s3")]
 mod bucket;
@@ -54,7 +54,7 @@ impl Objects {
         Self::Folder(Folder(path))
     }
 
-    /// What people call it.
+    /// Its name for messages.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -79,7 +79,7 @@ impl Objects {
     /// Writes an object, whole or not at all.
     ///
     /// # Errors
-    /// See [`ObjectError`]. After one the object may be there all the same.
+    /// See [`ObjectError`]. After an error the object may still have been written.
     #[cfg_attr(not(feature = "aws-s3"), expect(unused_variables, reason = "a folder locks nothing"))]
     pub async fn put(&self, name: &str, bytes: Vec<u8>, now: DateTime<Utc>) -> Result<(), ObjectError> {
         match self {
@@ -101,7 +101,7 @@ impl Objects {
         }
     }
 
-    /// What was written first under a name; `None` where nothing of it is left.
+    /// The first version of a name; `None` if no version is left.
     ///
     /// # Errors
     /// See [`ObjectError`].
@@ -117,7 +117,7 @@ impl Objects {
         }
     }
 
-    /// The object of a name, with what was done to it. `None` where nothing of it is left.
+    /// The object of a name, with later changes to it. `None` if no version is left.
     ///
     /// # Errors
     /// See [`ObjectError`].

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 pub struct Found {
     /// Its name: parts divided by `/`.
     pub name: String,
-    /// What was done to it after it was written.
+    /// A change to it after it was written.
     pub disturbed: Option<Disturbance>,
-    /// What is there of it.
+    /// Its first version.
     pub(super) first: First,
 }
 
-/// What was written first under a name.
+/// The first version of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum First {
     /// The object, where there are no versions.
@@ -26,7 +26,7 @@ pub(super) enum First {
     Nothing,
 }
 
-/// What should not have been done to an object.
+/// A change to an object that nothing of Wardgate makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
     /// Another version was written over the first.
@@ -36,7 +36,7 @@ pub enum Disturbance {
 }
 
 impl Disturbance {
-    /// In words, behind the object's name.
+    /// As a text that follows the object's name.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -55,13 +55,13 @@ pub enum ObjectError {
     /// Objects are never written over.
     #[error("there is an object `{0}` already")]
     Exists(String),
-    /// What the settings ask for, the bucket does not do.
+    /// The bucket does not do what the settings require.
     #[error(
         "the bucket `{0}` has no object lock, which WARDGATE_AUDIT_BUCKET_LOCK_DAYS asks for: switch it on for the \
          bucket (docs/deployment.md), or write without it"
     )]
     NotLocked(String),
-    /// An object was written, and is not locked as it should be, or we are not told of its lock.
+    /// An object was written but is not locked as required, or the service does not report its lock.
     #[error(
         "the bucket `{0}` has not locked the object `{1}` as WARDGATE_AUDIT_BUCKET_LOCK_DAYS asks for, or does not let us \
          see its lock (s3:GetObjectRetention)"

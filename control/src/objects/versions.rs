@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::object::{Disturbance, First, Found};
 
-/// What a listing tells, by name. Of each name it gives the newest version first.
+/// The versions of a listing, by name. S3 lists the newest version of each name first.
 #[derive(Default)]
 pub(super) struct Versions(BTreeMap<String, Seen>);
 

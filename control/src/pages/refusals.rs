@@ -3,7 +3,7 @@
 
 use crate::language::Language;
 
-/// Words of the API, and those of a page. `#` stands for a number.
+/// A text of the API, and the page's text for it. `#` stands for a number.
 pub(super) type Worded = (&'static str, &'static str);
 
 /// Every refusal that a page may have to show. On an English page the words of the API stand.

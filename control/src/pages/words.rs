@@ -3,7 +3,7 @@
 use crate::language::Language;
 use crate::links::LinkKind;
 
-/// What is the same on every page.
+/// Texts that all pages share.
 pub(super) struct Common {
     pub(super) code: &'static str,
     pub(super) code_hint: &'static str,
@@ -14,7 +14,7 @@ pub(super) struct Common {
     pub(super) throttled: &'static str,
 }
 
-/// What is one page's own.
+/// Texts of one page.
 pub(super) struct Texts {
     pub(super) title: &'static str,
     pub(super) lead: &'static str,

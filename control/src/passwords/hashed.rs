@@ -63,10 +63,10 @@ impl Hashed {
         Ok(false)
     }
 
-    /// The verifier, if the password may be used by whoever has these names.
+    /// The verifier, if the policy allows the password for a user with these names.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All faults of the password.
     pub fn check(&self, policy: &Policy<'_>, names: Names<'_>) -> Result<&Verifier, Vec<String>> {
         let (password, verifier) = self.0.as_ref().map_err(|fault| vec![(*fault).to_owned()])?;
         let found = faults(password, policy, names);

@@ -30,7 +30,8 @@ impl Hasher {
         Self { turns, strangers_turns, idle: Arc::default() }
     }
 
-    /// The same hasher for what callers without a credential cause: a tenant's users do not wait in their queue.
+    /// The same hasher with a separate queue for requests without a credential, so that requests of users do not wait
+    /// behind them.
     #[must_use]
     pub fn for_strangers(&self) -> Self {
         Self { turns: self.strangers_turns.clone(), ..self.clone() }

@@ -29,7 +29,7 @@ pub struct Names<'a> {
     pub last_name: &'a str,
 }
 
-/// What a tenant asks of passwords, and the lists that none may be on.
+/// A tenant's password rules, and the lists of forbidden passwords.
 #[derive(Clone, Copy)]
 pub struct Policy<'a> {
     least_characters: u64,

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::failure::Failure;
 use crate::shares::{Kind, Shares};
 
-/// Who waits longer than this for a turn is told to come back.
+/// A request that waits longer than this is answered with 429 or 503.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A third of the weight of a thread that serves requests (`sched(7)`): less would starve this work beside
 /// other programs of the machine.

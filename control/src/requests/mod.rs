@@ -1,8 +1,9 @@
-//! Requests that wait for the proof of an address: a registration, a reset, an invitation, a change of address.
+//! Stored requests that wait for the proof of an address: a registration, a reset, an invitation, a change of
+//! address.
 //!
-//! A request without a credential does the same work whatever it names: it puts what was typed into a row, sealed under
-//! the row's own key, enqueues a job that names the row, and is answered. The job looks up whom it concerns. So neither
-//! answer nor time tells a stranger which names and addresses are known.
+//! A request without a credential does the same work for every name and address: it stores the input in a row,
+//! encrypted under the row's own key, enqueues a job with the row's id, and is answered. The job then looks up the
+//! user. So neither the response nor its time reveals which names and addresses exist.
 
 mod room;
 mod sought;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 use crate::world::{random, unix_ms};
 
-/// What a request asks for.
+/// The kind of a stored request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestKind {
@@ -35,7 +36,7 @@ pub enum RequestKind {
     Invitation,
     /// Another address for a user.
     Address,
-    /// A network from which a user wants to sign in, on its way to the edge.
+    /// A network that a user has confirmed, until the edge has it.
     Network,
 }
 

@@ -1,5 +1,5 @@
-//! How many requests there may be. What anybody may ask for is bounded for each tenant, whatever the request names: a
-//! refusal says nothing of the names and addresses that are known.
+//! Limits on the number of stored requests. Requests without a credential are limited for each tenant, independent of
+//! what they name: a refusal does not reveal which names and addresses exist.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::limits::{STRANGERS_PER_MINUTE, STRANGERS_WAITING};
@@ -8,11 +8,12 @@ use super::RequestKind;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 
-/// When a stranger is to ask again for whom there was no room, in seconds.
+/// `Retry-After` of a request that was refused because of the limit, in seconds.
 pub const LATER_SECS: u64 = 60;
 
-/// Takes room for one more request of a kind that strangers make; false where the tenant has no room left. A counter holds the
-/// requests of a minute, not their rows: how soon a job deletes a row depends on whose address it has.
+/// Counts one more request of a kind that needs no credential; false if the tenant's limit is reached. A counter
+/// holds the requests of a minute, not their rows: how soon a job deletes a row depends on whether its address
+/// belongs to a user.
 ///
 /// # Errors
 /// Errors of the database.

@@ -1,5 +1,5 @@
-//! Requests that are found by the address that they are about: the row holds a keyed hash of it. A request that was
-//! marked under a lookup root that has left is not found by its address any more; it lives for days, a root for longer.
+//! Requests that are found by their address: the row holds a keyed hash of it. After the lookup root of the hash is
+//! deleted, the request is no longer found; requests live for days, lookup roots longer.
 
 use chrono::{DateTime, Utc};
 use shared::derive::{Purpose, Secret, derive, mac};
@@ -49,7 +49,7 @@ pub async fn unmark(tx: &mut TenantTx, id: RequestId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The living requests of a kind that are about an address, the newest first.
+/// The unexpired requests of a kind with this address, the newest first.
 ///
 /// # Errors
 /// Errors of the database.

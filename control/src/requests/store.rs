@@ -19,9 +19,9 @@ use crate::links;
 pub struct Request<T> {
     /// Its id.
     pub id: RequestId,
-    /// The user whom it is about, where it is about one.
+    /// The user that it concerns, if any.
     pub user: Option<UserId>,
-    /// What was typed, and what became of it.
+    /// The input of the request, and its outcome.
     pub content: T,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -29,8 +29,7 @@ pub struct Request<T> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Puts a request into the database until `lives` is over. It seals under the tenant's key, and writes no entry of the
-/// audit log.
+/// Stores a request for the time `lives`. It encrypts under the tenant's key, and writes no audit entry.
 ///
 /// # Errors
 /// Errors of the database, or no randomness.
@@ -66,7 +65,7 @@ pub async fn put<T: Serialize>(
     Ok(id)
 }
 
-/// A living request of this kind, locked until the transaction ends.
+/// An unexpired request of this kind, locked until the transaction ends.
 ///
 /// # Errors
 /// Errors of the database; [`Failure::Unreadable`] if it cannot be decrypted.
@@ -92,7 +91,7 @@ pub async fn find<T: DeserializeOwned>(
     row.map(|row| open(tx.keys(), row)).transpose()
 }
 
-/// A row as it rests.
+/// A row as stored.
 struct Row {
     id: Uuid,
     user_id: Option<Uuid>,
@@ -114,7 +113,7 @@ fn open<T: DeserializeOwned>(keys: &TenantKeys, row: Row) -> Result<Request<T>, 
     })
 }
 
-/// The living requests of a kind, the newest first, `most` at most.
+/// The unexpired requests of a kind, the newest first, at most `most`.
 ///
 /// # Errors
 /// As [`find`].
@@ -141,7 +140,7 @@ pub async fn all<T: DeserializeOwned>(
     rows.into_iter().map(|row| open(tx.keys(), row)).collect()
 }
 
-/// The living requests of a kind about a user, the newest first, locked until the transaction ends.
+/// The unexpired requests of a kind of a user, the newest first, locked until the transaction ends.
 ///
 /// # Errors
 /// As [`find`].
@@ -168,7 +167,7 @@ pub async fn of_user<T: DeserializeOwned>(
     rows.into_iter().map(|row| open(tx.keys(), row)).collect()
 }
 
-/// Writes other content into a living request, under another key.
+/// Replaces the content of an unexpired request, encrypted under a new key.
 ///
 /// # Errors
 /// Errors of the database, or no randomness.

@@ -22,7 +22,7 @@ use crate::users::{self, User, UserError};
 /// Why nothing was taken down.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Strangers have asked for as much as they may in a minute.
+    /// The limit of requests without a credential in a minute is reached.
     #[error("too much is asked for at once")]
     TooMany,
     /// An internal failure.
@@ -30,7 +30,7 @@ pub enum AskError {
     Failure(#[from] Failure),
 }
 
-/// What was asked for, sealed under the request's own key.
+/// The content of the stored request, encrypted under its own key.
 #[derive(Serialize, Deserialize)]
 struct Asked {
     /// The canonical form of what was typed.
@@ -103,7 +103,7 @@ pub async fn answer_reset(control: &Control, tenant: TenantId, request: RequestI
     let Some(found) = found else { return Ok(()) };
     let outcome = answer(control, &mut tx, found.content).await?;
     if outcome == Outcome::Mailed(Mailed::OverBudget) {
-        // The user's present link stays good: it is not replaced by one that nobody gets.
+        // The user's present link stays valid: it is not replaced by one that is not mailed.
         tx = tx.anew(&control.db).await?;
     }
     requests::remove(&mut tx, request).await?;
@@ -146,7 +146,7 @@ async fn is_active(tx: &mut TenantTx) -> Result<bool, Failure> {
     }
 }
 
-/// The user whose address this is. A user name may look like an address, and leads to nobody here.
+/// The user with this address. A user name that looks like an address does not count.
 async fn owner(tx: &mut TenantTx, email: &str) -> Result<Option<User>, Failure> {
     let user = match users::find_by_name(tx, email).await {
         Ok(user) => user,

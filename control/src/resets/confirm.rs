@@ -28,7 +28,8 @@ pub enum ConfirmError {
     Failure(#[from] Failure),
 }
 
-/// Whose password a token could set now. Asked before a password is hashed, so that garbage costs no hash.
+/// The user whose password a token could set now. Checked before a password is hashed, so that an invalid token costs
+/// no hash.
 ///
 /// # Errors
 /// Errors of the database.
@@ -44,14 +45,14 @@ pub async fn subject(
 }
 
 /// Uses a link up and sets the password of its user:
-/// 1. the user's row is locked before the link's, as everybody does who changes a user;
-/// 2. of many at once one takes the link, of an active user;
-/// 3. the password must be acceptable. The link is good again where it is not, since nothing is committed;
-/// 4. the password is set, every session ends, other links die;
-/// 5. the log has it, and the owner is told.
+/// 1. the user's row is locked before the link's, in the same order as in every change of a user;
+/// 2. of many requests at once one uses the link; the user must be active;
+/// 3. the password must be acceptable. If it is not, the link stays valid, because nothing is committed;
+/// 4. the password is set, every session ends, other links become invalid;
+/// 5. the audit entry is written, and the owner gets a mail.
 ///
 /// # Errors
-/// See [`ConfirmError`]. Nothing may be committed then.
+/// See [`ConfirmError`]. The caller must not commit then.
 pub async fn confirm(
     control: &Control,
     tx: &mut TenantTx,

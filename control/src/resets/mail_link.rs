@@ -11,10 +11,10 @@ use crate::links::{self, Holder, LinkKind};
 use crate::mail::{self, Facts, Letter, MailKind, Posted, Recipient};
 use crate::users::{self, UserError};
 
-/// What became of it.
+/// The outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mailed {
-    /// The mail is promised once the transaction is committed.
+    /// The mail is queued once the transaction is committed.
     Promised,
     /// There is no such user any more.
     Gone,

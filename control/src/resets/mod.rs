@@ -1,10 +1,12 @@
-//! How a user who cannot sign in gets a password: a link by mail, or a password that is good once.
+//! How a user who cannot sign in gets a password: a link by mail, or a one-time password.
 //!
-//! - [`ask()`]: anybody names an address. The request does the same whatever it names; a job answers it by mail.
-//! - [`confirm()`]: whoever has the link sets a new password. It signs nobody in, and ends every session.
+//! - [`ask()`]: a client names an address, without a credential. The request does the same for every address; a job
+//!   answers it by mail.
+//! - [`confirm()`]: a client with the link's token sets a new password. It does not sign the user in, and ends every
+//!   session.
 //! - [`regenerate()`]: an administrator has a password mailed to the user, who must change it at its first use.
 //!
-//! Mail goes to the proven address of the account alone, never to the text that was typed.
+//! Mail goes only to the verified address of the account, never to the address in the request.
 
 mod ask;
 mod confirm;
@@ -26,7 +28,7 @@ pub struct Caller {
     pub client: Option<String>,
 }
 
-/// Counts what became of one.
+/// Counts the outcome of one in the metrics.
 fn count(outcome: &'static str) {
     metrics::counter!("wardgate_resets_total", "outcome" => outcome).increment(1);
 }

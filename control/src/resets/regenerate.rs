@@ -1,4 +1,4 @@
-//! A password that is good once, which an administrator has mailed to a user.
+//! A one-time password that is mailed to a user at an administrator's request.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::limits::ONE_TIME_PASSWORD_SECS;
@@ -77,7 +77,7 @@ impl From<Failure> for RegenerateError {
     }
 }
 
-/// Whether the actor may have a password made for a user. Asked before it is hashed; [`regenerate`] asks again.
+/// Whether the actor may regenerate a user's password. Checked before the hash; [`regenerate`] checks again.
 ///
 /// # Errors
 /// See [`RegenerateError`].
@@ -95,8 +95,8 @@ fn recipient(actor: &Actor, user: &User) -> Result<Recipient, RegenerateError> {
     to.ok_or(RegenerateError::NoProvenAddress)
 }
 
-/// Sets a password that is good once and promises the mail that brings it; returns until when it can be used. Nobody
-/// else gets to see it. Every session of the user ends, and links that could change the account die.
+/// Sets a one-time password and queues the mail that carries it; returns when it expires. Only the mail holds it in
+/// clear. Every session of the user ends, and links that could change the account become invalid.
 ///
 /// # Errors
 /// See [`RegenerateError`].

@@ -1,5 +1,5 @@
-//! Turns notifications of the database into wake-ups. A lost connection is made anew; what was
-//! missed meanwhile is found by the slow poll that each waiting task has.
+//! Turns notifications of the database into wake-ups. A lost connection is opened again; notifications that were
+//! missed meanwhile do no harm, because each waiting task also polls slowly.
 
 use std::sync::Arc;
 use std::time::Duration;

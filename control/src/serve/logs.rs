@@ -10,8 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::settings::{Log, LogFormat};
 
-/// What becomes of each job is told by [`crate::jobs::runner`], so the library of the queue is heard
-/// only where its own work fails. Directives of the settings come later and win.
+/// [`crate::jobs::runner`] logs the outcome of each job, so the library of the queue logs only its own failures.
+/// Directives of the settings come later and win.
 const DEFAULTS: &str = "graphile_worker=warn,graphile_worker::runner=off";
 
 fn with_defaults(level: &str) -> String {

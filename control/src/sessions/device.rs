@@ -1,6 +1,6 @@
-//! The device of a client, by what it calls itself: the rules are those of uap-core, which `control/devices` has.
+//! The device of a client, parsed from `User-Agent` with the rules of uap-core in `control/devices`.
 //!
-//! A `User-Agent` is what its sender writes. It tells an owner whether a session is likely theirs, and decides nothing.
+//! A client chooses its `User-Agent`. The device helps a user recognise their sessions, and decides nothing.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ pub struct Device {
     pub system: Option<String>,
 }
 
-/// What the rules call a thing that they do not know.
+/// The name that the rules give to something unknown.
 const OTHER: &str = "Other";
 
 #[derive(Deserialize)]

@@ -35,8 +35,8 @@ pub async fn one(
     Ok(())
 }
 
-/// Ends every session of the user who asks but the one that they ask in, if it is one of ours, and the access tokens of
-/// all of them: the one that is kept gets others by its refresh token.
+/// Ends every session of the calling user except the session of the request, if it has one, and the access tokens of
+/// all of them: the session that is kept gets new ones by its refresh token.
 ///
 /// # Errors
 /// [`UserError::NotFound`]; errors of the database.

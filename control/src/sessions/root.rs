@@ -4,9 +4,9 @@
 //! begun ──edge confirms──▶ planned ──sign_from, edge confirms──▶ both ──remove_at──▶ one root again
 //! ```
 //!
-//! The new root is published before it signs, so that no isolate meets a token of a root that it has not heard of.
-//! The former one leaves when no session lives that it has signed a token of: as long after the switch as a session
-//! of the tenant can last.
+//! The new root is published before it signs, so that no isolate gets a token of a root that it does not have. The
+//! former one is removed when no session with a token of it can be left: after the longest lifetime of a session of
+//! the tenant, counted from the switch.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub struct Rotation {
     pub remove_at: Option<DateTime<Utc>>,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The new root signs from then on.
@@ -52,26 +52,26 @@ pub enum Step {
 pub struct Terms {
     /// Whether the edge has confirmed the document as it is now.
     pub confirmed: bool,
-    /// How long an isolate goes on with what it knows while it cannot read.
+    /// How long an isolate uses its cached documents while it cannot read new ones.
     pub staleness: TimeDelta,
     /// The longest that a session of the tenant can last, by its present settings or any before.
     pub longest_session: TimeDelta,
 }
 
 impl Rotation {
-    /// The step that is due at `now`, if any is.
+    /// The step that is due at `now`, if any.
     #[must_use]
     pub fn due(&self, now: DateTime<Utc>, terms: Terms) -> Option<Step> {
         match (self.sign_from, self.remove_at) {
             (_, Some(remove_at)) => (remove_at <= now).then_some(Step::Remove),
-            // An edge that learns of the time after it has come goes on with the former root till then.
+            // An edge that receives the time late uses the former root until then.
             (Some(sign_from), None) => (terms.confirmed && sign_from <= now)
                 .then(|| Step::RemoveAt(now + terms.longest_session + MARGIN)),
             (None, None) => terms.confirmed.then(|| Step::SignFrom(now + terms.staleness + MARGIN)),
         }
     }
 
-    /// The word for where it stands.
+    /// The name of its stage.
     #[must_use]
     pub fn state(&self, now: DateTime<Utc>) -> &'static str {
         match self.sign_from {
@@ -98,7 +98,7 @@ pub async fn rotation(tx: &mut TenantTx) -> Result<Option<Rotation>, Failure> {
     Ok(rotation)
 }
 
-/// Writes where a change stands, a new one included.
+/// Writes the stage of a change, also of a new one.
 ///
 /// # Errors
 /// Errors of the database.

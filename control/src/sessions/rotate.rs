@@ -84,7 +84,7 @@ pub async fn replace(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Res
     Ok(version)
 }
 
-/// Does what is due of every change that is under way. A tenant that fails keeps no other back.
+/// Does the due step of every change in progress. A failure for one tenant does not delay the others.
 ///
 /// # Errors
 /// If the list of them cannot be read.
@@ -97,7 +97,7 @@ pub async fn advance_all(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does the step that is due of a tenant's change, if any is. Done twice, or by two controls at once, it is done once.
+/// Does the due step of a tenant's change, if any. It is idempotent, also when two control processes run it at once.
 ///
 /// # Errors
 /// See [`RootError`].
@@ -120,7 +120,7 @@ pub async fn advance(control: &Control, tenant: TenantId) -> Result<(), RootErro
             changed(&mut tx, &tenant, Haste::InTurn);
             Action::SessionRootPlanned
         }
-        // The edge need not know when it will be told to forget.
+        // The edge need not know the time in advance.
         Step::RemoveAt(at) => {
             rotation.remove_at = Some(at);
             root::put(&mut tx, &rotation).await?;

@@ -1,7 +1,7 @@
-//! Devices and countries that a user signed in from: a sign-in from another one is told to the owner of the account.
+//! Devices and countries that a user signed in from: a sign-in from a new one is mailed to the user.
 //!
-//! A device is its browser and operating system without their versions, so that an update is no new device. Of each kind
-//! the first one ever is not told of: there is nothing that it differs from.
+//! A device is its browser and operating system without their versions, so that an update is no new device. The first
+//! device and the first country of a user cause no mail: there is nothing to compare them with.
 
 use chrono::{DateTime, Utc};
 use shared::derive::{Secret, mac};
@@ -17,12 +17,12 @@ use crate::failure::Failure;
 use crate::notices::{self, NewDevice};
 use crate::users::{self, UserError};
 
-/// The member of a fact that tells of the client.
+/// The member of a fact that describes the client.
 pub const CLIENT: &str = "client";
 /// Marks that are kept of a user; those that were seen least recently go.
 const MARKS: i64 = 50;
 
-/// What a page of facts of one tenant needs for it. No `Debug`: it has a key.
+/// State for the facts of one tenant in a batch. No `Debug`: it has a key.
 #[derive(Default)]
 pub struct Seen {
     key: Option<Secret>,
@@ -37,7 +37,7 @@ impl Seen {
     }
 }
 
-/// Notes where a sign-in came from, and tells its user of what is new.
+/// Records the device and country of a sign-in, and mails the user about a new one.
 ///
 /// # Errors
 /// Errors of the database.

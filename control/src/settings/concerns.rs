@@ -132,7 +132,7 @@ concern! {
 }
 
 concern! {
-    /// What proves how far the audit logs had come.
+    /// Checkpoints and archives of the audit logs.
     Audit in "audit" {
         /// The Ed25519 key that signs checkpoints: `<key id>:<32-byte seed in base64url>`.
         checkpoint_key: OwnKey, Default::Required;
@@ -213,7 +213,7 @@ concern! {
 }
 
 concern! {
-    /// What is logged.
+    /// Logging.
     Log in "log" {
         /// A level, or directives such as `info,sqlx=warn`.
         level: String, Default::Is("\"info\"");

@@ -16,7 +16,7 @@ pub fn load() -> Result<Settings, SettingsError> {
     load_from(file.as_deref().map(Path::new), |variable| std::env::var(variable).ok())
 }
 
-/// Reads the settings from `file` and from `variable`, which stands for the environment.
+/// Reads the settings from `file` and from `variable`, which reads the environment.
 ///
 /// # Errors
 /// See [`SettingsError`].
@@ -55,7 +55,7 @@ fn defaults() -> String {
     toml
 }
 
-/// Finds which setting an error speaks of, so that the message can name its variable.
+/// Finds the setting of an error, so that the message can name its variable.
 fn unusable(error: ConfigError) -> SettingsError {
     let text = error.to_string();
     match fields().find(|field| text.contains(&format!("`{}`", field.key()))) {
@@ -78,7 +78,7 @@ fn place(error: &ConfigError) -> String {
     }
 }
 
-/// The innermost reason. A type error's own text repeats the value, so that one is worded anew: serde's
+/// The innermost reason. The text of a type error repeats the value, which may be secret, so it is replaced: serde's
 /// is "invalid type: string "...", expected ...".
 fn why(error: &ConfigError) -> String {
     match error {

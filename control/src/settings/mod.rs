@@ -28,15 +28,15 @@ use serde::Deserialize;
 pub struct Settings {
     /// PostgreSQL.
     pub database: Database,
-    /// The listeners, and who may speak to them.
+    /// The listeners and their access rules.
     pub http: Http,
     /// The edge that this control feeds.
     pub edge: Edge,
     /// How this control signs its own calls.
     pub service: Service,
-    /// What wraps secrets at rest.
+    /// The keys that wrap secrets at rest.
     pub encryption: Encryption,
-    /// What proves how far the audit logs had come.
+    /// Checkpoints and archives of the audit logs.
     pub audit: Audit,
     /// How much a tenant may let its roles be shown of users.
     pub visibility: Visibility,
@@ -44,11 +44,11 @@ pub struct Settings {
     pub mail: Mail,
     /// The cost of passwords, and lists that none may be on.
     pub passwords: Passwords,
-    /// What is logged.
+    /// Logging.
     pub log: Log,
 }
 
-/// One setting: where it stands in the file, what its variable is called, and what it means.
+/// One setting: its place in the file, its environment variable, and its meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The table of the TOML file.
@@ -57,11 +57,11 @@ pub struct Field {
     pub name: &'static str,
     /// Its documentation, a line each.
     pub doc: &'static [&'static str],
-    /// What holds when it is not given.
+    /// Its default.
     pub default: Default,
 }
 
-/// What holds when a setting is not given.
+/// The default of a setting.
 #[derive(Clone, Copy, Debug)]
 pub enum Default {
     /// The start is refused.

@@ -68,7 +68,7 @@ pub enum LogFormat {
 pub enum ProviderKind {
     /// In the settings.
     File,
-    /// In AWS KMS, or in a service that speaks its API.
+    /// In AWS KMS, or in a service with the same API.
     AwsKms,
 }
 
@@ -90,7 +90,7 @@ pub enum MailTls {
 pub enum StoreKind {
     /// A folder.
     Folder,
-    /// A bucket of S3, or of a service that speaks its API.
+    /// A bucket of S3, or of a service with the same API.
     S3,
 }
 
@@ -99,7 +99,7 @@ pub enum StoreKind {
 pub struct KmsKey(String);
 
 impl KmsKey {
-    /// What the API takes: the setting as it is, since a key of another account is found by its ARN alone.
+    /// The key id for the API: the setting as it is, because a key of another account is found only by its ARN.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0

@@ -35,10 +35,10 @@ pub struct SetupToken {
 /// Why no administrator was made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The token is unknown, used or expired: all the same.
+    /// The token is unknown, used or expired.
     #[error("the setup token is not valid")]
     Token,
-    /// What was asked for the administrator does not hold, or an internal failure.
+    /// The data of the administrator is not acceptable, or an internal failure.
     #[error(transparent)]
     User(#[from] UserError),
 }
@@ -73,7 +73,7 @@ pub async fn issue(control: &Control) -> Result<SetupToken, Failure> {
     Ok(SetupToken { text, expires_at })
 }
 
-/// Whether a token could be used now. Whoever has none costs us no hash.
+/// Whether a token could be used now. Checked first, so that a request without a valid token costs no password hash.
 ///
 /// # Errors
 /// Errors of the database.
@@ -122,7 +122,7 @@ pub async fn redeem(
         must_change_password: false,
         email_verified: true,
     };
-    // The token stands above every rank, like the command line that printed it.
+    // The token has authority over every rank, like the command line that printed it.
     let user = users::create(control, tx, &Actor { who: audit::Who::Operator, ..actor.clone() }, new).await?;
     let target = Some(user.id.to_string());
     audit::record(tx, actor, now, Action::SetupUsed, target, serde_json::json!({}));

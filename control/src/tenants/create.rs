@@ -22,11 +22,11 @@ use crate::world::{random, unix_ms};
 /// Characters of a name.
 const LONGEST_TEXT: usize = 255;
 
-/// What is asked for.
+/// The data of a new tenant.
 pub struct NewTenant {
     /// Its short name.
     pub slug: Slug,
-    /// What users call it.
+    /// Its display name.
     pub name: String,
     /// Its own hosts.
     pub hosts: Vec<HostName>,
@@ -112,7 +112,7 @@ pub async fn create(
     Ok(tenant)
 }
 
-/// What no column type says.
+/// Checks that no column type makes.
 pub(super) fn check(control: &Control, tenant: &Tenant) -> Result<(), TenantError> {
     let mut faults = tenant.settings.faults();
     let shared_hosts = &control.settings.http.shared_hosts.0;

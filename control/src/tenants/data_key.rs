@@ -14,7 +14,7 @@ use crate::db::reseal::Resealed;
 use crate::failure::{Failure, chain};
 use crate::jobs::queue::Job;
 
-/// Values that the job seals anew in a minute, so that it leaves the database to others.
+/// Values that the job re-encrypts in a minute, so that it does not load the database.
 const EACH_MINUTE: u64 = 100_000;
 
 /// How far it is.
@@ -24,9 +24,9 @@ pub enum State {
     Settled,
     /// Other controls may still seal under the former key, for so long.
     Spreads(Duration),
-    /// Values are left: more than were to be sealed anew at once, or others are at work on them.
+    /// Values are left: more than one run re-encrypts, or other transactions hold their rows.
     Unfinished,
-    /// Values do not open, so they cannot be sealed anew. Their number, and some of them.
+    /// Values that cannot be decrypted, and so not be re-encrypted. Their number, and some of them.
     Unreadable(u64, Vec<String>),
 }
 
@@ -46,11 +46,11 @@ pub async fn begin(control: &Control, tenant: TenantId, actor: &Actor) -> Result
     Ok(Some(key.version))
 }
 
-/// Does what can be done now, and seals at most about `most` values anew; `done` is told of them. Done twice, or by two
-/// controls at once, it is done once.
+/// Does what can be done now, and re-encrypts at most about `most` values; calls `done` with their number. It is
+/// idempotent, also when two control processes run it at once.
 ///
 /// # Errors
-/// Errors of the database and of the key provider. What was done stays done.
+/// Errors of the database and of the key provider. Finished work stays done.
 pub async fn advance(
     control: &Control,
     tenant: TenantId,
@@ -129,7 +129,7 @@ async fn noting(
     Ok(tx)
 }
 
-/// Goes on with every tenant that has more than one key.
+/// Continues the rotation of every tenant that has more than one key.
 #[derive(Serialize, Deserialize)]
 pub struct ReplaceTenantKeys {}
 

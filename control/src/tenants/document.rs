@@ -62,7 +62,7 @@ pub async fn build(
         lookup.former().map(|(root, _)| sealed_lookup_root(control, id, root)).transpose()?;
     let windows_live = lookup.former().is_some_and(|(_, stage)| stage == Stage::Switched);
     let mut needs = needs(tx, id, history).await?;
-    // Until the windows of before are over, attempts must be counted under both roots.
+    // Until the time windows that began under the old root are over, attempts must be counted under both roots.
     if windows_live {
         needs = needs.and(FORMER_LOOKUP_ROOT);
     }
@@ -89,7 +89,7 @@ pub async fn build(
         audience: tenant.audience,
         hosts: tenant.hosts,
         shards: vec![0],
-        // The edge shows no user to anybody, and makes none.
+        // The edge shows no user data, and creates no users.
         settings: tenant.settings.for_edge(),
         keys,
         session_roots,
@@ -116,14 +116,14 @@ fn signing_key(control: &Inner, tenant: TenantId, key: Published) -> Result<Sign
     Ok(SigningKey { state, public, sign_from: key.sign_from.map(unix_secs), sealed, kid: key.kid })
 }
 
-/// A planned time is rounded up: a verifier must not meet a token earlier than was promised.
+/// A planned time is rounded up: a verifier must not get a token earlier than announced.
 fn unix_secs(at: DateTime<Utc>) -> u64 {
     let seconds = at.timestamp() + i64::from(at.timestamp_subsec_nanos() > 0);
     u64::try_from(seconds).unwrap_or(0)
 }
 
-/// What the edge must understand, as it stands: also the words of a later release. After a reseed, that
-/// epochs have a floor.
+/// The stored `needs` of the tenant, including words of a later release. After a reseed, also that epochs have a
+/// floor.
 async fn needs(tx: &mut TenantTx, id: TenantId, history: i64) -> Result<Needs, Failure> {
     let words = sqlx::query_scalar!("select needs from platform.tenants where id = $1", id.uuid())
         .fetch_one(&mut **tx)
@@ -156,7 +156,7 @@ async fn session_roots(control: &Control, tx: &mut TenantTx) -> Result<Vec<Sessi
     Ok(roots)
 }
 
-/// A verifier that no password satisfies, so that a sign-in of nobody costs one hash.
+/// A verifier that no password satisfies, so that a sign-in with an unknown name costs one hash, too.
 fn dummy(control: &Inner, tenant: TenantId) -> Result<String, Failure> {
     let verifier = Verifier::dummy(random()?, random()?);
     seal(control, tenant, Kind::Dummy, "", verifier.to_phc().as_bytes())

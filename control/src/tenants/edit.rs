@@ -21,25 +21,25 @@ use crate::users::password_history::ForgetPasswords;
 use crate::users::role_names;
 use shared::ids::TenantId;
 
-/// What an edit asks for; what is absent stays. What tokens say of the tenant has a change of its own:
-/// [`super::claims`].
+/// The fields of an edit; absent ones stay. Claims of tokens are changed by [`super::claims`].
 #[derive(Default)]
 pub struct Edit {
-    /// What users call it.
+    /// Its display name.
     pub name: Option<String>,
     /// Its hosts, all of them. The platform's to set.
     pub hosts: Option<Vec<HostName>>,
     /// Its choices, all of them.
     pub settings: Option<Settings>,
-    /// What it still has of the service that it came from. The platform's to set.
+    /// Settings of the legacy service that the tenant came from. Only the platform sets them.
     pub legacy: EditLegacy,
-    /// Why. Letting root-admins off from the second factor needs it, and excluding one's own network.
+    /// The reason. It is required to exempt root-admins from the second factor, and to exclude the caller's own
+    /// network.
     pub reason: Option<String>,
     /// Whether the caller may set networks that refuse the caller's own.
     pub exclude_self: bool,
 }
 
-/// What an edit sets of [`LegacyService`](crate::legacy::service::LegacyService).
+/// The fields of [`LegacyService`](crate::legacy::service::LegacyService) that an edit sets.
 #[derive(Default)]
 pub struct EditLegacy {
     /// The tokens that are still accepted; `Some(None)`: none.
@@ -99,7 +99,7 @@ pub async fn edit(
         let roles = role_names(tx).await?;
         visibility::check(control, &tenant.settings.visibility, &roles)?;
     }
-    // What is left when that moment comes is forgotten for good: a slip must not bring it about.
+    // Hashes that are left at that time are deleted for good, so the time must not be moved into the past by mistake.
     let until = tenant.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
     if until.is_some_and(|until| until <= control.clock.now()) {
         return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
@@ -154,7 +154,7 @@ fn raises_budget(before: &Settings, after: &Settings) -> bool {
     of(after) > of(before)
 }
 
-/// What a tenant demanded of a second factor, and demands.
+/// The tenant's second-factor requirement before and after.
 fn demands(before: &Tenant, after: &Tenant) -> serde_json::Value {
     let of = |tenant: &Tenant| {
         let Settings { second_factor_roles, second_factor_from, .. } = &tenant.settings;

@@ -29,9 +29,9 @@ pub struct Filters {
     pub host: Option<String>,
     /// Where the tenant's users are stored.
     pub isolation: Option<Isolation>,
-    /// Created at this time or later; a date stands for its first moment.
+    /// Created at this time or later; a date means its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Created at this time or earlier; a date stands for its last moment.
+    /// Created at this time or earlier; a date means its last moment.
     pub created_before: Option<DateTime<Utc>>,
     /// Words, each of which must occur in name, slug or one of the hosts.
     #[param(value_type = Option<String>)]

@@ -74,7 +74,7 @@ pub async fn create(
     Once { what: Creation { mut new, admin }, key }: Once<Creation>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, tenant: own, user: by, .. } = platform.by;
-    // What was done already costs no hash, and no call of the key provider.
+    // A repeated creation is answered before the password hash and the call of the key provider.
     if let Some(key) = &key
         && let Found::Done(id) = key.claim(&control, &mut tx, by.id).await?
     {
@@ -170,7 +170,7 @@ pub async fn update(
         let permission = Permission::PlatformTenantsWrite;
         return Err(outranked(&control, tx, &actor, &tenant.id.to_string(), permission).await);
     }
-    // What is laid over the settings is laid over those that no other edit is changing.
+    // The settings are merged under the row lock, so that no concurrent edit is lost.
     tenant = super::lock(&mut tx, tenant.id).await?;
     conditions.check(&TenantOut::new(tenant.clone()))?;
     patch.fixed.check(&tenant)?;

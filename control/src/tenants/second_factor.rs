@@ -28,8 +28,7 @@ pub fn first_settings() -> Settings {
     Settings { second_factor_roles: OF_NEW_TENANTS.map(String::from).to_vec(), ..platform_settings() }
 }
 
-/// The settings that the platform tenant begins with: its first administrator has no second factor yet, but everybody has
-/// signed in.
+/// The first settings of the platform tenant: its first administrator has no second factor yet when they sign in.
 pub(super) fn platform_settings() -> Settings {
     Settings { step_up_secs: STEP_UP_OF_NEW_TENANTS, ..Settings::default() }
 }
@@ -74,7 +73,7 @@ pub fn demand_to_come(tenant: &Tenant, now: DateTime<Utc>) -> Option<DemandToCom
     to_come(&tenant.settings, now)
 }
 
-/// The same of settings.
+/// The same for settings.
 pub(super) fn to_come(settings: &Settings, now: DateTime<Utc>) -> Option<DemandToCome> {
     let from = settings.second_factor_from.filter(|from| *from > now)?;
     let roles = settings.second_factor_roles.clone();
@@ -99,12 +98,12 @@ pub(super) fn check(settings: &Settings, roles: &[String]) -> Result<(), TenantE
     if faults.is_empty() { Ok(()) } else { Err(TenantError::field("second_factor_roles", &faults.join(" "))) }
 }
 
-/// What a change does to the demand.
+/// The effect of a change on the requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
     /// It stays.
     Same,
-    /// It reaches more users, or some sooner. The edge is told at once.
+    /// It applies to more users, or to some sooner. The edge is informed at once.
     Raised,
     /// It reaches no more than before, and root-admins as before.
     Lowered,

@@ -343,7 +343,7 @@ fn edited_settings(stored: &Value, now: &Settings) -> Result<(Value, Vec<String>
     Ok((now, unset))
 }
 
-/// What is stored, if it reads as `now`; else `now`.
+/// The stored document if it still parses to `now`, so that unknown members are kept; else `now`.
 fn edited<T: Serialize + DeserializeOwned + PartialEq>(
     stored: Option<Value>,
     now: &T,

@@ -1,4 +1,4 @@
-//! What a tenant may choose of who is shown what: for roles that it has, within the platform's bounds.
+//! Checks a tenant's visibility settings: only roles that it has, and within the platform's bounds.
 
 use shared::tenant::visibility::{ANY_ROLE, Rule};
 

@@ -7,7 +7,7 @@ use super::visibility::Asks;
 use super::visibility::asked::{IN_USERNAMES, in_username};
 use crate::http::rows::Order;
 
-/// What a search reads: user name, address and names, and what user names tell of.
+/// The fields that a search reads: user name (which may be a telephone number), address and names.
 const SEARCHED: [PersonalField; 5] = [
     PersonalField::Username,
     PersonalField::Email,

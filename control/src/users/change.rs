@@ -39,11 +39,13 @@ pub async fn may_change(
 }
 
 /// Changes a user:
-/// 1. the actor must outrank whoever they are (and, below, every role granted or taken);
-/// 2. a field as it was shown, masked, stays; fields and password are checked, all faults at once;
+/// 1. the actor must outrank the user (and, below, every role granted or taken);
+/// 2. a field that is sent in its masked form stays; fields and password are checked, and all faults are reported at
+///    once;
 /// 3. if an active root-admin stops being one, another must stay;
 /// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited;
-/// 5. with a password or another address, links that could still change the account die, and the owner is told.
+/// 5. with a new password or address, links that could still change the account become invalid, and the owner gets a
+///    notice.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -122,8 +124,8 @@ pub async fn change(
     store::find(tx, id).await
 }
 
-/// What follows another address or another password: links that could still change the account die, and its owner
-/// is told, unless the user did it.
+/// After a new address or password: makes links that could still change the account invalid, and sends the owner a
+/// notice, unless they made the change.
 async fn end_links_and_tell(
     control: &Control,
     tx: &mut TenantTx,

@@ -23,8 +23,8 @@ use crate::db::changes::Haste;
 use crate::legacy::service::foreign_hashes_removed;
 use crate::links::{self, Holder, LinkKind};
 
-/// Makes a user whose password was hashed when it was typed, or who has none yet; commits nothing, and writes no audit
-/// entry. The roles must be below the rank of `authority`.
+/// Creates a user with a password that is already hashed, or without one; commits nothing, and writes no audit entry.
+/// The roles must be below the rank of `authority`.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -56,8 +56,8 @@ pub async fn prove(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) -> Result<
     store::set_verified(tx, id, now).await
 }
 
-/// Takes an address from the account that claims it without a proof, because its owner proves it for another one. The
-/// account loses its password, too, and its sessions end: whoever made it may be somebody else.
+/// Takes an address from the account that has it unverified, because its owner has verified it for another account.
+/// The account also loses its password and its sessions: another person may have registered it.
 ///
 /// # Errors
 /// See [`UserError`].
@@ -94,10 +94,10 @@ pub async fn disown(
     Ok(())
 }
 
-/// Gives a user, who is locked, another address, which is proven.
+/// Gives a user, whose row is locked, another, verified address.
 ///
 /// # Errors
-/// [`UserError::Fields`] for one that somebody else has.
+/// [`UserError::Fields`] for an address of another user.
 pub async fn readdress(
     control: &Control,
     tx: &mut TenantTx,
@@ -108,11 +108,11 @@ pub async fn readdress(
     rewrite(control, tx, user, &profile, true, Causes::default()).await
 }
 
-/// Gives a user, who is locked, a former address back. The password is gone and every session ends: the address was taken
-/// by somebody who knew it.
+/// Gives a user, whose row is locked, a former address back. The password is removed and every session ends, because
+/// the attacker who changed the address knew the password.
 ///
 /// # Errors
-/// [`UserError::Fields`] for an address that somebody else has.
+/// [`UserError::Fields`] for an address of another user.
 pub async fn give_back(
     control: &Control,
     tx: &mut TenantTx,
@@ -125,7 +125,7 @@ pub async fn give_back(
     store::find(tx, user.id).await
 }
 
-/// Writes a user anew. With `causes.password` the password goes.
+/// Writes the changed row of a user. With `causes.password` the password is removed.
 async fn rewrite(
     control: &Control,
     tx: &mut TenantTx,

@@ -69,8 +69,8 @@ pub async fn may_give(
     ranks::moves(tx, actor, &[], roles, faults).await.map(drop)
 }
 
-/// Writes the rows of a user. Where `faults` has something already, it goes on only so far as to
-/// find what else is wrong: the caller's transaction is not committed then.
+/// Writes the rows of a user. If `faults` already has entries, it continues only to find further faults; the caller
+/// does not commit the transaction then.
 pub(super) async fn insert(
     control: &Control,
     tx: &mut TenantTx,
@@ -85,7 +85,7 @@ pub(super) async fn insert(
     store::insert(tx, id, new, verifier, now).await?;
     match canonical {
         Some(canonical) => identifiers::assign(tx, id, &canonical, faults).await?,
-        // A name that holds may be taken all the same, though another field does not hold.
+        // A valid name may still be taken; that is reported although another field is invalid.
         None => {
             if let Ok(username) = shared::identifiers::Identifier::parse(&new.profile.username) {
                 let alone = Canonical { username, email: None };

@@ -13,7 +13,7 @@ pub struct Epochs {
     pub password: i64,
 }
 
-/// What one change touches.
+/// Which epochs a change raises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
     /// Status before and after, where it changed.
@@ -38,8 +38,8 @@ impl Causes {
 }
 
 impl Epochs {
-    /// The counters after a change. Access tokens end with every cause; sessions end when a user
-    /// stops being active, with a new password and the demand for one, and when somebody ends them.
+    /// The counters after a change. Access tokens end with every cause. Sessions end when a user is no longer active,
+    /// with a new password or the requirement of one, and when they are ended explicitly.
     pub fn after(self, causes: Causes) -> Self {
         let stopped = causes
             .status

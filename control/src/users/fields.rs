@@ -98,7 +98,7 @@ impl Profile {
     }
 }
 
-/// What is said of a text that is no address.
+/// The fault of a text that is no address.
 pub const NO_ADDRESS: &str = "Enter a valid email address.";
 
 /// The refusal of a text that is not a language tag.

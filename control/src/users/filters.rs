@@ -1,4 +1,4 @@
-//! What can be asked of the list of users. [`super::matching`] finds whom it means.
+//! The filters of the list of users. [`super::matching`] applies them.
 
 use chrono::{DateTime, Utc};
 use shared::user::UserStatus;
@@ -37,9 +37,9 @@ pub struct Filters {
     pub mfa_enabled: Option<bool>,
     /// The user's id at the legacy service.
     pub legacy_id: Option<String>,
-    /// Created at this time or later; a date stands for its first moment.
+    /// Created at this time or later; a date means its first moment.
     pub created_after: Option<DateTime<Utc>>,
-    /// Created at this time or earlier; a date stands for its last moment.
+    /// Created at this time or earlier; a date means its last moment.
     pub created_before: Option<DateTime<Utc>>,
     /// Words, each of which must occur in user name, address, first or last name: anywhere if it has three letters or
     /// more, else at the beginning of a word.

@@ -1,7 +1,7 @@
-//! By what a user is found: keyed hashes, one namespace for user names and addresses.
+//! The identifiers that users are looked up by: keyed hashes, one namespace for user names and addresses.
 //!
-//! While the tenant's lookup root is rotated ([`super::lookup`]), everybody has identifiers of two roots, and a name is
-//! free only if it is free under both.
+//! While the tenant's lookup root is rotated ([`super::lookup`]), every user has identifiers of two roots, and a name
+//! is free only if it is free under both.
 
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
 use shared::identifiers::Identifier;
@@ -21,14 +21,14 @@ pub struct KeyedHash {
     pub text: String,
     /// Of the root that the key is derived from.
     pub version: i32,
-    /// Whether it is written now. If not, it still must be nobody else's.
+    /// Whether it is written now. If not, it still must not belong to another user.
     pub written: bool,
 }
 
 struct Key {
     version: i32,
     secret: Secret,
-    /// Whether somebody is looked up by it now.
+    /// Whether lookups use it now.
     read: bool,
     written: bool,
 }
@@ -40,7 +40,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// For whoever looks a user up.
+    /// The keys for a lookup.
     ///
     /// # Errors
     /// Errors of the database, or a root that cannot be decrypted.
@@ -49,7 +49,7 @@ impl Keys {
         Ok(Self::of(tx.tenant(), &roots))
     }
 
-    /// For whoever writes identifiers: they stay the keys until the transaction ends.
+    /// The keys for writing identifiers: they do not change until the transaction ends.
     ///
     /// # Errors
     /// As [`Keys::to_read`].
@@ -115,8 +115,8 @@ impl Keys {
     }
 }
 
-/// Gives `user` exactly these identifiers. Who has one already keeps it: the primary key decides,
-/// also between two transactions at once. `faults` names the field that is taken.
+/// Gives `user` exactly these identifiers. A user that already has one keeps it: the primary key decides, also
+/// between concurrent transactions. `faults` names the field that is taken.
 pub(super) async fn assign(
     tx: &mut TenantTx,
     user: UserId,
@@ -175,7 +175,7 @@ async fn claim(tx: &mut TenantTx, user: UserId, hash: &KeyedHash) -> Result<bool
     Ok(owner(tx, hash).await? == Some(user))
 }
 
-/// Whether the identifier is nobody else's.
+/// Whether the identifier belongs to no other user.
 async fn is_free(tx: &mut TenantTx, user: UserId, hash: &KeyedHash) -> Result<bool, Failure> {
     Ok(owner(tx, hash).await?.is_none_or(|owner| owner == user))
 }

@@ -65,8 +65,7 @@ pub struct UserIn {
     must_change_password: Option<bool>,
 }
 
-/// The words for a status.
-/// The statuses of a user who is there, by name.
+/// The name of a status. The statuses of a user that is not deleted, by name.
 pub const STATUSES: [(&str, UserStatus); 4] = [
     ("active", UserStatus::Active),
     ("suspended", UserStatus::Suspended),

@@ -1,7 +1,7 @@
-//! The users whom filters mean: how many there are, and some of them.
+//! The users that match filters: their number, and pages of them.
 //!
-//! What SQL can read, it decides. A name, an address and a part of one are found by keyed hashes, opened and
-//! compared here ([`super::search`]); an order by one of them is made in memory ([`super::order`]).
+//! SQL applies the filters on plain columns. A name, an address and a part of one are found by keyed hashes,
+//! decrypted and compared here ([`super::search`]); an order by one of them is made in memory ([`super::order`]).
 
 use shared::identifiers::Identifier;
 use shared::ids::{self, TenantId};
@@ -31,7 +31,7 @@ const OPENED_TO_COUNT: i64 = 100_000;
 /// Candidates that are in memory at a time while they are counted.
 const PART: usize = 1_000;
 
-/// The users whom filters mean, in terms of their rows.
+/// Filters in terms of the rows of users.
 #[derive(Clone, Default)]
 pub struct Matching {
     filters: Filters,
@@ -41,7 +41,7 @@ pub struct Matching {
     candidates: Option<Candidates>,
 }
 
-/// Users who have the tokens of words; the words themselves only they have for whom [`Words::are_in`] holds.
+/// Users with the search tokens of the words: candidates, of which [`Words::are_in`] finds those that have the words.
 #[derive(Clone)]
 struct Candidates {
     tokens: Vec<i64>,
@@ -49,11 +49,11 @@ struct Candidates {
 }
 
 impl Matching {
-    /// Finds whom a user name, an address or a part of one means, in the transaction that goes on with it.
+    /// Resolves a user name, an address or a part of one, in the caller's transaction.
     ///
     /// # Errors
-    /// [`ListError::Rebuilding`] while the index of the search is not complete: the job that makes it so is
-    /// enqueued. Else the database's.
+    /// [`ListError::Rebuilding`] while the search index is not complete: the job that completes it is enqueued. Else
+    /// errors of the database.
     pub async fn of(mut tx: TenantTx, permitted: Permitted<Filters>) -> Result<(Self, TenantTx), ListError> {
         match Self::found(&mut tx, permitted.filters().clone()).await {
             Ok(matching) => Ok((matching, tx)),
@@ -115,8 +115,8 @@ impl Matching {
     }
 }
 
-/// The user whose `field` is `text` in any spelling, if there is one. User names and addresses share one
-/// namespace, so who is found may have the text in the other field.
+/// The user whose `field` is `text` in any spelling, if there is one. User names and addresses share one namespace,
+/// so the user that is found may have the text in the other field.
 async fn named(
     tx: &mut TenantTx,
     text: &str,
@@ -135,7 +135,7 @@ async fn named(
     Ok(if meant { vec![user.id.uuid()] } else { Vec::new() })
 }
 
-/// Who is found by these words; the candidates, if they are too many to open.
+/// The users that have these words; or the candidates, if they are too many to decrypt.
 async fn searched(tx: &mut TenantTx, words: Words) -> Result<Result<Vec<Uuid>, Candidates>, ListError> {
     let index = Index::of(tx).await?;
     if !index::is_complete(tx).await? {
@@ -157,9 +157,9 @@ async fn holding(tx: &mut TenantTx, words: &Words, ids: &[Uuid]) -> Result<Vec<U
     Ok(users.iter().filter(|user| words.are_in(&user.texts())).map(|user| user.id.uuid()).collect())
 }
 
-/// Whether the candidates of a search are found by themselves. Joined with the users, whose rows are under row security,
-/// they cannot be found in their index: that is good for a page, which ends soon in the order of the users, and reads the
-/// tokens of every user for a count.
+/// Whether a statement reads the candidates of a search without a join. In a join with the users, whose rows are
+/// under row-level security, PostgreSQL cannot use the index of the candidates: that is fine for a page, which ends
+/// soon in the order of the users, but a count would read the tokens of every user.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fence {
     Set,
@@ -289,10 +289,10 @@ async fn count_opened(tx: &mut TenantTx, matching: &Matching, words: &Words) -> 
     Ok(count)
 }
 
-/// Some of the users who match, and candidates for whom [`Matching::holds`] decides.
+/// Some of the users that match, including candidates that [`Matching::holds`] must check.
 ///
 /// # Errors
-/// [`ListError::TooManyToOrder`] for an order that SQL cannot make of more users than memory shall hold; else errors
+/// [`ListError::TooManyToOrder`] for an order that must be made in memory, of more users than its limit; else errors
 /// of the database.
 pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> Result<Vec<User>, ListError> {
     plan_by_values(tx).await?;
@@ -304,7 +304,7 @@ pub async fn list(tx: &mut TenantTx, matching: &Matching, rows: &Rows<Key>) -> R
             sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?
         }
         None => {
-            // One more tells that there are too many.
+            // One more shows that there are too many.
             let mut sql = ids("", tx.tenant(), matching);
             sql.push("\nlimit ").push_bind(TO_ORDER + 1);
             let ids = sql.build_query_scalar().fetch_all(&mut **tx).await.map_err(Failure::from)?;

@@ -1,7 +1,7 @@
 //! Users of a tenant: accounts, roles, status, passwords.
 //!
-//! Every change that ends tokens raises an epoch in the transaction of its cause, and travels to
-//! the edge ahead of any backlog. What of a user is shown to whom is decided in [`visibility`].
+//! Every change that ends tokens raises an epoch in the same transaction, and is sent to the edge ahead of any
+//! backlog. [`visibility`] decides which fields of a user a caller sees.
 
 mod asks;
 pub mod attempts;

@@ -72,7 +72,7 @@ pub struct NewUser {
     pub email_verified: bool,
 }
 
-/// What a change of a user asks for; what is absent stays.
+/// The fields of a change of a user; absent ones stay.
 #[derive(Default)]
 pub struct Change {
     /// User name.
@@ -97,16 +97,16 @@ pub struct Change {
     pub must_change_password: Option<bool>,
     /// Whether the address counts as verified.
     pub email_verified: Option<bool>,
-    /// How much of the user is shown to who asks for the change; absent: everything.
+    /// Which fields of the user the caller sees; absent: all.
     pub seen: Option<Sights>,
-    /// The user is not told: the change was made elsewhere, and is taken over here.
+    /// The user gets no notice: the change was made in the legacy service, and is taken over here.
     pub untold: bool,
 }
 
 /// Why something about a user was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// There is none of that id or name.
+    /// No user has that id or name.
     #[error("no such user")]
     NotFound,
     /// Fields with their messages.
@@ -115,7 +115,7 @@ pub enum UserError {
     /// The actor's rank is not above what this touches.
     #[error("the actor's rank does not allow this")]
     Rank,
-    /// Nobody would be left to administer the tenant.
+    /// The tenant would have no root-admin left.
     #[error("the last active root-admin cannot go")]
     LastRootAdmin,
     /// An internal failure.
@@ -126,7 +126,7 @@ pub enum UserError {
 /// Why a list of users was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The index of the search is being made anew.
+    /// The search index is being rebuilt.
     #[error("the search index is being rebuilt: ask again in a few seconds")]
     Rebuilding,
     /// More users match than are ordered in memory.
@@ -153,7 +153,7 @@ pub(super) fn parse_status(text: &str) -> Option<UserStatus> {
 /// Reads the stored form of a status.
 ///
 /// # Errors
-/// If it is none.
+/// If the text is no status.
 pub fn status(text: &str) -> Result<UserStatus, Failure> {
     parse_status(text).ok_or(Failure::Unreadable("status"))
 }

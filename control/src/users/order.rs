@@ -1,7 +1,7 @@
-//! Orders by user name or address: made here, of opened names, because no SQL can read them.
+//! Orders by user name or address: made here after decryption, because SQL cannot read the names.
 //!
-//! Names are compared in the folded form, in the order of its characters; equal ones as they were typed, then by
-//! id. Nothing is kept between two pages: each orders anew all users who match, 10,000 at most.
+//! Names are compared in their folded form, by code point; equal ones in their original form, then by id. Nothing is
+//! kept between two pages: each page orders all users that match again, at most 10,000.
 
 use std::cmp::Ordering;
 
@@ -83,7 +83,7 @@ fn compare(a: &Place, b: &Place, order: &[Order<Key>]) -> Ordering {
     by_values.fold(Ordering::Equal, Ordering::then).then_with(|| turned(a.1.cmp(&b.1), last))
 }
 
-/// Those of these users whom `rows` asks for, in its order.
+/// The users of the page that `rows` selects, in its order.
 ///
 /// # Errors
 /// [`ListError::TooManyToOrder`], or errors of the database.

@@ -20,7 +20,7 @@ use crate::passwords::Hasher;
 /// Users whose rows are looked at together when less is to be remembered.
 const CHUNK: i64 = 1_000;
 
-/// What is kept under: the password epoch that the verifier had.
+/// The key of an entry: the password epoch that the verifier had.
 fn row(user: UserId, epoch: i64) -> String {
     format!("{user}/{epoch}")
 }
@@ -80,8 +80,9 @@ impl Successor {
         Ok((Some(made), tx))
     }
 
-    /// Hashes a password, and compares it with the user's where the user chooses it, while the
-    /// request's connection serves others. `hasher` is control's own or, without a credential, the one for strangers.
+    /// Hashes a password, and compares it with the user's where the user chooses it, while the request's connection
+    /// serves others. `hasher` is control's own or, for a request without a credential, the one with the separate
+    /// queue.
     ///
     /// # Errors
     /// [`UserError::NotFound`]; as [`Successor::of`] and [`TenantTx::pause`].

@@ -69,14 +69,14 @@ async fn ranks(tx: &mut TenantTx, roles: &[String], faults: &mut Faults) -> Resu
     Ok(rows.into_iter().map(|row| row.rank).collect())
 }
 
-/// What leads from the roles `had` to `wanted`.
+/// The difference between the roles `had` and `wanted`.
 pub(super) struct Moves {
     taken: Vec<String>,
     granted: Vec<String>,
 }
 
-/// What leads from one set of roles to another, where the actor may: nobody grants or takes a role at or above
-/// their own rank. Unknown roles are named in `faults`.
+/// The difference between two sets of roles, if the actor may make it: an actor grants and removes only roles below
+/// their own rank. Unknown roles are reported in `faults`.
 pub(super) async fn moves(
     tx: &mut TenantTx,
     actor: &Actor,

@@ -96,7 +96,7 @@ pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     find(tx, id).await
 }
 
-/// Locks a user, if they are as when the request began: what it presented was good for these epochs.
+/// Locks a user if their epochs are as when the request began: its credential was valid for these epochs.
 ///
 /// # Errors
 /// Errors of the database.
@@ -131,8 +131,8 @@ pub async fn find_by_name(tx: &mut TenantTx, name: &str) -> Result<User, UserErr
     find(tx, UserId::from(id)).await
 }
 
-/// The users of these ids, in the order of the ids. A user whose columns do not open is left out: what somebody did to
-/// one row must not keep an administrator from all others. The log names the user.
+/// The users of these ids, in the order of the ids. A user whose columns cannot be decrypted is left out, so that one
+/// damaged row does not make the list fail. The log names the user.
 ///
 /// # Errors
 /// Errors of the database.
@@ -196,7 +196,7 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// What a list looks at of every user whom it may have to show: far less than of those whom it shows.
+/// The columns that a list reads of every candidate: far fewer than of the users that it shows.
 pub struct Brief {
     /// Their id.
     pub id: UserId,
@@ -215,7 +215,7 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// What a search reads.
+    /// The fields that a search reads.
     #[must_use]
     pub fn texts(&self) -> Texts {
         let email = self.email.as_ref().map(Personal::expose);
@@ -281,7 +281,7 @@ fn brief(keys: &TenantKeys, row: BriefRow) -> Result<Brief, Failure> {
 /// How a user's password is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordKept {
-    /// There is none: the user cannot sign in.
+    /// No verifier: the user cannot sign in.
     None,
     /// As a verifier of our own.
     Own,
@@ -417,7 +417,7 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// What a change leaves in the row.
+/// The row after a change.
 pub(super) struct Changed<'a> {
     pub profile: &'a Profile,
     pub status: UserStatus,
@@ -470,8 +470,8 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
     Ok(())
 }
 
-/// Writes the epochs of a user, whose row is locked. Where the session epoch is raised, the session `keeps` goes on: the
-/// edge lifts it to the session epoch of the row.
+/// Writes the epochs of a user, whose row is locked. If the session epoch is raised, the session `keeps` stays valid:
+/// the edge raises it to the session epoch of the row.
 ///
 /// # Errors
 /// Errors of the database.

@@ -1,8 +1,8 @@
-//! One delivery: connect, encrypt, sign in, hand over. Each is bounded in time, and what the server says in size.
+//! One delivery: connect, TLS, authenticate, send. Each step is bounded in time, and the server's answers in size.
 //!
-//! A mail has a connection of its own. The protocol is the library's (lettre); what it is spoken over is made here, so that
-//! the address is the one that was checked and nothing is read without a bound. The library's log of a session would hold
-//! the password and the link of the mail, so its feature `tracing` stays off.
+//! Each mail has a connection of its own. The library lettre implements SMTP; the stream is made here, so that the
+//! connection goes to the address that was checked and every read is bounded. The library's log of a session would
+//! hold the password and the link of the mail, so its feature `tracing` stays off.
 
 mod outcome;
 mod reach;
@@ -47,7 +47,7 @@ pub struct Server {
     pub credentials: Option<(String, Zeroizing<String>)>,
     /// Whether it is a tenant's, which reaches nothing inside.
     pub of_tenant: bool,
-    /// What we call ourselves to it.
+    /// The name of the `EHLO` command.
     pub hello: String,
 }
 
@@ -86,7 +86,7 @@ impl Smtp {
         Ok(Self { inner: Arc::new(Inner { extra, extra_pem, allowed, connect, step, whole }) })
     }
 
-    /// Whether a tenant's server may be this host, as far as its name tells.
+    /// Whether a tenant's server may have this host name. Its addresses are checked at each connection.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
         let is_inside_itself = host.parse().is_ok_and(is_inside) || host.eq_ignore_ascii_case("localhost");
@@ -143,7 +143,7 @@ impl Smtp {
             self.smtp((Stage::SignIn, envelope), connection.auth(&mechanisms, &credentials)).await?;
         }
         let reply = self.smtp((Stage::Message, envelope), connection.send(envelope, message)).await?;
-        // It is the server's from here on, whatever becomes of the connection.
+        // The server has accepted the message; an error of the connection no longer matters.
         let _ = tokio::time::timeout(self.inner.connect, connection.quit()).await;
         Ok(Taken::of(&reply, envelope))
     }
@@ -201,7 +201,7 @@ impl Smtp {
         Ok(Arc::new(config))
     }
 
-    /// The same for the library, which encrypts what began in clear.
+    /// The TLS parameters in the library's form, for STARTTLS.
     fn parameters(&self, host: &str) -> Result<TlsParameters, Undelivered> {
         let failed = |_| Undelivered::later("TLS cannot be set up");
         let mut parameters = TlsParameters::builder(host.to_owned());

@@ -1,7 +1,7 @@
-//! What became of a delivery, in words that name nobody.
+//! The outcome of a delivery, without personal data.
 //!
-//! Servers repeat addresses in what they say, and links to pages of theirs. So what is kept and answered is a code with our
-//! own words; the server's text, without addresses, is for the log and for the administrator who tests a server.
+//! Servers repeat addresses in their replies, and add links to their pages. So a code with a fixed text is stored and
+//! answered; the server's reply, with addresses removed, is for the log and for the administrator who tests a server.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl Taken {
     }
 }
 
-/// What a server answered that did not take a message.
+/// The reply of a server that did not accept a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The reply code (RFC 5321, section 4.2).
@@ -99,7 +99,7 @@ impl Answer {
     }
 }
 
-/// The server did not take it.
+/// The server did not accept it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
     /// It refused this message, or its recipient.
@@ -139,8 +139,9 @@ impl Undelivered {
         }
     }
 
-    /// Only what is said of the message itself is about the message. A server that takes no sign-in or no connection is set
-    /// up wrongly, and takes the mail once that is repaired; so is one that wants a sign-in first (RFC 4954, section 6).
+    /// Only a reply about the message itself is a permanent failure of the message. A server that refuses the
+    /// authentication or the connection is configured wrongly, and accepts the mail once that is repaired; likewise
+    /// one that requires authentication (RFC 4954, section 6).
     pub(super) fn of(stage: Stage, error: &Error, envelope: &Envelope) -> Self {
         let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         match error.status().map(u16::from) {

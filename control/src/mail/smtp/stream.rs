@@ -1,5 +1,5 @@
-//! A connection that reads no more than an SMTP session needs: the server of a tenant may be anybody's, and what it says is
-//! kept in memory until its line ends.
+//! A connection that reads no more than an SMTP session needs: a tenant chooses its server freely, and the library
+//! keeps a reply in memory until its line ends.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a server may say in one session, in bytes.
+/// Most bytes of a server's replies in one session.
 const MOST: usize = 256 * 1024;
 
 /// See the module.

@@ -14,7 +14,7 @@ const SUM_BYTES: u64 = 32;
 /// Words that are read and written at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// What a file says of itself.
+/// The header of a filter file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {

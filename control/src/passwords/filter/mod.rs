@@ -32,13 +32,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What is said of it.
+    /// Its header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.header.words.saturating_mul(8)
@@ -122,7 +122,7 @@ pub fn digest_of(password: &str) -> Digest {
     bytes
 }
 
-/// What the filter places a digest by: its first 64 bits, which are as even as any hash of them.
+/// The key of a digest in the filter: its first 64 bits, which are as evenly distributed as any hash of the digest.
 fn place(digest: &Digest) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *digest;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

@@ -145,7 +145,7 @@ fn a_damaged_or_foreign_file_is_no_filter() {
     assert!(matches!(Filter::open(&folder.0.join("none")), Err(FilterError::Io(_))));
 }
 
-/// What another release of the library could do, and every password would pass.
+/// Another release of the library could place digests differently; then every password would pass.
 #[test]
 fn bits_in_other_places_are_found() {
     let folder = Folder::new("rule");
@@ -156,7 +156,7 @@ fn bits_in_other_places_are_found() {
     assert!(matches!(read(&bytes_of(&filter)), Err(FilterError::OtherRule)));
 }
 
-/// Rebuilds the filter that ships from its list: `WARDGATE_WRITE_FILTER=1` writes it anew.
+/// Rebuilds the filter that ships from its list: `WARDGATE_WRITE_FILTER=1` writes it.
 #[test]
 fn the_filter_that_ships_is_that_of_its_list() {
     let folder = Folder::new("ships");

@@ -1,4 +1,4 @@
-//! `/api/user/sessions/`: one's own.
+//! `/api/user/sessions/`: the caller's own sessions.
 
 use axum::extract::{Path, State};
 use axum::response::Response;

@@ -18,7 +18,7 @@ use crate::tenants::edit::{living, write};
 use crate::tenants::model::{Tenant, TenantError};
 use crate::tenants::store;
 
-/// What is to be changed; what is absent stays.
+/// The fields to change; absent ones stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// `iss`.
@@ -90,7 +90,7 @@ pub async fn change(
     store::find(tx, id).await
 }
 
-/// What differs, with what it was and what it is, for the audit log.
+/// The changed fields with their old and new values, for the audit log.
 fn differences(before: &Tenant, after: &Tenant) -> Map<String, Value> {
     let said = |tenant: &Tenant| {
         let form = form_text(tenant.legacy.user_id);

@@ -1,8 +1,7 @@
-//! Everybody gets identifiers under the new root beside those that they have.
+//! Adds identifiers under the new root to every user; the old ones stay for now.
 //!
-//! The work is done in short transactions, each for a few users whose rows it holds: a change or a deletion of one of
-//! them comes before it or after it. Users who are made or renamed meanwhile bring identifiers of both roots
-//! themselves. What is done stays done, so a run that was killed costs nothing but the users of one transaction.
+//! The work is done in short transactions, each with the row locks of a few users. Users that are created or renamed
+//! meanwhile get identifiers of both roots at once. A killed run loses only the work of one transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,8 +24,8 @@ const CHUNK: usize = 200;
 const WALK: i64 = 5_000;
 
 /// Goes through all users once and gives new identifiers to those who lack them; says how many got some. `done` is
-/// told as they do. Users whose names do not open, or have been taken by somebody under the new root, are named in the
-/// log, and keep the identifiers that they have.
+/// called as they do. Users whose names cannot be decrypted, or belong to another user under the new root, are listed
+/// in the log, and keep the identifiers that they have.
 pub(super) async fn pass(
     control: &Control,
     tenant: TenantId,
@@ -218,8 +217,8 @@ async fn insert(tx: &mut TenantTx, rows: &[Row]) -> Result<Vec<(String, UserId)>
     Ok(inserted.into_iter().map(|row| (row.hash, UserId::from(row.user_id))).collect())
 }
 
-/// Those whose name somebody else has under the new root: two names that are one by now, by newer rules of what is the
-/// same. Named in the log.
+/// The users whose name belongs to another user under the new root: newer normalisation rules make the two names
+/// equal. They are listed in the log.
 async fn taken(
     tx: &mut TenantTx,
     rows: &[Row],

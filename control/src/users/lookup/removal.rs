@@ -1,7 +1,7 @@
-//! The identifiers of the old root go, in short transactions and in the order of their hashes.
+//! Deletes the identifiers of the old root, in short transactions and in the order of their hashes.
 //!
-//! No lock is waited for: what somebody holds is left for the next round. So neither a rename nor a deletion of a user
-//! waits in a circle with this.
+//! It waits for no lock: rows that another transaction holds are left for the next round. So it cannot deadlock with
+//! a rename or a deletion of a user.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const WALK: i64 = 5_000;
 /// Identifiers that leave in one transaction.
 const CHUNK: usize = 500;
 
-/// What of the old root goes.
+/// Which identifiers of the old root are deleted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Goes {
     /// The identifiers of users who lack those of the new root.
@@ -26,10 +26,10 @@ pub(super) struct Goes {
     pub tokens: bool,
 }
 
-/// Before the next round, where somebody holds an identifier.
+/// The pause before the next round if a transaction holds an identifier.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Goes through all identifiers once; says whether one was left because somebody holds it.
+/// Goes through all identifiers once; returns whether one was left because another transaction holds it.
 pub(super) async fn pass(
     control: &Control,
     tenant: TenantId,
@@ -97,8 +97,8 @@ async fn walk(
     Ok(rows.into_iter().map(|row| (row.hash, row.goes)).collect())
 }
 
-/// Deletes those of these identifiers that are there and that nobody holds. Somebody who has deleted one has told the
-/// edge; the next round does not find it.
+/// Deletes those of these identifiers that exist and that no other transaction holds. A transaction that deletes one
+/// also informs the edge; the next round does not find it.
 async fn delete(tx: &mut TenantTx, hashes: &[String]) -> Result<Vec<String>, Failure> {
     let tenant = tx.tenant();
     let gone = sqlx::query_scalar!(

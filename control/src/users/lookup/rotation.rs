@@ -1,5 +1,5 @@
-//! From stage to stage. Whatever runs, a job or the command line, goes on where the database says that it is; done
-//! twice, or by two at once, it is done once.
+//! From stage to stage. A run, by a job or the command line, continues at the stage in the database; it is
+//! idempotent, also when two run at once.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::jobs::queue::{self, Enqueued, Job};
 use crate::world::random;
 
-/// Goes on with the rotation of one tenant.
+/// Continues the rotation of one tenant.
 #[derive(Serialize, Deserialize)]
 pub struct RotateLookup {
     /// The tenant.
@@ -71,7 +71,7 @@ pub enum Refused {
 /// See [`Refused`].
 pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<i32, Refused> {
     let (tenant, now) = (tx.tenant(), control.clock.now());
-    // Whoever writes under the one root alone ends first.
+    // Waits for transactions that write under only one root.
     lookup::hold(&mut tx).await?;
     if !store::standing(&mut tx).await?.lives {
         return Err(Refused::NotInUse);
@@ -87,8 +87,8 @@ pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Resul
     Ok(version)
 }
 
-/// Gives up what cannot be made anew: legacy tokens that are out, the identifiers of users who lack new ones, repeated
-/// creations that came before. A job then takes the old root away.
+/// Gives up what cannot be hashed again: issued legacy tokens, the identifiers of users without new ones, and
+/// idempotency keys of earlier creations. A job then deletes the old root.
 ///
 /// # Errors
 /// See [`Refused`].
@@ -124,8 +124,8 @@ pub async fn look(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Goes on with the rotation of a tenant for as long as there is something to do; `done` is told of users who got new
-/// identifiers, and of old identifiers that went.
+/// Continues the rotation of a tenant for as long as there is something to do; `done` is called for users with new
+/// identifiers, and for deleted old identifiers.
 ///
 /// # Errors
 /// Errors of the database.

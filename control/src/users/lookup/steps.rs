@@ -32,7 +32,7 @@ pub(super) async fn step(
     tx.commit().await?;
     match rotation.stage {
         Stage::Adding => {
-            // Whoever is made meanwhile has both. So a first pass writes, and a second one looks.
+            // Users that are created meanwhile have both. So a first pass writes, and a second one checks.
             if adding::pass(control, tenant, done).await? == 0 {
                 added(control, tenant).await?;
             }
@@ -51,7 +51,7 @@ pub(super) async fn step(
     }
 }
 
-/// Everybody has identifiers of both roots: the edge has to take them.
+/// Every user has identifiers of both roots: now the edge needs them.
 async fn added(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     let Some((mut tx, rotation)) = begin_at(control, tenant, Stage::Adding).await? else { return Ok(()) };
     let rev = Some(store::rev(&mut tx).await?);
@@ -65,14 +65,14 @@ async fn added(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Brings the new root into force, once the edge has everybody's new identifiers.
+/// Switches to the new root, once the edge has the new identifiers of all users.
 async fn switch(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     let Some((mut tx, rotation)) = begin_at(control, tenant, Stage::Confirming).await? else { return Ok(()) };
     if !store::is_confirmed(&mut tx, rotation.rev.unwrap_or(i64::MAX)).await? {
         tx.commit().await?;
         return Err(Stop::Ended(Outcome::WaitsForEdge));
     }
-    // Whoever claims or looks for something under the old root alone ends first.
+    // Waits for transactions that write or read only under the old root.
     lookup::hold(&mut tx).await?;
     let now = control.clock.now();
     let switched = Rotation { stage: Stage::Switched, switched_at: Some(now), due_at: now, ..rotation };
@@ -83,8 +83,8 @@ async fn switch(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Notes when the edge has the document with the new root. When no isolate can have the one of before, and no window of
-/// attempts lives that began under it, the old names are to go.
+/// Records when the edge has the document with the new root. The old identifiers are to be deleted when no isolate
+/// can have the old document, and no window of attempts that began under it is left.
 async fn end_old_names(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     let Some((mut tx, rotation)) = begin_at(control, tenant, Stage::Switched).await? else { return Ok(()) };
     let now = control.clock.now();
@@ -101,16 +101,16 @@ async fn end_old_names(control: &Control, tenant: TenantId) -> Result<(), Stop> 
     if now < due_at {
         return wait(tx, Rotation { due_at, ..rotation }).await;
     }
-    // Whoever still writes names under the old root ends first.
+    // Waits for transactions that still write identifiers under the old root.
     lookup::hold(&mut tx).await?;
     store::save(&mut tx, &Rotation { stage: Stage::Removing, due_at: now, ..rotation }).await?;
-    // It no longer says that attempts of before may count.
+    // The new document no longer names the old root for attempts.
     tx.changes().document(tenant, Haste::InTurn);
     tx.commit().await?;
     Ok(())
 }
 
-/// The old names are gone; the old root is kept for what cannot be made anew.
+/// The old identifiers are deleted; the old root is kept for values that cannot be hashed again.
 async fn removed(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     let Some((mut tx, rotation)) = begin_at(control, tenant, Stage::Removing).await? else { return Ok(()) };
     store::save(&mut tx, &Rotation { stage: Stage::Former, ..rotation }).await?;
@@ -134,11 +134,11 @@ async fn end(control: &Control, tenant: TenantId, done: &mut (impl FnMut(usize) 
         return wait(tx, Rotation { due_at, ..rotation }).await;
     }
     tx.commit().await?;
-    // Repaired users have new identifiers by now, so that those of before go like everybody's.
+    // Repaired users have new identifiers by now, so their old ones are deleted like those of all users.
     let goes = Goes { left_behind: rotation.forget, tokens: true };
     while removal::pass(control, tenant, goes, done).await? {}
     let Some((mut tx, rotation)) = begin_at(control, tenant, Stage::Former).await? else { return Ok(()) };
-    // Whoever lists tokens under the old root ends first.
+    // Waits for transactions that list tokens under the old root.
     lookup::hold(&mut tx).await?;
     let left = progress::left_of_before(&mut tx, rotation.version).await?;
     if left == 0 {

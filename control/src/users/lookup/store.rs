@@ -13,12 +13,12 @@ pub(super) struct Rotation {
     pub version: i32,
     pub stage: Stage,
     pub began_at: DateTime<Utc>,
-    /// What the edge must have confirmed before the new root is in force.
+    /// The revision that the edge must have confirmed before the new root is used.
     pub rev: Option<i64>,
     pub switched_at: Option<DateTime<Utc>>,
     /// When the edge had confirmed that.
     pub confirmed_at: Option<DateTime<Utc>>,
-    /// Whether what cannot be made anew was given up.
+    /// Whether values that cannot be hashed again were given up.
     pub forget: bool,
     pub due_at: DateTime<Utc>,
 }
@@ -92,7 +92,7 @@ pub(super) async fn delete(tx: &mut TenantTx) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is asked before each piece of work.
+/// The state that is read before each piece of work.
 pub(super) struct Standing {
     /// Whether the tenant is in use.
     pub lives: bool,

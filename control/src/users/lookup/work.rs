@@ -58,7 +58,7 @@ pub(super) async fn begin(control: &Control, tenant: TenantId) -> Result<(Tenant
     }
 }
 
-/// The same at one stage: whoever has reached the next one has done what was to be done.
+/// The same at one stage: at the next one there is nothing left to do.
 pub(super) async fn begin_at(
     control: &Control,
     tenant: TenantId,

@@ -20,13 +20,13 @@ use crate::users::{User, UserError, password_history, store};
 /// Who must change a password must change it.
 const SAME: &str = "The new password must differ from the current one.";
 
-/// What shows that the password is the caller's to change.
+/// The caller's proof that they may change the password.
 pub enum Proof {
     /// The current password, in a session.
     Password {
         /// As typed.
         current: Zeroizing<String>,
-        /// The session, which goes on. A token of the legacy service names none.
+        /// The session, which is kept. A token of the legacy service has none.
         session: Option<SessionId>,
     },
     /// A ticket: the current password was typed at sign-in. There is no session.
@@ -42,15 +42,15 @@ impl Proof {
     }
 }
 
-/// What is asked for.
+/// The input of a change.
 pub struct Wanted {
-    /// Who asks, by their row when the request began.
+    /// The caller's row when the request began.
     pub user: User,
-    /// The same as an actor.
+    /// The caller as an actor.
     pub actor: Actor,
-    /// What the tenant asks of passwords.
+    /// The tenant's settings, with its password rules.
     pub settings: Settings,
-    /// What shows that they may.
+    /// The caller's proof that they may.
     pub proof: Proof,
     /// The new password, as typed.
     pub new: Zeroizing<String>,
@@ -65,7 +65,7 @@ pub enum OwnPasswordError {
     /// Too many tries; the next one counts after so many seconds.
     #[error("too many tries")]
     TooManyTries(u64),
-    /// The user was changed while the request was under way: what it presented is not good any more.
+    /// The user was changed while the request was under way: its credential is no longer valid.
     #[error("the user was changed meanwhile")]
     Stale,
     /// The new password is not acceptable.
@@ -174,8 +174,9 @@ async fn write(
     notices::password_changed(control, tx, user).await
 }
 
-/// Goes on if `typed` is the user's password. The try is counted as one to change it is, and given back where it was
-/// right; no connection is held while it is checked. The audit log has a wrong one as a refused `action` of the actor.
+/// Succeeds if `typed` is the user's password. The attempt is counted, and the count is taken back if the password is
+/// right; no connection is held while it is checked. A wrong password is written to the audit log as a refused
+/// `action` of the actor.
 ///
 /// # Errors
 /// [`OwnPasswordError::WrongPassword`], [`OwnPasswordError::TooManyTries`], or an internal failure.

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::legacy::passwords::open_hash;
 use crate::users::verifiers;
 
-/// What is stored of a password, opened.
+/// The stored verifier of a password, decrypted.
 pub(super) enum Current {
     /// A verifier of our own.
     Own(Verifier),

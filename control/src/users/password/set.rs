@@ -18,7 +18,7 @@ use crate::users::epochs::{Causes, Epochs};
 use crate::users::successor::Successor;
 use crate::users::{Change, User, password_history, verifiers};
 
-/// A password and what it is good for.
+/// A new password and its terms.
 pub struct NewPassword<'a> {
     /// Its verifier.
     pub verifier: &'a Verifier,
@@ -26,7 +26,7 @@ pub struct NewPassword<'a> {
     pub due: Option<PasswordDue>,
     /// From when on it is a wrong one.
     pub valid_until: Option<DateTime<Utc>>,
-    /// The session that goes on; every other one ends.
+    /// The session that is kept; every other one ends.
     pub keeps: Option<SessionId>,
     /// Whether it came by a link that was mailed to the address of the account, which proves the address.
     pub proves_address: bool,
@@ -47,9 +47,9 @@ pub fn check<'h>(
     successor.check(&policy, &profile, user.password_epoch, settings.password_history)
 }
 
-/// Gives a user, whose row is locked, another password. Access tokens and sessions end, but the one that is kept:
-/// the edge lifts it to the session epoch of the row. Links that could still change the account die. The caller writes
-/// the audit entry, and tells the owner.
+/// Gives a user, whose row is locked, another password. Access tokens and sessions end, except the session that is
+/// kept: the edge raises it to the session epoch of the row. Links that could still change the account become
+/// invalid. The caller writes the audit entry, and sends the notice.
 ///
 /// # Errors
 /// Errors of the database.
@@ -69,8 +69,8 @@ pub async fn set(
     let epochs = epochs.after(Causes { password: true, ..Causes::default() });
     password_history::keep(tx, id, before.password_epoch, settings.password_history).await?;
     let wrapped = verifiers::seal(tx.keys(), id, new.verifier)?;
-    // A session that was kept by the change before and is kept again may still have the epoch of before both at
-    // the edge, which may learn of both at once.
+    // A session that is kept by two changes in a row may still have the epoch before both at the edge, which may
+    // receive both at once.
     sqlx::query!(
         "update users
          set wrapped_verifier = $3, foreign_hash = null, foreign_format = null,

@@ -1,5 +1,5 @@
-//! Tries of the current password, counted for each user before the hash, as the edge counts those of a sign-in: a
-//! stolen session must not be good for guessing it.
+//! Attempts to enter the current password, counted for each user before the hash, as the edge counts those of a
+//! sign-in: a stolen session must not allow guessing it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::limits::{ATTEMPT_WINDOW_SECS, ATTEMPTS};
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 #[derive(Clone, Copy)]
 pub(super) struct Window(DateTime<Utc>);
 
-/// What came of a try before it is made.
+/// The outcome of counting an attempt.
 pub(super) enum Reserved {
     /// It is counted.
     Counted(Window),
@@ -24,7 +24,7 @@ fn lasts() -> TimeDelta {
     TimeDelta::seconds(i64::try_from(ATTEMPT_WINDOW_SECS).unwrap_or(i64::MAX / 1000))
 }
 
-/// Counts a try unless the window is full: one statement, which says by its row who is within.
+/// Counts an attempt unless the window is full: one statement, whose row tells whether it was counted.
 ///
 /// # Errors
 /// Errors of the database.

@@ -1,11 +1,11 @@
-//! The table `search_tokens`: for each user the keyed hashes of the pieces of their names.
+//! The table `search_tokens`: for each user the keyed hashes of parts of their names.
 //!
-//! Whoever writes names of a user writes their tokens in the same transaction, while it holds the user's row.
-//! A row of the table itself, under an id that no user has, says that the tokens of the tenant are complete:
-//! the table is not logged by PostgreSQL, so a crash empties it, and no backup has it.
+//! A transaction that writes names of a user also writes their tokens, while it holds the user's row. A row of the
+//! table itself, under an id that no user has, marks the tokens of the tenant as complete: the table is `UNLOGGED`,
+//! so a crash empties it, and no physical backup has it.
 //!
-//! The table has no row security (its migration says why): every statement here names the tenant, and what is
-//! found is read again through `users`.
+//! The table has no row-level security (its migration says why): every statement here names the tenant, and the users
+//! that are found are read again through `users`.
 
 use shared::derive::{Secret, mac};
 use shared::ids::{TenantId, UserId};
@@ -19,8 +19,7 @@ use crate::users::fields::Profile;
 
 /// In the place of a user: the row that says that the tokens of the tenant are complete.
 pub(super) const COMPLETE: Uuid = Uuid::nil();
-/// Likewise: the row that a run which makes them complete puts there, with a number of its own. It is gone where
-/// the table was emptied since.
+/// The row with a random number that a rebuild writes first. It is missing if the table was emptied since.
 const RUN: Uuid = Uuid::from_u128(1);
 
 /// Finds the users who have all of these tokens: tenant, tokens, how many at most.
@@ -94,7 +93,7 @@ fn array(tokens: &[i64]) -> String {
     format!("{{{}}}", tokens.join(","))
 }
 
-/// Writes the tokens of users whom the transaction has made or changed.
+/// Writes the tokens of users that the transaction has created or changed.
 ///
 /// # Errors
 /// As [`Index::of`].
@@ -224,7 +223,7 @@ pub(super) async fn keep_key(tx: &mut TenantTx) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for whoever keeps the tenant's key, and keeps others waiting until the transaction ends.
+/// Locks the tenant's key until the transaction ends.
 pub(super) async fn hold_key(tx: &mut TenantTx) -> Result<(), Failure> {
     let lock = lock_name(tx.tenant());
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", lock).execute(&mut **tx).await?;

@@ -1,9 +1,9 @@
-//! Finding users by a part of their names, although no SQL can read a name.
+//! Finding users by a part of their names, although SQL cannot read a name.
 //!
-//! [`words`] says what matches: pure, and the rule that counts. [`index`] keeps keyed hashes of short pieces of
-//! each user's names, by which PostgreSQL finds candidates; whoever searches opens the candidates and holds them
-//! against the rule. [`rebuild`] makes the index of a tenant anew, after a crash, a restore or a new key.
-//! Why it is so: docs/decisions/0017; what the index tells whom: docs/security.md.
+//! [`words`] defines what matches, as pure code. [`index`] stores keyed hashes of short parts of each user's names,
+//! by which PostgreSQL finds candidates; a search decrypts the candidates and applies the definition. [`rebuild`]
+//! rebuilds the index of a tenant, after a crash, a restore or a new key. Reasons: docs/decisions/0017; what the
+//! index reveals: docs/security.md.
 
 pub mod index;
 pub mod rebuild;

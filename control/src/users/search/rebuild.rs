@@ -1,9 +1,8 @@
-//! Making the index of a tenant anew: after a crash of PostgreSQL or a restore, which leave the table empty, and
-//! after a rotation of its key.
+//! Rebuilding the index of a tenant: after a crash of PostgreSQL or a restore, which leave the table empty, and after
+//! a rotation of its key.
 //!
-//! The work is done in short transactions, each for a few users whose rows it holds: a change or a deletion of one
-//! of them comes before it or after it. Users who are made meanwhile bring their tokens themselves. What is done
-//! stays done, so a run that was killed costs nothing but the users of one transaction.
+//! The work is done in short transactions, each with the row locks of a few users. Users that are created meanwhile
+//! get their tokens at once. A killed run loses only the work of one transaction.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,7 @@ const CHUNK: usize = 200;
 /// Users who are looked at together: those who have tokens cost next to nothing.
 const WALK: i64 = 5_000;
 
-/// Makes the index of one tenant anew where it is not complete.
+/// Rebuilds the index of one tenant if it is not complete.
 #[derive(Serialize, Deserialize)]
 pub struct RebuildSearch {
     /// The tenant.
@@ -78,8 +77,8 @@ impl From<Failure> for Stop {
     }
 }
 
-/// Makes the index of a tenant complete; `done` is told of users as they are written, and of none where some were
-/// looked at and lacked nothing. Done twice, or by two controls at once, it is done once.
+/// Makes the index of a tenant complete; `done` is called with the number of users that were written, also when it is
+/// 0. It is idempotent, also when two control processes run it at once.
 ///
 /// # Errors
 /// Errors of the database, or names that cannot be decrypted.
@@ -98,8 +97,8 @@ pub async fn rebuild(
     }
 }
 
-/// Goes through all users once and writes the tokens of those who lack them. Whether nobody lacked them: that is
-/// the proof, and noted. So a first pass writes, and a second one looks.
+/// Goes through all users once and writes the tokens of those that lack them. Returns whether no user lacked them;
+/// then the index is marked as complete. So a first pass writes, and a second one checks.
 async fn pass(
     control: &Control,
     tenant: TenantId,
@@ -228,7 +227,7 @@ async fn finish(control: &Control, tenant: TenantId, run: i64, version: i32) -> 
     Ok(true)
 }
 
-/// Enqueues the job, in a transaction that ends with it: for whoever found that the index is not complete.
+/// Enqueues the job and commits the transaction. Called when a search finds that the index is not complete.
 ///
 /// # Errors
 /// Errors of the database.
@@ -238,14 +237,14 @@ pub async fn ask(mut tx: TenantTx) -> Result<(), Failure> {
     tx.commit().await
 }
 
-/// Gives a tenant a new root for its index, and returns its version. Searches wait until the index is made anew,
-/// which a job begins at once.
+/// Gives a tenant a new root for its index, and returns its version. Searches are refused until a job, which starts
+/// at once, has rebuilt the index.
 ///
 /// # Errors
 /// Errors of the database.
 pub async fn rotate(control: &Control, mut tx: TenantTx, actor: &Actor) -> Result<i32, Failure> {
     let (tenant, now) = (tx.tenant(), control.clock.now());
-    // Whoever writes or searches under the key of before ends first.
+    // Waits for transactions that write or search under the old key.
     index::hold_key(&mut tx).await?;
     let version = roots::newest_version(&mut tx, RootKind::Search).await? + 1;
     let root = Secret::new(random()?);
@@ -278,8 +277,8 @@ pub async fn progress(tx: &mut TenantTx) -> Result<Progress, Failure> {
     Ok(Progress { complete: index::is_complete(tx).await?, indexed, users })
 }
 
-/// Looks for tenants whose index is not complete, in every cell, and enqueues the job of each: nobody has to
-/// search first. A cell that cannot be read keeps no other back.
+/// Looks for tenants whose index is not complete, in every cell, and enqueues the job of each, so that no search has
+/// to find it first. A cell that cannot be read does not stop the others.
 ///
 /// # Errors
 /// If the list of cells cannot be read, or a job cannot be enqueued.

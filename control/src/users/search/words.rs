@@ -75,7 +75,7 @@ impl Words {
         })
     }
 
-    /// Pieces that every user has who is found; at least one, if there is a word.
+    /// Parts that every matching user has; at least one, if there is a word.
     #[must_use]
     pub fn pieces(&self) -> BTreeSet<&str> {
         let mut pieces = BTreeSet::new();
@@ -113,7 +113,7 @@ fn threes(text: &str) -> impl Iterator<Item = &str> {
     text.char_indices().filter_map(|(at, _)| first(text.get(at..)?, LETTERS))
 }
 
-/// What follows from the beginning of each word of a text.
+/// The text from the beginning of each of its words.
 fn beginnings(text: &str) -> impl Iterator<Item = &str> {
     let mut before = None;
     text.char_indices().filter_map(move |(at, c)| {
@@ -192,8 +192,8 @@ mod tests {
     }
 
     proptest! {
-        /// What is found by the rule has the pieces of the words: no candidate is missed. And where words are
-        /// pieces, nothing else has them.
+        /// A user that matches has the parts of the words, so no candidate is missed. And where the words are
+        /// themselves parts, no other user has them.
         #[test]
         fn the_pieces_find_whatever_the_rule_finds(
             username in "[abÄ.]{1,6}", email in prop::option::of("[ab]{1,3}@[abé]{1,4}\\.ab"),

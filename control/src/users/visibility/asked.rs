@@ -1,5 +1,5 @@
-//! What a viewer may ask of a list: a field that they are not shown can be neither filtered, searched nor ordered by,
-//! for counts, order and errors would tell of it.
+//! Which filters and orders of a list a viewer may use: a list cannot be filtered, searched or ordered by a field
+//! that the viewer does not see, because counts, order and errors would reveal it.
 
 use shared::contract::refusal::Refusal;
 use shared::tenant::visibility::{PersonalField, Sight};
@@ -28,7 +28,7 @@ impl<F> Permitted<F> {
     }
 }
 
-/// The fields that this user name tells of.
+/// The fields that this user name reveals.
 #[must_use]
 pub fn in_username(username: &str) -> Vec<PersonalField> {
     [PersonalField::Username].into_iter().chain(mask::also(username)).collect()
@@ -57,7 +57,7 @@ impl Viewer {
         if faults.is_empty() { Ok(Permitted(filters)) } else { Err(Refusal::fields(faults)) }
     }
 
-    /// The same for a list that is asked for by a request. Its cursors are good for who is shown as much alone.
+    /// The same for a list request. Its cursors are valid only for viewers that see the same fields.
     ///
     /// # Errors
     /// As [`Viewer::permits`].

@@ -59,7 +59,7 @@ impl Face {
         let first_name = text(PersonalField::FirstName, &user.first_name);
         let last_name = text(PersonalField::LastName, &user.last_name);
         let phone = text(PersonalField::Phone, &user.phone);
-        // That there is none is shown to whoever is shown the mask.
+        // A viewer that sees the mask also sees that a field is empty.
         let mut perhaps = |field, text: Option<&str>| match (sights.of(field), text) {
             (Sight::Absent, _) => None,
             (_, None) => Some(None),

@@ -1,7 +1,7 @@
-//! What a masked field looks like. Pure.
+//! The masked form of a field. Pure.
 //!
-//! A mask tells little and always as much: its length says nothing about that of the value, and of a value that is
-//! short, or not what it should be, nothing is left. A value that is empty stays empty.
+//! A mask reveals little: its length does not depend on that of the value, and a short or malformed value is hidden
+//! completely. An empty value stays empty.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use shared::identifiers::folded;
 use shared::tenant::visibility::PersonalField;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// What stands for the hidden part. A text that holds it is taken for a mask where one may be.
+/// Replaces the hidden part. A text that contains it counts as a mask where one is allowed.
 pub const MASK: &str = "***";
 
 /// Characters, as people count them, below which a text does not show its first.
@@ -118,7 +118,7 @@ pub fn client(text: &str) -> String {
     }
 }
 
-/// What a user name tells beside itself: many a tenant's user names are addresses or telephone numbers.
+/// The other field that a user name reveals: some tenants' user names are addresses or telephone numbers.
 #[must_use]
 pub fn also(username: &str) -> Option<PersonalField> {
     let username = folded(username);

@@ -1,9 +1,9 @@
-//! Who is shown what of a user.
+//! Which fields of a user a caller sees.
 //!
-//! [`sights`] says for roles and fields how much is shown, by the defaults, the tenant's rules and the platform's
-//! bounds; [`mask`] what a field that is masked looks like. [`Viewer`] is who asks. Only a viewer makes what is
-//! answered of a user ([`UserOut`], [`Face`]) and lets a list be asked for ([`asked`]), and nothing else of the crate
-//! turns a personal text into JSON. docs/security.md has the table of defaults.
+//! [`sights`] decides for roles and fields how much is shown, by the defaults, the tenant's rules and the platform's
+//! bounds; [`mask`] makes the masked form of a field. [`Viewer`] is the caller. Only a viewer makes responses about
+//! users ([`UserOut`], [`Face`]) and permits list requests ([`asked`]), and nothing else in the crate turns a
+//! personal text into JSON. docs/security.md has the table of defaults.
 
 pub mod asked;
 mod face;

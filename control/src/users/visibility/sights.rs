@@ -8,8 +8,8 @@ use super::mask;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sights([Sight; PersonalField::ALL.len()]);
 
-/// What the predefined roles are shown of others, in the order of [`PersonalField::ALL`]. Administrators edit these
-/// fields, staff meets people by name and needs no way to reach them, a client has nobody to look at.
+/// Which fields of other users the predefined roles see, in the order of [`PersonalField::ALL`]. Administrators edit
+/// these fields, staff need names but no contact data, clients have no access to other users.
 const DEFAULTS: [(&str, Sights); 4] = {
     use Sight::{Absent, Clear, Masked};
     [
@@ -20,7 +20,7 @@ const DEFAULTS: [(&str, Sights); 4] = {
     ]
 };
 
-/// The fields that a user name can tell of.
+/// The fields that a user name can reveal.
 pub const IN_USERNAMES: [PersonalField; 3] =
     [PersonalField::Username, PersonalField::Email, PersonalField::Phone];
 
@@ -28,9 +28,9 @@ impl Sights {
     pub(super) const CLEAR: Self = Self([Sight::Clear; PersonalField::ALL.len()]);
     pub(super) const ABSENT: Self = Self([Sight::Absent; PersonalField::ALL.len()]);
 
-    /// What users with these roles are shown of others: by each role as much as the tenant's rules or the defaults say
-    /// and the bounds allow. Of several roles, the one that shows most of a field counts for it, as with permissions.
-    /// A role that is not predefined shows nothing by default.
+    /// Which fields of other users a user with these roles sees: for each role by the tenant's rules or the defaults,
+    /// within the bounds. Of several roles, the one that shows most of a field counts, as with permissions. A role
+    /// that is not predefined shows nothing by default.
     #[must_use]
     pub fn of_roles(roles: &[String], rules: &[Rule], bounds: &[Rule]) -> Self {
         let by_default = |role: &str, field| {
@@ -61,7 +61,7 @@ impl Sights {
         at.and_then(|at| self.0.get(at).copied()).unwrap_or(Sight::Absent)
     }
 
-    /// How much of this user name is shown: no more than of the field that it tells, too.
+    /// How much of this user name is shown: not more than of the field that it reveals.
     #[must_use]
     pub fn of_username(self, username: &str) -> Sight {
         let also = mask::also(username).map_or(Sight::Clear, |field| self.of(field));
@@ -103,7 +103,8 @@ impl Sights {
 
 /// The sight in the rule of a role for a field, else in that of any role.
 fn ruled(rules: &[Rule], role: &str, field: PersonalField) -> Option<Sight> {
-    // Two rules for one thing are refused where they are set; if there are two all the same, the stricter one counts.
+    // Two rules for the same role and field are refused when they are set; if the stored settings have two, the
+    // stricter one counts.
     let strictest = |role: &str| {
         let of_role = rules.iter().filter(|rule| rule.role == role && rule.field == field);
         of_role.map(|rule| rule.sight).min()

@@ -1,4 +1,4 @@
-//! Who asks, and what they are shown.
+//! The caller of a request, and the fields that they see.
 
 use shared::ids::UserId;
 use shared::tenant::visibility::{PersonalField, Rule, Sight};
@@ -9,12 +9,12 @@ use super::out::UserOut;
 use super::sights::Sights;
 use crate::users::model::User;
 
-/// Who is shown users of a tenant. Handlers get one with the caller (`crate::access`).
+/// A caller that users of a tenant are shown to. Handlers get one with the caller (`crate::access`).
 #[derive(Clone, Copy)]
 pub struct Viewer {
     /// The account that is their own, all of which they are shown.
     own: Option<UserId>,
-    /// What they are shown of others.
+    /// The fields of other users that they see.
     others: Sights,
     /// The most that the platform lets them be shown of others.
     bounds: Sights,
@@ -31,7 +31,7 @@ impl Viewer {
         }
     }
 
-    /// A user who is shown nobody but themselves.
+    /// A user that sees only themselves.
     #[must_use]
     pub fn oneself(id: UserId) -> Self {
         Self { own: Some(id), others: Sights::ABSENT, bounds: Sights::ABSENT }
@@ -44,8 +44,8 @@ impl Viewer {
         Self { own: None, others: Sights::ABSENT, bounds: Sights::ABSENT }
     }
 
-    /// Whoever has the command line, and with it the database. No request may be answered with it: a test below lists
-    /// the files that name it.
+    /// The operator at the command line, who has the database anyway. No request may be answered with it: a test
+    /// below lists the files that name it.
     #[must_use]
     pub fn operator() -> Self {
         Self { own: None, others: Sights::CLEAR, bounds: Sights::CLEAR }
@@ -99,7 +99,7 @@ impl Viewer {
         }
     }
 
-    /// Whether text that `actor` wrote freely, and that may tell anything of anybody, is shown.
+    /// Whether free text by `actor`, which may hold personal data of anyone, is shown.
     #[must_use]
     pub fn is_shown_text_of(&self, actor: Option<&str>) -> bool {
         self.is(actor) || self.others.are_clear()
@@ -110,7 +110,8 @@ impl Viewer {
     }
 }
 
-/// A user's fields, whole, whatever a viewer is shown. Who makes them writes down for whom, and why, before.
+/// A user's fields without masks, independent of the viewer. The caller must first write an audit entry with the
+/// reader and the reason.
 pub(in crate::users) fn whole(user: &User, fields: &[PersonalField]) -> Face {
     Face::of(user, Sights::only(fields))
 }
@@ -245,8 +246,8 @@ mod tests {
         };
         for path in files(&root).iter().filter(|path| names(path)) {
             let path = path.strip_prefix(&root).unwrap();
-            // The offline verification of a file reads what stands in it anyway; a job that mails root-admins shows each
-            // of them their own name alone.
+            // The offline verification of a file reads only that file; a job that mails root-admins shows each of
+            // them only their own name.
             let permitted = path.starts_with("cli")
                 || [Path::new("audit/line.rs"), Path::new("mfa/announce.rs")].contains(&path);
             assert!(permitted, "{} shows everything to whoever asks", path.display());
