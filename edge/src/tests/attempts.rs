@@ -17,7 +17,7 @@ use crate::serve::handle;
 
 const HOME: &str = "203.0.113.7";
 
-/// The address of a stranger; each is a network of its own.
+/// The address of an attacker; each is a network of its own.
 fn stranger(at: u64) -> String {
     format!("198.51.{}.{}", at / 250, at % 250)
 }
@@ -114,7 +114,8 @@ fn ipv6_is_counted_by_64_bits() {
     attempt(&acme, "2001:db8:1:3::1", "ada", PASSWORD).expect(200);
 }
 
-/// Must hold: strangers everywhere hammer the name, many at once, and the owner signs in on the own network.
+/// Must hold: attackers on many networks try passwords of the name, many at once, and the user still signs in from a
+/// known network.
 #[test]
 fn an_owner_signs_in_on_the_own_network_while_strangers_hammer_the_name() {
     let world = World::new();
@@ -136,7 +137,7 @@ fn an_owner_signs_in_on_the_own_network_while_strangers_hammer_the_name() {
     }
     world.memory().yields.set(false);
     assert_eq!(guessed + refused, 20 * 32);
-    // What is counted before the hash is exact, however many arrive at once.
+    // The count before the hash is exact, also for concurrent attempts.
     let counted = count(&world, "select max(count) from attempts where account <> '' and network = ''");
     assert_eq!(usize::try_from(counted).unwrap(), guessed);
     assert_eq!(
@@ -240,7 +241,7 @@ fn a_tenant_under_attack_serves_known_networks() {
     attempt(&acme, &stranger(2), "ada", PASSWORD).expect(200);
 }
 
-/// What strangers and owners write is bounded, and goes.
+/// The rows that attackers and users cause are bounded, and are deleted.
 #[test]
 fn invented_names_fill_few_rows_and_the_cron_takes_them_away() {
     let world = World::new();

@@ -1,5 +1,5 @@
-//! A browser with a page of some origin: it keeps cookies as RFC 6265 says, sends them on its own, and
-//! tells its page's origin.
+//! A browser with a page of some origin: it keeps cookies by RFC 6265, sends them by itself, and sends its page's
+//! origin.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl Browser {
         Self { acme: acme.clone(), origin: Some(PAGE), jar: BTreeMap::new() }
     }
 
-    /// A browser in which somebody has signed in.
+    /// A browser in which a user has signed in.
     pub fn signed_in(acme: &Actor, name: &str) -> Self {
         let mut browser = Self::at(acme);
         browser.sign_in(name).expect(200);
@@ -64,7 +64,7 @@ impl Browser {
         self.with_cookies(request)
     }
 
-    /// What a browser adds on its own, whoever asks it to.
+    /// Adds the headers that a browser adds by itself, for every page.
     pub fn with_cookies(&self, request: Request) -> Request {
         let pairs: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() { request } else { request.header("cookie", &pairs.join("; ")) }

@@ -1,4 +1,5 @@
-//! The budget of hashes of a tenant: who is beyond it is sent away before the hash, and no other tenant notices.
+//! The budget of hashes of a tenant: requests above it are refused before the hash, and other tenants are not
+//! affected.
 
 use futures::executor::block_on;
 use futures::future::join_all;

@@ -65,7 +65,7 @@ fn names_are_the_tenants_choice() {
         let answer = world.send(login(&acme).header("origin", PAGE)).expect(200);
         assert_eq!(names(&answer), expected);
         assert_eq!(answer.json().get("csrf_token").is_some(), choice != Cookies::Off);
-        // What was set under other names is not read.
+        // Cookies of other names are not read.
         let (access, both) = (answer.text("access"), ["access_token", ACCESS]);
         for name in both {
             let request = own_request(&acme, "GET", "/api/user/me/");
@@ -281,7 +281,8 @@ fn a_bad_bearer_does_not_keep_the_cookies_from_signing_out() {
     world.advance(301_000);
     world.send(browser.request("POST", "/api/logout/").bearer(browser.access())).expect(204);
     acme.refresh(browser.refresh()).expect(401);
-    // Cookies count only with what a stranger's page has not: the fault is that of the Bearer.
+    // Cookies count only with a CSRF header, which a foreign page cannot send; without it, the error is that of the
+    // Bearer.
     let browser = Browser::signed_in(&acme, "ada");
     let strangers = own_request(&acme, "POST", "/api/logout/").header("origin", "https://evil.example");
     let refused = world.send(browser.with_cookies(strangers).bearer("x")).expect(401);

@@ -10,7 +10,7 @@ use super::browser::{PAGE, acme, own_request, set_cookies};
 use super::fixture::{Answered, Request};
 use crate::serve::handle_now;
 
-/// What an answer says of CORS: who, with cookies or not, and whether it varies.
+/// The CORS headers of an answer: the origin, whether credentials are allowed, and whether it varies.
 fn said(answer: &Answered) -> (Option<&str>, Option<&str>, bool) {
     let count =
         |name: &str| answer.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).count();
@@ -82,7 +82,7 @@ fn listed_pages_read_every_answer_and_others_none() {
     for answer in answers(true, Some(PAGE)) {
         assert_eq!(said(&answer), (Some(PAGE), None, true), "{}", answer.text);
     }
-    // A tenant that is suspended, too, has pages that want to know; one that is nobody has none.
+    // Pages of a suspended tenant also read the answer; an unknown tenant has no origins.
     acme.edit(|tenant| tenant.status = shared::tenant::Status::Suspended);
     world.new_isolate();
     let suspended = at(true, "GET", "/api/user/me/").header("origin", PAGE);
@@ -162,7 +162,7 @@ fn preflights_are_answered_at_the_edge_for_every_route() {
     assert_eq!((unknown, nobody), (404, 404));
 }
 
-/// What the SDKs of tracing services, caches and HTTP libraries add to a page's requests.
+/// Headers that the SDKs of tracing services, caches and HTTP libraries add to a page's requests.
 const USUAL: [&str; 22] = [
     "accept",
     "authorization",
@@ -188,7 +188,7 @@ const USUAL: [&str; 22] = [
     "x-requested-with",
 ];
 
-/// The headers that a page of `origin` is told it may send.
+/// The headers that a preflight allows a page of `origin` to send.
 fn allowed_headers(world: &super::fixture::World, url: &str, origin: &str) -> Option<Vec<String>> {
     let request = Request::new("OPTIONS", url).header("origin", origin);
     let answer = world.send(request.header("access-control-request-method", "POST")).expect(200);

@@ -1,5 +1,5 @@
-//! A tenant that changes thousands of users at once: nobody else on its shard notices, and its own tokens are
-//! judged by their rows.
+//! A tenant that changes thousands of users at once: other tenants of its shard are not affected, and its own tokens
+//! are checked by the users' rows.
 
 use futures::executor::block_on;
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::fixture::{Actor, Answered, PASSWORD, START_MS, Tokens, World, old_tok
 use crate::inside::sweep::clean;
 use crate::sql;
 
-/// More than the feed tells of one tenant.
+/// More users than the feed holds for one tenant.
 const MANY: u32 = 5000;
 /// No answer of D1 is larger.
 const LARGEST: usize = 1_000_000;
@@ -227,7 +227,7 @@ fn a_tenant_is_ordinary_again_when_nothing_living_can_be_concerned() {
         acme.validate(&tokens.access).expect(200);
         two.costs(acme, &tokens, 0);
     }
-    // And the feed tells of its users again.
+    // And the feed holds its users again.
     acme.change("ada", |row| row.access_epoch = 1);
     assert_eq!(two.feed_rows(), 1);
     world.advance(3001);

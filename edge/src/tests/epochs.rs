@@ -46,7 +46,7 @@ impl Actor {
     }
 }
 
-/// Neither session nor token is good, at this isolate or at a new one.
+/// Neither session nor token is valid, at this isolate or at a new one.
 fn has_ended(world: &World, acme: &Actor, tokens: &Tokens) {
     assert_eq!(acme.refresh(&tokens.refresh).expect(401).text("detail"), "Token is blacklisted");
     let verified = acme.post("/api/token/verify/", &json!({"token": tokens.refresh}));
@@ -81,7 +81,7 @@ fn a_reseed_ends_every_session_with_one_row() {
     world.advance(3001);
     before.iter().for_each(|tokens| has_ended(&world, &acme, tokens));
     assert_eq!((feed(&world, "document"), feed(&world, "user")), (documents + 1, users));
-    // Before their rows have come, and afterwards, everybody signs in.
+    // Before their rows have come, and afterwards, all users can sign in.
     let after = NAMES.map(|name| acme.sign_in(name));
     assert_eq!(claims(&after[1].access)["epoch"], epochs::LEAP + 7);
     acme.restored("ada", |_| {});

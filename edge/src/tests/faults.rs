@@ -93,7 +93,7 @@ fn kv_decides_nothing() {
     }
 }
 
-/// What KV holds of a tenant, changed by somebody who can write there and not in D1.
+/// A copy of a tenant in KV, changed by an attacker who can write to KV but not to D1.
 fn forge_copy(world: &World, acme: &Actor, change: impl FnOnce(&mut shared::tenant::Tenant)) {
     let key = crate::tenants::find::document_key(acme.id());
     let mut kv = world.memory().kv.borrow_mut();

@@ -57,7 +57,7 @@ fn named_key(id: &str, fill: u8) -> String {
     format!("{id}:{}", URL_SAFE_NO_PAD.encode([fill; 32]))
 }
 
-/// Control's service key, and a stranger's.
+/// Control's service key, and another key.
 pub fn control_key() -> ServiceKey {
     ServiceKey::parse(&named_key("control", 7)).unwrap()
 }
@@ -157,7 +157,7 @@ pub fn second_session_root(tenant: &mut Tenant, sign_from: Option<u64>) {
     tenant.session_roots.push(SessionRoot { version: 2, sealed, sign_from });
 }
 
-/// Everything that a tenant has at the edge, sealed anew under `key`.
+/// Seals everything of a tenant at the edge again, under `key`.
 pub fn reseal(acme: &Actor, key: &EdgeKey) -> Push {
     let id = acme.id();
     let again = |text: &str, kind, subject: &str| {
@@ -195,7 +195,7 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         former_claims: vec![],
         hosts: vec![shared::ids::HostName::parse(&format!("{slug}.example")).unwrap()],
         shards: vec![0],
-        // The clock stands still, and a budget with it.
+        // The clock does not move, so a budget is not refilled.
         settings: TenantSettings { hashes_per_sec: 0, ..TenantSettings::default() },
         keys: vec![signing_key(id, 0, KeyState::Active, Some(1)), signing_key(id, 1, KeyState::Next, None)],
         session_roots: vec![SessionRoot {
@@ -234,7 +234,7 @@ pub struct Memory {
     pub kv_down: Cell<bool>,
     /// KV takes no more writes, as if it were frozen in the past.
     pub kv_frozen: Cell<bool>,
-    /// This limit admits nobody.
+    /// This limit refuses every request.
     pub limited: Cell<Option<Limit>>,
     /// Calls under each key of a limit within a minute.
     pub charged: RefCell<HashMap<(Limit, String, u64), u32>>,
@@ -242,11 +242,11 @@ pub struct Memory {
     pub logged: RefCell<Vec<String>>,
     pub control_down: Cell<bool>,
     pub forwarded: RefCell<Vec<(Outgoing, Vec<u8>)>>,
-    /// Headers that control's answers have besides.
+    /// Additional headers of control's answers.
     pub control_adds: RefCell<Vec<(&'static str, &'static str)>>,
     /// Passwords whose hashes control has.
     pub foreign: RefCell<HashMap<UserId, String>>,
-    /// What control answers in place of the truth about a password.
+    /// A forced answer of control about a password.
     pub control_says: RefCell<Option<String>>,
     /// Questions about passwords that reached control, signed as they must be.
     pub asked: RefCell<Vec<PasswordIn>>,
@@ -258,7 +258,7 @@ pub struct Memory {
     pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Runs while control's answer is awaited.
     pub while_forwarding: RefCell<Option<Box<dyn FnOnce()>>>,
-    /// What opens signing keys.
+    /// The keys that unseal signing keys.
     pub edge_keys: Vec<EdgeKey>,
     entropy: Cell<u64>,
 }
@@ -295,7 +295,7 @@ impl Memory {
         }
     }
 
-    /// What the database is now, to be gone back to.
+    /// A copy of the database, to restore later.
     pub fn bookmark(&self) -> rusqlite::Connection {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let at = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -531,7 +531,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub client: String,
-    /// Country and city, as the runtime tells them.
+    /// Country and city, as the runtime reports them.
     pub place: [Option<String>; 2],
     /// Runs when the body is read: what happens while a client holds it back.
     pub before_body: Option<Rc<dyn Fn()>>,
@@ -638,7 +638,7 @@ impl Answered {
         seen.filter(own).into_iter().for_each(answers::record);
         self
     }
-    /// Everything that a stranger could tell two answers apart by, but for the request id.
+    /// Everything by which a client can distinguish two answers, except the request id.
     pub fn visible(&self) -> (u16, String, Vec<(String, String)>) {
         let headers = self.headers.iter().filter(|(name, _)| name != "X-Request-Id").cloned().collect();
         (self.status, self.text.clone(), headers)
@@ -678,7 +678,7 @@ impl World {
         self.app.guessers.take();
     }
 
-    /// Sends a request, and does afterwards what is due.
+    /// Sends a request, and then runs the work that follows the response.
     pub fn send(&self, request: Request) -> Answered {
         let (method, url) = (request.method.clone(), request.url.clone());
         let reply = block_on(handle(&self.app, request));
@@ -864,7 +864,7 @@ impl Actor {
         self.hashed(identifier_hash(&self.identifier_key(), self.id(), &identifier), user);
     }
 
-    /// The same of an id that the old service gave.
+    /// The same for an id of the old service.
     pub fn second_old_user(&self, legacy_id: &str, user: UserId) {
         self.hashed(legacy_user_hash(&self.second_identifier_key(), self.id(), legacy_id), Some(user));
     }

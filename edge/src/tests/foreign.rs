@@ -1,5 +1,4 @@
-//! Passwords that another service hashed: what is asked at control, and that nothing tells which answer
-//! was which.
+//! Passwords that another service hashed: which checks control gets, and that the outcomes cannot be distinguished.
 
 use serde_json::json;
 use shared::contract::limits::PASSWORD_BYTES;
@@ -10,7 +9,7 @@ use super::fixture::{Actor, Answered, PASSWORD, START_MS, World, claims};
 
 const OLD: &str = " an old pässword ";
 
-/// What one sign-in cost.
+/// The cost of one sign-in.
 #[derive(Debug, PartialEq, Eq)]
 struct Cost {
     hashes: u32,

@@ -1,4 +1,4 @@
-//! Forms: read in both of their media types, and never good for a cookie.
+//! Forms: read in both of their media types, and never accepted with a cookie.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Forwarding: authenticated first, then a new and signed request with nothing of the client's that
-//! is not on the list.
+//! Forwarding: the request is authenticated, then replaced by a new, signed one that has only the listed headers of
+//! the client.
 
 use serde_json::json;
 use shared::wire::signature::{FORWARD_HEADERS, Message, Tag, verify};

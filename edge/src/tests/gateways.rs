@@ -75,7 +75,7 @@ fn whoever_is_not_let_in_is_401_and_is_told_as_nobody() {
             ("not two parts", ask().header("authorization", "Bearer a b"), "Token is invalid"),
             ("garbage", ask().bearer("abc"), "Token is invalid"),
             ("a refresh token", ask().bearer(&tokens.refresh), "Token has wrong type"),
-            // What stands in a URL stands in logs; a body is nothing that a gateway sends.
+            // URLs are logged, so no token is read from them; gateways send no body.
             (
                 "in the query",
                 Request::new(method, &acme.url(&format!("{PATH}?token={}", tokens.access))),

@@ -1,4 +1,4 @@
-//! An issuer or audience that changes: tokens of before go on for their life, and no session ends.
+//! A change of issuer or audience: existing tokens stay valid until they expire, and no session ends.
 
 use serde_json::{Value, json};
 use shared::tokens::claims::FormerClaims;
@@ -30,7 +30,7 @@ fn rename(acme: &Actor, issuer: &str, audience: Option<&str>, secs: u64) {
     });
 }
 
-/// What each door says of an access token: validate, verify, a forwarded request.
+/// The answers to an access token: validate, verify, a forwarded request.
 fn at_each_door(acme: &Actor, token: &str) -> [Answered; 3] {
     [
         acme.validate(token),
@@ -60,7 +60,7 @@ fn tokens_of_a_former_issuer_are_good_for_their_time_and_sessions_go_on() {
     assert_eq!((&claims(&before.access)["iss"], &claims(&after.access)["iss"]), (&json!(OLD), &json!(NEW)));
     assert_eq!(claims(&after.refresh)["iss"], NEW);
     assert_eq!(statuses(&acme, &after.access), [200; 3]);
-    // The refresh token of before is the generation before, within its window.
+    // The former refresh token is one generation behind, within its window.
     acme.refresh(&before.refresh).expect(200);
 
     // Nothing was pushed since: what the isolate remembers of a token ends with its issuer, not with its `exp`.
@@ -110,7 +110,7 @@ fn an_isolate_that_has_yet_to_learn_of_an_issuer_asks_before_it_refuses() {
     let validate = |token: &str| world.counted(acme.request("POST", "/api/token/validate/").bearer(token));
     let (answer, batches) = validate(&forge(0, &newer));
     assert_eq!((answer.status, batches), (200, 2), "the feed and the document");
-    // Whoever holds a token of an issuer that never was cannot make it ask again and again.
+    // A token with an issuer that never existed does not cause repeated reads.
     newer["iss"] = json!("https://never.example");
     for (jti, asks) in [("1", 1), ("2", 0), ("3", 0)] {
         newer["jti"] = json!(jti.repeat(32));

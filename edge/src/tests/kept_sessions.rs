@@ -101,7 +101,7 @@ fn a_session_that_has_ended_is_not_brought_back() {
     acme.change("ada", changed(1, None));
     acme.change("ada", changed(2, Some((sid(&kept), 1))));
     acme.refresh(&kept.refresh).expect(401);
-    // By a reseed: what was born under the floor of before stays there.
+    // By a reseed: a session that began under the former floor stays there.
     let (_, acme) = self::acme();
     let kept = acme.sign_in("ada");
     acme.reseed();

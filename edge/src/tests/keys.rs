@@ -124,7 +124,7 @@ fn the_public_key_comes_in_the_form_that_is_asked_for_most() {
         (Some("*/*"), json),
         (Some("application/json, text/plain, */*"), json),
         (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), json),
-        // What java.net.HttpURLConnection sends.
+        // The `Accept` of java.net.HttpURLConnection.
         (Some("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"), json),
         (Some("text/plain;q=0, */*"), json),
         (Some("application/*"), json),

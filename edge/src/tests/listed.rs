@@ -1,5 +1,5 @@
-//! What the edge keeps of sessions and tells control: clients, last uses, timeouts of roles, how many there may be, and
-//! ends that control pushes.
+//! Data of sessions at the edge and in facts for control: clients, last uses, timeouts of roles, the limit of
+//! sessions, and ends that control pushes.
 
 use serde_json::{Value, json};
 use shared::ids::{SessionId, UserId};
@@ -356,7 +356,7 @@ fn the_isolate_that_takes_a_push_refuses_what_it_ended_at_once() {
     let row = UserRow { access_epoch: 1, ..acme.user_row("ada") };
     world.push_here(&Push { users: vec![row.into()], ..message(acme.id()) }).expect(200);
     acme.validate(&kept.access).expect(401);
-    // What the feed does not tell of costs the next request nothing.
+    // A user that is not in the feed costs the next request no read.
     let bob = UserRow { id: UserId::new(77, [7; 10]), verifier: None, ..acme.user_row("ada") };
     world.push_here(&Push { users: vec![bob.into()], ..message(acme.id()) }).expect(200);
     let before = world.memory().batches.get();

@@ -1,4 +1,4 @@
-//! What is logged: every failure, some of the rest, and nothing that a client sent.
+//! The log: every failure, a sample of other requests, and no data of a client.
 
 use serde_json::{Value, json};
 use shared::contract::limits::{

@@ -7,7 +7,7 @@ use super::fixture::{Actor, PASSWORD, START_MS, World, message, old_token};
 
 const DAY: u64 = 86_400;
 
-/// A try at a name, at an isolate that has the document of before and at one that has none.
+/// A sign-in with a name, at an isolate with the old document and at one without a document.
 fn both_isolates(acme: &Actor, name: &str, status: u16) {
     acme.try_sign_in(name, PASSWORD).expect(status);
     acme.world.new_isolate();
@@ -24,7 +24,7 @@ fn users_sign_in_at_every_step_of_a_rotation() {
     both_isolates(&acme, "ada", 200);
     acme.switch_lookup_root();
     both_isolates(&acme, "ada", 200);
-    // Whom control could not give an identifier under the new root.
+    // A user without an identifier under the new root.
     both_isolates(&acme, "bob", 200);
     both_isolates(&acme, "nobody", 401);
     acme.first_identifier("ada", None);
@@ -70,7 +70,7 @@ fn a_window_of_attempts_goes_on_under_the_new_root() {
             if !stale {
                 world.new_isolate();
             }
-            // At an isolate that had the document of before, the first of them counts once all the same.
+            // At an isolate with the old document, the first of them also counts once.
             for _ in 0..4 {
                 acme.try_sign_in(name, "wrong").expect(401);
             }

@@ -1,4 +1,4 @@
-//! Rows and documents of a later release: what this one does not know is kept, and opens no door.
+//! Rows and documents of a later release: unknown members are kept, and grant nothing.
 
 use serde_json::json;
 use shared::wire::needs::Needs;
@@ -19,7 +19,7 @@ fn column(world: &World, sql: &str) -> Option<String> {
     world.memory().db.borrow().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Nobody gets a token, and what was presented is still good afterwards.
+/// No token is issued, and the presented credentials stay valid.
 fn nobody_is_let_in(acme: &Actor, refresh: &str) {
     for path in ["/api/token/", "/api/login/"] {
         let answer = acme.post(path, &json!({"username": "ada", "password": PASSWORD})).expect(503);
@@ -37,7 +37,7 @@ fn a_user_whose_row_needs_an_unknown_word_gets_no_tokens_and_loses_no_session() 
     let tokens = acme.sign_in("ada");
     acme.change("ada", |row| row.needs = later());
     nobody_is_let_in(&acme, &tokens.refresh);
-    // A stranger learns nothing of it, and others go on.
+    // A wrong password gets the usual answer, and other users are not affected.
     acme.try_sign_in("ada", "not the password").expect(401);
     acme.sign_in("bob");
     acme.validate(&tokens.access).expect(200);

@@ -147,7 +147,7 @@ fn a_network_that_is_refused_is_one_fact_a_minute() {
     told.sort_unstable();
     assert_eq!(told, [(ELSEWHERE, 2), ("2001:db8:1:2::/64", 1)]);
     assert!(facts.iter().all(|fact| fact["name_hash"].is_null() && fact["user"].is_null()));
-    // Where it cannot be recorded, it is refused all the same.
+    // It is refused also if it cannot be recorded.
     world.app.told.take();
     world.memory().store_down.set(true);
     assert_refused(ask(ELSEWHERE), "me");

@@ -6,8 +6,8 @@ use shared::tenant::settings::Cookies;
 use super::browser::{Browser, PAGE, acme, own_request, set_cookies};
 use super::fixture::{Request, START_MS, claims, second_session_root};
 
-/// Whatever may be changed by cookie: two routes of control's, of which anybody may call the second,
-/// and three of the edge's own.
+/// Routes that a cookie may authenticate: two of control, of which the second needs no credential, and three of the
+/// edge.
 const UNSAFE: [(&str, &str); 6] = [
     ("POST", "/api/user/users/"),
     ("DELETE", "/api/user/users/abc/"),
@@ -104,7 +104,7 @@ fn reading_by_cookie_needs_neither() {
     let foreign = own_request(&acme, "GET", "/api/user/me/").header("origin", "https://evil.example");
     let answer = world.send(browser.with_cookies(foreign)).expect(200);
     assert_eq!(answer.header("access-control-allow-origin"), None, "but no page of theirs can read it");
-    // Without cookies there is nothing to forge: whoever has no session may call what is open to all.
+    // Without cookies there is nothing to forge: a client without a session may call open routes.
     world.send(own_request(&acme, "POST", "/api/user/setup/").json(&json!({}))).expect(200);
     // A garbage cookie is no cookie.
     let garbage = own_request(&acme, "POST", "/api/user/setup/").header("cookie", "__Host-access_token=x.y");

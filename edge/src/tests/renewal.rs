@@ -1,4 +1,4 @@
-//! Silent renewal: what a browser gets whose access cookie is not good any more, and what it costs.
+//! Silent renewal: the answer to a browser whose access cookie is no longer valid, and its cost.
 
 use futures::executor::block_on;
 use futures::future::join_all;
@@ -21,7 +21,7 @@ fn column(world: &World, browser: &Browser, name: &str) -> i64 {
     world.memory().db.borrow().query_row(&sql, [sid], |row| row.get(0)).unwrap()
 }
 
-/// What control was told of the caller, the last time that it was asked.
+/// The caller in the last request that was forwarded to control.
 fn told(world: &World) -> (String, Option<String>) {
     let forwarded = world.memory().forwarded.borrow();
     let headers = &forwarded.last().unwrap().0.headers;
@@ -129,7 +129,7 @@ fn the_idle_deadline_moves_at_most_once_an_hour_and_keeps_a_used_session_alive()
     assert_eq!(seen.len(), 1 + 3 * 24);
     assert_eq!(column(&world, &browser, "generation"), 1);
     assert_eq!(column(&world, &browser, "rotated_at") + 86_400_000, born);
-    // The absolute deadline ends it all the same.
+    // The absolute deadline still ends it.
     for _ in 0..28 * 2 {
         world.advance(12 * HOUR);
         let answer = browser.send(me(&browser));
@@ -170,7 +170,7 @@ fn an_anonymous_page_looks_at_no_credential() {
     let mut bad = good.clone();
     bad.jar.retain(|name, _| name == ACCESS);
     world.advance(6 * MINUTE);
-    // What is known of the tenant is read again, once.
+    // The cached document of the tenant is read again, once.
     world.send(acme.request("GET", "/account/verify/")).expect(200);
     for browser in [good, bad] {
         let bare = browser.request("GET", "/account/verify/");
@@ -233,7 +233,7 @@ fn the_cookies_of_an_ended_session_are_cleared_and_the_request_goes_on_as_nobody
                 );
             }
             assert!(world.memory().forwarded.borrow().is_empty(), "{what}");
-            // An open route serves nobody, and clears as well.
+            // An open route is answered without a user, and also clears the cookies.
             let open = world.send(browser.request("POST", "/api/user/setup/").json(&json!({}))).expect(200);
             assert_eq!(cleared(&open), ALL, "{what}");
             assert_eq!(told(&world), ("anonymous".to_owned(), None), "{what}");
@@ -265,7 +265,7 @@ fn storage_out_of_reach_is_503_and_the_cookies_stay() {
     refused(browser.send(me(&browser)));
     refused(browser.send(users(&browser)));
     world.memory().store_down.set(false);
-    // It happened, but nobody heard of it; once more is harmless.
+    // The renewal happened, but its response was lost; a repetition is harmless.
     world.advance(2 * HOUR);
     world.send(acme.request("GET", "/api/public-key/")).expect(200);
     world.memory().lose_answer.set(true);
@@ -320,7 +320,7 @@ fn a_refresh_cookie_that_is_behind_is_forgiven_as_refresh_forgives() {
     let (two, mut browser) = steps(2, 5000);
     assert_eq!(set_cookies(&two.expect(401)), []);
     browser.send(me(&browser)).expect(200);
-    // Long after: somebody has a copy. The session ends for both, and that is recorded.
+    // Long after: an attacker has a copy. The session ends for both, and that is recorded.
     for (behind, wait_ms) in [(1, MINUTE), (2, MINUTE), (3, 1000)] {
         let (stolen, mut browser) = steps(behind, wait_ms);
         assert_eq!(cleared(&stolen.expect(401)), ALL);
@@ -354,7 +354,7 @@ fn without_a_refresh_cookie_a_bad_access_cookie_is_refused_in_its_words_and_goes
     assert_eq!(cleared(&refused), [ACCESS]);
     browser.send(browser.request("POST", "/api/user/setup/").json(&json!({}))).expect(200);
     world.memory().forwarded.borrow_mut().clear();
-    // A refresh cookie where the access cookie belongs is none, and the other way round.
+    // A refresh token in the access cookie is not accepted, and the other way round.
     let refresh = Browser::signed_in(&acme, "ada");
     let swapped = own_request(&acme, "GET", "/api/user/me/");
     let cookie = format!("{ACCESS}={}", refresh.refresh());

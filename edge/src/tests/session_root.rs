@@ -1,4 +1,4 @@
-//! A tenant's session root changes: whatever either root has signed goes on, and no retry notices.
+//! A tenant's session root changes: tokens of either root stay valid, and retries work.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -61,7 +61,7 @@ fn a_retry_that_straddles_the_switch_gets_the_same_bytes() {
     world.advance(2000);
     let retried = acme.refreshed(&first.refresh);
     assert_eq!(retried.refresh, second.refresh);
-    // Also where the document was written anew since.
+    // Also if the document was written again since.
     acme.edit(|tenant| tenant.session_roots.reverse());
     world.advance(5000);
     assert_eq!(acme.refreshed(&first.refresh).refresh, second.refresh);
@@ -84,7 +84,7 @@ fn an_isolate_that_slept_over_the_change_refuses_no_token() {
     let second = acme.refreshed(&first.refresh);
     assert_eq!(claimed_root(&second.refresh), Some(2));
     *world.app.knowledge.borrow_mut() = slept;
-    // It cannot know, so it does not say that the token is none.
+    // It cannot read the state, so it does not report the token as invalid.
     world.memory().store_down.set(true);
     acme.refresh(&second.refresh).expect(503);
     let verify = || acme.request("POST", "/api/token/verify/").json(&json!({"token": second.refresh}));

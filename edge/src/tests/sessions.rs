@@ -242,7 +242,7 @@ fn a_bad_credential_never_keeps_a_good_one_from_ending_its_session() {
         }
     }
     beta.refresh(&theirs.refresh).expect(200);
-    // And the other way round: a good Bearer ends its session, whatever stands in the body.
+    // And the other way round: a valid Bearer ends its session, whatever the body holds.
     for refresh in [json!(null), json!(""), json!("x"), json!({}), json!(old.refresh), json!(theirs.access)] {
         let tokens = acme.sign_in("ada");
         let logout = acme.request("POST", "/api/logout/").bearer(&tokens.access);
@@ -275,7 +275,7 @@ fn each_good_credential_of_a_request_ends_its_own_session_and_no_other() {
     for ended in [&adas, &bobs] {
         acme.refresh(&ended.refresh).expect(401);
     }
-    // What was ended is told once for each.
+    // One fact is recorded for each ended session.
     let ends = kinds(&world).into_iter().filter(|kind| kind.starts_with("signed_out")).collect::<Vec<_>>();
     assert_eq!(ends, ["signed_out", "signed_out", "signed_out_everywhere", "signed_out"]);
 }
@@ -405,7 +405,7 @@ fn statement_outcome(
     outcome(&row, RefreshAttempt { generation: presented, rotated, ended, now, window })
 }
 
-/// What is true of a family's row and its user.
+/// The state of a family's row and its user.
 struct Row {
     expired: bool,
     active: bool,
@@ -417,7 +417,7 @@ struct Row {
     understood: bool,
 }
 
-/// The table of what a presented token means, written a second time, in words.
+/// The expected meaning of a presented token, written independently of the code.
 fn expected(behind: i64, elapsed: i64, window: i64, row: Row) -> Outcome {
     let Row { expired, active, ended, epoch, lacking, understood } = row;
     let elapsed = elapsed.max(0);

@@ -238,7 +238,7 @@ fn facts(world: &World) -> Vec<serde_json::Value> {
     drained["facts"].as_array().unwrap().clone()
 }
 
-/// Refusals of names that somebody invents, as many as a tenant may have.
+/// Writes rows of refused invented names, up to the limit of a tenant.
 fn fill(world: &World, tenant: &str, rows: u32) {
     let minute = world.memory().now_ms.get() / 60_000 * 60_000;
     let text = format!(

@@ -15,7 +15,7 @@ fn every_statement_prepares() {
     }
 }
 
-/// What runs on every request or every minute must not read a whole table.
+/// Statements that run on every request or every minute must not read a whole table.
 #[test]
 fn no_statement_of_a_request_or_the_cron_scans_a_large_table() {
     let world = World::new();
@@ -353,7 +353,7 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
     refused("suspended tenant");
     run("update tenants set status = 'active'");
     let over = sql::END_LEGACY.bind([text(&tenant), text(&user), 1000.into()]);
-    // The user, the feed that tells of it, and how much it tells of the tenant.
+    // The user, its entry in the feed, and the number of entries of the tenant.
     assert_eq!((changed(&world, &over), changed(&world, &over)), (4, 0));
     refused("signed out everywhere");
     run("update users set legacy_over = 0, password_due = 'must', password_changed_at = 501");

@@ -34,7 +34,7 @@ fn every_validation_is_one_read_busy_or_after_silence() {
     assert_eq!((answer.status, trips), (401, 0), "an expired token costs none");
 }
 
-/// The feed is not asked: a change that it does not tell of, or has not told of yet, is seen all the same.
+/// The feed is not read: a change that it does not hold, or not yet, is seen.
 #[test]
 fn what_is_revoked_is_refused_by_the_next_validation() {
     for (change, words) in [

@@ -1,4 +1,4 @@
-//! Push, command and drain: who may call, and that order, repeats and replays change nothing.
+//! Push, command and drain: which callers are accepted, and that order, repetitions and replays change nothing.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ fn calls_without_a_good_signature_change_nothing() {
             ("truncated", cut),
             ("with another query", swapped),
         ] {
-            // What a signature does not speak for is not even read, however large it may be.
+            // A body without a valid signature is not read, whatever its size.
             let unread = bad.clone().before_body(|| panic!("the body of a stranger was read"));
             let refused = world.send(if what == "truncated" { bad } else { unread }).expect(401);
             assert_eq!(refused.text("code"), "signature_invalid", "{path} {what}");

@@ -143,7 +143,7 @@ fn a_password_that_is_too_old_is_due_at_sign_in_while_its_sessions_go_on() {
         tokens = acme.refreshed(&tokens.refresh);
         acme.validate(&tokens.access).expect(200);
     }
-    // Whose password's age is not known owes one, too; with a new one the sign-in is as ever.
+    // A user whose password has no known age needs a new one, too; with a new one the sign-in works.
     acme.try_sign_in("bob", PASSWORD).expect(403);
     let now = world.memory().now_ms.get();
     acme.change("ada", |row| row.password_changed_at = Some(now));

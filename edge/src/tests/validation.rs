@@ -37,7 +37,7 @@ fn storage_calls_before_the_answer_are_counted() {
     assert_eq!(world.counted(acme.request("POST", "/api/token/refresh/").json(&refresh)).1, 1);
 }
 
-/// A refusal counts as any answer: what it is refused by is as old.
+/// A refusal counts as an answer, too: its data is equally old.
 #[test]
 fn whatever_was_served_from_older_knowledge_it_is_refreshed_after_the_answer() {
     let (world, acme) = acme();

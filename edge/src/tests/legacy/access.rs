@@ -1,4 +1,4 @@
-//! Access tokens of an old service: for whom they are good, for how long, and what refuses them.
+//! Access tokens of an old service: which users they are valid for, for how long, and why they are refused.
 
 use futures::executor::block_on;
 use serde_json::{Value, json};

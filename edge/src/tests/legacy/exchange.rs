@@ -243,7 +243,7 @@ fn an_isolate_that_slept_accepts_nothing_of_a_key_that_is_gone() {
     let (world, acme) = acme();
     acme.edit(|tenant| tenant.legacy = None);
     let garbage = acme.refresh("garbage").visible();
-    // What it knows is old; the batch's own condition, and the document that it then reads, decide.
+    // Its cached document is old; the condition in the batch, and the document that it then reads, decide.
     assert_eq!(acme.refresh(&old_refresh()).visible(), garbage);
     assert_eq!((families(&world), kinds(&world).len()), (0, 0));
     acme.came_from(Some(marker("acme")), START + 30 * DAY);
@@ -294,8 +294,7 @@ fn without_the_database_nothing_is_guessed() {
     }
 }
 
-/// What a renewal without rotation does: the family is there at generation 0, and the exchange is still
-/// to come.
+/// The state after a refresh without rotation: the family exists at generation 0, and the exchange still follows.
 #[test]
 fn a_family_that_was_opened_and_not_rotated_waits_for_the_exchange() {
     let (world, acme) = acme();

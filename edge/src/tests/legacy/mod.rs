@@ -1,5 +1,5 @@
-//! Tokens of the service that a tenant came from: whose they are, what they are good for, and that a
-//! refresh token of it becomes one session, once.
+//! Tokens of a tenant's legacy service: their users, where they are accepted, and that a refresh token becomes
+//! exactly one session.
 
 mod access;
 mod cookies;
@@ -21,7 +21,7 @@ fn marker(slug: &str) -> Marker {
     Marker { claim: "realm".into(), value: json!(slug) }
 }
 
-/// Tenants that came from one service with one key: in each, user 1 is somebody else.
+/// Tenants from one legacy service with one key: in each, user 1 is another person.
 fn came(world: &World, slug: &str, marked: bool) -> Actor {
     let tenant = world.tenant(slug);
     tenant.came_from(marked.then(|| marker(slug)), START + 30 * DAY);
@@ -78,7 +78,7 @@ fn logout(tenant: &Actor, token: Option<&str>, body: &Value) -> Answered {
     })
 }
 
-/// Every door that takes a token, with this one.
+/// Sends this token to every route that accepts one.
 fn doors(tenant: &Actor, token: &str) -> Vec<(u16, String)> {
     let answers = [
         tenant.validate(token),
@@ -106,7 +106,7 @@ fn detail(answer: Answered) -> String {
     answer.expect(401).text("detail")
 }
 
-/// What verify says of a token of the blacklist.
+/// The answer of verify to a token on the blacklist.
 fn blacklisted(answer: Answered) {
     assert_eq!(answer.expect(400).json(), json!({"non_field_errors": ["Token is blacklisted"]}));
 }

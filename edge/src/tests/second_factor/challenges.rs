@@ -1,4 +1,4 @@
-//! Challenges: finished by a code, once, and answered alike whenever they are not good.
+//! Challenges: completed by a code, once, and with the same answer for every invalid one.
 
 use serde_json::{Value, json};
 use shared::contract::routes::{Door, ROUTES};
@@ -66,7 +66,7 @@ fn a_browser_gets_its_cookies_with_the_second_factor() {
     browser.get("/api/user/me/").expect(200);
 }
 
-/// One way in which a challenge is not good, or its code is not.
+/// One way in which a challenge or its code is invalid.
 type Spoil = fn(&World, &Actor, &str) -> (String, String);
 
 #[test]

@@ -83,7 +83,7 @@ fn a_step_is_good_once_one_step_either_side_and_never_behind_a_later_one() {
     with(&before).expect(200);
     invalid(with(&before));
     with(&after).expect(200);
-    // Of the steps up to the last one that was used, none is good, whether its own code was used or not.
+    // No code of a step up to the last used one is accepted, whether that code was used or not.
     for used in [&before, &now, &after] {
         invalid(with(used));
     }
@@ -282,7 +282,7 @@ fn what_commits_while_the_hash_runs_wins() {
             assert_eq!(count(&world, "select max(count) from attempts"), 1, "the try counts");
         }
     }
-    // By the password alone, no session of a user who has a factor by now, or of whom one is demanded by now.
+    // The password alone gives no session to a user who has a factor by now, or needs one by now.
     for change in [more.as_str(), roles] {
         let (world, acme) = acme();
         while_hashing(&world, change);

@@ -23,7 +23,7 @@ use crate::serve::handle;
 
 const DEVICE: &str = "__Host-device";
 
-/// A tenant that remembers devices for 30 days, with ada, who has authenticator 1.
+/// A tenant that remembers devices for 30 days, with user ada, who has authenticator 1.
 fn remembering() -> (World, Actor) {
     let (world, acme) = acme_with_pages();
     acme.edit(|tenant| tenant.settings.remember_device_days = 30);
@@ -33,7 +33,7 @@ fn remembering() -> (World, Actor) {
 
 /// Signs ada in with a code, and asks for the browser to be remembered where `more` says so.
 fn with_code(world: &World, browser: &mut Browser, more: &Value) -> Answered {
-    // Each step is good once.
+    // Each step is accepted once.
     world.advance(STEP_MS);
     let begun = browser.sign_in("ada").expect(200);
     let mut body = json!({"mfa_token": begun.text("mfa_token"), "otp": code(world, 1)});
@@ -176,7 +176,7 @@ fn no_device_is_remembered_where_none_was_asked_for_or_may_be() {
     none(&world, &answer);
 }
 
-/// One way in which a device is good no more.
+/// One way in which a remembered device becomes invalid.
 type Revoke = fn(&World, &Actor, &mut Browser);
 
 const WAYS: [(&str, Revoke); 16] = [
@@ -237,7 +237,7 @@ const WAYS: [(&str, Revoke); 16] = [
         browser.jar.insert(DEVICE.into(), device.to_text(&Secret::new([9; 32]), acme.id()));
     }),
     ("another mark", |_, _, browser| {
-        // The device of the cookie is good, and its last bit is not what this tenant wrote.
+        // A valid device cookie with its last bit changed.
         let value = browser.jar.get_mut(DEVICE).unwrap();
         let mut bytes = URL_SAFE_NO_PAD.decode(&value[4..]).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -278,7 +278,7 @@ fn a_device_is_its_users_alone() {
     acme.user("eve");
     acme.change("eve", with_factors(acme.id(), &[1], &[]));
     assert!(is_challenged(&browser.sign_in("eve")));
-    // Nor does another tenant take it, whose users have the same ids.
+    // Another tenant, whose users have the same ids, does not accept it either.
     let other = world.tenant("other");
     other.edit(|tenant| tenant.settings.remember_device_days = 30);
     other.user("ada");
@@ -321,7 +321,7 @@ fn what_takes_a_device_away_while_the_hash_runs_wins() {
         assert!(is_challenged(&browser.sign_in("ada")), "{change}");
         assert_eq!(count(&world, "select count(*) from families"), families, "{change}");
     }
-    // What ends sessions is the uniform answer, as without a device.
+    // A user who may not sign in gets the uniform answer, as without a device.
     let (world, acme) = remembering();
     let mut browser = remembered(&world, &acme);
     while_hashing(&world, "update users set session_epoch = 1, status = 'suspended'");

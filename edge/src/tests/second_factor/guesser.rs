@@ -1,7 +1,7 @@
-//! A guesser who has the password and never stops: how many codes are looked at in a day, whatever the guesser's plan.
+//! An attacker who has the password and guesses codes: how many codes are checked in a day, for every strategy.
 //!
-//! Time is moved, so that days pass in a second. Each code that is shown here is wrong; what is counted is whether it was
-//! looked at. docs/security.md says what follows for the chance of a hit.
+//! The clock is moved, so that days pass in a second. Each code here is wrong; the test counts whether it was
+//! checked. docs/security.md derives the chance of a hit.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -10,12 +10,12 @@ use shared::contract::limits::{AUTHENTICATORS, CODE_TRIES, CODE_WINDOW_SECS};
 use super::super::scale::scaled;
 use super::*;
 
-/// Codes of one authenticator that are good at a moment: that of now, and one either side.
+/// Codes of one authenticator that are valid at a moment: that of now, and one on either side.
 const GOOD_AT_ONCE: u32 = 3;
 const CODES: u32 = 1_000_000;
 const WINDOW_MS: u64 = CODE_WINDOW_SECS * 1000;
 
-/// What a guesser can show a code at.
+/// The routes at which an attacker can try a code.
 #[derive(Clone, Copy, Debug)]
 enum Door {
     Token,
@@ -55,7 +55,7 @@ impl Guesser {
         (0..100).map(|number| format!("{number:06}")).find(|code| !good.contains(code)).unwrap()
     }
 
-    /// Shows so many wrong codes at a door, one after the other.
+    /// Sends so many wrong codes to a route, one after the other.
     fn shows(&mut self, count: usize, door: Door) {
         let mut token = None;
         for number in 0..count {
@@ -166,7 +166,7 @@ fn the_owner_who_signs_in_meanwhile_gives_no_tries_back() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(scaled(8, 100)))]
-    /// Whatever the plan: bursts of any size, at any door, after any pause.
+    /// Every strategy: bursts of any size, at any route, after any pause.
     #[test]
     fn no_plan_gets_more(
         plan in proptest::collection::vec(

@@ -1,4 +1,4 @@
-//! Second factors: who has to show one, what is good, once, and what a wrong one costs.
+//! Second factors: which users need one, which codes are accepted, once, and the cost of a wrong one.
 
 mod challenges;
 mod codes;
@@ -52,7 +52,7 @@ fn recovery(tenant: TenantId, user: UserId, numbers: &[u8]) -> RecoveryRow {
     RecoveryRow { key: sealed, codes: numbers.iter().map(hash).collect() }
 }
 
-/// What a user's row has who has these authenticators and recovery codes.
+/// The columns of a user with these authenticators and recovery codes.
 fn with_factors(tenant: TenantId, authenticators: &[u8], codes: &[u8]) -> impl FnOnce(&mut UserRow) + use<> {
     let authenticators: Vec<_> = authenticators.iter().map(|number| authenticator(tenant, *number)).collect();
     let codes = codes.to_vec();
@@ -98,7 +98,7 @@ fn sign_in_with(acme: &Actor, more: &Value) -> Answered {
     acme.post("/api/token/", &body)
 }
 
-/// What ada's right password gets.
+/// The challenge that ada's right password gets.
 fn mfa_token(acme: &Actor) -> String {
     sign_in_with(acme, &json!({})).expect(401).text("mfa_token")
 }

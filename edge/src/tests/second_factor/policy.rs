@@ -13,7 +13,7 @@ use super::*;
 
 const START: u64 = START_MS / 1000;
 
-/// Whom a tenant demands a second factor of, and from when on (Unix seconds).
+/// The roles that need a second factor, and from when on (Unix seconds).
 #[derive(Clone, Copy, Debug)]
 struct Policy {
     roles: &'static [&'static str],
@@ -58,11 +58,11 @@ fn old(kind: &str) -> String {
     )
 }
 
-/// What was got before the policy was.
+/// Credentials from before the policy.
 struct Held {
     tokens: Tokens,
     browser: Browser,
-    /// The browser's access cookie is gone: only the refresh cookie speaks for it.
+    /// The browser has no access cookie any more, only the refresh cookie.
     renewing: Browser,
     mfa: Tokens,
 }
@@ -124,7 +124,7 @@ fn no_path_leads_past_what_the_tenant_demands() {
         let (world, acme) = tenant();
         let held = hold(&world, &acme);
         demand(&acme, policy);
-        // What the isolate knows is no older than three seconds, and the clock stands still.
+        // The isolate's data is at most three seconds old, and the clock does not move.
         futures::executor::block_on(crate::tenants::find::read_feed(&world.app)).unwrap();
         let families = count(&world, "select count(*) from families");
         for (path, status) in paths(&acme, &held) {
@@ -141,7 +141,7 @@ fn no_path_leads_past_what_the_tenant_demands() {
             assert_eq!(count(&world, "select count(*) from families"), families, "{policy:?}");
             assert_eq!(count(&world, "select max(generation) from families"), 1, "{policy:?}");
         }
-        // A session that showed a second factor goes on in every way.
+        // A session that proved a second factor stays valid everywhere.
         acme.validate(&held.mfa.access).expect(200);
         world.send(acme.request("GET", "/api/user/me/").bearer(&held.mfa.access)).expect(200);
         acme.post("/api/token/verify/", &json!({"token": held.mfa.refresh})).expect(200);
@@ -168,7 +168,7 @@ fn what_is_refused_is_worded_as_a_lower_epoch_is() {
     assert_eq!(cleared(&answer).len(), 3, "the session is of no use");
     assert_eq!(count(&world, deadlines), before);
     assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
-    // What is worse is said first.
+    // The more severe error is answered first.
     acme.edit(|tenant| tenant.settings.second_factor_roles.clear());
     let tokens = acme.sign_in("ada");
     demand(&acme, Policy { roles: &["staff"], from: None });

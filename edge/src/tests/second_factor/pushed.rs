@@ -55,14 +55,14 @@ fn a_push_names_all_there_are_and_takes_no_use_back() {
     invalid(sign_in_with(&acme, &json!({"otp": code(&world, 2)})));
     invalid(sign_in_with(&acme, &json!({"recovery_code": recovery_code(2)})));
     sign_in_with(&acme, &json!({"recovery_code": recovery_code(3)})).expect(200);
-    // The same message again, and one of before, change nothing.
+    // The same message again, and an older one, change nothing.
     let before = kept(&world);
     push(&acme, known.clone());
     assert_eq!(kept(&world), before);
     push(&acme, UserRow { rev: known.rev - 1, authenticators: vec![], recovery: None, ..known.clone() });
     push(&acme, UserRow { rev: known.rev - 1, ..row(&acme, &[7], &[7]) });
     assert_eq!(kept(&world), before);
-    // Sealed anew, a seed is another text, and what was used stays used.
+    // Sealed again, a seed is another ciphertext, and used steps stay used.
     let mut sealed_anew = row(&acme, &[1, 2], &[1, 2, 3]);
     let seed = &mut sealed_anew.authenticators[0];
     let context =

@@ -29,7 +29,7 @@ fn race(world: &World, request: impl Fn(usize) -> Request) -> [usize; 3] {
     counts
 }
 
-/// What a race left: families, tries that count, and facts by kind.
+/// The state after a race: families, counted attempts, and facts by kind.
 fn left(world: &World) -> (i64, i64, usize, usize) {
     let kinds = kinds(world);
     let of = |kind: &str| kinds.iter().filter(|told| *told == kind).count();

@@ -44,7 +44,7 @@ fn a_code_gives_tokens_of_the_same_session_with_a_new_time() {
     assert_eq!(facts(&world)[1], (String::from("stepped_up"), more));
     let refreshed = claims(&acme.refreshed(&before.refresh).access);
     assert_eq!((&refreshed["auth_time"], &refreshed["amr"]), (&new["auth_time"], &new["amr"]));
-    // The access token of before is good as it was, and says what it said.
+    // The former access token stays valid with the same claims.
     acme.validate(&before.access).expect(200);
 }
 
@@ -165,7 +165,7 @@ fn only_a_living_session_is_stepped_up() {
     assert_eq!(world.send(malformed).expect(401).text("code"), "bad_authorization_header");
     let bob = acme.sign_in("bob");
     step_up(&acme, &bob.refresh, &proof).expect(401);
-    // What the isolate does not know of yet, the batches see: before the hash, and while it runs.
+    // The batches see changes that the isolate does not have yet: before the hash, and during it.
     for change in [
         "update families set ended_at = 1",
         "update families set idle_deadline = 1",

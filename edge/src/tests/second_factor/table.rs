@@ -1,6 +1,6 @@
-//! The table of paths and policies: what each way to tokens gives a user who is enrolled or not, under each policy. The
-//! paths that begin in control (reset, registration, invitation, import) end at a sign-in here;
-//! `control/tests/it/mfa_paths.rs` has what comes before it.
+//! The table of paths and policies: the result of each path to tokens for a user who is enrolled or not, under each
+//! policy. The paths that begin in control (reset, registration, invitation, import) end at a sign-in here;
+//! `control/tests/it/mfa_paths.rs` has their first part.
 
 use serde_json::{Value, json};
 use shared::wire::needs::SECOND_FACTOR_POLICY;
@@ -11,7 +11,7 @@ use super::*;
 
 const START: u64 = START_MS / 1000;
 
-/// What a path gives.
+/// The result of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given {
     /// A full token.
@@ -34,8 +34,8 @@ const POLICIES: [(&str, &[&str], Option<i64>, bool); 6] = [
     ("a grace period that is over", &["staff"], Some(0), true),
 ];
 
-/// The table: for each path what is given under each policy, in the order of [`POLICIES`]: to a user who has no second
-/// factor, and to one who has. `t` is a token, `c` a challenge, `e` a ticket for enrolling, `-` nothing.
+/// The table: for each path the results under each policy, in the order of [`POLICIES`]: for a user without a second
+/// factor, and for one with. `t` is a token, `c` a challenge, `e` a ticket for enrolling, `-` nothing.
 const TABLE: [(&str, Path, &str, &str); 13] = [
     ("token", token, "teette", "cccccc"),
     ("login", login, "teette", "cccccc"),
@@ -52,7 +52,7 @@ const TABLE: [(&str, Path, &str, &str); 13] = [
     ("step-up by code", step_up_by_code, "------", "t--tt-"),
 ];
 
-/// What was there before the policy.
+/// Credentials from before the policy.
 struct Held {
     world: World,
     acme: Actor,
