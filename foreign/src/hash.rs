@@ -47,7 +47,7 @@ impl Hash {
     /// Reads a hash as Django writes it.
     ///
     /// # Errors
-    /// See [`Unusable`]: whoever has such a one has no password here.
+    /// See [`Unusable`]: a user with such a hash has no password here.
     pub fn parse(encoded: &str) -> Result<Self, Unusable> {
         if encoded.is_empty() || encoded.starts_with('!') {
             return Err(Unusable::Unset);

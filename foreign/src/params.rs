@@ -1,8 +1,8 @@
 //! Algorithms with their parameters, without salt and hash: what a check costs.
 //!
-//! Bounds are looked at before any work. They leave room above what Django writes today (1,000,000
-//! rounds of PBKDF2, bcrypt 12, scrypt 2^14/8/5, Argon2 100 MiB in 2 passes: 0.1 to 0.25 s each), and
-//! keep the dearest check at about a second and 256 MiB, because strangers cause them.
+//! Bounds are checked before any work. They leave room above the values that Django writes today (1,000,000 rounds of
+//! PBKDF2, bcrypt 12, scrypt 2^14/8/5, Argon2 100 MiB in 2 passes: 0.1 to 0.25 s each), and keep the most expensive
+//! check at about a second and 256 MiB, because requests without a credential cause checks.
 
 use std::fmt;
 
@@ -62,7 +62,7 @@ pub enum Params {
     },
     /// `argon2`.
     Argon2 {
-        /// Which of the three.
+        /// The variant: Argon2d, Argon2i or Argon2id.
         kind: Argon2Kind,
         /// 16 or 19.
         version: u32,
@@ -90,7 +90,7 @@ pub enum Family {
 }
 
 impl Params {
-    /// Refuses parameters that no stranger shall make this service compute.
+    /// Refuses parameters above the bounds.
     ///
     /// # Errors
     /// [`Unusable::Bounds`].

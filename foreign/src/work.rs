@@ -1,19 +1,19 @@
-//! A check that costs the same whoever is asked about, by construction and not by a clock.
+//! A check that costs the same for every user and for none, by construction and not by a clock.
 //!
-//! Every call costs, for each family of algorithm that a tenant still has, one check at the tenant's
-//! dearest parameters of that family. A user's own check counts as theirs and is topped up where it
-//! is cheaper, as Django's `harden_runtime` does it.
+//! Every call costs, for each family of algorithms that a tenant still has, one check at the tenant's most expensive
+//! parameters of that family. The check of the user's own hash is one of them; if it is cheaper, further work is
+//! added, as in Django's `harden_runtime`.
 
 use subtle::ConstantTimeEq as _;
 
 use crate::compute::compute;
 use crate::{Family, Hash, Params};
 
-/// Salt of work whose result nobody looks at.
+/// Salt of work whose result is not used.
 const NO_SALT: [u8; 16] = *b"nobody's salt ..";
 const TAG_BYTES: usize = 32;
-/// Families that a check works through: all that Django has ever written by default, and no more than some
-/// seconds. Strangers cause checks, and every set of parameters of Argon2 is a family.
+/// Most families in one check: all that Django has ever written by default, and at most some seconds of work.
+/// Requests without a credential cause checks, and every set of parameters of Argon2 is a family.
 pub const FAMILIES: usize = 8;
 
 /// One part of a check's work.
@@ -21,7 +21,7 @@ pub const FAMILIES: usize = 8;
 pub enum Step {
     /// The user's own hash is computed and compared.
     Verify(Params),
-    /// The same work for nothing.
+    /// The same work without a result.
     Burn(Params),
 }
 
@@ -39,8 +39,8 @@ impl Step {
     }
 }
 
-/// The dearest parameters of each family; beyond [`FAMILIES`], those that come last are none, whoever's
-/// they are.
+/// The most expensive parameters of each family. Families beyond [`FAMILIES`] are ignored, also for users that have
+/// such a hash.
 #[must_use]
 pub fn dearest(all: impl IntoIterator<Item = Params>) -> Vec<Params> {
     let mut found: Vec<Params> = Vec::new();
@@ -74,7 +74,7 @@ pub fn plan(own: Option<Params>, dearest: &[Params]) -> Vec<Step> {
     steps
 }
 
-/// What is left to do after `own` to have done as much as `most`, of the same family.
+/// The work that `own` lacks compared with `most`, of the same family.
 fn missing(own: Params, most: Params) -> Vec<Params> {
     match (own, most) {
         (Params::Pbkdf2Sha256 { rounds: own }, Params::Pbkdf2Sha256 { rounds: most }) if own < most => {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nobody, and each of everybody: the same work in every family.
+        /// No user, and users of every family: the same work in every family.
         #[test]
         fn every_check_costs_the_same(all in proptest::collection::vec(any_params(), 1..20)) {
             let most = dearest(all.iter().copied());
@@ -164,7 +164,7 @@ mod tests {
         let all: Vec<_> = (1000..2000).map(argon2).chain([pbkdf2]).collect();
         let most = dearest(all);
         assert_eq!(plan(None, &most).len(), FAMILIES);
-        // Whose family is one too many costs the same, and the common ones are never too many.
+        // A user of a family above the limit costs the same, and the common families are never above it.
         assert_eq!(work(Some(argon2(1999)), &most), work(None, &most));
         assert!(plan(Some(pbkdf2), &most).contains(&Step::Verify(pbkdf2)));
     }

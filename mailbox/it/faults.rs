@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::{Client, MESSAGE};
 
-/// What a client does to come to this step, and the reply there; empty where the server has closed.
+/// Brings a client to this step and returns the reply there; empty if the server has closed the connection.
 async fn reply_at(port: u16, step: Step) -> String {
     let mut client = Client::open(port).await;
     let greeting = client.reply().await;

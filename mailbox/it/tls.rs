@@ -66,7 +66,7 @@ async fn starttls_begins_the_dialogue_anew() {
     assert_eq!(tls, [true, false]);
 }
 
-/// What is sent behind STARTTLS in clear must not count as sent by TLS (CVE-2011-0411).
+/// Data that is sent in clear after STARTTLS must not count as sent by TLS (CVE-2011-0411).
 #[tokio::test]
 async fn what_was_sent_ahead_in_clear_is_forgotten() {
     let mailbox = Mailbox::with(Options { tls: Tls::Start, ..Options::default() }).await.unwrap();

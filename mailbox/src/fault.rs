@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The points of a dialogue at which a [`Fault`] strikes, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The connection was accepted, and the greeting is due.
+    /// The connection was accepted; the greeting comes next.
     Connect,
     /// `EHLO` or `HELO`.
     Hello,

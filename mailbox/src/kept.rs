@@ -24,7 +24,7 @@ pub struct Kept {
     writing: Arc<Mutex<()>>,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     from: String,
@@ -62,7 +62,7 @@ impl Kept {
         Ok(numbers)
     }
 
-    /// One mail; `None` where there is none of this number, or none that can be read.
+    /// The mail with this number; `None` if there is none or it cannot be read.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Received> {
         let stored: Stored = serde_json::from_slice(&fs::read(self.file(number)).ok()?).ok()?;

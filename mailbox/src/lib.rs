@@ -1,16 +1,16 @@
-//! An SMTP server on loopback that keeps what it is sent, and sends nothing on.
+//! An SMTP server on loopback that stores the mails it receives, and delivers none.
 //!
-//! Two users: `./wardgate dev` runs it as a program with a page that shows the mails, and the tests start one
-//! each and let it fail on purpose. It speaks TCP like any other server, so that neither needs a mail
-//! transport of its own in place of the real one.
+//! Two users: `./wardgate dev` runs it as a program with a page that shows the mails, and the tests start one each
+//! and let it fail on purpose. It is reached over TCP like any other server, so both use control's real mail
+//! transport.
 //!
-//! - [`server`]: [`Mailbox`], the handle: started, asked, broken and healed;
+//! - [`server`]: [`Mailbox`], the handle: starts the server, reads mails, injects and ends faults;
 //! - [`fault`]: the ways in which it fails;
-//! - [`received`]: a mail, parsed as a reader's program would;
+//! - [`received`]: a mail, parsed as a mail client would;
 //! - `session`: one connection's dialogue; `tls`: the certificate;
 //! - [`kept`], [`shown`], `page`: the folder, the views and the page of `dev`.
 //!
-//! It is no mail server: it accepts every address, and nobody should reach it from another machine.
+//! It is no mail server for production: it accepts every address, and must not be reachable from another machine.
 
 pub mod fault;
 pub mod kept;

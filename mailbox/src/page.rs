@@ -77,7 +77,7 @@ pub fn router(kept: Kept, port: u16) -> Router {
         .with_state(served)
 }
 
-/// Who may ask, and the headers of every answer.
+/// Checks the `Host` of a request, and sets the security headers of every response.
 async fn guard(State(served): State<Arc<Served>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let is_ours = |name: &str| served.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name));

@@ -28,7 +28,7 @@ pub struct Received {
 pub struct Link {
     /// All of it.
     pub url: String,
-    /// What stands before the fragment.
+    /// The URL before the fragment.
     pub page: String,
     /// The parameter `token` of the fragment.
     pub token: Option<String>,
@@ -71,7 +71,7 @@ impl Received {
         let mut seen: Vec<(String, std::vec::IntoIter<String>)> = Vec::new();
         let names = message.headers().iter().map(|header| header.name().to_owned());
         let pairs = names.map(|name| {
-            // The same name again is the next of its values.
+            // A repeated name is another of its values.
             let at =
                 seen.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name)).unwrap_or_else(|| {
                     seen.push((name.clone(), self.headers(&name).into_iter()));

@@ -82,7 +82,7 @@ enum Listening {
     Down(Option<TcpSocket>),
 }
 
-/// What connections share.
+/// State that the connections share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     #[cfg(feature = "tls")]
@@ -225,7 +225,7 @@ impl Mailbox {
         self.shared.state.send_modify(|state| (state.fault, state.left) = (Some(fault), Some(times)));
     }
 
-    /// Fails no more. Connections that hang already go on hanging.
+    /// Ends all faults. Connections that already hang continue to hang.
     pub fn heal(&self) {
         self.shared.state.send_modify(|state| (state.fault, state.left) = (None, None));
     }

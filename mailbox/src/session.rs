@@ -20,10 +20,10 @@ use crate::stream::Stream;
 const NAME: &str = "mailbox.localhost";
 /// RFC 5321 (4.5.3.1.4) asks for 512 and what extensions add.
 const LINE_BYTES: u64 = 4096;
-/// What a message may have.
+/// Longest message, in bytes.
 const MESSAGE_BYTES: usize = 32 << 20;
 
-/// What comes after a command.
+/// What follows a command.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Command,
@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
         Ok(Next::Command)
     }
 
-    /// What comes next where a fault strikes; `None` where the step goes on as if there were none.
+    /// What follows if a fault is set for this step; `None` if the step continues as usual.
     async fn strike(&mut self, step: Step) -> io::Result<Option<Next>> {
         match self.shared.strike(step) {
             Some(fault) => self.suffer(fault).await,

@@ -71,7 +71,7 @@ impl Line {
 }
 
 impl Shown {
-    /// What is shown of this mail.
+    /// The view of this mail.
     #[must_use]
     pub fn of(number: u64, mail: &Received) -> Self {
         Self {

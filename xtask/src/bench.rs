@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::workspace::Workspace;
 use crate::{test, tools};
 
-/// A superuser that only loopback meets, of a server that holds nobody's data.
+/// The superuser's password of a throwaway server that listens only on loopback.
 const PASSWORD: &str = "throwaway";
 
 /// Runs one of them.
@@ -25,7 +25,7 @@ pub fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     }
 }
 
-/// What it says of itself goes to standard error: standard output is the report's.
+/// Its progress goes to standard error; standard output holds only the report.
 fn control(workspace: &Workspace, options: &BenchControlOptions) -> Result<()> {
     let events = Events::listen()?;
     eprintln!("Tools: npm packages");
@@ -51,7 +51,7 @@ fn control(workspace: &Workspace, options: &BenchControlOptions) -> Result<()> {
     }
 }
 
-/// The same with a database that stays, so that the next run has nothing to load.
+/// The same with a database that is kept, so that the next run need not load it.
 fn kept(workspace: &Workspace, options: &BenchControlOptions, folder: &Path) -> Result<()> {
     let state = State::create(folder)?;
     let Some(held) = state.hold()? else {

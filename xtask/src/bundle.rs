@@ -23,10 +23,9 @@ use crate::workspace::Workspace;
 /// Which bundle.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// What is deployed.
+    /// The bundle that is deployed.
     Production,
-    /// The same with a clock that can be shifted and a panic on demand, for the end-to-end tests
-    /// alone.
+    /// The same with a clock that can be shifted and a panic on demand, only for the end-to-end tests.
     Test,
 }
 
@@ -88,11 +87,10 @@ pub fn build(workspace: &Workspace, kind: Kind) -> Result<Size> {
     size(&folder.join("edge_bg.wasm"))
 }
 
-/// Compiles the edge with unwinding panics: a panic then is an exception of that one request, and
-/// the instance lives on with its caches and with the other requests that wait in it.
+/// Compiles the edge with unwinding panics: a panic is then an exception in one request, and the instance continues
+/// with its caches and its other requests.
 ///
-/// std as shipped for this target aborts, so it is built along; stable cargo does that only when
-/// told that it may.
+/// The prebuilt std of this target aborts, so std is built, too; stable cargo does that only with `RUSTC_BOOTSTRAP`.
 fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     let target = workspace.target.join("worker");
     let mut cargo = workspace.cargo(&["build", "--package", "wardgate-edge", "--lib", "--target", WASM]);
@@ -105,8 +103,8 @@ fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     Ok(target.join(WASM).join("worker").join("edge.wasm"))
 }
 
-/// What the bundle depends on: the module, our entries, wasm-opt, and this program, which has the
-/// rest built in.
+/// A digest of the inputs of the bundle: the module, our entry scripts, wasm-opt, and this program, which contains
+/// the rest.
 fn digest_of_inputs(workspace: &Workspace, kind: Kind, compiled: &Path) -> Result<String> {
     let mut digest = Sha256::new();
     let mut add = |bytes: &[u8]| {
@@ -126,8 +124,7 @@ fn entry_source(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.root.join("edge/entry").join(name)
 }
 
-/// Makes the folder anew beside the old one and then takes its place, so that an interrupted build
-/// leaves no half bundle.
+/// Writes the folder beside the old one and then replaces it, so that an interrupted build leaves no partial bundle.
 fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -> Result<()> {
     let parent = folder.parent().context("a bundle's folder has a parent")?;
     fs::create_dir_all(parent)?;

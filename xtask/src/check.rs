@@ -1,4 +1,4 @@
-//! `check`: what must hold of every commit beside its tests.
+//! `check`: the checks of every commit besides the tests.
 
 use std::fs;
 use std::path::Path;
@@ -76,7 +76,7 @@ const CRATES: [Layers; 4] = [
                 "users",
             ],
             &["http", "jobs::queue", "jobs::kind", "jobs::release"],
-            // What every part works with, made once at the start, and the parts that it is made of.
+            // The process's state, which every module uses, and its parts.
             &["control"],
             &[
                 "edges::client",
@@ -122,8 +122,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         cargo(&[&edge[..], &["--features", "wardgate-edge/test-entry", "--", "-D", "warnings"]].concat())
     })?;
     steps.step("Documentation", || {
-        // Nobody outside uses these crates: their documentation is for whoever works on them, who
-        // may see what is private.
+        // These crates have no outside users: their documentation is for contributors and includes private items.
         let doc = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
         run_command(
             workspace.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"),
@@ -143,8 +142,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks the statements of control against a database that was migrated just now, and compares
-/// what sqlx notes.
+/// Checks the statements of control against a freshly migrated database, and compares the metadata that sqlx writes.
 fn sql_metadata(workspace: &Workspace, events: &Events) -> Result<()> {
     control::build(workspace)?;
     let scratch = Scratch::start(workspace)?;

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     after_help = AFTER_HELP
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: Verb,
 }

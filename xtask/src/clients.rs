@@ -1,10 +1,10 @@
-//! Clients and servers that are not ours, for the tests: a Python with the packages of a resource server and
-//! of a key service, Node's packages, a browser, and gateways. Only `test` needs them, so only `test` installs them.
+//! Third-party clients and servers for the tests: Python with the packages of a resource server and of a key service,
+//! Node packages, a browser, and gateways. Only `test` installs them.
 //!
-//! The packages are pinned under `tests/clients`; Traefik and Envoy are among Python's. A browser is not: it
-//! is the one that the machine has, since those that registries ship are built for functions in somebody's
-//! cloud, and not for every processor (docs/decisions/0006-the-machines-own-browser.md). nginx is the
-//! machine's, or Debian's, which is unpacked here and not installed: its package starts a server.
+//! The packages are pinned under `tests/clients`; Traefik and Envoy are among Python's. The browser is the one that
+//! is installed on the machine: the browsers in package registries are built for cloud functions, and not for every
+//! processor (docs/decisions/0006-the-machines-own-browser.md). nginx is the one on the machine, or Debian's package,
+//! which is unpacked here and not installed, because its installation starts a server.
 
 use std::fs;
 use std::path::PathBuf;
@@ -126,7 +126,7 @@ pub struct Python {
 }
 
 impl Python {
-    /// The first that will do: a `python3` on PATH may be somebody's own, without what Debian's has.
+    /// The first usable one: a `python3` on PATH may be a custom build that lacks modules of Debian's.
     pub fn find() -> Result<Self> {
         for program in ["python3", "/usr/bin/python3"] {
             if let Ok(version) = output(Command::new(program).args(["-c", PROBE])) {
@@ -146,7 +146,7 @@ impl Python {
             return Ok(python);
         }
         run(Command::new(self.program).args(["-m", "venv", "--clear"]).arg(environment(workspace)))?;
-        // Wheels alone, for the reason for which npm runs no scripts: a build is code nobody read.
+        // Only wheels, for the same reason that npm runs no scripts: a build runs unreviewed code.
         run(Command::new(&python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
             .args(["--require-hashes", "--only-binary", ":all:", "--requirement"])

@@ -37,7 +37,7 @@ pub struct Tenant {
     pub slug: String,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// What its tokens name as issuer.
+    /// The issuer of its tokens.
     pub issuer: String,
 }
 
@@ -143,7 +143,7 @@ impl Control {
             .with_context(|| format!("`wardgate {}` found nothing", arguments.join(" ")))
     }
 
-    /// What the command printed; `None` when it says that there is no such thing.
+    /// The output of the command; `None` if it reports that the object does not exist.
     fn answer(&self, arguments: &[&str], input: &str) -> Result<Option<String>> {
         let mut command = self.command(arguments);
         let mut child =

@@ -23,7 +23,7 @@ use crate::wait::until;
 use crate::workspace::Workspace;
 use crate::{control, dev_vars, greeting, postgres, secrets, tools};
 
-/// The name under which `dev` itself stands in the ledger.
+/// The name of `dev` itself in the ledger.
 const DEV: &str = "dev";
 
 /// The state folder that was asked for.
@@ -136,8 +136,8 @@ fn secrets(state: &State, options: &DevOptions, external: Option<&str>) -> Resul
     }
 }
 
-/// Until somebody wants us to end. What ends by itself is said and left so, since the other parts
-/// are made to go on without it; `restart` brings it back.
+/// Runs until a signal ends it. A part that ends by itself is reported and not restarted, because the other parts
+/// work without it; `restart` starts it again.
 fn watch(stack: &mut Stack<'_>, dev_json: &mut DevJson, events: &Events) -> Result<()> {
     loop {
         match events.next(Duration::from_secs(60)) {

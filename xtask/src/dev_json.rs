@@ -107,7 +107,7 @@ pub struct TenantOut {
     pub slug: String,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// What its tokens name as issuer.
+    /// The issuer of its tokens.
     pub issuer: String,
     /// Its public keys.
     pub jwks_url: String,
@@ -153,7 +153,7 @@ pub struct Logs {
 }
 
 impl DevJson {
-    /// What this stack is.
+    /// The description of this stack.
     pub fn of(stack: &Stack<'_>, people: &People, started_at: String) -> Self {
         let Addresses { edge, control, metrics, admin_database, app_database, .. } = &stack.addresses;
         let issuer = people.tenant.issuer.clone();
@@ -231,7 +231,7 @@ impl DevJson {
     }
 }
 
-/// Takes the file away: at a clean stop, and before a start, so that nobody finds the last run's.
+/// Deletes the file: at a clean stop, and before a start, so that no reader finds the last run's.
 pub fn remove(state: &State) {
     let _ = fs::remove_file(path(state));
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use crate::settings::WRITTEN_BY_DEV;
 use crate::state::{State, write_private};
 
-/// Leaves the Worker's variables of the clone's own state in the clone. Any other state is a matter of its
-/// own, and a file that somebody else wrote stays: false.
+/// Writes the Worker's variables of the clone's own state into the clone. It does nothing for another state, and
+/// keeps a file that a developer wrote: false.
 pub fn leave(root: &Path, state: &State) -> Result<bool> {
     if state.folder() != root.canonicalize()?.join(".wardgate") {
         return Ok(true);

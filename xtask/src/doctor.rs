@@ -53,7 +53,7 @@ fn said<'a>(yes: bool, then: &'a str, otherwise: &'a str) -> &'a str {
     if yes { then } else { otherwise }
 }
 
-/// What `test` alone needs.
+/// Requirements of `test` alone.
 fn for_tests(workspace: &Workspace) -> Result<()> {
     let or_missing =
         |found: Result<String>| found.unwrap_or_else(|_| "missing: test says how to get it".to_owned());

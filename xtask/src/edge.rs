@@ -19,7 +19,7 @@ use crate::state::State;
 use crate::tools::{node, node_environment};
 use crate::workspace::Workspace;
 
-/// What the script says, one line each.
+/// The messages of the script, one line each.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Message {
@@ -49,7 +49,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Takes note of a new workerd, also for whoever has to clean up after us.
+    /// Records a new workerd, also in the ledger, so that a later start can stop it.
     pub fn set_workerd(&mut self, state: &State, pid: u32) -> Result<()> {
         self.workerd_pid = pid;
         self.workerd = Identity::of(pid);

@@ -13,9 +13,9 @@ use crate::edge::Message;
 
 /// One thing that happened.
 pub enum Event {
-    /// Somebody wants us to end.
+    /// The program shall end.
     Stop,
-    /// Somebody wants back what has ended.
+    /// Parts that have ended shall be started again.
     Restart,
     /// A child has ended, which one is to be found out.
     ChildEnded,
@@ -61,7 +61,7 @@ impl Events {
         Ok(Self { sender, receiver, stop })
     }
 
-    /// For whoever has something to say.
+    /// A sender of events.
     pub fn sender(&self) -> Sender<Event> {
         self.sender.clone()
     }

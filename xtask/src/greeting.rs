@@ -13,7 +13,7 @@ pub fn now() -> String {
     DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Everything a newcomer needs to go on, the lines to paste last.
+/// Prints the addresses and accounts of the stack; the lines to paste come last.
 pub fn print(dev: &DevJson, time: &str) {
     let DevJson { edge, control, mail, postgres, tenant, admin, platform_admin, .. } = dev;
     let own_host = tenant.hosts.first().map_or(String::new(), |host| format!(", or the host {host}"));

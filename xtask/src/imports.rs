@@ -16,8 +16,8 @@ use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree};
 pub struct Layers {
     /// The folder of the sources, below the workspace.
     pub sources: &'static str,
-    /// What each layer holds: modules with everything below them, where the longest match counts. `*` is
-    /// any name (`*::routes`: the routes of every slice), and the empty name is the root of the crate.
+    /// The modules of each layer, including their submodules; the longest match counts. `*` is any name (`*::routes`:
+    /// the routes of every slice), and the empty name is the root of the crate.
     pub layers: &'static [&'static [&'static str]],
 }
 
@@ -27,7 +27,7 @@ type Module = Vec<String>;
 /// Files by module.
 struct Tree {
     files: BTreeMap<Module, PathBuf>,
-    /// What each module calls by a name of its own: name to path from the root of the crate.
+    /// The imported names of each module: name to path from the root of the crate.
     names: BTreeMap<Module, BTreeMap<String, Module>>,
     /// Paths from the root of the crate that a module uses, re-exports left out.
     uses: BTreeMap<Module, BTreeSet<Module>>,
@@ -265,7 +265,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_macro(&mut self, macros: &'ast Macro) {
-        // What stands in a macro is only words: every `crate::a::b` among them counts.
+        // The content of a macro is only tokens: every `crate::a::b` among them counts.
         let text = macros.tokens.to_string().replace(" :: ", "::");
         for word in text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == ':')) {
             let segments: Vec<_> = word.split("::").map(str::to_owned).collect();

@@ -1,7 +1,6 @@
-//! Who was started, so that the next start can stop what a killed one left behind.
+//! The processes that were started, so that the next start can stop those that a killed run left behind.
 //!
-//! A pid alone is a number that the system gives out again: it counts only together with the moment
-//! at which its process started.
+//! The system reuses pids, so a process is identified by its pid and its start time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +16,7 @@ use crate::wait::until;
 /// How long a program may take to end in good order before it is killed.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// One process, told from every later one with the same number.
+/// One process, distinct from every later one with the same pid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The process's number.
@@ -55,7 +54,7 @@ impl Identity {
     }
 }
 
-/// When a living process started, in whatever unit the system has; `None` when it does not live.
+/// The start time of a running process, in a unit of the system; `None` if it does not run.
 #[cfg(target_os = "linux")]
 fn start_of(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -67,7 +66,7 @@ fn start_of(pid: u32) -> Option<String> {
     (*state != "Z").then(|| format!("{}:{ticks}", boot.trim()))
 }
 
-/// When a living process started, in whatever unit the system has; `None` when it does not live.
+/// The start time of a running process, in a unit of the system; `None` if it does not run.
 #[cfg(not(target_os = "linux"))]
 fn start_of(pid: u32) -> Option<String> {
     let mut ps = std::process::Command::new("ps");
@@ -78,9 +77,9 @@ fn start_of(pid: u32) -> Option<String> {
 /// One line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What it is, for people.
+    /// Its name for messages.
     pub name: String,
-    /// Which process.
+    /// The process.
     pub identity: Identity,
     signal: i32,
 }
@@ -96,13 +95,13 @@ impl Ledger {
         Self { file }
     }
 
-    /// What is written down. A damaged file is none: a kill can come at any moment, though the
-    /// rename makes it unlikely.
+    /// The entries of the file. A damaged file counts as empty: a kill can come at any moment, though the rename
+    /// makes it unlikely.
     pub fn entries(&self) -> Vec<Entry> {
         fs::read(&self.file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// The living process of this name.
+    /// The running process of this name.
     pub fn living(&self, name: &str) -> Option<Identity> {
         self.entries()
             .into_iter()
@@ -121,7 +120,7 @@ impl Ledger {
             .context("cannot write down what was started")
     }
 
-    /// Stops whatever still lives, last started first, and returns the names. Ourselves we spare.
+    /// Stops every process that still runs, except this one, the last started first, and returns their names.
     pub fn clean(&self) -> Result<Vec<String>> {
         let mut stopped = Vec::new();
         for entry in self.entries().into_iter().rev() {

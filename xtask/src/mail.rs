@@ -18,7 +18,7 @@ use crate::service;
 use crate::state::State;
 use crate::workspace::Workspace;
 
-/// What the program is called in logs and in the ledger.
+/// The name of the program in logs and in the ledger.
 pub const NAME: &str = "mailbox";
 
 /// Where a state keeps its mails.

@@ -1,8 +1,8 @@
-//! What `./wardgate` and `cargo xtask` run: set-up, builds, development, tests and checks.
+//! The program of `./wardgate` and `cargo xtask`: set-up, builds, development, tests and checks.
 //!
-//! Nothing here is deployed. The script `wardgate` makes sure that cargo and npm exist and then
-//! comes here. Every file is one concern: `cli` lists the verbs, `dev`, `test`, `check`, `bench`
-//! and `doctor` are the long ones, `stack` is what runs, the rest are its parts.
+//! Nothing here is deployed. The script `wardgate` checks that cargo and npm exist and then runs this program. `cli`
+//! lists the commands; `dev`, `test`, `check`, `bench` and `doctor` are the long ones; `stack` starts and stops the
+//! processes, and the other files are its parts.
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
 mod bench;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Stopped>() => {
             println!("\nStopped.");
-            // What a shell says of a program that ended by Ctrl-C.
+            // The exit code of a program that Ctrl-C ended, as shells report it.
             ExitCode::from(130)
         }
         Err(error) => {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result, bail};
 
-/// Where `dev` counts from unless told otherwise.
+/// The default base port of `dev`.
 pub const DEFAULT_BASE: u16 = 8780;
 
 /// The ports of one running set.
@@ -53,7 +53,8 @@ impl Ports {
         ]
     }
 
-    /// Refuses early and by name, since each program would otherwise fail in words of its own.
+    /// Fails early and names the program of each taken port; otherwise each program would fail with an error of its
+    /// own.
     pub fn ensure_free(self) -> Result<()> {
         let taken = |&(_, port): &(&str, u16)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err();
         if let Some((whose, port)) = self.all().into_iter().find(taken) {

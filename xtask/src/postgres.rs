@@ -1,8 +1,7 @@
-//! A PostgreSQL of our own, from the binaries that npm brought.
+//! A PostgreSQL server of our own, from the binaries of an npm package.
 //!
-//! PostgreSQL refuses to run as root. Where we are root it therefore runs as the user `nobody`, with
-//! binaries and data in a folder that this user can reach: the clone may be in root's home, which is
-//! closed to all others.
+//! PostgreSQL refuses to run as root. Under root it therefore runs as the user `nobody`, with binaries and data in a
+//! folder that this user can reach: the clone may be in root's home, which other users cannot read.
 
 use std::fs;
 use std::io::Write;
@@ -29,11 +28,11 @@ pub const DATABASE: &str = "wardgate";
 /// The superuser of a cluster of ours.
 pub const SUPERUSER: &str = "postgres";
 
-/// Where root keeps what the user `nobody` must be able to reach. Only root can write in /var/lib,
-/// so no stranger can lay a trap there.
+/// The folder of files that the user `nobody` must be able to read, under root. Only root can write in /var/lib, so
+/// no other user can plant files there.
 const ROOT_FOLDER: &str = "/var/lib/wardgate-dev";
 
-/// What may be lost when the machine, not PostgreSQL, falls over.
+/// Durability: what may be lost when the machine, not only PostgreSQL, crashes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Nothing.
@@ -45,7 +44,7 @@ pub enum Durability {
     Measured,
 }
 
-/// What a server for measurements has more than PostgreSQL takes by itself.
+/// Settings of a server for measurements, above PostgreSQL's defaults.
 const MEASURED: [&str; 3] = ["shared_buffers=2GB", "max_wal_size=8GB", "maintenance_work_mem=512MB"];
 
 /// Where a cluster's binaries and data are.
@@ -74,8 +73,7 @@ impl Place {
     }
 }
 
-/// Starts the state's cluster on this port, making it first where there is none, and returns when
-/// it takes connections.
+/// Starts the state's cluster on this port, creates it if there is none, and returns when it accepts connections.
 pub fn start(
     workspace: &Workspace,
     state: &State,
@@ -91,8 +89,8 @@ pub fn start(
     }
     let limit = Duration::from_secs(10);
     let mut started = launch(&place, state, port, keep);
-    // After a kill, the children of the old server hold its shared memory for a moment, and the
-    // server itself is there until somebody has taken note of its end.
+    // After a kill, the children of the old server hold its shared memory for a moment, and the server itself is a
+    // zombie until its parent waits for it.
     let _ = until(limit, || {
         let log = log_tail(&state.log_path("postgres"));
         let lingers = log.contains("is still in use") || log.contains("\"postmaster.pid\" already exists");
@@ -120,8 +118,8 @@ fn launch(place: &Place, state: &State, port: u16, keep: Durability) -> Result<R
         });
     }
     if keep == Durability::Thrown {
-        // A commit is answered when it is written all the same: a test kills the server and asks
-        // afterwards for what it had confirmed.
+        // Commits must still be written before they are confirmed: a test kills the server and then checks what it
+        // had confirmed.
         for setting in ["fsync=off", "full_page_writes=off"] {
             command.args(["-c", setting]);
         }
@@ -169,7 +167,7 @@ fn create(place: &Place, state: &State, password: &str, keep: Durability) -> Res
     }
     output(&mut initdb)?;
     single_user(&new, password)?;
-    // From here on nobody is trusted, on whichever address.
+    // From here on every connection needs a password, on every address.
     fs::write(new.data.join("pg_hba.conf"), "host all all 127.0.0.1/32 scram-sha-256\n")?;
     fs::rename(&new.data, &place.data)?;
     let link = state.path("postgres");
@@ -196,7 +194,7 @@ fn single_user(place: &Place, password: &str) -> Result<()> {
     Ok(())
 }
 
-/// In the state folder, or, where we are root, in a folder that the user `nobody` can reach.
+/// In the state folder, or, under root, in a folder that the user `nobody` can reach.
 fn data_folder(state: &State) -> PathBuf {
     if !is_root() {
         return state.path("postgres");
@@ -215,12 +213,12 @@ pub fn delete_data(state: &State) -> Result<()> {
     delete(&state.path("postgres"))
 }
 
-/// Whose data it is, for data that does not lie in the state folder itself.
+/// The file that names the owning state folder, for data outside of it.
 fn owner_note(data: &Path) -> PathBuf {
     data.with_extension("owner")
 }
 
-/// Deletes data outside of state folders whose folder is gone: somebody deleted it by hand.
+/// Deletes data outside of state folders if its state folder no longer exists, because a developer deleted it.
 pub fn sweep_orphans() {
     for entry in fs::read_dir(ROOT_FOLDER).into_iter().flatten().flatten() {
         let note = entry.path();
@@ -236,7 +234,7 @@ pub fn sweep_orphans() {
     }
 }
 
-/// Whether a server lives on this data, by the number in its lock file.
+/// Whether a server runs on this data, by the pid in its lock file.
 fn runs(data: &Path) -> bool {
     let lock = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     let pid = lock.lines().next().and_then(|line| line.trim().parse().ok());
@@ -249,8 +247,7 @@ fn delete(path: &Path) -> Result<()> {
     deleted.with_context(|| format!("cannot delete {}", path.display()))
 }
 
-/// The package's files where the user `nobody` can read them; one copy for each version, however
-/// many states.
+/// A copy of the package's files that the user `nobody` can read; one for each version, shared by all states.
 fn copy_for_nobody(package: &Path) -> Result<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Package {
@@ -265,7 +262,7 @@ fn copy_for_nobody(package: &Path) -> Result<PathBuf> {
     let fresh = tempfile::Builder::new().prefix("copy-").tempdir_in(ROOT_FOLDER)?;
     run(Command::new("cp").arg("-R").arg(package.join("native")).arg(fresh.path()))?;
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(fresh.path()))?;
-    // Whoever comes second finds the first one's copy in place.
+    // The second of two concurrent processes finds the first one's copy in place.
     match fs::rename(fresh.path().join("native"), &copy) {
         Err(error) if !copy.is_dir() => Err(error).context("cannot copy PostgreSQL's binaries"),
         _ => Ok(copy),

@@ -11,7 +11,7 @@ use rustix::process::{Signal, getuid};
 use crate::ledger::Identity;
 use crate::state::State;
 
-/// The user and group id that every system calls nobody, for what refuses to run as root.
+/// The user and group id of `nobody`, for programs that refuse to run as root.
 const NOBODY: &str = "65534";
 
 /// Whether we are root.
@@ -28,7 +28,7 @@ pub struct Program {
 
 /// A program that was started.
 pub struct Running {
-    /// What people know it by.
+    /// Its name for messages.
     pub name: &'static str,
     child: Child,
     identity: Option<Identity>,
@@ -41,7 +41,7 @@ impl Program {
         Self { name, stop, command: guarded(program.as_ref(), stop, false) }
     }
 
-    /// The same as an unprivileged user where we are root.
+    /// The same, under root as an unprivileged user.
     pub fn unprivileged(name: &'static str, program: impl AsRef<OsStr>, stop: Signal) -> Self {
         Self { name, stop, command: guarded(program.as_ref(), stop, is_root()) }
     }
@@ -58,7 +58,7 @@ impl Program {
         self.spawn(state)
     }
 
-    /// The same with a standard output that we read, and a standard input that closes when we end.
+    /// The same with its standard output piped to us, and a standard input that closes when this program ends.
     pub fn start_talking(mut self, state: &State) -> Result<Running> {
         let log = state.log(self.name)?;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);

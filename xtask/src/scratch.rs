@@ -54,13 +54,13 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         self.postgres = None;
         if let Some(held) = self.held.take() {
-            // What cannot be deleted now is swept by the next one.
+            // A folder that cannot be deleted now is deleted by the next run.
             let _ = held.destroy();
         }
     }
 }
 
-/// Folders that nobody holds any more.
+/// Deletes folders that no process holds any more.
 fn sweep() {
     postgres::sweep_orphans();
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {

@@ -1,5 +1,4 @@
-//! What `dev` makes up once and keeps in its state folder: keys, passwords, and the ports they were
-//! made for.
+//! The random keys and passwords that `dev` makes once and keeps in its state folder, with their ports.
 //!
 //! Nothing has a default: a folder without this file gets new random values, so no two machines
 //! share one.
@@ -30,7 +29,7 @@ pub struct Secrets {
     pub platform_password: String,
     /// Opens at the edge what control seals.
     pub edge_kek: Key,
-    /// Wraps what rests in PostgreSQL.
+    /// Wraps the keys in PostgreSQL.
     pub control_kek: Key,
     /// Signs what the edge sends to control.
     pub edge_service_key: Key,
@@ -49,7 +48,7 @@ pub struct DatabasePasswords {
     pub migrate: String,
     /// Serves requests.
     pub app: String,
-    /// Finds what is due.
+    /// Password of the relay role.
     pub relay: String,
 }
 

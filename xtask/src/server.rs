@@ -1,5 +1,4 @@
-//! `postgres`: a server for whoever cannot make one as easily: the end-to-end tests, which kill it
-//! and start it again.
+//! `postgres`: a server for the end-to-end tests, which kill it and start it again.
 
 use std::io::Read;
 use std::time::Duration;

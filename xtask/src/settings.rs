@@ -35,7 +35,7 @@ pub struct Addresses {
     pub migrate_database: String,
     /// PostgreSQL as the role that serves requests.
     pub app_database: String,
-    /// PostgreSQL as the role that finds what is due.
+    /// PostgreSQL as the relay role, which finds due work.
     pub relay_database: String,
 }
 
@@ -60,7 +60,7 @@ impl Addresses {
         })
     }
 
-    /// What the tenant's tokens name as their issuer.
+    /// The issuer of the tenant's tokens.
     pub fn issuer(&self) -> String {
         format!("{}/t/{TENANT}", self.edge)
     }

@@ -47,11 +47,11 @@ pub struct Stack<'a> {
     pub edge: Option<Edge>,
     /// Control.
     pub control: Option<Running>,
-    /// What takes control's mails.
+    /// The mailbox, which receives control's mails.
     pub mailbox: Option<Running>,
 }
 
-/// Whom `dev` made.
+/// The accounts that `dev` created.
 pub struct People {
     /// The tenant.
     pub tenant: Tenant,
@@ -93,7 +93,7 @@ impl<'a> Stack<'a> {
         })
     }
 
-    /// PostgreSQL, unless it is somebody else's.
+    /// PostgreSQL, unless an external one is used.
     pub fn start_postgres(&mut self) -> Result<()> {
         if self.secrets.managed_database {
             let password = &self.secrets.database.superuser;
@@ -116,7 +116,7 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// What takes control's mails.
+    /// The mailbox, which receives control's mails.
     pub fn start_mailbox(&mut self) -> Result<()> {
         self.mailbox = Some(mail::start(self.workspace, &self.state, self.ports, self.events)?);
         Ok(())
@@ -168,7 +168,7 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// Which parts have ended since somebody last asked, in words.
+    /// The parts that have ended since the last call, as text.
     pub fn take_ended(&mut self) -> Vec<String> {
         let edge = self.edge.as_mut().map(|edge| &mut edge.program);
         let parts = [self.postgres.as_mut(), edge, self.control.as_mut(), self.mailbox.as_mut()];
@@ -208,7 +208,7 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    /// Stops what runs: first whoever takes requests, last whoever holds the data.
+    /// Stops all processes: first those that take requests, last those that hold the data.
     pub fn stop(&mut self) {
         self.edge = None;
         self.control = None;

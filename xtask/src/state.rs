@@ -25,7 +25,7 @@ pub struct State {
 /// The state folder as held by the one process that runs it; let go when that process ends, however
 /// it ends.
 pub struct Held {
-    /// What is held.
+    /// The state folder that is locked.
     pub state: State,
     lock: File,
 }
@@ -78,7 +78,7 @@ impl State {
         &self.folder
     }
 
-    /// What was started here and should be stopped.
+    /// The ledger of processes that were started in it.
     pub fn ledger(&self) -> Ledger {
         Ledger::at(self.path("pids.json"))
     }

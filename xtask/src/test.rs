@@ -24,8 +24,7 @@ pub fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let clients = steps
         .step("Clients: Python and npm packages, a browser, gateways", || Clients::install(workspace))?;
     steps.noted("Worker: build the bundle of the tests", || bundle::build(workspace, Kind::Test))?;
-    // One selection of packages for building and running: another would be another set of features,
-    // and built anew.
+    // The same packages for building and running: another selection has other features and would be compiled again.
     steps.step("Tests: build", || run_command(&mut workspace.cargo(&["test", "--workspace", "--no-run"])))?;
     if let Some(name) = &options.only {
         steps.noted("Tests: find", || found(workspace, name))?;
@@ -78,7 +77,7 @@ pub fn bench(workspace: &Workspace, name: &str) -> Result<()> {
     run_command(&mut cargo)
 }
 
-/// What the tests need to find is in their environment; what they must not find is taken out of it.
+/// The tests get their settings by environment variables; variables that must not reach them are removed.
 fn run_tests(
     workspace: &Workspace,
     options: &TestOptions,

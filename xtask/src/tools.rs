@@ -52,8 +52,7 @@ pub fn install_npm(folder: &Path, finish: impl FnOnce() -> Result<()>) -> Result
     if npm_is_current(folder)? {
         return Ok(());
     }
-    // No install scripts: what we use ships its binaries in the packages, and a script is code that
-    // nobody read.
+    // No install scripts: the packages contain their binaries, and a script would run unreviewed code.
     run(Command::new("npm")
         .args([
             "ci",

@@ -1,4 +1,4 @@
-//! Waiting for conditions: never for a time that somebody hopes is enough.
+//! Waiting for conditions, never for a fixed time.
 #![expect(clippy::disallowed_methods, reason = "a deadline on this machine, which nobody else sees")]
 
 use std::time::{Duration, Instant};

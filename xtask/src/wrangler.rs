@@ -20,7 +20,7 @@ use crate::{dev, greeting};
 pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     tools::install(workspace)?;
     let mut wrangler = node_command(workspace)?;
-    // Somebody sits there: it may ask.
+    // It runs in a terminal of a developer, so it may ask.
     wrangler.env_remove("CI").current_dir(&workspace.root);
     wrangler.arg(workspace.npm("wrangler/bin/wrangler.js")).args(arguments);
     let held = if is_local_dev(arguments) { Some(hold(workspace)?) } else { None };
@@ -38,8 +38,8 @@ fn is_local_dev(arguments: &[OsString]) -> bool {
         && !arguments.iter().any(|argument| elsewhere.iter().any(|other| argument == other))
 }
 
-/// The state, taken from any `dev`: D1 is a SQLite file, and of two programs that write to it one is told now
-/// and then that it is busy, which the Worker answers with 503.
+/// Locks the state against any `dev`: D1 is a SQLite file, and of two programs that write to it one sometimes gets
+/// SQLITE_BUSY, which the Worker answers with 503.
 fn hold(workspace: &Workspace) -> Result<Held> {
     let option = StateOption { state: std::env::var_os("WARDGATE_STATE").map(Into::into) };
     let state = State::find(&dev::folder(workspace, &option))
@@ -51,7 +51,7 @@ fn hold(workspace: &Workspace) -> Result<Held> {
     }
 }
 
-/// What `wrangler dev` has to be told, but for what was said already.
+/// The arguments that `wrangler dev` needs, except those that were given already.
 fn local(state: &State, said: &[OsString]) -> Result<Vec<OsString>> {
     let secrets = Secrets::read(&state.path("secrets.json"))?.context("the state has no secrets")?;
     let port = Ports::from_base(secrets.port_base).edge.to_string();
