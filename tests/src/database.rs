@@ -71,8 +71,8 @@ impl Database {
     }
 }
 
-/// What is done to thousands of users by SQL, as a mass change does it: in chunks, each a transaction that
-/// gives its rows their revisions. Their personal columns hold no sealed values: nothing opens them.
+/// A change of thousands of users by SQL, as a mass change does it: in chunks, each a transaction that gives its rows
+/// their revisions. Their personal columns hold no encrypted values: nothing decrypts them.
 #[derive(Clone, Copy, Debug)]
 pub enum MassChange {
     /// They are made, without a password.
@@ -148,7 +148,7 @@ impl Database {
     }
 }
 
-/// A lock on the users of a tenant's cell: whoever asks control about one of them waits.
+/// A lock on the users of a tenant's cell: requests to control about one of them wait.
 pub struct Held {
     connection: PgConnection,
     users: String,

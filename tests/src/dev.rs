@@ -32,7 +32,7 @@ pub fn wardgate(state: &Path) -> Command {
     command
 }
 
-/// A base for `--port-base`: nobody listens on the ports that are counted from it.
+/// A base for `--port-base` whose ports are free.
 ///
 /// # Panics
 /// Where none of a hundred tries finds them.
@@ -44,7 +44,7 @@ pub fn port_base() -> u16 {
     bases.find(free).expect("free ports")
 }
 
-/// Starts `dev` and waits until every part runs: the process, and what its `dev.json` tells.
+/// Starts `dev` and waits until every part runs: the process, and the content of its `dev.json`.
 ///
 /// # Panics
 /// Where it ends instead.

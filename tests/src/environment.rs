@@ -13,7 +13,7 @@ pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: {hint}"))
 }
 
-/// URL of a PostgreSQL whose superuser we are and that nobody will miss.
+/// URL of a throwaway PostgreSQL, as its superuser.
 #[must_use]
 pub fn database_url() -> String {
     variable("WARDGATE_TEST_DATABASE_URL")
@@ -40,7 +40,7 @@ pub fn workerd() -> Command {
 pub fn python(program: &str) -> Command {
     let mut command = Command::new(variable("WARDGATE_TEST_PYTHON"));
     command.arg(clients().join("python").join(program)).env("PYTHONDONTWRITEBYTECODE", "1");
-    // What somebody's shell says to their own Django must not reach ours.
+    // Django variables of the developer's shell must not reach ours.
     command.env_remove("PYTHONPATH").env_remove("DJANGO_SETTINGS_MODULE");
     command
 }
@@ -91,8 +91,8 @@ pub fn workspace() -> PathBuf {
     script.parent().and_then(std::path::Path::parent).expect("a folder").to_owned()
 }
 
-/// The pinned wrangler without `./wardgate`, as a developer of their own has it. It asks nothing and calls
-/// nobody.
+/// The pinned wrangler without `./wardgate`, as a developer of their own has it. It asks nothing and sends no
+/// telemetry.
 #[must_use]
 pub fn wrangler() -> Command {
     let mut command = Command::new(variable("WARDGATE_TEST_NODE"));
@@ -107,7 +107,7 @@ pub fn scaled<T>(part: T, whole: T) -> T {
     if std::env::var_os("WARDGATE_TEST_LONG").is_some_and(|text| text == "1") { whole } else { part }
 }
 
-/// Where logs of the parts are kept, if somebody wants to read them.
+/// The folder in which logs of the parts are kept, if it is set.
 #[must_use]
 pub fn log_folder() -> Option<PathBuf> {
     std::env::var_os("WARDGATE_TEST_LOGS").map(PathBuf::from)

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 /// Texts to look for, however they are spelled. Each should be long enough to be nothing else by chance.
 pub struct Marks {
     texts: Vec<String>,
-    /// Whose spelling each pattern is.
+    /// The mark that each pattern is an encoding of.
     owners: Vec<usize>,
     search: AhoCorasick,
 }
@@ -57,12 +57,12 @@ impl Marks {
     }
 }
 
-/// As it stands, in hexadecimal digits, in UTF-16, and in base64 wherever it begins there.
+/// As it is, in hexadecimal digits, in UTF-16, and in base64 at each offset.
 fn spellings(text: &str) -> Vec<Vec<u8>> {
     let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut spellings = vec![text.as_bytes().to_vec(), hex.into_bytes(), wide];
-    // The first and the last letters in base64 depend on what stands beside the text.
+    // The first and the last letters in base64 depend on the text beside it.
     for before in 0..3 {
         let bytes = [&[0; 3][..before], text.as_bytes()].concat();
         for coded in [STANDARD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {

@@ -50,16 +50,16 @@ impl Process {
         Self { name: name.to_owned(), child, log, lines }
     }
 
-    /// Tells a program that talks one thing, and gives what it says next.
+    /// Sends one line to a program that reads commands, and returns its reply.
     ///
     /// # Panics
-    /// Where it says nothing within `limit`, or has ended.
+    /// If it does not reply within `limit`, or has ended.
     #[track_caller]
     pub fn ask(&mut self, what: &Value, limit: Duration) -> Value {
         self.try_ask(what, limit).unwrap_or_else(|| self.silent())
     }
 
-    /// The same, unless it does not answer.
+    /// The same; `None` if it does not reply.
     pub fn try_ask(&mut self, what: &Value, limit: Duration) -> Option<Value> {
         let told = self.child.stdin.as_mut()?.write_all(format!("{what}\n").as_bytes());
         told.ok().and_then(|()| self.hear(limit))
@@ -68,7 +68,7 @@ impl Process {
     /// The next thing that the program says.
     ///
     /// # Panics
-    /// Where it says nothing within `limit`, or has ended.
+    /// If it does not reply within `limit`, or has ended.
     #[track_caller]
     pub fn said(&mut self, limit: Duration) -> Value {
         self.hear(limit).unwrap_or_else(|| self.silent())
@@ -200,8 +200,8 @@ fn log_file(name: &str) -> File {
     }
 }
 
-/// The same command, but the kernel ends it when we are gone. Where there is no `setpriv` it may
-/// outlive a killed test run.
+/// The same command, but the kernel kills it when this process ends. Without `setpriv` it may outlive a killed test
+/// run.
 fn guarded(command: &Command) -> Command {
     if !std::path::Path::new("/usr/bin/setpriv").exists() {
         return copy_of(command, Command::new(command.get_program()));
@@ -235,7 +235,7 @@ fn spawn(command: Command) -> std::io::Result<Child> {
         let (sender, jobs) = channel::<Job>();
         std::thread::spawn(move || {
             for (mut command, answer) in jobs {
-                // Nobody waits for the answer only if the test is over.
+                // There is no receiver only if the test is over.
                 let _ = answer.send(command.spawn());
             }
         });

@@ -1,6 +1,6 @@
-//! Whether two samples can be told apart by their ranks: the Mann-Whitney test, which asks nothing of how
-//! durations are spread and is not moved by a few that are long. And the samples that it judges: durations of requests
-//! that are to take as long as each other.
+//! Whether two samples can be distinguished by their ranks: the Mann-Whitney test, which assumes no distribution of
+//! durations and is not affected by a few long ones. And the samples that it judges: durations of requests that
+//! should be equal.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ const FAR: f64 = 4.0;
 pub struct Sample {
     kinds: &'static [&'static str],
     taken: Vec<Vec<f64>>,
-    /// What every request was answered.
+    /// The answer of every request.
     answer: Option<Answer>,
 }
 
@@ -29,11 +29,11 @@ impl Sample {
         Self { kinds, taken: vec![Vec::new(); kinds.len()], answer: None }
     }
 
-    /// Sends `rounds` requests of each kind, all of them in one order of chance: what the request before leaves to be done
-    /// says nothing of the kind of the next.
+    /// Sends `rounds` requests of each kind in one random order, so that work left by a request does not depend on
+    /// the kind of the next.
     ///
     /// # Panics
-    /// Where two answers differ.
+    /// If two answers differ.
     pub async fn take(
         &mut self,
         rng: &mut StdRng,
@@ -70,11 +70,11 @@ impl Sample {
         mann_whitney(&longer, &self.taken[0])
     }
 
-    /// No kind can be told from the first; and it [would have been seen](Self::would_show) if requests of `planted` took
-    /// longer by a `share` of the first's duration.
+    /// Asserts that no kind can be distinguished from the first, and that [it would be detected](Self::would_show) if
+    /// requests of `planted` took longer by a `share` of the first's duration.
     ///
     /// # Panics
-    /// Where one can be told, or that would not have been seen.
+    /// If one can be distinguished, or the planted difference would not be detected.
     pub fn judge(&self, what: &str, planted: &str, share: f64) {
         let (first, usual) = (&self.taken[0], median(&self.taken[0]));
         eprintln!("{what}: {} at {usual:.2} ms, {} of each", self.kinds[0], first.len());
@@ -95,7 +95,7 @@ fn median(of: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// What the test says of two samples.
+/// The result of the test for two samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Ranks {
     /// How many standard deviations the ranks of the first lie above what chance gives.

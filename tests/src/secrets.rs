@@ -1,4 +1,4 @@
-//! Keys and passwords of one stack: made at its start, known to nobody else.
+//! Keys and passwords of one stack, made at its start.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use shared::wire::signature::ServiceKey;
 pub struct Secrets {
     /// Opens at the edge what control seals.
     pub edge_kek: String,
-    /// Wraps what rests in PostgreSQL.
+    /// Wraps the keys in PostgreSQL.
     pub control_kek: String,
     /// Signs what the edge forwards.
     pub edge_service: String,
@@ -38,7 +38,7 @@ impl Secrets {
     }
 }
 
-/// A key that is nobody's, under `name`.
+/// A random key that no part of the stack has, under `name`.
 #[must_use]
 pub fn named_key(name: &str) -> String {
     format!("{name}:{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))

@@ -16,7 +16,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the cluster of a folder, which is made where there is none.
+    /// Starts the cluster of a folder, and creates it if there is none.
     ///
     /// # Panics
     /// Where it does not start.

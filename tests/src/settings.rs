@@ -1,4 +1,4 @@
-//! What control and the edge of a stack are told at their start.
+//! The settings of control and the edge of a stack.
 
 use shared::wire::signature::ServiceKey;
 
@@ -7,9 +7,9 @@ use crate::secrets::{Secrets, signer};
 
 /// Name of the edge in everything sealed for it.
 pub const EDGE_ID: &str = "e2e";
-/// What signed calls to the edge must name. Not its address: the two need not be the same.
+/// The `@authority` of signed calls to the edge. It need not be its address.
 pub const EDGE_AUTHORITY: &str = "edge.test";
-/// What forwarded requests must name.
+/// The `@authority` of forwarded requests.
 pub const CONTROL_AUTHORITY: &str = "control.test";
 /// Where tenants without a host have their issuer.
 pub const SHARED_ORIGIN: &str = "https://auth.test";

@@ -23,9 +23,9 @@ use crate::stack::Stack;
 pub struct Signing {
     /// `<key id>:<seed>` of the signer.
     pub key: String,
-    /// What the call claims to be.
+    /// The `tag` of the signature.
     pub tag: Tag,
-    /// Whom it claims to be for.
+    /// The `@authority` of the signature.
     pub authority: String,
     /// The path that is signed.
     pub path: String,
@@ -103,7 +103,7 @@ impl EdgeCall {
     }
 }
 
-/// What control pushes, ahead of any backlog, of a user whose sessions were ended once.
+/// The push of a user whose sessions were ended once, ahead of any backlog.
 #[must_use]
 pub fn user_push(tenant: TenantId, user: UserId, status: UserStatus, rev: i64) -> Push {
     let row = UserRow {

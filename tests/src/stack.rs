@@ -35,16 +35,16 @@ pub struct Stack {
     /// The wire from control to the edge, where it was asked for.
     pub tap: Option<Tap>,
     control_settings: std::sync::Mutex<Vec<(&'static str, String)>>,
-    // What ends first stands first: nothing is left to call what has gone.
+    // Fields are dropped in order, so that no part calls one that has ended.
     control: Mutex<Option<Process>>,
     edge: Mutex<Option<Process>>,
-    /// Where the Worker's databases are, of a stack whose Worker can be deployed anew.
+    /// The folder of the Worker's databases, for a stack whose Worker can be deployed again.
     kept: Option<TempDir>,
     clock_ms: Mutex<i64>,
 }
 
 impl Stack {
-    /// The stack that tests share. It lives as long as the test process.
+    /// The stack that tests share, until the test process ends.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stack> = OnceCell::const_new();
         SHARED
@@ -57,7 +57,7 @@ impl Stack {
         Self::start(name, Database::create().await, [false, false]).await
     }
 
-    /// The same over a database that the test may kill, with a Worker that can be [deployed anew](Self::deploy).
+    /// The same over a database that the test may kill, with a Worker that can be [deployed again](Self::deploy).
     pub async fn over(name: &str, database: Database) -> Self {
         Self::start(name, database, [false, true]).await
     }
@@ -67,7 +67,7 @@ impl Stack {
         Self::start(name, Database::create().await, [true, false]).await
     }
 
-    /// A stack of one test's own whose Worker can be [deployed anew](Self::deploy).
+    /// A stack for one test whose Worker can be [deployed again](Self::deploy).
     pub async fn deployed(name: &str) -> Self {
         Self::start(name, Database::create().await, [false, true]).await
     }
@@ -180,7 +180,7 @@ impl Stack {
         Process::start(&format!("{}-command", self.name), self.control_command(arguments), Talk::No)
     }
 
-    /// Starts control anew with other values of some settings.
+    /// Restarts control with other values of some settings.
     ///
     /// # Panics
     /// Where it ends instead.
@@ -194,8 +194,8 @@ impl Stack {
         self.start_control().await;
     }
 
-    /// Deploys the Worker anew with other values of some variables, over the databases that it has: at the same
-    /// address, in new isolates.
+    /// Deploys the Worker again with other values of some variables, over the same databases: at the same address, in
+    /// new isolates.
     ///
     /// # Panics
     /// Where the stack was not started by [`Stack::deployed`].
@@ -209,7 +209,7 @@ impl Stack {
         let more = changed.iter().map(|(name, value)| format!("{name}=\"{value}\"\n"));
         let vars = more.fold(settings::edge(&self.secrets, self.control_port), |vars, line| vars + &line);
         let (name, folder) = (self.name.clone(), folder.path().to_owned());
-        // On a thread of its own: meanwhile clients notice that their connections to the Worker of before are closed.
+        // On a thread of its own: meanwhile clients notice that their connections to the former Worker are closed.
         let start = move || start_edge(&name, vars, Some((&folder, port.expect("a port"))));
         let (started, _) = tokio::task::spawn_blocking(start).await.expect("the Worker's start");
         *edge = Some(started);
@@ -298,8 +298,8 @@ fn start_edge(name: &str, variables: String, at: Option<(&Path, u16)>) -> (Proce
     (edge, ready)
 }
 
-/// A port that nobody listens on, outside the range from which outgoing connections take theirs:
-/// between our look and a restart of control nothing else gets it by chance.
+/// A free port outside the range of ephemeral ports, so that no outgoing connection takes it before control is
+/// restarted.
 ///
 /// # Panics
 /// Where all of a hundred are taken.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
-/// The wire. It carries one call a connection, and mishandles drain calls while it is told to.
+/// The proxy. It carries one call per connection, and corrupts drain calls while it is set to.
 pub struct Tap {
     url: String,
     wire: Arc<Wire>,
@@ -25,7 +25,7 @@ struct Wire {
     rng: Mutex<StdRng>,
 }
 
-/// What went wrong on the wire.
+/// Counts of what the proxy corrupted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lost {
     /// Calls that never reached the edge: with them, what they acknowledged.
@@ -36,7 +36,7 @@ pub struct Lost {
     pub repeated: u32,
 }
 
-/// What happens to one call.
+/// The treatment of one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Passes,
@@ -89,7 +89,7 @@ impl Tap {
         self.wire.drains.load(Ordering::SeqCst)
     }
 
-    /// What was lost so far.
+    /// The counts so far.
     pub async fn lost(&self) -> Lost {
         *self.wire.lost.lock().await
     }
@@ -124,7 +124,7 @@ impl Wire {
         client.write_all(&answer).await
     }
 
-    /// What happens to a drain call.
+    /// The treatment of a drain call.
     async fn fate(&self) -> Fate {
         self.drains.fetch_add(1, Ordering::SeqCst);
         if !self.lossy.load(Ordering::SeqCst) {
@@ -139,8 +139,8 @@ impl Wire {
     }
 }
 
-/// One request whole, told to close the connection after it: then its answer's end is the
-/// connection's, and no HTTP has to be understood here.
+/// Reads one complete request and sets `Connection: close`: its answer then ends with the connection, and the proxy
+/// need not parse HTTP.
 async fn read_request(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let head_end = loop {

@@ -18,7 +18,7 @@ pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> 
     until_within(PATIENCE, what, condition).await
 }
 
-/// The same for what takes its time on a quiet machine, too.
+/// The same for conditions that take long even on an idle machine.
 ///
 /// # Panics
 /// After `limit`, with `what` was waited for.
@@ -30,7 +30,7 @@ pub async fn until_within<T>(
     let start = Instant::now();
     loop {
         let found = condition().await;
-        // What comes too late has not come.
+        // A condition that holds only after the limit counts as a failure.
         assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
         if let Some(found) = found {
             return (found, start.elapsed());

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use bench::{Options, Outcome};
 use clap::Parser;
 
-/// Measures control against PostgreSQL; ends with 1 if a ratio is above what is promised.
+/// Measures control against PostgreSQL; exits with 1 if a ratio is above its promised limit.
 #[derive(Parser)]
 struct Arguments {
     /// A superuser of the PostgreSQL to measure on. Databases and roles are made there.
@@ -34,7 +34,7 @@ struct Arguments {
     /// Write the plans of the main statements to this file.
     #[arg(long, value_name = "FILE")]
     plans: Option<PathBuf>,
-    /// What cargo adds.
+    /// An argument that cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-/// What the program says of one answer, and whether it is content.
+/// The output of the program for one answer, and whether it accepts the answer.
 fn held(status: u16, arguments: &[&str]) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let answers = folder.path().join("answers");

@@ -69,8 +69,8 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// What of a body is not as its schema says. References lead into the document's components, which
-    /// stand in the schema under the same name.
+    /// The deviations of a body from its schema. References point into the document's components, which are in the
+    /// schema under the same name.
     fn fault(&self, schema: &Value, body: &Value) -> Option<String> {
         let schema = json!({"components": self.document["components"], "allOf": [schema]});
         match jsonschema::draft202012::new(&schema) {
@@ -81,8 +81,8 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Statuses of the edge's own routes that the document lists and no test has seen: what is described is
-    /// what the code does, neither less nor more.
+    /// Statuses of the edge's own routes that the document lists and no test has seen: the description must match the
+    /// code exactly.
     #[must_use]
     pub fn unseen(&self, answers: &[Seen]) -> BTreeSet<String> {
         let seen: BTreeSet<_> = answers
@@ -97,7 +97,7 @@ impl<'a> Described<'a> {
         for ((method, route), operation) in
             self.operations.iter().filter(|((_, route), _)| at_the_edge(route))
         {
-            // A fault of ours is told by the entry script, and no input of a test causes one.
+            // The entry script answers internal errors, and no input of a test causes one.
             for status in
                 operation["responses"].as_object().into_iter().flat_map(|responses| responses.keys())
             {

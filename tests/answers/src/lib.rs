@@ -20,7 +20,7 @@ pub const FOLDER: &str = "WARDGATE_TEST_ANSWERS";
 /// Different bodies that are kept of one method, route, status and media type in one process.
 const BODIES: usize = 100;
 
-/// What the document says something about.
+/// The kinds of statements that the document makes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kind {
     /// The request's method.

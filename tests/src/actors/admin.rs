@@ -14,10 +14,10 @@ use crate::stack::Stack;
 /// How an administrator's calls reach control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// As everybody's.
+    /// As the requests of all users.
     ThroughTheEdge,
-    /// Signed by hand as the edge would sign them. Where a test has moved the edge's clock, the edge
-    /// would find the token expired, while it is good by control's.
+    /// Signed by the test as the edge would sign them. If a test has moved the edge's clock, the edge would find the
+    /// token expired, while it is valid by control's.
     ByHand,
 }
 

@@ -29,10 +29,10 @@ impl Authenticator {
         Self::enrol_with(tenant, &session.access).await
     }
 
-    /// Enrols one with what is good as Bearer for it: an access token or a ticket.
+    /// Enrols one with an access token or a ticket as Bearer.
     ///
     /// # Panics
-    /// Where the answers are not what they should be.
+    /// If an answer is not the expected one.
     pub async fn enrol_with(tenant: &Tenant<'_>, bearer: &str) -> Self {
         let post = async |path: &str, body: Value| {
             Reply::to(tenant.http.request(Method::POST, path).bearer_auth(bearer).json(&body)).await
@@ -57,7 +57,7 @@ impl Authenticator {
         self.code_after(Duration::ZERO).await
     }
 
-    /// The same where the edge's clock is ahead by `ahead`.
+    /// The same if the edge's clock is ahead by `ahead`.
     ///
     /// # Panics
     /// Never: every step has a code.

@@ -48,7 +48,7 @@ impl Page {
         }
     }
 
-    /// A request with what the browser adds on its own, whoever asks it to.
+    /// A request with the headers that a browser adds by itself, for every page.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.edge.request(method, path).header("host", &self.host);
         if self.jar.is_empty() { request } else { request.header("cookie", self.cookie()) }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::http::{Http, Reply};
 use crate::verifier;
 
-/// Two tokens and where they are good.
+/// An access and a refresh token, and the host that they are for.
 #[derive(Clone)]
 pub struct Session {
     http: Http,
@@ -24,7 +24,7 @@ impl Session {
         Self { http: http.clone(), access: reply.text_at("access"), refresh: reply.text_at("refresh") }
     }
 
-    /// The same tokens, presented elsewhere.
+    /// The same tokens, sent to another host.
     #[must_use]
     pub fn presented_at(&self, http: &Http) -> Self {
         Self { http: http.clone(), ..self.clone() }
@@ -63,12 +63,12 @@ impl Session {
         generation.parse().expect("a number")
     }
 
-    /// Asks whether the access token is good.
+    /// Validates the access token.
     pub async fn validate(&self) -> Reply {
         self.http.post_as(&self.access, "/api/token/validate/").await
     }
 
-    /// Asks whether a token is good, at the route that takes both kinds.
+    /// Verifies a token at the route that takes both kinds.
     pub async fn verify(&self, token: &str) -> Reply {
         self.http.post("/api/token/verify/", &json!({"token": token})).await
     }

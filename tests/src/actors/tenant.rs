@@ -35,10 +35,10 @@ impl<'s> Tenant<'s> {
         Self::create_with(stack, json!({})).await
     }
 
-    /// A tenant with these members besides.
+    /// A tenant with these additional members.
     ///
     /// # Panics
-    /// Where the platform's administrator is refused it.
+    /// If the platform's administrator may not create it.
     pub async fn create_with(stack: &'s Stack, more: Value) -> Self {
         let operator = Admin::operator(stack).await;
         let slug = format!("t{}", seed::unique());
@@ -89,7 +89,7 @@ impl<'s> Tenant<'s> {
         self.user_with(username, json!({})).await
     }
 
-    /// A user with these members besides, known to the edge.
+    /// A user with these additional members, once the edge has it.
     pub async fn user_with(&self, username: &str, more: Value) -> User<'_> {
         let user = User::create(self, username, more).await;
         self.settle().await;
@@ -162,7 +162,7 @@ impl<'s> Tenant<'s> {
         let path = format!("{}keys/import/", self.path());
         let imported = self.operator.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(201);
         assert_eq!(imported.text_at("kid"), signer.kid());
-        // What has reached the edge's database is served a moment later.
+        // Data in the edge's database is served a moment later.
         wait::until("the key to be published", async || {
             self.keys().await.kids().iter().any(|kid| kid == signer.kid()).then_some(())
         })

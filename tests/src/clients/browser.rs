@@ -84,7 +84,7 @@ impl Browser {
         done.map(value).collect()
     }
 
-    /// The cookies that it would send to `url`, also those that no script may read.
+    /// The cookies that it would send to `url`, including `HttpOnly` ones.
     ///
     /// # Panics
     /// Where `url` is none.

@@ -37,10 +37,10 @@ impl Django {
 }
 
 impl Tenant<'_> {
-    /// Brings everybody of a Django database here, known to the edge, and returns what was said.
+    /// Imports all users of a Django database, waits until the edge has them, and returns the report.
     ///
     /// # Panics
-    /// Where somebody does not come.
+    /// If a user is not imported.
     pub async fn import_from(&self, django: &Django) -> Value {
         let url = django.database.admin_url();
         let arguments = ["import", "django", "--json", "--tenant", &self.slug, "--database-url", &url];

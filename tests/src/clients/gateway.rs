@@ -105,7 +105,7 @@ impl Gateway {
     }
 }
 
-/// What stands for the addresses of the guide.
+/// Replacements of the addresses in the guide.
 struct Addresses<'a> {
     port: u16,
     wire: SocketAddr,
@@ -203,7 +203,7 @@ fn envoy(folder: &Path, addresses: &Addresses<'_>) -> Command {
     command
 }
 
-/// What the wire does with a question.
+/// What the proxy does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Carries it to the edge.
@@ -259,7 +259,7 @@ impl Wire {
         self.state.connections.load(Ordering::Relaxed)
     }
 
-    /// What happens from now on. Connections that are open break.
+    /// Sets what happens from now on. Open connections are closed.
     pub async fn decide(&self, fate: Fate) {
         *self.state.fate.lock().await = fate;
         for task in self.state.carried.lock().await.drain(..) {

@@ -23,10 +23,10 @@ pub enum Key {
     Pem,
 }
 
-/// What a library says of a token.
+/// The verdict of a library on a token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It is good, and has these claims.
+    /// It is valid, and has these claims.
     Good(Value),
     /// It is not, for the reason that the library names.
     Refused(String),
@@ -54,7 +54,7 @@ impl Judge {
         self.process.name()
     }
 
-    /// Tells it of another issuer than the tenant's first.
+    /// Sets another issuer than the tenant's first.
     pub fn expect_issuer(&mut self, issuer: &str) {
         issuer.clone_into(&mut self.issuer);
     }

@@ -22,13 +22,13 @@ pub struct LegacyUser {
     pub pk: u32,
     /// Their user name.
     pub username: &'static str,
-    /// What their password is stored as.
+    /// The stored hash of their password.
     pub stored: String,
     /// Whether they are staff there, and so here.
     pub is_staff: bool,
 }
 
-/// What it gave to a client.
+/// The tokens that it issued to a client.
 #[derive(Clone)]
 pub struct LegacyTokens {
     /// The access token.
@@ -59,7 +59,7 @@ impl LegacyService {
         said["hash"].as_str().expect("a hash").to_owned()
     }
 
-    /// Signs somebody in: the tokens of user `pk` of the tenant that `realm` names.
+    /// Signs a user in: the tokens of user `pk` of the tenant that `realm` names.
     ///
     /// # Panics
     /// Where it does not.
@@ -85,11 +85,10 @@ impl Tenant<'_> {
         self.settle().await;
     }
 
-    /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. User 1 has to be
-    /// somebody here.
+    /// Accepts an old service's tokens for a day: those whose claim `realm` is our slug. User 1 must exist here.
     pub async fn accept_tokens_of(&self, old: &mut LegacyService) {
         self.accept(json!({"public_key": old.public_key, "claim": "realm", "value": self.slug})).await;
-        // What has reached the edge's database is known to every isolate a moment later.
+        // Every isolate reads data in the edge's database a moment later.
         let LegacyTokens { access, .. } = old.sign_in(1, &self.slug);
         let good = async || self.http.post_as(&access, "/api/token/validate/").await.status == 200;
         wait::until("the old key to be known", async || good().await.then_some(())).await;

@@ -17,7 +17,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A tenant that lists the origin of its application, with these settings besides.
+    /// A tenant that lists the origin of its application, with these additional settings.
     pub async fn create<'s>(stack: &'s Stack, name: &str, more: &Value) -> (Tenant<'s>, Self) {
         let browser = Browser::start(name);
         let domain = format!("{name}-{}.localhost", seed::unique());
@@ -38,7 +38,7 @@ impl Site {
         self.browser.origin(&format!("{label}.{}", self.domain))
     }
 
-    /// What a sibling may name as `Domain` of a cookie, to have it sent to the API.
+    /// A value of `Domain` by which a sibling host can have a cookie sent to the API.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain

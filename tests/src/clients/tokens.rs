@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::actors::{Session, Tenant};
 use crate::verifier::{Signer, open};
 
-/// What is wrong with a token, and the token.
+/// The fault of a token, and the token.
 pub type Bad = (&'static str, String);
 
 /// Bad tokens beside `good`, a session of `tenant`; `other` is a session of another tenant.

@@ -15,24 +15,24 @@ use super::{Outcome, people};
 
 /// A page, as many times a read of one user.
 const PAGE: Option<f64> = Some(10.0);
-/// A search, likewise.
+/// The same for a search.
 const SEARCH: Option<f64> = Some(100.0);
 
 /// A question.
 #[derive(Clone, Copy)]
 pub struct Ask {
-    /// What it is called.
+    /// Its name.
     pub what: &'static str,
-    /// How many times a read of one user it may take, where that is promised.
+    /// The promised limit, as a multiple of a read of one user.
     pub promise: Option<f64>,
     /// It is measured in one of so many rounds.
     pub every: u32,
     query: Query,
-    /// Which part of the list.
+    /// The part of the list.
     pub place: Place,
 }
 
-/// Which part of a list.
+/// A part of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// The first page.
@@ -64,7 +64,7 @@ const fn of(what: &'static str, promise: Option<f64>, query: fn(&Profile) -> Str
     Ask { query: Query::Of(query), ..ask(what, promise, "") }
 }
 
-/// What is promised of no list, and may take long.
+/// A list without a promised limit, which may take long.
 const fn dear(what: &'static str, query: &'static str) -> Ask {
     Ask { every: 25, ..ask(what, None, query) }
 }
@@ -100,7 +100,7 @@ pub const ASKS: &[Ask] = &[
 
 /// A question in the terms of the store.
 pub struct Asked {
-    /// Whom it means.
+    /// Its filters.
     pub filters: Permitted<Filters>,
     /// In which order.
     pub order: Vec<Order<Key>>,
@@ -109,7 +109,7 @@ pub struct Asked {
 }
 
 impl Ask {
-    /// The query of a request, without the place; `number` is of the user who is looked for.
+    /// The query of a request, without the place; `number` is the number of the user to find.
     pub fn query(&self, now: DateTime<Utc>, number: u32, of: u32) -> String {
         match self.query {
             Query::Fixed(text) => text.to_owned(),

@@ -25,7 +25,7 @@ use super::{Options, Outcome};
 
 /// How often each kind of writers has its turn.
 const TURNS: u32 = 4;
-/// Users whom the entries are about.
+/// The number of users that the entries concern.
 const USERS: i64 = 1_000;
 
 /// Writers at work, and how many entries they wrote in which time.
@@ -167,7 +167,7 @@ async fn write(control: &Control, log: &Log, chained: bool, targets: Vec<Uuid>) 
     Ok(())
 }
 
-/// What COMMIT does with noted entries, but for the chain.
+/// The same inserts as at COMMIT, without the chain.
 async fn insert(
     tx: &mut TenantTx,
     (log, actor): (&Log, Uuid),

@@ -82,7 +82,7 @@ impl Database {
         Ok(control::control::new(load_from(None, |name| variables.get(name).cloned())?)?)
     }
 
-    /// Whether a run of before left it loaded; otherwise it is there, and empty.
+    /// Whether an earlier run left it loaded; otherwise it is created empty.
     ///
     /// # Errors
     /// Errors of the database.

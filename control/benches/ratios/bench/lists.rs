@@ -23,7 +23,7 @@ use super::stage::Stage;
 const PAGE: i64 = 20;
 /// Rows that numbers of pages are meant to reach.
 const BY_NUMBER: i64 = 10_000;
-/// Tokens are made anew after so many seconds.
+/// Tokens are replaced after so many seconds.
 const FRESH: i64 = 120;
 
 /// Tenants of one size.
@@ -37,7 +37,7 @@ pub struct Group<'s> {
     known: HashMap<TenantId, Known>,
 }
 
-/// What is known of a tenant that was asked once.
+/// Data of a tenant, read once.
 struct Known {
     signer: Signer,
     token: String,
@@ -181,7 +181,7 @@ impl<'s> Group<'s> {
         Ok(self.known.get(&tenant).ok_or("the tenant was met")?)
     }
 
-    /// What everything is compared with: one user by the primary key, opened.
+    /// The baseline: one user by the primary key, decrypted.
     async fn read(&mut self, tenant: TenantId, taken: &mut Taken) -> Outcome<()> {
         let control = self.control();
         // Two users, so that the second read is no cheaper than the first.
@@ -232,7 +232,7 @@ pub enum From {
     Last,
 }
 
-/// What the route does between the check of the token and the answer.
+/// The work of the route between the check of the token and the answer.
 ///
 /// # Errors
 /// Errors of the database.
@@ -245,7 +245,7 @@ pub async fn list(control: &Control, tenant: TenantId, asked: Asked, from: From)
         From::Behind(row) => (Some(row), 0),
         From::Last => (None, (count.rows() - 1) / PAGE * PAGE),
     };
-    // One row more tells whether there is a page beyond.
+    // One row more shows whether there is a next page.
     let rows = Rows { order: asked.order, after, limit: PAGE + 1, offset };
     let mut users = users::list(&mut tx, &matching, &rows).await?;
     users.retain(|user| matching.holds(user));

@@ -23,11 +23,11 @@ use self::stage::Stage;
 /// Whatever fails ends the run.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What to measure.
+/// The options of a measurement.
 pub struct Options {
     /// A superuser.
     pub database_url: String,
-    /// The database, which is made unless a run of before left it loaded.
+    /// The database, which is created unless an earlier run left it loaded.
     pub name: String,
     /// Users of the one large tenant.
     pub users: u32,

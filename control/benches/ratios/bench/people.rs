@@ -90,7 +90,7 @@ pub fn created_at(now: DateTime<Utc>, number: u32, of: u32) -> DateTime<Utc> {
 /// Users of a tenant whose rows are made together.
 #[derive(Clone, Copy)]
 pub struct Part {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The number of the first.
     pub from: u32,

@@ -1,5 +1,5 @@
-//! What PostgreSQL does for the main statements: as the role that serves requests, under row security. The extension
-//! `auto_explain` tells it of the product's own statements, so no copy of one can differ.
+//! Query plans of the main statements, as the role that serves requests, under row-level security. The extension
+//! `auto_explain` reports the plans of control's own statements, so that no copy of a statement can differ.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +98,7 @@ async fn explained(control: &Control, stage: &Stage, notices: &Notices) -> Outco
         [("One large tenant", stage.large.id), ("A small tenant in a shared cell", stage.small[0].id)]
     {
         text += &format!("# {title}\n");
-        // What a transaction begins with is asked once.
+        // The first statements of a transaction are run once before.
         control.db.tenant_tx(tenant).await?;
         notices.take();
         let mut note = |what: &str| {

@@ -16,9 +16,9 @@ pub struct Report {
     pub about: Vec<(String, String)>,
     /// Lists, for tenants of each size.
     pub lists: Vec<Lists>,
-    /// What sealing costs.
+    /// The cost of encryption.
     pub sealing: Sealing,
-    /// What the chain of the audit log costs.
+    /// The cost of the audit log's hash chain.
     pub audit: Vec<Rates>,
 }
 
@@ -38,11 +38,11 @@ pub struct Lists {
 /// A question.
 #[derive(Serialize)]
 pub struct Line {
-    /// What was asked.
+    /// The name of the request.
     pub what: String,
     /// By a request to the API: with the check of the token, the answer's JSON, HTTP.
     pub api: Times,
-    /// The same without these: from BEGIN to users in memory.
+    /// Only the store: from BEGIN to users in memory.
     pub store: Times,
     /// How many times the first line it may take.
     pub promise: Option<f64>,
@@ -59,7 +59,7 @@ pub struct Compared {
     pub clear: Times,
 }
 
-/// What sealing costs.
+/// The cost of encryption.
 #[derive(Default, Serialize)]
 pub struct Sealing {
     /// Time.

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Default)]
 pub struct Samples(Vec<f64>);
 
-/// What is shown of them.
+/// Their summary.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Times {
     /// Half took no longer, in milliseconds.
@@ -71,7 +71,7 @@ impl Chance {
         u32::try_from(self.next() % u64::from(end.max(1))).unwrap_or_default()
     }
 
-    /// The same, the smaller the likelier: as few names are common and many rare.
+    /// The same, with smaller values more likely, as few names are common and many are rare.
     pub fn among(&mut self, end: usize) -> usize {
         let (a, b) = (self.below(end), self.below(end));
         a * b / end.max(1)

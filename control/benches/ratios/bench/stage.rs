@@ -24,7 +24,7 @@ use super::{Options, Outcome};
 const TOGETHER: u32 = 500;
 /// How many such transactions, or tenants, are made at once.
 const AT_ONCE: usize = 4;
-/// The administrator of each tenant, who asks.
+/// The user name of the administrator of each tenant, who sends the requests.
 pub const ADMIN: &str = "administrator";
 
 /// See the module.
@@ -53,7 +53,7 @@ impl Stage {
         let start = Instant::now();
         if !is_loaded {
             load(&control, options).await?;
-            // What autovacuum does in time.
+            // The work that autovacuum does later.
             let mut admin = database.admin().await?;
             for statement in ["vacuum analyze", "checkpoint", "create table public.bench_loaded ()"] {
                 eprintln!("{statement}");
@@ -77,7 +77,7 @@ impl Stage {
         &self.database
     }
 
-    /// What was measured, and where.
+    /// The description of the measurement and the machine.
     ///
     /// # Errors
     /// Errors of the database.
