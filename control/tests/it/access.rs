@@ -1,4 +1,4 @@
-//! Who is let in, in which words, and in which order the refusals come.
+//! Authentication and permissions: which callers are accepted, the texts of refusals, and their order.
 
 use control::audit::Actor;
 use control::edges::reseed;
@@ -208,7 +208,7 @@ async fn bodies_of_the_wrong_kind_size_and_shape() {
     assert_eq!(unbounded.body, json!({"detail": detail}));
 }
 
-/// Whoever calls: the body is read before the caller is looked up, so that no transaction waits for one.
+/// For every caller the body is read before the caller is looked up, so that no transaction waits for a body.
 #[tokio::test]
 async fn every_path_bounds_its_bodies() {
     let scene = Scene::new().await;

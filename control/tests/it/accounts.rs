@@ -1,4 +1,5 @@
-//! Registration, and the proof of an address: what strangers see, and what becomes of it.
+//! Registration and verification of an address: the responses to clients without a credential, and the resulting
+//! accounts.
 
 use chrono::TimeDelta;
 use control::jobs::queue::Job as _;
@@ -23,7 +24,7 @@ fn wish(username: &str, email: &str) -> Value {
 }
 
 impl Scene {
-    /// A tenant where everybody may register.
+    /// A tenant with open registration.
     async fn open() -> Self {
         let scene = Self::new().await;
         scene.with_settings(|settings| settings.registration = Registration::Open).await;
@@ -80,7 +81,7 @@ impl Scene {
     }
 }
 
-/// What somebody can tell two answers apart by, but for the id of the request.
+/// Everything by which a client can distinguish two answers, except the request id.
 fn seen(answer: &Answer) -> (u16, String, Vec<String>) {
     let headers = answer.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date"));
     let headers = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
@@ -155,7 +156,7 @@ async fn a_registration_becomes_an_account_once_its_address_is_proven() {
     }
 }
 
-/// No statement of these routes reads the tables that tell who is known.
+/// No statement of these routes reads the tables that reveal which users exist.
 #[tokio::test]
 async fn no_answer_to_a_stranger_is_made_from_what_is_known() {
     let scene = Scene::open().await;
@@ -207,7 +208,7 @@ async fn a_taken_name_or_address_is_told_by_mail() {
         let mails = scene.answered().await;
         let found: Vec<_> = mails.iter().map(|mail| (mail.kind.as_str(), mail.to.as_str())).collect();
         assert_eq!(found, [(kind, to)], "{name} {address}");
-        // Only an account's owner is told its name.
+        // Only the owner of an account gets its user name.
         let known = to == "Ada@acme.test";
         assert_eq!(mails[0].content["facts"]["username"], if known { "ada" } else { "" });
         assert_eq!(mails[0].content["to"]["user"].is_null(), !known);
@@ -272,7 +273,7 @@ async fn by_domain_others_get_no_mail() {
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].to, "grace@acme.test");
     assert_eq!(scene.number("select count(*) from requests where sought is not null").await, 1);
-    // Who may register is asked again when the address is proven.
+    // Whether registration is open is checked again when the address is verified.
     scene.with_settings(|settings| settings.registration = Registration::Closed).await;
     let token = mails[0].token("verify");
     scene.verify(&token).await.expect(403);
@@ -309,12 +310,12 @@ async fn a_new_link_takes_the_place_of_the_older_one() {
     let second = mails[0].token("verify");
     scene.verify(&first).await.expect(400);
     scene.verify(&second).await.expect(200);
-    // Whoever has proven the address, and who is not known at all, gets none.
+    // A user with a verified address gets none, and an unknown address gets none.
     for address in ["grace@acme.test", "nobody@acme.test"] {
         scene.resend(address).await.expect(202);
         assert!(scene.answered().await.is_empty(), "{address}");
     }
-    // A user who has not proven the address gets one; a suspended one does not.
+    // A user with an unverified address gets one; a suspended one does not.
     let bob = scene.with_address("bob", "bob@acme.test", false).await;
     scene.resend("bob@acme.test").await.expect(202);
     let token = scene.answered().await[0].token("verify");
@@ -333,7 +334,7 @@ async fn of_two_who_register_under_one_name_the_first_who_proves_has_it() {
     let refused = scene.verify(&mails[0].token("verify")).await.expect(400);
     assert_eq!(refused.body, json!({ "username": ["A user with that username already exists."] }));
     assert_eq!(scene.named("grace").await.unwrap().email.unwrap().expose(), "two@acme.test");
-    // Of two with one address, the other's link dies with the proof.
+    // Of two accounts with one address, the other's link becomes invalid with the verification.
     scene.register("bob", "three@acme.test").await.expect(202);
     scene.register("bobby", "three@acme.test").await.expect(202);
     let mails = scene.answered().await;
@@ -384,7 +385,7 @@ async fn without_a_proof_the_account_is_there_at_once_and_loses_all_to_the_owner
     let bob = scene.named("bob").await.unwrap();
     assert!(bob.email_verified);
     assert_eq!(scene.password_of(&bob).await, PasswordKept::Own);
-    // Now nobody takes it away.
+    // Now no registration takes it away.
     scene.register("else", "bob@acme.test").await.expect(202);
     assert_eq!(scene.answered().await[0].kind, "already_registered");
 }

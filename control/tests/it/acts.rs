@@ -14,9 +14,9 @@ use shared::ids::TenantId;
 
 use crate::scene::Scene;
 
-/// What [`Act`]s of this run have done, by their names.
+/// The names of the [`Act`]s that this run has done.
 static DONE: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-/// Those that hang go on once the name of their stage is here.
+/// Hanging acts continue once the name of their stage is in it.
 static RELEASED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 /// How many of a tenant's run in a pool now, and at most so far.
 static RUNNING: LazyLock<Mutex<Running>> = LazyLock::new(Mutex::default);
@@ -26,7 +26,7 @@ type Running = HashMap<(TenantId, &'static str), [usize; 2]>;
 /// Both kinds of [`Act`].
 pub const ACTS: [Kind; 2] = [Kind::of::<Act<false>>(), Kind::of::<Act<true>>()];
 
-/// What a handler does.
+/// The behaviour of a handler.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub enum What {
     Work,
@@ -59,7 +59,7 @@ pub enum ActError {
     Later,
 }
 
-/// What a distant machine said.
+/// An error of a remote system.
 #[derive(Debug, thiserror::Error)]
 #[error("550 ada@acme.example is unknown")]
 pub struct Said;
@@ -152,7 +152,7 @@ impl<const MAIL: bool> Act<MAIL> {
     }
 }
 
-/// Lets the jobs of the scene that hang go on.
+/// Lets the hanging jobs of the scene continue.
 pub fn release(scene: &Scene) {
     RELEASED.lock().unwrap().insert(scene.tenant.id.to_string());
 }

@@ -156,7 +156,7 @@ async fn a_taken_address_is_answered_like_a_free_one() {
     for (address, kinds) in [
         ("free@acme.test", vec!["confirm_new_address", "address_changing"]),
         ("ada@acme.test", vec!["already_registered"]),
-        // Somebody's user name is no address of theirs, and their own is nothing new.
+        // A user name is no address, and the user's own address is no change.
         ("eve@acme.test", vec![]),
         ("OLD@acme.test", vec![]),
     ] {
@@ -240,7 +240,7 @@ async fn the_owner_of_an_address_takes_it_from_an_account_that_only_claims_it() 
     scene.use_link(CONFIRM, &token).await.expect(200);
     assert_eq!(scene.address(&grace).await, "new@acme.test");
     assert!(scene.user(squatter.id).await.email.is_none());
-    // What is proven meanwhile stays with who proved it.
+    // An address that another user verifies meanwhile stays with that user.
     scene.delivered().await;
     member.post(CHANGE, to("late@acme.test")).await.expect(202);
     let token = scene.answered().await[0].token("address");

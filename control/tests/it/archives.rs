@@ -1,5 +1,5 @@
-//! Archives of the audit log: what is old leaves the database and is verified all the same, whoever kills the command,
-//! restores a backup or tampers with what was archived.
+//! Archives of the audit log: old entries leave the database and can still be verified, also after a kill of the
+//! command, a restore of a backup, or tampering with the archives.
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ impl Scene {
         }
     }
 
-    /// Makes the log older from an entry on, by a second from one to the next, before a checkpoint tells of it.
+    /// Moves the times of entries from one on into the past, a second apart, before a checkpoint covers them.
     async fn age(&self, from: i64) {
         let mut owner = self.database.admin().await;
         let text = format!(
@@ -142,7 +142,7 @@ impl Scene {
         found
     }
 
-    /// What is found: the fault, where it begins and ends.
+    /// The result: the fault, and the first and last entry.
     fn fault(&self) -> (Value, i64, i64) {
         let found = self.looks();
         let finding = &found["finding"];
@@ -204,7 +204,7 @@ async fn what_is_old_leaves_the_database_and_verification_spans_it() {
         assert_eq!(scene.one(neighbours).await, theirs, "those of another tenant stay");
         assert_eq!(scene.archives().len(), 2);
 
-        // What is asked of the API is said of what is left.
+        // The API verifies only the entries that are left.
         let whole = ada.get("/api/audit/verify/").await.expect(200).body;
         let expected =
             json!({"intact": true, "from": 21, "to": head, "archived": 20, "head": head, "finding": null});
@@ -213,7 +213,7 @@ async fn what_is_old_leaves_the_database_and_verification_spans_it() {
         assert_eq!((&part["intact"], &part["from"]), (&json!(true), &json!(21)));
         assert_eq!(ada.get("/api/audit/").await.expect(200).body["count"], json!(head - 20));
 
-        // An export begins there, and goes on where the archives end.
+        // An export begins with the archives, and continues after their end.
         let export = std::env::temp_dir().join(format!("{}.jsonl", scene.tenant.slug));
         let url = format!("http://{}/api/audit/export/", scene.api);
         let text = reqwest::Client::new().get(url).bearer_auth(&ada.token).send().await.unwrap();
@@ -238,7 +238,7 @@ async fn what_is_old_leaves_the_database_and_verification_spans_it() {
         );
         std::fs::remove_file(&export).unwrap();
 
-        // The rest of it, and nothing is left of what is old.
+        // Archives the rest, so that no old entry is left.
         scene.archive(head).expect(0);
         let old = "select count(*) from {cell}.audit_entries
             where tenant_id = '{tenant}' and recorded_at < now() - interval '1 day'";
@@ -307,7 +307,7 @@ async fn nothing_is_removed_that_is_not_safely_stored() {
         assert_eq!(remove().await.unwrap(), 14);
         assert_eq!(remove().await.unwrap(), 0);
         assert_eq!(scene.looks()["intact"], json!(true));
-        // What stands before an archive is in none: no gap is made.
+        // Entries before an archive are in none, so no gap arises.
         for to in [16, 18] {
             let made = archive::next(&scene.control, tenant, recorded(to + 1)).await.unwrap().unwrap();
             assert_eq!((made.from, made.to), (to - 1, to));
@@ -400,7 +400,7 @@ async fn what_is_done_to_an_archive_is_named() {
             insert into {cell}.audit_entries select * from {cell}.kept where tenant_id = '{tenant}' and position <= 34";
         scene.sql(back).await;
         assert_eq!(scene.looks()["intact"], json!(true));
-        // A manifest that nobody signed tells of nothing.
+        // A manifest without a valid signature counts for nothing.
         scene.sql("update platform.audit_archives set manifest = replace(manifest, '\"to\":30', '\"to\":31') where tenant_id = '{tenant}'").await;
         let said = ada.get("/api/audit/verify/").await.expect(200).body;
         assert_eq!(said["finding"]["position"], json!(21));
@@ -410,8 +410,8 @@ async fn what_is_done_to_an_archive_is_named() {
     }
 }
 
-/// Who holds the database and the key makes the chain anew, with an archive of it: the manifest of the first one
-/// stays.
+/// An attacker with the database and the key rebuilds the chain, with an archive of it: the manifest of the first
+/// archive stays.
 #[tokio::test]
 async fn an_archive_that_was_made_anew_disagrees_with_the_first() {
     let scene = Scene::alone().await.with_old(20).await;
@@ -515,7 +515,8 @@ async fn archives_in_a_bucket_that_fails_remove_nothing_and_go_on_later() {
     assert_eq!(done["removed"], json!(20));
     assert_eq!(scene.looks()["archived"], json!(20));
 
-    // Deleted, the first version is kept, read and told of; nothing is removed on its account.
+    // After a deletion, the first version is kept and read, and the deletion is reported; no entries are removed
+    // because of it.
     let (tenant, now) = (scene.tenant.id, recorded(26));
     let made = archive::next(&scene.control, tenant, now).await.unwrap().unwrap();
     let at = format!("/{}{}", crate::bucket::PREFIX, made.object);

@@ -1,4 +1,4 @@
-//! What a copy of the database tells: of users nothing but ids, states and times.
+//! The content of a copy of the database: of users only ids, states and times are readable.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

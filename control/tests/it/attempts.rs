@@ -18,7 +18,7 @@ use crate::scene::{Answer, Scene};
 const CONFIRM: &str = "/api/user/network/confirm/";
 
 impl Scene {
-    /// The edge tells that unknown networks of the user are refused.
+    /// The edge reports that unknown networks of the user are refused.
     async fn refuses_networks_of(&self, user: UserId) {
         self.tells(user, vec![(FactKind::NetworksRefused, json!({}))]).await;
     }

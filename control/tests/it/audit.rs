@@ -177,7 +177,7 @@ async fn readers_of_the_log_verify_it_whole_or_in_parts() {
         assert_eq!(found["intact"], false);
         let finding = &found["finding"];
         assert_eq!((&finding["position"], &finding["fault"]), (&json!(2), &json!("changed")));
-        // What follows it is whole.
+        // The entries after it are intact.
         assert_eq!(ada.get(&format!("{VERIFY}?after=2")).await.expect(200).body["intact"], true);
     }
 }

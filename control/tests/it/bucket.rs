@@ -1,8 +1,8 @@
-//! A bucket: in the server of moto, which speaks the API of S3, behind a gate ([`crate::gate`]).
+//! A bucket in the server of moto, which implements the API of S3, behind a proxy ([`crate::gate`]).
 //!
-//! Of object lock the server keeps what counts here: a put that asks for a lock needs a bucket that has it, and a version
-//! that is locked cannot be deleted before its time. Unlike AWS it checks no signature and no permission, and lets the
-//! time of a lock be shortened.
+//! The server implements the parts of object lock that matter here: a put with a lock needs a bucket with object
+//! lock, and a locked version cannot be deleted before its date. Unlike AWS it checks neither signatures nor
+//! permissions, and allows shortening a lock.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,7 +12,7 @@ use crate::gate::{Door, Words};
 use crate::key_service::Server;
 
 const REGION: &str = "us-east-1";
-/// How the tests' control is told what its objects' names begin with.
+/// The prefix of object names, as in the settings of the tests' control.
 pub const PREFIX: &str = "wardgate/";
 
 pub struct Bucket {

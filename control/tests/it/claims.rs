@@ -153,7 +153,7 @@ async fn the_platform_alone_changes_them_and_it_is_written_down() {
         (&json!(issuer), &json!("api"), &json!("string"))
     );
     let count = scene.logged().await.len();
-    // What is as it was is no change.
+    // An unchanged value is no change.
     root.patch(&path(&scene), change.clone()).await.expect(200);
     assert_eq!(scene.logged().await.len(), count);
     let ada = scene.acting_as(&scene.user(ada.id).await).await;
@@ -268,7 +268,7 @@ async fn the_commands_say_what_breaks_and_want_a_yes() {
         assert!(done.stderr.contains(words), "{}", done.stderr);
         assert_eq!(done.json[field], value);
         assert_eq!(done.json, claims());
-        // What is as it was breaks nothing and asks nothing.
+        // An unchanged value has no effect and needs no confirmation.
         assert_eq!(cli.run(&arguments, "").expect(0).stderr, "");
     }
     let cleared = cli.run(&["tenant", "set-audience", &slug, "", "--yes"], "").expect(0).json;

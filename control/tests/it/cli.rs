@@ -40,7 +40,7 @@ impl Cli {
         }
     }
 
-    /// What a command that succeeds prints for people.
+    /// The text output of a command that succeeds.
     #[track_caller]
     pub fn show(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments, "");

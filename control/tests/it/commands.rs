@@ -14,7 +14,7 @@ impl Scene {
         cli.run(arguments, "")
     }
 
-    /// The same for people: what is on standard output.
+    /// The same as text: its standard output.
     fn shown(&self, arguments: &[&str]) -> String {
         let mut cli = self.cli();
         cli.variables.insert("WARDGATE_TENANT", self.tenant.slug.to_string());
@@ -37,7 +37,7 @@ fn names(listed: &Value) -> Vec<&str> {
     rows.iter().map(|row| row["username"].as_str().unwrap()).collect()
 }
 
-/// What was said and refused.
+/// The output of a refused command.
 #[track_caller]
 fn refused(outcome: Outcome, code: i32, said: &str) {
     let outcome = outcome.expect(code);

@@ -129,7 +129,7 @@ async fn one_control_drains_at_a_time_and_a_killed_one_keeps_nobody_waiting() {
     sqlx::raw_sql("begin; select from platform.drains for update").execute(&mut other).await.unwrap();
     drain::turn(&scene.control).await.unwrap();
     assert!(!scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
-    // What the kernel does to the connections of a killed process.
+    // Closes connections, as the kernel does for a killed process.
     let mut admin = scene.database.admin().await;
     sqlx::query("select pg_terminate_backend($1, 5000)").bind(pid).execute(&mut admin).await.unwrap();
     drain::turn(&scene.control).await.unwrap();

@@ -1,5 +1,5 @@
-//! An edge that keeps what it is pushed in memory, by the rules of `shared::wire::push`: a row is put only
-//! where it is newer, a range only where it follows the mark, a message whole or not at all.
+//! An edge that stores pushes in memory, by the rules of `shared::wire::push`: a row is stored only if it is newer, a
+//! range only if it follows the mark, a message completely or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -59,7 +59,7 @@ pub struct Memory {
     pub taken: Vec<Push>,
     /// Answers to give instead of serving: a status each.
     pub faults: VecDeque<u16>,
-    /// Holds back messages with a range, to build up a backlog at the edge's door.
+    /// Refuses messages with a range, so that a backlog builds up.
     pub refuse_ranges: bool,
     /// Takes pushes and loses the answer, this many times.
     pub lose_push_answers: usize,
@@ -72,11 +72,11 @@ pub struct Memory {
     pub acknowledged: i64,
     /// Remembered devices.
     pub devices: Vec<((TenantId, UserId), DeviceOut)>,
-    /// The living sessions of users.
+    /// The active sessions of users.
     pub sessions: BTreeMap<(TenantId, UserId), Vec<SessionOut>>,
     /// How commands are answered.
     pub commands: Commands,
-    /// How often its database has begun another life.
+    /// How often its database was emptied or restored.
     pub lives: u32,
     /// Does what a drain asks and loses the answer, this many times.
     pub lose_drain_answers: usize,
@@ -115,7 +115,7 @@ impl Edge {
         (row.status != UserStatus::Deleted).then_some(row)
     }
 
-    /// Living users and identifiers of a tenant.
+    /// Numbers of users and identifiers of a tenant that are not deleted.
     pub fn counts(&self, tenant: TenantId) -> (usize, usize) {
         let state = self.state();
         let users = state.users.iter().filter(|((of, _), kept)| {
@@ -127,12 +127,12 @@ impl Edge {
         (users.count(), identifiers.count())
     }
 
-    /// Whom the hash of an identifier leads to.
+    /// The user of an identifier's hash.
     pub fn identifier(&self, tenant: TenantId, hash: &str) -> Option<UserId> {
         self.state().identifiers.get(&(tenant, hash.to_owned()))?.row.as_ref()?.user
     }
 
-    /// Whom a name leads to.
+    /// The tenant of a name.
     pub fn name(&self, name: &str) -> Option<TenantId> {
         self.state().names.get(name)?.row.as_ref()?.tenant
     }

@@ -1,4 +1,5 @@
-//! The edge's key-encryption key changes: everything is sealed anew by ordinary pushes, and nobody is signed out.
+//! Rotation of the edge's key-encryption key: everything is sealed again by ordinary pushes, and no user is signed
+//! out.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ fn with_key(name: &str, fill: u8) -> Vec<(&'static str, String)> {
 }
 
 impl Scene {
-    /// The same stage under a control that seals with another key.
+    /// The same scene under a control that seals with another key.
     async fn sealing_with(mut self, name: &str, fill: u8) -> Self {
         let ahead = self.control.clock.clone();
         self.database.more = with_key(name, fill);
@@ -127,14 +128,14 @@ async fn a_key_that_the_edge_lacks_touches_nothing() {
     let refused = tokio::task::spawn_blocking(move || cli.run(&["edges", "reseal"], "")).await;
     let refused = refused.unwrap().expect(1);
     assert!(refused.stderr.contains("give it to the Worker first"), "{}", refused.stderr);
-    // Not even the job goes on, because nothing was begun.
+    // The job does nothing, because nothing was begun.
     reseal::go_on(&scene.control).await.unwrap();
     assert_eq!(scene.newest_seals(), kept);
     let listed = scene.cli().run(&["edges", "seals"], "").expect(0).json;
     assert_eq!(seal(&listed, "b").unwrap()["rows"], 1, "the document that was tried: {listed}");
     let status = scene.cli().run(&["edges", "status", "--behind"], "").expect(0).json;
     assert_eq!(status["results"].as_array().unwrap().len(), 1, "{status}");
-    // Back to the key before: all goes on as if nothing had been.
+    // Back to the former key: everything works as before.
     let scene = scene.sealing_with("a", 1).await;
     scene.platform().await.push().await;
     scene.member("bob", "staff").await;
@@ -260,7 +261,7 @@ async fn killed_at_random_moments_a_reseal_ends() {
         controls.iter_mut().for_each(Served::kill);
         recorded_as_sealed_where_confirmed(&scene).await;
     }
-    // The last key was `a`. Whoever comes next ends it.
+    // The last key was `a`. The next run ends it.
     finish(&scene.control, &scene).await;
     let now = seals::all(&scene.control).await.unwrap();
     assert!(seals::is_done(&now), "{now:?}");

@@ -93,7 +93,7 @@ impl Scene {
         answer.body["matched"].as_bool().unwrap()
     }
 
-    /// The answer about a password of nobody.
+    /// The answer for an unknown user.
     pub async fn guessed(&self) -> Answer {
         Ask::new(self, None, "Corr3ct-horse").send().await
     }
@@ -103,7 +103,7 @@ impl Scene {
         self.guessed().await.status
     }
 
-    /// Somebody whose password another service hashed.
+    /// A user whose password another service hashed.
     pub async fn foreigner(&self, username: &str, encoded: &str) -> UserId {
         let user = self.member(username, "client").await;
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
@@ -163,7 +163,7 @@ async fn every_format_signs_in_and_is_ours_afterwards() {
         assert!(scene.knows(user, "Corr3ct-horse").await, "{}", vectors[at]["hasher"]);
         let last = at + 1 == users.len();
         assert_eq!(scene.foreign_at_edge(user).await, (false, !last));
-        // Nobody is signed out by it.
+        // It ends no session.
         let after = scene.user(user).await;
         let epochs = |it: &users::User| (it.access_epoch, it.session_epoch, it.password_epoch, it.updated_at);
         assert_eq!(epochs(&before), epochs(&after));

@@ -25,7 +25,7 @@ pub struct Forward<'a> {
     pub headers: Vec<(&'static str, String)>,
     /// Added or replaced after signing.
     pub tampered: Vec<(&'static str, String)>,
-    /// JSON. The client library tells its length, as a proxy does that has buffered a chunked body.
+    /// JSON. The client library sends its length, as a proxy does that has buffered a chunked body.
     body: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub async fn forwarded(scene: &Scene, method: Method, path: &str, bearer: &str) 
     Forward { method, ..Forward::new(scene, path, bearer) }.send(scene).await
 }
 
-/// A request of somebody without a credential as the edge forwards it, with headers that it would not let through.
+/// A request without a credential as the edge forwards it, with headers that the edge would remove.
 pub async fn from_stranger(
     scene: &Scene,
     method: Method,
@@ -124,7 +124,7 @@ async fn a_ticket_is_vouched_for_by_the_edge_alone() {
     let ticket = format!("purpose=password_change; user={}; password_epoch=0; access_epoch=0", ada.id);
     let path = "/api/user/password/change/";
     let body = r#"{"new_password":"eleven sleepy otters hum"}"#;
-    // Sent by a client, signed by nobody: it is passed over, like every other header of the inside.
+    // Sent by a client and not signed: it is ignored, like every other internal header.
     let header = [("wardgate-ticket", ticket.as_str())];
     let request =
         reqwest::Client::new().post(format!("http://{}{path}", scene.api)).header(header[0].0, header[0].1);

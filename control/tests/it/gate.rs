@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What becomes of a request.
+/// The treatment of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
     /// The server answers.
@@ -103,7 +103,7 @@ impl Door {
 
 fn open_door(listener: TcpListener, gate: Arc<Mutex<Gate>>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        // With the door, what came through it ends.
+        // When the listener ends, its connections end.
         let mut inside = tokio::task::JoinSet::new();
         loop {
             let (client, _) = listener.accept().await.unwrap();
@@ -168,7 +168,7 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
     lines.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value).next().unwrap_or_default()
 }
 
-/// What belongs to one connection and not to what is asked or answered.
+/// Headers of the connection, which are not forwarded.
 const OF_A_CONNECTION: [&str; 5] = ["host", "connection", "content-length", "transfer-encoding", "expect"];
 
 type Answer = (u16, HeaderMap, Vec<u8>);
@@ -184,7 +184,7 @@ fn error(words: Words, status: u16, code: &str) -> Answer {
     (status, headers, text.into_bytes())
 }
 
-/// What the server answers to a request without the headers whose names begin so.
+/// Forwards a request without the headers with this prefix, and returns the answer of the server.
 async fn forward(url: &str, head: &str, body: Vec<u8>, without: Option<&str>) -> Answer {
     let mut lines = head.lines();
     let mut asked = lines.next().unwrap().split(' ');

@@ -1,5 +1,5 @@
-//! Fields that are hidden from a caller: questions, cursors and tags tell nothing of them, writes do not spoil them, and
-//! tenant and platform say which they are.
+//! Fields that are hidden from a caller: filters, cursors and ETags do not reveal them, writes do not damage them,
+//! and tenant and platform choose them.
 
 use control::users::Profile;
 use reqwest::Method;
@@ -142,7 +142,7 @@ async fn a_mask_that_is_sent_back_changes_nothing() {
         assert!(now.first_name == grace.first_name && now.last_name == grace.last_name);
         let entry = &ada.get("/api/audit/?action=user.edited").await.expect(200).body["results"][0];
         assert_eq!(entry["details"]["fields"], json!(["email_verified"]));
-        // What is written without having been read is written, and answered with its mask.
+        // A field that the caller cannot read can be written, and the answer has its mask.
         let written = cy.patch(&path, json!({"phone": "+44 7700 900112"})).await.expect(200);
         assert_eq!(written.body["phone"], "+44 *** 12");
         assert_eq!(scene.user(grace.id).await.phone.expose(), "+44 7700 900112");
@@ -207,7 +207,7 @@ async fn a_tenant_chooses_within_the_platforms_bounds() {
         bounded.patch(&own, json!({"settings": {"access_ttl_secs": 600}})).await.expect(200);
         bounded.patch(&own, json!({"settings": {"visibility": chosen}})).await.expect(200);
         bounded.patch(&own, set(json!(["staff.email=clear"]))).await.expect(400);
-        // The edge shows no user to anybody.
+        // The edge shows no user data.
         scene.push().await;
         assert!(scene.edge.state().documents[&scene.tenant.id].settings.visibility.is_empty());
     }

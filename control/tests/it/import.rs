@@ -31,7 +31,7 @@ impl Scene {
         self.import(&[&["--database-url", &old.url()], arguments].concat())
     }
 
-    /// Everybody by their user name, as the API shows them, with the legacy service's id.
+    /// All users by user name, as the API shows them, with the legacy service's id.
     pub async fn everybody(&self) -> HashMap<String, Value> {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let rows: Vec<(Value,)> = sqlx::query_as(
@@ -94,7 +94,7 @@ fn id(user: &Value) -> shared::ids::UserId {
     shared::ids::UserId::parse(user["id"].as_str().unwrap()).unwrap()
 }
 
-/// Somebody of every kind.
+/// A user of every kind.
 fn users() -> Value {
     let hashers = ["pbkdf2_sha256", "pbkdf2_sha1", "argon2", "bcrypt_sha256", "bcrypt", "scrypt", "md5"];
     let mut users: Vec<Value> = hashers
@@ -217,12 +217,12 @@ async fn the_same_twice_is_the_same_once_and_what_changed_there_follows() {
     assert_eq!((&here["cyd"]["first_name"], &here["cyd"]["last_name"]), (&json!("Cyd"), &json!("")));
     assert_eq!(here["Ada"]["first_name"], "A.");
     assert!(here["fay"]["last_login"].as_str().unwrap().starts_with("2026-01-01"));
-    // Who has signed in here keeps the password that is ours.
+    // A user who has signed in here keeps the password that is hashed here.
     assert_eq!(
         (&here["pbkdf2_sha1"]["foreign"], &here["pbkdf2_sha1"]["verifier"]),
         (&json!(null), &json!(true))
     );
-    // Settings that somebody chose since are not set again.
+    // Settings that an administrator changed since are not set again.
     assert_eq!(counts(&scene.import_from(&old, &ROLES).expect(0)), [14, 0, 0, 13, 1, 0]);
 }
 
@@ -274,7 +274,7 @@ async fn a_check_writes_nothing_and_names_who_would_not_come() {
     let tenant = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     drop(tenant);
 
-    // Without --check the others come, and it is said all the same.
+    // Without --check the others are imported, and the refused ones are still reported.
     let came = scene.import_from(&old, &[]).expect(5);
     assert_eq!((counts(&came), refused(&came)), (counts(&checked), refused(&checked)));
     assert_eq!(scene.everybody().await.len(), 2);
@@ -328,7 +328,7 @@ async fn a_dump_brings_the_same_users_as_the_database() {
     assert_eq!(plain(by_json.everybody().await), expected);
     assert_eq!(plain(by_lines.everybody().await), expected);
     assert_eq!(by_lines.number("select count(*) from legacy_totp").await, 1);
-    // Once more from the database: nobody has changed.
+    // Once more from the database: no user has changed.
     assert_eq!(counts(&by_json.import_from(&old, &ROLES).expect(0)), [13, 0, 0, 13, 0, 0]);
 
     let half = std::fs::read_to_string(&json_file).unwrap();
@@ -381,7 +381,7 @@ async fn a_table_of_ones_own_and_a_role_column() {
     );
     assert_eq!((&here["bob"]["roles"], &here["bob"]["status"]), (&json!(["client"]), &json!("inactive")));
     assert!(scene.knows(id(&here["ada"]), PASSWORD).await);
-    // Ids that are no numbers: texts, and whoever is made here has none.
+    // Ids that are not numbers are kept as text, and users that are created here have none.
     scene.push().await;
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].user_id, UserIdForm::String);
     scene.member("new", "client").await;
@@ -432,7 +432,7 @@ async fn numbers_go_on_above_the_greatest_that_came() {
     scene.push().await;
     let row = scene.edge.user(scene.tenant.id, made[0].id).unwrap();
     assert!(row.legacy_id.is_some());
-    // A number that was given here is not somebody else's of there.
+    // A number that was assigned here is not that of another imported user.
     old.load(&json!([{"id": 42, "username": "late", "password": PASSWORD}, {"id": 60, "username": "later", "password": PASSWORD}]));
     let late = scene.import_from(&old, &[]).expect(5);
     assert_eq!(refused(&late), [("42".to_owned(), "id".to_owned())]);

@@ -62,7 +62,7 @@ async fn an_invitation_becomes_an_account_with_its_address_and_roles() {
         }
         let other = scene.neighbour(scene.tenant.isolation).await;
         other.accept_as(&token, "grace").await.expect(400);
-        // What does not hold costs nothing, and nobody chooses address or roles.
+        // Invalid input does not use the invitation up, and the invited user cannot choose address or roles.
         let refused = scene.accept_as(&token, "root").await.expect(400);
         assert_eq!(refused.body, json!({ "username": ["A user with that username already exists."] }));
         let weak = json!({ "token": token, "username": "grace", "password": "123" });
@@ -144,7 +144,7 @@ async fn what_the_inviter_may_not_give_any_more_is_given_to_nobody() {
         let refused = scene.accept_as(&token, "grace").await.expect(400);
         assert_eq!(refused.body, json!({ "token": ["This link is not valid, or not any more."] }), "{name}");
         if name == "two" {
-            // It was not used up: whoever may give it again has given it.
+            // It was not used up; it works again after an administrator who may grant the role has edited it.
             root.patch(&path, json!({ "roles": ["co-admin"] })).await.expect(200);
             scene.accept_as(&token, "grace").await.expect(201);
         }
@@ -223,7 +223,7 @@ async fn an_invitation_tells_nothing_of_who_is_known() {
     let keys = |answer: &Answer| answer.body.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&known), keys(&unknown));
     assert_eq!(co.get(INVITATIONS).await.expect(200).body["count"], 2);
-    // Whoever gets the address meanwhile keeps it.
+    // A user who gets the address meanwhile keeps it.
     let token = scene.invited().await;
     scene.with_address("quick", "new@acme.test", true).await;
     let refused = scene.accept_as(&token, "late").await.expect(400);

@@ -93,7 +93,7 @@ async fn sees_nothing_of_others(scene: &Scene, neighbour: &Scene) {
         let foreign = format!("{table} where tenant_id <> '{}'", neighbour.tenant.id);
         assert_eq!(rows(&mut app, &foreign).await, 0, "{table}");
     }
-    // Nor can a row be written for somebody else.
+    // Nor can a row be written for another tenant.
     let mut app = by_hand(scene, Some(neighbour.tenant.id.to_string())).await;
     let forged = format!(
         "insert into roles (tenant_id, name, rank, predefined) values ('{}', 'forged', 1000, false)",
@@ -128,8 +128,8 @@ async fn a_wrong_or_absent_tenant_sees_nothing_in_the_shared_cell() {
     sees_nothing_of_others(&Scene::shared().await, &Scene::shared().await).await;
 }
 
-/// The library's record of migrations has no rows of tenants. What tokens are is in the migration; that nobody is
-/// found by another tenant's is in `search.rs`.
+/// The library's record of migrations has no rows of tenants. The migration explains the search tokens; `search.rs`
+/// tests that a search finds no user of another tenant.
 #[tokio::test]
 async fn every_table_of_a_cell_forces_row_security_but_that_of_tokens() {
     let scene = Scene::shared().await;

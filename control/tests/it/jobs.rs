@@ -1,4 +1,4 @@
-//! The queue: who may do what with it, and what becomes of a job whatever happens to its control.
+//! The queue: permissions of its commands, and the outcome of a job whatever happens to its control process.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -67,8 +67,8 @@ pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) 
     began.elapsed()
 }
 
-/// A tenant whose cell cannot be made until the connection is closed, because that holds the lock of
-/// the cell's migration: its job runs for as long as the test wants.
+/// A tenant whose cell cannot be made until the connection is closed, because it holds the lock of the cell's
+/// migration: its job runs for as long as the test wants.
 async fn held_tenant(scene: &Scene) -> (Tenant, PgConnection) {
     let mut holder = scene.database.admin().await;
     // The lock comes first: the job may begin the moment that the tenant is committed.
@@ -136,7 +136,7 @@ impl Served {
         }
     }
 
-    /// With -9: nothing of it can say goodbye.
+    /// With SIGKILL, so that no shutdown code runs.
     pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -302,7 +302,7 @@ async fn a_rotation_is_planned_with_its_transaction() {
         assert!((job.delay_secs - seconds_left()).abs() < 2.0, "{job:?}, {}", seconds_left());
     };
     waits().await;
-    // Another machine's clock may be ahead of this one: a job that comes early plans anew.
+    // Another machine's clock may be ahead of this one: a job that runs early is scheduled again.
     sql(&scene, "update platform_jobs._private_jobs set run_at = now()").await;
     runner::run_due(&scene.control).await.unwrap();
     waits().await;

@@ -1,4 +1,4 @@
-//! One tenant's jobs keep nobody else's waiting, and no pool another's.
+//! Jobs of one tenant do not delay those of another, and a pool does not delay another pool.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::jobs::{sql, until};
 use crate::scale::scaled;
 use crate::scene::Scene;
 
-/// How long nobody else should notice hung jobs.
+/// How soon other tenants' jobs must run while jobs hang.
 const PROMPT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_tenant_has_so_many_waiting_and_others_do_not_notice() {
     Act::<false>::new(&scene, Some(tenant(1)), "another kind", What::Work).enqueue(&scene).await.unwrap();
     Act::<true>::new(&scene, None, "nobody's", What::Work).enqueue(&scene).await.unwrap();
     assert!(full("one more").await);
-    // What runs, and what is dead, does not wait.
+    // Running and dead jobs do not count as waiting.
     sql(
         &scene,
         "update platform_jobs._private_jobs set locked_at = now(), locked_by = 'other' where key like '%/3';

@@ -1,5 +1,5 @@
-//! Keys that wrap what rests in PostgreSQL: in a key service, which may fail in every way that a network and
-//! an owner of a key know, and in the settings, where one replaces another.
+//! Keys that wrap the keys in PostgreSQL: in a key service, with failures of the network and of the key, and in the
+//! settings, with a change of the key.
 
 use std::time::Duration;
 
@@ -83,13 +83,13 @@ async fn a_tenant_lives_under_a_key_of_the_service() {
         let id = [&[36], service.key_id().as_bytes()].concat();
         assert!(wrapped.len() >= 2 && wrapped.iter().all(|(bytes,)| bytes.starts_with(&id)));
 
-        // Nothing that was wrapped rests in clear, in any encoding.
+        // No wrapped key is stored in clear, in any encoding.
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
         let kind = control::crypt::roots::RootKind::Session;
         let roots = control::crypt::roots::roots(&mut tx, kind).await.unwrap();
         let published = keys::store::published(&mut tx).await.unwrap();
         let pkcs8 = published.iter().find_map(|key| key.pkcs8.as_ref()).unwrap();
-        // What stands before its end is in the public key, too.
+        // The part before its end is also in the public key.
         let (_, secret) = pkcs8.split_at(pkcs8.len() - 40);
         drop(tx);
         let rows = scene.rows().await;

@@ -1,4 +1,4 @@
-//! A key service: the server of moto, which speaks the API of AWS KMS, behind a gate ([`crate::gate`]).
+//! A key service: the server of moto, which implements the API of AWS KMS, behind a proxy ([`crate::gate`]).
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::{Deref, DerefMut};
@@ -52,7 +52,7 @@ impl Server {
         let url = url.unwrap_or_else(|| {
             panic!("moto (tests/clients/python/requirements.txt) does not serve: {before}")
         });
-        // What it says of each request is read, or it would stop at a full pipe.
+        // Its log of requests is read, because it would block on a full pipe.
         std::thread::spawn(move || said.for_each(drop));
         Self { _child: child, url }
     }
@@ -86,7 +86,7 @@ impl KeyService {
         Self { key, door: Door::open(&server.url, Words::Json).await }
     }
 
-    /// What stored values name the key by.
+    /// The id of the key in stored values.
     pub fn key_id(&self) -> &str {
         self.key.rsplit('/').next().unwrap()
     }

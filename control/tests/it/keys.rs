@@ -123,7 +123,7 @@ async fn the_edge_forgets_a_revoked_key_when_no_token_can_name_it() {
     assert_eq!(states(&ada, &scene).await, ["removed", "active", "next"]);
     scene.push().await;
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].keys.len(), 2);
-    // Whoever looks it up finds that it is ended, still.
+    // A lookup still shows it as ended.
     ada.call(Method::POST, &format!("{}{kid}/revoke/", path(&scene)), None).await.expect(409);
 }
 
@@ -140,7 +140,7 @@ async fn whoever_tries_to_revoke_a_key_is_in_the_log() {
     ada.call(Method::POST, &revoke(&kid), None).await.expect(200);
     ada.call(Method::POST, &revoke(&kid), None).await.expect(409);
     staff.call(Method::POST, &revoke(&kid), None).await.expect(403);
-    // What cannot be the name of a key names none.
+    // A text that cannot be a key id is unknown.
     ada.call(Method::POST, &revoke("nonsense"), None).await.expect(404);
     let entries = ada.get("/api/audit/?ordering=at&page_size=100").await.expect(200).body;
     let of = |action: &str| -> Vec<Value> {
@@ -175,7 +175,7 @@ async fn a_key_is_made_only_where_one_is_needed() {
     let listed = ada.get(&path(&scene)).await.expect(200).body;
     let kid = |at: usize| listed["results"][at]["kid"].as_str().unwrap().to_owned();
     let unknown = "A".repeat(43);
-    // What it is, the answer, how many keys were made by then.
+    // The case, the key id, the answer, and the number of keys made by then.
     for (what, kid, status, made) in [
         ("unknown", unknown, 404, 1),
         ("retired", kid(0), 200, 1),
@@ -185,7 +185,7 @@ async fn a_key_is_made_only_where_one_is_needed() {
         ada.call(Method::POST, &format!("{}{kid}/revoke/", path(&scene)), None).await.expect(status);
         assert_eq!(numbers.asked_for("keys"), made, "{what}");
     }
-    // Only a removal is due.
+    // Only a removal is due now.
     scene.control.clock.advance(TimeDelta::seconds(1900));
     due::advance(&scene.control, scene.tenant.id).await.unwrap();
     assert_eq!(numbers.asked_for("keys"), 2);
@@ -209,7 +209,7 @@ async fn two_who_revoke_at_once_leave_one_active_and_one_next_key() {
     );
     let mut statuses = [first.status, second.status, third.status];
     statuses.sort_unstable();
-    // Whose own key was revoked before it asked again is no user of a good token any more.
+    // A caller whose own signing key was revoked before its second request no longer has a valid token.
     assert!(statuses[0] == 200 && statuses.iter().all(|it| [200, 401, 409].contains(it)), "{statuses:?}");
     let ada = again(&scene, &ada).await;
     let states = states(&ada, &scene).await;

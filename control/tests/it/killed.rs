@@ -1,4 +1,4 @@
-//! An import that is killed again and again ends as one that nobody disturbed.
+//! An import that is killed repeatedly ends like an undisturbed one.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -69,7 +69,7 @@ impl Run {
 }
 
 impl Scene {
-    /// Everything that an import leaves behind, with nothing of it by chance.
+    /// The complete state after an import, without random values.
     async fn end(&self) -> Value {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let users: (Value,) = sqlx::query_as(

@@ -1,4 +1,4 @@
-//! Tokens of the service that a tenant came from: who may let them in, for how long, and for what.
+//! Tokens of a tenant's legacy service: who may enable them, for how long, and where they are accepted.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -83,7 +83,7 @@ impl Scene {
         })
     }
 
-    /// Through the edge's own door, since these tokens name no tenant.
+    /// As the edge forwards it, because these tokens name no tenant.
     async fn bearer(&self, method: Method, path: &str, token: &str) -> Answer {
         crate::forward::forwarded(self, method, path, token).await
     }
@@ -255,11 +255,11 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     scene.accept(&key);
     let own = me(token.clone()).await.expect(200);
     assert_eq!((&own.body["id"], &own.body["username"]), (&here["ada"]["id"], &json!("ada")));
-    // As a text, too; and of nobody.
+    // Also as a text; and of an unknown user.
     assert_eq!(me(key.sign(&scene.legacy_claims(json!("1")))).await.expect(200).body["username"], "ada");
     assert_eq!(me(key.sign(&scene.legacy_claims(json!(3)))).await.expect(401).body["code"], "user_not_found");
 
-    // A root-admin, and yet nothing of that.
+    // Although the user is a root-admin, these are refused.
     let refused_before = scene.logged().await.iter().filter(|it| *it == "permission.refused").count();
     for (method, path) in [
         (Method::GET, "/api/user/users/".to_owned()),
@@ -274,7 +274,7 @@ async fn an_old_access_token_is_good_for_oneself_alone() {
     let refused = scene.logged().await.iter().filter(|it| *it == "permission.refused").count();
     assert_eq!(refused - refused_before, 5);
 
-    // What the edge refuses, control refuses, too.
+    // Control also refuses tokens that the edge refuses.
     let with = |name: &str, value: Value| {
         let mut claims = scene.legacy_claims(json!(1));
         claims[name] = value;
@@ -331,7 +331,7 @@ async fn after_the_date_nothing_of_it_is_accepted() {
     scene.bearer(Method::GET, "/api/user/me/", &token).await.expect(200);
     scene.control.clock.advance(TimeDelta::days(29) + TimeDelta::seconds(1));
     scene.bearer(Method::GET, "/api/user/me/", &token).await.expect(401);
-    // Sent without the edge it names no tenant, and so it is nobody's.
+    // Without the edge it has no tenant, so it belongs to no user.
     call(scene.api, Method::GET, "/api/user/me/", Some(&format!("Bearer {token}")), None).await.expect(401);
 }
 

@@ -1,4 +1,4 @@
-//! What is promised by mail: answering what was asked for, and reading the mails that wait to be sent.
+//! Queued mails: processing stored requests, and reading the mails that wait to be sent.
 
 use control::accounts::answer::AnswerRequest;
 use control::audit::Actor;
@@ -26,7 +26,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// The token of its link, which is good for this.
+    /// The token of its link, which must be of this kind.
     #[track_caller]
     pub fn token(&self, good_for: &str) -> String {
         assert_eq!(self.content["link"][0], good_for, "{}", self.content);
@@ -40,7 +40,7 @@ impl Scene {
         self.stranger_with(method, path, &[], body).await
     }
 
-    /// The same with these headers, which no edge passes on.
+    /// The same with these headers, which the edge would remove.
     pub async fn stranger_with(
         &self,
         method: Method,

@@ -51,7 +51,7 @@ async fn every_filter_narrows_to_what_it_says() {
         ("role=staff&username=cyd", vec![]),
         ("username=BOB", vec!["Bob"]),
         ("username=bo", vec![]),
-        // Somebody's address is nobody's user name, and the other way round.
+        // An address does not match as a user name, and the other way round.
         ("username=bob@acme.test", vec![]),
         ("email=bob@other.test", vec![]),
         ("email=bob%40ACME.test", vec!["Bob"]),
@@ -105,7 +105,7 @@ async fn what_cannot_be_asked_for_is_said_at_once() {
     let words = vec!["a"; 17].join("+");
     let refused = ada.get(&format!("{USERS}?search={words}")).await.expect(400);
     assert_eq!(refused.body, json!({"search": ["Enter no more than 16 words."]}));
-    // Who may not read users is not told what could be asked for.
+    // A caller who may not read users does not learn which filters exist.
     let client = scene.member("client", "client").await;
     client.get(&format!("{USERS}?shoe_size=43")).await.expect(403);
 }
@@ -245,7 +245,7 @@ async fn users_with_a_role_have_their_place_in_every_ordering() {
     for username in ["z", "b", "k", "m", "c"] {
         user(&ada, json!({"username": username, "roles": ["staff"]})).await;
     }
-    // Whoever gets a role later is found where they were.
+    // A user who gets a role later keeps their place in the list.
     for username in ["m", "b", "k"] {
         let page = ada.get(&format!("{USERS}?username={username}")).await.expect(200);
         let path = format!("{USERS}{}/", page.body["results"][0]["id"].as_str().unwrap());
@@ -372,7 +372,7 @@ async fn what_clients_send_by_themselves_is_understood() {
         let refused = ada.get(&format!("{list}?format=xml")).await.expect(400);
         assert_eq!(refused.body, json!({"format": ["\"xml\" is not a valid choice."]}), "{list}");
     }
-    // What is blank and what only gets round a cache is in no link.
+    // Blank parameters and cache busters are in no link.
     let page = ada.get(&format!("{USERS}?_=1&format=json&status=&page_size=2&search=")).await.expect(200);
     let next = next_of(&page, "next").unwrap();
     assert_eq!(next, "/api/user/users/?format=json&page=2&page_size=2");
@@ -436,7 +436,7 @@ async fn several_orderings_count_one_after_the_other() {
     let refused = ada.get(&format!("{USERS}?ordering=email,password,-shoe,id")).await.expect(400);
     let said = ["\"password\" is not a valid choice.", "\"-shoe\" is not a valid choice."];
     assert_eq!(refused.body, json!({"ordering": said}));
-    // A cursor is good for all of its orderings, or none.
+    // A cursor is valid only for the complete ordering.
     let query = |ordering| format!("{USERS}?ordering={ordering}&page_size=2&cursor=");
     let first = ada.get(&query("email,username")).await.expect(200);
     let next = next_of(&first, "next").unwrap();
@@ -503,7 +503,7 @@ async fn a_search_finds_every_spelling_of_a_name() {
         found.sort();
         assert_eq!(found, expected, "{search}");
     }
-    // What is edited is found by its new name, and by its old one no more.
+    // An edited user is found by the new name, and no longer by the old one.
     let path = format!("{USERS}?search=istanbul");
     assert_eq!(ada.get(&path).await.expect(200).body["count"], 0, "the dot above is a letter of its own");
     let d = ada.get(&format!("{USERS}?username=d")).await.expect(200).body["results"][0]["id"].clone();
@@ -598,7 +598,7 @@ async fn counted(scene: Scene) {
         assert!((10_001..=14_000).contains(&estimate), "{list}: {estimate}");
         let cursor = ada.get(&format!("{list}?page_size=100&cursor=")).await.expect(200);
         assert_eq!(cursor.body["count_is_estimate"], true, "{list}");
-        // Who wants to know it exactly says so, or goes to the last page.
+        // An exact count needs `count=exact`, or the last page.
         for query in ["count=exact", "count=exact&cursor=", "page=last"] {
             let counted = ada.get(&format!("{list}?page_size=100&{query}")).await.expect(200);
             assert_eq!(counted.body["count"], exact, "{list}?{query}");

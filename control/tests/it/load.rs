@@ -1,7 +1,7 @@
-//! One tenant loads whatever is dear, and another tenant's users do not notice.
+//! One tenant causes expensive work of every kind, and another tenant's users are not slowed down.
 //!
-//! How long their requests take is printed as a ratio to the quiet time of the same run, and judged by whoever
-//! reads it: `WARDGATE_TEST_LONG=1 cargo test -p wardgate-control --test it load -- --nocapture`.
+//! How long their requests take is printed as a ratio to the time without load in the same run, for a reader to
+//! judge: `WARDGATE_TEST_LONG=1 cargo test -p wardgate-control --test it load -- --nocapture`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,7 +149,7 @@ fn compare(what: &str, quiet: &[f64], busy: &[f64]) {
 }
 
 impl Scene {
-    /// So many users of the tenant, whom the edge does not know.
+    /// Creates so many users of the tenant that are not pushed to the edge.
     async fn crowd(&self, count: usize) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let profile = |n| Profile {

@@ -1,4 +1,4 @@
-//! A rotation of the lookup root that is killed again and again ends as one that nobody disturbed.
+//! A rotation of the lookup root that is killed repeatedly ends like an undisturbed one.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Scene {
         sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut admin).await.unwrap()
     }
 
-    /// What PostgreSQL's connections meet when it is killed.
+    /// Cuts all connections, as a kill of PostgreSQL does.
     pub async fn cut_connections(&self) {
         let cut = "select pg_terminate_backend(pid) from pg_stat_activity
             where datname = $1 and pid <> pg_backend_pid()";
@@ -81,7 +81,7 @@ async fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
         run.wait().unwrap();
         kills += 1;
         eprintln!("killed after {moment} ms: {} new identifiers", scene.new_identifiers().await);
-        // Whoever has the first document, and whoever has the present one, signs in.
+        // Users can sign in at isolates with the first document and with the present one.
         let document = scene.document();
         for (name, id) in &sample {
             for document in [&first, &document] {
@@ -98,7 +98,7 @@ async fn killed_again_and_again_it_leaves_what_an_undisturbed_run_leaves() {
     over.store(true, Ordering::Relaxed);
     feeder.await.unwrap();
 
-    // The removal, killed likewise: by a control whose clock says that it is time.
+    // The removal is also killed, in a control process whose clock is past its time.
     scene.control.clock.advance(chrono::TimeDelta::minutes(17));
     let mut chances: Vec<u64> = (0..most).map(|_| u64::try_from(chance.between(1, 40)).unwrap()).collect();
     while scene.stage().await == Some("switched") || scene.stage().await == Some("removing") {

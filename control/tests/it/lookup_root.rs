@@ -1,4 +1,4 @@
-//! The rotation of a tenant's lookup root: everybody is found at every step of it, and nobody else has their name.
+//! The rotation of a tenant's lookup root: every user is found at every step, and every name stays unique.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,15 +48,15 @@ impl Scene {
         derive(&Secret::from_slice(&bytes).unwrap(), self.tenant.id, Purpose::Identifier)
     }
 
-    /// Whom the edge finds by a hash, at an isolate that has this document: under the root in force, then under the one of
-    /// before.
+    /// The user that the edge finds by a hash, at an isolate with this document: under the current root, then under
+    /// the former.
     fn edge_finds(&self, document: &Tenant, hash: impl Fn(&Secret) -> [u8; 32]) -> Option<UserId> {
         let roots = std::iter::once(&document.lookup_root).chain(&document.former_lookup_root);
         let mut hashes = roots.map(|root| encoded(hash(&self.opened(root))));
         hashes.find_map(|hash| self.edge.identifier(self.tenant.id, &hash))
     }
 
-    /// Whom the edge finds by a name.
+    /// The user that the edge finds by a name.
     pub fn edge_finds_name(&self, document: &Tenant, name: &str) -> Option<UserId> {
         let name = Identifier::parse(name).unwrap();
         self.edge_finds(document, |key| identifier_hash(key, self.tenant.id, &name))
@@ -75,7 +75,7 @@ impl Scene {
         rotation::rotate(&self.control, tx, &Actor::operator()).await.unwrap();
     }
 
-    /// Goes on until something else is waited for than another run.
+    /// Continues until it waits for something other than another run.
     pub async fn advance(&self) -> Outcome {
         loop {
             let outcome = rotation::advance(&self.control, self.tenant.id, |_| {}).await.unwrap();
@@ -138,7 +138,7 @@ impl Scene {
         rows.into_iter().map(|(hash, user, kind, version)| (hash, user.into(), kind, version)).collect()
     }
 
-    /// What the identifiers of all users must be under the root in force, made of the opened names.
+    /// The expected identifiers of all users under the current root, computed from their names.
     pub async fn due_identifiers(&self) -> BTreeSet<(String, UserId, String, i32)> {
         let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
         let root = lookup::roots(&mut tx).await.unwrap().current;
@@ -200,8 +200,8 @@ impl Watch {
         Self { scene, names, documents, made: 0 }
     }
 
-    /// Everybody is found, here and at isolates with any of the documents; a name that is taken is taken; who comes and
-    /// who is renamed now is found as well.
+    /// Checks that every user is found, here and at isolates with any of the documents; that taken names stay taken;
+    /// and that new and renamed users are found.
     async fn look(&mut self, step: &str) {
         let scene = self.scene.clone();
         self.made += 1;
@@ -255,7 +255,7 @@ async fn everybody_is_found_at_every_step() {
         watch.look("begun").await;
         assert_eq!(scene.advance().await, Outcome::WaitsForEdge);
         assert_eq!(scene.stage().await, Some("confirming"));
-        // What was looked at by hand was pushed: to stay at this stage, the edge must not have answered.
+        // The direct check pushed, too: to stay at this stage, the edge must not have confirmed it.
         scene.edge.state().refuse_ranges = true;
         watch.look("added").await;
         scene.edge.state().refuse_ranges = false;
@@ -286,7 +286,7 @@ async fn everybody_is_found_at_every_step() {
         assert_eq!(scene.stage().await, Some("switched"));
         assert_eq!(scene.pass(TimeDelta::minutes(2)).await, Outcome::WaitsForTime);
         assert_eq!(scene.stage().await, Some("former"));
-        // No isolate has the document of before any more.
+        // No isolate has the former document any more.
         watch.documents = vec![watch.documents.pop().unwrap(), scene.document()];
         assert_eq!(watch.documents[1].needs, shared::wire::needs::Needs::default());
         watch.look("removed").await;
@@ -307,7 +307,7 @@ async fn everybody_is_found_at_every_step() {
         let logged = scene.logged().await;
         let told: Vec<_> = logged.iter().filter(|action| action.starts_with("lookup.")).collect();
         assert_eq!(told, ["lookup.rotation_began", "lookup.switched", "lookup.rotated"]);
-        // And again: the version goes on.
+        // And again: the version increases.
         scene.switch().await;
         assert_eq!(scene.root_versions().await, [2, 3]);
         watch.documents.push(scene.document());
@@ -316,7 +316,7 @@ async fn everybody_is_found_at_every_step() {
 }
 
 impl Scene {
-    /// What `step` does waits for a transaction that has claimed a name and is not over yet.
+    /// Checks that `step` waits for an open transaction that has claimed a name.
     async fn waits_for_a_writer<T: Send + 'static>(
         &self,
         name: &str,
@@ -524,7 +524,7 @@ async fn legacy_users_and_tokens_live_through_a_rotation() {
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     assert!(tokens::user_of(&mut tx, "7").await.unwrap().is_some());
     drop(tx);
-    // A second import knows everybody again: what it compares follows no lookup root.
+    // A second import recognises all users: its comparison does not depend on the lookup root.
     let again = scene.legacy_users(1, 30);
     assert_eq!((&again["unchanged"], &again["changed"], &again["new"]), (&json!(29), &json!(0), &json!(0)));
     assert_eq!(scene.pass(TimeDelta::days(2)).await, Outcome::WaitsForTime);
@@ -532,7 +532,8 @@ async fn legacy_users_and_tokens_live_through_a_rotation() {
     for jti in ["early", "also", "adding", "switched", "late"] {
         assert!(scene.edge_finds_token(&document, jti).is_some(), "{jti}");
     }
-    // A token that was listed before alone cannot be listed anew: it lasts for 30 days, with the old root.
+    // A token that was listed only before the rotation cannot be hashed again: it lasts for 30 days, with the old
+    // root.
     assert_eq!(scene.pass(TimeDelta::days(28)).await, Outcome::Over);
     let document = scene.document();
     assert!(document.former_lookup_root.is_none() && scene.root_versions().await == [2]);
@@ -594,7 +595,7 @@ async fn a_creation_that_is_repeated_over_the_switch_happens_once_and_cursors_en
 }
 
 impl Scene {
-    /// What somebody did to a row by hand.
+    /// Damages a row, as an operator could.
     async fn overwrites(&self, user: UserId, column: &str, value: &str) -> Vec<u8> {
         let cell = &self.tenant.cell;
         let mut admin = self.database.admin().await;
@@ -636,7 +637,7 @@ async fn users_who_do_not_open_keep_what_they_have_until_an_operator_gives_them_
         root.post(USERS, json!({"username": name})).await.expect(400);
     }
     assert_eq!(scene.root_versions().await, [1, 2]);
-    // Whoever is repaired comes along; whoever is not is given up by an operator alone.
+    // A repaired user gets identifiers; others are given up only by an operator.
     let again = was.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     scene.overwrites(bob, "username", &format!("decode('{again}', 'hex')")).await;
     scene.pass(TimeDelta::days(1)).await;
@@ -678,7 +679,7 @@ async fn a_name_that_is_anothers_under_the_new_root_leaves_its_user_behind_whole
     let left = scene.progress().await.rotation.unwrap().left_behind.unwrap().ids;
     assert!(left == [bob.uuid()] || left == [cyd.uuid()], "{left:?}");
     scene.pass(TimeDelta::minutes(17)).await;
-    // One of the two is `cyd` under the new root; the other one has all of theirs under the old one, and none besides.
+    // One of the two is `cyd` under the new root; the other one has identifiers only under the old root.
     for (user, names) in [(bob, 2), (cyd, 1)] {
         let version = if left == [user.uuid()] { 1 } else { 2 };
         let has: Vec<_> = scene.identifiers().await.into_iter().filter(|(_, of, ..)| *of == user).collect();

@@ -1,4 +1,4 @@
-//! Mail: what arrives, and what becomes of it whatever the server does.
+//! Mail: what arrives, and the outcome for every behaviour of the server.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ pub fn queued(posted: Posted) -> MailId {
     }
 }
 
-/// Which link a kind has.
+/// The link of a kind.
 fn link_of(kind: MailKind) -> Option<LinkKind> {
     match kind {
         MailKind::VerifyAddress => Some(LinkKind::Verify),
@@ -164,7 +164,7 @@ async fn every_kind_arrives_in_the_language_of_its_recipient() {
         assert!(text.starts_with(greets), "{kind:?} {language}: {text}");
         assert!(html.contains(&format!("<html lang=\"{}\">", &language[..2])), "{html}");
         assert!(text.contains("help@acme.test") && html.contains("help@acme.test"));
-        // What users typed is text: it is no link, no code and no tag.
+        // Input of users is plain text: it becomes no link, code or tag.
         let (pages, tags) = (received.links(), html.matches("<a ").count());
         assert_eq!((pages.len(), tags), (usize::from(link.is_some()), usize::from(link.is_some())), "{text}");
         if let (Some(link), Some(page)) = (link, pages.first()) {
@@ -298,7 +298,7 @@ async fn a_server_that_is_away_or_hangs_costs_a_bounded_time() {
     let error = scene.send(mail).await.unwrap_err();
     assert_eq!(SendMail::fate(&error), Fate::Again, "{error}");
     mailbox.heal();
-    // An hour later, and the link is still good for the minute that is left.
+    // An hour later, the link is still valid for the minute that is left.
     scene.control.clock.advance(TimeDelta::minutes(59));
     scene.send(mail).await.unwrap();
     assert_eq!(mailbox.received().len(), 1);
@@ -321,14 +321,14 @@ async fn a_refusal_for_good_says_why_and_names_nobody() {
         assert_eq!(error.to_string(), format!("refused for good: {why}"));
         assert_eq!(scene.logged().await.last().unwrap(), "mail.refused");
     }
-    // What a wrong setting refuses is sent once that is repaired.
+    // A mail that failed because of a wrong setting is sent once that is repaired.
     scene.control.clock.advance(TimeDelta::hours(1));
     for (step, code) in [(Step::Connect, 554), (Step::Hello, 550), (Step::Mail, 530)] {
         let mail = scene.reset(&ada).await;
         mailbox.fail(Fault::refuse(step, code, "5.7.0 sign in first"));
         assert_eq!(SendMail::fate(&scene.send(mail).await.unwrap_err()), Fate::Again, "{step:?}");
     }
-    // Kept for an operator, until nobody needs it.
+    // Kept for an operator until it expires.
     let kept = scene.mails_left().await;
     scene.control.clock.advance(TimeDelta::hours(1));
     mailbox.heal();
@@ -431,7 +431,7 @@ async fn a_connection_is_encrypted_and_its_certificate_is_checked() {
         assert_eq!(received.user.as_deref(), Some("wardgate"));
         std::fs::remove_file(file).unwrap();
     }
-    // Nothing is said to a server that could have been told not to offer it.
+    // No credentials are sent to a server that offers no TLS: an attacker may have removed the offer.
     let mailbox = Mailbox::start().await.unwrap();
     let mut variables = through(mailbox.port());
     variables.push(("WARDGATE_MAIL_TLS", "starttls".into()));
@@ -516,7 +516,7 @@ async fn a_name_arrives_as_text_and_nothing_else() {
         sorted.0.sort();
         sorted.1.sort_unstable();
         assert_eq!(sorted.0, sorted.1, "{name:?}");
-        // What looks like an encoded word gets a blank, or it would be decoded.
+        // A text that looks like an encoded word gets a blank, or it would be decoded.
         let shown = arrives.replace("=?", "= ?");
         // Python keeps the blanks between the encoded words of a long name (its issue 79728).
         let joined = |list: &str| -> serde_json::Value {

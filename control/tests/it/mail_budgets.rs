@@ -34,7 +34,7 @@ async fn an_account_gets_three_an_hour_and_notices_beside_them() {
         scene.post(MailKind::ConfirmNewAddress, elsewhere, None, Facts::default()).await,
         Posted::OverBudget
     );
-    // Nobody else is kept waiting, at this tenant or another one.
+    // Other users are not delayed, at this tenant or another one.
     queued(scene.asks_mail(MailKind::VerifyAddress, "bob@acme.test").await);
     let neighbour = scene.neighbour(Isolation::Shared).await;
     queued(neighbour.asks_mail(MailKind::VerifyAddress, "ada@acme.test").await);
@@ -65,7 +65,7 @@ async fn what_is_dropped_counts_nowhere() {
     }
 }
 
-/// 60 at once, in transactions that end in any order: 30 are within the budget of the domain, whoever wins.
+/// 60 at once, in transactions that end in any order: exactly 30 are within the budget of the domain.
 #[tokio::test]
 async fn of_many_at_once_as_many_get_through_as_may() {
     let mailbox = Mailbox::start().await.unwrap();

@@ -60,7 +60,7 @@ async fn a_tenant_sends_through_a_server_of_its_own() {
         (Some("acme"), format!("{mail}@acme.test"))
     );
     assert_eq!(platforms.received().len(), 0);
-    // A test goes to whoever asks for it, and says what the server answered.
+    // A test mail goes to the caller, and the response has the server's reply.
     let test = root.post(&format!("{path}test/"), json!({})).await.expect(200);
     assert_eq!(test.body, json!({"accepted": true, "detail": "250 2.0.0 Kept"}));
     assert_eq!(own.received().pop().unwrap().to, ["root@acme.test"]);
@@ -211,7 +211,7 @@ async fn only_who_may_edit_the_tenant_sets_its_server() {
     operator.delete(&path).await.expect(204);
     operator.post(&format!("{path}test/"), json!({})).await.expect(200);
     assert_eq!(mailbox.received().pop().unwrap().to, [format!("{name}@wardgate.test")]);
-    // Somebody without an address cannot be sent a test.
+    // A caller without an address cannot get a test mail.
     scene.member("bare", "root-admin").await.post(&format!("{path}test/"), json!({})).await.expect(400);
 }
 

@@ -52,7 +52,7 @@ impl Scene {
         code_at(seed, u64::try_from(self.step()).unwrap()).unwrap()
     }
 
-    /// A code that is good neither now nor in the steps around.
+    /// A code that is valid neither now nor in the adjacent steps.
     pub fn wrong_code(&self, seed: &Seed) -> String {
         let steps = u64::try_from(self.step()).unwrap() - 2..=u64::try_from(self.step()).unwrap() + 2;
         let good: Vec<String> = steps.map(|step| code_at(seed, step).unwrap()).collect();
@@ -99,7 +99,7 @@ impl Scene {
         self.enrols(&self.acting_as(&user).await).await
     }
 
-    /// What the edge vouches for after a sign-in of now that needs an enrolment.
+    /// The ticket that the edge issues after a sign-in now that needs an enrolment.
     pub async fn enrolment_ticket(&self, user: UserId) -> String {
         let mut tx = self.tx().await;
         let floor = epochs::floor(tx.history().await.unwrap());

@@ -85,7 +85,7 @@ async fn administrators_revoke_the_devices_of_users_below_them() {
     assert_eq!(admin.get(&of(&client)).await.expect(200).body["count"], 2);
     assert_eq!(staff.get(&of(&client)).await.expect(200).body["count"], 2, "who reads users");
     client.get(&of(&client)).await.expect(403);
-    // Ending is for who may end sessions, below their own rank.
+    // Callers may revoke devices if they may end sessions, for users below their own rank.
     staff.delete(&of(&client)).await.expect(403);
     admin.delete(&of(&root)).await.expect(403);
     admin.delete(&format!("{}{}/", of(&root), id(1))).await.expect(403);

@@ -1,4 +1,4 @@
-//! Enrolling an authenticator: the first code, recovery codes, tickets, and what the edge is told.
+//! Enrolling an authenticator: the first code, recovery codes, tickets, and the data for the edge.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -124,7 +124,7 @@ async fn an_enrolment_ends_with_the_fifth_wrong_code_with_time_and_with_another_
     let (seed, id) = begin().await;
     let (newer_seed, newer) = begin().await;
     assert_eq!(confirm(&id, &scene.code(&seed)).await.expect(400).body, gone);
-    // The code is good one step either side, and no further.
+    // The code is valid one step on either side, and no further.
     let step = u64::try_from(scene.step()).unwrap();
     for far in [step - 3, step + 3] {
         confirm(&newer, &code_at(&newer_seed, far).unwrap()).await.expect(400);

@@ -106,7 +106,7 @@ async fn a_used_recovery_code_is_counted_once_and_its_owner_is_told() {
         (&shown["recovery_codes_left"], &shown["methods"]),
         (&json!(8), &json!(["totp", "recovery_code"]))
     );
-    // An edge that begins anew learns of it.
+    // An edge with emptied databases gets it.
     scene.enrols(&scene.with_mfa(user).await).await;
     let codes = scene.row_at_edge(user).await.recovery.unwrap().codes;
     let mut used: Vec<_> = codes.iter().filter_map(|code| Some((code.hash.clone(), code.used_at?))).collect();

@@ -91,7 +91,7 @@ async fn a_repeated_import_brings_no_device_twice_and_none_that_was_removed_here
     assert_eq!(counts(&scene.import_from(&old, &[]).expect(0)), [4, 0, 0, 4, 0, 0]);
     assert_eq!((scene.number(AUTHENTICATORS).await, scene.number(KEPT).await), (1, 2));
     assert!(!scene.user(eve).await.mfa_enabled);
-    // A device that came there since comes here, and ends access tokens; the import goes on with the user.
+    // A device that was added there since is imported, and ends access tokens; later imports still change the user.
     old.sql(
         "insert into otp_totp_totpdevice (user_id, name, confirmed, key, step, t0, digits, tolerance, drift, last_t,
              throttling_failure_count)

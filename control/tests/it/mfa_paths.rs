@@ -21,7 +21,7 @@ const POLICIES: [(&str, &[&str], Option<i64>); 5] = [
     ("a grace period", &["*"], Some(3600)),
 ];
 
-/// What a path leaves: its user, and whether that user is enrolled.
+/// The result of a path: its user, and whether that user is enrolled.
 struct Left {
     user: UserId,
     enrolled: bool,
@@ -42,7 +42,7 @@ async fn policy(roles: &[&str], from: Option<i64>) -> Scene {
     scene
 }
 
-/// A user who is enrolled, whatever is demanded meanwhile.
+/// A user who is enrolled, independent of the policy.
 async fn enrolled(scene: &Scene, name: &str) -> UserId {
     let user = scene.addressed(name, "client").await;
     let member = scene.with_mfa(user.id).await;
@@ -76,7 +76,7 @@ async fn invited(scene: &Scene) -> Left {
     Left { user: accepted.id(), enrolled: false, seen: vec![accepted] }
 }
 
-/// Imports a user who has a device or not.
+/// Imports a user with or without a device.
 async fn imported(scene: &Scene, enrolled: bool) -> Left {
     let device = json!({"model": "otp_totp.totpdevice", "pk": 1, "fields": {
         "user": 7, "name": "phone", "confirmed": true, "key": "3132333435363738393031323334353637383930",
@@ -95,7 +95,7 @@ fn gives_a_token(answer: &Answer) -> bool {
     named || answer.headers.contains_key("set-cookie")
 }
 
-/// What the edge has after a path is enough to judge the sign-in: the factor, and the demand.
+/// Checks that the edge has the data for the sign-in after a path: the factor, and the requirement.
 async fn holds(scene: &Scene, path: &str, policy: &str, roles: &[&str], left: Left) {
     let cell = format!("{path}, {policy}, enrolled: {}", left.enrolled);
     assert!(left.seen.iter().all(|answer| !gives_a_token(answer)), "{cell}");

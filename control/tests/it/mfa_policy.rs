@@ -1,4 +1,4 @@
-//! What a tenant demands of a second factor: from whom, from when, and with which reason it is given up.
+//! A tenant's second-factor policy: for which roles, from when, and with which reason it is lifted.
 
 use chrono::TimeDelta;
 use serde_json::json;

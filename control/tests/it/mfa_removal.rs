@@ -1,4 +1,4 @@
-//! Removing authenticators, resetting them, and new recovery codes: what ends with it, and who is told.
+//! Removing authenticators, resetting them, and new recovery codes: which sessions end, and who gets a notice.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -10,7 +10,7 @@ use crate::mfa::{CODES, MFA, TOTP, session};
 use crate::scene::Scene;
 
 impl Scene {
-    /// What happened to second factors, as mails tell it.
+    /// The changes of second factors in queued mails.
     pub async fn factor_mails(&self) -> Vec<String> {
         let mails = self.promised().await;
         let factor =

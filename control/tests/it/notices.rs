@@ -1,4 +1,4 @@
-//! Notices: whoever changes a password, its owner is told.
+//! Notices: the owner of an account gets a mail about every change of its password.
 
 use control::mail::FactorChange;
 use control::notices;
@@ -14,7 +14,7 @@ async fn the_owner_of_an_account_is_told_of_another_password() {
         let admin = scene.member("root", "root-admin").await;
         let grace = scene.addressed("grace", "root-admin").await;
         let path = format!("/api/user/users/{}/", grace.id);
-        // By an administrator, who changes the address, too: the old one is told.
+        // By an administrator, who also changes the address: the notice goes to the old one.
         let body = json!({"password": PASSWORD, "email": "eve@evil.test"});
         admin.patch(&path, body).await.expect(200);
         let mails = scene.promised().await;

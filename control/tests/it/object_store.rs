@@ -18,7 +18,7 @@ use crate::scale::Numbers;
 use crate::scene::Scene;
 
 impl Scene {
-    /// What is found of the tenant's log, and what the command says beside it.
+    /// The result of verifying the tenant's log, and the other output of the command.
     fn verified(&self, code: i32) -> (serde_json::Value, String) {
         let slug = self.tenant.slug.to_string();
         let outcome = self.cli().run(&["audit", "verify", "--tenant", &slug], "").expect(code);
@@ -73,7 +73,7 @@ async fn a_locked_checkpoint_stays_whoever_holds_the_database_the_key_and_the_bu
         assert!(deleted.text().await.unwrap().contains("<Code>AccessDenied</Code>"));
     }
 
-    // What the holder of the bucket can do is to hide it: by another version, and by a mark of a deletion.
+    // The owner of the bucket can only hide it: by another version, and by a delete marker.
     scene.cut(2).await;
     assert_eq!(scene.verified(5).0["finding"]["fault"], json!(Fault::Cut));
     let text = bucket.call(Method::GET, &at, &[], "").await.text().await.unwrap();
@@ -104,7 +104,7 @@ async fn what_was_done_to_an_object_is_told_even_where_the_log_is_whole() {
     assert_eq!(found["intact"], json!(true));
     assert!(said.contains("it was deleted"), "{said}");
     assert!(said.contains("line 1: none of the public keys has signed it"), "{said}");
-    // What comes later is written under names of its own.
+    // Later checkpoints are written under new names.
     scene.edited(1).await;
     checkpoints::copy_out(&scene.control).await.unwrap();
     scene.cut(1).await;

@@ -22,7 +22,7 @@ const NEW: &str = "eleven sleepy otters hum";
 const BY_TICKET: &str = r#"{"new_password":"eleven sleepy otters hum"}"#;
 
 impl Scene {
-    /// Somebody with the password of this stage.
+    /// A user with the password of this scene.
     async fn with_password(&self, name: &str) -> Member {
         let member = self.member(name, "client").await;
         let change = Change { password: Some(self.hashed(PASSWORD).await), ..Change::default() };
@@ -34,7 +34,7 @@ impl Scene {
         self.change(user, Change { must_change_password: Some(true), ..Change::default() }).await;
     }
 
-    /// The same user with a token of now.
+    /// The same user with a new token.
     async fn as_of_now(&self, member: &Member) -> Member {
         self.acting_as(&self.user(member.id).await).await
     }
@@ -43,7 +43,7 @@ impl Scene {
         self.control.db.tenant_tx(self.tenant.id).await.unwrap()
     }
 
-    /// What the edge vouches for after a sign-in of now.
+    /// The ticket that the edge issues after a sign-in now.
     async fn ticket(&self, user: UserId) -> String {
         let mut tx = self.cell().await;
         let floor = epochs::floor(tx.history().await.unwrap());
@@ -100,7 +100,7 @@ async fn a_password_is_changed_in_a_session_which_goes_on() {
         change(&ada, NEW, "twelve sleepy otters hum").await.expect(200);
         let row = scene.at_edge(ada.id).await;
         assert_eq!((row.kept_session, row.session_epoch), (kept, session_epoch + 2));
-        // What ends all sessions ends this one.
+        // A change that ends all sessions ends this one.
         scene.change(ada.id, Change { must_change_password: Some(true), ..Change::default() }).await;
         assert_eq!(scene.at_edge(ada.id).await.kept_session, None);
         let logged = scene.logged().await;

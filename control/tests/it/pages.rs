@@ -37,7 +37,7 @@ async fn every_kind_of_link_has_a_page_in_both_languages() {
     }
 }
 
-/// What a German page says of refusals, by the words of the API.
+/// The texts of a German page for refusals, by the texts of the API.
 async fn german_refusals(scene: &Scene, kind: LinkKind) -> HashMap<String, String> {
     let path = format!("/account/{}/", kind.as_str());
     let text = page(scene, Method::GET, &path, "de").await.expect(200).text;
@@ -196,7 +196,7 @@ async fn what_is_no_page_is_not_found_and_nothing_can_be_sent_there() {
     }
 }
 
-/// Whoever fetches a link without using it takes nothing from whom it is for.
+/// A fetch of a link, without its use, does not invalidate it.
 #[tokio::test]
 async fn a_page_uses_no_link_up() {
     let scene = Scene::new().await;

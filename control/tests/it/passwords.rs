@@ -1,4 +1,4 @@
-//! What is refused as a password, at every door, and in which words; lists; passwords that a user had.
+//! Which passwords are refused, on every route, and with which texts; lists; former passwords of a user.
 
 use std::path::PathBuf;
 
@@ -79,7 +79,7 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
-    /// A root-admin with a password, who may set their own.
+    /// A root-admin with a password that they may change.
     async fn owner(&self, name: &str) -> Member {
         let member = self.member(name, "root-admin").await;
         let password = Successor::of(&self.control.hasher, self.tenant.id, &good(0)).await.unwrap();
@@ -90,7 +90,7 @@ impl Scene {
         self.again(&member).await
     }
 
-    /// The same member with a token of now: a new password ends tokens.
+    /// The same member with a new token: a new password ends tokens.
     async fn again(&self, member: &Member) -> Member {
         self.acting_as(&self.user(member.id).await).await
     }
@@ -118,7 +118,7 @@ fn assert_said(answer: &Answer, words: &[&str]) {
     assert_eq!((answer.status, &answer.body), (400, &json!({"password": words})));
 }
 
-/// One function decides behind every door; what differs is whose names are compared.
+/// One function decides for every route; only the names that are compared differ.
 #[tokio::test]
 async fn every_door_refuses_alike() {
     let scene = Scene::alone().await;
@@ -328,7 +328,7 @@ async fn an_administrator_is_not_told_what_another_had() {
     let bob = scene.owner("bob").await;
     ada.patch(&path(bob.id), json!({"password": good(0)})).await.expect(200);
     ada.patch(&path(bob.id), json!({"password": good(1)})).await.expect(200);
-    // What was replaced counts all the same.
+    // A replaced password still counts.
     for at in 0..2 {
         assert_said(&scene.chooses(&bob, &good(at)).await, &[REUSED]);
     }
@@ -373,8 +373,8 @@ async fn what_a_tenant_remembers_no_longer_is_forgotten() {
     }
 }
 
-/// Four changes of one password at once, to one: whatever wins, none is chosen that is remembered, and each refusal is one
-/// of a race or in the words for a password of before.
+/// Four concurrent changes of one password, to the same new one: whichever wins, no remembered password is accepted,
+/// and each refusal is either that of a race or that of a former password.
 #[tokio::test]
 async fn a_password_is_compared_with_those_that_won_meanwhile() {
     let scene = Scene::new().await;
@@ -389,7 +389,7 @@ async fn a_password_is_compared_with_those_that_won_meanwhile() {
         let won = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(won, 1, "{answers:?}");
         for lost in answers.iter().filter(|answer| answer.status != 200) {
-            // Refused by the history, told to try again, or, begun late, by the token that the winner ended.
+            // Refused by the history, by 503, or, if it began late, by the token that the winner ended.
             assert!([400, 401, 503].contains(&lost.status), "{lost:?}");
         }
         assert_eq!(scene.user(ada.id).await.password_epoch, epoch + 1);
@@ -397,7 +397,7 @@ async fn a_password_is_compared_with_those_that_won_meanwhile() {
     }
 }
 
-/// Two changes that were both compared before either was written: the second one is told to try again.
+/// Two changes that were both compared before either was written: the second one gets 503.
 #[tokio::test]
 async fn a_comparison_of_before_another_change_says_nothing() {
     let scene = Scene::new().await;

@@ -57,7 +57,7 @@ async fn an_operator_shows_and_sets_the_policy() {
     }
 }
 
-/// A tenant as the API makes one, with a root-admin and a superuser who is to come.
+/// A tenant as the API creates it, with a root-admin and a superuser to be imported.
 async fn before_an_import() -> Scene {
     let scene = Scene::alone().await;
     scene.sets(|settings| *settings = control::tenants::first_settings()).await;
@@ -98,7 +98,7 @@ async fn an_import_puts_the_demand_off_and_root_admins_hear_of_the_day() {
     let details = &logged["results"][0]["details"];
     assert!(details["reason"].as_str().unwrap().starts_with("Users are imported"), "{details}");
 
-    // Those without one are told, at an address that is proven; staff are not.
+    // Root-admins without one get a mail at their verified address; staff get none.
     scene.addressed("grace", "root-admin").await;
     scene.enrolled("eve", "root-admin").await;
     scene.addressed("bob", "staff").await;

@@ -154,7 +154,7 @@ async fn a_mark_below_swept_tombstones_gets_a_snapshot() {
         delete(&scene, *id).await;
     }
     delete(&scene, bob.id).await;
-    // Pushed to nobody: the edge keeps the living rows while control believes it was told.
+    // The deletions were not pushed: the edge keeps the rows while control considers them confirmed.
     let fresh = scene.edge.state().marks.clone();
     let rev = sqlx::query_scalar::<_, i64>("select rev from platform.revisions where tenant_id = $1")
         .bind(scene.tenant.id.uuid())
@@ -228,7 +228,7 @@ async fn a_restored_control_halts_until_a_reseed() {
     );
     assert_eq!(scene.edge.mark(scene.tenant.id).history, 2);
     assert_eq!(scene.edge.state().documents[&scene.tenant.id].needs, Needs::of(&[epochs::NEED]));
-    // A number that somebody got since the backup is nobody else's now.
+    // A number that a user got since the backup is not given to another user.
     let late = scene.member("late", "client").await;
     scene.push().await;
     let number = scene.edge.user(scene.tenant.id, late.id).unwrap().legacy_id.unwrap();
@@ -238,7 +238,7 @@ async fn a_restored_control_halts_until_a_reseed() {
     assert_eq!(scene.edge.user(scene.tenant.id, bob.id).unwrap().status, UserStatus::Active);
 }
 
-/// What arrives of a new history before its document would be judged by the old floor.
+/// Rows of a new history that arrive before its document would be checked against the old floor.
 #[tokio::test]
 async fn a_reseed_sends_the_document_first_and_changes_no_user() {
     let scene = Scene::new().await;
@@ -364,7 +364,7 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     reached(UserStatus::Suspended).await;
     change(&scene, bob.id, Change { status: Some(UserStatus::Active), ..Change::default() }).await;
     reached(UserStatus::Active).await;
-    // What revokes went ahead; the rest follows when its retry is due.
+    // Revocations went ahead; the rest follows at its retry.
     let mut lagging = status::all(&scene.control, true).await.unwrap();
     for _ in 0..1200 {
         if lagging.is_empty() {
@@ -380,9 +380,9 @@ async fn a_commit_wakes_the_pusher_and_trouble_is_outlived() {
     }
 }
 
-/// Random changes under random trouble: refused calls, an edge that fell back to an earlier mark or
-/// lost everything, tombstones swept too early, two pushes at once. What the edge has in the end is
-/// what control has.
+/// Random changes under random faults: refused calls, an edge that was restored to an earlier mark or lost
+/// everything, tombstones that were deleted too early, concurrent pushes. In the end the edge has the same rows as
+/// control.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_trouble_ends_in_the_same_rows() {
     let scene = Scene::new().await;

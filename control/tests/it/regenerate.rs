@@ -1,4 +1,4 @@
-//! Passwords that are good once: mailed to the user, and shown to nobody else.
+//! One-time passwords: mailed to the user, and not shown to the administrator.
 
 use chrono::{DateTime, TimeDelta};
 use control::users::Change;

@@ -29,7 +29,7 @@ async fn a_creation_that_is_sent_twice_happens_once() {
     let first = once(&ada, USERS, "k1", &body).await.expect(201);
     let path = format!("{USERS}{}/", first.id());
     assert_eq!(once(&ada, USERS, "k1", &body).await.expect(201).body, first.body);
-    // What is answered is the object, not what was answered once.
+    // The response is the present object, not the stored first response.
     ada.patch(&path, json!({"first_name": "Cyd"})).await.expect(200);
     let again = once(&ada, USERS, "k1", &body).await.expect(201);
     assert_eq!((again.id(), &again.body["first_name"]), (first.id(), &json!("Cyd")));
@@ -40,9 +40,9 @@ async fn a_creation_that_is_sent_twice_happens_once() {
         let refused = once(&ada, USERS, "k1", &other).await.expect(422);
         assert_eq!(refused.body["code"], "idempotency_key_reused");
     }
-    // The key is this user's: to anybody else it is a new one, and cyd exists.
+    // The key belongs to this user: for another user it is a new key, and cyd exists already.
     once(&bob, USERS, "k1", &body).await.expect(400);
-    // What failed was not done, so it is not remembered.
+    // A failed request is not remembered.
     once(&ada, USERS, "k2", &json!({"username": "d d"})).await.expect(400);
     let dan = once(&ada, USERS, "k2", &json!({"username": "dan"})).await.expect(201);
     ada.delete(&format!("{USERS}{}/", dan.id())).await.expect(204);
@@ -129,7 +129,7 @@ async fn who_asks_while_the_first_is_still_running_is_told_so() {
     let scene = Scene::new().await;
     let ada = scene.member("ada", "root-admin").await;
     let body = json!({"username": "cyd"});
-    // Nobody gets a name while the table is locked, so the first request stays where it is.
+    // No name can be assigned while the table is locked, so the first request blocks.
     let mut admin = scene.database.admin().await;
     let mut held = admin.begin().await.unwrap();
     let lock = format!("lock table {}.identifiers in exclusive mode", scene.tenant.cell);
@@ -163,7 +163,7 @@ async fn a_tenant_is_made_once_too() {
     let first = once(&root, TENANTS, "k", &body).await.expect(201);
     assert_eq!(once(&root, TENANTS, "k", &body).await.expect(201).body, first.body);
     once(&root, TENANTS, "k", &json!({"slug": "gamma", "name": "Gamma"})).await.expect(422);
-    // The same key at another route is another one.
+    // The same key on another route is another key.
     once(&root, USERS, "k", &json!({"username": "gus"})).await.expect(201);
     assert_eq!(root.get(TENANTS).await.expect(200).body["count"], 3, "platform, stage, beta");
     // A key of one tenant says nothing at another.
@@ -172,7 +172,7 @@ async fn a_tenant_is_made_once_too() {
     once(&eve, USERS, "k", &json!({"username": "hal"})).await.expect(201);
 }
 
-/// What holds of every object that is read and edited at `path`.
+/// The checks for every object that is read and edited at `path`.
 async fn guarded(who: &Member, path: &str, field: &str) {
     let with = |method, name, value: String, body| async move {
         who.with(method, path, &[(name, value.as_str())], body).await
@@ -196,7 +196,7 @@ async fn guarded(who: &Member, path: &str, field: &str) {
     let changed = with(Method::PATCH, "if-match", old.clone(), body("one")).await.expect(200);
     let new = changed.header("etag").to_owned();
     assert_ne!(new, old);
-    // Somebody read it before that change, and would undo it unseen.
+    // A client that read it before that change would undo the change unknowingly.
     let lost = with(Method::PATCH, "if-match", old.clone(), body("two")).await.expect(412);
     assert_eq!(lost.body["code"], "precondition_failed");
     with(Method::DELETE, "if-match", old.clone(), None).await.expect(412);
@@ -307,7 +307,7 @@ async fn what_control_does_by_itself_is_no_edit_of_a_tenant() {
     with(Method::GET, "if-none-match", tag.clone(), None).await.expect(200);
     with(Method::PATCH, "if-match", tag.clone(), Some(json!({"name": "One"}))).await.expect(200);
     with(Method::PATCH, "if-match", tag, Some(json!({"name": "Two"}))).await.expect(412);
-    // Somebody's last password of another service is hashed anew at a sign-in.
+    // The last password of another service is hashed again at a sign-in.
     let foreign = |left: bool| {
         let set = sqlx::query("update platform.tenants set foreign_left = $1 where slug = 'beta'");
         let database = scene.database.clone();

@@ -1,4 +1,4 @@
-//! Resets: a stranger learns nothing, a link sets one password, and every session ends.
+//! Resets: the response reveals nothing, a link sets one password, and every session ends.
 
 use chrono::TimeDelta;
 use control::audit::Actor;
@@ -29,10 +29,10 @@ const RESET: &str = "/api/user/password/reset/";
 const CONFIRM: &str = "/api/user/password/reset/confirm/";
 pub const NEW_PASSWORD: &str = "a new staple for the battery";
 
-/// A mail that is promised.
+/// A queued mail.
 pub struct Promised {
     pub kind: String,
-    /// What is sealed: `to`, `link`, `facts`.
+    /// The encrypted content: `to`, `link`, `facts`.
     pub content: Value,
 }
 
@@ -49,7 +49,7 @@ impl Promised {
 }
 
 impl Scene {
-    /// The mails that the tenant's users are promised, oldest first.
+    /// The queued mails of the tenant, the oldest first.
     pub async fn promised(&self) -> Vec<Promised> {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let rows: Vec<(Uuid, String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
@@ -70,7 +70,7 @@ impl Scene {
         self.promised().await.into_iter().map(|mail| mail.kind).collect()
     }
 
-    /// Somebody with an address, which is `<username>@acme.test` and proven.
+    /// A user with the verified address `<username>@acme.test`.
     pub async fn addressed(&self, username: &str, role: &str) -> User {
         let email = Some(format!("{username}@acme.test"));
         let profile = Profile { username: username.into(), email, ..Profile::default() };
@@ -101,7 +101,7 @@ impl Scene {
         Workspace::default().verify(&Password::parse(password).unwrap(), &verifier)
     }
 
-    /// A request of a stranger at this tenant.
+    /// A request without a credential at this tenant.
     async fn anybody(&self, path: &str, body: Value) -> Answer {
         from_stranger(self, Method::POST, path, Some(&body), &[]).await
     }
@@ -231,12 +231,12 @@ async fn strangers_cannot_tell_addresses_apart_and_no_user_is_read_for_them() {
     scene.change(suspended.id, change).await;
     let unproven = scene.addressed("unproven", "client").await;
     scene.change(unproven.id, Change { email_verified: Some(false), ..Change::default() }).await;
-    // A user name that looks like an address is none.
+    // A user name that looks like an address is not an address.
     let email = Some("other@acme.test".to_owned());
     scene
         .person(Profile { username: "named@acme.test".into(), email, ..Profile::default() }, &["client"])
         .await;
-    // The role that serves requests can read no user: what a stranger asks for is taken down all the same.
+    // The role that serves requests can read no user: requests without a credential are still stored.
     let (cell, app) = (&scene.tenant.cell, format!("{}_app", scene.database.name));
     let mut admin = scene.database.admin().await;
     for table in ["users", "identifiers", "user_keys"] {
@@ -347,7 +347,7 @@ async fn more_than_three_mails_an_hour_are_dropped_and_the_third_link_stays_good
     }
     scene.confirm(&tokens[2], NEW_PASSWORD).await.expect(200);
     assert_eq!(scene.user(grace.id).await.session_epoch, 1);
-    // The notice has a budget of its own, which no stranger can use up.
+    // The notice has a budget of its own, which requests without a credential cannot use up.
     assert_eq!(scene.promised_kinds().await[3..], ["password_changed"]);
     scene.control.clock.advance(TimeDelta::minutes(61));
     scene.mailed_token("grace@acme.test").await;
@@ -550,7 +550,7 @@ async fn of_many_requests_with_a_link_one_is_answered_yes() {
     let token = scene.reset_link(grace.id).await;
     let answers = futures::future::join_all((0..16).map(|_| scene.confirm(&token, NEW_PASSWORD))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-    // What waits too long for the strangers' share is told to come back.
+    // A request that waits too long for the queue of requests without a credential gets 503.
     assert_eq!((count(200), count(400) + count(503)), (1, 15));
     assert_eq!(scene.promised_kinds().await, ["password_changed"]);
     assert_eq!(scene.user(grace.id).await.session_epoch, 1);

@@ -50,8 +50,8 @@ async fn a_change_its_entry_and_its_edge_row_commit_together_or_not_at_all() {
     assert_eq!((last.0.as_str(), last.1, last.2), ("user", bob.id.to_string(), before.1 + 1));
 }
 
-/// A commit that took a later revision must not be visible while an earlier one is not: whoever
-/// reads the counter and the rows sees every revision up to the counter.
+/// A commit that took a later revision must not be visible while an earlier one is not: a reader of the counter and
+/// the rows sees every revision up to the counter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revision_order_is_commit_order_under_concurrency() {
     let scene = Scene::new().await;

@@ -16,7 +16,7 @@ impl Numbers {
         Self(PrometheusBuilder::new().build_recorder())
     }
 
-    /// Keeps them while the guard lives.
+    /// Records metrics until the guard is dropped.
     pub fn keep(&self) -> LocalRecorderGuard<'_> {
         metrics::set_default_local_recorder(&self.0)
     }

@@ -194,7 +194,7 @@ impl Scene {
         Self::of(Database { more, ..Database::of_this_run().await }, Isolation::Schema).await
     }
 
-    /// The same stage with another control, which remembers nothing.
+    /// The same scene with another control process, which has no state in memory.
     pub async fn restarted(self) -> Self {
         let control = self.database.control(&self.edge.url).await;
         self.edge.state().clock = control.clock.clone();
@@ -216,7 +216,7 @@ impl Scene {
         Self { tenant: new_tenant(&self.control, isolation).await, ..self.clone() }
     }
 
-    /// The same stage inside the platform tenant.
+    /// The same scene inside the platform tenant.
     pub async fn platform(&self) -> Self {
         let id = self.control.db.platform().await.unwrap();
         let mut tx = self.control.db.tenant_tx(id).await.unwrap();
@@ -257,7 +257,7 @@ impl Scene {
         }
     }
 
-    /// Somebody who calls the API with a token made for `user` as they are now.
+    /// A caller of the API with a token of `user` as they are now.
     pub async fn acting_as(&self, user: &User) -> Member {
         let mut tx = self.tx().await;
         let floor = epochs::floor(tx.history().await.unwrap());
@@ -360,7 +360,7 @@ pub async fn new_tenant(control: &Control, isolation: Isolation) -> Tenant {
     tenants::find(&mut tx, tenant.id).await.unwrap()
 }
 
-/// What a tenant with a random slug is asked for with.
+/// The data of a new tenant with a random slug.
 pub fn new(isolation: Isolation) -> NewTenant {
     let random: [u8; 6] = control::world::random().unwrap();
     let slug = format!("t{}", random.map(|byte| format!("{byte:02x}")).concat());
@@ -394,7 +394,7 @@ pub async fn serve(control: &Control) -> SocketAddr {
     address
 }
 
-/// Somebody who calls the API.
+/// A caller of the API.
 #[derive(Clone)]
 pub struct Member {
     pub id: UserId,
@@ -403,7 +403,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// The same user before the control of another stage.
+    /// The same user at the control of another scene.
     pub fn at(&self, scene: &Scene) -> Self {
         Self { api: scene.api, ..self.clone() }
     }
@@ -424,7 +424,7 @@ impl Member {
         self.call(Method::DELETE, path, None).await
     }
 
-    /// With these headers besides.
+    /// With these additional headers.
     pub async fn with(
         &self,
         method: Method,

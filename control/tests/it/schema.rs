@@ -28,7 +28,7 @@ async fn every_method_of_the_table_has_a_handler() {
                 // A tenant that is not there comes before a method that is not.
                 assert!([404, 405].contains(&answer.status), "{method} {path}: {}", answer.status);
             }
-            // What no handler has seen is not found in these words.
+            // An answer of 404 that no handler made has this text.
             let unseen = answer.body["detail"] == "Not found."
                 && !["docs/*", "account/*", "account/files/*"].contains(&route.path);
             assert!(!unseen, "{method} {path}: {}", answer.body);

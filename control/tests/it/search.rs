@@ -1,4 +1,4 @@
-//! The index by which a search finds users: what is found, whose it is, and what becomes of it when it is lost.
+//! The search index: what is found, isolation of tenants, and the rebuild after its loss.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -32,7 +32,7 @@ impl Scene {
         sqlx::raw_sql(AssertSqlSafe(lose)).execute(&mut self.database.admin().await).await.unwrap();
     }
 
-    /// Has the index made anew, by whatever run comes first.
+    /// Rebuilds the index, by whichever run comes first.
     pub async fn rebuild_index(&self) {
         while rebuild::rebuild(&self.control, self.tenant.id, |_| {}).await.unwrap() != Outcome::Complete {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -125,7 +125,7 @@ async fn tokens_follow_a_rename_and_go_with_the_user() {
     are(&found(&ada, "lovelace").await, &[]);
     are(&found(&ada, "lov").await, &[]);
     are(&found(&ada, "hopper").await, &["bob"]);
-    // What is undone leaves nothing.
+    // A transaction that is rolled back leaves nothing.
     ada.patch(&path, json!({"last_name": "Curie", "username": "root"})).await.expect(400);
     are(&found(&ada, "curie").await, &[]);
     are(&found(&ada, "hop").await, &["bob"]);
@@ -168,7 +168,7 @@ async fn more_candidates_than_are_opened_come_page_by_page() {
     let back = format!("{USERS}?search=annabel&page_size=100&ordering=-date_joined&cursor=");
     let by_age: BTreeSet<_> = walked(&ada, &back).await.0.into_iter().collect();
     assert_eq!(by_age, expected.iter().cloned().collect());
-    // Whoever wants to know the number says so, or goes to the last page.
+    // An exact number needs `count=exact`, or the last page.
     for query in ["count=exact", "count=exact&cursor=", "page=last"] {
         let counted = ada.get(&format!("{base}&{query}")).await.expect(200).body;
         assert_eq!((&counted["count"], counted.get("count_is_estimate")), (&json!(2_090), None), "{query}");
@@ -305,7 +305,7 @@ async fn a_lost_index_is_said_and_made_anew() {
     let slug = scene.tenant.slug.to_string();
     let said = scene.cli().run(&["user", "list", "--tenant", &slug, "--search", "love"], "").expect(1).stderr;
     assert!(said.contains("being rebuilt"), "{said}");
-    // Everything else goes on; who is named is searched without the index, and who is new waits for it, too.
+    // Everything else works; a user name is found without the index, and new users also wait for it.
     ada.get(&format!("{USERS}?status=active")).await.expect(200);
     assert_eq!(names(&ada.get(&format!("{USERS}?username=u033&search=love33")).await.expect(200)), ["u033"]);
     user(&ada, json!({"username": "new", "last_name": "Love33"})).await;
@@ -358,7 +358,7 @@ async fn a_rebuild_that_is_killed_goes_on_where_it_was() {
     let ada = scene.member("root", "root-admin").await;
     scene.import_names((0..900).map(|n| (format!("u{n:03}"), None, "Ada".to_owned(), format!("Love{n}"))));
     scene.lose_index().await;
-    // The run cannot end while somebody holds a user.
+    // The run cannot end while another transaction holds a user.
     let mut holder = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let held = "select id from users
         where id = (select id from users where tenant_id = $1 order by id offset 450 limit 1)
@@ -440,7 +440,7 @@ async fn a_rotated_key_leaves_nothing_under_the_one_of_before() {
     let logged = scene.logged().await;
     let of_search: Vec<_> = logged.iter().filter(|it| it.starts_with("search.")).collect();
     assert_eq!(of_search, ["search.rotated", "search.rebuilt"]);
-    // A writer that has the key of before keeps a rotation waiting: what it writes is not overlooked.
+    // A rotation waits for a writer that has the former key, so that its tokens are not missed.
     let mut writer = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     let new = |name: &str| NewUser {
         profile: Profile { username: name.into(), last_name: "Lovelace".into(), ..Profile::default() },
@@ -506,7 +506,7 @@ impl Chance {
     }
 }
 
-/// The rule as the documentation has it, written anew.
+/// The rule of the documentation, implemented independently.
 fn matches(texts: &[String], search: &str) -> bool {
     let search = folded(search);
     search.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).all(|word| {
@@ -634,8 +634,8 @@ async fn edits(scene: Arc<Scene>, mut chance: Chance, who: usize, stop: Arc<Atom
 }
 
 impl Scene {
-    /// Whether the index says that it is complete. If it does, it is: at one moment, nobody lacks tokens under the
-    /// newest key, and there are none of anybody who is gone.
+    /// Whether the index is marked as complete. If so, asserts it: at one moment, every user has tokens under the
+    /// newest key, and no deleted user has any.
     async fn complete_is_complete(&self) -> bool {
         let state = "with newest as (select max(version) as v from platform.roots where kind = 'search')
             select exists (select from search_tokens where tenant_id = $1 and version = 0 and tokens = '{}'),
@@ -687,7 +687,7 @@ async fn a_rebuild_is_right_whoever_edits_meanwhile() {
             let tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
             rebuild::rotate(&scene.control, tx, &Actor::operator()).await.unwrap();
         } else {
-            // Waits for whoever has written tokens, as a crash ends them.
+            // Waits for transactions that have written tokens, which a crash would end.
             sqlx::raw_sql(AssertSqlSafe(truncate.clone())).execute(&mut admin).await.unwrap();
         }
         for _ in 0..=chance.below(12) {
@@ -719,7 +719,7 @@ async fn names_order_a_list_of_ten_thousand_at_most() {
     let ordered = async |ordering| names(&ada.get(&by(ordering)).await.expect(200));
     assert_eq!(ordered("username").await, ["alice", "Bob", "root", "Çelik"], "as names are compared");
     assert_eq!(ordered("-email").await[..2], ["alice", "Çelik"]);
-    // A cursor goes on behind the name that it ended with, whatever that user is called by now.
+    // A cursor continues after the name that it ended with, also if that user was renamed.
     let first = ada.get(&format!("{}&page_size=2&cursor=", by("username"))).await.expect(200);
     assert_eq!(names(&first), ["alice", "Bob"]);
     let next = first.body["next"].as_str().unwrap();
@@ -760,7 +760,7 @@ async fn names_order_a_list_of_ten_thousand_at_most() {
         );
         assert_eq!(refused, json!({"ordering": [said]}));
     }
-    // What SQL can order, it orders; and of fewer who match, everything can.
+    // Orders that SQL can make still work; and with fewer matches, all orders do.
     assert_eq!(ordered("created_at").await[0], "root");
     assert_eq!(ordered("-username&status=active").await, ["Çelik", "zed", "root", "alice"]);
     let slug = scene.tenant.slug.to_string();

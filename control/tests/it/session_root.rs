@@ -37,7 +37,7 @@ impl Scene {
         u64::try_from(self.control.clock.now().timestamp()).unwrap()
     }
 
-    /// What ends sessions: the restore counter, and the counters of every user.
+    /// The epochs: the restore counter, and the counters of every user.
     async fn epochs(&self) -> (i64, Vec<(i64, i64)>) {
         let epochs =
             format!("select access_epoch, session_epoch from {}.users order by id", self.tenant.cell);
@@ -84,7 +84,7 @@ async fn a_rotation_publishes_waits_switches_and_cleans_up() {
     let again = scene.cli().run(&["session-root", "rotate", &slug], "").expect(5);
     assert!(again.stderr.contains("the edge has yet to confirm it"), "{}", again.stderr);
 
-    // Nothing goes on before the edge has it.
+    // Nothing continues before the edge has it.
     scene.control.clock.advance(TimeDelta::days(2));
     scene.advance_root().await;
     assert_eq!(scene.root_status()["state"], "begun");
@@ -233,13 +233,13 @@ async fn a_root_in_wrong_hands_is_replaced_at_once_and_every_session_ends() {
         assert!(state.taken[sent].document.is_some(), "the document goes first");
     }
     assert_eq!(scene.count_logged("session_root.replaced").await, 1);
-    // It begins anew like any other.
+    // It begins again like any other.
     scene.advance_root().await;
     begin(&scene).await.unwrap();
 }
 
-/// What a process of [`killed_at_random_moments_every_rotation_ends`] does until it is killed: carry changes on, and
-/// push. As a test of its own it does nothing.
+/// The process of [`killed_at_random_moments_every_rotation_ends`]: it continues changes and pushes until it is
+/// killed. As a test of its own it does nothing.
 #[tokio::test]
 async fn carries_on_until_killed() {
     let Ok(told) = std::env::var("WARDGATE_TEST_CARRY_ON") else { return };
@@ -271,8 +271,8 @@ fn carry_on(scene: &Scene, ahead: TimeDelta) -> Child {
         .unwrap()
 }
 
-/// What must hold of every two documents in a row that the edge took: a root is known before it signs, and none is
-/// taken away that signs.
+/// The invariant of two consecutive documents at the edge: a root is published before it signs, and a root that signs
+/// is not removed.
 fn follows(before: &Tenant, after: &Tenant, taken_at: u64) {
     let (before, after) = (roots(before), roots(after));
     let versions = |roots: &[(u32, Option<u64>)]| roots.iter().map(|root| root.0).collect::<Vec<_>>();
@@ -331,7 +331,7 @@ async fn killed_at_random_moments_every_rotation_ends() {
             seen = document;
         }
     }
-    // Undisturbed, whatever is left ends. A lease of who was killed is over first.
+    // Without kills, the remaining work ends. The lease of the killed process expires first.
     scene.control.clock.advance(TimeDelta::seconds(60));
     for _ in 0..4 {
         rotate::advance_all(&scene.control).await.unwrap();

@@ -90,7 +90,7 @@ async fn a_user_sees_where_they_are_signed_in() {
         assert_eq!((ids(&page), &page["count"]), (vec![&*other(1).to_string()], &json!(2)));
         ada.get(&format!("{OWN}?page=3")).await.expect(404);
         ada.get(&format!("{OWN}?device=x")).await.expect(400);
-        // What nothing is known of is null, and an edge of the release before tells less.
+        // Unknown values are null, and an edge of the previous release reports less.
         let plain = SessionOut {
             used_at: None,
             absolute_deadline: None,
@@ -152,7 +152,7 @@ async fn a_user_ends_a_session_of_their_own_and_no_other() {
             before,
             "the other sessions' tokens are as good as before"
         );
-        // What is no session, has ended, or is another user's, is not there.
+        // An invalid id, an ended session and another user's session give 404.
         for id in [other(1).to_string(), other(3).to_string(), "x".into(), "A".repeat(23)] {
             let refused = ada.delete(&format!("{OWN}{id}/")).await.expect(404);
             assert_eq!(refused.body, json!({"detail": "No Session matches the given query."}), "{id}");
@@ -196,7 +196,7 @@ async fn administrators_see_and_end_sessions_of_users_below_them() {
         scene.push().await;
         assert_eq!(scene.living(ada.id), [other(2)]);
         admin.delete(&format!("{}{}/", of(ada.id), other(9))).await.expect(404);
-        // Not of whom they do not outrank, save themselves.
+        // Not of users that they do not outrank, except themselves.
         admin.get(&of(root.id)).await.expect(403);
         admin.delete(&format!("{}{}/", of(root.id), other(1))).await.expect(403);
         assert_eq!(admin.get(&of(admin.id)).await.expect(200).body["count"], 2);

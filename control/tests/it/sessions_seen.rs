@@ -1,4 +1,4 @@
-//! Devices and countries that users sign in from: what is new is told by mail, once.
+//! Devices and countries that users sign in from: a new one causes one mail.
 
 use serde_json::{Value, json};
 use shared::wire::facts::FactKind;
@@ -18,7 +18,7 @@ fn from(agent: &str, country: &str) -> (FactKind, Value) {
 }
 
 impl Scene {
-    /// Devices and places that mails have told of.
+    /// Devices and places in queued mails.
     async fn told_devices(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mails = self.promised().await;
@@ -42,7 +42,7 @@ async fn a_sign_in_from_another_device_or_country_is_told() {
     scene.tells(grace.id, vec![from(FIREFOX, "NO"), from(CURL, "NO")]).await;
     let no = ("Firefox on Linux".to_owned(), "Somewhere, NO".to_owned());
     assert_eq!(scene.told_devices().await, [pt.clone(), no.clone()]);
-    // What one user was seen with is not known of another.
+    // A device of one user is new for another.
     scene.tells(alan.id, vec![from(CURL, "NO")]).await;
     assert_eq!(scene.told_devices().await, [pt, no]);
     let mail = scene.promised().await.pop().unwrap();
@@ -82,7 +82,7 @@ async fn what_was_seen_is_bounded_and_rests_hashed() {
     for told in ["program17", "Somewhere"] {
         assert!(!rows.contains(told), "{told}");
     }
-    // A user who is gone has none, and their facts stop nothing.
+    // A deleted user has none, and their facts do not block others.
     let mut tx = scene.tx().await;
     let operator = control::audit::Actor::operator();
     control::users::delete(&scene.control, &mut tx, &operator, grace.id).await.unwrap();

@@ -21,7 +21,7 @@ async fn a_token_makes_one_root_admin() {
     let token = setup::issue(&scene.control).await.unwrap().text;
     let refused = scene.anonymous(Method::POST, PATH, body("wgs_wrong", "ada")).await.expect(400);
     assert_eq!(refused.body, json!({"token": ["This token is not valid."]}));
-    // What does not hold costs nothing.
+    // Invalid data does not use the token up.
     scene.anonymous(Method::POST, PATH, body(&token, "a b")).await.expect(400);
     let made = scene.anonymous(Method::POST, PATH, body(&token, "ada")).await.expect(201);
     assert_eq!(made.body["roles"], json!(["root-admin"]));

@@ -27,7 +27,7 @@ fn is_refused(answer: &Answer) -> bool {
     answer.body["code"] == "step_up_required"
 }
 
-/// A change that needs a recent proof, of a user who is not there.
+/// A change that needs a recent proof, of a user that does not exist.
 async fn grants(member: &Member) -> Answer {
     member.patch(&format!("/api/user/users/{}/", Uuid::nil()), json!({"roles": ["client"]})).await
 }
@@ -104,7 +104,7 @@ async fn nothing_else_is_asked_for_it() {
     old.patch(&path, json!({"first_name": "Ada"})).await.expect(200);
     old.get("/api/audit/").await.expect(200);
     old.delete(&format!("{path}sessions/")).await.expect(204);
-    // Who may not do it at all hears that.
+    // A caller without the permission gets that refusal first.
     let client = scene.member("client", "client").await;
     let client = scene.proven(client.id, &["pwd"], 86_401).await;
     let refused = grants(&client).await.expect(403);

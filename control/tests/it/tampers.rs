@@ -55,7 +55,7 @@ struct Owner {
     scene: Scene,
     /// The log as it was written.
     log: Vec<Stored>,
-    /// What was copied out of it meanwhile.
+    /// The signed objects that were copied out of it meanwhile.
     signed: Signed,
 }
 
@@ -76,7 +76,7 @@ impl Owner {
         }
         let mut database = scene.database.admin().await;
         let cell = &scene.tenant.cell;
-        // What stands in the owner's way, the owner takes away.
+        // The owner of the database removes the triggers that prevent it.
         let free = format!(
             "set search_path = {cell};
              alter table audit_entries drop constraint if exists audit_entries_pkey;
@@ -416,7 +416,7 @@ async fn a_restore_is_told_from_a_cut_and_stays_told_until_it_is_accepted() {
     scene.edited(3).await;
     checkpoints::copy_out(&scene.control).await.unwrap();
     let lost = verified(0)["entries"].as_i64().unwrap();
-    // What a backup of after the first checkpoint holds.
+    // The content of a backup after the first checkpoint.
     let back = format!(
         "delete from {cell}.audit_entries where tenant_id = '{tenant}' and position > {kept};
          update platform.audit_heads
@@ -432,7 +432,7 @@ async fn a_restore_is_told_from_a_cut_and_stays_told_until_it_is_accepted() {
     cli.run(&["audit", "accept-restore", &slug, "--yes"], "").expect(5);
 
     control::edges::reseed::reseed(&scene.control, &Actor::operator(), scene.tenant.id).await.unwrap();
-    // The log goes on past where it had been.
+    // The log grows beyond its former end.
     scene.edited(5).await;
     checkpoints::copy_out(&scene.control).await.unwrap();
     let finding = verified(5)["finding"].clone();

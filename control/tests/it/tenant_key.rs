@@ -1,4 +1,4 @@
-//! A tenant gets another data key while it is served: nothing is lost, and nothing of the former one stays.
+//! Rotation of a tenant's data key during service: nothing is lost, and nothing stays under the former key.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -155,7 +155,7 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
-    /// What somebody asked for who is no user.
+    /// Stores a request of a client that is no user.
     async fn keeps_request(&self, typed: &str) {
         let (mut tx, now) =
             (self.control.db.work_tx(self.tenant.id).await.unwrap(), self.control.clock.now());
@@ -285,7 +285,7 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         scene.verifies().await;
         scene.chain().await;
         assert!(scene.knows(eve, &password).await, "checked and taken over");
-        // Both are sent again, so what was sealed anew is opened.
+        // Both are pushed again, so the re-encrypted values are decrypted.
         for user in [bob, eve] {
             ada.patch(&format!("{USERS}{user}/"), json!({"roles": ["staff"]})).await.expect(200);
         }
@@ -586,13 +586,13 @@ async fn controls_open_what_others_seal_at_every_moment() {
     let mut users = vec![new(&one, "u0").await, new(&other, "u1").await];
     let sealing = async |scene: &Scene| scene.control.db.keys(scene.tenant.id).await.unwrap().sealing();
 
-    // `other` has the keys of before in memory, as it may for five minutes.
+    // `other` has the former keys in memory, as it may for five minutes.
     one.gets_key().await.unwrap();
     users.push(new(&one, "u2").await);
     read(&ada, &other, &users).await;
     assert_eq!((sealing(&one).await, sealing(&other).await), (1, 1));
 
-    // These are over, and `one` seals under the new key. `other` reads the keys anew by its wall clock.
+    // These are over, and `one` encrypts under the new key. `other` reads the keys again by its wall clock.
     other.control.clock.advance(TimeDelta::minutes(6));
     let ada_there = other.acting_as(&one.user(ada.id).await).await;
     users.push(ada_there.post(USERS, json!({"username": "u3"})).await.expect(201).id());
@@ -686,7 +686,7 @@ async fn so_many_values_at_once_and_the_rest_later() {
     assert_eq!(scene.everybody().await.len(), users.len());
 }
 
-/// What writers of one user do until they are told to stop; returns the last name that was answered 200.
+/// Renames a user until it is stopped; returns the last name that was answered 200.
 async fn renames(ada: Member, user: UserId, stop: Arc<AtomicBool>, turns: Arc<AtomicU64>) -> String {
     let (path, mut last) = (format!("{USERS}{user}/"), String::new());
     for turn in 0.. {
@@ -745,7 +745,7 @@ async fn nothing_is_lost_that_others_write_meanwhile() {
             made
         }
     });
-    // Nobody is ever missing.
+    // No user is ever missing.
     let reads = tokio::spawn({
         let (ada, stop, turns, users) =
             (ada.at(&one), stop.clone(), turns[WRITERS + 1].clone(), users.clone());
@@ -780,10 +780,10 @@ async fn nothing_is_lost_that_others_write_meanwhile() {
         });
         for _ in 0..2 {
             one.passes(&controls).await;
-            // What began with the keys of before ends, for which a rotation leaves time.
+            // Work that began with the former keys ends; a rotation leaves time for it.
             turn_of_each(&turns).await;
         }
-        // Passwords of another service are taken over while their hashes are sealed anew.
+        // Passwords of another service are migrated while their hashes are re-encrypted.
         let asks = async |user: UserId| {
             let answer = patiently(|| Ask::new(&one, Some(user), &password).send()).await.expect(200);
             answer.body["matched"] == json!(true)

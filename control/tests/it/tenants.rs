@@ -25,7 +25,7 @@ async fn the_platform_makes_a_tenant_with_its_first_administrator() {
     assert_eq!((&made["settings"]["idle_secs"], &made["isolation"]), (&json!(600), &json!("schema")));
     assert_eq!(made["settings"]["second_factor_roles"], json!(["root-admin", "co-admin"]));
     let id = TenantId::parse(made["id"].as_str().unwrap()).unwrap();
-    // Nothing of it reaches the edge before it can be used.
+    // The edge gets nothing of it before it can be used.
     root.patch(&path(id), json!({"name": "Early"})).await.expect(409);
     runner::run_due(&scene.control).await.unwrap();
     assert_eq!(root.get(&path(id)).await.expect(200).body["status"], "active");
@@ -67,7 +67,7 @@ async fn names_are_unique_and_never_given_again() {
     }
     // A host that an edit gives up is free; what a deleted tenant had is not.
     root.patch(&path(beta), json!({"hosts": ["beta2.test"]})).await.expect(200);
-    // Its issuer is not: whoever trusts it would trust another tenant.
+    // Its issuer is not free: services that trust it would trust another tenant.
     let taken = make("gamma", "beta.test").await.expect(400);
     let message = "\"https://beta.test\" is or was the issuer of another tenant: name another one.";
     assert_eq!(taken.body, json!({"issuer": [message]}));
@@ -114,7 +114,7 @@ async fn a_general_edit_names_what_changes_an_issuer_and_changes_none() {
         assert!(message.contains(command) && message.contains("/claims/"), "{message}");
     }
     assert_eq!(root.get(&path).await.expect(200).body, before);
-    // Whoever sends back what they have read changes nothing by that.
+    // Sending back the document that was read changes nothing.
     assert_eq!(root.patch(&path, before.clone()).await.expect(200).body, before);
 }
 

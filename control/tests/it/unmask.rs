@@ -1,4 +1,4 @@
-//! `unmask`: its entry is there before its answer, and whoever is refused is in the log.
+//! `unmask`: its audit entry exists before its answer, and refusals are logged.
 
 use control::users::{Profile, User};
 use serde_json::{Value, json};
@@ -55,13 +55,13 @@ async fn fields_are_shown_for_a_reason_that_is_in_the_log() {
         assert_eq!((&entry["actor"], &entry["target"]), (&json!(cy.id), &json!(grace.id)));
         assert_eq!(entry["outcome"], "done");
         assert_eq!(entry["details"], json!({"fields": ["phone"], "reason": REASON}));
-        // The reason may tell of anybody: it is for who is shown everything, and for who gave it.
+        // The reason may hold personal data: only viewers that see everything, and its author, see it.
         ada.post(&path(&grace), ask(&["phone"])).await.expect(200);
         let logged = entries(&cy).await;
         assert_eq!(logged[0]["details"], json!({"fields": ["phone"]}));
         assert_eq!((&logged[0]["client"], &logged[1]["client"]), (&json!("127.0.***"), &json!("127.0.0.1")));
         assert_eq!(logged[1]["details"]["reason"], REASON);
-        // What is hashed of an entry has it encrypted, so that an export hides what the log hides.
+        // The hashed form of an entry has it encrypted, so that an export hides what the log hides.
         let export = cy.get("/api/audit/export/").await.expect(200).text;
         let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let entries: Vec<Value> = lines.map(|line| line["entry"].clone()).collect();
@@ -132,7 +132,7 @@ async fn no_reason_shows_what_the_platform_leaves_out() {
     assert_eq!((&refused["outcome"], &refused["details"]), (&json!("refused"), &details));
     let shown = bounded.post(&path(&grace), ask(&["email"])).await.expect(200);
     assert_eq!(shown.body, json!({"email": "grace@acme.test"}));
-    // One's own is one's own.
+    // Users may unmask their own fields.
     bounded.post(&format!("{USERS}{}/unmask/", ada.id), ask(&["phone"])).await.expect(200);
 }
 
@@ -141,7 +141,7 @@ async fn the_entry_is_committed_before_anything_is_shown() {
     let scene = Scene::alone().await;
     let ada = scene.member("ada", "root-admin").await;
     let grace = grace(&scene).await;
-    // Nobody can write into the log while its head is locked.
+    // No entry can be written while the head of the log is locked.
     let mut admin = scene.database.admin().await;
     let mut lock = admin.begin().await.unwrap();
     sqlx::query("select from platform.audit_heads where tenant_id = $1 for update")

@@ -78,7 +78,7 @@ async fn user_names_and_addresses_are_one_namespace() {
     assert_eq!(taken.body, json!({"username": ["A user with that username already exists."]}));
     let taken = make(json!({"username": "cyd", "email": "bob@acme.test"})).await.expect(400);
     assert_eq!(taken.body, json!({"email": ["A user with that email already exists."]}));
-    // Both of one's own names may be the same, and what is given up is free.
+    // A user's name and address may be equal, and a name that was given up is free.
     let path = format!("/api/user/users/{}/", first.id());
     ada.patch(&path, json!({"username": "bob@acme.test"})).await.expect(200);
     make(json!({"username": "bob"})).await.expect(201);

@@ -1,4 +1,4 @@
-//! Who is shown what: no exit shows what the policy hides, and no question tells of it.
+//! Visibility of personal fields: no response shows a hidden field, and no filter reveals it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
-    /// The same stage under a platform with these bounds.
+    /// The same scene under a platform with these bounds.
     pub async fn within(&self, bounds: Vec<Rule>) -> Self {
         let mut settings = self.control.settings.clone();
         settings.visibility.clearest = List(bounds);
@@ -87,7 +87,7 @@ fn profile(chance: &mut Chance) -> Profile {
     }
 }
 
-/// Somebody with the values that answers have of them.
+/// A user with the values that responses may hold.
 struct Person {
     user: User,
     values: Vec<(PersonalField, String)>,
@@ -111,7 +111,8 @@ impl Person {
         store::signed_in(&mut tx, user.id, at).await.unwrap();
         let fact = Fact {
             event_id: uuid::Uuid::from_bytes(control::world::random().unwrap()),
-            // To whoever may read the log it tells when people signed in, whatever `last_login` hides elsewhere.
+            // To callers that may read the log it reveals when users signed in, although `last_login` may be hidden
+            // elsewhere.
             at: scene.control.clock.now(),
             action: "edge.signed_in".into(),
             user: Some(user.id),
@@ -131,7 +132,7 @@ impl Person {
             (P::LastLogin, at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()),
             (P::Client, client),
         ];
-        // Too short to be told from other text.
+        // Too short to be distinguished from other text.
         values.retain(|(_, value)| value.len() > 5);
         Self { user, values }
     }
@@ -140,7 +141,7 @@ impl Person {
         self.values.iter().find(|(known, _)| *known == field).map(|(_, value)| value.as_str())
     }
 
-    /// The values that these sights hide. What one field hides and another shows is shown.
+    /// The values that these sights hide. A value that is hidden in one field and shown in another counts as shown.
     fn hidden(&self, sights: Sights) -> Vec<&str> {
         // A user name that is the address or the number shows no more than that field.
         let repeated = |value: &str| {
@@ -166,7 +167,7 @@ struct Caller {
     member: Member,
 }
 
-/// A tenant full of people, some of whom call.
+/// A tenant with many users, some of which are callers.
 struct Crowd {
     scene: Scene,
     people: Vec<Person>,
@@ -189,7 +190,7 @@ impl Crowd {
         for _ in 0..4 {
             people.push(Person::join(&scene, chance, &["client"]).await);
         }
-        // A reason that tells what others may not see.
+        // A reason with personal data that others may not see.
         let of = &people[7];
         let reason = format!(
             "call {} {}",
@@ -230,7 +231,7 @@ impl Crowd {
             if answer.status == 200 {
                 let etag = [("if-none-match", answer.header("etag"))];
                 assert_eq!(seen.caller.with(Method::GET, &path, &etag, None).await.status, 304);
-                // What was read is sent back whole, and nothing becomes its mask.
+                // The response is sent back completely, and no field becomes its mask.
                 seen.ask(Method::PATCH, &path, Some(answer.body.clone())).await;
                 seen.ask(Method::PUT, &path, Some(answer.body)).await;
                 let now = self.scene.user(person.user.id).await;
@@ -244,7 +245,7 @@ impl Crowd {
             }
         }
         seen.questions(of).await;
-        // What is taken is refused without saying by whom, and a new user is shown as others are.
+        // A taken name is refused without revealing whose it is, and a new user is shown like others.
         let taken =
             json!({"username": of.value(PersonalField::Username), "email": of.value(PersonalField::Email)});
         seen.ask(Method::POST, USERS, Some(taken)).await;
@@ -335,7 +336,7 @@ impl Look<'_> {
     }
 }
 
-/// What is hashed of the entries of an export, out of its base64url.
+/// The hashed form of the entries of an export, decoded from base64url.
 fn hashed(export: &str) -> String {
     let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let forms = lines.filter_map(|line| URL_SAFE_NO_PAD.decode(line["hashed"].as_str()?).ok());
