@@ -10,8 +10,8 @@ export default {
   async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
     if (pathname === "/test/clock") {
-      // Milliseconds, may be negative. Service signatures keep the real time, or else nobody could
-      // reach the edge any more.
+      // Milliseconds, may be negative. Service signatures keep the real time, or else no caller could reach the edge
+      // any more.
       edge.shift_clock(Number(await request.text()));
       return new Response(null, { status: 204 });
     }

@@ -1,6 +1,6 @@
-//! What is kept tells nobody who somebody is: the database, its files, those of the edge's databases and copies, the
-//! logs, the checkpoints. Looked for are names, addresses, telephone numbers, reasons and whatever strangers typed, in
-//! a stack that was used for everything.
+//! Stored data does not identify users: the database, its files, those of the edge's databases and copies, the logs,
+//! the checkpoints. Looked for are names, addresses, telephone numbers, reasons and whatever strangers typed, in a
+//! stack that was used for everything.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -29,7 +29,7 @@ const OTHERS: usize = 45;
 fn deviation(exchange: &mut Exchange) {
     let Exchange { name, request, response } = exchange;
     match name.as_str() {
-        // A filter that does not parse shows nobody instead of everybody.
+        // A filter that does not parse shows no users instead of all.
         "bad filter" => {
             response.status = 400;
             response.body = json!({"is_active": ["Must be a valid boolean."]});
@@ -136,7 +136,7 @@ impl<'t> Cast<'t> {
         let u0 = acme.users(OTHERS).await.swap_remove(0);
         u0.change(&json!({"password": PASSWORD})).await;
         acme.settle().await;
-        // The recording knows nobody else, so who made them leaves.
+        // The recording has no other users, so the creator is deleted.
         let root = acme.admin.get("/api/user/me/").await.expect(200).text_at("id");
         let alices = alice.sign_in().await;
         let gone = acme.http.request(Method::DELETE, &format!("/api/user/users/{root}/"));
@@ -261,7 +261,7 @@ async fn tokens_of_an_imported_key_are_as_good_as_ours() {
     let acme = Tenant::create(Stack::shared().await).await;
     let signer = Signer::generate();
     let path = format!("{}keys/import/", acme.path());
-    // The tenant's own administrators may not: whoever knows a key can be anybody.
+    // The tenant's own administrators may not: with the key they could impersonate every user.
     let _ = acme.admin.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(403);
     let _ = acme.operator.post(&path, &json!({"pkcs8": signer.pem()})).await.expect(201);
     acme.settle().await;

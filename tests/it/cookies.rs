@@ -1,5 +1,5 @@
-//! Browsers: cookies on a tenant's own host, who may act by them, who may read an answer, and that
-//! nobody is signed out by a lost answer or by ten requests at once.
+//! Browsers: cookies on a tenant's own host, who may act by them, who may read an answer, and that no user is signed
+//! out by a lost answer or by ten requests at once.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -112,7 +112,7 @@ async fn nobody_acts_by_cookie_from_elsewhere() {
         }
         let _ = Reply::to(request).await.expect(401);
     }
-    // Nor does a form sign anybody in.
+    // Nor does a form sign a user in.
     let form = [("username", root.username.as_str()), ("password", root.password.as_str())];
     let form = page.request(Method::POST, "/api/login/").body(encoded(&form));
     let form = form.header("content-type", "application/x-www-form-urlencoded");

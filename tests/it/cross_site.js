@@ -1,7 +1,6 @@
-// What a hostile page tries with the cookies of whoever visits it: the body of an async function of
-// {api, mallory, victim, only}: mallory's credentials are for signing the visitor in behind their back, and
-// only tries whose names begin with `only` are made. Returns what each could read: {try: {status, body}},
-// null where that was nothing.
+// What a hostile page tries with the cookies of its visitor: the body of an async function of {api, mallory, victim,
+// only}: mallory's credentials are for signing the visitor in behind their back, and only tries whose names begin
+// with `only` are made. Returns what each could read: {try: {status, body}}, null where that was nothing.
 
 const { api, mallory, victim, only } = arg;
 const planted = { username: "planted", email: "planted@evil.test", roles: "root-admin", password: "not for you 123" };

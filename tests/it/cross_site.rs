@@ -1,5 +1,5 @@
-//! Pages of other origins: with somebody's cookies in the browser they can neither sign in nor out, and
-//! neither read nor change anything.
+//! Pages of other origins: with a user's cookies in the browser they can neither sign in nor out, and neither read
+//! nor change anything.
 
 use serde_json::{Map, Value, json};
 use wardgate_tests::actors::{Session, Tenant, User};
@@ -106,7 +106,7 @@ async fn planted(acme: &Tenant<'_>) -> u64 {
     found["count"].as_u64().expect("a count")
 }
 
-/// Has a page of a sibling give the browser somebody's tokens, for paths that come before and after the
+/// Makes a page of a sibling host set another user's tokens as cookies, for paths that come before and after the
 /// API's own cookies in a request.
 fn plant(site: &mut Site, [access, refresh]: [&str; 2], session: &Session) {
     let origin = site.sibling("evil");

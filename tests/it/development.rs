@@ -60,7 +60,7 @@ async fn the_told_credentials_are_good(told: &Value) {
     assert!(keys.verify(&session.access).is_ok());
 }
 
-/// A tenant with a host of its own, made as anybody would make it: its keys are where its issuer says.
+/// A tenant with a host of its own, made as a developer would make it: its keys are where its issuer says.
 async fn the_issuer_of_a_tenant_with_a_host_answers(state: &Path, told: &Value) {
     let slug = format!("t{}", seed::unique());
     let host = format!("{slug}.localhost");

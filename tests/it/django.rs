@@ -1,4 +1,4 @@
-//! A Django service moves here: its users sign in as they did, and soon without anybody's help.
+//! Migration of a Django service: its users sign in as before, and soon without the old service.
 
 use serde_json::{Value, json};
 use wardgate_tests::actors::Tenant;

@@ -1,5 +1,5 @@
-//! Passwords that Django hashed: their owners sign in as they always did, strangers learn nothing, and a
-//! control that is away costs nobody of ours their sign-in.
+//! Passwords that Django hashed: their owners sign in as they always did, strangers learn nothing, and an unreachable
+//! control stops no sign-in with a password that is hashed here.
 
 use serde_json::json;
 use tokio::time::{Duration, timeout};

@@ -153,7 +153,7 @@ async fn a_drain_that_is_not_controls_own_takes_nothing_out() {
     let stack = Stack::own("inside").await;
     let acme = Tenant::create(&stack).await;
     let ada = acme.user("ada").await;
-    // Nobody else drains from here on.
+    // No other process drains from here on.
     stack.kill_control().await;
     let _ = ada.sign_in().await;
     let status = edge_status(&stack, acme.id).await;

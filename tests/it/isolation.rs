@@ -41,7 +41,7 @@ async fn the_tokens_of_one_tenant_are_garbage_at_another() {
     let stack = Stack::shared().await;
     let (acme, other) = tokio::join!(Tenant::create(stack), Tenant::create(stack));
     let session = acme.user("ada").await.sign_in().await;
-    // Somebody of the same name at the other tenant makes nothing easier.
+    // A user of the same name at the other tenant makes no difference.
     let _ = other.user("ada").await.sign_in().await;
     let garbage = "not.a.token";
     for (door, knock) in DOORS {

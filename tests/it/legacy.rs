@@ -13,7 +13,7 @@ use wardgate_tests::stack::Stack;
 use wardgate_tests::verifier::open;
 use wardgate_tests::wait::until;
 
-/// Django's form of a password that nobody has.
+/// Django's form of an unusable password.
 fn unusable() -> String {
     format!("!{}", "x".repeat(40))
 }

@@ -1,5 +1,5 @@
-//! Another lookup root comes into force under traffic: everybody signs in by name and address all the while, nobody is
-//! signed out, and guesses go on being counted.
+//! Rotation of the lookup root under traffic: all users can sign in by name and address throughout, no user is signed
+//! out, and guesses go on being counted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

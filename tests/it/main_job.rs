@@ -57,7 +57,8 @@ async fn an_independent_library_verifies_the_token_by_jwks_and_by_pem() {
     assert!(claims.get("aud").is_none() && claims.get("nbf").is_none());
     assert!(session.access.len() < 1500);
 
-    // The other kind must never pass for this one at whoever checks signature, issuer and expiry.
+    // The other kind of token must not be accepted as this one by a service that checks only signature, issuer and
+    // expiry.
     assert!(acme.keys().await.verify(&session.refresh).is_err());
 }
 

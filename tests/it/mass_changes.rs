@@ -1,5 +1,5 @@
-//! Everybody of a tenant at once: a reseed, a suspension, other roles. The tenant signs in throughout, and the
-//! others of its shard do not notice.
+//! Changes of all users of a tenant at once: a reseed, a suspension, other roles. The tenant signs in throughout, and
+//! the others of its shard do not notice.
 //!
 //! Some thousands of users, which is more than the feed tells of one tenant; 200,000 where
 //! `WARDGATE_TEST_LONG` is `1`.
@@ -55,7 +55,7 @@ impl Traffic<'_> {
         }
     }
 
-    /// Signs in at the tenant, refreshes, asks about the token, as somebody who knows of nothing.
+    /// Signs in at the tenant, refreshes, asks about the token, like a client that does not know of the change.
     async fn sign_in(&self) {
         while !self.over.load(Ordering::SeqCst) {
             let reseeding = self.reseeding.load(Ordering::SeqCst);

@@ -25,7 +25,7 @@ async fn ticket(acme: &Tenant<'_>, user: &User<'_>, path: &str) -> String {
     refused.text_at("ticket")
 }
 
-/// Waits until the edge lets nobody sign in by `password`.
+/// Waits until the edge refuses `password`.
 async fn ends(user: &User<'_>, password: &str) {
     let refused = async || (user.try_sign_in_with(password).await.status == 401).then_some(());
     wait::until("the old password to end", refused).await;

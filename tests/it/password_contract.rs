@@ -44,7 +44,7 @@ fn deviation(exchange: &mut Exchange) {
             response.body = json!({"detail": format!("Method \"{}\" not allowed.", request.method)});
             response.headers.remove("WWW-Authenticate");
         }
-        // djoser compares a password with the names of the user who is signed in, and here nobody is.
+        // djoser compares a password with the names of the signed-in user, and here no user is signed in.
         "confirm like the username" => refuses(says(&["The password is too similar to the username."])),
         "confirm like the first name" => refuses(says(&["The password is too similar to the first name."])),
         "confirm like the last name" => refuses(says(&["The password is too similar to the last name."])),
@@ -57,7 +57,7 @@ fn deviation(exchange: &mut Exchange) {
         }
         // Passwords are never trimmed.
         "confirm blanks alone" | "change blanks alone" => refuses(says(&["This password is too common."])),
-        // Digits that nobody would guess are a password.
+        // Random digits are an acceptable password.
         "confirm entirely numeric" | "change entirely numeric" => response.status = 204,
         _ => {}
     }

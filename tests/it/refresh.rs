@@ -1,5 +1,5 @@
-//! Refresh under races and theft: one generation, one successor, nobody signed out by accident, and
-//! a thief ends the one family that he stole.
+//! Refresh under races and theft: one generation, one successor, no user signed out by accident, and a thief ends the
+//! one family that he stole.
 
 use std::collections::HashSet;
 
@@ -97,9 +97,9 @@ async fn no_sign_in_outlives_a_suspension_that_commits_while_it_hashes() {
     let mut rng = seed::rng("suspension during a sign-in");
     let (mut survivors, mut lag_us) = (Vec::new(), 0_i64);
     for user in &users {
-        // An isolate does nothing else while it hashes, so the suspension has to reach it within the few
-        // milliseconds of the sign-in's first batch: whoever came first starts later the next time. The
-        // in-process tests hit the hash itself every time.
+        // An isolate does nothing else while it hashes, so the suspension has to reach it within the few milliseconds
+        // of the sign-in's first batch: the request that came first starts later the next time. The in-process tests
+        // hit the hash itself every time.
         let push = StatusPush::of(&acme, user, UserStatus::Suspended, FAR);
         let suspension = async {
             sleep(Duration::from_micros(lag_us.max(0).unsigned_abs())).await;

@@ -31,9 +31,9 @@ async fn django_takes_our_access_tokens_by_jwks_and_by_pem_and_nothing_else() {
         }
     }
 
-    // The next key was in the set when Django fetched it: a rotation asks nothing of anybody.
+    // The next key was in the set when Django fetched it: a rotation needs no change of resource servers.
     let session = acme.rotated(&session).await;
     let _ = by_jwks.whoami(&session.access).await.expect(200);
-    // Whoever was given a PEM has to be given the next one.
+    // A resource server with a configured PEM needs the next one.
     let _ = by_pem.whoami(&session.access).await.expect(401);
 }

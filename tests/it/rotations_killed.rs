@@ -1,5 +1,5 @@
 //! Secrets are renewed while control, the command and PostgreSQL are killed at random moments: each rotation ends,
-//! nothing is lost, nobody is signed out.
+//! nothing is lost, no user is signed out.
 
 use std::path::Path;
 use std::time::Duration;

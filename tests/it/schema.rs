@@ -22,8 +22,8 @@ struct Operation {
     described: Value,
 }
 
-/// Those that the examples are held to, in an order in which they can be sent: who is made is read, then
-/// changed, then deleted. What is posted about somebody comes after what makes them.
+/// Those that the examples are held to, in an order in which they can be sent: who is made is read, then changed,
+/// then deleted. Requests about a user come after the request that creates the user.
 fn operations(document: &Value) -> Vec<Operation> {
     let order = ["post", "get", "put", "patch", "delete"];
     let mut operations = Vec::new();

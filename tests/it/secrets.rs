@@ -1,5 +1,5 @@
-//! Secrets change while people are signed in, and nobody notices: the session root, and the key-encryption key that
-//! control and the edge share.
+//! Rotation of secrets while users are signed in, without effect on them: the session root, and the key-encryption
+//! key that control and the edge share.
 
 use std::time::Duration;
 

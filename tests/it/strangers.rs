@@ -167,7 +167,7 @@ fn alike(mut reply: Reply) -> Reply {
     reply
 }
 
-/// A tenant where anybody may register.
+/// A tenant with open registration.
 async fn open_tenant(stack: &Stack) -> Tenant<'_> {
     Tenant::create_with(stack, json!({ "settings": { "registration": "open" } })).await
 }

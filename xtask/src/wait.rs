@@ -1,5 +1,5 @@
 //! Waiting for conditions, never for a fixed time.
-#![expect(clippy::disallowed_methods, reason = "a deadline on this machine, which nobody else sees")]
+#![expect(clippy::disallowed_methods, reason = "a deadline on this machine, which is not stored")]
 
 use std::time::{Duration, Instant};
 

@@ -86,7 +86,7 @@ async function send() {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
       body: JSON.stringify(values),
-      // The token says who it is for; whoever is signed in here has nothing to do with it.
+      // The token alone identifies the user; a session in this browser is not used.
       credentials: "omit",
       redirect: "error",
     });

@@ -109,9 +109,9 @@ impl Denial {
 
     /// Judges a token by its counter: its epoch above the floor, below zero for one of an earlier history.
     fn judge(self, counter: i64) -> Result<(), TokenFault> {
-        // Whatever is told here raised the counter, and only somebody active is given a token: one with a
-        // later counter was issued after it, by what has not reached this isolate yet. A deletion is for
-        // good, and its tombstone has no epochs.
+        // Every entry of the feed raised the counter, and only active users get a token: one with a later counter was
+        // issued after it, by what has not reached this isolate yet. A deletion is for good, and its tombstone has no
+        // epochs.
         if counter > self.access_epoch && self.status != UserStatus::Deleted {
             return Ok(());
         }

@@ -6,7 +6,7 @@ SwaggerUIBundle({
   url: new URL("../api/schema/", document.currentScript.src).href,
   dom_id: "#reader",
   deepLinking: true,
-  // The validator is a service of somebody else.
+  // No third party may get the schema: Swagger UI would send its URL to validator.swagger.io.
   validatorUrl: null,
   requestInterceptor: (request) => {
     if (csrf() && request.method && request.method !== "GET") {
