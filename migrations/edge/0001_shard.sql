@@ -1,9 +1,9 @@
--- One D1 shard. Rows that control pushes carry (history, rev) and are only ever replaced by a
--- greater one; rows that are born here (families, attempts, outbox) are decided by conditional
--- statements. Times are Unix milliseconds. Every tenant's key begins with the tenant.
+-- One D1 shard. Rows that control pushes carry (history, rev) and are only replaced by newer ones; rows that the edge
+-- creates (families, attempts, outbox) are changed by conditional statements. Times are Unix milliseconds. Every
+-- tenant's key begins with the tenant.
 
--- A random name of this life of the database, and the head of its feed. A reader that sees another
--- incarnation, or a head below its cursor, forgets what it knows of the shard.
+-- A random id of the database (another one after a reset), and the head of its feed. A reader that sees another id,
+-- or a head below its cursor, drops its cached data of the shard.
 create table shard (
   id integer primary key check (id = 1),
   incarnation text not null,
@@ -31,13 +31,13 @@ create trigger feed_head after insert on feed BEGIN
   update shard set head = new.seq;
 END;
 
--- How many users and families of a tenant the feed tells of. A tenant whose next one would be too many is
--- crowded: what changes is not written out any more, and whoever judges a token of the tenant reads its user
--- and its family. That ends when what was not written out can concern no living token.
+-- The number of users and families of a tenant in the feed. A tenant above the limit is crowded: its changes are no
+-- longer written to the feed, and an isolate that checks a token of the tenant reads its user and its family. That
+-- ends when no unexpired token can be affected by the changes that are not in the feed.
 create table crowds (
   tenant text primary key,
   told integer not null default 0,
-  -- When a change was last not written out; null: the tenant is not crowded.
+  -- When a change was last left out of the feed; null: the tenant is not crowded.
   at integer
 ) without rowid;
 create index crowds_at on crowds (at) where at is not null;
@@ -86,23 +86,23 @@ when new.tenant is not old.tenant or new.shard is not old.shard BEGIN
   insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
 END;
 
--- Tenants' documents: the edge's truth, of which KV holds copies. rev is the document's revision.
+-- Tenants' documents: the authoritative ones at the edge; KV holds copies. rev is the document's revision.
 create table tenants (
   id text primary key,
   status text not null,
   history integer not null,
   rev integer not null,
   document text not null,
-  -- SHA-256 of the document's bytes, as Content-Digest writes it (RFC 9530). A copy that has another is
-  -- never used: KV may be written by what cannot write here.
+  -- SHA-256 of the document's bytes, as Content-Digest writes it (RFC 9530). A copy with another digest is never
+  -- used: an attacker may be able to write to KV but not to D1.
   digest text not null,
-  -- What a reader must understand to sign anybody in here, as a JSON list; null: nothing.
+  -- What a reader must understand to sign users of the tenant in, as a JSON list; null: nothing.
   needs text,
-  -- The roles of which the document demands a second factor, as a JSON list; null: of none.
+  -- The roles that need a second factor, as a JSON list; null: none.
   factor_roles text,
-  -- From when on it does; null: at once.
+  -- From when on they need it; null: at once.
   factor_from integer,
-  -- For how many days the document lets devices be remembered; 0: no device is.
+  -- For how many days devices may be remembered; 0: not at all.
   device_days integer not null default 0,
   -- Tighter timeouts of sessions, as a JSON list of `role`, `idle` and `absolute` (milliseconds, or null); null: none.
   role_timeouts text,
@@ -122,7 +122,7 @@ when (new.history, new.rev) is not (old.history, old.rev) BEGIN
   values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
 END;
 
--- How far everything of a tenant has arrived.
+-- The revision up to which the edge has all changes of a tenant.
 create table marks (
   tenant text primary key,
   history integer not null,
@@ -141,36 +141,37 @@ create table users (
   password_epoch integer not null,
   roles text not null,
   verifier text,
-  -- Whether control has to be asked about the password, because another service hashed it.
+  -- Whether control must check the password, because another service hashed it.
   foreign_hash integer not null default 0,
   -- The id that the old service gave.
   legacy_id text,
-  -- Whether they have signed out everywhere, the old service's tokens included. Decided here: a push
-  -- leaves it alone.
+  -- Whether the user has signed out everywhere, including the old service's tokens. The edge sets it; a push does not
+  -- change it.
   legacy_over integer not null default 0,
-  -- Why the user must choose a new password before there is a session; null: they need not, unless the
-  -- password is older than the tenant lets it be.
+  -- Why the user must choose a new password before a session is opened; null: they need not, unless the password is
+  -- older than the tenant allows.
   password_due text,
   -- Since when the user has the password.
   password_changed_at integer,
-  -- From when on a one-time password is a wrong one.
+  -- When a one-time password expires.
   password_valid_until integer,
   -- The key of the user's recovery codes, sealed; null: the user has none.
   recovery_key text,
   -- What a reader must understand to sign the user in, as a JSON list; null: nothing.
   needs text,
-  -- Fields of the pushed row that this release does not know, as a JSON object: the migration of the
-  -- release that knows them finds them here. Null: none.
+  -- Fields of the pushed row that this release does not know, as a JSON object: the migration of the release that
+  -- knows them reads them from here. Null: none.
   more text,
   changed_at integer not null,
   stamp text,
   primary key (tenant, id)
 ) without rowid;
--- Users with the epochs that tokens and families name: their counters above the floor of the tenant's
--- history. 1048576 is LEAP of shared::epochs. The counter of the last password change says how a token
--- below it is refused, and is not raised by a reseed. `factor_from` is when the tenant began, or begins, to demand a
--- second factor of the user; null: it does not. A row that needs a second factor has one, whatever else is known.
--- `idle_cap` and `absolute_cap` are the tightest timeouts of the user's roles in milliseconds; null: there are none.
+-- Users with the epochs that tokens and families name: their counters above the floor of the tenant's history.
+-- 1048576 is LEAP of shared::epochs. The counter of the last password change says how a token below it is refused,
+-- and is not raised by a reseed. `factor_from` is when the tenant began, or begins, to require a second factor of the
+-- user; null: it does not. A user counts as enrolled also if only `needs` says so: a later release may know another
+-- kind of factor. `idle_cap` and `absolute_cap` are the tightest timeouts of the user's roles in milliseconds; null:
+-- there are none.
 create view subjects as
 select tenant, id, status, roles, verifier, foreign_hash, legacy_id, legacy_over, needs,
        password_due, password_changed_at, password_valid_until, recovery_key,
@@ -222,8 +223,8 @@ when (new.status, new.access_epoch, new.session_epoch, new.password_epoch, new.l
   values (new.changed_at, 'user', new.tenant, new.id, new.status, new.access_epoch, new.password_epoch);
 END;
 
--- A counter that goes back, as it does only where control was restored from a backup, may reach again
--- what sessions were born under that had ended by then: the user's sessions end.
+-- A counter decreases only if control was restored from a backup. It could then reach again the values of sessions
+-- that had already ended, so the user's sessions end.
 create trigger users_restored after update of access_epoch, session_epoch on users
 when new.status <> 'deleted'
   and (new.access_epoch < old.access_epoch or new.session_epoch < old.session_epoch) BEGIN
@@ -232,8 +233,8 @@ when new.status <> 'deleted'
   where tenant = new.tenant and user = new.id and ended_at is null;
 END;
 
--- Authenticators of users, as their rows were pushed. The step of the last code is decided here: a push may raise
--- it and never lowers it.
+-- Authenticators of users, as their rows were pushed. The edge sets the step of the last code: a push may raise it
+-- and never lowers it.
 create table authenticators (
   tenant text not null,
   user text not null,
@@ -246,8 +247,7 @@ create table authenticators (
   primary key (tenant, user, id)
 ) without rowid;
 
--- Keyed hashes of recovery codes. Whether one was used is decided here: a push may say that it was, and never that
--- it was not.
+-- Keyed hashes of recovery codes. The edge sets whether one was used: a push may set it to used, and never back.
 create table recovery_codes (
   tenant text not null,
   user text not null,
@@ -258,21 +258,22 @@ create table recovery_codes (
   primary key (tenant, user, hash)
 ) without rowid;
 
--- Remembered devices: where one is shown, the password alone opens a session of a user with a second factor. The
--- digest is that of the random bytes in the device's cookie, which has a MAC as well.
+-- Remembered devices: a request with its cookie needs no code. The digest is that of the random bytes in the cookie,
+-- which also has a MAC.
 create table devices (
   tenant text not null,
   user text not null,
   digest text not null,
-  -- How the browser called itself.
+  -- The `User-Agent` of the browser.
   name text not null,
   created_at integer not null,
   -- When it was last used in place of a code.
   used_at integer,
   expires_at integer not null,
-  -- As `subjects` had it: another password, another second factor, and whatever else ends access tokens, end the device.
+  -- As `subjects` had it: a new password, another second factor, and any other change that ends access tokens also
+  -- end the device.
   access_epoch integer not null,
-  -- The incarnation of the database: in one that was restored, a device may be back that was forgotten since.
+  -- The id of the database: after a restore, a device may be back that was revoked since.
   life text not null,
   -- The event of the call that used it last.
   claimed_by text,
@@ -280,7 +281,7 @@ create table devices (
 ) without rowid;
 create index devices_expired on devices (expires_at);
 
--- Those that are good, until the earlier of their own end and the one that the tenant's document gives.
+-- The valid ones, until the earlier of their own end and the one by the tenant's document.
 create view living_devices as
 select d.tenant, d.user, d.digest, d.name, d.created_at, d.used_at,
        min(d.expires_at, d.created_at + t.device_days * 86400000) as expires_at
@@ -293,8 +294,8 @@ where u.status = 'active'
   and s.incarnation = d.life
   and exists (select 1 from authenticators where tenant = d.tenant and user = d.user);
 
--- Second factors that were shown, by the event of the call that showed one last; a remembered device is shown in place of
--- one. A call that finds its own event here has shown one that was good.
+-- Accepted second factors, by the event of the last call; a remembered device counts as one. A call that finds its
+-- own event here has sent a valid one.
 create view claims as
 select tenant, user, claimed_by as event from authenticators where claimed_by is not null
 union all
@@ -302,8 +303,8 @@ select tenant, user, claimed_by as event from recovery_codes where claimed_by is
 union all
 select tenant, user, claimed_by as event from devices where claimed_by is not null;
 
--- Tries of one-time codes in a fixed window, after a right password. A right code gives its own try back; a right
--- password changes nothing here.
+-- Attempts of one-time codes in a fixed window, after a right password. A right code takes its own attempt back; a
+-- right password changes nothing here.
 create table code_tries (
   tenant text not null,
   user text not null,
@@ -315,14 +316,14 @@ create table code_tries (
 ) without rowid;
 create index code_tries_window on code_tries (window_start);
 
--- Without an authenticator there is no code to guess: one that is enrolled after a reset has tries of its own.
+-- Without an authenticator there is no code to guess: one that is enrolled after a reset has its own count.
 create trigger authenticators_gone after delete on authenticators
 when not exists (select 1 from authenticators where tenant = old.tenant and user = old.user) BEGIN
   delete from code_tries where tenant = old.tenant and user = old.user;
 END;
 
--- Challenges: what a right password gives a user who has a second factor and has not shown it yet. One for each
--- user: a new sign-in replaces the older one.
+-- Challenges: a user with a second factor gets one for the right password. One for each user: a new sign-in replaces
+-- the older one.
 create table challenges (
   tenant text not null,
   user text not null,
@@ -341,7 +342,7 @@ create table challenges (
 create unique index challenges_digest on challenges (tenant, digest);
 create index challenges_expired on challenges (expires_at);
 
--- Of a user who is gone, nothing is left that could sign in, nor what was known of the clients.
+-- When a user is deleted, all their rows that allow a sign-in and the data of their clients are deleted.
 create trigger users_gone after update of status on users when new.status = 'deleted' BEGIN
   delete from authenticators where tenant = new.tenant and user = new.id;
   delete from recovery_codes where tenant = new.tenant and user = new.id;
@@ -353,9 +354,8 @@ create trigger users_gone after update of status on users when new.status = 'del
   update families set client = null where tenant = new.tenant and user = new.id and client is not null;
 END;
 
--- Keyed hashes of user names and addresses, of the old service's ids, and of its refresh tokens that are
--- still out. The key is the uniqueness, so a move is one upsert.
--- A row without a user is a tombstone.
+-- Keyed hashes of user names and addresses, of the old service's ids, and of its unexpired refresh tokens. The
+-- primary key makes them unique, so a move is one upsert. A row without a user is a tombstone.
 create table identifiers (
   tenant text not null,
   hash text not null,
@@ -385,15 +385,15 @@ create table families (
   ended_at integer,
   ended_for text,
   ended_by text,
-  -- Of a family that a legacy token became: the event of the call that made it, and when that token
-  -- expires. Until then the row stays, ended or not, or the token could be exchanged again.
+  -- For a family that a legacy token was exchanged for: the event of that call, and when that token expires. Until
+  -- then the row stays, ended or not; otherwise the token could be exchanged again.
   made_by text,
   kept_until integer not null default 0,
   -- The event of the call that stepped the family up last.
   stepped_by text,
   -- When it was last rotated or renewed.
   used_at integer not null,
-  -- The client that opened it, sealed by the edge for itself; null: nothing is known of it.
+  -- The client that opened it, sealed by the edge for itself; null: unknown.
   client text
 ) without rowid;
 create index families_user on families (tenant, user);
@@ -412,10 +412,10 @@ create table attempts (
   tenant text not null,
   account text not null,
   network text not null,
-  -- When the window is over.
+  -- When the window ends.
   ends integer not null,
   count integer not null,
-  -- No try is admitted before.
+  -- No attempt is accepted before this time.
   open_at integer not null,
   -- The event of the call that was counted last.
   counted_by text not null,
@@ -423,7 +423,7 @@ create table attempts (
 ) without rowid;
 create index attempts_over on attempts (ends);
 
--- Networks that a user signed in from lately, or that the user confirmed by a mailed link.
+-- Networks that a user recently signed in from, or confirmed by a mailed link.
 create table networks (
   tenant text not null,
   user text not null,
@@ -433,8 +433,8 @@ create table networks (
 ) without rowid;
 create index networks_over on networks (until);
 
--- Tickets: what a right password gives a user who owes something before there is a session. One of a purpose
--- for each user: the older one goes when there is a newer. They are good for the epochs that the user had.
+-- Tickets: a user who must do something before a session is opened gets one for the right password. One of a purpose
+-- for each user: a newer one replaces the older. They are valid only for the epochs that the user had.
 create table tickets (
   tenant text not null,
   user text not null,
@@ -466,8 +466,8 @@ create table outbox (
   more text
 );
 
--- Refused sign-ins by the minute; they move to the outbox when their minute is over. Without a name hash: requests from a
--- network that the tenant does not allow.
+-- Refused sign-ins by the minute; they move to the outbox after that minute. Rows without a name hash count requests
+-- from a network that the tenant does not allow.
 create table refusals (
   tenant text not null,
   name_hash text not null,
@@ -479,7 +479,7 @@ create table refusals (
 ) without rowid;
 create index refusals_minute on refusals (minute, id);
 
--- How many refusals wait, by tenant, and of all tenants under the empty one.
+-- The number of waiting refusals, by tenant, and of all tenants under the empty id.
 create table refusals_waiting (
   tenant text primary key,
   count integer not null
@@ -493,8 +493,8 @@ create trigger refusals_deleted after delete on refusals BEGIN
   update refusals_waiting set count = count - 1 where tenant in (old.tenant, '');
 END;
 
--- Refused sign-ins that got no row of their own, because too many wait: one row a tenant, from its first
--- such minute until control is told.
+-- Refused sign-ins that got no row of their own, because too many wait: one row for each tenant, from its first such
+-- minute until control has the count.
 create table refusals_dropped (
   tenant text primary key,
   minute integer not null,
@@ -502,8 +502,8 @@ create table refusals_dropped (
   count integer not null
 ) without rowid;
 
--- A push is inserted here before its rows: whatever does not follow the mark aborts the whole batch.
--- from_rev is null for changes that are sent ahead, which complete nothing.
+-- A push is inserted here before its rows: one that does not follow the mark aborts the whole batch. from_rev is null
+-- for changes that are sent ahead, which do not move the mark.
 create view pushes as
 select tenant, history, rev as from_rev from marks;
 create trigger pushes_follow_the_mark instead of insert on pushes BEGIN

@@ -1,12 +1,11 @@
--- The schema `platform`: which tenants there are, what signs for them, and what the edge must learn.
--- Run with `search_path = platform` as the owner. Privileges are in grants.sql, because the roles'
--- names depend on a setting.
+-- The schema `platform`: the tenants, their signing keys, and the changes for the edge. Run with `search_path =
+-- platform` as the owner. Privileges are in grants.sql, because the roles' names depend on a setting.
 
--- A cell is a schema that holds the users of one tenant, or of many.
+-- A cell is a schema with the users of one tenant, or of many.
 create table cells (
     name        text primary key check (name ~ '^t_[a-z0-9_]{1,38}$'),
     kind        text not null check (kind in ('schema', 'shared')),
-    -- The last tenant migration that was applied whole; 0 before the first.
+    -- The last tenant migration that was applied completely; 0 before the first.
     version     bigint not null default 0,
     created_at  timestamptz not null,
     migrated_at timestamptz
@@ -17,29 +16,29 @@ create table tenants (
     -- A deleted tenant keeps its row, so its slug and id are never given again.
     slug        text not null constraint tenants_slug_key unique,
     name        text not null,
-    -- The name in the one form in which texts are compared: what a search reads.
+    -- The name in the normalised form for comparisons, which a search reads.
     search      text not null default '',
     status      text not null check (status in ('provisioning', 'active', 'suspended', 'deleted')),
     is_platform boolean not null default false,
     isolation   text not null check (isolation in ('schema', 'shared')),
     cell        text not null,
-    -- What its tokens say of it, and outsiders store: set when it is made, never derived again.
+    -- The issuer of its tokens, which resource servers store: set when the tenant is created, never derived again.
     issuer      text not null,
     audience    text,
     settings    jsonb not null,
-    -- What the edge must understand to sign anybody in here (`shared::wire::needs`), pushed as it stands.
+    -- What the edge must understand to sign users of the tenant in (`shared::wire::needs`), pushed unchanged.
     needs       text[] not null default '{}',
     -- How `user_id` is written in tokens.
     user_id_form text not null default 'uuid' check (user_id_form in ('uuid', 'integer', 'string')),
     -- Key, date and marker of the legacy service's tokens that are still accepted (`shared::legacy`).
     legacy      jsonb,
-    -- Whether somebody's password is still as another service hashed it, and until when such ones are
-    -- checked; null: until none is left.
+    -- Whether a user's password is still as another service hashed it, and until when such hashes are checked; null:
+    -- until none is left.
     foreign_left boolean not null default false,
     foreign_until timestamptz,
-    -- When users of another service first came.
+    -- When users of another service were first imported.
     imported_at timestamptz,
-    -- The longest `settings.absolute_secs` before the present one: sessions that were begun under it may live.
+    -- The longest `settings.absolute_secs` before the present one: sessions that began under it may still be valid.
     longest_session_secs bigint not null default 0,
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
@@ -50,43 +49,44 @@ create unique index tenants_one_platform on tenants (is_platform) where is_platf
 create index tenants_foreign on tenants (foreign_until) where foreign_left;
 create index tenants_legacy on tenants (id) where legacy is not null;
 
--- A host given up by an edit leaves; the hosts of a deleted tenant stay and are never given again.
+-- An edit deletes the row of a host that it removes; the hosts of a deleted tenant stay and are never assigned again.
 create table hosts (
     host      text constraint hosts_pkey primary key,
-    -- Its A-labels as the letters that they stand for, for a search.
+    -- Its A-labels decoded to Unicode, for a search.
     in_letters text not null,
     tenant_id uuid not null references tenants (id),
     position  integer not null,
     unique (tenant_id, position) deferrable initially deferred
 );
 
--- An issuer is one tenant's for good, its former ones and those of deleted tenants included: outsiders may
--- trust it long after it was changed.
+-- An issuer belongs to one tenant for good, including former ones and those of deleted tenants: resource servers may
+-- trust it long after a change.
 create table issuers (
     issuer    text constraint issuers_pkey primary key,
     tenant_id uuid not null references tenants (id)
 );
 
--- What `iss` and `aud` were before a change, while such tokens may live.
+-- `iss` and `aud` before a change, while tokens with them may be valid.
 create table former_claims (
     tenant_id uuid not null references tenants (id),
     issuer    text not null,
     audience  text,
     ended_at  timestamptz not null,
-    -- From when they are refused; null until the edge confirmed the change, for it issues such tokens till then.
+    -- From when they are refused; null until the edge has confirmed the change, because it issues such tokens until
+    -- then.
     until     timestamptz,
     primary key (tenant_id, ended_at)
 );
 
--- The first administrator of a tenant without a cell yet, sealed under the tenant's key: it holds a name and a verifier.
--- The job that makes the cell takes it.
+-- The first administrator of a tenant without a cell yet, encrypted under the tenant's key: it holds a name and a
+-- verifier. The job that creates the cell deletes it.
 create table first_admins (
     tenant_id uuid primary key references tenants (id),
     wrapped   bytea not null
 );
 
--- Which tenants have, or had, a key: asked across all tenants, so everybody may read it. It says no more
--- than the published key sets do.
+-- Which tenants have, or had, a key: read across all tenants, so every role may read it. It reveals no more than the
+-- published key sets.
 create table key_ids (
     kid       text not null,
     tenant_id uuid not null references tenants (id),
@@ -99,15 +99,15 @@ create table signing_keys (
     state           text not null check (state in ('next', 'active', 'retired', 'revoked', 'removed')),
     bits            integer not null check (bits >= 2048),
     public_jwk      jsonb not null,
-    -- Sealed under the tenant's key; gone once the key can sign no more.
+    -- Encrypted under the tenant's key; null once the key can no longer sign.
     wrapped_private bytea,
     imported        boolean not null,
     created_at      timestamptz not null,
     -- When the edge confirmed that it publishes the key: caches of the key set count from here.
     confirmed_at    timestamptz,
-    -- When it begins to sign; known once a rotation has chosen it.
+    -- When it begins to sign; set once a rotation has chosen it.
     sign_from       timestamptz,
-    -- When the edge forgets a retired or revoked key.
+    -- When the edge deletes a retired or revoked key.
     remove_at       timestamptz,
     ended_at        timestamptz,
     constraint signing_keys_pkey primary key (tenant_id, kid),
@@ -115,21 +115,22 @@ create table signing_keys (
     foreign key (kid, tenant_id) references key_ids (kid, tenant_id)
 );
 
--- One key signs, and one waits, at most.
+-- At most one key signs, and one waits.
 create unique index signing_keys_one_active on signing_keys (tenant_id) where state = 'active';
 create unique index signing_keys_one_next on signing_keys (tenant_id) where state = 'next';
 
--- The data keys of tenants, wrapped by a key-encryption key of the key provider. A tenant has one, and a second one while
--- what the first one sealed is sealed anew under it.
+-- The data keys of tenants, wrapped by a key-encryption key of the key provider. A tenant has one, and a second one
+-- while values of the first are re-encrypted.
 create table tenant_keys (
     tenant_id  uuid not null references tenants (id),
     version    integer not null check (version > 0),
     wrapped    bytea not null,
-    -- The id of the key-encryption key, which stands in `wrapped`, too: what another one wrapped is found by it.
+    -- The id of the key-encryption key, which `wrapped` contains, too: keys that another one wrapped are found by it.
     wrapped_by text not null,
-    -- By the clock of the database, since controls with other clocks decide by its age whether it seals.
+    -- By the clock of the database, because control processes with other clocks decide by its age whether it
+    -- encrypts.
     created_at timestamptz not null,
-    -- From then on nothing that it seals is committed.
+    -- From then on no value that it encrypts is committed.
     retired_at timestamptz,
     primary key (tenant_id, version)
 );
@@ -151,41 +152,41 @@ create table roots (
     primary key (tenant_id, kind, version)
 );
 
--- A change of a tenant's session root that is under way.
+-- A change of a tenant's session root in progress.
 create table session_rotations (
     tenant_id uuid primary key references tenants (id),
-    -- Of the new root.
+    -- The version of the new root.
     version   integer not null,
     begun_at  timestamptz not null,
-    -- From when it signs: known once the edge has confirmed that it knows the root.
+    -- From when it signs: set once the edge has confirmed that it has the root.
     sign_from timestamptz,
-    -- When the one before leaves, which then has signed for no session that lives: known once the edge has confirmed
-    -- `sign_from`.
+    -- When the former root is removed, because no valid session has a token of it then: set once the edge has
+    -- confirmed `sign_from`.
     remove_at timestamptz
 );
 
--- The rotation of a tenant's lookup root that is under way (`users/lookup/`). The root of `version` comes in, and the
--- other lookup root goes out.
+-- The rotation of a tenant's lookup root in progress (`users/lookup/`). The root of `version` is the new one, and
+-- replaces the other.
 create table lookup_rotations (
     tenant_id   uuid primary key references tenants (id),
     version     integer not null,
-    -- In this order: identifiers are made with the new root beside the others; the edge takes them; the new root is
-    -- in force; the others go; the old root is kept for what cannot be made anew.
+    -- In this order: identifiers under the new root are added; the edge gets them; the new root is in use; the old
+    -- identifiers are deleted; the old root is kept for values that cannot be hashed again.
     stage       text not null check (stage in ('adding', 'confirming', 'switched', 'removing', 'former')),
     began_at    timestamptz not null,
-    -- What the edge must have confirmed before the new root is in force.
+    -- The revision that the edge must have confirmed before the new root is in use.
     rev         bigint,
     switched_at timestamptz,
-    -- When the edge had confirmed that.
+    -- When the edge confirmed it.
     confirmed_at timestamptz,
-    -- Whether an operator gave up what cannot be made anew.
+    -- Whether an operator gave up the values that cannot be hashed again.
     forget      boolean not null default false,
-    -- When there is something to do next.
+    -- The time of the next step.
     due_at      timestamptz not null
 );
 
--- The server through which a tenant sends its mail, and as whom, where it has one of its own. Sealed under the tenant's
--- key: it holds a password.
+-- The tenant's own mail server and sender address, if it has them. Encrypted under the tenant's key: it holds a
+-- password.
 create table mail_senders (
     tenant_id  uuid primary key references tenants (id),
     wrapped    bytea not null,
@@ -213,19 +214,19 @@ alter table roots force row level security;
 create policy tenant_rows on roots
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
--- The counter that orders every change the edge must learn, and how far the edge has confirmed.
+-- The counter that orders all changes for the edge, and how far the edge has confirmed them.
 create table revisions (
     tenant_id    uuid primary key references tenants (id),
     -- Raised by `edges reseed` after a restore from a backup.
     history      bigint not null default 1,
     rev          bigint not null default 0,
-    -- What the edge answered last: its history and mark.
+    -- The edge's last answer: its history and mark.
     mark_history bigint not null default 0,
     mark         bigint not null default 0,
     confirmed_at timestamptz,
-    -- The highest revision of a tombstone that was swept: a mark below it needs a snapshot.
+    -- The highest revision of a deleted tombstone: an edge with a mark below it needs a snapshot.
     swept        bigint not null default 0,
-    -- Set when the edge knows more than we do: nothing is written for this tenant until a reseed.
+    -- Set when the edge has a later revision than control: nothing is pushed for this tenant until a reseed.
     halted_at    timestamptz,
     halted_why   text
 ) with (fillfactor = 70);
@@ -233,28 +234,28 @@ create table revisions (
 create index revisions_behind on revisions (tenant_id)
     where rev > mark or history <> mark_history;
 
--- Where the audit log of each tenant ends. A writer locks the row right before COMMIT, so positions have no gap
--- and their order is that of commits.
+-- The end of the audit log of each tenant. A writer locks the row right before COMMIT, so positions have no gap and
+-- their order is that of commits.
 create table audit_heads (
     tenant_id   uuid primary key references tenants (id),
-    -- Of the last entry; 0 before the first.
+    -- The position of the last entry; 0 before the first.
     position    bigint not null default 0,
     hash        bytea not null default decode(repeat('00', 32), 'hex') check (length(hash) = 32),
     recorded_at timestamptz
 ) with (fillfactor = 70);
 
--- Up to where each log is covered by a signed checkpoint that was copied out. Apart from the heads, so that
--- noting it keeps no writer waiting.
+-- Up to which position a signed and copied checkpoint covers each log. It is separate from the heads, so that writing
+-- it blocks no writer.
 create table audit_checkpoints (
     tenant_id uuid primary key references tenants (id),
     history   bigint not null,
     position  bigint not null,
-    -- Since when a newer one is due that is not out.
+    -- Since when a newer checkpoint is due.
     due_since timestamptz
 );
 
--- Which entries of each log are in archives. The manifest is the signed line that stands with the checkpoints, too.
--- Rows of entries in archives may be removed.
+-- Which entries of each log are in archives. The manifest is the signed line that is also stored with the
+-- checkpoints. Rows of archived entries may be deleted.
 create table audit_archives (
     tenant_id uuid not null references tenants (id),
     starts    bigint not null check (starts > 0),
@@ -270,12 +271,12 @@ create table edge_rows (
     -- A session's row is a tombstone; its subject is `<user>/<session>`.
     kind       text not null check (kind in ('document', 'name', 'user', 'identifier', 'session')),
     subject    text not null,
-    -- In the tenant's present history: a raised one makes the edge take every row again.
+    -- In the tenant's present history: a higher one makes the edge accept every row again.
     rev        bigint not null,
     -- A change that revokes and has not reached the edge yet.
     urgent     boolean not null,
-    -- The id of the edge's key-encryption key under which this revision is sealed: a control that has another one gives
-    -- the row a new revision before it sends it. Null where nothing is sealed.
+    -- The id of the edge's key-encryption key under which this revision is sealed: a control process with another one
+    -- gives the row a new revision before it sends it. Null if nothing is sealed.
     sealed_by  text,
     deleted_at timestamptz,
     primary key (tenant_id, kind, subject)
@@ -286,7 +287,7 @@ create index edge_rows_by_seal on edge_rows (sealed_by, tenant_id) where sealed_
 create index edge_rows_urgent on edge_rows (tenant_id) where urgent;
 create index edge_rows_tombstones on edge_rows (deleted_at) where deleted_at is not null;
 
--- Who is sending what, so that several controls share the work; a lease outlives one request only.
+-- Leases of pushes, so that several control processes share the work; a lease lasts for one request.
 create table edge_lanes (
     tenant_id     uuid not null references tenants (id),
     lane          text not null check (lane in ('backlog', 'urgent', 'facts')),
@@ -298,8 +299,8 @@ create table edge_lanes (
     primary key (tenant_id, lane)
 );
 
--- Facts of the edge that their tenant could not take when they came, in their order. Its lane `facts` says
--- why, and when they are offered again.
+-- Facts of the edge that could not be stored for their tenant when they arrived, in their order. The tenant's lane
+-- `facts` has the reason and the time of the next attempt.
 create table held_facts (
     tenant_id uuid not null references tenants (id),
     -- The fact's id at the edge.
@@ -311,22 +312,22 @@ create table held_facts (
 
 create index held_facts_in_order on held_facts (tenant_id, place);
 
--- How far the outbox of an edge has been taken over. The control that takes holds the row's lock.
+-- How far the outbox of an edge has been drained. The control process that drains holds the row's lock.
 create table drains (
     edge       text primary key,
-    -- The id of the key-encryption key under which everything is to be sealed, once a change of it was asked for.
+    -- The id of the key-encryption key to seal everything under, once its change was requested.
     reseal_to  text,
     cursor     jsonb,
     drained_at timestamptz,
     last_error text
 );
 
--- Creations that asked to happen once. Kept is what tells a repeat from another request, never the
+-- Creations with an idempotency key. It stores what distinguishes a repetition from another request, never the
 -- answer; user, route and key are one keyed hash.
 create table idempotency_keys (
     tenant_id  uuid not null references tenants (id),
     claim      bytea not null,
-    -- A keyed hash of what was asked for.
+    -- A keyed hash of the request.
     body       bytea not null,
     status     smallint not null,
     object     uuid not null,

@@ -1,5 +1,5 @@
--- What each role may do in the schema `platform`. Run whole after every migration, in one
--- transaction: what is not granted here is not granted.
+-- The privileges of each role in the schema `platform`. Run completely after every migration, in one transaction: a
+-- privilege that is missing here is revoked.
 revoke all on schema platform from public;
 revoke all on all tables in schema platform from {app}, {relay};
 grant usage on schema platform to {app}, {relay};
@@ -24,7 +24,7 @@ grant select, insert on platform.audit_archives to {app};
 grant select, insert, update on platform.setup_tokens to {app};
 grant select, insert, update on platform.idempotency_keys to {app};
 
--- The relay finds what is due and remembers how far it came. It reads no user and no key.
+-- The relay role finds due work and records its progress. It reads no user and no key.
 grant select on platform.tenants to {relay};
 grant select, update on platform.revisions to {relay};
 grant select on platform.session_rotations to {relay};
@@ -37,7 +37,7 @@ grant select on platform.audit_heads to {relay};
 grant select, insert, update on platform.audit_checkpoints to {relay};
 grant select on platform.edge_lanes to {app};
 
--- It finds which tenants' keys are to be wrapped anew or replaced, and reads none.
+-- It finds which tenants' keys must be wrapped again or replaced, and reads no key.
 revoke all (tenant_id, version, wrapped_by, created_at) on platform.tenant_keys from {relay};
 grant select (tenant_id, version, wrapped_by, created_at) on platform.tenant_keys to {relay};
 drop policy if exists relay_rows on platform.tenant_keys;

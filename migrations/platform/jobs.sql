@@ -1,11 +1,11 @@
--- Who may do what with the queue. Its tables are the library's (graphile_worker), which makes them in
--- the schema `platform_jobs`. Run whole after every migration of the library, in one transaction: what
--- is not granted here is not granted.
+-- The privileges on the queue. Its tables are those of the library graphile_worker, which creates them in the schema
+-- `platform_jobs`. Run completely after every migration of the library, in one transaction: a privilege that is
+-- missing here is revoked.
 revoke all on schema platform_jobs from public;
 revoke all on all tables in schema platform_jobs from {app}, {relay};
 
--- The relay runs jobs. The library enables row security and makes no policy, so that only the owner
--- of its tables would see a row.
+-- The relay role runs jobs. The library enables row-level security and creates no policy, so that only the owner of
+-- its tables would see rows.
 grant usage on schema platform_jobs to {relay};
 grant select on platform_jobs.migrations, platform_jobs.jobs to {relay};
 grant select, insert, update, delete on platform_jobs._private_jobs to {relay};
@@ -24,22 +24,22 @@ create policy relay_rows on platform_jobs._private_tasks to {relay} using (true)
 drop policy if exists relay_rows on platform_jobs._private_known_crontabs;
 create policy relay_rows on platform_jobs._private_known_crontabs to {relay} using (true);
 
--- What the library does not know of a job is in its flags: `tenant`, `delays` (seconds after each failure),
--- `attempts` (its tries, for when it is retried by hand), and `lane`, which is pool and tenant, where few of the
--- tenant's jobs run at once.
+-- Data of a job that the library has no column for is in its flags: `tenant`, `delays` (seconds after each failure),
+-- `attempts` (its attempts, for a retry by hand), and `lane` (pool and tenant), if the number of the tenant's
+-- concurrent jobs is limited.
 create index if not exists jobs_of_lanes
     on platform_jobs._private_jobs ((flags ->> 'lane'), run_at)
     where flags ? 'lane';
 
--- How far ahead of its time a job rests until its lane has room for it: about a thousand years. The library takes
--- what is due by `run_at`, so it passes over a resting job in its index.
+-- How far the `run_at` of a resting job is moved into the future until its lane has room: about a thousand years. The
+-- library selects jobs by `run_at`, so its index skips resting jobs.
 create or replace function platform.resting() returns interval
 language sql immutable parallel safe
 as $$ select interval '8766000 hours' $$;
 
--- Every way in which a job comes back from a run that did not end well: its handler's word, a panic, a
--- shutdown, a control that was killed. The library's delay gives way to the kind's own, and a job
--- of a lane rests again. A try that is given back has not failed, and its `run_at` stands.
+-- Called for every job that returns from an unsuccessful run: an error of its handler, a panic, a shutdown, a killed
+-- control process. The kind's own delay replaces the library's, and a job of a lane rests again. An attempt that is
+-- given back has not failed, and its `run_at` stays.
 create or replace function platform.release_job() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -55,7 +55,7 @@ begin
                 (delays ->> (least(new.attempts, jsonb_array_length(delays)) - 1))::double precision,
                 exp(least(new.attempts, 10)))
         end;
-        -- Whatever a panic says is for the log alone.
+        -- The message of a panic is only for the log.
         new.last_error := case
             when new.last_error like 'TaskPanic(%' then 'its handler panicked'
             when new.last_error = 'WorkerCrashed' then 'its control was killed, or not heard of for too long'
@@ -75,8 +75,8 @@ create or replace trigger release_job
     when (old.locked_at is not null and new.locked_at is null)
     execute function platform.release_job();
 
--- Lets as many resting jobs of a lane run as it has room for, those that wait longest first. Another control
--- that does the same at this moment is left to it.
+-- Lets as many resting jobs of a lane run as it has room for, those that wait longest first. If another control
+-- process does the same at this moment, it does nothing.
 create or replace function platform.admit_jobs(lane text, most integer) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -118,8 +118,8 @@ $$;
 revoke all on function platform.admit_jobs from public;
 grant execute on function platform.admit_jobs to {relay};
 
--- The queue as people see it. A job that was replaced while it ran has no key any more: it is shown while it
--- runs, and what is left of it is swept.
+-- The queue as the command line shows it. A job that was replaced while it ran has no key any more: it is shown while
+-- it runs, and its rest is deleted.
 create or replace view platform.queue as
 select
     j.id,
@@ -147,11 +147,10 @@ where j.key is not null or j.locked_at is not null;
 revoke all on platform.queue from public, {app}, {relay};
 grant select on platform.queue to {app}, {relay};
 
--- The only way of the app into the queue. It runs as the owner, so it checks what it is given: the
--- tasks are those that `control::jobs` enqueues, and a payload names rows and carries nothing else.
--- A waiting job with the same task and the same `about` is replaced. The delay counts from this
--- statement by the database's clock, so that no other machine's clock makes a job early.
--- False, and nothing done, where `most` jobs of the task wait in the lane.
+-- The only way for the app role to enqueue. It runs as the owner, so it checks its arguments: the tasks are those
+-- that `control::jobs` enqueues, and a payload holds only ids of rows. A waiting job with the same task and the same
+-- `about` is replaced. The delay counts from this statement by the database's clock, so that another machine's clock
+-- cannot make a job run early. False, and nothing done, if `most` jobs of the task wait in the lane.
 create or replace function platform.enqueue(
     task       text,
     payload    jsonb,
@@ -219,9 +218,9 @@ $$;
 revoke all on function platform.enqueue from public;
 grant execute on function platform.enqueue to {app}, {relay};
 
--- Has a job tried again from the beginning, and at once: a dead one, or one that failed and waits for its next
--- try. `done`; `running` or `waiting` where the job is in a state in which there is nothing to retry; null without
--- such a job. Of several at once one is `done`.
+-- Retries a job at once and with its full number of attempts: a dead one, or one that failed and waits for its next
+-- attempt. `done`; `running` or `waiting` if there is nothing to retry in that state; null without such a job. Of
+-- several concurrent calls one is `done`.
 create or replace function platform.retry_job(id bigint) returns text
 language plpgsql
 security definer
@@ -254,7 +253,7 @@ begin
 end
 $$;
 
--- Takes a job out of the queue: `done`; `running`; null without such a job.
+-- Deletes a job from the queue: `done`; `running`; null without such a job.
 create or replace function platform.cancel_job(id bigint) returns text
 language plpgsql
 security definer

@@ -1,11 +1,11 @@
--- One cell: the users of a tenant and what is done to them. Unqualified, because the same text
--- makes every cell; `tenant_id` first in every key, because a cell may hold many tenants.
--- Row security is forced on every table but `search_tokens`, so a wrong search_path still shows nothing.
+-- One cell: the users of a tenant and the records about them. Names are unqualified, because the same text creates
+-- every cell; `tenant_id` is first in every key, because a cell may hold many tenants. Row-level security is forced
+-- on every table except `search_tokens`, so a wrong search_path still shows no rows.
 
 create table roles (
     tenant_id  uuid not null,
     name       text not null,
-    -- Greater is mightier. Nobody acts on a rank at or above their own.
+    -- A higher number is a higher rank. Users act only on ranks below their own.
     rank       integer not null,
     predefined boolean not null,
     primary key (tenant_id, name)
@@ -23,7 +23,7 @@ create table user_keys (
 create table users (
     tenant_id       uuid not null,
     id              uuid not null,
-    -- As typed, sealed under the user's key; `identifiers` decides who may have a user name or an address.
+    -- As typed, encrypted under the user's key; `identifiers` ensures that user names and addresses are unique.
     username        bytea not null,
     email           bytea,
     first_name      bytea not null,
@@ -34,37 +34,38 @@ create table users (
     -- The Argon2id verifier, sealed under the tenant's key. Null: cannot sign in, unless the
     -- password is still as another service hashed it.
     wrapped_verifier bytea,
-    -- That hash, sealed likewise, and its algorithm with parameters in clear: what a check costs must
-    -- be known without opening anything.
+    -- That hash, also encrypted, and its algorithm with parameters in clear: the cost of a check must be known
+    -- without decrypting.
     foreign_hash    bytea,
     foreign_format  text,
     access_epoch    bigint not null default 0,
     session_epoch   bigint not null default 0,
     -- The access epoch that the last password change made.
     password_epoch  bigint not null default 0,
-    -- Since when the user has the password. Null: it is not known, so it is as old as the account.
+    -- Since when the user has the password. Null: unknown, so it counts as old as the account.
     password_changed_at timestamptz,
-    -- Why a new password is owed before there is a session (`shared::wire::push::PasswordDue`). Null: none is.
+    -- Why the user must set a new password before a session is opened (`shared::wire::push::PasswordDue`). Null: they
+    -- need not.
     password_due    text,
-    -- From when on a one-time password is a wrong one.
+    -- When a one-time password expires.
     password_valid_until timestamptz,
-    -- The session that went on when the session epoch was raised to `kept_epoch`, and the lowest epoch that it
-    -- may have at the edge. It counts only as long as `kept_epoch` is the session epoch: whatever raises that
+    -- The session that was kept when the session epoch was raised to `kept_epoch`, and the lowest epoch that it may
+    -- have at the edge. It is kept only while `kept_epoch` is the session epoch: a change that raises the epoch
     -- without naming a session ends this one, too.
     kept_session    text,
     kept_from       bigint,
     kept_epoch      bigint,
     last_login      timestamptz,
-    -- When the user was last mailed a link that confirms a network.
+    -- When a link that confirms a network was last mailed to the user.
     network_mailed_at timestamptz,
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
-    -- The id that the legacy service gave, or would have given next.
+    -- The id from the legacy service, or the next free one of its numbering.
     legacy_id       text,
-    -- In which the user is written to: a language tag (BCP 47), or empty for the tenant's.
+    -- The language of mails to the user: a language tag (BCP 47), or empty for the tenant's.
     language        text not null default '',
-    -- What the edge must understand to sign the user in (`shared::wire::needs`). A control pushes it as it
-    -- stands, also the words that it does not know, so that going back by a release opens no door.
+    -- What the edge must understand to sign the user in (`shared::wire::needs`). Control pushes it unchanged,
+    -- including words that it does not know, so that a rollback to an older release grants nothing.
     needs           text[] not null default '{}',
     constraint users_pkey primary key (tenant_id, id),
     constraint users_legacy_id_key unique (tenant_id, legacy_id),
@@ -72,7 +73,7 @@ create table users (
 );
 
 create index users_by_age on users (tenant_id, created_at, id);
--- Lists that are filtered by one of these are counted and cut without a look at the rows that it leaves out.
+-- Lists that are filtered by one of these are counted and paged without reading the other rows.
 create index users_by_status on users (tenant_id, status, created_at, id);
 create index users_by_verified on users (tenant_id, email_verified, created_at, id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
@@ -85,7 +86,8 @@ create table identifiers (
     hash      text not null,
     user_id   uuid not null,
     kind      text not null default 'name' check (kind in ('name', 'legacy_user', 'legacy_token')),
-    -- Of the lookup root that the key was derived from. While that root is rotated, a user has identifiers of both.
+    -- The version of the lookup root that the key was derived from. During a rotation, a user has identifiers of both
+    -- roots.
     version   integer not null,
     constraint identifiers_pkey primary key (tenant_id, hash),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
@@ -107,7 +109,7 @@ create table user_roles (
 
 create index user_roles_by_role on user_roles (tenant_id, role, created_at, user_id);
 
--- Passwords that a user had, as far back as the tenant's setting `password_history` says: verifiers, sealed under the
+-- Former passwords of a user, as many as the tenant's setting `password_history` says: verifiers, encrypted under the
 -- tenant's key. The present one is in `users`.
 create table password_history (
     tenant_id uuid not null,
@@ -119,8 +121,8 @@ create table password_history (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- Checks of foreign passwords, counted by the hour. `subject` is a user or, for checks about
--- nobody, one of a few numbers: who is asked about must not show in the work.
+-- Checks of foreign passwords, counted by the hour. `subject` is a user or, for checks of unknown users, one of a few
+-- numbers: the work must not reveal whether a user exists.
 create table foreign_tries (
     tenant_id uuid not null,
     subject   uuid not null,
@@ -131,21 +133,21 @@ create table foreign_tries (
 
 create index foreign_tries_by_age on foreign_tries (tenant_id, began_at);
 
--- Mails that were promised and that no server has taken yet. Whom they go to and what they say is in `sealed`, under a
--- key of the row's own, which goes with the row.
+-- Queued mails that no server has accepted yet. Recipient and content are in `sealed`, under a key of the row's own,
+-- which is deleted with the row.
 create table mails (
     tenant_id   uuid not null,
     id          uuid not null,
     kind        text not null,
-    -- Whom it is about, where that is a user.
+    -- The user that it concerns, if any.
     user_id     uuid,
-    -- Whether it is counted in the budgets already. What is not waits for its turn.
+    -- Whether it is already counted in the budgets. If not, it waits.
     counted     boolean not null,
     -- Wrapped by the tenant's key.
     wrapped_key bytea not null,
     sealed      bytea not null,
     created_at  timestamptz not null,
-    -- Nobody needs it after this.
+    -- When it expires.
     not_after   timestamptz not null,
     primary key (tenant_id, id),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
@@ -157,7 +159,7 @@ create index mails_by_end on mails (tenant_id, not_after);
 -- How many mails an account, or the domain of an address, may still be sent in a window that began with the first one.
 create table mail_counts (
     tenant_id uuid not null,
-    -- A keyed hash of whose budget it is.
+    -- A keyed hash of the account or the domain.
     counter   bytea not null check (length(counter) = 32),
     remaining integer not null check (remaining >= 0),
     ends_at   timestamptz not null,
@@ -166,8 +168,8 @@ create table mail_counts (
 
 create index mail_counts_by_end on mail_counts (tenant_id, ends_at);
 
--- Tries of the current password where its owner chooses another one, in a window from the first counted try. One
--- row a user at most.
+-- Attempts to enter the current password for a change of it, in a window from the first counted attempt. At most one
+-- row for each user.
 create table password_tries (
     tenant_id uuid not null,
     user_id   uuid not null,
@@ -177,21 +179,21 @@ create table password_tries (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- Authenticators of users: devices or programs that make one-time codes.
+-- Authenticators of users: devices or apps that generate one-time codes (TOTP).
 create table authenticators (
     tenant_id    uuid not null,
     user_id      uuid not null,
     id           uuid not null,
-    -- What its owner calls it, sealed under the user's key.
+    -- The name that its owner gave it, encrypted under the user's key.
     name         bytea not null,
-    -- The seed, sealed under the tenant's key.
+    -- The seed, encrypted under the tenant's key.
     wrapped      bytea not null,
     created_at   timestamptz not null,
-    -- When its first code was right. Null: it is being enrolled, and good for nothing else.
+    -- When its first code was accepted. Null: its enrolment is not complete, and it cannot be used.
     confirmed_at timestamptz,
     -- Wrong codes at the enrolment.
     tries        integer not null default 0,
-    -- The last step whose code was used, as far as control knows. The edge decides, and tells by facts.
+    -- The last time step whose code was used, as far as control knows. The edge decides, and reports it in facts.
     last_step    bigint not null default 0,
     last_used_at timestamptz,
     primary key (tenant_id, id),
@@ -202,8 +204,8 @@ create index authenticators_by_user on authenticators (tenant_id, user_id);
 -- A user enrols one at a time.
 create unique index authenticators_enrolled on authenticators (tenant_id, user_id) where confirmed_at is null;
 
--- Sets of recovery codes, one a user at most. `wrapped` is the key that the codes are hashed with, sealed under the
--- tenant's key.
+-- Sets of recovery codes, at most one for each user. `wrapped` is the key that the codes are hashed with, encrypted
+-- under the tenant's key.
 create table recovery_sets (
     tenant_id  uuid not null,
     user_id    uuid not null,
@@ -218,13 +220,13 @@ create table recovery_codes (
     user_id   uuid not null,
     -- A keyed hash of the code.
     hash      bytea not null check (length(hash) = 32),
-    -- When the edge took it. It is good once.
+    -- When the edge accepted it. It is valid once.
     used_at   timestamptz,
     primary key (tenant_id, user_id, hash),
     foreign key (tenant_id, user_id) references recovery_sets (tenant_id, user_id) on delete cascade
 );
 
--- Devices and countries that users signed in from: what tells whether one is new. At most 50 of a user.
+-- Devices and countries that users signed in from, to detect new ones. At most 50 for each user.
 create table seen_devices (
     tenant_id uuid not null,
     user_id   uuid not null,
@@ -236,41 +238,40 @@ create table seen_devices (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- What a search finds users by: for each user the keyed hashes of short pieces of their names
--- (`users/search/index.rs`). The row under the id 00000000-0000-0000-0000-000000000000 says that those of the
--- tenant are complete.
+-- The search index: for each user the keyed hashes of short parts of their names (`users/search/index.rs`). The row
+-- with the id 00000000-0000-0000-0000-000000000000 marks the index of the tenant as complete.
 --
--- Unlogged: backups that are made with `--no-unlogged-table-data` hold nothing that a dictionary could turn back
--- into names. A crash of PostgreSQL empties the table, that row with it, and a job fills it again.
+-- Unlogged: backups with `--no-unlogged-table-data` hold no hashes that a dictionary could turn back into names. A
+-- crash of PostgreSQL empties the table, including that row, and a job fills it again.
 --
--- The one table without row security. Under row security PostgreSQL uses an index only for operators that are
--- marked leakproof, and those of arrays are not: a search would read every row. The tokens of each tenant are
--- hashed with a key of its own, and what is found here is read again through `users`.
+-- The only table without row-level security. Under it PostgreSQL uses an index only for operators that are marked
+-- leakproof, and those of arrays are not: a search would read every row. The tokens of each tenant are hashed with a
+-- key of its own, and the users that are found here are read again through `users`.
 create unlogged table search_tokens (
     tenant_id uuid not null,
     user_id   uuid not null,
-    -- Of the root that the key was derived from.
+    -- The version of the root that the key was derived from.
     version   integer not null,
     tokens    bigint[] not null,
     primary key (tenant_id, user_id)
 );
 
--- New rows wait in a list, from which many are taken into the index together; every search reads the list, too. So
--- it is shorter than PostgreSQL makes it by itself: half a megabyte.
+-- New rows wait in the pending list of the GIN index; every search reads that list, too. So its limit is half a
+-- megabyte, below PostgreSQL's default.
 create index search_tokens_by_token on search_tokens using gin (tokens) with (gin_pending_list_limit = 512);
 
--- What was asked for by somebody whose address is not proven. Names and addresses are in `sealed`, under a key of the
--- row's own, which goes with the row.
+-- Stored requests that wait for the proof of an address. Names and addresses are in `sealed`, under a key of the
+-- row's own, which is deleted with the row.
 create table requests (
     tenant_id   uuid not null,
     id          uuid not null,
     kind        text not null check (kind in ('registration', 'reset', 'resend', 'invitation', 'address', 'network')),
-    -- Whom it is about, where that is a user.
+    -- The user that it concerns, if any.
     user_id     uuid,
     -- Wrapped by the tenant's key.
     wrapped_key bytea not null,
     sealed      bytea not null,
-    -- A keyed hash of the address that it is about, where it is looked for by that.
+    -- A keyed hash of its address, if it is looked up by that.
     sought      bytea check (length(sought) = 32),
     created_at  timestamptz not null,
     expires_at  timestamptz not null,
@@ -283,8 +284,8 @@ create index requests_by_kind on requests (tenant_id, kind, created_at, id);
 create index requests_by_user on requests (tenant_id, user_id) where user_id is not null;
 create index requests_by_end on requests (tenant_id, expires_at);
 
--- How many requests of a kind strangers have made in a window that began with the first one. Most rows of `requests` are
--- gone sooner, and how soon depends on whom they concern.
+-- The number of requests of a kind without a credential in a window that began with the first one. Rows of `requests`
+-- cannot be counted instead: most are deleted sooner, and how soon depends on the user.
 create table request_counts (
     tenant_id uuid not null,
     kind      text not null check (kind in ('registration', 'reset', 'resend')),
@@ -293,7 +294,7 @@ create table request_counts (
     primary key (tenant_id, kind)
 );
 
--- The links of mails that can still be used. Their holder is a user or a request.
+-- Unused links of mails. A link belongs to a user or a request.
 create table links (
     tenant_id  uuid not null,
     kind       text not null check (kind in ('verify', 'reset', 'invite', 'address', 'undo', 'network')),
@@ -316,7 +317,7 @@ create index links_by_end on links (tenant_id, expires_at);
 create index links_by_user on links (tenant_id, user_id) where user_id is not null;
 create index links_by_request on links (tenant_id, request_id) where request_id is not null;
 
--- The next id in the legacy service's numbering, where that had numbers.
+-- The next id in the legacy service's numbering, if its ids are numbers.
 create table legacy_ids (
     tenant_id uuid not null,
     next      bigint not null,
@@ -330,8 +331,8 @@ create table legacy_deleted (
     primary key (tenant_id, legacy_id)
 );
 
--- What an import read last of a user: digests under a key of their own, which no rotation changes, so that a second
--- one brings only what changed.
+-- Digests of the data that the last import read of a user, under a key that no rotation changes, so that a second
+-- import writes only changes.
 create table legacy_imports (
     tenant_id       uuid not null,
     user_id         uuid not null,
@@ -343,26 +344,26 @@ create table legacy_imports (
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- Devices for one-time codes that the legacy service had. One that fits became an authenticator here.
+-- TOTP devices of the legacy service. A compatible one became an authenticator here.
 create table legacy_totp (
     tenant_id uuid not null,
     user_id   uuid not null,
-    -- The device's id there.
+    -- The device's id in that service.
     device    text not null,
-    -- The device, sealed under the tenant's key. Null: it became an authenticator, and a repeated import makes no
-    -- other one of it.
+    -- The device, encrypted under the tenant's key. Null: it became an authenticator, and a repeated import does not
+    -- create another one.
     wrapped   bytea,
     primary key (tenant_id, user_id, device),
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
 );
 
--- The tenant's audit log: a chain, each entry hashed with the hash of the one before (`db/chain.rs`).
--- Append-only for the service: its role may insert and read, nothing else.
+-- The tenant's audit log: a chain, each entry hashed with the hash of the one before (`db/chain.rs`). Append-only for
+-- the service: its role has only INSERT and SELECT.
 create table audit_entries (
     tenant_id  uuid not null,
     -- From 1, without a gap, in the order of commits.
     position   bigint not null,
-    -- When it was committed; never falls from one position to the next.
+    -- When it was committed; never decreases from one position to the next.
     recorded_at timestamptz not null,
     id         uuid not null,
     -- When it happened.
@@ -379,16 +380,17 @@ create table audit_entries (
     request_id text,
     -- The client's address and the details, in a form that the first byte names (`db/body.rs`).
     body       bytea not null,
-    -- What a filter by the client's address compares. It follows from `body` and is not hashed, so that it can
-    -- be written anew or erased.
+    -- The value that a filter by the client's address compares. It is derived from `body` and is not in the hash, so
+    -- that it can be rewritten or erased.
     client_key text,
-    -- SHA-256 over all columns above but `client_key`, and the hash of the entry before.
+    -- SHA-256 over all columns above except `client_key`, and the hash of the previous entry.
     hash       bytea not null check (length(hash) = 32),
     primary key (tenant_id, position)
 );
 
--- The key of the tenant's audit log, wrapped by the key of the tenant. It seals what entries hold that tell of no user who
--- has a key, and hashes the addresses of clients. Entries are hashed as they are sealed, so it can never be another one.
+-- The key of the tenant's audit log, wrapped by the key of the tenant. It encrypts the data of entries that concern
+-- no user with a key, and hashes the addresses of clients. The chain hashes the encrypted form of entries, so this
+-- key can never be replaced.
 create table audit_keys (
     tenant_id uuid not null,
     wrapped   bytea not null,

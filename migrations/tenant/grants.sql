@@ -1,5 +1,5 @@
--- What each role may do in one cell. Run whole after every migration of the cell, in one
--- transaction: what is not granted here is not granted.
+-- The privileges of each role in one cell. Run completely after every migration of the cell, in one transaction: a
+-- privilege that is missing here is revoked.
 revoke all on schema {cell} from public;
 revoke all on all tables in schema {cell} from {app}, {relay};
 grant usage on schema {cell} to {app};
