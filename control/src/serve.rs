@@ -57,7 +57,7 @@ pub enum ServeError {
         /// The one that was fed.
         fed: String,
     },
-    /// Something beneath failed.
+    /// An internal failure.
     #[error(transparent)]
     Failure(#[from] Failure),
 }

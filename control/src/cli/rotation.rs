@@ -180,9 +180,9 @@ pub(super) struct KeyOut {
     created_at: String,
     /// Versions that give way.
     former: Vec<u32>,
-    /// Values that they sealed and that are not sealed anew yet.
+    /// Values under them that are not re-encrypted yet.
     left: i64,
-    /// Seconds before which their values are not sealed anew.
+    /// Seconds until the re-encryption of their values may begin.
     due_in: i64,
 }
 

@@ -6,9 +6,9 @@ use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 
-/// Gives a shard another incarnation and returns it. What this control has acknowledged counts no more, so
-/// the next drain begins with the oldest fact that the shard has; those that were read before have their
-/// ids still and change nothing.
+/// Gives a shard another incarnation and returns it. Earlier acknowledgements no longer count, so the next drain
+/// begins with the oldest fact that the shard has; those that were read before have their ids still and change
+/// nothing.
 ///
 /// # Errors
 /// See [`LaneError`]; the edge must answer.

@@ -1,4 +1,4 @@
-//! The clients of sessions, opened for control: in D1 they rest sealed under a key of this edge alone.
+//! The clients of sessions, opened for control: D1 stores them sealed under a key that only this edge has.
 
 use shared::ids::{SessionId, TenantId};
 use shared::wire::client::ClientInfo;

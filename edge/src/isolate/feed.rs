@@ -93,7 +93,7 @@ pub enum Kind {
 /// The shard's row.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ShardRow {
-    /// This life of the database.
+    /// The random id of the database.
     pub incarnation: String,
     /// Position of the newest feed row there ever was.
     pub head: i64,

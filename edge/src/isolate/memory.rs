@@ -14,7 +14,7 @@ use crate::isolate::opened::OpenedTenant;
 /// A tenant that this isolate has met.
 pub(super) struct TenantMemory {
     pub known: Rc<OpenedTenant>,
-    /// The newest revision of the document that the feed has told of.
+    /// The newest revision of the document in the feed.
     pub revision: (i64, i64),
     pub users: HashMap<UserId, Denial>,
     pub ended: HashSet<SessionId>,
@@ -24,7 +24,7 @@ pub(super) struct TenantMemory {
     pub unknown_kid_at: u64,
 }
 
-/// What is denied of a user's tokens: the epochs are the user's own counters.
+/// The denied tokens of a user: the epochs are the user's own counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Denial {
     status: UserStatus,
@@ -32,7 +32,7 @@ pub(super) struct Denial {
     password_epoch: i64,
 }
 
-/// What an isolate's knowledge says of a token.
+/// The result of checking a token against an isolate's cached data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// Nothing is denied.
@@ -53,7 +53,7 @@ impl TenantMemory {
     }
 
     fn denied(&self, user: UserId, sid: SessionId, epoch: i64) -> Result<(), TokenFault> {
-        // The newest history that the feed has told of: a reseed counts before its document is read.
+        // The newest history in the feed: a reseed counts before its document is read.
         let counter = epoch.saturating_sub(epochs::floor(self.revision.0));
         if let Some(denial) = self.users.get(&user) {
             denial.judge(counter)?;

@@ -6,7 +6,7 @@
 use super::statement::{Sql, statements};
 
 /// The rows in which an attempt counts, with it included: `(tenant, now, event, network, name's account, the same
-/// under the lookup root of before or null, identifier hash, the same under the root of before or null, rules)`.
+/// under the former lookup root or null, identifier hash, the same under the former root or null, rules)`.
 macro_rules! tries {
     () => {
         "

@@ -3,7 +3,7 @@
 use super::statement::{Sql, statements};
 
 statements! {
-    /// The shard's life and the head of its feed.
+    /// The random id of the shard's database and the head of its feed.
     SHARD = "
         select incarnation, head,
                (select min(seq) from feed) as oldest

@@ -68,7 +68,7 @@ pub struct Refused {
     detail: String,
     /// Absent where Django REST framework and SimpleJWT have no code.
     code: Option<Code>,
-    /// What is wrong with the Bearer token.
+    /// The fault of the Bearer token.
     messages: Option<Vec<TokenMessage>>,
     /// With `password_change_required`: a Bearer token for the route that changes the password. With
     /// `mfa_enrollment_required`: one for the routes that enrol a second factor.
@@ -84,7 +84,7 @@ pub struct Refused {
     max_age: Option<u64>,
 }
 
-/// What is wrong with a token.
+/// The fault of a token.
 #[derive(ToSchema)]
 struct TokenMessage {
     token_class: String,

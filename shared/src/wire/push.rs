@@ -371,7 +371,7 @@ pub enum Command {
 /// Answer to [`Command::Status`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusOut {
-    /// Random name of this life of the database.
+    /// Random id of the database; another one after a reset, and after `wardgate edges restored`.
     pub incarnation: String,
     /// The edge's Unix time in milliseconds.
     pub now_ms: u64,
@@ -444,7 +444,7 @@ pub struct EndSessionOut {
 /// Answer to [`Command::ConfirmNetwork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmNetworkOut {
-    /// Whether there is such a user, who is active.
+    /// Whether the user exists and is active.
     pub confirmed: bool,
 }
 
@@ -488,7 +488,7 @@ pub struct ForgottenOut {
 /// Answer to [`Command::Restored`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoredOut {
-    /// The new name of this life of the database.
+    /// The new random id of the database.
     pub incarnation: String,
 }
 

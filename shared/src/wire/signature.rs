@@ -88,7 +88,7 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// The signature is missing, malformed, stale, of another key, tag, place or body: all the same.
+/// The signature is missing, malformed, stale, of another key, tag, authority, path or body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no valid service signature")]
 pub struct Unsigned;
