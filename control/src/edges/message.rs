@@ -195,10 +195,7 @@ async fn names(tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<NameRow>, 
 }
 
 async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Result<Vec<UserRow>, Failure> {
-    let parsed = changed
-        .iter()
-        .map(|row| Ok((UserId::parse(&row.subject).map_err(|_| Failure::Unreadable("user id"))?, row.rev)));
-    let revs: Vec<(UserId, i64)> = parsed.collect::<Result<_, Failure>>()?;
+    let revs = changed.iter().map(|row| user_rev(row)).collect::<Result<Vec<_>, Failure>>()?;
     let ids: Vec<Uuid> = revs.iter().map(|(id, _)| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select id, status, access_epoch, session_epoch, password_epoch, wrapped_verifier, legacy_id, needs,
@@ -231,19 +228,11 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
         let status = crate::users::status(&row.status).unwrap_or(UserStatus::Suspended);
         let (access_epoch, session_epoch, password_epoch) =
             (row.access_epoch, row.session_epoch, row.password_epoch);
-        let kept_session = match (row.kept_session.as_deref(), row.kept_from) {
-            (Some(sid), Some(from)) => {
-                let sid = SessionId::parse(sid).map_err(|_| Failure::Unreadable("kept_session"))?;
-                Some(KeptSession { sid, from })
-            }
-            _ => None,
-        };
         // A word of a later release is one reason as well.
         let password_due = row.password_due.map(|_| PasswordDue::Must);
         let password_valid_until = row.password_valid_until.map(unix_ms);
-        let needs = Needs::from(row.needs);
-        let needs = if authenticators.is_empty() { needs } else { needs.and(SECOND_FACTOR) };
         let is_bound = password_due.is_some() || password_valid_until.is_some();
+        let needs = needs(Needs::from(row.needs), !authenticators.is_empty(), is_bound);
         let user = UserRow {
             id,
             rev: 0,
@@ -258,10 +247,10 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
             password_due,
             password_changed_at: has_password.then(|| unix_ms(row.password_changed_at)),
             password_valid_until,
-            kept_session,
+            kept_session: kept_session(row.kept_session.as_deref(), row.kept_from)?,
             authenticators,
             recovery,
-            needs: if is_bound { needs.and(PASSWORD_DUE) } else { needs },
+            needs,
         };
         found.insert(id, user);
     }
@@ -270,6 +259,23 @@ async fn users(control: &Inner, tx: &mut TenantTx, changed: &[&Changed]) -> Resu
         None => tombstone(id, rev),
     };
     Ok(revs.into_iter().map(row).collect())
+}
+
+fn user_rev(row: &Changed) -> Result<(UserId, i64), Failure> {
+    let id = UserId::parse(&row.subject).map_err(|_| Failure::Unreadable("user id"))?;
+    Ok((id, row.rev))
+}
+
+fn kept_session(sid: Option<&str>, from: Option<i64>) -> Result<Option<KeptSession>, Failure> {
+    let (Some(sid), Some(from)) = (sid, from) else { return Ok(None) };
+    let sid = SessionId::parse(sid).map_err(|_| Failure::Unreadable("kept_session"))?;
+    Ok(Some(KeptSession { sid, from }))
+}
+
+/// The stored needs of a user, with those that follow from the other columns.
+fn needs(stored: Needs, has_authenticator: bool, password_is_bound: bool) -> Needs {
+    let needs = if has_authenticator { stored.and(SECOND_FACTOR) } else { stored };
+    if password_is_bound { needs.and(PASSWORD_DUE) } else { needs }
 }
 
 fn tombstone(id: UserId, rev: i64) -> UserRow {

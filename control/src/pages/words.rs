@@ -58,79 +58,91 @@ pub(super) fn common(language: Language) -> Common {
 }
 
 pub(super) fn texts(kind: LinkKind, language: Language) -> Texts {
-    match (kind, language) {
-        (LinkKind::Verify, Language::English) => Texts {
+    match language {
+        Language::English => english(kind),
+        Language::German => german(kind),
+    }
+}
+
+fn english(kind: LinkKind) -> Texts {
+    match kind {
+        LinkKind::Verify => Texts {
             title: "Confirm your address",
             lead: "Confirm that this e-mail address is yours. If you did not ask for an account, close this page: \
                    nothing happens then.",
             button: "Confirm the address",
             done: "Your address is confirmed. You can sign in now.",
         },
-        (LinkKind::Verify, Language::German) => Texts {
-            title: "Adresse bestätigen",
-            lead: "Bestätigen Sie, dass diese E-Mail-Adresse Ihnen gehört. Wenn Sie kein Konto angefordert haben, \
-                   schließen Sie diese Seite: Dann geschieht nichts.",
-            button: "Adresse bestätigen",
-            done: "Ihre Adresse ist bestätigt. Sie können sich jetzt anmelden.",
-        },
-        (LinkKind::Reset, Language::English) => Texts {
+        LinkKind::Reset => Texts {
             title: "Choose a new password",
             lead: "It replaces the old password, and signs you out everywhere.",
             button: "Set the password",
             done: "Your password is set. You can sign in with it now.",
         },
-        (LinkKind::Reset, Language::German) => Texts {
-            title: "Neues Passwort wählen",
-            lead: "Es ersetzt das alte Passwort und meldet Sie überall ab.",
-            button: "Passwort setzen",
-            done: "Ihr Passwort ist gesetzt. Sie können sich jetzt damit anmelden.",
-        },
-        (LinkKind::Invite, Language::English) => Texts {
+        LinkKind::Invite => Texts {
             title: "Accept the invitation",
             lead: "Choose a user name and a password for your account.",
             button: "Create the account",
             done: "Your account is ready. You can sign in now.",
         },
-        (LinkKind::Invite, Language::German) => Texts {
-            title: "Einladung annehmen",
-            lead: "Wählen Sie einen Benutzernamen und ein Passwort für Ihr Konto.",
-            button: "Konto anlegen",
-            done: "Ihr Konto ist bereit. Sie können sich jetzt anmelden.",
-        },
-        (LinkKind::Address, Language::English) => Texts {
+        LinkKind::Address => Texts {
             title: "Confirm your new address",
             lead: "Your account uses this e-mail address from then on.",
             button: "Use this address",
             done: "Your new address is confirmed.",
         },
-        (LinkKind::Address, Language::German) => Texts {
-            title: "Neue Adresse bestätigen",
-            lead: "Ihr Konto verwendet von da an diese E-Mail-Adresse.",
-            button: "Diese Adresse verwenden",
-            done: "Ihre neue Adresse ist bestätigt.",
-        },
-        (LinkKind::Undo, Language::English) => Texts {
+        LinkKind::Undo => Texts {
             title: "Take back the change of your address",
             lead: "Your account uses this e-mail address again. If you did not change it, someone else may know your \
                    password: set a new one afterwards.",
             button: "Take back the change",
             done: "The change is taken back. Your account uses the former address.",
         },
-        (LinkKind::Undo, Language::German) => Texts {
-            title: "Änderung der Adresse zurücknehmen",
-            lead: "Ihr Konto verwendet wieder diese E-Mail-Adresse. Wenn Sie sie nicht geändert haben, kennt \
-                   vielleicht jemand Ihr Passwort: Setzen Sie danach ein neues.",
-            button: "Änderung zurücknehmen",
-            done: "Die Änderung ist zurückgenommen. Ihr Konto verwendet die frühere Adresse.",
-        },
-        (LinkKind::Network, Language::English) => Texts {
+        LinkKind::Network => Texts {
             title: "Sign in from this network",
             lead: "Sign-ins to your account are restricted. Confirm that you want to sign in from the network that you \
                    use now.",
             button: "Confirm this network",
             done: "You can sign in from this network for an hour.",
         },
-        (LinkKind::Network, Language::German) => Texts {
+    }
+}
+
+fn german(kind: LinkKind) -> Texts {
+    match kind {
+        LinkKind::Verify => Texts {
+            title: "Adresse bestätigen",
+            lead: "Bestätigen Sie, dass diese E-Mail-Adresse Ihnen gehört. Wenn Sie kein Konto angefordert haben, \
+                   schließen Sie diese Seite: Dann geschieht nichts.",
+            button: "Adresse bestätigen",
+            done: "Ihre Adresse ist bestätigt. Sie können sich jetzt anmelden.",
+        },
+        LinkKind::Reset => Texts {
+            title: "Neues Passwort wählen",
+            lead: "Es ersetzt das alte Passwort und meldet Sie überall ab.",
+            button: "Passwort setzen",
+            done: "Ihr Passwort ist gesetzt. Sie können sich jetzt damit anmelden.",
+        },
+        LinkKind::Invite => Texts {
+            title: "Einladung annehmen",
+            lead: "Wählen Sie einen Benutzernamen und ein Passwort für Ihr Konto.",
+            button: "Konto anlegen",
+            done: "Ihr Konto ist bereit. Sie können sich jetzt anmelden.",
+        },
+        LinkKind::Address => Texts {
+            title: "Neue Adresse bestätigen",
+            lead: "Ihr Konto verwendet von da an diese E-Mail-Adresse.",
+            button: "Diese Adresse verwenden",
+            done: "Ihre neue Adresse ist bestätigt.",
+        },
+        LinkKind::Undo => Texts {
+            title: "Änderung der Adresse zurücknehmen",
+            lead: "Ihr Konto verwendet wieder diese E-Mail-Adresse. Wenn Sie sie nicht geändert haben, kennt \
+                   vielleicht jemand Ihr Passwort: Setzen Sie danach ein neues.",
+            button: "Änderung zurücknehmen",
+            done: "Die Änderung ist zurückgenommen. Ihr Konto verwendet die frühere Adresse.",
+        },
+        LinkKind::Network => Texts {
             title: "Aus diesem Netz anmelden",
             lead: "Anmeldungen an Ihrem Konto sind eingeschränkt. Bestätigen Sie, dass Sie sich aus dem Netz anmelden \
                    möchten, das Sie jetzt benutzen.",

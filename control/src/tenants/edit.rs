@@ -57,69 +57,27 @@ pub async fn edit(
     tx: &mut TenantTx,
     actor: &Actor,
     id: TenantId,
-    edit: Edit,
+    mut edit: Edit,
 ) -> Result<Tenant, TenantError> {
     let before = living(tx, id).await?;
     if before.status == Status::Provisioning {
         return Err(TenantError::WrongState);
     }
+    let (exclude_self, reason) = (edit.exclude_self, edit.reason.take());
     let mut tenant = before.clone();
-    let mut fields = Vec::new();
-    let mut set = |name: &str, changed: bool| {
-        if changed {
-            fields.push(name.to_owned());
-        }
-    };
-    if let Some(name) = edit.name {
-        set("name", name != tenant.name);
-        tenant.name = name;
-    }
-    if let Some(hosts) = edit.hosts {
-        set("hosts", hosts != tenant.hosts);
-        tenant.hosts = hosts;
-    }
-    if let Some(settings) = edit.settings {
-        set("settings", settings != tenant.settings);
-        tenant.settings = settings;
-    }
-    let EditLegacy { tokens, foreign_until } = edit.legacy;
-    if let Some(until) = foreign_until {
-        set("foreign_until", until != tenant.legacy.foreign_until);
-        tenant.legacy.foreign_until = until;
-    }
-    if let Some(tokens) = tokens {
-        set("legacy", tokens != tenant.legacy.tokens);
-        tenant.legacy.tokens = tokens;
-    }
+    let fields = apply(edit, &mut tenant);
     if fields.is_empty() {
         return Ok(before);
     }
-    check(control, &tenant)?;
-    if tenant.settings.visibility != before.settings.visibility {
-        let roles = role_names(tx).await?;
-        visibility::check(control, &tenant.settings.visibility, &roles)?;
-    }
-    // Hashes that are left at that time are deleted for good, so the time must not be moved into the past by mistake.
-    let until = tenant.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
-    if until.is_some_and(|until| until <= control.clock.now()) {
-        return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
-    }
-    if let Some(tokens) =
-        tenant.legacy.tokens.as_ref().filter(|it| before.legacy.tokens.as_ref() != Some(*it))
-    {
-        legacy::tokens::check(control, tx, tokens).await?;
-    }
-    if matches!(actor.who, Who::User { .. }) && raises_budget(&before.settings, &tenant.settings) {
-        return Err(TenantError::field("hashes_per_sec", "Only the platform can raise it."));
-    }
+    check_edited(control, tx, actor, &before, &tenant).await?;
     let excluded = networks::excludes(actor, &before.settings, &tenant.settings);
-    networks::check(actor, excluded, edit.exclude_self, edit.reason.as_deref())?;
+    networks::check(actor, excluded, exclude_self, reason.as_deref())?;
     tenant.updated_at = control.clock.now();
     let demand = Demand::between(&before.settings, &tenant.settings, tenant.updated_at);
     if demand != Demand::Same {
         second_factor::check(&tenant.settings, &role_names(tx).await?)?;
     }
-    let reason = second_factor::reason(demand, edit.reason.as_deref())?;
+    let reason = second_factor::reason(demand, reason.as_deref())?;
     if tenant.hosts != before.hosts {
         move_hosts(control, tx, &before, &tenant).await?;
     }
@@ -143,6 +101,53 @@ pub async fn edit(
     };
     write(tx, actor, &tenant, Action::TenantEdited, haste, details).await?;
     Ok(tenant)
+}
+
+/// Sets the fields of an edit in `tenant` and returns the names of those that changed.
+fn apply(edit: Edit, tenant: &mut Tenant) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    let EditLegacy { tokens, foreign_until } = edit.legacy;
+    replace("name", edit.name, &mut tenant.name, &mut changed);
+    replace("hosts", edit.hosts, &mut tenant.hosts, &mut changed);
+    replace("settings", edit.settings, &mut tenant.settings, &mut changed);
+    replace("foreign_until", foreign_until, &mut tenant.legacy.foreign_until, &mut changed);
+    replace("legacy", tokens, &mut tenant.legacy.tokens, &mut changed);
+    changed
+}
+
+fn replace<T: PartialEq>(name: &'static str, new: Option<T>, old: &mut T, changed: &mut Vec<&'static str>) {
+    if let Some(new) = new.filter(|new| new != old) {
+        changed.push(name);
+        *old = new;
+    }
+}
+
+/// Checks the fields that an edit has changed, except the second factor and the networks.
+async fn check_edited(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    before: &Tenant,
+    after: &Tenant,
+) -> Result<(), TenantError> {
+    check(control, after)?;
+    if after.settings.visibility != before.settings.visibility {
+        let roles = role_names(tx).await?;
+        visibility::check(control, &after.settings.visibility, &roles)?;
+    }
+    // Hashes that are left at that time are deleted for good, so the time must not be moved into the past by mistake.
+    let until = after.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
+    if until.is_some_and(|until| until <= control.clock.now()) {
+        return Err(TenantError::field("foreign_until", "Expected a time that is to come."));
+    }
+    if let Some(tokens) = after.legacy.tokens.as_ref().filter(|it| before.legacy.tokens.as_ref() != Some(*it))
+    {
+        legacy::tokens::check(control, tx, tokens).await?;
+    }
+    if matches!(actor.who, Who::User { .. }) && raises_budget(&before.settings, &after.settings) {
+        return Err(TenantError::field("hashes_per_sec", "Only the platform can raise it."));
+    }
+    Ok(())
 }
 
 /// Whether each isolate of the edge would hash more for the tenant than before; 0 is no bound.

@@ -109,19 +109,22 @@ pub async fn change(
     if causes.password {
         foreign_hashes_removed(tx).await?;
     }
-    let haste = match causes.revokes() {
-        true => Some(Haste::Revokes),
-        // A demand that is taken back ends nothing.
-        false => (must_change_password != before.must_change_password).then_some(Haste::InTurn),
-    };
-    if let Some(haste) = haste {
-        let tenant = tx.tenant();
-        tx.changes().user(tenant, id, haste);
-    }
+    inform_edge(tx, id, causes, must_change_password != before.must_change_password);
     record(control, tx, actor, id, &before, &wanted, causes).await?;
     let readdressed = profile.email.as_deref() != before.email.as_ref().map(Personal::expose);
     end_links_and_tell(control, tx, &before, (readdressed, causes.password), wanted.untold).await?;
     store::find(tx, id).await
+}
+
+/// Notes the user for the edge, if the change concerns it.
+fn inform_edge(tx: &mut TenantTx, id: UserId, causes: Causes, must_change_password_differs: bool) {
+    let tenant = tx.tenant();
+    if causes.revokes() {
+        tx.changes().user(tenant, id, Haste::Revokes);
+    } else if must_change_password_differs {
+        // The requirement was lifted, which ends no session.
+        tx.changes().user(tenant, id, Haste::InTurn);
+    }
 }
 
 /// After a new address or password: makes links that could still change the account invalid, and sends the owner a

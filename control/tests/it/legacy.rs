@@ -236,6 +236,7 @@ async fn a_list_goes_with_what_it_was_for() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 async fn an_old_access_token_is_good_for_oneself_alone() {
     let scene = Scene::alone().await;
     let old = LegacyService::of(json!([

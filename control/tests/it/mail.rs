@@ -460,6 +460,7 @@ async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
 /// Names that would be headers, addresses or another direction of the text arrive as text, as a library that is not ours
 /// reads them.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of names")]
 async fn a_name_arrives_as_text_and_nothing_else() {
     let mut server = tokio::task::spawn_blocking(MailServer::start).await.unwrap();
     let mut scene = Scene::with(through(server.port)).await;

@@ -184,6 +184,7 @@ impl Owner {
     }
 
     /// Does the tamper of this round and says where it is to be found.
+    #[expect(clippy::too_many_lines, reason = "a table of tampers")]
     async fn tamper(&mut self, round: i64, chance: &mut Chance, other: &Self) -> (String, i64) {
         let last = self.last();
         let at = chance.between(1, last);

@@ -710,6 +710,7 @@ async fn turn_of_each(turns: &[Arc<AtomicU64>]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 async fn nothing_is_lost_that_others_write_meanwhile() {
     const WRITERS: usize = 4;
     let rotations = scaled(2, 20);

@@ -286,6 +286,7 @@ async fn slugs(who: &Member, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of queries")]
 async fn tenants_are_found_by_what_they_are_known_by() {
     let scene = Scene::alone().await;
     let root = scene.platform().await.member("root", "root-admin").await;

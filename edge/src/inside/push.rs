@@ -120,19 +120,7 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
         batch.also(sql::PUT_NAMES.bind([history.into(), names.as_str().into(), now.into()]));
     }
     if !push.users.is_empty() {
-        batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.as_str().into(), now.into()]));
-        // Read the present rows first: a user whose last authenticator is replaced by another one was not reset.
-        for factors in [
-            sql::PUT_AUTHENTICATORS,
-            sql::DROP_AUTHENTICATORS,
-            sql::DROP_RECOVERY_CODES,
-            sql::PUT_RECOVERY_CODES,
-        ] {
-            batch.also(factors.bind([tenant.into(), history.into(), users.as_str().into()]));
-        }
-        if push.users.iter().any(|row| row.kept_session.is_some()) {
-            batch.also(sql::LIFT_KEPT_SESSIONS.bind([tenant.into(), history.into(), users.as_str().into()]));
-        }
+        put_users(&mut batch, push, tenant, &users, now);
     }
     if !push.identifiers.is_empty() {
         let rows = identifiers.as_str().into();
@@ -167,6 +155,21 @@ fn statements(push: &Push, now: i64) -> Result<(Batch, PushHandles), Refusal> {
     let mark = batch.add::<Mark>(sql::MARK.bind([tenant.into()]));
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
     Ok((batch, PushHandles { shard, mark, sweeps }))
+}
+
+/// Writes the users of a push with their second factors and kept sessions. `users` are their rows as JSON.
+fn put_users(batch: &mut Batch, push: &Push, tenant: &str, users: &str, now: i64) {
+    let history = push.history;
+    batch.also(sql::PUT_USERS.bind([tenant.into(), history.into(), users.into(), now.into()]));
+    // Read the present rows first: a user whose last authenticator is replaced by another one was not reset.
+    for factors in
+        [sql::PUT_AUTHENTICATORS, sql::DROP_AUTHENTICATORS, sql::DROP_RECOVERY_CODES, sql::PUT_RECOVERY_CODES]
+    {
+        batch.also(factors.bind([tenant.into(), history.into(), users.into()]));
+    }
+    if push.users.iter().any(|row| row.kept_session.is_some()) {
+        batch.also(sql::LIFT_KEPT_SESSIONS.bind([tenant.into(), history.into(), users.into()]));
+    }
 }
 
 fn stamps(push: &Push, snapshot: &Snapshot, [names, users, identifiers]: [&str; 3]) -> [Statement; 3] {

@@ -80,6 +80,7 @@ fn changed(world: &World, statement: &Statement) -> u64 {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of statements")]
 fn every_conditional_statement_wins_once() {
     let world = World::new();
     let acme = world.tenant("acme");

@@ -870,6 +870,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of settings")]
     fn each_setting_is_set_by_its_name_and_a_bad_value_names_its_field() {
         let mut settings = Settings::default();
         for (name, least, _) in BOUNDS {

@@ -1,3 +1,5 @@
+//! Tests of what an isolate knows: reads of the feed, and when its data is dropped.
+
 use shared::contract::refusal::TokenFault;
 
 use super::*;
