@@ -9,6 +9,7 @@ use crate::bundle::{self, Kind};
 use crate::control::{self, Control};
 use crate::edge_migrations;
 use crate::events::Events;
+use crate::file_rules;
 use crate::imports::{self, Layers};
 use crate::ports::DEFAULT_BASE;
 use crate::run::{output, run as run_command};
@@ -100,13 +101,14 @@ const CRATES: [Layers; 4] = [
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(13, &events);
+    let mut steps = Steps::new(14, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {
         output(&mut workspace.cargo(&["metadata", "--locked", "--format-version=1"]))
     })?;
     steps.step("Format", || cargo(&["fmt", "--all", "--check"]))?;
+    steps.step("Files: names and module docs", || file_rules::check(&workspace.root))?;
     steps.step("Imports: no circle, and none that goes up", || {
         CRATES.iter().try_for_each(|layers| imports::check(&workspace.root, layers))
     })?;
@@ -174,7 +176,7 @@ fn compare(kept: &Path, fresh: &Path) -> Result<()> {
     }
     if kept_files != fresh_files {
         bail!(
-            ".sqlx is not what the statements and migrations say: control/README.md says how to make it anew"
+            ".sqlx does not match the statements and migrations: control/README.md says how to regenerate it"
         );
     }
     Ok(())

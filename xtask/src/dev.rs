@@ -155,7 +155,7 @@ fn watch(stack: &mut Stack<'_>, dev_json: &mut DevJson, events: &Events) -> Resu
             Some(Event::ChildEnded | Event::Edge(Message::Ready { .. })) | None => {}
         }
         for words in stack.take_ended() {
-            println!("{words}; the others go on. `./wardgate restart` starts it again.");
+            println!("{words}; the other parts still run. `./wardgate restart` starts it again.");
         }
         dev_json.publish(stack)?;
     }

@@ -18,6 +18,7 @@ mod doctor;
 mod edge;
 mod edge_migrations;
 mod events;
+mod file_rules;
 mod greeting;
 mod imports;
 mod ledger;
