@@ -74,7 +74,7 @@ pub(super) async fn run(control: &Control, show: Show, asked: Archive) -> Result
     let whose = tenant.map_or_else(|| String::from("every tenant"), |name| format!("tenant `{name}`"));
     let place = control.objects.name();
     yes.to(&format!(
-        "removes entries of before {} from the audit log of {whose} once they are in archives in {place}",
+        "removes entries older than {} from the audit log of {whose} once they are in archives in {place}",
         time::text(before)
     ))?;
     // Nothing is archived that no checkpoint covers.

@@ -56,10 +56,10 @@ fn breaks(tenant: &Tenant, change: &Change) -> Vec<String> {
             tenant.slug
         ));
         lines.push(format!(
-            "- Services that compare `{claim}` refuse those tokens until they are told. Have them accept both first."
+            "- Services that compare `{claim}` refuse those tokens until they are configured. Make them accept both first."
         ));
         lines.push(format!(
-            "- Here, tokens of before are accepted for their life: {} minutes from when the edge has the change. No session ends.",
+            "- Wardgate accepts existing tokens until they expire, for at most {} minutes after the edge has the change. No session ends.",
             FORMER_CLAIMS_SECS / 60
         ));
     };
@@ -77,7 +77,7 @@ fn breaks(tenant: &Tenant, change: &Change) -> Vec<String> {
             tenant.slug
         ));
         lines.push(String::from(
-            "- Services that store it meet their users under other ids. Tokens of before keep the form that they have.",
+            "- Services that store it meet their users under other ids. Existing tokens keep their form.",
         ));
     }
     if let Some(issuer) = change.issuer.as_ref().filter(|issuer| **issuer != tenant.issuer) {

@@ -162,7 +162,7 @@ async fn reseal(control: &Control, show: Show) -> Result<(), CliError> {
             break;
         }
         if pass.resealed > 0 {
-            show.note(&format!("{} rows sealed anew, {} to go", pass.resealed, pass.waiting));
+            show.note(&format!("{} rows sealed again, {} left", pass.resealed, pass.waiting));
         }
         idle = if pass.resealed > 0 || before.as_ref() != Some(&now) { 0 } else { idle + 1 };
         before = Some(now);
@@ -175,7 +175,7 @@ async fn reseal(control: &Control, show: Show) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Failed(String::from(
-        "not every tenant has confirmed; a running `serve` goes on: `wardgate edges status --behind` says whom the \
-         edge is missing",
+        "not every tenant has confirmed; a running `serve` continues: `wardgate edges status --behind` lists \
+         the others",
     )))
 }

@@ -65,7 +65,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::Rotate(rotate) => rotate.run(control, show).await?,
         Command::Rewrap => {
             let rewrapped = rewrap(control, show).await?;
-            show.one(&RewrappedOut { rewrapped }, &format!("wrapped anew: {rewrapped}"));
+            show.one(&RewrappedOut { rewrapped }, &format!("wrapped again: {rewrapped}"));
         }
     }
     Ok(())
@@ -79,7 +79,7 @@ async fn rewrap(control: &Control, show: Show) -> Result<u64, CliError> {
             break;
         }
         all += done;
-        show.note(&format!("{all} keys wrapped anew"));
+        show.note(&format!("{all} keys wrapped again"));
     }
     if all > 0 {
         let mut tx = control.db.tenant_tx(control.db.platform().await?).await?;

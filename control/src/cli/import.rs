@@ -177,7 +177,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         _ => pairs(&args.map_schema)?.into_iter().map(|(schema, slug)| (Some(schema), slug)).collect(),
     };
     let mapping = mapping(&args)?;
-    let mut everybody = true;
+    let mut all_import = true;
     for (schema, tenant) in targets {
         let tenant = made_tenant(control, &tenant).await?;
         let slug = tenant.slug.to_string();
@@ -192,9 +192,13 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         let zone_was_said = args.source.time_zone.is_some();
         let text = text(&slug, &report, zone_was_said);
         show.one(&serde_json::json!({ "tenant": slug, "report": report }), &text);
-        everybody &= report.refused.is_empty() && report.unmapped.is_empty();
+        all_import &= report.refused.is_empty() && report.unmapped.is_empty();
     }
-    if everybody { Ok(()) } else { Err(CliError::Refused(String::from("not everybody comes: see above"))) }
+    if all_import {
+        Ok(())
+    } else {
+        Err(CliError::Refused(String::from("some users cannot be imported: see above")))
+    }
 }
 
 fn source(args: &Django, schema: Option<String>, columns: &Columns) -> Source {
@@ -271,13 +275,13 @@ fn text(slug: &str, report: &Report, zone_was_said: bool) -> String {
     lines.extend(local_times(report, zone_was_said));
     if let Some(from) = &report.second_factor_from {
         lines.push(format!(
-            "a second factor is demanded of root-admins and co-admins from {from} on, not before: `wardgate policy show --tenant \
+            "root-admins and co-admins need a second factor from {from} on, not before: `wardgate policy show --tenant \
              {slug}`"
         ));
     }
-    let would = if report.check || !report.unmapped.is_empty() { "would come" } else { "came" };
+    let would = if report.check || !report.unmapped.is_empty() { "would be created" } else { "created" };
     lines.push(format!(
-        "{slug}: {} read; {} {would} new, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",
+        "{slug}: {} read; {} {would}, {} changed, {} unchanged, {} kept as they are here, {} refused; user_id is {}",
         report.read,
         report.new,
         report.changed,
@@ -341,7 +345,7 @@ mod tests {
         let why = |column: &str| Why { id: "31".into(), column: column.into(), reason: "no".into() };
         let refused = vec![why("username"), why("email")];
         let report = Report { read: 3, new: 2, refused, user_id: "integer".into(), ..Report::default() };
-        let expected = "acme: 3 read; 2 came new, 0 changed, 0 unchanged, 0 kept as they are here, 1 refused; \
+        let expected = "acme: 3 read; 2 created, 0 changed, 0 unchanged, 0 kept as they are here, 1 refused; \
                         user_id is integer";
         assert_eq!(last_line(&report), expected);
     }
@@ -376,7 +380,7 @@ mod tests {
         let unmapped = BTreeMap::from([("editors".to_owned(), 1)]);
         for report in [Report { unmapped, ..Report::default() }, Report { check: true, ..Report::default() }]
         {
-            assert!(last_line(&report).contains("0 would come new"), "{}", last_line(&report));
+            assert!(last_line(&report).contains("0 would be created"), "{}", last_line(&report));
         }
     }
 }

@@ -149,7 +149,7 @@ async fn retry(control: &Control, show: Show, id: i64) -> Result<(), CliError> {
     let job =
         listed::retry(control, &mut tx, &Actor::operator(), id).await.map_err(|error| said(id, error))?;
     tx.commit().await?;
-    show.one(&job, &format!("job {id} is due: {}", job.kind));
+    show.one(&job, &format!("job {id} will run again: {}", job.kind));
     Ok(())
 }
 

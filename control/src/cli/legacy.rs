@@ -173,7 +173,7 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
     }
     let local = reader.await.map_err(|_| ImportError::Source("the source could not be read".into()))??;
     let line = format!(
-        "{}: {} tokens are new on the list, {} were on it; {} are of users who are not here",
+        "{}: {} tokens are new on the list, {} were on it; {} are of users who were not imported",
         tenant.slug, listed.new, listed.known, listed.of_nobody
     );
     let out = serde_json::json!({
@@ -186,7 +186,9 @@ async fn tokens(control: &Control, show: Show, tenant: &str, source: SourceArgs)
             "the source has no refresh token that is neither blacklisted nor expired: is it the right one?",
         );
     } else if listed.of_nobody > 0 {
-        show.note("tokens of users who are not here are not listed: import the users first, then list again");
+        show.note(
+            "tokens of users who were not imported are not listed: import the users first, then list again",
+        );
     }
     if local > 0 && !zone_was_said {
         show.note(&format!(

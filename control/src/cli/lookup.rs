@@ -90,7 +90,7 @@ fn refusal(why: Refused, tenant: &Tenant) -> CliError {
         Refused::Failure(failure) => failure.into(),
         Refused::UnderWay => CliError::Refused(format!(
             "a rotation of the lookup root of `{slug}` is under way: `wardgate lookup status {slug}` says how far, \
-             `wardgate lookup resume {slug}` goes on with it"
+             `wardgate lookup resume {slug}` continues it"
         )),
         Refused::TooEarly | Refused::NotInUse => CliError::Refused(format!("tenant `{slug}`: {why}")),
     }
@@ -145,13 +145,13 @@ async fn resume(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cl
             Outcome::Halted => {
                 let slug = &tenant.slug;
                 return Err(CliError::Refused(format!(
-                    "tenant `{slug}` is halted: the rotation goes on after `wardgate edges reseed {slug}`"
+                    "tenant `{slug}` is halted: the rotation continues after `wardgate edges reseed {slug}`"
                 )));
             }
             Outcome::WaitsForEdge | Outcome::Elsewhere => {
                 if !waited {
                     waited = true;
-                    show.note("waiting for the edge, which a running `serve` feeds; the rotation goes on without this command");
+                    show.note("waiting for the edge, to which a running `serve` pushes; the rotation continues without this command");
                 }
                 tokio::time::sleep(LOOK).await;
             }

@@ -21,7 +21,7 @@ use crate::users::{Faults, ListError, UserError};
 /// An outcome that is not success.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// Something went wrong beneath.
+    /// An internal failure.
     #[error("{0}")]
     Failed(String),
     /// A setting is missing or unusable.

@@ -56,7 +56,7 @@ struct RotatedOut {
 
 const ROTATED: Rows<RotatedOut> = Rows {
     names: ["tenant", "tenants"],
-    head: &["tenant", "values sealed anew", "state"],
+    head: &["tenant", "values re-encrypted", "state"],
     line: |row| vec![row.tenant.clone(), row.resealed.to_string(), row.state.clone()],
 };
 
@@ -119,7 +119,7 @@ impl Rotated {
             if *resealed / LINE > lines {
                 show.note(&format!(
                     "{slug}: {}",
-                    counted(*resealed, ["value sealed anew", "values sealed anew"])
+                    counted(*resealed, ["value re-encrypted", "values re-encrypted"])
                 ));
             }
         };

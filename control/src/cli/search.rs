@@ -61,7 +61,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         Command::Rotate { tenant, yes } => {
             let tenant = made_tenant(control, &tenant).await?;
             yes.to(&format!(
-                "stops searches for users of tenant `{}` until the index is made anew",
+                "stops searches for users of tenant `{}` until the index is rebuilt",
                 tenant.slug
             ))?;
             let tx = control.db.tenant_tx(tenant.id).await?;
@@ -75,7 +75,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
 async fn status(control: &Control, show: Show, tenant: &Tenant) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     let progress = rebuild::progress(&mut tx).await?;
-    let state = if progress.complete { "complete" } else { "being made anew" };
+    let state = if progress.complete { "complete" } else { "being rebuilt" };
     let line = format!(
         "{}: {state}, {} of {} users are in the index",
         tenant.slug, progress.indexed, progress.users

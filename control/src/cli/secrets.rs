@@ -29,7 +29,7 @@ pub(super) fn run(show: Show, name: &str) -> Result<(), CliError> {
          WARDGATE_EDGE_KEK={0}\nWARDGATE_EDGE_PUBLIC_KEYS={edge_public}\n\
          WARDGATE_SERVICE_KEY={1}\nWARDGATE_ENCRYPTION_KEK={2}\n\
          WARDGATE_AUDIT_CHECKPOINT_KEY={4}\n\n\
-         # whoever verifies the audit logs\n# {checkpoint_public}\n\n\
+         # to verify the audit logs: the public key of checkpoints\n# {checkpoint_public}\n\n\
          # edge: two secrets (wrangler secret put) and one variable\n\
          EDGE_KEK_A={0}\nEDGE_SERVICE_KEY={3}\nCONTROL_PUBLIC_KEYS={control_public}",
         *edge_kek, *control_service, *control_kek, *edge_service, *checkpoint

@@ -119,7 +119,7 @@ pub(super) async fn run(
             end::one(control, &mut tx, &Actor::operator(), (user.id, sid)).await?;
             tx.commit().await?;
             let ended = Ended { user: user.id, session: Some(sid) };
-            show.one(&ended, "the edge is told to end the session");
+            show.one(&ended, "the edge will end the session within seconds");
         }
         Command::End { session: None, yes, .. } => {
             yes.to(&format!("ends every session of {}", which(&user, &tenant)))?;

@@ -260,7 +260,7 @@ async fn settled(control: &Control, tenant: Tenant) -> Result<Tenant, CliError> 
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     Err(CliError::Failed(format!(
-        "tenant `{}` is still provisioning; a running `serve` goes on with it",
+        "tenant `{}` is still provisioning; a running `serve` completes it",
         tenant.slug
     )))
 }
@@ -291,7 +291,7 @@ async fn edit(control: &Control, show: Show, args: EditArgs) -> Result<(), CliEr
     };
     if let Some(Some(until)) = wanted.legacy.foreign_until {
         args.yes.to(&format!(
-            "forgets at {} the passwords of tenant `{}` that another service hashed: whoever has one needs a reset",
+            "forgets at {} the passwords of tenant `{}` that another service hashed: users with such a password need a reset",
             time::text(until),
             tenant.slug
         ))?;

@@ -257,7 +257,7 @@ async fn unlock(control: &Control, show: Show, tenant: &Tenant, name: &str) -> R
     let user = named(&mut tx, tenant, name).await?;
     users::attempts::lift(control, &mut tx, &Actor::operator(), user.id).await?;
     tx.commit().await?;
-    let line = format!("unlocked: {}; the edge is told within seconds", user.username.expose());
+    let line = format!("unlocked: {}; in force at the edge within seconds", user.username.expose());
     show.one(&serde_json::json!({ "user": user.id }), &line);
     Ok(())
 }

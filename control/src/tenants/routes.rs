@@ -189,7 +189,7 @@ pub async fn update(
     Ok(in_force.on(changed(&TenantOut::new(tenant).at(control.clock.now()))?))
 }
 
-/// Deletes a tenant for good: 204. Nobody deletes their own.
+/// Deletes a tenant for good: 204. A caller cannot delete their own tenant.
 #[utoipa::path(
     delete, path = "/api/tenant/tenants/{id}/", tag = "Tenants", operation_id = "tenants_delete", summary = "Delete a tenant permanently",
     description = "Needs `platform.tenants_delete`. Its slug, hosts and ids are never reused.",

@@ -80,8 +80,8 @@ pub(super) fn to_come(settings: &Settings, now: DateTime<Utc>) -> Option<DemandT
     let of =
         if roles.iter().any(|role| role == ANY_ROLE) { String::from("every user") } else { roles.join(", ") };
     let detail = format!(
-        "From {} on a second factor is demanded of {of}. Until then they sign in without one; from then on whoever has none \
-         enrols one at the next sign-in.",
+        "From {} on a second factor is demanded of {of}. Until then they sign in without one; from then on users without one \
+         enrol at the next sign-in.",
         text(from)
     );
     (!roles.is_empty()).then_some(DemandToCome { from, roles, detail })

@@ -1,4 +1,4 @@
-//! Dumps that nobody would like to import: what they cannot do here.
+//! Malformed and malicious dumps: they cause no harm.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ async fn a_source_without_users_settles_nothing() {
     let scene = Scene::alone().await;
     let other = json!({"model": "accounts.person", "pk": 1, "fields": {"username": "ada"}});
     let refused = scene.import_dump(&[other]).expect(5);
-    assert!(refused.stderr.contains("the source has nobody"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the source has no users"), "{}", refused.stderr);
     assert!(refused.stderr.contains("accounts.person (1)"), "{}", refused.stderr);
     scene.import_dump(&[user(&json!(1), "ada", &hash())]).expect(0);
     let tenant = scene.cli().run(&["tenant", "show", scene.tenant.slug.as_str()], "").expect(0).json;
@@ -184,7 +184,7 @@ async fn what_is_no_dump_is_told_what_it_is() {
     assert!(mysql.stderr.contains("dumpdata") && !mysql.stderr.contains("s3cret"), "{}", mysql.stderr);
 }
 
-/// Reading a large service takes hours, in which its administrators go on.
+/// Reading a large service takes hours, during which its administrators continue to work.
 #[tokio::test]
 async fn what_was_set_while_an_import_read_stays() {
     let scene = Scene::alone().await;

@@ -71,8 +71,8 @@ impl Dump {
         let others: Vec<String> = others.iter().map(|(model, count)| format!("{model} ({count})")).collect();
         let there = if others.is_empty() { String::from("nothing") } else { others.join(", ") };
         ImportError::Refused(format!(
-            "the source has nobody: no object is an `{}`; of other models it has {there}: --user-model NAME says \
-             which are the users",
+            "the source has no users: no object is of the model `{}`. It has these models: {there}. Name the model of \
+             users with --user-model NAME",
             self.user_model
         ))
     }

@@ -75,7 +75,7 @@ pub async fn run(control: &Control, source: Source, options: &Options) -> Result
     import.read(source).await?;
     if import.report.read == 0 {
         // The first import settles how the tenant's tokens write `user_id`: an empty source cannot.
-        return Err(ImportError::Refused("the source has nobody: its table of users is empty".into()));
+        return Err(ImportError::Refused("the source has no users: its table of users is empty".into()));
     }
     import.staging.find_collisions().await?;
     import.judge_all().await?;
