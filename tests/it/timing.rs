@@ -96,7 +96,7 @@ async fn how_long_a_refusal_takes_tells_nothing() {
     let acme = Tenant::create(&stack).await;
     users(&acme).await;
     refused(&acme, 401).await.judge("with control", "foreign", SHARE);
-    // Wrong tries are forgotten, and nobody is left to ask.
+    // The attempts expire, and control is stopped.
     stack.pass(Duration::from_secs(301)).await;
     stack.kill_control().await;
     refused(&acme, 503).await.judge("without control", "foreign", SHARE);

@@ -124,7 +124,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("the end of the log of {}:\n{}", self.name, self.log_tail());
         }
-        // Whoever talks ends by itself, and takes its own children along, when its input closes.
+        // A program that reads commands ends itself and its children when its input closes.
         if self.lines.is_some() {
             self.child.stdin.take();
             let _ = self.child.wait();

@@ -340,7 +340,7 @@ async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     let eve = scene.member("eve", "client").await.id;
     let named = word(&root, Method::PATCH, &user(eve), Some(json!({"first_name": "Eve"}))).await;
     assert_eq!(named, (200, String::new()));
-    // An edge that does not take it: the change stands, and is on its way.
+    // The edge does not accept it: the change is committed and will be pushed.
     scene.edge.state().faults.extend([503; 500]);
     let suspend = Some(json!({"status": "suspended"}));
     assert_eq!(word(&root, Method::PATCH, &user(eve), suspend).await, (200, "pending".into()));

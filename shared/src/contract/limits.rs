@@ -10,14 +10,14 @@ macro_rules! limits {
     ($($(#[doc = $meaning:literal])+ pub const $name:ident: $type:ty = $value:expr;)*) => {
         $($(#[doc = $meaning])+ pub const $name: $type = $value;)*
 
-        /// All of them by name, as they are published.
+        /// All limits by their published names.
         #[must_use]
         pub fn table() -> Map<String, Value> {
             let list = [$((stringify!($name), json!($name)),)*];
             list.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
         }
 
-        /// What each means, in their order.
+        /// The meaning of each, in the same order.
         #[cfg(test)]
         const MEANINGS: &[(&str, &str)] = &[$((stringify!($name), concat!($($meaning),+)),)*];
     };
@@ -30,49 +30,50 @@ limits! {
     pub const JSON_DEPTH: usize = 32;
     /// Values in a JSON body, and fields in a form.
     pub const BODY_VALUES: usize = 10_000;
-    /// Longest compact JWT that is looked at, in bytes. Ours stay under 1.5 kB.
+    /// Longest compact JWT that is parsed, in bytes. Tokens of this service are shorter than 1.5 kB.
     pub const TOKEN_BYTES: usize = 4096;
     /// Longest password, in bytes as typed and again after NFKC.
     pub const PASSWORD_BYTES: usize = 1024;
-    /// Most passwords of a user that a tenant may have remembered: a new one is compared with each of them, and each
-    /// comparison is a hash.
+    /// Largest `password_history` of a tenant: a new password is compared with each former one, and each comparison
+    /// costs a hash.
     pub const PASSWORD_HISTORY: u64 = 24;
     /// Longest canonical user name or address, in bytes.
     pub const IDENTIFIER_BYTES: usize = 254;
-    /// Longest request id that is taken over from a client.
+    /// Longest request id that is accepted from a client.
     pub const REQUEST_ID_BYTES: usize = 64;
     /// Longest path segment that is forwarded.
     pub const PATH_SEGMENT_BYTES: usize = 128;
 
     /// Web origins that a tenant may list.
     pub const ORIGINS: usize = 100;
-    /// Request headers that a tenant may list for its pages, beside the usual ones.
+    /// Request headers that a tenant may list for CORS, in addition to the built-in ones.
     pub const CORS_HEADERS: usize = 50;
     /// Longest name of one.
     pub const HEADER_NAME_BYTES: usize = 64;
-    /// Rules of who is shown what that a tenant may list.
+    /// Visibility rules that a tenant may list.
     pub const VISIBILITY_RULES: usize = 200;
     /// Timeouts of roles that a tenant may list.
     pub const ROLE_TIMEOUTS: usize = 100;
-    /// Roles that a tenant may demand a second factor of, by name.
+    /// Roles that a tenant may list as needing a second factor.
     pub const SECOND_FACTOR_ROLES: usize = 100;
     /// Networks that a tenant may list, of each kind.
     pub const NETWORKS: usize = 200;
-    /// Longest reason that may be given for being shown a personal field, in characters.
+    /// Longest reason of an `unmask`, in characters.
     pub const REASON_CHARS: usize = 500;
-    /// How long a browser may keep the answer to a preflight, in seconds: what is taken off a tenant's list
-    /// is refused by the answer itself at once.
+    /// How long a browser may cache the response to a preflight (`Access-Control-Max-Age`), in seconds. An origin
+    /// that a tenant removes loses access at once, because each response is checked, too.
     pub const PREFLIGHT_SECS: u64 = 600;
-    /// How often silent renewal moves a session's idle deadline at most, in seconds.
+    /// Shortest time between two moves of a session's idle deadline by silent renewal, in seconds.
     pub const RENEWAL_SECS: u64 = 3600;
     /// Longest time for which an old service's tokens may be accepted, in seconds.
     pub const LEGACY_SECS: i64 = 30 * 86_400;
-    /// Checks of one user's foreign password within [`FOREIGN_TRIES_SECS`]; beyond, none matches.
+    /// Checks of one user's password against a hash of another service within [`FOREIGN_TRIES_SECS`]; above it, no
+    /// password matches.
     pub const FOREIGN_TRIES: i32 = 20;
     /// The window of [`FOREIGN_TRIES`], from its first check, in seconds.
     pub const FOREIGN_TRIES_SECS: i64 = 3600;
 
-    /// How long a service signature may live, in seconds.
+    /// Longest lifetime of a service signature, in seconds.
     pub const SIGNATURE_SECS: u64 = 60;
     /// How far a client's or service's clock may be ahead of ours, in seconds.
     pub const CLOCK_AHEAD_SECS: i64 = 60;
@@ -82,9 +83,10 @@ limits! {
     /// Facts in one drain answer.
     pub const DRAIN_FACTS: usize = 500;
 
-    /// Wrong passwords of a signed-in user (at a step-up, and as `current_password`) in [`ATTEMPT_WINDOW_SECS`]; beyond: 429.
+    /// Wrong passwords of a signed-in user (at a step-up, and as `current_password`) in [`ATTEMPT_WINDOW_SECS`];
+    /// above it: 429.
     pub const ATTEMPTS: u32 = 10;
-    /// The window of [`ATTEMPTS`], in seconds, from the first counted try.
+    /// The window of [`ATTEMPTS`], in seconds, from the first counted attempt.
     pub const ATTEMPT_WINDOW_SECS: u64 = 300;
     /// Wrong passwords at sign-in for one account from one network in [`PAIR_WINDOW_SECS`] before that network has to wait.
     pub const PAIR_ATTEMPTS: u64 = 10;
@@ -92,7 +94,7 @@ limits! {
     pub const PAIR_DELAY_SECS: u64 = 30;
     /// The longest wait, in seconds.
     pub const PAIR_DELAY_MAX_SECS: u64 = 900;
-    /// The window of [`PAIR_ATTEMPTS`], in seconds, from the first counted try.
+    /// The window of [`PAIR_ATTEMPTS`], in seconds, from the first counted attempt.
     pub const PAIR_WINDOW_SECS: u64 = 3600;
     /// Wrong passwords for one account in [`ACCOUNT_WINDOW_SECS`], from all unknown networks together, before such networks have
     /// to wait. A network is known to an account that signed in from it within [`KNOWN_NETWORK_SECS`].
@@ -103,22 +105,23 @@ limits! {
     pub const ACCOUNT_DELAY_MAX_SECS: u64 = 60;
     /// Wrong passwords for one account from unknown networks after which such networks are refused until the window is over.
     pub const ACCOUNT_ATTEMPTS_MAX: u64 = 100;
-    /// The window of [`ACCOUNT_ATTEMPTS`] and [`ACCOUNT_ATTEMPTS_MAX`], in seconds, from the first counted try.
+    /// The window of [`ACCOUNT_ATTEMPTS`] and [`ACCOUNT_ATTEMPTS_MAX`], in seconds, from the first counted attempt.
     pub const ACCOUNT_WINDOW_SECS: u64 = 86_400;
-    /// Wrong passwords from one network in [`NETWORK_WINDOW_SECS`], for accounts of one tenant that it is not known to; beyond:
-    /// 429.
+    /// Wrong passwords from one network in [`NETWORK_WINDOW_SECS`], for accounts of one tenant that it is not known
+    /// to; above it: 429.
     pub const NETWORK_ATTEMPTS: u64 = 100;
-    /// The window of [`NETWORK_ATTEMPTS`], in seconds, from the first counted try.
+    /// The window of [`NETWORK_ATTEMPTS`], in seconds, from the first counted attempt.
     pub const NETWORK_WINDOW_SECS: u64 = 300;
-    /// Wrong passwords at one tenant in [`TENANT_WINDOW_SECS`], from networks that are not known to the account; beyond: 429.
+    /// Wrong passwords at one tenant in [`TENANT_WINDOW_SECS`], from networks that are not known to the account;
+    /// above it: 429.
     pub const TENANT_ATTEMPTS: u64 = 1000;
-    /// The window of [`TENANT_ATTEMPTS`], in seconds, from the first counted try.
+    /// The window of [`TENANT_ATTEMPTS`], in seconds, from the first counted attempt.
     pub const TENANT_WINDOW_SECS: u64 = 60;
     /// How long a network is known to an account that signed in from it, in seconds.
     pub const KNOWN_NETWORK_SECS: u64 = 30 * 86_400;
-    /// Networks that are known to one account; the next one takes the place of the one that was used longest ago.
+    /// Networks that are known to one account; the next one replaces the least recently used one.
     pub const KNOWN_NETWORKS: u32 = 50;
-    /// How long a network is known to an account whose owner confirmed it by a mailed link, in seconds.
+    /// How long a network is known to an account after its owner confirmed it by a mailed link, in seconds.
     pub const CONFIRMED_NETWORK_SECS: i64 = 3600;
     /// Sign-ins a minute from one network at one tenant, before any hash; and lookups of unknown tenants a minute from one
     /// network.
@@ -130,27 +133,27 @@ limits! {
 
     /// Refreshes, verifications of its refresh token, renewals and sign-outs of one session in a minute, before storage.
     pub const SESSION_PER_MINUTE: u32 = 120;
-    /// The same of all sessions of one tenant.
+    /// The same for all sessions of one tenant.
     pub const TENANT_SESSIONS_PER_MINUTE: u32 = 12_000;
 
-    /// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting `hashes_per_sec`
-    /// says otherwise; beyond: 429. A hash takes about 30 ms of the thread that the isolate's other requests wait for.
+    /// Passwords that one isolate of the edge hashes for one tenant in a second, unless the tenant's setting
+    /// `hashes_per_sec` says otherwise; above it: 429. A hash blocks the isolate's only thread for about 30 ms.
     pub const HASHES_PER_SEC: u64 = 8;
-    /// Hashes that may come at once, where few came before.
+    /// Hashes in a burst, after a time with few.
     pub const HASHES_AT_ONCE: u64 = 8;
-    /// How many of these are for networks that are known to the account alone.
+    /// How many of these are reserved for networks that are known to the account.
     pub const HASHES_FOR_KNOWN_NETWORKS: u64 = 4;
 
-    /// How long a ticket is good, in seconds.
+    /// Lifetime of a ticket, in seconds.
     pub const TICKET_SECS: u64 = 600;
 
-    /// How long a challenge is good, in seconds.
+    /// Lifetime of a challenge, in seconds.
     pub const CHALLENGE_SECS: u64 = 300;
-    /// Codes that may be tried at one challenge.
+    /// Attempts of a code for one challenge.
     pub const CHALLENGE_TRIES: u32 = 5;
-    /// Wrong one-time codes of one user in [`CODE_WINDOW_SECS`], over all challenges; beyond: 429. A window that begins with
-    /// its first try is followed by another at most, so a guesser has at most twice as many tries in any 24 hours: 60
-    /// tries of 5 authenticators with 3 steps each hit one of 1,000,000 codes with a chance below 1 in 1,000.
+    /// Wrong one-time codes of one user in [`CODE_WINDOW_SECS`], over all challenges; above it: 429. Any 24 hours
+    /// overlap at most two windows, so an attacker has at most twice as many attempts in them: 60 attempts against 5
+    /// authenticators with 3 valid time steps each hit one of 1,000,000 codes with a probability below 1 in 1,000.
     pub const CODE_TRIES: u32 = 30;
     /// The window of [`CODE_TRIES`], in seconds.
     pub const CODE_WINDOW_SECS: u64 = 86_400;
@@ -160,61 +163,63 @@ limits! {
     pub const RECOVERY_CODES: usize = 10;
     /// Longest name of an authenticator, in characters.
     pub const AUTHENTICATOR_NAME_CHARS: usize = 100;
-    /// How long an authenticator that was begun waits for its first code, in seconds.
+    /// How long a started enrolment of an authenticator waits for its first code, in seconds.
     pub const ENROLLMENT_SECS: i64 = 600;
-    /// How old the sign-in or step-up may be with which a user changes the own second factor, in seconds.
+    /// Greatest age of the sign-in or step-up for a change of the caller's own second factor, in seconds.
     pub const STEP_UP_SECS: i64 = 600;
 
-    /// Remembered devices of one user; the next one takes the place of the oldest.
+    /// Remembered devices of one user; the next one replaces the oldest.
     pub const DEVICES: u32 = 20;
     /// Longest time for which a tenant may remember a device, in days.
     pub const DEVICE_DAYS: u64 = 30;
-    /// What is kept of how a browser calls itself, in bytes.
+    /// How much of a remembered browser's `User-Agent` is stored, in bytes.
     pub const DEVICE_NAME_BYTES: usize = 256;
 
-    /// Living families of one user, unless the tenant has less (`max_sessions`); the next sign-in ends the least recently
+    /// Sessions of one user, unless the tenant sets fewer (`max_sessions`); the next sign-in ends the least recently
     /// used one.
     pub const FAMILIES: u32 = 100;
-    /// How much of a client's `User-Agent` a session keeps, in bytes.
+    /// How much of a client's `User-Agent` is stored with a session, in bytes.
     pub const AGENT_BYTES: usize = 256;
-    /// How much of the name of a city, in bytes.
+    /// How much of the name of a city is stored with a session, in bytes.
     pub const CITY_BYTES: usize = 96;
     /// How long a list of sessions waits for the edge, in milliseconds.
     pub const SESSION_LIST_MS: u64 = 2000;
-    /// How long the answer to a change that revokes waits for the edge's confirmation, in milliseconds.
+    /// How long the response to a revoking change waits for the edge's confirmation, in milliseconds.
     pub const IN_FORCE_MS: u64 = 1000;
 
-    /// Knowledge of a shard up to this age serves without asking, in milliseconds.
+    /// Cached data of a shard up to this age is used without a read, in milliseconds.
     pub const FRESH_MS: u64 = 1000;
-    /// Above this age a request reads before it answers, in milliseconds.
+    /// Above this age a request reads the shard before it is answered, in milliseconds.
     pub const STALE_MS: u64 = 3000;
-    /// How often an unknown `kid` or issuer may cost a read, per tenant and isolate, in milliseconds.
+    /// Shortest time between two reads because of an unknown `kid` or issuer, per tenant and isolate, in
+    /// milliseconds.
     pub const UNKNOWN_KID_MS: u64 = 5000;
-    /// How long a legacy access token is believed before its user is looked up again, in seconds. It may
-    /// outlive the feed's rows, and signing out everywhere is not in the feed.
+    /// How long a legacy access token is accepted before its user is read again, in seconds. The token may be valid
+    /// longer than rows stay in the feed, and a sign-out everywhere is not in the feed.
     pub const LEGACY_RECHECK_SECS: i64 = 60;
     /// `max-age` of the JWKS, in seconds.
     pub const JWKS_MAX_AGE_SECS: u64 = 300;
     /// `stale-while-revalidate` of the JWKS, in seconds.
     pub const JWKS_STALE_SECS: u64 = 600;
-    /// Longest access token that any tenant may choose, in seconds.
+    /// Longest lifetime of access tokens that a tenant may set, in seconds.
     pub const ACCESS_TTL_MAX_SECS: u64 = 900;
     /// How long tokens of a former issuer or audience are accepted, from when the edge confirmed the change, in
-    /// seconds: the longest life of a token, and two minutes for a slow push and a clock that is wrong.
+    /// seconds: the longest lifetime of a token, and two minutes for a slow push and clock skew.
     pub const FORMER_CLAIMS_SECS: u64 = ACCESS_TTL_MAX_SECS + 120;
-    /// Former issuers and audiences of a tenant that are accepted at a time.
+    /// Former issuers and audiences of a tenant that are accepted at the same time.
     pub const FORMER_CLAIMS: usize = 8;
-    /// How long a feed row is kept: twice the longest access token and an hour, in seconds.
+    /// How long a row of the feed is kept: twice the longest lifetime of access tokens and an hour, in seconds.
     pub const FEED_SECS: u64 = 2 * ACCESS_TTL_MAX_SECS + 3600;
-    /// How long a tombstone is kept, in seconds: a push lives a minute, a day is safe.
+    /// How long a tombstone is kept, in seconds. A push is valid for a minute, so a day is safe.
     pub const TOMBSTONE_SECS: u64 = 86_400;
-    /// Refused sign-ins of one tenant that may wait undrained, one for each name, network and minute; above it
-    /// they are counted together.
+    /// Refused sign-ins of one tenant that may wait for control, one for each name, network and minute; above it they
+    /// are counted together.
     pub const TENANT_REFUSALS: u32 = 1000;
-    /// Refused sign-ins that may wait undrained on a shard, likewise: as many as fifty tenants may have.
+    /// Refused sign-ins that may wait for control on a shard: as many as fifty tenants may have. Above it they are
+    /// also counted together.
     pub const SHARD_REFUSALS: u32 = 50_000;
 
-    /// Mails an hour to an account, and to an address, that are asked for by strangers or administrators.
+    /// Mails an hour to an account, and to an address, that requests without a credential or administrators cause.
     pub const MAILS_PER_HOUR: i32 = 3;
     /// Such mails a minute of one tenant to the domain of an address.
     pub const MAILS_PER_MINUTE: i32 = 30;
@@ -222,43 +227,44 @@ limits! {
     pub const MAIL_NOTICES_PER_HOUR: i32 = 20;
     /// Notices a minute of one tenant to the domain of an address.
     pub const MAIL_NOTICES_PER_MINUTE: i32 = 300;
-    /// Tests an hour of a tenant's mail to one address.
+    /// Test mails an hour of a tenant to one address.
     pub const MAIL_TESTS_PER_HOUR: i32 = 20;
     /// Longest language tag of a user, in bytes.
     pub const LANGUAGE_BYTES: usize = 35;
     /// Longest URL of a page for links, in bytes.
     pub const PAGE_URL_BYTES: usize = 500;
-    /// Longest text in a tenant's mails that says where to ask, in characters.
+    /// Longest contact text in a tenant's mails, in characters.
     pub const SUPPORT_CHARS: usize = 200;
-    /// How long the link that proves an address is good, in seconds.
+    /// Lifetime of a link that verifies an address, in seconds.
     pub const VERIFY_LINK_SECS: i64 = 86_400;
-    /// How long the link that confirms a network is good, in seconds; and how often it is mailed at most.
+    /// Lifetime of a link that confirms a network, in seconds, and the shortest time between two such mails.
     pub const NETWORK_LINK_SECS: i64 = 86_400;
-    /// How long the link that sets a new password is good, in seconds.
+    /// Lifetime of a link that sets a new password, in seconds.
     pub const RESET_LINK_SECS: i64 = 3600;
-    /// How long a password that an administrator had made can be used, in seconds.
+    /// Lifetime of a one-time password, in seconds.
     pub const ONE_TIME_PASSWORD_SECS: i64 = 86_400;
-    /// How long what was asked for without a credential waits for its answer by mail, in seconds.
+    /// How long a stored request without a credential waits for its mail, in seconds.
     pub const ANSWER_SECS: i64 = 86_400;
-    /// How long an invitation is good, in seconds.
+    /// Lifetime of an invitation, in seconds.
     pub const INVITE_LINK_SECS: i64 = 7 * 86_400;
-    /// How long the link that proves a user's new address is good, in seconds.
+    /// Lifetime of a link that verifies a user's new address, in seconds.
     pub const ADDRESS_LINK_SECS: i64 = 86_400;
-    /// How long a change of address can be taken back, in seconds.
+    /// How long a change of address can be undone, in seconds.
     pub const UNDO_LINK_SECS: i64 = 7 * 86_400;
 
-    /// How long a registration waits for its address to be proven, in seconds: a new link may be asked for meanwhile.
+    /// How long a registration waits for the verification of its address, in seconds. The user may request a new link
+    /// meanwhile.
     pub const REGISTRATION_SECS: i64 = 3 * 86_400;
     /// Domains that a tenant may list for registration.
     pub const REGISTRATION_DOMAINS: usize = 100;
-    /// What strangers may ask of one tenant within a minute, of each kind (registrations, resets, links once more); beyond:
-    /// 429.
+    /// Requests a minute without a credential at one tenant, of each kind (registrations, resets, repeated links);
+    /// above it: 429.
     pub const STRANGERS_PER_MINUTE: i32 = 300;
-    /// Requests of each such kind that may wait at one tenant; beyond: 429.
+    /// Stored requests of each such kind at one tenant; above it: 429.
     pub const STRANGERS_WAITING: i64 = 20_000;
-    /// Changes of address that one user may have asked for and can still confirm or take back; beyond: 429.
+    /// Changes of address of one user that can still be confirmed or undone; above it: 429.
     pub const ADDRESS_CHANGES: usize = 20;
-    /// Invitations of one tenant that may be open.
+    /// Open invitations of one tenant.
     pub const INVITATIONS: i64 = 1000;
 
     /// How long an `Idempotency-Key` is remembered, in seconds.
@@ -271,7 +277,7 @@ limits! {
     /// How long a dead job is kept for an operator, in days.
     pub const DEAD_JOB_DAYS: i32 = 30;
 
-    /// When to ask again for what an index answers that is being made anew, in seconds.
+    /// `Retry-After` of a search while its index is rebuilt, in seconds.
     pub const REBUILDING_SECS: u64 = 5;
 
     /// Objects on a page, unless `page_size` says otherwise.
@@ -300,7 +306,7 @@ mod tests {
         page
     }
 
-    /// A link to a constant is its name as published; a link to code is code.
+    /// Links to constants become their published names; other links become code.
     fn plain(meaning: &str) -> String {
         let mut out = String::new();
         let mut rest = meaning;
