@@ -144,6 +144,24 @@ limits! {
     /// How many of these are reserved for networks that are known to the account.
     pub const HASHES_FOR_KNOWN_NETWORKS: u64 = 4;
 
+    /// Wrong passwords for one account from one network after which a CAPTCHA is asked for, unless the tenant says
+    /// otherwise (`after`, 1 to [`PAIR_ATTEMPTS`]), where it has one.
+    pub const CAPTCHA_AFTER: u64 = 3;
+    /// How long a CAPTCHA service may take unless the tenant says otherwise, in milliseconds.
+    pub const CAPTCHA_TIMEOUT_MS: u64 = 3000;
+    /// The shortest time that a tenant may give it.
+    pub const CAPTCHA_TIMEOUT_MIN_MS: u64 = 500;
+    /// The longest.
+    pub const CAPTCHA_TIMEOUT_MAX_MS: u64 = 10_000;
+    /// How long ago a CAPTCHA may have been solved, in seconds.
+    pub const CAPTCHA_AGE_SECS: i64 = 300;
+    /// Longest text that a widget gives, in bytes; the service is not asked about a longer one.
+    pub const CAPTCHA_TOKEN_BYTES: usize = 8192;
+    /// How much of the answer of a CAPTCHA service is read, in bytes; a longer one is no answer.
+    pub const CAPTCHA_ANSWER_BYTES: usize = 16_384;
+    /// Hosts on whose pages a tenant may let CAPTCHAs be solved, by name.
+    pub const CAPTCHA_HOSTS: usize = 100;
+
     /// Lifetime of a ticket, in seconds.
     pub const TICKET_SECS: u64 = 600;
 

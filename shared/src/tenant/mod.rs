@@ -1,6 +1,7 @@
 //! The tenant's document: all data of the edge about a tenant, pushed as a whole by control, with its own revision.
 //! It has no secret in clear.
 
+pub mod captcha;
 pub mod header_name;
 pub mod networks;
 pub mod notices;
