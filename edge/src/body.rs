@@ -7,6 +7,7 @@ use shared::http::form::FormType;
 use shared::json;
 use shared::second_factor::recovery::RecoveryCode;
 use shared::second_factor::totp::Code;
+use shared::tenant::captcha::is_token;
 use zeroize::Zeroizing;
 
 use crate::http::{BodyError, Incoming};
@@ -58,7 +59,30 @@ pub struct Credentials {
     pub password: TypedPassword,
     /// The second factor, where one was sent.
     pub factor: Option<TypedFactor>,
+    /// What the widget of a CAPTCHA gave, where that was sent.
+    pub captcha: Option<CaptchaToken>,
 }
+
+/// What the widget of a CAPTCHA gave: good once, for whoever has it. No `Debug`, wiped when dropped.
+pub struct CaptchaToken(Zeroizing<String>);
+
+impl CaptchaToken {
+    /// `None` for what no widget gives.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        is_token(text).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The text, for the service alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The fields that widgets add to a form: Turnstile's, hCaptcha's and reCAPTCHA's.
+const CAPTCHA_FIELDS: [&str; 3] = ["cf-turnstile-response", "h-captcha-response", "g-recaptcha-response"];
 
 /// The error messages of a field, as in Django REST framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +244,12 @@ impl Fields {
         code.or_else(recovery)
     }
 
+    /// What the widget of a CAPTCHA gave: the first of its fields that was sent.
+    fn take_captcha(&mut self) -> Option<CaptchaToken> {
+        let sent = CAPTCHA_FIELDS.iter().filter_map(|name| self.take_sent(name)).next().flatten();
+        sent.and_then(|text| CaptchaToken::parse(&text))
+    }
+
     /// The proof of a step-up: a second factor, else the password.
     ///
     /// # Errors
@@ -246,7 +276,8 @@ impl Fields {
         let (name, password) = (self.text(name_field, false), self.take_password());
         match (name, password) {
             (Ok(name), Ok(password)) => {
-                Ok(Credentials { name, password, factor: self.take_factor(&["otp"]) })
+                let (factor, captcha) = (self.take_factor(&["otp"]), self.take_captcha());
+                Ok(Credentials { name, password, factor, captcha })
             }
             (name, password) => {
                 let faults = [(name_field, name.err()), ("password", password.err())];
@@ -339,6 +370,25 @@ mod tests {
         // A recovery code stands in its own field.
         assert_eq!(sent(r#"{"otp":"000g-40r4-0m30-e209"}"#), "wrong code");
         assert_eq!(sent(r#"{"otp":"123456","recovery_code":"000g-40r4-0m30-e209"}"#), "code");
+    }
+
+    #[test]
+    fn a_captcha_is_in_the_field_that_its_widget_adds() {
+        let sent = |json: &str| {
+            let mut fields = parse(Some("application/json"), None, json.as_bytes()).ok().unwrap();
+            fields.take_captcha().map(|token| token.expose().to_owned())
+        };
+        for field in CAPTCHA_FIELDS {
+            assert_eq!(sent(&format!(r#"{{"{field}":" 0.abc\n"}}"#)).as_deref(), Some("0.abc"), "{field}");
+        }
+        let both = r#"{"cf-turnstile-response":null,"h-captcha-response":"","g-recaptcha-response":"0.abc"}"#;
+        assert_eq!(sent(both).as_deref(), Some("0.abc"));
+        for none in ["{}", r#"{"cf-turnstile-response":7}"#, r#"{"cf-turnstile-response":["a"]}"#] {
+            assert_eq!(sent(none), None, "{none}");
+        }
+        for bad in ["a b", "\u{e4}", &"x".repeat(9000)] {
+            assert_eq!(sent(&format!(r#"{{"cf-turnstile-response":"{bad}"}}"#)), None, "{bad:.20}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use shared::wire::ticket;
 use crate::app::App;
 use crate::browser::cookies::Names;
 use crate::browser::origin::by_cookie;
+use crate::captcha;
 use crate::context::Context;
 use crate::http::{Answer, Incoming, Outgoing, Response, carries_body};
 use crate::isolate::opened::OpenedTenant;
@@ -64,13 +65,14 @@ const DROPPED: [&str; 11] = [
 
 /// Forwards a request. Its path is in the table of routes, so every segment is plain.
 ///
-/// 1. The credential is checked as by `validate`: 401. A cookie counts like a Bearer token; an access cookie that is
-///    not valid any more is renewed ([`crate::sessions::renew`]). A ticket is valid only at the routes of its
-///    purpose. Without a credential: 401 on a protected route; on an open one, 429 above the network's limit, which
-///    protects control's database. On an anonymous route credentials are ignored, and the same limit applies.
-/// 2. 415 for a body with a `Content-Encoding`, which is not forwarded.
-/// 3. A new request with the listed headers, the authenticated caller, and the edge's signature.
-/// 4. A renewed access cookie is added to any answer, and the cookies of an ended session are cleared.
+/// 1. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
+///    one that is not good any more is renewed ([`crate::sessions::renew`]). A ticket counts at the routes of its
+///    purpose, and is garbage elsewhere. None on a protected route: 401; none on an open one: within the network's
+///    limit, since control has a database to lose: 429. An anonymous route has none, whatever was sent; where the tenant asks
+///    strangers for a CAPTCHA: 403 `captcha_required` without a solved one.
+/// 2. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
+/// 3. A new request with the listed headers, the caller as we know them, and our signature.
+/// 4. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
 ///
 /// # Errors
 /// As above, 403 at a suspended tenant and from a network that the tenant does not allow, 503 if control or the
@@ -92,7 +94,7 @@ pub async fn forward<P: Platform>(
             caller(ctx, target, route, &known, &request).await?
         }
     };
-    let sent = send(ctx.app, target, route, &known, &caller, request).await;
+    let sent = send(ctx, target, route, &known, &caller, request).await;
     let mut response = sent.unwrap_or_else(|refusal| Answer::refusal(&refusal).into_stream());
     match &caller {
         Caller::Renewed { issued, legacy } => {
@@ -145,13 +147,14 @@ async fn caller<P: Platform>(
 }
 
 async fn send<P: Platform>(
-    app: &App<P>,
+    ctx: Context<'_, P>,
     target: &Target,
     route: &Route,
     known: &OpenedTenant,
     caller: &Caller,
     request: P::Request,
 ) -> Result<Response<P::Stream>, Refusal> {
+    let app = ctx.app;
     let name = match caller {
         Caller::User(user, _) => user.to_string(),
         Caller::Renewed { issued, .. } => issued.user.to_string(),
@@ -162,6 +165,7 @@ async fn send<P: Platform>(
             if !app.platform.admits(Limit::Network, &format!("open/{}", target.named.network)).await {
                 return Err(Refusal::throttled(60));
             }
+            captcha::admit_stranger(ctx, known, route, &request).await?;
             String::from("anonymous")
         }
     };

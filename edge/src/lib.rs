@@ -24,6 +24,7 @@ pub mod after;
 pub mod app;
 pub mod body;
 pub mod browser;
+pub mod captcha;
 #[cfg(target_arch = "wasm32")]
 mod cloudflare;
 pub mod context;

@@ -42,6 +42,25 @@ pub struct AnswerLine<'a> {
     pub request_id: &'a str,
 }
 
+/// What came of a CAPTCHA, as it is logged.
+#[derive(Serialize)]
+pub struct CaptchaLine {
+    /// Whether the service answered.
+    pub level: Level,
+    /// `captcha`.
+    pub message: &'static str,
+    /// `solved`, `unsolved`, `missing` or `failed`.
+    pub outcome: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// Where it failed, whether the request went on: `allow` or `refuse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<&'static str>,
+    /// The tenant.
+    pub tenant: TenantId,
+}
+
 /// Something that an operator should see.
 #[derive(Serialize)]
 struct FaultLine<'a> {

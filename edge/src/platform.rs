@@ -4,6 +4,7 @@
 //! that the real statements run, and with injected failures. Nothing here is `Send`: an isolate has one thread.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use shared::contract::refusal::Refusal;
@@ -195,9 +196,39 @@ pub trait Upstream {
     ) -> impl Future<Output = Result<Vec<u8>, UpstreamError>>;
 }
 
+/// Why a CAPTCHA service gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CaptchaError {
+    /// It could not be reached, or the connection broke.
+    #[error("the CAPTCHA service is not reachable")]
+    Unreachable,
+    /// Its answer was not there in time.
+    #[error("the CAPTCHA service did not answer in time")]
+    Late,
+    /// Its answer is too long.
+    #[error("the answer of the CAPTCHA service is too long")]
+    TooLong,
+}
+
+/// The services that say whether a CAPTCHA was solved.
+pub trait CaptchaService {
+    /// Sends `form`, which holds a secret, and gives status and body of the answer, of at most `limit` bytes, whole within
+    /// `patience`. A redirect is an answer, and is not followed: the secret goes where it was meant to.
+    fn verify_captcha(
+        &self,
+        outgoing: Outgoing,
+        form: Zeroizing<Vec<u8>>,
+        patience: Duration,
+        limit: usize,
+    ) -> impl Future<Output = Result<(u16, Vec<u8>), CaptchaError>>;
+}
+
 /// Everything the edge needs of the world.
-pub trait Platform: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream {}
-impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream> Platform for T {}
+pub trait Platform:
+    Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream + CaptchaService
+{
+}
+impl<T: Clock + Entropy + Store + Copies + Rs256 + Limiter + Log + Upstream + CaptchaService> Platform for T {}
 
 /// A store that does not answer is 503 on every route; [`crate::inside::push`] handles the refusals of a push before.
 impl From<StoreError> for Refusal {

@@ -37,7 +37,7 @@ const CRATES: [Layers; 4] = [
             &["sessions"],
             &["browser"],
             &["tokens"],
-            &["tenants"],
+            &["tenants", "captcha"],
             &["context"],
             &["app"],
             &["isolate"],

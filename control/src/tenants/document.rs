@@ -98,6 +98,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
+        captcha: None,
         needs,
         legacy: tenant.legacy.tokens,
     })

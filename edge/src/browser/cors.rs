@@ -20,7 +20,7 @@ use crate::tenants::target::Target;
 /// Request headers that a page may set: forwarded ones, those of the edge, and those that libraries, caches and the
 /// SDKs of tracing services (W3C Trace Context and Baggage, Datadog, Sentry, B3, New Relic, Elastic, Application
 /// Insights, X-Ray) add by themselves. A tenant may add to them.
-const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Content-Type, Idempotency-Key, \
+const ALLOWED: &str = "Accept, Accept-Language, Authorization, Cache-Control, Captcha-Response, Content-Type, Idempotency-Key, \
                        If-Match, If-Modified-Since, If-None-Match, If-Range, Pragma, Range, User-Agent, \
                        X-CSRFToken, X-Request-Id, X-Requested-With, X-Tenant, \
                        Traceparent, Tracestate, Baggage, B3, Elastic-Apm-Traceparent, Newrelic, \

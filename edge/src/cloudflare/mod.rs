@@ -4,6 +4,7 @@
 //! It contains no decisions. The logic is in the core, which compiles and is tested on the host; here is only code
 //! that cannot run on the host, one file for each port. `entry` has the functions that the runtime calls.
 
+mod captcha;
 mod clock;
 mod console;
 mod copies;

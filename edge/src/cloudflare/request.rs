@@ -61,7 +61,7 @@ impl ClientRequest {
 }
 
 /// Reads a body of unknown length, up to the chunk that exceeds the limit.
-async fn collect(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, BodyError> {
+pub(super) async fn collect(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, BodyError> {
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
     while let Some(chunk) = next_chunk(&reader).await? {

@@ -69,7 +69,7 @@ fn silent(error: &JsValue) -> UpstreamError {
 }
 
 /// A request without its body, and its abort controller.
-fn prepare(outgoing: &Outgoing) -> Result<(AbortController, RequestInit), JsValue> {
+pub(super) fn prepare(outgoing: &Outgoing) -> Result<(AbortController, RequestInit), JsValue> {
     let abort = AbortController::new()?;
     let init = RequestInit::new();
     init.set_method(&outgoing.method);
@@ -79,7 +79,7 @@ fn prepare(outgoing: &Outgoing) -> Result<(AbortController, RequestInit), JsValu
     Ok((abort, init))
 }
 
-async fn fetch(outgoing: &Outgoing, init: &RequestInit) -> Result<JsResponse, JsValue> {
+pub(super) async fn fetch(outgoing: &Outgoing, init: &RequestInit) -> Result<JsResponse, JsValue> {
     let scope: WorkerGlobalScope = global().unchecked_into();
     Ok(JsFuture::from(scope.fetch_with_str_and_init(&outgoing.url, init)).await?.unchecked_into())
 }

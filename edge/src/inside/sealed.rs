@@ -11,8 +11,8 @@ use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 
-/// Whether every sealed value names a key of this edge, and the roots and the first value of each kind of the users'
-/// values can be unsealed: control uses one key, so one verifier stands for all.
+/// Whether every sealed value names a key of this edge, and the roots, the secret of the CAPTCHA and the first value of each
+/// kind of the users' open with it: control has one key, so what holds of one verifier holds of all.
 #[must_use]
 pub fn opens_here(push: &Push, settings: &Settings) -> bool {
     let document = push.document.as_ref().map(|row| &row.document);
@@ -38,7 +38,14 @@ pub fn opens_here(push: &Push, settings: &Settings) -> bool {
         .all(|(kind, subject, text)| opens(text, push.tenant, (kind, &subject), settings));
     firsts_open
         && texts.all(|text| is_known(text, settings))
-        && document.is_none_or(|document| roots_open(document, settings))
+        && document.is_none_or(|document| roots_open(document, settings) && captcha_opens(document, settings))
+}
+
+fn captcha_opens(tenant: &Tenant, settings: &Settings) -> bool {
+    tenant.captcha.as_ref().is_none_or(|captcha| {
+        let url = captcha.policy.verify_url.as_str();
+        opens(&captcha.secret, tenant.id, (Kind::CaptchaSecret, url), settings)
+    })
 }
 
 fn roots_open(tenant: &Tenant, settings: &Settings) -> bool {

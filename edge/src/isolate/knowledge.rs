@@ -53,6 +53,12 @@ impl Knowledge {
         age <= STALE_MS
     }
 
+    /// Notes that a request is answered by what is known, however old that is: above a second, a refresh is due after the
+    /// answer.
+    pub fn refresh_later(&mut self, now_ms: u64) {
+        self.refresh_due |= self.age_ms(now_ms).is_some_and(|age| age >= FRESH_MS);
+    }
+
     /// Whether the present request must refresh after its answer: a refresh is due, and no other request holds the
     /// lease. Takes the lease.
     pub fn take_refresh(&mut self, now_ms: u64) -> bool {

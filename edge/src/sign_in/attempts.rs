@@ -13,6 +13,7 @@ use shared::contract::limits::{
     PAIR_DELAY_SECS, PAIR_WINDOW_SECS, TENANT_ATTEMPTS, TENANT_WINDOW_SECS,
 };
 use shared::contract::refusal::Refusal;
+use shared::tenant::captcha::CaptchaPolicy;
 
 use crate::context::Context;
 use crate::platform::{Param, Platform, Rows, Statement, StoreError};
@@ -96,6 +97,9 @@ struct CountedRow {
     account: String,
     network: String,
     ends: i64,
+    /// With this try.
+    #[serde(skip_serializing)]
+    count: u64,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +176,15 @@ impl Attempt {
     /// Whether the network is known to the account.
     pub(super) fn is_known(&self) -> bool {
         self.rows.len() == 1
+    }
+
+    /// Whether as many tries before this one were wrong, or are in flight, as the tenant asks for a CAPTCHA after.
+    pub(super) fn is_suspicious(&self, policy: &CaptchaPolicy) -> bool {
+        let of = |row: &CountedRow| (!row.account.is_empty(), !row.network.is_empty());
+        self.rows.iter().any(|row| {
+            let rule = at_sign_in().into_iter().find(|rule| (rule.by_account, rule.by_network) == of(row));
+            rule.is_some_and(|rule| policy.is_reached(row.count.saturating_sub(1), rule.free))
+        })
     }
 
     /// Takes the attempt back with a statement that has a condition: (tenant, event, rows, condition).

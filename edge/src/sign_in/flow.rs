@@ -2,9 +2,11 @@
 
 use shared::contract::refusal::Refusal;
 use shared::contract::routes::Audience;
+use shared::tenant::captcha::CaptchaPolicy;
 use shared::tokens::ticket::{Ticket, TicketPurpose};
 
 use crate::body::{Credentials, TypedFactor};
+use crate::captcha::{self, Visitor};
 use crate::context::Context;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
@@ -15,7 +17,9 @@ use crate::sign_in::client::Client;
 use crate::sign_in::device::{self, DeviceCall, PutDevice};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
 use crate::sign_in::password::{UserRow, is_right};
-use crate::sign_in::throttle::{ReservedAttempt, admit, admit_network, record_refusal, reserve, take_hash};
+use crate::sign_in::throttle::{
+    ReservedAttempt, admit, admit_network, record_refusal, reserve, take_back, take_hash,
+};
 use crate::sign_in::ticket;
 use crate::sql;
 use crate::sql::batch::Batch;
@@ -39,18 +43,20 @@ pub enum SignInOutcome {
 /// Signs a user in.
 ///
 /// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
-/// 2. One batch: count the attempt (429 if account, network or tenant must wait), look up the user and the presented
-///    remembered device, and read the tenant's state (a newer document is read and the batch repeated).
-/// 3. One hash in any case, within the tenant's budget (else 429, and the attempt is taken back). If the tenant has
-///    imported hashes, control is asked as well, unless the password has matched: 503 if it does not answer.
-/// 4. 503 if the user's row needs a feature that this release does not know. A user who must change the password gets
-///    a ticket in place of the session, by a batch like the next one. A user with a second factor who sent neither a
-///    code nor a remembered device gets a challenge. A user without one, at a tenant that requires it, gets a ticket
-///    for enrolling one.
-/// 5. One batch: use the second factor, if there is one (401 `otp_invalid`, 429 after too many wrong ones), or the
-///    device (if it was revoked meanwhile: a challenge), and insert the family, if user and tenant are unchanged
-///    since before the hash; else 401, the same for every reason.
-/// 6. The tokens; and the device, if the request asks to remember it and the tenant allows it.
+///    Where the tenant asks every sign-in for a CAPTCHA: 403 `captcha_required` without a solved one.
+/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the remembered
+///    device that the request presents, and the tenant's state (a newer document is read and the batch done again). Where
+///    the tenant asks for a CAPTCHA after many wrong passwords, and the counts say so: likewise, and the try is given back.
+/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of
+///    the tenant were hashed elsewhere, control is
+///    asked as well, about every password but a right one of our own: 503 where it does not answer.
+/// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
+///    place of the session, by one batch like the next. One who has a second factor, sent none and presents no
+///    remembered device: a challenge. One who has none, at a tenant that demands one: a ticket for enrolling one.
+/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), or the device
+///    (one that was forgotten meanwhile: a challenge), and the family, if user and tenant are still as before the hash;
+///    else 401, the same for every reason.
+/// 6. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out
@@ -58,7 +64,7 @@ pub enum SignInOutcome {
 pub async fn sign_in<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
-    Credentials { name, password, factor }: Credentials,
+    Credentials { name, password, factor, captcha }: Credentials,
     client: Client,
     device: &DeviceCall,
 ) -> Result<SignInOutcome, Refusal> {
@@ -67,9 +73,16 @@ pub async fn sign_in<P: Platform>(
     let known = find_known(ctx, named).await?;
     networks::admit(ctx, &known, &client.address, Audience::Users).await?;
     admit(ctx.app, &known, network, &name).await?;
+    let mut visitor = Visitor::new(&client.address, captcha);
+    captcha::admit(ctx, &known, &mut visitor, |_| false).await?;
     let reserved = reserve(ctx, (named, network), known, &name, device).await?;
     // A newer document may have come with the batch.
     networks::admit(ctx, &reserved.known, &client.address, Audience::Users).await?;
+    let is_suspicious = |policy: &CaptchaPolicy| reserved.attempt.is_suspicious(policy);
+    if let Err(refusal) = captcha::admit(ctx, &reserved.known, &mut visitor, is_suspicious).await {
+        take_back(ctx, &reserved.known, &reserved.attempt).await?;
+        return Err(refusal);
+    }
     take_hash(ctx, &reserved.known, &reserved.attempt).await?;
     // A try stays counted where control does not answer: else an outage would be free guesses.
     let right = is_right(ctx, &reserved.known, reserved.user.as_ref(), &password).await?;

@@ -244,10 +244,23 @@ pub(super) async fn take_hash<P: Platform>(
     if ctx.app.budgets.borrow_mut().take(tenant, a_second, attempt.is_known(), now_ms) {
         return Ok(());
     }
-    let mut batch = Batch::new(known.tenant.shard());
-    batch.also(attempt.take_back(&tenant.to_string()));
-    ctx.run(batch).await?;
+    take_back(ctx, known, attempt).await?;
     Err(Refusal::throttled(1))
+}
+
+/// Gives a try back for which no password is looked at.
+///
+/// # Errors
+/// 503 where the database did not answer.
+pub(super) async fn take_back<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &OpenedTenant,
+    attempt: &Attempt,
+) -> Result<(), Refusal> {
+    let mut batch = Batch::new(known.tenant.shard());
+    batch.also(attempt.take_back(&known.tenant.id.to_string()));
+    ctx.run(batch).await?;
+    Ok(())
 }
 
 /// Counts a refused sign-in in its minute's row, or in the tenant's total if too many rows wait; and records the

@@ -89,7 +89,7 @@ statements! {
             count = excluded.count,
             open_at = excluded.open_at,
             counted_by = excluded.counted_by
-        returning account, network, ends");
+        returning account, network, ends, count");
 
     /// The time when a refused attempt would be accepted: parameters as above.
     ATTEMPT_WAIT = concat!(tries!(), "

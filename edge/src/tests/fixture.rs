@@ -38,6 +38,7 @@ use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 use shared::wire::signature::{Message, PeerKey, ServiceKey, Tag, content_digest, verify};
 use zeroize::Zeroizing;
 
+use super::siteverify::Siteverify;
 use crate::app::App;
 use crate::http::{Body, BodyError, Incoming, Outgoing, Response};
 use crate::log::Level;
@@ -171,6 +172,10 @@ pub fn reseal(acme: &Actor, key: &EdgeKey) -> Push {
             root.sealed = again(&root.sealed, Kind::SessionRoot, &root.version.to_string());
         }
         tenant.lookup_root.sealed = again(&tenant.lookup_root.sealed, Kind::LookupRoot, "1");
+        if let Some(captcha) = &mut tenant.captcha {
+            let url = captcha.policy.verify_url.to_string();
+            captcha.secret = again(&captcha.secret, Kind::CaptchaSecret, &url);
+        }
         tenant.dummy_verifier = again(&tenant.dummy_verifier, Kind::Dummy, "");
         for key in &mut tenant.keys {
             key.sealed = key.sealed.as_deref().map(|text| again(text, Kind::SigningKey, key.kid.as_str()));
@@ -209,6 +214,7 @@ pub fn document(slug: &str, fill: u8) -> Tenant {
         user_id: UserIdForm::Uuid,
         legacy: None,
         foreign: None,
+        captcha: None,
         needs: Needs::default(),
     }
 }
@@ -258,6 +264,8 @@ pub struct Memory {
     pub while_verifying: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Runs while control's answer is awaited.
     pub while_forwarding: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// The CAPTCHA service.
+    pub siteverify: Siteverify,
     /// The keys that unseal signing keys.
     pub edge_keys: Vec<EdgeKey>,
     entropy: Cell<u64>,
@@ -290,6 +298,7 @@ impl Memory {
             yields: Cell::new(false),
             while_verifying: RefCell::new(None),
             while_forwarding: RefCell::new(None),
+            siteverify: Siteverify::default(),
             edge_keys: vec![edge_key()],
             entropy: Cell::new(1),
         }

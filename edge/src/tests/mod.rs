@@ -2,10 +2,12 @@
 //! signatures, a clock that is moved by hand, and failures on purpose.
 
 pub mod fixture;
+pub mod siteverify;
 
 mod attempts;
 mod browser;
 mod budgets;
+mod captcha;
 mod cookies;
 mod cors;
 mod crowds;

@@ -82,6 +82,8 @@ pub struct Refused {
     expires_in: Option<u64>,
     /// With `step_up_required`: the greatest age of a sign-in or step-up, in seconds.
     max_age: Option<u64>,
+    /// With `captcha_required`: the key of the widget.
+    site_key: Option<String>,
 }
 
 /// The fault of a token.
@@ -110,6 +112,16 @@ struct Credentials {
     otp: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
+    /// What a widget of Turnstile gave, where the tenant asks for a CAPTCHA: an answer with `captcha_required` says so. A
+    /// request that needs none is not refused for it.
+    #[serde(rename = "cf-turnstile-response")]
+    cf_turnstile_response: Option<String>,
+    /// The same of hCaptcha.
+    #[serde(rename = "h-captcha-response")]
+    h_captcha_response: Option<String>,
+    /// The same of reCAPTCHA.
+    #[serde(rename = "g-recaptcha-response")]
+    g_recaptcha_response: Option<String>,
     /// At `login`, with a code: whether to remember the browser, so that sign-ins from it need no code for the number of
     /// days that the tenant allows. Only where cookies are set: the answer sets the cookie `__Host-device` or `device`.
     remember: Option<bool>,

@@ -55,6 +55,8 @@ codes! {
     MfaEnrollmentRequired = "mfa_enrollment_required",
     /// The route requires a recent second factor or password: see `POST /api/step-up/`.
     StepUpRequired = "step_up_required",
+    /// A CAPTCHA has to be solved, or another one: `site_key` is the key of its widget.
+    CaptchaRequired = "captcha_required",
     /// The tenant does not allow such requests from the client's network.
     NetworkNotAllowed = "network_not_allowed",
     /// The tenant is suspended.
@@ -201,6 +203,16 @@ impl Refusal {
     #[must_use]
     pub fn network_not_allowed() -> Self {
         Self::new(403, "This network is not allowed.", Code::NetworkNotAllowed)
+    }
+
+    /// 403: a CAPTCHA has to be solved, whatever else the request holds. One answer whether none was sent or none that is good.
+    #[must_use]
+    pub fn captcha_required(site_key: &str) -> Self {
+        let mut refusal = Self::new(403, "A CAPTCHA must be solved.", Code::CaptchaRequired);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("site_key"), site_key.into());
+        }
+        refusal
     }
 
     /// 403: the tenant does not allow registration without an invitation.

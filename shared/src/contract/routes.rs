@@ -153,7 +153,18 @@ const OWN_ACCOUNT: [&str; 6] = [
     "api/user/devices",
 ];
 
+/// Where strangers ask for something that costs a mail, and may be asked for a CAPTCHA. What has a link from a mail is not
+/// among them: that was asked for.
+const STRANGERS_FORMS: [&str; 3] =
+    ["api/user/public-register", "api/user/email/verify/resend", "api/user/password/reset"];
+
 impl Route {
+    /// Whether strangers ask for a mail here.
+    #[must_use]
+    pub fn is_strangers_form(&self) -> bool {
+        STRANGERS_FORMS.contains(&self.path)
+    }
+
     /// The network lists that apply.
     #[must_use]
     pub fn audience(&self) -> Audience {
@@ -268,6 +279,13 @@ mod tests {
         for path in ["/docs/", "/api/schema/", "/account/reset/", "/api/token/"] {
             assert_eq!(of(path), Audience::Everyone, "{path}");
         }
+    }
+
+    #[test]
+    fn strangers_forms_are_routes_without_a_credential() {
+        let forms: Vec<_> = ROUTES.iter().filter(|route| route.is_strangers_form()).collect();
+        assert_eq!(forms.len(), STRANGERS_FORMS.len());
+        assert!(forms.iter().all(|route| route.door == Door::Anonymous && route.allows("POST")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod visibility;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{HostName, KeyId, Slug, TenantId};
+use crate::tenant::captcha::Captcha;
 use crate::tenant::settings::Settings;
 use crate::tokens::claims::{Expected, FormerClaims, UserIdForm};
 use crate::tokens::jwk::PublicKey;
@@ -137,6 +138,9 @@ pub struct Tenant {
     pub legacy: Option<Legacy>,
     /// Present while a user has an imported password hash of another service.
     pub foreign: Option<Foreign>,
+    /// The CAPTCHA that sign-ins are asked for, where there is one. It has a word in `needs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captcha: Option<Captcha>,
     /// The features that a reader must know to sign users in.
     #[serde(default, skip_serializing_if = "Needs::is_empty")]
     pub needs: Needs,
@@ -251,6 +255,7 @@ pub(crate) mod tests {
             user_id: UserIdForm::Uuid,
             legacy: None,
             foreign: None,
+            captcha: None,
             needs: Needs::default(),
         }
     }

@@ -13,6 +13,7 @@ use crate::epochs;
 /// The words that this release knows. A word is added by the release that implements the feature, in both halves, and
 /// is never removed.
 pub const UNDERSTOOD: &[&str] = &[
+    CAPTCHA,
     epochs::NEED,
     FORMER_LOOKUP_ROOT,
     NETWORKS,
@@ -22,6 +23,9 @@ pub const UNDERSTOOD: &[&str] = &[
     SECOND_FACTOR,
     SECOND_FACTOR_POLICY,
 ];
+
+/// The word of a document with a CAPTCHA. A reader that passed over it would ask for none.
+pub const CAPTCHA: &str = "captcha";
 
 /// The word of a document that allows or denies networks. A reader that ignored it would sign users in from any
 /// network.

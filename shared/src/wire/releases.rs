@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::epochs;
 use crate::ids::{AuthenticatorId, EventId, HostName, SessionId, TenantId, UserId};
+use crate::tenant::captcha::{self, Captcha, CaptchaPolicy};
 use crate::tenant::networks::Network;
 use crate::tenant::role_timeout::RoleTimeout;
 use crate::tenant::{Foreign, Root, SessionRoot, Status, Tenant, tests};
@@ -23,8 +24,8 @@ use crate::user::UserStatus;
 use crate::wire::client::ClientInfo;
 use crate::wire::facts::{Acknowledge, DrainIn, DrainOut, Fact, FactKind};
 use crate::wire::needs::{
-    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, ROLE_TIMEOUTS, SECOND_FACTOR,
-    SECOND_FACTOR_POLICY,
+    CAPTCHA, FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_DUE, PASSWORD_MAX_AGE, ROLE_TIMEOUTS,
+    SECOND_FACTOR, SECOND_FACTOR_POLICY,
 };
 use crate::wire::password::{PasswordIn, PasswordOut};
 use crate::wire::push::{
@@ -38,7 +39,8 @@ use crate::wire::verbatim::Verbatim;
 /// The folder of the present code's messages.
 const NEXT: &str = "next";
 /// Messages with fields that no release before writes.
-const ADDED: [&str; 8] = [
+const ADDED: [&str; 9] = [
+    "push-captcha",
     "push-networks",
     "push-ended-session",
     "push-role-timeouts",
@@ -216,6 +218,21 @@ fn networks() -> Push {
     Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
 }
 
+/// A tenant that asks for a CAPTCHA.
+fn captcha() -> Push {
+    let policy = CaptchaPolicy {
+        forms: true,
+        hostnames: vec![HostName::parse("login.acme.example").unwrap()],
+        action: String::from("login"),
+        ..captcha::tests::policy()
+    };
+    let mut document = document();
+    document.captcha = Some(Captcha { policy, secret: String::from("sealed") });
+    document.needs = document.needs.and(CAPTCHA);
+    let document = Some(DocumentRow { rev: 7, document: Box::new(document.into()) });
+    Push { document, names: vec![], users: vec![], identifiers: vec![], ended_sessions: vec![], ..push() }
+}
+
 /// A session that control ended, with its user.
 fn ended_session() -> Push {
     let owners = BTreeMap::from([(session(), user_id())]);
@@ -357,6 +374,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         of("push-password-due", password_due()),
         of("push-second-factor", second_factor()),
         of("push-networks", networks()),
+        of("push-captcha", captcha()),
         of("push-ended-session", ended_session()),
         of("push-role-timeouts", role_timeouts()),
         of("push-sweep", sweep()),
@@ -451,6 +469,7 @@ fn reread(name: &str, text: &str) -> Result<Value, serde_json::Error> {
         | "push-password-due"
         | "push-second-factor"
         | "push-networks"
+        | "push-captcha"
         | "push-ended-session"
         | "push-role-timeouts"
         | "push-sweep" => through::<Push>(text),

@@ -37,6 +37,9 @@ pub enum Kind {
     TotpSeed,
     /// The key of a user's recovery codes; subject: the user's id.
     RecoveryKey,
+    /// The secret that a CAPTCHA service knows the tenant by; subject: the URL of the service, so that it is sent to no
+    /// other one.
+    CaptchaSecret,
     /// The client of a session, as JSON ([`crate::wire::client::ClientInfo`]); subject: the session's id. The edge
     /// seals it for itself, under [`EdgeKey::for_clients`].
     Client,
@@ -52,6 +55,7 @@ impl Kind {
             Self::Dummy => "dummy",
             Self::TotpSeed => "totp-seed",
             Self::RecoveryKey => "recovery-key",
+            Self::CaptchaSecret => "captcha-secret",
             Self::Client => "client",
         }
     }
