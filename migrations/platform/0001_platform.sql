@@ -198,6 +198,19 @@ alter table mail_senders force row level security;
 create policy tenant_rows on mail_senders
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
+-- The CAPTCHA that a tenant asks for, where it does: all but the secret, which is sealed under the tenant's key.
+create table captchas (
+    tenant_id  uuid primary key references tenants (id),
+    policy     jsonb not null,
+    wrapped    bytea not null,
+    updated_at timestamptz not null
+);
+
+alter table captchas enable row level security;
+alter table captchas force row level security;
+create policy tenant_rows on captchas
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
 alter table key_ids enable row level security;
 alter table key_ids force row level security;
 create policy all_rows on key_ids for select using (true);

@@ -16,6 +16,7 @@ grant select, insert, update (wrapped), delete on platform.roots to {app};
 grant select, insert, update, delete on platform.session_rotations to {app};
 grant select, insert, update, delete on platform.lookup_rotations to {app};
 grant select, insert, update, delete on platform.mail_senders to {app};
+grant select, insert, update, delete on platform.captchas to {app};
 grant select, insert, update (wrapped, wrapped_by, retired_at), delete on platform.tenant_keys to {app};
 grant select, insert, update on platform.revisions to {app};
 grant select, insert, update on platform.edge_rows to {app};

@@ -129,6 +129,14 @@ fn tenants() -> Router<Control> {
             ),
         )
         .route(
+            "/api/tenant/tenants/{id}/captcha",
+            json::<OnTenant<TenantRead, PlatformTenantsRead>>(
+                get(tenants::routes::captcha::read)
+                    .put(tenants::routes::captcha::replace)
+                    .delete(tenants::routes::captcha::remove),
+            ),
+        )
+        .route(
             "/api/tenant/tenants/{id}/mail",
             json::<OnTenant<TenantRead, PlatformTenantsRead>>(
                 get(mail::routes::read).put(mail::routes::replace).delete(mail::routes::remove),

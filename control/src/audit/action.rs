@@ -150,6 +150,10 @@ actions! {
     JobRetried = "job.retried",
     /// A job was cancelled: its id and kind.
     JobCancelled = "job.cancelled",
+    /// A tenant asks for a CAPTCHA, or for another one: when, of which service, and what holds where that does not answer.
+    CaptchaSet = "captcha.set",
+    /// A tenant asks for no CAPTCHA any more.
+    CaptchaRemoved = "captcha.removed",
     /// A tenant got a mail server of its own, or another one: which.
     MailSenderSet = "mail.sender_set",
     /// A tenant has no mail server of its own any more.

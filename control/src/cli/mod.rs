@@ -6,6 +6,7 @@
 mod archive;
 mod audit;
 mod bootstrap;
+mod captcha;
 mod claims;
 mod confirm;
 mod devices;
@@ -116,6 +117,13 @@ enum Command {
         of: OfTenant,
         #[command(subcommand)]
         command: policy::Command,
+    },
+    /// The CAPTCHA that a tenant asks for: show, set and remove it.
+    Captcha {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: captcha::Command,
     },
     /// List and end the sessions of a user.
     Sessions {
@@ -236,6 +244,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Tenant { command } => tenant::run(&control, show, command).await?,
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
         Command::Policy { of, command } => policy::run(&control, show, &of.tenant, command).await?,
+        Command::Captcha { of, command } => captcha::run(&control, show, &of.tenant, command).await?,
         Command::Sessions { of, command } => sessions::run(&control, show, &of.tenant, command).await?,
         Command::Keys { of, command } => keys::run(&control, show, &of.tenant, command).await?,
         Command::Import { command } => import::run(&control, show, command).await?,

@@ -1,5 +1,5 @@
-//! `wardgate policy`: the sign-in policy of a tenant in one place. Shows it, with the number of users who lack a required
-//! second factor, and changes it, as an edit of the tenant.
+//! `wardgate policy`: how users of a tenant sign in, in one place: what is demanded of them, of whom a second factor is
+//! missing, whether a CAPTCHA is asked for (`super::captcha` sets it), and changes of it, which are edits of the tenant.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::tenants::{self, Edit, Tenant};
+use crate::tenants::{self, Edit, Tenant, captcha};
 use crate::users::{self, Filters, Matching, Viewer, role_names};
 
 /// The settings of the sign-in policy.
@@ -72,6 +72,8 @@ struct Policy {
     second_factor_in_force: bool,
     /// The number of active users of each of these roles without a second factor.
     without_second_factor: BTreeMap<String, i64>,
+    /// Whether a CAPTCHA is asked for: `off`, `suspicious` or `always`.
+    captcha: &'static str,
     /// A note for the administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<String>,
@@ -129,6 +131,7 @@ async fn print(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cli
         tx = went_on;
         without_second_factor.insert(role, count);
     }
+    let captcha = captcha::own(&mut tx).await?.map_or("off", |own| own.policy.asked.as_str());
     drop(tx);
     let written = match serde_json::to_value(&tenant.settings) {
         Ok(Value::Object(written)) => written,
@@ -141,6 +144,7 @@ async fn print(control: &Control, show: Show, tenant: &Tenant) -> Result<(), Cli
             .settings
             .demands_second_factor(&tenant.settings.second_factor_roles, now.timestamp()),
         without_second_factor,
+        captcha,
         notice: tenants::demand_to_come(tenant, now).map(|notice| notice.detail),
         settings: POLICY.iter().map(|name| ((*name).to_owned(), shown(name).unwrap_or_default())).collect(),
     };

@@ -65,6 +65,15 @@ pub const PLATFORM: &[Table] = &[
         ],
     ),
     (
+        "captchas",
+        &[
+            TENANT,
+            columns(Clear, "clients are told it, or it is a choice of the tenant's", &["policy"]),
+            columns(Sealed, "a service knows the tenant by it, under the tenant's key", &["wrapped"]),
+            columns(Clear, "a time", &["updated_at"]),
+        ],
+    ),
+    (
         "cells",
         &[columns(
             Clear,

@@ -48,11 +48,13 @@ pub enum Column {
     MailKey,
     /// The server through which a tenant sends its mail; row: empty.
     MailSender,
+    /// The secret that a CAPTCHA service knows the tenant by; row: empty.
+    CaptchaSecret,
 }
 
 impl Column {
     /// All kinds, which are re-encrypted when a tenant gets a new data key.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Root,
         Self::SigningKey,
         Self::FirstAdmin,
@@ -67,6 +69,7 @@ impl Column {
         Self::RequestKey,
         Self::MailKey,
         Self::MailSender,
+        Self::CaptchaSecret,
     ];
 
     /// The table and the column, as the database names them.
@@ -87,6 +90,7 @@ impl Column {
             Self::RequestKey => "requests.wrapped_key",
             Self::MailKey => "mails.wrapped_key",
             Self::MailSender => "mail_senders.wrapped",
+            Self::CaptchaSecret => "captchas.wrapped",
         }
     }
 }

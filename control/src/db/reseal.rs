@@ -72,6 +72,7 @@ fn place(column: Column) -> Place {
         Column::RequestKey => cell("requests", "wrapped_key", "id", "t.id::text"),
         Column::MailKey => cell("mails", "wrapped_key", "id", "t.id::text"),
         Column::MailSender => platform("platform.mail_senders", "wrapped", "''"),
+        Column::CaptchaSecret => platform("platform.captchas", "wrapped", "''"),
         Column::TotpSeed => cell("authenticators", "wrapped", "id", "t.user_id::text || '/' || t.id::text"),
         Column::RecoveryKey => cell("recovery_sets", "wrapped", "user_id", "t.user_id::text"),
         Column::LegacyTotp => cell("legacy_totp", "wrapped", "user_id", "t.user_id::text || '/' || t.device"),

@@ -5,10 +5,11 @@ use shared::epochs;
 use shared::passwords::Verifier;
 use shared::tenant::{self as document, KeyState, Root, SessionRoot, SigningKey};
 use shared::wire::needs::{
-    FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_MAX_AGE, ROLE_TIMEOUTS, SECOND_FACTOR_POLICY,
+    CAPTCHA, FORMER_LOOKUP_ROOT, NETWORKS, Needs, PASSWORD_MAX_AGE, ROLE_TIMEOUTS, SECOND_FACTOR_POLICY,
 };
 use shared::wire::seal::{Context, Kind, NONCE_BYTES, Sealed};
 
+use super::captcha::{self, Own};
 use super::{claims, store};
 use crate::control::{Control, Inner};
 use crate::crypt::lookup::{self, LookupRoot, Stage};
@@ -78,6 +79,10 @@ pub async fn build(
     if tenant.settings.lists_networks() {
         needs = needs.and(NETWORKS);
     }
+    let captcha = captcha(control, tx).await?;
+    if captcha.is_some() {
+        needs = needs.and(CAPTCHA);
+    }
     Ok(document::Tenant {
         id,
         status: tenant.status,
@@ -98,7 +103,7 @@ pub async fn build(
         dummy_verifier: dummy(control, id)?,
         user_id: tenant.legacy.user_id,
         foreign: tenant.legacy.foreign(),
-        captcha: None,
+        captcha,
         needs,
         legacy: tenant.legacy.tokens,
     })
@@ -137,6 +142,15 @@ fn sealed_lookup_root(control: &Control, tenant: TenantId, root: &LookupRoot) ->
     let version = u32::try_from(root.version).map_err(|_| Failure::Unreadable("lookup root"))?;
     let sealed = seal(control, tenant, Kind::LookupRoot, &version.to_string(), root.secret.expose())?;
     Ok(Root { version, sealed })
+}
+
+/// The CAPTCHA, its secret sealed to the edge and to the service that it is for.
+async fn captcha(control: &Inner, tx: &mut TenantTx) -> Result<Option<document::captcha::Captcha>, Failure> {
+    let tenant = tx.tenant();
+    let Some(Own { policy, secret, .. }) = captcha::own(tx).await? else { return Ok(None) };
+    let url = policy.verify_url.as_str();
+    let secret = seal(control, tenant, Kind::CaptchaSecret, url, secret.as_bytes())?;
+    Ok(Some(document::captcha::Captcha { policy, secret }))
 }
 
 /// The root that signs now first, which is the one that a reader of the release before signs with.

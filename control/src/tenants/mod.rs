@@ -1,5 +1,6 @@
 //! Tenants: who they are, what they chose, and the document the edge has of each.
 
+pub mod captcha;
 pub mod claims;
 mod create;
 pub mod data_key;

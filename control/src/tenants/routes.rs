@@ -1,5 +1,6 @@
 //! `/api/tenant/tenants/`.
 
+pub mod captcha;
 pub mod claims;
 
 use axum::extract::State;

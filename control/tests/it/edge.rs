@@ -208,6 +208,7 @@ pub fn sealed_under(push: &Push) -> BTreeMap<(String, i64), String> {
     let document = push.document.iter().map(|row| {
         let root = key(&row.document.session_roots[0].sealed);
         assert!(row.document.session_roots.iter().all(|other| key(&other.sealed) == root));
+        assert!(row.document.captcha.iter().all(|captcha| key(&captcha.secret) == root));
         ((push.tenant.to_string(), row.rev), root)
     });
     let users = push

@@ -74,6 +74,9 @@ impl Scene {
 async fn sealed_scene(users: u32) -> Scene {
     let scene = Scene::alone().await;
     let ada = scene.member("ada", "root-admin").await;
+    let captcha = json!({"site_key": "0x4AAA", "secret": "s3cret"});
+    let path = format!("/api/tenant/tenants/{}/captcha/", scene.tenant.id);
+    ada.call(reqwest::Method::PUT, &path, Some(captcha)).await.expect(200);
     for number in 0..users {
         let user = json!({"username": format!("user{number}"), "password": PASSWORD});
         ada.post("/api/user/users/", user).await.expect(201);

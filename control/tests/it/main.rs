@@ -11,6 +11,7 @@ mod attempts;
 mod audit;
 mod bench;
 mod bucket;
+mod captcha;
 mod chain;
 mod claims;
 mod cli;

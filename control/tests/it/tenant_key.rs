@@ -18,7 +18,7 @@ use control::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
 use control::requests::{self, RequestKind};
 use control::settings::MailTls;
 use control::tenants::data_key::{self, ReplaceTenantKeys, State};
-use control::tenants::{self, FirstAdmin, Isolation, KnownAdmin, provision};
+use control::tenants::{self, FirstAdmin, Isolation, KnownAdmin, captcha, provision};
 use control::users::{self, Change, NewUser, Profile, Successor};
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ use crate::scale::{Chance, Numbers, scaled};
 use crate::scene::{Answer, Member, PASSWORD, Scene, committed_tenant, new};
 
 const USERS: &str = "/api/user/users/";
+const CAPTCHA_SECRET: &str = "0x4AAA_s3cret";
 /// By then every control has read the new key.
 const SPREAD: i64 = 8;
 
@@ -40,7 +41,11 @@ const SPREAD: i64 = 8;
 fn table(scene: &Scene, column: Column) -> (String, String) {
     let (table, value) = column.label().split_once('.').unwrap();
     let schema = match column {
-        Column::Root | Column::SigningKey | Column::FirstAdmin | Column::MailSender => "platform",
+        Column::Root
+        | Column::SigningKey
+        | Column::FirstAdmin
+        | Column::MailSender
+        | Column::CaptchaSecret => "platform",
         _ => scene.tenant.cell.as_str(),
     };
     (format!("{schema}.{table}"), value.to_owned())
@@ -188,6 +193,16 @@ impl Scene {
         tx.commit().await.unwrap();
     }
 
+    /// A CAPTCHA, whose secret is the tenant's own.
+    async fn keeps_captcha(&self) {
+        let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
+        let policy = serde_json::from_value(json!({"site_key": "0x4AAA"})).unwrap();
+        let secret = Some(String::from(CAPTCHA_SECRET).into());
+        let wanted = captcha::Wanted { policy, secret, any_service: false };
+        captcha::put(&self.control, &mut tx, &Actor::operator(), wanted).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn verifies(&self) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
         let found = control::audit::verify::verify(&mut tx, &[], 0, i64::MAX).await.unwrap().unwrap();
@@ -259,6 +274,7 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
         let fay = scene.enrolled("fay", "client").await;
         scene.keeps_request("grace@acme.test").await;
         scene.keeps_mail().await;
+        scene.keeps_captcha().await;
         scene.meets_a_stranger("192.0.2.7").await;
         scene.push().await;
         let (mark, taken) = (scene.edge.mark(scene.tenant.id), scene.edge.state().taken.len());
@@ -301,6 +317,8 @@ async fn everything_opens_under_the_new_key_and_the_former_one_is_gone() {
             sqlx::query_scalar(seed).bind(scene.tenant.id.uuid()).fetch_one(&mut *tx).await.unwrap();
         let seed = tx.keys().open(Column::LegacyTotp, &format!("{bob}/7"), &seed).unwrap();
         assert_eq!(seed.to_vec(), b"seed");
+        let captcha = captcha::own(&mut tx).await.unwrap().unwrap();
+        assert_eq!(captcha.secret.as_str(), CAPTCHA_SECRET);
         drop(tx);
         for (action, entries) in [("tenant_key.rotated", 1), ("tenant_key.deleted", 1)] {
             assert_eq!(scene.count_logged(action).await, entries, "{action}");

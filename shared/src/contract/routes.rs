@@ -108,6 +108,7 @@ pub const ROUTES: &[Route] = &[
     route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", Door::Protected),
+    route("api/tenant/tenants/*/captcha", "GET, PUT, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/mail", "GET, PUT, DELETE, HEAD, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/mail/test", "POST, OPTIONS", Door::Protected),
     route("api/tenant/tenants/*/keys", "GET, HEAD, OPTIONS", Door::Protected),

@@ -46,6 +46,8 @@ pub const GUARDED: &[Guarded] = &[
     // Policies: all that a tenant has set.
     always("PATCH", "api/tenant/tenants/*"),
     always("PATCH", "api/tenant/tenants/*/claims"),
+    always("PUT", "api/tenant/tenants/*/captcha"),
+    always("DELETE", "api/tenant/tenants/*/captcha"),
     always("PUT", "api/tenant/tenants/*/mail"),
     always("DELETE", "api/tenant/tenants/*/mail"),
     // Keys.

@@ -42,6 +42,9 @@ pub(super) fn complete(document: &mut Value) {
             if let Some(guarded) = step_up::guarded(&method.to_uppercase(), &plain) {
                 guard(operation, guarded);
             }
+            if route.is_strangers_form() {
+                ask_for_captcha(operation);
+            }
             refuse(operation, route.door, method, path);
             also_as_form(operation);
         }
@@ -98,6 +101,23 @@ fn guard(operation: &mut Map<String, Value>, guarded: &Guarded) {
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
         let reference = json!({"$ref": "#/components/responses/StepUpRequired"});
         responses.entry("403").or_insert(reference);
+    }
+}
+
+/// What strangers ask for, where the tenant may ask them for a CAPTCHA: the edge reads the header, and control never sees it.
+fn ask_for_captcha(operation: &mut Map<String, Value>) {
+    let described = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+    let described = format!(
+        "{described} Where the tenant asks here for a CAPTCHA, 403 `captcha_required` without a solved one."
+    );
+    operation.insert(String::from("description"), described.into());
+    let header = json!({
+        "name": "Captcha-Response", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "What the widget of Turnstile, hCaptcha or reCAPTCHA gave, where the tenant asks for it.",
+    });
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if let Some(parameters) = parameters.as_array_mut() {
+        parameters.push(header);
     }
 }
 
