@@ -9,6 +9,7 @@ mod attempts;
 mod bad_requests;
 mod bench_login;
 mod browser;
+mod captcha;
 mod contract;
 mod cookies;
 mod cross_site;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wardgate_tests::actors::{Page, Tenant};
 use wardgate_tests::secrets::named_key;
+use wardgate_tests::siteverify::Siteverify;
 use wardgate_tests::stack::Stack;
 use wardgate_tests::verifier::open;
 use wardgate_tests::wait;
@@ -70,6 +71,8 @@ async fn the_edges_key_changes_and_nobody_is_signed_out() {
     let users = acme.users(3).await;
     let ada = &users[0];
     let session = ada.sign_in().await;
+    let service = Siteverify::start().await;
+    acme.ask_for_captcha(&service, &json!({})).await;
     let (old, new) = (stack.secrets.edge_kek.clone(), named_key("edge-kek-2"));
     let seals = || -> Vec<Value> {
         let said = stack.command(&["edges", "seals", "--json"], "");
@@ -99,5 +102,14 @@ async fn the_edges_key_changes_and_nobody_is_signed_out() {
     for user in &users {
         let _ = user.sign_in().await.me().await.expect(200);
     }
-    let _ = acme.user("eve").await.sign_in().await;
+    let eve = acme.user("eve").await;
+    let _ = eve.sign_in().await;
+    // The secret of the CAPTCHA went along.
+    for _ in 0..3 {
+        let _ = eve.try_sign_in_with("wrong guess").await.expect(401);
+    }
+    assert_eq!(eve.try_sign_in().await.expect(403).text_at("code"), "captcha_required");
+    let body = json!({"username": "eve", "password": eve.password, "cf-turnstile-response": "solved-1"});
+    let _ = acme.http.post("/api/token/", &body).await.expect(200);
+    assert_eq!(service.asked().len(), 1);
 }

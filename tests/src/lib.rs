@@ -23,6 +23,7 @@ pub mod seed;
 pub mod server;
 pub mod settings;
 pub mod signed;
+pub mod siteverify;
 pub mod stack;
 pub mod tap;
 pub mod verifier;

@@ -244,6 +244,11 @@ impl Stack {
         self.control.lock().await.as_ref().map(Process::log_tail).unwrap_or_default()
     }
 
+    /// The end of the Worker's log.
+    pub async fn edge_log(&self) -> String {
+        self.edge.lock().await.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+
     /// Lets time pass at the edge, but for service signatures. Control's time stays as it is.
     pub async fn pass(&self, time: Duration) {
         let mut clock_ms = self.clock_ms.lock().await;

@@ -1,12 +1,14 @@
 //! A tenant of one test's own.
 
 use futures::{StreamExt as _, stream};
+use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::TenantId;
 
 use super::{Admin, Session, User, Way};
 use crate::http::Http;
 use crate::settings::SHARED_ORIGIN;
+use crate::siteverify::{SECRET, SITE_KEY, Siteverify};
 use crate::stack::Stack;
 use crate::verifier::{KeySet, Signer, open};
 use crate::{secrets, seed, wait};
@@ -119,6 +121,17 @@ impl<'s> Tenant<'s> {
     /// Has the platform change it. The edge learns of it a moment later.
     pub async fn change(&self, change: &Value) {
         let _ = self.operator.patch(&self.path(), change).await.expect(200);
+    }
+
+    /// Has the platform make it ask for a CAPTCHA of this service; `more` says when, and what holds where it fails.
+    pub async fn ask_for_captcha(&self, service: &Siteverify, more: &Value) {
+        let mut body = json!({"site_key": SITE_KEY, "secret": SECRET, "verify_url": service.url()});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let path = format!("{}captcha/", self.path());
+        let _ = self.operator.call(Method::PUT, &path, Some(&body)).await.expect(200);
+        self.settle().await;
     }
 
     /// Has the platform suspend it.
