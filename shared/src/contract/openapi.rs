@@ -310,7 +310,7 @@ struct Readiness {
     responses(
         (status = 200, description = "Signed in", body = Tokens, example = json!({"refresh": "eyJ0eXAi...", "access": "eyJ0eXAi..."})),
         (status = 401, description = "Not signed in. `mfa_required`: the password is correct, and `POST /api/verify-otp/` takes the `mfa_token` with a code. `otp_invalid`: the password is correct, the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
+        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or a CAPTCHA must be solved (`captcha_required`). Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
@@ -330,7 +330,7 @@ fn token() {}
             "user": {"id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "roles": ["client"], "tenant": "019a1f0e-4a6b-7c10-8b2d-0f1e2d3c4b5a"},
         })),
         (status = 401, description = "Not signed in. `otp_invalid`: the password is correct, the code is not", body = Refused, example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
+        (status = 403, description = "The password must be changed first: `POST /api/user/password/change/` takes the ticket. Or the tenant requires a second factor, and the user has none: `POST /api/user/mfa/totp/` takes the ticket. Or a CAPTCHA must be solved (`captcha_required`). Or the tenant is suspended, or does not allow the client's network", body = Refused, example = json!({
             "detail": "Password change required.", "code": "password_change_required",
             "ticket": "wgt_AGhlbGxvLCB3b3JsZCEhISEAaGVsbG8sIHdvcmxkISE", "expires_in": 600,
         })),
