@@ -59,22 +59,22 @@ pub struct Credentials {
     pub password: TypedPassword,
     /// The second factor, where one was sent.
     pub factor: Option<TypedFactor>,
-    /// What the widget of a CAPTCHA gave, where that was sent.
+    /// The response token of a CAPTCHA widget, if the request has one.
     pub captcha: Option<CaptchaToken>,
 }
 
-/// What the widget of a CAPTCHA gave: good once, for whoever has it. No `Debug`, wiped when dropped.
+/// The response token of a CAPTCHA widget: a bearer secret that is valid once. No `Debug`, wiped when dropped.
 pub struct CaptchaToken(Zeroizing<String>);
 
 impl CaptchaToken {
-    /// `None` for what no widget gives.
+    /// `None` for a text that is no such token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         is_token(text).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The text, for the service alone.
+    /// The text, only for the CAPTCHA service.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
 //! The CAPTCHA that a tenant asks for: whether a client solved one, as the tenant's service says.
 //!
-//! It stands before the hash of a sign-in, and before what strangers ask of control. What a client sent is looked at where a
-//! CAPTCHA is asked for, and nowhere else: the service makes it good once.
+//! It is checked before the hash of a sign-in, and before requests without a credential are forwarded to control. The
+//! client's token is verified only if a CAPTCHA is required, because the service accepts a token once.
 
 use std::time::Duration;
 

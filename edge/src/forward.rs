@@ -65,14 +65,14 @@ const DROPPED: [&str; 11] = [
 
 /// Forwards a request. Its path is in the table of routes, so every segment is plain.
 ///
-/// 1. The credential is judged as `validate` does: 401 in its own words. A cookie counts as Bearer does;
-///    one that is not good any more is renewed ([`crate::sessions::renew`]). A ticket counts at the routes of its
-///    purpose, and is garbage elsewhere. None on a protected route: 401; none on an open one: within the network's
-///    limit, since control has a database to lose: 429. An anonymous route has none, whatever was sent; where the tenant asks
-///    strangers for a CAPTCHA: 403 `captcha_required` without a solved one.
-/// 2. A body in an encoding: 415. Control would take it for plain, since the header does not pass.
-/// 3. A new request with the listed headers, the caller as we know them, and our signature.
-/// 4. Whatever the answer is, a new access cookie goes with it, and the cookies of an ended session go.
+/// 1. The credential is checked as by `validate`: 401. A cookie counts like a Bearer token; an access cookie that is
+///    not valid any more is renewed ([`crate::sessions::renew`]). A ticket is valid only at the routes of its
+///    purpose. Without a credential: 401 on a protected route; on an open one, 429 above the network's limit, which
+///    protects control's database. On an anonymous route credentials are ignored, and the same limit applies; if the
+///    tenant requires a CAPTCHA there: 403 `captcha_required` without a solved one.
+/// 2. 415 for a body with a `Content-Encoding`, which is not forwarded.
+/// 3. A new request with the listed headers, the authenticated caller, and the edge's signature.
+/// 4. A renewed access cookie is added to any answer, and the cookies of an ended session are cleared.
 ///
 /// # Errors
 /// As above, 403 at a suspended tenant and from a network that the tenant does not allow, 503 if control or the

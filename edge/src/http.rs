@@ -33,7 +33,8 @@ pub trait Incoming {
     fn body(&self, limit: usize) -> impl Future<Output = Result<Vec<u8>, BodyError>>;
 }
 
-/// A request to control, or to another service. Its body goes beside it: the client's, or a message of our own.
+/// A request to control, or to another service. Its body is passed separately: the client's, or a message of the
+/// edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// The method.

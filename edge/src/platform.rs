@@ -202,7 +202,7 @@ pub enum CaptchaError {
     /// It could not be reached, or the connection broke.
     #[error("the CAPTCHA service is not reachable")]
     Unreachable,
-    /// Its answer was not there in time.
+    /// It did not answer within the timeout.
     #[error("the CAPTCHA service did not answer in time")]
     Late,
     /// Its answer is too long.
@@ -210,10 +210,10 @@ pub enum CaptchaError {
     TooLong,
 }
 
-/// The services that say whether a CAPTCHA was solved.
+/// The CAPTCHA services.
 pub trait CaptchaService {
-    /// Sends `form`, which holds a secret, and gives status and body of the answer, of at most `limit` bytes, whole within
-    /// `patience`. A redirect is an answer, and is not followed: the secret goes where it was meant to.
+    /// Sends `form`, which holds a secret, and returns status and body of the response: at most `limit` bytes,
+    /// complete within `patience`. Redirects are not followed, so that the secret reaches no other host.
     fn verify_captcha(
         &self,
         outgoing: Outgoing,

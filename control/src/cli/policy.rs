@@ -1,5 +1,6 @@
-//! `wardgate policy`: how users of a tenant sign in, in one place: what is demanded of them, of whom a second factor is
-//! missing, whether a CAPTCHA is asked for (`super::captcha` sets it), and changes of it, which are edits of the tenant.
+//! `wardgate policy`: the sign-in policy of a tenant in one place. Shows it, with the number of users who lack a
+//! required second factor and whether a CAPTCHA is required (`super::captcha` sets it), and changes it, as an edit of
+//! the tenant.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +73,7 @@ struct Policy {
     second_factor_in_force: bool,
     /// The number of active users of each of these roles without a second factor.
     without_second_factor: BTreeMap<String, i64>,
-    /// Whether a CAPTCHA is asked for: `off`, `suspicious` or `always`.
+    /// When a CAPTCHA is required: `off`, `suspicious` or `always`.
     captcha: &'static str,
     /// A note for the administrator.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,8 +11,8 @@ use shared::wire::seal::{Context, Kind, Sealed};
 
 use crate::settings::Settings;
 
-/// Whether every sealed value names a key of this edge, and the roots, the secret of the CAPTCHA and the first value of each
-/// kind of the users' open with it: control has one key, so what holds of one verifier holds of all.
+/// Whether every sealed value names a key of this edge, and the roots, the secret of the CAPTCHA and the first value
+/// of each kind of the users' values can be unsealed: control uses one key, so one verifier stands for all.
 #[must_use]
 pub fn opens_here(push: &Push, settings: &Settings) -> bool {
     let document = push.document.as_ref().map(|row| &row.document);

@@ -53,7 +53,7 @@ impl Knowledge {
         age <= STALE_MS
     }
 
-    /// Notes that a request is answered by what is known, however old that is: above a second, a refresh is due after the
+    /// Records that a request is answered from cached data of any age: above a second, a refresh is due after the
     /// answer.
     pub fn refresh_later(&mut self, now_ms: u64) {
         self.refresh_due |= self.age_ms(now_ms).is_some_and(|age| age >= FRESH_MS);

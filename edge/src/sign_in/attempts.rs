@@ -178,7 +178,8 @@ impl Attempt {
         self.rows.len() == 1
     }
 
-    /// Whether as many tries before this one were wrong, or are in flight, as the tenant asks for a CAPTCHA after.
+    /// Whether the attempts before this one, wrong or still running, have reached the number after which the tenant
+    /// requires a CAPTCHA.
     pub(super) fn is_suspicious(&self, policy: &CaptchaPolicy) -> bool {
         let of = |row: &CountedRow| (!row.account.is_empty(), !row.network.is_empty());
         self.rows.iter().any(|row| {

@@ -42,21 +42,22 @@ pub enum SignInOutcome {
 
 /// Signs a user in.
 ///
-/// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash: 429.
-///    Where the tenant asks every sign-in for a CAPTCHA: 403 `captcha_required` without a solved one.
-/// 2. One batch: the try is counted (429 where account, network or tenant have to wait), the user looked up, the remembered
-///    device that the request presents, and the tenant's state (a newer document is read and the batch done again). Where
-///    the tenant asks for a CAPTCHA after many wrong passwords, and the counts say so: likewise, and the try is given back.
-/// 3. One hash, whatever was found, within the tenant's budget (429, and the try is given back). Where some passwords of
-///    the tenant were hashed elsewhere, control is
-///    asked as well, about every password but a right one of our own: 503 where it does not answer.
-/// 4. A user whose row needs what this release does not understand: 503. One who owes a new password: a ticket in
-///    place of the session, by one batch like the next. One who has a second factor, sent none and presents no
-///    remembered device: a challenge. One who has none, at a tenant that demands one: a ticket for enrolling one.
-/// 5. One batch: the second factor, where there is one (401 `otp_invalid`, 429 after too many wrong ones), or the device
-///    (one that was forgotten meanwhile: a challenge), and the family, if user and tenant are still as before the hash;
-///    else 401, the same for every reason.
-/// 6. The tokens; and the device, where the request asks for it to be remembered and the tenant lets it be.
+/// 1. The limits by network, by tenant and network, and by tenant, name and network, before storage and any hash:
+///    429. If the tenant requires a CAPTCHA at every sign-in: 403 `captcha_required` without a solved one.
+/// 2. One batch: count the attempt (429 if account, network or tenant must wait), look up the user and the presented
+///    remembered device, and read the tenant's state (a newer document is read and the batch repeated). If the tenant
+///    requires a CAPTCHA after many wrong passwords, and the counts have reached that number: 403 as above, and the
+///    attempt is taken back.
+/// 3. One hash in any case, within the tenant's budget (else 429, and the attempt is taken back). If the tenant has
+///    imported hashes, control is asked as well, unless the password has matched: 503 if it does not answer.
+/// 4. 503 if the user's row needs a feature that this release does not know. A user who must change the password gets
+///    a ticket in place of the session, by a batch like the next one. A user with a second factor who sent neither a
+///    code nor a remembered device gets a challenge. A user without one, at a tenant that requires it, gets a ticket
+///    for enrolling one.
+/// 5. One batch: use the second factor, if there is one (401 `otp_invalid`, 429 after too many wrong ones), or the
+///    device (if it was revoked meanwhile: a challenge), and insert the family, if user and tenant are unchanged
+///    since before the hash; else 401, the same for every reason.
+/// 6. The tokens; and the device, if the request asks to remember it and the tenant allows it.
 ///
 /// # Errors
 /// As above; 403 at a suspended tenant and from a network that the tenant does not allow, 503 where storage or a key is out

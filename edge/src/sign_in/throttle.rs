@@ -248,10 +248,10 @@ pub(super) async fn take_hash<P: Platform>(
     Err(Refusal::throttled(1))
 }
 
-/// Gives a try back for which no password is looked at.
+/// Takes an attempt back whose password is not checked.
 ///
 /// # Errors
-/// 503 where the database did not answer.
+/// 503 if the database did not answer.
 pub(super) async fn take_back<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,

@@ -112,14 +112,14 @@ struct Credentials {
     otp: Option<String>,
     /// A recovery code, in place of `otp`.
     recovery_code: Option<String>,
-    /// What a widget of Turnstile gave, where the tenant asks for a CAPTCHA: an answer with `captcha_required` says so. A
-    /// request that needs none is not refused for it.
+    /// The response token of a Turnstile widget. Required if an answer had the code `captcha_required`; otherwise
+    /// ignored.
     #[serde(rename = "cf-turnstile-response")]
     cf_turnstile_response: Option<String>,
-    /// The same of hCaptcha.
+    /// The same for hCaptcha.
     #[serde(rename = "h-captcha-response")]
     h_captcha_response: Option<String>,
-    /// The same of reCAPTCHA.
+    /// The same for reCAPTCHA.
     #[serde(rename = "g-recaptcha-response")]
     g_recaptcha_response: Option<String>,
     /// At `login`, with a code: whether to remember the browser, so that sign-ins from it need no code for the number of

@@ -55,7 +55,7 @@ codes! {
     MfaEnrollmentRequired = "mfa_enrollment_required",
     /// The route requires a recent second factor or password: see `POST /api/step-up/`.
     StepUpRequired = "step_up_required",
-    /// A CAPTCHA has to be solved, or another one: `site_key` is the key of its widget.
+    /// A CAPTCHA must be solved, or a new one: `site_key` is the key of its widget.
     CaptchaRequired = "captcha_required",
     /// The tenant does not allow such requests from the client's network.
     NetworkNotAllowed = "network_not_allowed",
@@ -205,7 +205,7 @@ impl Refusal {
         Self::new(403, "This network is not allowed.", Code::NetworkNotAllowed)
     }
 
-    /// 403: a CAPTCHA has to be solved, whatever else the request holds. One answer whether none was sent or none that is good.
+    /// 403: a CAPTCHA must be solved. The same answer for a missing and for an invalid token.
     #[must_use]
     pub fn captcha_required(site_key: &str) -> Self {
         let mut refusal = Self::new(403, "A CAPTCHA must be solved.", Code::CaptchaRequired);

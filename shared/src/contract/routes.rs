@@ -154,13 +154,13 @@ const OWN_ACCOUNT: [&str; 6] = [
     "api/user/devices",
 ];
 
-/// Where strangers ask for something that costs a mail, and may be asked for a CAPTCHA. What has a link from a mail is not
-/// among them: that was asked for.
+/// Routes without a credential that cause a mail, and at which a tenant may require a CAPTCHA. Routes that take the
+/// token of a mailed link are not among them.
 const STRANGERS_FORMS: [&str; 3] =
     ["api/user/public-register", "api/user/email/verify/resend", "api/user/password/reset"];
 
 impl Route {
-    /// Whether strangers ask for a mail here.
+    /// Whether it is one of `STRANGERS_FORMS`.
     #[must_use]
     pub fn is_strangers_form(&self) -> bool {
         STRANGERS_FORMS.contains(&self.path)

@@ -138,7 +138,7 @@ pub struct Tenant {
     pub legacy: Option<Legacy>,
     /// Present while a user has an imported password hash of another service.
     pub foreign: Option<Foreign>,
-    /// The CAPTCHA that sign-ins are asked for, where there is one. It has a word in `needs`.
+    /// The CAPTCHA of sign-ins, if there is one. It has a word in `needs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captcha: Option<Captcha>,
     /// The features that a reader must know to sign users in.

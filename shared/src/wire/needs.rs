@@ -24,7 +24,7 @@ pub const UNDERSTOOD: &[&str] = &[
     SECOND_FACTOR_POLICY,
 ];
 
-/// The word of a document with a CAPTCHA. A reader that passed over it would ask for none.
+/// The word of a document with a CAPTCHA. A reader that ignored it would require none.
 pub const CAPTCHA: &str = "captcha";
 
 /// The word of a document that allows or denies networks. A reader that ignored it would sign users in from any
