@@ -1,4 +1,4 @@
-//! `wardgate captcha`: the CAPTCHA that a tenant asks for.
+//! `wardgate captcha`: the CAPTCHA settings of a tenant.
 
 use clap::{Subcommand, ValueEnum};
 use shared::contract::limits::{CAPTCHA_AFTER, CAPTCHA_TIMEOUT_MS};
@@ -18,14 +18,14 @@ use crate::tenants::{self, Tenant};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Show which CAPTCHA a tenant asks for, and when; its secret is never shown.
+    /// Show the CAPTCHA settings of a tenant, without the secret.
     #[command(after_help = "Example:\n  wardgate captcha show --tenant acme")]
     Show,
-    /// Have a tenant ask for a CAPTCHA at sign-ins, or for another one. The secret is asked for on a terminal, else taken from
-    /// the first line of standard input.
+    /// Make a tenant require a CAPTCHA at sign-ins, or change its settings. The secret is prompted for on a terminal,
+    /// else read from the first line of standard input.
     #[command(after_help = EXAMPLES)]
     Set(Box<Set>),
-    /// Have a tenant ask for no CAPTCHA any more, and forget the secret.
+    /// Stop requiring a CAPTCHA, and delete the secret.
     #[command(after_help = "Example:\n  wardgate captcha remove --tenant acme --yes")]
     Remove {
         #[command(flatten)]
@@ -44,33 +44,33 @@ Examples:
 
 #[derive(clap::Args)]
 pub(super) struct Set {
-    /// The widget's key, which clients are told.
+    /// The widget's public key, which clients get.
     site_key: String,
-    /// Keep the secret that is set, of the same service, and ask for none.
+    /// Keep the present secret; only if the service does not change.
     #[arg(long)]
     keep_secret: bool,
-    /// The service that says whether one was solved. Default: Cloudflare's.
+    /// The URL of the service that verifies tokens. Default: Cloudflare Turnstile's.
     #[arg(long, value_name = "URL")]
     verify_url: Option<String>,
-    /// At which sign-ins it is asked for.
+    /// At which sign-ins it is required.
     #[arg(long, value_enum, default_value_t = When::Suspicious)]
     asked: When,
-    /// With suspicious: after how many wrong passwords for one account from one network.
+    /// With suspicious: the number of wrong passwords for one account from one network after which it is required.
     #[arg(long, default_value_t = CAPTCHA_AFTER)]
     after: u64,
-    /// Ask for one at registrations, password resets and links once more, too.
+    /// Also require it at registrations, password resets and repeated verification links.
     #[arg(long)]
     forms: bool,
-    /// How long the service may take, in milliseconds.
+    /// The timeout of a call of the service, in milliseconds.
     #[arg(long, default_value_t = CAPTCHA_TIMEOUT_MS)]
     timeout_ms: u64,
-    /// What holds where the service does not answer.
+    /// What happens if the service does not answer.
     #[arg(long, value_enum, default_value_t = Then::Allow)]
     on_failure: Then,
-    /// A host on whose pages it may have been solved; may be repeated. Default: those that the service allows.
+    /// A host on whose pages it may be solved; may be repeated. Default: those that the service allows.
     #[arg(long = "hostname", value_name = "HOST")]
     hostnames: Vec<String>,
-    /// What the widget must have as its action. Default: anything.
+    /// The required action of the widget. Default: any.
     #[arg(long, default_value = "")]
     action: String,
 }

@@ -28,28 +28,28 @@ use crate::http::validators::{Conditions, Editable, changed};
 use crate::tenants::captcha::{self, Own, Wanted};
 use crate::tenants::{self, Tenant, TenantError};
 
-/// The CAPTCHA that a tenant asks for. Its secret is never shown.
+/// The CAPTCHA settings of a tenant. The secret is never returned.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Captcha)]
 pub struct CaptchaOut {
-    /// The widget's key, which clients are told.
+    /// The widget's public key, which clients get.
     site_key: String,
-    /// Where the edge asks whether one was solved.
+    /// The URL at which the edge verifies tokens.
     verify_url: String,
-    /// At which sign-ins it is asked for.
+    /// At which sign-ins it is required.
     asked: Asked,
-    /// With `suspicious`: after how many wrong passwords.
+    /// With `suspicious`: the number of wrong passwords after which it is required.
     after: u64,
-    /// Whether registrations, password resets and links once more are asked for one, too.
+    /// Whether registrations, password resets and repeated verification links also require it.
     forms: bool,
-    /// How long the service may take, in milliseconds.
+    /// The timeout of a call of the service, in milliseconds.
     timeout_ms: u64,
-    /// What holds where the service does not answer.
+    /// What happens if the service does not answer.
     on_failure: OnFailure,
-    /// The hosts on whose pages it may have been solved; empty for those that the service allows.
+    /// The hosts on whose pages it may be solved; empty for those that the service allows.
     #[schema(value_type = Vec<String>)]
     hostnames: Vec<HostName>,
-    /// What the widget must have as its action; empty for anything.
+    /// The required action of the widget; empty for any.
     action: String,
     #[serde(serialize_with = "crate::http::time::micros")]
     updated_at: DateTime<Utc>,
@@ -79,33 +79,34 @@ impl Editable for CaptchaOut {
     }
 }
 
-/// The CAPTCHA that a tenant is to ask for. What is absent is as it is by default, but for the secret.
+/// The new CAPTCHA settings. Absent fields get their defaults, except the secret.
 #[derive(ToSchema)]
 #[schema(as = CaptchaChange)]
 #[allow(dead_code, reason = "described; read by `FromFields`")]
 pub struct CaptchaIn {
     /// The widget's key.
     site_key: String,
-    /// If absent, the one that is kept, while `verify_url` stays.
+    /// If absent, the present secret is kept, provided that `verify_url` does not change.
     #[schema(format = "password")]
     secret: Option<String>,
-    /// Of Turnstile if absent; or of hCaptcha or reCAPTCHA. Another one is the platform's to set: `https`, or `http` on the
-    /// machine that the edge runs on.
+    /// Turnstile's if absent; or hCaptcha's or reCAPTCHA's. Only the platform can set another URL: `https`, or `http`
+    /// on the machine of the edge.
     verify_url: Option<String>,
     /// `suspicious` if absent.
     asked: Option<Asked>,
-    /// With `suspicious`: after how many wrong passwords for one account from one network, 1 to 10; 3 if absent. Of an account
-    /// from all unknown networks twice as many, of a network ten times and of the tenant a hundred times as many.
+    /// With `suspicious`: after how many wrong passwords for one account from one network, 1 to 10; 3 if absent. For
+    /// an account from all unknown networks it is twice that number, for a network ten times and for the tenant a
+    /// hundred times.
     after: Option<u64>,
-    /// Whether registrations, password resets and links once more are asked for one, too; not if absent.
+    /// Whether registrations, password resets and repeated verification links also require it; false if absent.
     forms: Option<bool>,
-    /// How long the service may take, in milliseconds, 500 to 10000; 3000 if absent.
+    /// The timeout of a call of the service, in milliseconds, 500 to 10000; 3000 if absent.
     timeout_ms: Option<u64>,
-    /// What holds where the service does not answer, or not as it should; `allow` if absent.
+    /// What happens if the service does not answer, or answers with an error; `allow` if absent.
     on_failure: Option<OnFailure>,
-    /// The hosts on whose pages it may have been solved; if absent, those that the service allows.
+    /// The hosts on whose pages it may be solved; if absent, those that the service allows.
     hostnames: Option<Vec<String>>,
-    /// What the widget must have as its action; anything if absent.
+    /// The required action of the widget; any if absent.
     action: Option<String>,
 }
 
