@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// Whoever may edit a tenant must not have its secret sent elsewhere.
+    /// An administrator who may edit a tenant must not have its secret sent to another service.
     #[test]
     fn a_secret_that_is_kept_stays_with_its_service() {
         let elsewhere = Some("https://captcha.acme.example/verify");

@@ -347,7 +347,7 @@ fn a_secret_goes_to_no_other_service_than_it_was_given_for() {
         always(policy);
         policy.on_failure = OnFailure::Allow;
     });
-    // As somebody who can write the edge's database would.
+    // As an attacker who can write the edge's database would.
     let moved =
         "update tenants set document = json_set(document, '$.captcha.verify_url', 'https://evil.example/')";
     world.memory().db.borrow().execute(moved, []).unwrap();
