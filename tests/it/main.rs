@@ -7,7 +7,7 @@
 mod at_rest;
 mod attempts;
 mod bad_requests;
-mod bench_login;
+mod bench_isolation;
 mod browser;
 mod captcha;
 mod contract;

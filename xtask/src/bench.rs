@@ -1,4 +1,5 @@
-//! `bench`: measurements that print ratios, against a PostgreSQL of their own.
+//! `bench`: measurements that print ratios, against a PostgreSQL of their own. Those of the Worker are in
+//! [`crate::bench_edge`].
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::run::run as run_command;
 use crate::scratch::Scratch;
 use crate::state::State;
 use crate::workspace::Workspace;
-use crate::{test, tools};
+use crate::{bench_edge, test, tools};
 
 /// The superuser's password of a throwaway server that listens only on loopback.
 const PASSWORD: &str = "throwaway";
@@ -20,8 +21,14 @@ const PASSWORD: &str = "throwaway";
 /// Runs one of them.
 pub fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     match &options.of {
-        BenchOf::Control(options) => control(workspace, options),
-        BenchOf::Login => test::bench(workspace, "bench_login::bench_login"),
+        None => bench_edge::run(workspace, bench_edge::ALL, &options.edge),
+        Some(BenchOf::Validate(options)) => bench_edge::run(workspace, &["validate"], options),
+        Some(BenchOf::Miss(options)) => bench_edge::run(workspace, &["miss"], options),
+        Some(BenchOf::Keys(options)) => bench_edge::run(workspace, &["keys"], options),
+        Some(BenchOf::Login(options)) => bench_edge::run(workspace, &["login"], options),
+        Some(BenchOf::Refresh(options)) => bench_edge::run(workspace, &["refresh"], options),
+        Some(BenchOf::Isolation) => test::bench(workspace, "bench_isolation::bench_isolation"),
+        Some(BenchOf::Control(options)) => control(workspace, options),
     }
 }
 

@@ -92,15 +92,50 @@ pub fn build(workspace: &Workspace, kind: Kind) -> Result<Size> {
 ///
 /// The prebuilt std of this target aborts, so std is built, too; stable cargo does that only with `RUSTC_BOOTSTRAP`.
 fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
+    let features: &[&str] = match kind {
+        Kind::Production => &[],
+        Kind::Test => &["--features", "test-entry"],
+    };
+    Ok(compile_package(workspace, "wardgate-edge", features)?.join("edge.wasm"))
+}
+
+/// The folder that holds the module then.
+fn compile_package(workspace: &Workspace, package: &str, features: &[&str]) -> Result<PathBuf> {
     let target = workspace.target.join("worker");
-    let mut cargo = workspace.cargo(&["build", "--package", "wardgate-edge", "--lib", "--target", WASM]);
+    let mut cargo = workspace.cargo(&["build", "--package", package, "--lib", "--target", WASM]);
     cargo.args(["--profile", "worker", "-Zbuild-std=std,panic_unwind", "--target-dir"]).arg(&target);
-    if kind == Kind::Test {
-        cargo.args(["--features", "test-entry"]);
-    }
+    cargo.args(features);
     cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", "-Cpanic=unwind");
     run(&mut cargo)?;
-    Ok(target.join(WASM).join("worker").join("edge.wasm"))
+    Ok(target.join(WASM).join("worker"))
+}
+
+/// Argon2id alone, which `bench` measures sign-ins against.
+pub struct HashAlone {
+    /// The folder of the Wasm module and its glue, made as the Worker's are.
+    pub wasm: PathBuf,
+    /// The same code as a program of this machine.
+    pub native: PathBuf,
+}
+
+/// Builds both forms.
+pub fn hash_alone(workspace: &Workspace) -> Result<HashAlone> {
+    let package = "wardgate-bench-argon2";
+    let compiled = compile_package(workspace, package, &[])?.join("argon2_alone.wasm");
+    let wasm = workspace.root.join("build/bench");
+    fs::create_dir_all(&wasm)?;
+    make_glue(&compiled, "argon2", &wasm)?;
+    shrink(workspace, &wasm.join("argon2_bg.wasm"))?;
+    run(&mut workspace.cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        package,
+        "--bin",
+        "argon2-alone",
+    ]))?;
+    Ok(HashAlone { wasm, native: workspace.target.join("release/argon2-alone") })
 }
 
 /// A digest of the inputs of the bundle: the module, our entry scripts, wasm-opt, and this program, which contains
@@ -129,7 +164,7 @@ fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -
     let parent = folder.parent().context("a bundle's folder has a parent")?;
     fs::create_dir_all(parent)?;
     let fresh = tempfile::Builder::new().prefix(".edge-").tempdir_in(parent)?;
-    make_glue(compiled, fresh.path())?;
+    make_glue(compiled, "edge", fresh.path())?;
     shrink(workspace, &fresh.path().join("edge_bg.wasm"))?;
     for entry in kind.entries() {
         fs::copy(entry_source(workspace, entry), fresh.path().join(entry))?;
@@ -144,10 +179,10 @@ fn assemble(workspace: &Workspace, kind: Kind, compiled: &Path, folder: &Path) -
 ///
 /// After an abort (out of memory, stack overflow) the glue makes a new instance at the next call of
 /// any export: `reset_state_function` and `force_enable_abort_handler` ask for that.
-fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
+fn make_glue(compiled: &Path, name: &str, folder: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(compiled)
-        .out_name("edge")
+        .out_name(name)
         .module(true)?
         .typescript(false)
         .remove_name_section(true)
@@ -157,7 +192,7 @@ fn make_glue(compiled: &Path, folder: &Path) -> Result<()> {
         .generate(folder)?;
     // A source-phase import, which the bundler of wrangler does not know; to the runtime a plain
     // import of a .wasm file means the same.
-    let glue = folder.join("edge.js");
+    let glue = folder.join(format!("{name}.js"));
     let text = fs::read_to_string(&glue)?;
     let plain = text.replacen("import source wasmModule from", "import wasmModule from", 1);
     anyhow::ensure!(

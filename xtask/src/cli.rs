@@ -157,25 +157,61 @@ pub struct TestOptions {
 
 /// Options of `bench`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = BENCH_HELP)]
 pub struct BenchOptions {
-    /// The benchmark.
+    /// Of what; without one, everything of the Worker.
     #[command(subcommand)]
-    pub of: BenchOf,
+    pub of: Option<BenchOf>,
+    /// How.
+    #[command(flatten)]
+    pub edge: BenchEdgeOptions,
 }
 
 /// The benchmarks.
 #[derive(Subcommand)]
 pub enum BenchOf {
+    /// Validation of tokens that the isolate knows, against an empty Worker, jose, hono/jwt, Clerk and OpenAuth
+    Validate(BenchEdgeOptions),
+    /// Validation of more tokens than the isolate remembers, against jose and an empty Worker
+    Miss(BenchEdgeOptions),
+    /// The public keys, against an empty Worker
+    Keys(BenchEdgeOptions),
+    /// Sign-ins, against better-auth, OpenAuth and Argon2id alone; and Argon2id in Wasm against native
+    Login(BenchEdgeOptions),
+    /// Refreshes, against better-auth and OpenAuth
+    Refresh(BenchEdgeOptions),
+    /// Sign-ins of one tenant while another is under attack, with the budget of hashes and without it
+    #[command(
+        after_help = "Takes some minutes. Ends with 1 if a sign-in takes more than twice its quiet time with the \
+                            budget on.\n\nExample:\n  ./wardgate bench isolation"
+    )]
+    Isolation,
     /// Lists, encrypted columns and the audit log over a million users: ratios from one run, compared with the promised
     /// limits
     #[command(after_help = BENCH_CONTROL_HELP)]
     Control(BenchControlOptions),
-    /// Sign-ins of one tenant while another is under attack, with and without the budget of hashes
-    #[command(
-        after_help = "Takes some minutes. Exits with 1 if, with the budget, a sign-in takes more than twice its quiet \
-                            time.\n\nExample:\n  ./wardgate bench login"
-    )]
-    Login,
+}
+
+const BENCH_HELP: &str = "\
+Without a name it measures validate, miss, keys, login and refresh: some ten minutes, and as long to build the first time.
+Each is the processor time that the server takes for a request, as a ratio to another server that runs in turns with it;
+docs/benchmarks.md says how to read the table. Needs Linux. Ends with 1 if a server is not what it is taken for, as when
+it accepts a forged token; a goal that is missed is a line in the table.
+
+Examples:
+  ./wardgate bench
+  ./wardgate bench validate --rounds 31
+  ./wardgate bench --json > report.json";
+
+/// Options of what is measured of the Worker.
+#[derive(Args)]
+pub struct BenchEdgeOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Slices of each pair; the ratio is the median over them [default: 7 to 15]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub rounds: Option<u32>,
 }
 
 const BENCH_CONTROL_HELP: &str = "\

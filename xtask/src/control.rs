@@ -116,6 +116,13 @@ impl Control {
         serde_json::from_str(&text).context("`wardgate tenant` answered something else")
     }
 
+    /// Sets settings of a tenant, each as `name=value`.
+    pub fn set(&self, tenant: &str, settings: &[&str]) -> Result<()> {
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
+        let words: Vec<&str> = ["tenant", "edit", tenant, "--json"].into_iter().chain(set).collect();
+        self.made(&words, "").map(|_| ())
+    }
+
     /// The root administrator, made where they do not exist yet.
     pub fn ensure_administrator(&self, user: &NewUser<'_>) -> Result<User> {
         let (name, tenant) = (user.username, user.tenant);

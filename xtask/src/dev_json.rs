@@ -236,6 +236,7 @@ pub fn remove(state: &State) {
     let _ = fs::remove_file(path(state));
 }
 
-fn path(state: &State) -> PathBuf {
+/// Where it is.
+pub fn path(state: &State) -> PathBuf {
     state.path("dev.json")
 }

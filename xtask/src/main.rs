@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
 mod bench;
+mod bench_edge;
 mod bundle;
 mod check;
 mod cli;

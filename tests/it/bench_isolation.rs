@@ -1,4 +1,4 @@
-//! `./wardgate bench login`: how long a tenant's sign-ins take while another tenant is under attack, with the budget of hashes
+//! `./wardgate bench isolation`: how long a tenant's sign-ins take while another tenant is under attack, with the budget of hashes
 //! and without it. No test: it measures.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -69,9 +69,9 @@ async fn under_attack(victim: &User<'_>, target: &Tenant<'_>, attacked: &User<'_
 }
 
 #[tokio::test]
-#[ignore = "measures, and wants a quiet machine: ./wardgate bench login"]
-async fn bench_login() {
-    let stack = Stack::own("bench-login").await;
+#[ignore = "measures, and wants a quiet machine: ./wardgate bench isolation"]
+async fn bench_isolation() {
+    let stack = Stack::own("bench-isolation").await;
     // On a machine that is slower than an isolate of the runtime, or busy, a hash takes longer: then a smaller budget shows the
     // same share of the thread.
     let budget = std::env::var("WARDGATE_BENCH_HASHES_PER_SEC").ok().and_then(|text| text.parse().ok());
