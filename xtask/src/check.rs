@@ -14,6 +14,7 @@ use crate::imports::{self, Layers};
 use crate::ports::DEFAULT_BASE;
 use crate::run::{output, run as run_command};
 use crate::scratch::Scratch;
+use crate::scripts;
 use crate::secrets::Secrets;
 use crate::stack::Stack;
 use crate::steps::Steps;
@@ -112,6 +113,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     steps.step("Imports: no circle, and none that goes up", || {
         CRATES.iter().try_for_each(|layers| imports::check(&workspace.root, layers))
     })?;
+    steps.step("JavaScript: every module parses", || scripts::check(workspace))?;
     steps.step("Lints: this machine", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;

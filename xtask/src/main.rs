@@ -30,6 +30,7 @@ mod program;
 mod readiness;
 mod run;
 mod scratch;
+mod scripts;
 mod secrets;
 mod server;
 mod service;
