@@ -18,7 +18,9 @@ async function ask(target, connections, ms) {
     while (performance.now() < until) {
       const answer = await connection.send(next());
       if (!granted(answer))
-        throw new Error(`${target.name} answered ${answer.status}: ${answer.body.slice(0, 300)}`);
+        throw new Error(
+          `${target.name} answered ${answer.status}: ${(answer.body || answer.head).slice(0, 300)}`,
+        );
       answered?.(answer);
       count += 1;
     }
