@@ -34,10 +34,16 @@ pub struct App<P> {
     answers: Cell<u32>,
     /// The memory of the Argon2id hash, allocated at the first sign-in.
     workspace: RefCell<Option<Workspace>>,
+    /// Randomness of request ids to come: drawn for many at once, because a draw costs more than the rest of a
+    /// validation. Nothing that must be secret is taken from it.
+    request_ids: RefCell<Vec<u8>>,
     /// Hashes that were computed, so that tests can count them.
     #[cfg(test)]
     pub(crate) hashes: Cell<u32>,
 }
+
+/// Request ids of one draw.
+const REQUEST_IDS: usize = 64;
 
 impl<P: Platform> App<P> {
     /// An isolate with empty caches.
@@ -54,6 +60,7 @@ impl<P: Platform> App<P> {
             told: RefCell::default(),
             verified: RefCell::default(),
             workspace: RefCell::default(),
+            request_ids: RefCell::default(),
             #[cfg(test)]
             hashes: Cell::default(),
         }
@@ -80,6 +87,19 @@ impl<P: Platform> App<P> {
         let turn = self.answers.get();
         self.answers.set(turn.wrapping_add(1));
         turn.is_multiple_of(log::EVERY)
+    }
+
+    /// A request id of our own: 32 hex digits.
+    pub(crate) fn request_id(&self) -> String {
+        let mut drawn = self.request_ids.borrow_mut();
+        if drawn.is_empty() {
+            drawn.resize(REQUEST_IDS * size_of::<u128>(), 0);
+            self.platform.fill(&mut drawn);
+        }
+        let last = drawn.last_chunk().copied().map_or(0, u128::from_le_bytes);
+        let left = drawn.len().saturating_sub(size_of::<u128>());
+        drawn.truncate(left);
+        format!("{last:032x}")
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

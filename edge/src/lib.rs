@@ -22,6 +22,7 @@
 
 pub mod after;
 pub mod app;
+pub mod asked;
 pub mod body;
 pub mod browser;
 pub mod captcha;
@@ -37,6 +38,7 @@ pub mod log;
 pub mod own;
 pub mod platform;
 pub mod route;
+pub mod said;
 pub mod serve;
 pub mod sessions;
 pub mod settings;

@@ -20,6 +20,7 @@ use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, request_id, target};
+use crate::tokens::access::{self, Unproven};
 use crate::tokens::validate::{self, Asker};
 use crate::{forward, health};
 
@@ -201,6 +202,50 @@ fn finish<S>(
 /// The synchronous export: `validate` by Bearer, keys and liveness, if neither storage nor cryptography is needed.
 /// `None` passes the request to the asynchronous export.
 pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Reply<Infallible>> {
+    answer_now(app, request, Signature::Unchecked)
+}
+
+/// The same when the signature that [`begin_now`] began to check is checked.
+pub fn handle_checked<P: Platform>(
+    app: &App<P>,
+    request: &impl Incoming,
+    unproven: Unproven,
+    holds: bool,
+) -> Option<Reply<Infallible>> {
+    if holds {
+        access::proved(app, unproven);
+        answer_now(app, request, Signature::Unchecked)
+    } else {
+        answer_now(app, request, Signature::Broken)
+    }
+}
+
+/// Begins `validate` by Bearer where the token's signature is all that is missing. `None` sends the request on the
+/// ordinary way.
+pub fn begin_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Unproven> {
+    let settings = app.settings().ok()?;
+    let target = target(settings, request, &request.url(), String::new())?;
+    match (request.method().as_str(), endpoint(settings.role, &target.path)?) {
+        ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
+            let Bearer::Token(token) = Bearer::read(request) else { return None };
+            validate::begin_now(Context::new(app), &target.named, &token)
+        }
+        _ => None,
+    }
+}
+
+/// What is known of a token's signature beside what the isolate remembers.
+#[derive(Clone, Copy)]
+enum Signature {
+    Unchecked,
+    Broken,
+}
+
+fn answer_now<P: Platform>(
+    app: &App<P>,
+    request: &impl Incoming,
+    signature: Signature,
+) -> Option<Reply<Infallible>> {
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
     let ctx = Context::new(app);
@@ -210,7 +255,10 @@ pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let asker = Asker::of(&method);
-            let (mut answer, known) = validate::validate_now(ctx, &target.named, asker, &token)?;
+            let (mut answer, known) = match signature {
+                Signature::Unchecked => validate::validate_now(ctx, &target.named, asker, &token)?,
+                Signature::Broken => validate::refuse_now(ctx, &target.named, asker)?,
+            };
             validate::say_age(ctx, &mut answer);
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut answer);

@@ -43,7 +43,7 @@ const CRATES: [Layers; 4] = [
             &["app"],
             &["isolate"],
             &["sql"],
-            &["platform", "after", "body", "route"],
+            &["platform", "after", "asked", "body", "route", "said"],
             &["http", "log", "settings"],
         ],
     },

@@ -1,13 +1,34 @@
 //! The functions that the runtime calls through `entry/index.mjs`.
+//!
+//! An asynchronous export costs a turn of the event loop and promises, and each value that crosses from or to
+//! JavaScript costs a copy: together more than the work of a validation. So there is a synchronous way beside the
+//! ordinary one, [`answer_now`], which takes one text and gives one. Where a signature is missing, the entry waits for
+//! it between [`begin_now`] and [`checked`].
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use worker::js_sys::Promise;
 use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
 use worker::web_sys::{Request, Response};
 use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worker_sys};
 
 use super::request::ClientRequest;
-use super::{app, log, response};
+use super::{app, app_if_made, log, response};
+use crate::after::After;
+use crate::asked::Asked;
 use crate::inside::sweep;
-use crate::serve;
+use crate::tokens::access::Unproven;
+use crate::{said, serve};
+
+/// Checks of signatures that may be under way in an isolate. Of more, the oldest are forgotten, and their requests go
+/// the ordinary way: a client that hangs up leaves its own behind.
+const CHECKS: usize = 256;
+
+thread_local! {
+    /// Checks under way, by the number that the entry gave them, and what was asked.
+    static UNDER_WAY: RefCell<VecDeque<(u32, String, Unproven)>> = const { RefCell::new(VecDeque::new()) };
+}
 
 /// Answers one request.
 #[event(fetch)]
@@ -20,20 +41,53 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     response::to_js(&reply.response)
 }
 
-/// Answers requests that need neither storage nor cryptography; `undefined` passes the request to the asynchronous
-/// export.
-///
-/// An asynchronous export costs a turn of the event loop and a wrapper of the request, which
-/// together are more than the work.
+/// Answers at once what needs neither storage nor cryptography: [`crate::asked`] in, [`crate::said`] out. `undefined`
+/// sends the request on the ordinary way.
 #[wasm_bindgen]
-pub fn fetch_now(request: Request, env: &Env, context: worker_sys::Context) -> Option<Response> {
-    let app = app(env);
-    let reply = serve::handle_now(&app, &ClientRequest(request))?;
-    let answer = response::to_js(&reply.response).ok()?;
-    if !reply.after.is_nothing() {
-        Context::new(context).wait_until(async move { serve::carry_out(&app, reply.after).await });
+pub fn answer_now(asked: &str) -> Option<String> {
+    let app = app_if_made()?;
+    let asked = Asked::read(asked)?;
+    let reply = serve::handle_now(&app, &asked)?;
+    if asked.was_lacking() { None } else { said::text(&reply) }
+}
+
+/// Begins to check the signature that alone is missing of `asked`; resolves to whether it holds. `undefined` sends the
+/// request on the ordinary way.
+#[wasm_bindgen]
+pub fn begin_now(number: u32, asked: String) -> Option<Promise> {
+    let app = app_if_made()?;
+    let unproven = serve::begin_now(&app, &Asked::read(&asked)?)?;
+    let (key, input, signature) = unproven.parts()?;
+    let holds = app.platform.begin_verifying(key, input, signature)?;
+    UNDER_WAY.with_borrow_mut(|under_way| {
+        under_way.push_back((number, asked, unproven));
+        if under_way.len() > CHECKS {
+            under_way.pop_front();
+        }
+    });
+    Some(holds)
+}
+
+/// Answers what [`begin_now`] began under this number, as [`answer_now`] does.
+#[wasm_bindgen]
+pub fn checked(number: u32, holds: bool) -> Option<String> {
+    let (_, asked, unproven) = UNDER_WAY.with_borrow_mut(|under_way| {
+        let at = under_way.iter().rposition(|(known, _, _)| *known == number)?;
+        under_way.remove(at)
+    })?;
+    let app = app_if_made()?;
+    let asked = Asked::read(&asked)?;
+    let reply = serve::handle_checked(&app, &asked, unproven, holds)?;
+    if asked.was_lacking() { None } else { said::text(&reply) }
+}
+
+/// Reads the feed, after an answer that said so.
+#[wasm_bindgen]
+pub fn refresh(context: worker_sys::Context) {
+    if let Some(app) = app_if_made() {
+        let after = After { read_feed: true, ..After::NOTHING };
+        Context::new(context).wait_until(async move { serve::carry_out(&app, after).await });
     }
-    Some(answer)
 }
 
 /// The clock's call, every minute.

@@ -33,6 +33,8 @@ pub struct Keys {
     /// By modulus: an imported public key does not depend on the tenant; the caller has already chosen the key for
     /// the token.
     verifying: Kept<String>,
+    /// What verifies, and by which algorithm: looked up once, since each look is a call into JavaScript.
+    verifier: Option<(SubtleCrypto, Object)>,
 }
 
 type Kept<K> = RefCell<HashMap<K, CryptoKey>>;
@@ -45,6 +47,7 @@ impl Keys {
             edge_keys: settings.map(|settings| settings.edge_keys.clone()).unwrap_or_default(),
             signing: Kept::default(),
             verifying: Kept::default(),
+            verifier: subtle().and_then(|subtle| Ok((subtle, rs256()?))).ok(),
         }
     }
 
@@ -65,6 +68,16 @@ impl Keys {
             Some(imported) => Ok(imported),
             None => Ok(keep(&self.verifying, key.n().to_owned(), import(key).await?)),
         }
+    }
+
+    /// The key that verifies, if it was imported before.
+    pub fn imported(&self, key: &PublicKey) -> Option<CryptoKey> {
+        self.verifying.borrow().get(key.n()).cloned()
+    }
+
+    /// WebCrypto and its name of the algorithm.
+    pub fn verifier(&self) -> Option<&(SubtleCrypto, Object)> {
+        self.verifier.as_ref()
     }
 
     /// Opens a private key for signing. The associated data names edge, tenant and key: one that

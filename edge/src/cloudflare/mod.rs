@@ -68,6 +68,11 @@ thread_local! {
     static APP: OnceCell<Rc<App<Cloudflare>>> = const { OnceCell::new() };
 }
 
+/// The isolate's app, once a request was answered on the ordinary way.
+fn app_if_made() -> Option<Rc<App<Cloudflare>>> {
+    APP.with(|app| app.get().map(Rc::clone))
+}
+
 /// The isolate's app. Variables and secrets belong to the deployment and do not change during its lifetime.
 fn app(env: &Env) -> Rc<App<Cloudflare>> {
     let make = || {

@@ -4,7 +4,7 @@ use shared::ids::TenantId;
 use shared::tenant::SigningKey;
 use shared::tokens::jwk::PublicKey;
 use worker::js_sys::futures::JsFuture;
-use worker::js_sys::{ArrayBuffer, Uint8Array};
+use worker::js_sys::{ArrayBuffer, Promise, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 
 use super::keys::{RS256, subtle};
@@ -32,6 +32,18 @@ impl Rs256 for Cloudflare {
             Ok(JsFuture::from(promise).await?.is_truthy())
         };
         verified.await.map_err(|error| failed("verifying", &error))
+    }
+}
+
+impl Cloudflare {
+    /// Begins to check a signature whose key was imported before: nothing is waited for here, and no future made of the
+    /// promise. `None` where the key is not there yet, or WebCrypto refuses.
+    ///
+    /// The bytes are read where they are: `verify` copies them before it returns (WebCrypto, section 14.3.4, steps 2 and 3).
+    pub fn begin_verifying(&self, key: &PublicKey, input: &[u8], signature: &[u8]) -> Option<Promise> {
+        let imported = self.keys.imported(key)?;
+        let (subtle, algorithm) = self.keys.verifier()?;
+        subtle.verify_with_object_and_u8_array_and_u8_array(algorithm, &imported, signature, input).ok()
     }
 }
 

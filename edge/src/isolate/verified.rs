@@ -1,7 +1,9 @@
 //! A cache of access tokens with a verified signature, so that the next request with the same token costs no
 //! cryptography. Bounded; expiry, denials and the key's state are checked on every hit.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use shared::contract::refusal::TokenFault;
 use shared::ids::{SessionId, TenantId, UserId};
@@ -40,6 +42,8 @@ pub struct VerifiedToken {
     pub legacy: Option<LegacyTrail>,
     /// The state of its user's and session's rows, if they were read for it.
     pub standing: Option<Standing>,
+    /// The body of the answer to its validation, once it was made: it says nothing but claims.
+    pub body: OnceCell<Box<str>>,
 }
 
 /// The state of a token's user and session, with the time when it was read.
@@ -83,8 +87,8 @@ type Key = [u8; KEY];
 /// The cache, in two generations: when one is full, the older one is dropped.
 #[derive(Default)]
 pub struct VerifiedTokens {
-    young: HashMap<Key, (String, VerifiedToken)>,
-    old: HashMap<Key, (String, VerifiedToken)>,
+    young: HashMap<Key, (String, Rc<VerifiedToken>)>,
+    old: HashMap<Key, (String, Rc<VerifiedToken>)>,
 }
 
 fn key(token: &str) -> Option<Key> {
@@ -94,7 +98,7 @@ fn key(token: &str) -> Option<Key> {
 impl VerifiedTokens {
     /// The entry of exactly this token.
     #[must_use]
-    pub fn get(&self, token: &str) -> Option<&VerifiedToken> {
+    pub fn get(&self, token: &str) -> Option<&Rc<VerifiedToken>> {
         let key = key(token)?;
         let entry = self.young.get(&key).or_else(|| self.old.get(&key));
         entry.filter(|(known, _)| known == token).map(|(_, access)| access)
@@ -110,7 +114,7 @@ impl VerifiedTokens {
         if let Some((_, access)) = entry.filter(|(known, _)| known == token)
             && access.standing.is_none_or(|known| known.as_of <= standing.as_of)
         {
-            access.standing = Some(standing);
+            Rc::make_mut(access).standing = Some(standing);
         }
     }
 
@@ -120,7 +124,7 @@ impl VerifiedTokens {
         if self.young.len() >= ENTRIES {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, (token.to_owned(), access));
+        self.young.insert(key, (token.to_owned(), Rc::new(access)));
     }
 }
 
@@ -142,6 +146,7 @@ mod tests {
             known_until: exp,
             legacy: None,
             standing: None,
+            body: OnceCell::new(),
         }
     }
 

@@ -132,10 +132,7 @@ pub(crate) fn request_id<P: Platform>(app: &App<P>, request: &impl Incoming) -> 
         (1..=REQUEST_ID_BYTES).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
-    request.header("x-request-id").filter(plain).unwrap_or_else(|| {
-        let random: [u8; 16] = app.random();
-        format!("{:032x}", u128::from_be_bytes(random))
-    })
+    request.header("x-request-id").filter(plain).unwrap_or_else(|| app.request_id())
 }
 
 pub(crate) fn place<P: Platform>(

@@ -7,8 +7,8 @@ use shared::tenant::origin::Origin;
 use shared::tenant::settings::Cookies;
 
 use super::browser::{PAGE, acme, own_request, set_cookies};
+use super::entry::handle_now;
 use super::fixture::{Answered, Request};
-use crate::serve::handle_now;
 
 /// The CORS headers of an answer: the origin, whether credentials are allowed, and whether it varies.
 fn said(answer: &Answered) -> (Option<&str>, Option<&str>, bool) {

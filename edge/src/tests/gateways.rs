@@ -5,9 +5,9 @@ use serde_json::json;
 use shared::tokens::claims::UserIdForm;
 
 use super::browser::{Browser, PAGE, acme as acme_with_pages, own_request, set_cookies};
+use super::entry::handle_now;
 use super::fixture::{Actor, Answered, Request, World, claims};
 use crate::http::Body;
-use crate::serve::handle_now;
 
 const PATH: &str = "/api/token/validate/";
 

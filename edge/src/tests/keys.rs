@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::entry::handle_now;
 use super::fixture::{Actor, Answered, Request, START_MS, World};
 use crate::http::{Body, Response};
-use crate::serve::handle_now;
 
 fn acme() -> (World, Actor) {
     let world = World::new();

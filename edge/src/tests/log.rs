@@ -72,7 +72,7 @@ fn of_what_went_well_some_is_logged_on_either_way() {
     assert!(logged.iter().all(|line| line["level"] == "info" && line["route"] == "api/token/validate"));
     for _ in 0..3 * EVERY {
         let request = acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
-        crate::serve::handle_now(&world.app, &request).unwrap();
+        crate::tests::entry::handle_now(&world.app, &request).unwrap();
     }
     let logged = lines(&world);
     assert_eq!(logged.len(), 3);

@@ -1,6 +1,7 @@
 //! The edge's routes in process: the real statements over SQLite with `migrations/edge`, real
 //! signatures, a clock that is moved by hand, and failures on purpose.
 
+pub mod entry;
 pub mod fixture;
 pub mod siteverify;
 

@@ -4,9 +4,9 @@ use serde_json::json;
 use shared::tenant::{KeyState, Status};
 use shared::user::UserStatus;
 
+use super::entry::handle_now;
 use super::fixture::{Actor, Answered, Request, World, claims, forge, signing_key};
 use crate::http::Body;
-use crate::serve::handle_now;
 
 fn acme() -> (World, Actor) {
     let world = World::new();

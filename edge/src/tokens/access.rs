@@ -1,14 +1,17 @@
 //! Access tokens: issued after a sign-in or refresh, and checked wherever one is presented.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use shared::contract::limits::UNKNOWN_KID_MS;
 use shared::contract::refusal::{Refusal, TokenFault};
 use shared::ids::{SessionId, UserId};
 use shared::tokens::claims::{AccessClaims, Audience, ClaimsFault, UserIdClaim};
+use shared::tokens::jwk::PublicKey;
 use shared::tokens::jws::Jws;
 use shared::tokens::{access_signing_input, join_signature};
 
+use crate::app::App;
 use crate::context::Context;
 use crate::isolate::memory::Judgement;
 use crate::isolate::opened::OpenedTenant;
@@ -82,7 +85,7 @@ pub fn judge_now<P: Platform>(
     ctx: Context<'_, P>,
     known: &OpenedTenant,
     unverified_token: &str,
-) -> Option<Result<VerifiedToken, TokenFault>> {
+) -> Option<Result<Rc<VerifiedToken>, TokenFault>> {
     // A strict tenant's tokens are judged by rows alone.
     if known.tenant.settings.strict {
         return None;
@@ -94,7 +97,51 @@ pub fn judge_now<P: Platform>(
         Judgement::Denied(fault) => Err(fault),
         Judgement::AskStorage => standing::remembered(access, ctx.now_ms)?.verdict,
     };
-    Some(verdict.and_then(|()| judge_factor(ctx, known, access)).map(|()| access.clone()))
+    Some(verdict.and_then(|()| judge_factor(ctx, known, access)).map(|()| Rc::clone(access)))
+}
+
+/// A token of which everything holds but its signature, which is being checked.
+pub struct Unproven {
+    token: String,
+    /// The tenant, as it was when the check began.
+    known: Rc<OpenedTenant>,
+    kid: String,
+    signature: Vec<u8>,
+    unverified: VerifiedToken,
+}
+
+impl Unproven {
+    /// The key, what was signed, and the signature. `None` cannot happen: the token was taken apart before.
+    #[must_use]
+    pub fn parts(&self) -> Option<(&PublicKey, &[u8], &[u8])> {
+        let key = self.known.tenant.verifying_key(&self.kid)?;
+        let jws = Jws::split(&self.token)?;
+        Some((&key.public, jws.signed.as_bytes(), &self.signature))
+    }
+}
+
+/// Begins to judge an access token that was not verified before, if its signature is all that is missing. `None` for
+/// everything else, which [`authenticate`] judges: what is read or refused there is not decided here.
+pub fn begin<P: Platform>(
+    ctx: Context<'_, P>,
+    known: &Rc<OpenedTenant>,
+    unverified_token: &str,
+) -> Option<Unproven> {
+    if known.tenant.settings.strict || refresh_token_fault(known, unverified_token, ctx.now_secs()).is_some()
+    {
+        return None;
+    }
+    let jws = Jws::split(unverified_token)?;
+    let kid = jws.access_key_id()?;
+    known.tenant.verifying_key(&kid)?;
+    let signature = jws.signature_bytes()?;
+    let unverified = read(known, &jws.payload_bytes()?, ctx.now_secs()).ok()?;
+    Some(Unproven { token: unverified_token.to_owned(), known: known.clone(), kid, signature, unverified })
+}
+
+/// Remembers a token whose signature held: from here on [`judge_now`] judges it.
+pub fn proved<P: Platform>(app: &App<P>, Unproven { token, unverified, .. }: Unproven) {
+    app.verified.borrow_mut().insert(&token, unverified);
 }
 
 /// Whether a cached verification still applies.
@@ -153,7 +200,7 @@ pub async fn authenticate<P: Platform>(
     unverified_token: &str,
 ) -> Result<VerifiedToken, TokenError> {
     if let Some(judged) = judge_now(ctx, known, unverified_token) {
-        return judged.map_err(TokenError::Token);
+        return judged.map(Rc::unwrap_or_clone).map_err(TokenError::Token);
     }
     if known.tenant.settings.strict {
         return judge_strictly(ctx, known, named, unverified_token).await;
@@ -244,7 +291,8 @@ fn verified_before<P: Platform>(
     unverified_token: &str,
 ) -> Option<VerifiedToken> {
     let verified = ctx.app.verified.borrow();
-    verified.get(unverified_token).filter(|access| is_current(ctx, known, access)).cloned()
+    let access = verified.get(unverified_token).filter(|access| is_current(ctx, known, access));
+    access.map(|access| VerifiedToken::clone(access))
 }
 
 /// Verifies a token that is not cached, or has a cached verification that no longer applies.
@@ -339,6 +387,7 @@ fn read(known: &OpenedTenant, payload: &[u8], now_secs: i64) -> Result<VerifiedT
         known_until: accepted.until,
         legacy: None,
         standing: None,
+        body: OnceCell::new(),
     })
 }
 

@@ -4,6 +4,8 @@
 //! generation 0 of the family whose id is derived from its `jti`, so that all rules of [`crate::sessions::refresh`]
 //! apply.
 
+use std::cell::OnceCell;
+
 use serde::Deserialize;
 use shared::contract::limits::LEGACY_RECHECK_SECS;
 use shared::contract::refusal::TokenFault;
@@ -279,5 +281,6 @@ pub async fn access<P: Platform>(
         known_until: token.expires_at.min(until).min(recheck),
         legacy: Some(trail),
         standing: Some(Standing { as_of, verdict: Ok(()) }),
+        body: OnceCell::new(),
     })
 }

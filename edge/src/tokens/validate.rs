@@ -16,7 +16,7 @@ use crate::isolate::opened::OpenedTenant;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
 use crate::tenants::find::{TenantName, find_fresh, find_known, find_now, remembered};
-use crate::tokens::access::{authenticate, judge_now};
+use crate::tokens::access::{Unproven, authenticate, begin, judge_now};
 use crate::tokens::error::TokenError;
 
 /// The answer for a valid access token, fields in the contract's order.
@@ -69,10 +69,10 @@ fn roles_header(roles: &[String]) -> String {
     roles.iter().map(|role| header_text(role)).collect::<Vec<_>>().join(",")
 }
 
-fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker) -> Answer {
-    let mut answer = Answer::json(
-        200,
-        &ValidOut {
+/// Says what the claims say: made once for each token. `None` cannot happen.
+fn body(access: &VerifiedToken) -> Option<&str> {
+    if access.body.get().is_none() {
+        let said = ValidOut {
             valid: true,
             user_id: &access.user_id,
             tenant: access.tenant,
@@ -80,8 +80,15 @@ fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker)
             roles: &access.roles,
             token_type: "access",
             exp: access.exp,
-        },
-    );
+        };
+        access.body.set(serde_json::to_string(&said).ok()?.into()).ok()?;
+    }
+    access.body.get().map(|body| &**body)
+}
+
+fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker) -> Answer {
+    let Some(body) = body(access) else { return Answer::refusal(&Refusal::internal()) };
+    let mut answer = Answer::text(200, "application/json", body.to_owned());
     if asker == Asker::Gateway {
         // All of them, also where a value is empty: some gateways let a client's own header pass in place of
         // one that is missing.
@@ -123,20 +130,46 @@ pub fn validate_now<P: Platform>(
     unverified_token: &str,
 ) -> Option<(Answer, Option<Rc<OpenedTenant>>)> {
     ctx.app.verified.borrow().get(unverified_token)?;
+    judged_now(ctx, named, asker, |known| judge_now(ctx, known, unverified_token))
+}
+
+/// The same for a token whose signature was checked just now and does not hold.
+pub fn refuse_now<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    asker: Asker,
+) -> Option<(Answer, Option<Rc<OpenedTenant>>)> {
+    judged_now(ctx, named, asker, |_| Some(Err(TokenFault::Invalid)))
+}
+
+fn judged_now<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    asker: Asker,
+    judge: impl FnOnce(&OpenedTenant) -> Option<Result<Rc<VerifiedToken>, TokenFault>>,
+) -> Option<(Answer, Option<Rc<OpenedTenant>>)> {
     let known = match find_now(ctx, named)? {
         Ok(known) => known,
         Err(refusal) => return Some((Answer::refusal(&refusal), None)),
     };
-    let judged = if known.tenant.status == Status::Active {
-        judge_now(ctx, &known, unverified_token)
-    } else {
-        Some(Err(TokenFault::Invalid))
-    };
+    let judged =
+        if known.tenant.status == Status::Active { judge(&known) } else { Some(Err(TokenFault::Invalid)) };
     let answer = match judged? {
         Ok(access) => valid(ctx, &access, asker),
         Err(fault) => Answer::refusal(&fault.at_validate()),
     };
     Some((answer, Some(known)))
+}
+
+/// Begins to validate a token that was not verified before, at a tenant that is known and young enough. `None` where
+/// more than its signature is missing.
+pub fn begin_now<P: Platform>(
+    ctx: Context<'_, P>,
+    named: &TenantName,
+    unverified_token: &str,
+) -> Option<Unproven> {
+    let known = find_now(ctx, named)?.ok()?;
+    if known.tenant.status == Status::Active { begin(ctx, &known, unverified_token) } else { None }
 }
 
 /// The tenant of a validation. At a strict tenant the validation reads the tenant's state itself, so cached data of

@@ -227,7 +227,7 @@ fn a_demand_begins_by_the_clock_without_a_read() {
     assert_eq!(answer.expect(401).text("detail"), "Token is blacklisted");
     assert_eq!(trips, 0);
     let request = acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
-    let now = crate::serve::handle_now(&world.app, &request).unwrap();
+    let now = crate::tests::entry::handle_now(&world.app, &request).unwrap();
     assert_eq!(now.response.status, 401, "nor on the synchronous way");
     assert_eq!(acme.try_sign_in("ada", PASSWORD).expect(403).text("code"), "mfa_enrollment_required");
 }
