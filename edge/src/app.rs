@@ -96,10 +96,13 @@ impl<P: Platform> App<P> {
             drawn.resize(REQUEST_IDS * size_of::<u128>(), 0);
             self.platform.fill(&mut drawn);
         }
-        let last = drawn.last_chunk().copied().map_or(0, u128::from_le_bytes);
         let left = drawn.len().saturating_sub(size_of::<u128>());
-        drawn.truncate(left);
-        format!("{last:032x}")
+        let mut id = String::with_capacity(2 * size_of::<u128>());
+        // Not by `format!`, whose way through the formatter costs as much as everything else that a validation does.
+        for byte in drawn.drain(left..) {
+            id.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+        }
+        id
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

@@ -104,7 +104,7 @@ pub(crate) fn target(
     let host = parts.host.to_ascii_lowercase();
     let query = parts.query.to_owned();
     if !settings.shared_hosts.contains(&host) {
-        let named = TenantName { name: format!("host:{host}"), also_slug: x_tenant, network };
+        let named = TenantName { name: ["host:", &host].concat(), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
         return Some(Target { named, own_host: true, cached: Cached::ByUrl, path, query, base, request_id });
     }
@@ -114,7 +114,7 @@ pub(crate) fn target(
             if x_tenant.is_some_and(|header| header != slug) {
                 return None;
             }
-            (slug.to_owned(), Cached::ByUrl, format!("/{rest}"), format!("{}/t/{slug}", parts.origin))
+            (slug.to_owned(), Cached::ByUrl, ["/", rest].concat(), [parts.origin, "/t/", slug].concat())
         }
         None => {
             let slug = x_tenant.or_else(|| settings.default_tenant.clone())?;
@@ -123,7 +123,7 @@ pub(crate) fn target(
     };
     // A malformed slug belongs to no tenant; it is not looked up.
     let slug = Slug::parse(&slug).ok()?;
-    let named = TenantName { name: format!("slug:{slug}"), also_slug: None, network };
+    let named = TenantName { name: ["slug:", slug.as_str()].concat(), also_slug: None, network };
     Some(Target { named, own_host: false, cached, path, query, base, request_id })
 }
 

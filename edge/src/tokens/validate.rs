@@ -111,7 +111,12 @@ const STATE_AGE: &str = "Wardgate-State-Age";
 
 /// Seconds with one decimal.
 fn tenths(age_ms: u64) -> String {
-    format!("{}.{}", age_ms / 1000, age_ms / 100 % 10)
+    let mut text = (age_ms / 1000).to_string();
+    text.extend([
+        '.',
+        u32::try_from(age_ms / 100 % 10).ok().and_then(|tenths| char::from_digit(tenths, 10)).unwrap_or('0'),
+    ]);
+    text
 }
 
 /// Adds the age of the data, unless the answer has it.
