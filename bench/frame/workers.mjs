@@ -67,6 +67,8 @@ export async function start(name, { folder, processors, bindings = {}, flags = [
       log: new Log(LogLevel.ERROR),
       logRequests: false,
       handleStructuredLogs: () => {},
+      // On the disk, as ours: what D1 and KV write to memory alone would cost less.
+      resourcePersistencePath: join(folder, `${basename(name, ".mjs")}-state`),
       workers: [
         {
           name: "peer",
