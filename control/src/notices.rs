@@ -12,7 +12,7 @@ use shared::tenant::notices::Notice;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::mail::{self, FactorChange, Facts, Letter, MailKind, Recipient};
+use crate::mail::{self, FactorChange, Facts, MailKind, NewMail, Recipient};
 use crate::tenants::{self, TenantError};
 use crate::users::User;
 
@@ -129,7 +129,7 @@ async fn tell(
     }
     let facts = Facts { username: user.username.expose().to_owned(), ..facts };
     // Beyond the budget a notice waits.
-    let _ = mail::post(tx, control, Letter { kind: kind(notice), to, link: None, facts }).await?;
+    let _ = mail::post(tx, control, NewMail { kind: kind(notice), to, link: None, facts }).await?;
     Ok(())
 }
 

@@ -131,7 +131,7 @@ async fn refuse_exempt_role(control: &Control) -> Result<(), Failure> {
 /// A slip in the edge's id would end every tenant that is pushed under it. Whether it is one, a database that is
 /// down now says later, to [`feed`].
 async fn refuse_other_edge(control: &Control) -> Result<(), ServeError> {
-    match edges::fed::other(control).await {
+    match edges::edge_id::former(control).await {
         Ok(None) => Ok(()),
         Ok(Some(fed)) => Err(ServeError::OtherEdge { own: control.settings.edge.id.clone(), fed }),
         Err(failure) if failure.is_passing() => Ok(()),
@@ -142,7 +142,7 @@ async fn refuse_other_edge(control: &Control) -> Result<(), ServeError> {
 /// Feeds the edge as soon as the database has said that it is its own; ends where it is another's.
 async fn feed(control: &Control, tasks: &TaskTracker, stop: &CancellationToken) -> ServeError {
     loop {
-        match edges::fed::other(control).await {
+        match edges::edge_id::former(control).await {
             Ok(None) => break,
             Ok(Some(fed)) => return ServeError::OtherEdge { own: control.settings.edge.id.clone(), fed },
             Err(failure) if failure.is_passing() => {

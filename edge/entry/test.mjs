@@ -1,4 +1,4 @@
-// The entry of the end-to-end tests: the production entry, and three levers in front of it. No other
+// The entry of the end-to-end tests: the production entry, and three test hooks in front of it. No other
 // bundle has them.
 
 import * as edge from "./edge.js";

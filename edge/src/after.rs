@@ -1,5 +1,5 @@
 //! Work to be done after an answer was sent; [`crate::serve`] carries it out. Whether the feed must be read is
-//! decided by [`crate::isolate::knowledge`] in one place that every answer passes, so that no route can forget it.
+//! decided by [`crate::isolate::shard_cache`] in one place that every answer passes, so that no route can forget it.
 
 use crate::http::{Never, Response};
 

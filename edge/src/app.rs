@@ -6,9 +6,9 @@ use shared::contract::refusal::Refusal;
 use shared::passwords::Workspace;
 
 use crate::isolate::budgets::Budgets;
-use crate::isolate::guessers::Guessers;
-use crate::isolate::knowledge::Knowledge;
-use crate::isolate::told::ToldRefusals;
+use crate::isolate::refused_names::RefusedNames;
+use crate::isolate::reported::ReportedRefusals;
+use crate::isolate::shard_cache::ShardCache;
 use crate::isolate::verified::VerifiedTokens;
 use crate::log;
 use crate::platform::Platform;
@@ -21,13 +21,13 @@ pub struct App<P> {
     pub platform: P,
     pub(crate) settings: Result<Settings, SettingFault>,
     /// The cached data of the shard.
-    pub knowledge: RefCell<Knowledge>,
+    pub shard_cache: RefCell<ShardCache>,
     /// Networks that ask for too many unknown tenant names.
-    pub(crate) guessers: RefCell<Guessers>,
+    pub(crate) refused_names: RefCell<RefusedNames>,
     /// Hashes that tenants may have computed.
     pub(crate) budgets: RefCell<Budgets>,
     /// Networks whose refusal is recorded.
-    pub(crate) told: RefCell<ToldRefusals>,
+    pub(crate) reported: RefCell<ReportedRefusals>,
     /// Tokens with a verified signature.
     pub verified: RefCell<VerifiedTokens>,
     /// Answers so far, from a random number on: which of them are logged.
@@ -54,10 +54,10 @@ impl<P: Platform> App<P> {
             answers: Cell::new(u32::from_le_bytes(start)),
             platform,
             settings,
-            knowledge: RefCell::default(),
-            guessers: RefCell::default(),
+            shard_cache: RefCell::default(),
+            refused_names: RefCell::default(),
             budgets: RefCell::default(),
-            told: RefCell::default(),
+            reported: RefCell::default(),
             verified: RefCell::default(),
             workspace: RefCell::default(),
             request_ids: RefCell::default(),

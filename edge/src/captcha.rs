@@ -9,7 +9,7 @@ use percent_encoding::percent_encode_byte;
 use shared::contract::limits::CAPTCHA_ANSWER_BYTES;
 use shared::contract::refusal::Refusal;
 use shared::contract::routes::Route;
-use shared::tenant::captcha::{Asked, Captcha, CaptchaPolicy, OnFailure, Verdict, judge};
+use shared::tenant::captcha::{Captcha, CaptchaDemand, CaptchaPolicy, OnFailure, Verdict, judge};
 use shared::wire::seal::{Context as Place, Kind, Sealed};
 use zeroize::Zeroizing;
 
@@ -54,12 +54,12 @@ pub async fn admit<P: Platform>(
 ) -> Result<(), Refusal> {
     let Some(captcha) = &known.tenant.captcha else { return Ok(()) };
     let is_asked = match captcha.policy.asked {
-        Asked::Always => {
+        CaptchaDemand::Always => {
             // Who is refused here asks no storage: without this an isolate that refuses everyone would hear of no change.
-            ctx.app.knowledge.borrow_mut().refresh_later(ctx.now_ms);
+            ctx.app.shard_cache.borrow_mut().refresh_later(ctx.now_ms);
             true
         }
-        Asked::Suspicious => is_suspicious(&captcha.policy),
+        CaptchaDemand::Suspicious => is_suspicious(&captcha.policy),
     };
     if is_asked { demand(ctx, known, captcha, visitor).await } else { Ok(()) }
 }

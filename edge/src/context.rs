@@ -58,7 +58,7 @@ impl<'a, P: Platform> Context<'a, P> {
     /// Whether the isolate's data is recent enough for a tenant's document to be current.
     #[must_use]
     pub fn knows_lately(self) -> bool {
-        self.app.knowledge.borrow().age_ms(self.now_ms).is_some_and(|age| age <= STALE_MS)
+        self.app.shard_cache.borrow().age_ms(self.now_ms).is_some_and(|age| age <= STALE_MS)
     }
 
     /// Runs a batch.

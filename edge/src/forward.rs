@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use shared::contract::refusal::{Refusal, TokenFault};
-use shared::contract::routes::{Door, Route};
+use shared::contract::routes::{Route, RouteKind};
 use shared::tenant::Status;
 use shared::tokens::ticket::Ticket;
 use shared::wire::signature::{Message, Tag, covered_headers};
@@ -88,9 +88,9 @@ pub async fn forward<P: Platform>(
         return Err(Refusal::tenant_suspended());
     }
     networks::admit(ctx, &known, &request.client(), route.audience()).await?;
-    let caller = match route.door {
-        Door::Anonymous => Caller::Nobody { ended: false },
-        Door::Protected | Door::Open | Door::Edge | Door::EdgeBare => {
+    let caller = match route.kind {
+        RouteKind::Anonymous => Caller::Anonymous { ended: false },
+        RouteKind::Protected | RouteKind::Open | RouteKind::Edge | RouteKind::EdgeBare => {
             caller(ctx, target, route, &known, &request).await?
         }
     };
@@ -105,7 +105,7 @@ pub async fn forward<P: Platform>(
                 }
             }
         }
-        Caller::Nobody { ended: true } => {
+        Caller::Anonymous { ended: true } => {
             if let Some(names) = Names::of(&known) {
                 response.clear_session(names);
             }
@@ -115,7 +115,7 @@ pub async fn forward<P: Platform>(
                 response.clear_access(names);
             }
         }
-        Caller::Nobody { ended: false } | Caller::User(..) | Caller::Ticket(_) => {}
+        Caller::Anonymous { ended: false } | Caller::User(..) | Caller::Ticket(_) => {}
     }
     Ok(response)
 }
@@ -141,7 +141,7 @@ async fn caller<P: Platform>(
         Bearer::Malformed => Err(Refusal::bad_authorization_header()),
         Bearer::None => match by_cookie(ctx, target, request).await? {
             Some(presented) => by_cookies(ctx, known, named, presented).await,
-            None => Ok(Caller::Nobody { ended: false }),
+            None => Ok(Caller::Anonymous { ended: false }),
         },
     }
 }
@@ -160,8 +160,10 @@ async fn send<P: Platform>(
         Caller::Renewed { issued, .. } => issued.user.to_string(),
         Caller::Ticket(ticket) => ticket.user.to_string(),
         Caller::Bad(refusal) => return Err(refusal.clone()),
-        Caller::Nobody { .. } if route.door == Door::Protected => return Err(Refusal::no_credentials()),
-        Caller::Nobody { .. } => {
+        Caller::Anonymous { .. } if route.kind == RouteKind::Protected => {
+            return Err(Refusal::no_credentials());
+        }
+        Caller::Anonymous { .. } => {
             if !app.platform.admits(Limit::Network, &format!("open/{}", target.named.network)).await {
                 return Err(Refusal::throttled(60));
             }
@@ -186,7 +188,7 @@ async fn send<P: Platform>(
     }
     headers.extend(caller.access().map(|access| ("authorization", format!("Bearer {access}"))));
     // The ticket itself is not forwarded: the vouched data replaces it.
-    let stays = route.door == Door::Anonymous || matches!(caller, Caller::Ticket(_));
+    let stays = route.kind == RouteKind::Anonymous || matches!(caller, Caller::Ticket(_));
     let passes = |name: &str| !stays || name != "authorization";
     let passed = PASSED.into_iter().filter(|name| passes(name));
     headers.extend(passed.filter_map(|name| Some((name, passed_value(&request, name)?))));

@@ -28,12 +28,12 @@ pub async fn readyz<P: Platform>(app: &App<P>) -> Answer {
     if let Err(fault) = &app.settings {
         return Answer::json(503, &json!({"status": "misconfigured", "setting": fault.0}));
     }
-    let known_ms = app.knowledge.borrow().age_ms(app.platform.now_ms());
+    let known_ms = app.shard_cache.borrow().age_ms(app.platform.now_ms());
     let read = match known_ms {
         Some(age_ms) if age_ms < FRESH_MS => Ok(()),
         _ => read_feed(app).await,
     };
-    let age_ms = app.knowledge.borrow().age_ms(app.platform.now_ms());
+    let age_ms = app.shard_cache.borrow().age_ms(app.platform.now_ms());
     let age_secs = age_ms.map(|ms| f64::from(u32::try_from(ms / 100).unwrap_or(u32::MAX)) / 10.0);
     match read {
         Ok(()) => Answer::json(200, &json!({"status": "ready", "state_age_secs": age_secs})),

@@ -3,7 +3,7 @@
 //! The kinds of endpoint are nested enums, and no match over them has a wildcard arm: a new endpoint does not compile
 //! until every match handles it.
 
-use shared::contract::routes::{self, Door, Route};
+use shared::contract::routes::{self, Route, RouteKind};
 
 use crate::settings::Role;
 
@@ -100,9 +100,11 @@ fn front(path: &str) -> Option<Endpoint> {
         "/api/public-key" => Some(Endpoint::Own(Own::Keys(KeyForm::PublicKey))),
         _ => {
             let route = routes::find(path)?;
-            match route.door {
-                Door::Protected | Door::Open | Door::Anonymous => Some(Endpoint::Forward(route)),
-                Door::Edge | Door::EdgeBare => None,
+            match route.kind {
+                RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous => {
+                    Some(Endpoint::Forward(route))
+                }
+                RouteKind::Edge | RouteKind::EdgeBare => None,
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use shared::contract::refusal::Refusal;
-use shared::contract::routes::{self, Door, Route};
+use shared::contract::routes::{self, Route, RouteKind};
 use shared::wire::facts::DrainIn;
 use shared::wire::push::{Command, Push};
 use shared::wire::signature::Tag;
@@ -12,10 +12,10 @@ use crate::after::{After, Reply};
 use crate::app::App;
 use crate::browser::cors::{self, Cors};
 use crate::context::Context;
+use crate::edge_routes::{edge, published};
 use crate::http::{Answer, Body, Incoming, Response};
 use crate::inside::{command, copies, drain, push, signed};
 use crate::log::{self, AnswerLine, Level};
-use crate::own::{edge, published};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
@@ -46,7 +46,7 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
     let refused = |refusal: Refusal| Answer::refusal(&refusal).into_stream().into();
     let Reply { mut response, mut after } = answered.unwrap_or_else(refused);
     // For any answer, including refusals: it may be the only request of this second.
-    after.read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
+    after.read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     if let Some(cors) = cors {
         cors.dress(ctx, &mut response).await;
     }
@@ -73,14 +73,14 @@ fn log_answer<P: Platform>(
         method: log::method(method),
         route: asked.map_or("none", |(endpoint, target)| endpoint.as_logged(&target.path)),
         status,
-        tenant: asked.and_then(|(_, target)| app.knowledge.borrow().named(&target.named.name).flatten()),
+        tenant: asked.and_then(|(_, target)| app.shard_cache.borrow().named(&target.named.name).flatten()),
         request_id,
     });
     app.platform.log(level, &line);
 }
 
 /// Does the work that is due after an answer.
-pub async fn carry_out<P: Platform>(app: &App<P>, After { read_feed, put_copies }: After) {
+pub async fn run_after<P: Platform>(app: &App<P>, After { read_feed, put_copies }: After) {
     // A failure here is repaired later: the next request reads the feed, the cron job writes the copies.
     if read_feed {
         find::read_feed(app).await.ok();
@@ -181,7 +181,8 @@ fn finish<S>(
     request_id: &str,
 ) -> Response<S> {
     // RFC 9110, section 15.5.6: a 405 has `Allow`, on every route.
-    let told = |route: &&Route| route.door != Door::EdgeBare || response.status == 405 || method == "OPTIONS";
+    let told =
+        |route: &&Route| route.kind != RouteKind::EdgeBare || response.status == 405 || method == "OPTIONS";
     if let Some(route) = route.filter(told)
         && response.header("allow").is_none()
     {
@@ -272,7 +273,7 @@ fn answer_now<P: Platform>(
         ("GET", Endpoint::Health(Health::Healthz)) => health::healthz(),
         _ => return None,
     };
-    let read_feed = app.knowledge.borrow_mut().take_refresh(ctx.now_ms);
+    let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     let after = After { read_feed, ..After::NOTHING };
     let request_id = request_id(app, request);
     log_answer(app, &method, Some((asked, &target)), response.status, &request_id);

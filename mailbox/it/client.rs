@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tokio::net::TcpStream;
 
 /// How long a reply may take, on a machine that may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub const MESSAGE: &str =
     "From: Acme <no-reply@acme.test>\r\nTo: ada@acme.test\r\nSubject: Hello\r\n\r\nHi.\r\n";
@@ -46,7 +46,7 @@ impl Client {
             let mut line = String::new();
             // A connection that was cut hard has said no more than one that was closed.
             let read =
-                tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("a reply");
+                tokio::time::timeout(TIMEOUT, self.stream.read_line(&mut line)).await.expect("a reply");
             all += &line;
             if read.unwrap_or_default() == 0 || line.as_bytes().get(3) != Some(&b'-') {
                 return all;

@@ -19,7 +19,7 @@ use crate::stream::Stream;
 use crate::tls::Identity;
 
 /// How long [`Mailbox::until`] and its like wait.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 const BACKLOG: u32 = 1024;
 
 /// Whether and how connections are encrypted.
@@ -179,7 +179,7 @@ impl Mailbox {
     /// Waits for `count` mails, and gives all that are there then.
     ///
     /// # Panics
-    /// After [`PATIENCE`], with the subjects of what came instead.
+    /// After [`TIMEOUT`], with the subjects of what came instead.
     pub async fn until(&self, count: usize) -> Vec<Received> {
         self.wait_for(&format!("{count} mails"), |state| state.received.len() >= count).await;
         self.received()
@@ -188,7 +188,7 @@ impl Mailbox {
     /// Waits for `count` mails of one recipient, and gives all that are there then.
     ///
     /// # Panics
-    /// After [`PATIENCE`].
+    /// After [`TIMEOUT`].
     pub async fn until_by(&self, address: &str, count: usize) -> Vec<Received> {
         let what = format!("{count} mails for {address}");
         self.wait_for(&what, |state| state.received_by(address).len() >= count).await;
@@ -198,16 +198,16 @@ impl Mailbox {
     /// Waits until faults have struck `count` times in all.
     ///
     /// # Panics
-    /// After [`PATIENCE`].
+    /// After [`TIMEOUT`].
     pub async fn until_struck(&self, count: usize) {
         self.wait_for(&format!("{count} strikes"), |state| state.struck >= count).await;
     }
 
     async fn wait_for(&self, what: &str, mut condition: impl FnMut(&State) -> bool) {
         let mut state = self.shared.state.subscribe();
-        let came = tokio::time::timeout(PATIENCE, state.wait_for(|state| condition(state))).await.is_ok();
+        let came = tokio::time::timeout(TIMEOUT, state.wait_for(|state| condition(state))).await.is_ok();
         let subjects = || self.received().iter().map(Received::subject).collect::<Vec<_>>();
-        assert!(came, "waited {PATIENCE:?} in vain for {what}; there are {:?}", subjects());
+        assert!(came, "waited {TIMEOUT:?} in vain for {what}; there are {:?}", subjects());
     }
 
     /// Forgets the mails.

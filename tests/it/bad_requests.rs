@@ -5,7 +5,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use shared::contract::limits::BODY_BYTES;
-use shared::contract::routes::{Door, ROUTES, Route};
+use shared::contract::routes::{ROUTES, Route, RouteKind};
 use wardgate_tests::actors::Tenant;
 use wardgate_tests::http::Reply;
 use wardgate_tests::stack::Stack;
@@ -32,7 +32,7 @@ impl Caller<'_> {
         let base = format!("{}/t/platform", self.acme.stack().edge_url());
         let request = self.acme.http.at(base).request(method.clone(), &self.path(route));
         // At the edge's own routes a good credential would be what they answer to.
-        if matches!(route.door, Door::Protected) {
+        if matches!(route.kind, RouteKind::Protected) {
             request.bearer_auth(&self.acme.operator.session().access)
         } else {
             request
@@ -67,7 +67,7 @@ async fn a_method_that_a_route_does_not_have() {
             let expected = json!({"detail": format!("Method \"{method}\" not allowed.")});
             assert_eq!((reply.status, reply.json()), (405, expected), "{what}");
             assert_eq!(reply.header("allow"), route.allow, "{what}");
-            if route.door == Door::Protected {
+            if route.kind == RouteKind::Protected {
                 // Who may not know of a route does not learn its methods.
                 let stranger = Reply::to(acme.http.request(method, &caller.path(route))).await;
                 assert_eq!(stranger.status, 401, "{what}, without credentials");

@@ -102,7 +102,7 @@ const CRATES: [Layers; 4] = [
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(14, &events);
+    let mut steps = Steps::new(15, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {
@@ -120,7 +120,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     steps.step("Lints: control without the features aws-kms and aws-s3", || {
         cargo(&["clippy", "--package", "wardgate-control", "--no-default-features", "--", "-D", "warnings"])
     })?;
-    steps.step("Lints: Wasm, with and without the levers of the tests", || {
+    steps.step("Lints: Wasm, with and without test hooks", || {
         let edge = ["clippy", "--package", "wardgate-edge", "--package", "wardgate-shared", "--target", WASM];
         cargo(&[&edge[..], &["--", "-D", "warnings"]].concat())?;
         cargo(&[&edge[..], &["--features", "wardgate-edge/test-entry", "--", "-D", "warnings"]].concat())

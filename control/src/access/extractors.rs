@@ -102,7 +102,7 @@ pub(super) async fn begin(control: &Control, parts: &Parts) -> Result<(TenantTx,
     let is_stranger = credentials::bearer(&parts.headers)?.is_none() && origin.ticket.is_none();
     let begun = match is_stranger {
         false => control.db.tenant_tx(origin.tenant).await,
-        true => control.db.strangers_tx(origin.tenant).await,
+        true => control.db.anonymous_tx(origin.tenant).await,
     };
     let mut tx = match begun {
         Err(crate::failure::Failure::Database(sqlx::Error::RowNotFound)) => {

@@ -182,7 +182,7 @@ pub async fn confirm(
         return Err(AccountError::Link);
     }
     let address = canonical(&change.new)?;
-    users::disown(control, tx, &call.control(), &address, Some(user.id)).await?;
+    users::release_address(control, tx, &call.control(), &address, Some(user.id)).await?;
     users::readdress(control, tx, &user, &change.new).await?;
     forget_links(tx, user.id).await?;
     let change = Change { stage: Stage::Done, ..change };
@@ -217,7 +217,7 @@ pub async fn undo(
     let (_, user, change) = taken(control, tx, LinkKind::Undo, unverified_token).await?;
     let user = users::lock(tx, user).await?;
     let old = change.old.ok_or(AccountError::Link)?;
-    users::disown(control, tx, &call.control(), &canonical(&old)?, Some(user.id)).await?;
+    users::release_address(control, tx, &call.control(), &canonical(&old)?, Some(user.id)).await?;
     let user = users::give_back(control, tx, &user, &old).await?;
     for later in changes(tx, user.id, now).await? {
         if later.content.began >= change.began {

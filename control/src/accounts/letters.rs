@@ -4,11 +4,11 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::links::{LinkKind, LinkToken};
-use crate::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
+use crate::mail::{Facts, MailKind, NewMail, Posted, Recipient, post};
 use crate::users::User;
 
 /// Whether a mail is on its way.
-async fn posted(control: &Control, tx: &mut TenantTx, letter: Letter) -> Result<bool, Failure> {
+async fn posted(control: &Control, tx: &mut TenantTx, letter: NewMail) -> Result<bool, Failure> {
     match post(tx, control, letter).await? {
         Posted::Queued(_) => Ok(true),
         Posted::OverBudget => Ok(false),
@@ -27,7 +27,7 @@ pub(super) async fn verify(
     token: LinkToken,
 ) -> Result<bool, Failure> {
     let link = Some((LinkKind::Verify, token));
-    posted(control, tx, Letter { kind: MailKind::VerifyAddress, to, link, facts: Facts::default() }).await
+    posted(control, tx, NewMail { kind: MailKind::VerifyAddress, to, link, facts: Facts::default() }).await
 }
 
 /// To a user: another person named their address, for a new account or for a change of address.
@@ -37,13 +37,13 @@ pub(super) async fn already_registered(
     user: &User,
 ) -> Result<bool, Failure> {
     let Some(to) = Recipient::user(user) else { return Ok(false) };
-    posted(control, tx, Letter { kind: MailKind::AlreadyRegistered, to, link: None, facts: of(user) }).await
+    posted(control, tx, NewMail { kind: MailKind::AlreadyRegistered, to, link: None, facts: of(user) }).await
 }
 
 /// To the address of a registration whose user name is taken.
 pub(super) async fn name_taken(control: &Control, tx: &mut TenantTx, to: Recipient) -> Result<bool, Failure> {
     let facts = Facts::default();
-    posted(control, tx, Letter { kind: MailKind::AlreadyRegistered, to, link: None, facts }).await
+    posted(control, tx, NewMail { kind: MailKind::AlreadyRegistered, to, link: None, facts }).await
 }
 
 /// To an invited address. `by` is the inviter's name, or empty.
@@ -56,7 +56,7 @@ pub(super) async fn invitation(
 ) -> Result<bool, Failure> {
     let link = Some((LinkKind::Invite, token));
     let facts = Facts { by, role, ..Facts::default() };
-    posted(control, tx, Letter { kind: MailKind::Invitation, to, link, facts }).await
+    posted(control, tx, NewMail { kind: MailKind::Invitation, to, link, facts }).await
 }
 
 /// To the address that a user wants to have.
@@ -67,7 +67,7 @@ pub(super) async fn confirm_new_address(
     token: LinkToken,
 ) -> Result<bool, Failure> {
     let (to, link) = (Recipient::user_at(user, address), Some((LinkKind::Address, token)));
-    posted(control, tx, Letter { kind: MailKind::ConfirmNewAddress, to, link, facts: of(user) }).await
+    posted(control, tx, NewMail { kind: MailKind::ConfirmNewAddress, to, link, facts: of(user) }).await
 }
 
 /// To the address that a user has, or had, before another one: it can be kept.
@@ -81,7 +81,7 @@ pub(super) async fn address_moves(
 ) -> Result<bool, Failure> {
     let (to, link) = (Recipient::user_at(user, address), Some((LinkKind::Undo, token)));
     let facts = Facts { client: client.unwrap_or_default(), ..of(user) };
-    posted(control, tx, Letter { kind, to, link, facts }).await
+    posted(control, tx, NewMail { kind, to, link, facts }).await
 }
 
 /// To a user from whose unknown networks sign-ins are refused: a link that confirms one.
@@ -93,7 +93,7 @@ pub(super) async fn networks_refused(
 ) -> Result<bool, Failure> {
     let Some(to) = Recipient::user(user) else { return Ok(false) };
     let link = Some((LinkKind::Network, token));
-    posted(control, tx, Letter { kind: MailKind::NetworksRefused, to, link, facts: of(user) }).await
+    posted(control, tx, NewMail { kind: MailKind::NetworksRefused, to, link, facts: of(user) }).await
 }
 
 /// To a user who has no password any more.
@@ -104,5 +104,5 @@ pub(super) async fn reset(
     token: LinkToken,
 ) -> Result<bool, Failure> {
     let (to, link) = (Recipient::user_at(user, address), Some((LinkKind::Reset, token)));
-    posted(control, tx, Letter { kind: MailKind::ResetPassword, to, link, facts: of(user) }).await
+    posted(control, tx, NewMail { kind: MailKind::ResetPassword, to, link, facts: of(user) }).await
 }

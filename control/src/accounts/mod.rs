@@ -3,7 +3,7 @@
 //! A request without a credential is stored in a row and answered; [`answer`] does the rest in a job, so that neither
 //! answers nor times reveal which names and addresses are known. A mailed link is used by a POST, once. The user who
 //! verifies an address gets it: an account that has it unverified loses it, with its password and sessions
-//! ([`crate::users::disown`]). docs/accounts.md describes all of it.
+//! ([`crate::users::release_address`]). docs/accounts.md describes all of it.
 
 pub mod address;
 pub mod answer;

@@ -59,7 +59,7 @@ async fn registered(
     if !admits(&tenant.settings, &address) {
         return Err(AccountError::Closed);
     }
-    users::disown(control, tx, &call.control(), &address, None).await?;
+    users::release_address(control, tx, &call.control(), &address, None).await?;
     let waiting = requests::about(tx, RequestKind::Registration, &address, now).await?;
     let proof = if waiting.len() > 1 { Proof::Contested } else { Proof::Owner };
     let user = registration::make(control, tx, call, &wanted, &tenant.settings, proof).await?;

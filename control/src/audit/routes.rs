@@ -20,7 +20,7 @@ use crate::http::answer::{Refused, ok};
 use crate::http::body::FromFields;
 use crate::http::described::{CreatedAt, Cursor, Ordering, Paging};
 use crate::http::fields::Fields;
-use crate::http::list::Asked;
+use crate::http::list::ListQuery;
 use crate::http::page::ListOut;
 use crate::http::query::Query;
 
@@ -48,7 +48,7 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<AuditRead>,
-    asked: Asked<Filters>,
+    asked: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
     let Authenticated { tx, viewer, .. } = allowed.by;
     let (permitted, part) = viewer.asked(asked)?;

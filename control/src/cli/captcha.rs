@@ -3,7 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 use shared::contract::limits::{CAPTCHA_AFTER, CAPTCHA_TIMEOUT_MS};
 use shared::ids::HostName;
-use shared::tenant::captcha::{Asked, CaptchaPolicy, OnFailure, VerifyUrl};
+use shared::tenant::captcha::{CaptchaDemand, CaptchaPolicy, OnFailure, VerifyUrl};
 
 use super::confirm::Yes;
 use super::outcome::CliError;
@@ -12,7 +12,7 @@ use super::show::Show;
 use super::target::made_tenant;
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::tenants::captcha::{self, Own, Wanted};
+use crate::tenants::captcha::{self, CaptchaChange, Own};
 use crate::tenants::routes::captcha::CaptchaOut;
 use crate::tenants::{self, Tenant};
 
@@ -75,7 +75,7 @@ pub(super) struct Set {
     action: String,
 }
 
-/// As [`Asked`].
+/// As [`CaptchaDemand`].
 #[derive(Clone, Copy, ValueEnum)]
 enum When {
     Suspicious,
@@ -125,8 +125,8 @@ impl Set {
             site_key: self.site_key.clone(),
             verify_url: verify_url.transpose()?.unwrap_or_default(),
             asked: match self.asked {
-                When::Suspicious => Asked::Suspicious,
-                When::Always => Asked::Always,
+                When::Suspicious => CaptchaDemand::Suspicious,
+                When::Always => CaptchaDemand::Always,
             },
             after: self.after,
             forms: self.forms,
@@ -146,7 +146,7 @@ async fn set(control: &Control, show: Show, tenant: &Tenant, args: Set) -> Resul
     let secret = if args.keep_secret { None } else { Some(password()?) };
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     tenants::lock(&mut tx, tenant.id).await?;
-    let wanted = Wanted { policy, secret, any_service: true };
+    let wanted = CaptchaChange { policy, secret, any_service: true };
     let own = captcha::put(control, &mut tx, &Actor::operator(), wanted).await?;
     tx.commit().await?;
     print(show, tenant, own);
@@ -166,8 +166,8 @@ async fn remove(control: &Control, show: Show, tenant: &Tenant, yes: Yes) -> Res
 fn print(show: Show, tenant: &Tenant, own: Own) {
     let CaptchaPolicy { site_key, verify_url, asked, after, forms, on_failure, .. } = &own.policy;
     let when = match asked {
-        Asked::Always => String::from("at every sign-in"),
-        Asked::Suspicious => format!("after {after} wrong passwords"),
+        CaptchaDemand::Always => String::from("at every sign-in"),
+        CaptchaDemand::Suspicious => format!("after {after} wrong passwords"),
     };
     let forms = if *forms { ", and at forms" } else { "" };
     let then = on_failure.as_str();

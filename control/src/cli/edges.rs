@@ -10,7 +10,7 @@ use crate::audit::Actor;
 use crate::control::Control;
 use crate::edges::seals::Seal;
 use crate::edges::status::EdgeStatus;
-use crate::edges::{fed, reseal, reseed, restored, seals, status};
+use crate::edges::{edge_id, reseal, reseed, restored, seals, status};
 use crate::http::time;
 
 #[derive(Subcommand)]
@@ -130,7 +130,7 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
         }
         Command::Forget { edge, yes } => {
             yes.to(&format!("loses the facts that wait at edge `{edge}`"))?;
-            if !fed::forget(control, &edge).await? {
+            if !edge_id::forget(control, &edge).await? {
                 return Err(CliError::NotFound(format!("no edge `{edge}` was fed from this database")));
             }
             show.one(&serde_json::json!({ "forgotten": edge }), &format!("forgotten: {edge}"));
@@ -149,13 +149,13 @@ pub(super) async fn run(control: &Control, show: Show, command: Command) -> Resu
 }
 
 /// Checks without progress before the command stops waiting: half a minute.
-const PATIENCE: u32 = 150;
+const TRIES: u32 = 150;
 
 /// Begins resealing, and waits until the edge has confirmed all of it or there is no progress.
 async fn reseal(control: &Control, show: Show) -> Result<(), CliError> {
     reseal::begin(control, &Actor::operator()).await?;
     let (mut before, mut idle) = (None, 0);
-    while idle < PATIENCE {
+    while idle < TRIES {
         let pass = reseal::pass(control).await?;
         let now = seals::all(control).await?;
         if seals::is_done(&now) {

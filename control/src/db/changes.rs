@@ -43,7 +43,7 @@ impl RowKind {
 
 /// How a change travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Haste {
+pub enum Priority {
     /// In its turn.
     InTurn,
     /// It revokes: also at once, past any backlog.
@@ -107,48 +107,48 @@ impl Changes {
     }
 
     /// The tenant's document changed.
-    pub fn document(&mut self, tenant: TenantId, haste: Haste) {
-        self.note(tenant, RowKind::Document, tenant.to_string(), haste, false);
+    pub fn document(&mut self, tenant: TenantId, priority: Priority) {
+        self.note(tenant, RowKind::Document, tenant.to_string(), priority, false);
     }
 
     /// A user changed.
-    pub fn user(&mut self, tenant: TenantId, user: UserId, haste: Haste) {
-        self.note(tenant, RowKind::User, user.to_string(), haste, false);
+    pub fn user(&mut self, tenant: TenantId, user: UserId, priority: Priority) {
+        self.note(tenant, RowKind::User, user.to_string(), priority, false);
     }
 
     /// A user is gone.
     pub fn user_gone(&mut self, tenant: TenantId, user: UserId) {
-        self.note(tenant, RowKind::User, user.to_string(), Haste::Revokes, true);
+        self.note(tenant, RowKind::User, user.to_string(), Priority::Revokes, true);
     }
 
     /// A user name or address now leads to a user.
     pub fn identifier(&mut self, tenant: TenantId, hash: &str) {
-        self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, false);
+        self.note(tenant, RowKind::Identifier, hash.to_owned(), Priority::InTurn, false);
     }
 
     /// A user name or address leads to no user any more.
     pub fn identifier_gone(&mut self, tenant: TenantId, hash: &str) {
-        self.note(tenant, RowKind::Identifier, hash.to_owned(), Haste::InTurn, true);
+        self.note(tenant, RowKind::Identifier, hash.to_owned(), Priority::InTurn, true);
     }
 
     /// A session of a user is ended. Its row is a tombstone: it leaves when the edge has had it for a day.
     pub fn session_ended(&mut self, tenant: TenantId, user: UserId, sid: SessionId) {
-        self.note(tenant, RowKind::Session, format!("{user}/{sid}"), Haste::Revokes, true);
+        self.note(tenant, RowKind::Session, format!("{user}/{sid}"), Priority::Revokes, true);
     }
 
     /// A host or slug leads to a tenant. `platform` is the platform tenant, whose revision it takes.
     pub fn name(&mut self, platform: TenantId, name: &str) {
-        self.note(platform, RowKind::Name, name.to_owned(), Haste::InTurn, false);
+        self.note(platform, RowKind::Name, name.to_owned(), Priority::InTurn, false);
     }
 
     /// A host or slug leads nowhere any more.
     pub fn name_gone(&mut self, platform: TenantId, name: &str) {
-        self.note(platform, RowKind::Name, name.to_owned(), Haste::InTurn, true);
+        self.note(platform, RowKind::Name, name.to_owned(), Priority::InTurn, true);
     }
 
     /// The last word on a row counts, and a change that revokes stays one whatever follows it.
-    fn note(&mut self, tenant: TenantId, kind: RowKind, subject: String, haste: Haste, deleted: bool) {
-        let urgent = haste == Haste::Revokes;
+    fn note(&mut self, tenant: TenantId, kind: RowKind, subject: String, priority: Priority, deleted: bool) {
+        let urgent = priority == Priority::Revokes;
         let row = Row { tenant, kind, subject };
         match self.places.get(&row).and_then(|place| self.noted.get_mut(*place)) {
             Some(noted) => {

@@ -177,7 +177,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::tenant_tx`].
-    pub async fn strangers_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
+    pub async fn anonymous_tx(&self, tenant: TenantId) -> Result<TenantTx, Failure> {
         self.begin(Account { lane: Lane::Strangers, tenant }, tenant).await
     }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::CallError;
-use super::held;
+use super::held_facts;
 use super::lanes::{self, LaneError};
 use crate::accounts::network;
 use crate::audit;
@@ -48,7 +48,7 @@ const SHARD: u8 = 0;
 pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken) {
     let mut failing = false;
     loop {
-        let outcome = turn(&control).await;
+        let outcome = run_once(&control).await;
         if let Err(error) = &outcome {
             tracing::warn!(error = %chain(error), "draining the edge failed");
         } else if failing {
@@ -76,7 +76,7 @@ pub async fn run(control: Control, pusher: Arc<Notify>, stop: CancellationToken)
 ///
 /// # Errors
 /// See [`LaneError`].
-pub async fn turn(control: &Control) -> Result<bool, LaneError> {
+pub async fn run_once(control: &Control) -> Result<bool, LaneError> {
     let Some(mut turn) = Turn::take(control).await? else { return Ok(false) };
     let drained = call(control, &mut turn).await;
     turn.end(control, &drained).await?;
@@ -115,14 +115,14 @@ impl Patience {
 
 /// Offers facts that are held to their tenants.
 async fn offer_again(control: &Control, tx: &mut PgConnection, patience: &Patience) -> Result<(), Failure> {
-    for tenant in held::due(tx, control.clock.now()).await? {
+    for tenant in held_facts::due(tx, control.clock.now()).await? {
         if patience.is_over() {
             return Ok(());
         }
-        let facts = held::oldest(tx, tenant).await?;
+        let facts = held_facts::oldest(tx, tenant).await?;
         match take(control, tenant, &facts.iter().collect::<Vec<_>>()).await {
-            Taken::All | Taken::Forgotten => held::release(tx, tenant, &facts).await?,
-            Taken::Failed(why) => held::failed(tx, tenant, control.clock.now(), &why).await?,
+            Taken::All | Taken::Forgotten => held_facts::release(tx, tenant, &facts).await?,
+            Taken::Failed(why) => held_facts::failed(tx, tenant, control.clock.now(), &why).await?,
         }
     }
     Ok(())
@@ -135,7 +135,7 @@ async fn commit(
     out: &DrainOut,
     patience: &Patience,
 ) -> Result<Option<Acknowledge>, Failure> {
-    let waiting = held::tenants(tx).await?;
+    let waiting = held_facts::tenants(tx).await?;
     let mut by_tenant: BTreeMap<TenantId, Vec<&Fact>> = BTreeMap::new();
     for fact in &out.facts {
         by_tenant.entry(fact.tenant).or_default().push(fact);
@@ -148,11 +148,11 @@ async fn commit(
         };
         match taken {
             // Behind those that wait: a tenant's log keeps their order.
-            None => held::hold(tx, tenant, &facts).await?,
+            None => held_facts::hold(tx, tenant, &facts).await?,
             Some(Taken::All | Taken::Forgotten) => {}
             Some(Taken::Failed(why)) => {
-                held::hold(tx, tenant, &facts).await?;
-                held::failed(tx, tenant, control.clock.now(), &why).await?;
+                held_facts::hold(tx, tenant, &facts).await?;
+                held_facts::failed(tx, tenant, control.clock.now(), &why).await?;
             }
         }
     }

@@ -8,8 +8,8 @@
 pub mod backlog;
 pub mod client;
 pub mod drain;
-pub mod fed;
-mod held;
+pub mod edge_id;
+mod held_facts;
 pub mod in_force;
 mod lanes;
 mod marks;

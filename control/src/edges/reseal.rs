@@ -13,7 +13,7 @@ use super::seals::{lock, own_key, stamp};
 use super::{LaneError, pusher};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 
 /// Rows that get new revisions in one transaction: a page of a push.
@@ -60,7 +60,7 @@ pub async fn begin(control: &Control, actor: &Actor) -> Result<bool, LaneError> 
 async fn try_key(control: &Control) -> Result<(), LaneError> {
     let platform = control.db.platform().await?;
     let mut tx = control.db.tenant_tx(platform).await?;
-    tx.changes().document(platform, Haste::InTurn);
+    tx.changes().document(platform, Priority::InTurn);
     tx.commit().await?;
     pusher::push_now(control, platform).await
 }

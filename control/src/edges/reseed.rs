@@ -8,7 +8,7 @@ use super::lanes::LaneError;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::jobs::queue;
 use crate::keys::store::AdvanceKeys;
@@ -46,7 +46,7 @@ pub async fn reseed(control: &Control, actor: &Actor, tenant: TenantId) -> Resul
         .execute(&mut *tx)
         .await
         .map_err(Failure::from)?;
-    tx.changes().document(tenant, Haste::Revokes);
+    tx.changes().document(tenant, Priority::Revokes);
     let details = serde_json::json!({ "history": history });
     audit::record(&mut tx, actor, now, Action::EdgeReseeded, None, details);
     // While the tenant was halted, a planned change of its keys could not be made and may have been given up.

@@ -21,7 +21,7 @@ use super::fields::Fields;
 
 /// A client that takes longer for its body holds no connection of the database meanwhile, but must not
 /// hold memory for ever either.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A body that was read whole, on its way to the handler.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub fn whole<S: Clone + Send + Sync + 'static>(limit: usize, methods: MethodRout
 
 async fn buffer(limit: usize, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match tokio::time::timeout(PATIENCE, read(limit, body)).await {
+    match tokio::time::timeout(TIMEOUT, read(limit, body)).await {
         Ok(Ok(bytes)) => {
             parts.extensions.insert(Whole(bytes));
             next.run(Request::from_parts(parts, Body::empty())).await

@@ -1,7 +1,7 @@
 //! What can be asked of a list: filters, orderings, and a place in it, by page or by cursor.
 //!
 //! A list is described once, by the type of its filters, which implements [`List`]; the handler gets an
-//! [`Asked`] of it, counts, finds the [`Part`] and answers by its [`Span`]. `crate::audit::routes` is the
+//! [`ListQuery`] of it, counts, finds the [`Part`] and answers by its [`Span`]. `crate::audit::routes` is the
 //! shortest list that grows, `crate::users::filters` one with everything; whatever needs no filter is
 //! [`Unfiltered`].
 //!
@@ -62,7 +62,7 @@ impl List for Unfiltered {
 }
 
 /// The parsed query of a list.
-pub struct Asked<L: List> {
+pub struct ListQuery<L: List> {
     /// The filters.
     pub filters: L,
     /// The page.
@@ -195,7 +195,7 @@ impl<K: Copy> Span<K> {
 }
 
 /// Reads a query; everything that is wrong with it is said at once.
-fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refusal> {
+fn read<L: List>(query: &str, url: String, path: &str) -> Result<ListQuery<L>, Refusal> {
     let mut others: BTreeMap<String, String> =
         form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let begins_cursor = L::CURSORS && others.get("cursor").is_some_and(|text| text.trim().is_empty());
@@ -225,7 +225,7 @@ fn read<L: List>(query: &str, url: String, path: &str) -> Result<Asked<L>, Refus
     match filters {
         Some(filters) if fields.faults().is_empty() => {
             let page = PageOf::read(page.as_deref(), others, url)?;
-            Ok(Asked { filters, part: Part { order, page, cursor, path: path.to_owned() } })
+            Ok(ListQuery { filters, part: Part { order, page, cursor, path: path.to_owned() } })
         }
         _ => Err(Refusal::fields(fields.into_faults())),
     }
@@ -279,7 +279,7 @@ fn ordering<L: List>(fields: &mut Fields) -> Vec<Order<L::Key>> {
     order
 }
 
-impl<L: List, S: Send + Sync> FromRequestParts<S> for Asked<L> {
+impl<L: List, S: Send + Sync> FromRequestParts<S> for ListQuery<L> {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
@@ -308,7 +308,7 @@ mod tests {
         const DEFAULT: Order<u8> = Order { by: 0, descending: false };
     }
 
-    fn asked(query: &str) -> Result<Asked<Things>, Value> {
+    fn asked(query: &str) -> Result<ListQuery<Things>, Value> {
         read(query, String::new(), "/things").map_err(|refusal| refusal.body)
     }
 

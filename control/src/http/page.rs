@@ -13,13 +13,13 @@ use super::rows::Count;
 
 /// Which page was asked for, and how to link to its neighbours.
 pub struct PageOf {
-    asked: Asked,
+    asked: RequestedPage,
     pub(super) size: i64,
     pub(super) links: Links,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum RequestedPage {
     Number(i64),
     Last,
 }
@@ -86,7 +86,7 @@ impl PageOf {
 
     /// Whether nothing but an exact count will do.
     pub(super) fn counts_all(&self) -> bool {
-        self.asked == Asked::Last || self.links.others.contains_key("count")
+        self.asked == RequestedPage::Last || self.links.others.contains_key("count")
     }
 
     /// The offset of the page in a list of `count`, and how many rows to read: if the count is an estimate, one
@@ -103,11 +103,11 @@ impl PageOf {
         // An empty list has one page, an empty one.
         let last = ((count.rows() + self.size - 1) / self.size).max(1);
         match (self.asked, count) {
-            (Asked::Last, _) => Ok(last),
-            (Asked::Number(number), Count::Exact(_) | Count::Opened { .. }) if number > last => {
+            (RequestedPage::Last, _) => Ok(last),
+            (RequestedPage::Number(number), Count::Exact(_) | Count::Opened { .. }) if number > last => {
                 Err(invalid_page().into())
             }
-            (Asked::Number(number), _) => Ok(number),
+            (RequestedPage::Number(number), _) => Ok(number),
         }
     }
 
@@ -145,11 +145,11 @@ impl PageOf {
         url: String,
     ) -> Result<Self, Refusal> {
         let asked = match page {
-            None => Asked::Number(1),
-            Some("last") => Asked::Last,
-            Some(text) => {
-                Asked::Number(text.parse().ok().filter(|number| *number >= 1).ok_or_else(invalid_page)?)
-            }
+            None => RequestedPage::Number(1),
+            Some("last") => RequestedPage::Last,
+            Some(text) => RequestedPage::Number(
+                text.parse().ok().filter(|number| *number >= 1).ok_or_else(invalid_page)?,
+            ),
         };
         let wanted =
             others.get("page_size").and_then(|text| text.parse::<u32>().ok()).filter(|size| *size > 0);

@@ -51,7 +51,7 @@ impl<J: Job> TaskHandler for Task<J> {
         };
         let Err(error) = self.0.run(control).await else { return Ok(()) };
         let failed =
-            Failed { fate: J::fate(&error), reason: error.to_string(), causes: chain(&error).to_string() };
+            Failed { retry: J::retry(&error), reason: error.to_string(), causes: chain(&error).to_string() };
         // The future is sent between threads, which not every error can be.
         drop(error);
         Err(Cause(failed.release(control, &context).await))

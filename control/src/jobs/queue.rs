@@ -38,15 +38,15 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Does it.
     fn run(self, control: &Control) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The fate of the job after a failure.
-    fn fate(_failure: &Self::Error) -> Fate {
-        Fate::Again
+    /// The retry of the job after a failure.
+    fn retry(_failure: &Self::Error) -> Retry {
+        Retry::Again
     }
 }
 
-/// The fate of a job that failed.
+/// The retry of a job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Retry {
     /// It is tried again after the kind's next delay; after its last try it is dead.
     Again,
     /// It is dead at once: no other try can help.

@@ -7,7 +7,7 @@
 use graphile_worker::{Job, WorkerContext};
 use serde_json::Value;
 
-use super::queue::{Fate, OF_ONE_TENANT};
+use super::queue::{OF_ONE_TENANT, Retry};
 use crate::control::Control;
 use crate::failure::{Failure, chain};
 
@@ -30,7 +30,7 @@ pub(super) fn is_told(error: &str) -> bool {
 
 /// The error of a handler.
 pub(super) struct Failed {
-    pub fate: Fate,
+    pub retry: Retry,
     /// The stored text: the error's `Display`.
     pub reason: String,
     /// The logged text: the error with its sources.
@@ -42,7 +42,7 @@ impl Failed {
     pub async fn release(self, control: &Control, context: &WorkerContext) -> String {
         let job = context.job();
         let reason: String = self.reason.chars().take(REASON_CHARS).collect();
-        match give_back(control, *job.id(), context.worker_id(), self.fate, &reason).await {
+        match give_back(control, *job.id(), context.worker_id(), self.retry, &reason).await {
             Ok(dead) => {
                 self.tell(job, dead);
                 make_room(control, job.flags().as_ref()).await;
@@ -57,16 +57,16 @@ impl Failed {
 
     fn tell(&self, job: &Job, dead: bool) {
         let (task, id, attempt, error) = (job.task_identifier(), job.id(), job.attempts(), &self.causes);
-        match self.fate {
-            Fate::Later(_) => {
+        match self.retry {
+            Retry::Later(_) => {
                 count(task, "later");
                 tracing::info!(job = task, id, error, "a job waits");
             }
-            Fate::Again | Fate::ForGood if dead => {
+            Retry::Again | Retry::ForGood if dead => {
                 count(task, "dead");
                 tracing::error!(job = task, id, attempt, error, "a job was given up");
             }
-            Fate::Again | Fate::ForGood => {
+            Retry::Again | Retry::ForGood => {
                 count(task, "failed");
                 tracing::warn!(job = task, id, attempt, error, "a job failed");
             }
@@ -74,18 +74,18 @@ impl Failed {
     }
 }
 
-/// Gives the job back as `fate` says, if this runner still has it; whether it is dead now. One that was replaced while
+/// Gives the job back as `retry` says, if this runner still has it; whether it is dead now. One that was replaced while
 /// it ran is not tried again: the other is.
 async fn give_back(
     control: &Control,
     id: i64,
     worker: &str,
-    fate: Fate,
+    retry: Retry,
     reason: &str,
 ) -> Result<bool, Failure> {
-    let later_secs = match fate {
-        Fate::Later(delay) => Some(delay.as_seconds_f64().max(0.0)),
-        Fate::Again | Fate::ForGood => None,
+    let later_secs = match retry {
+        Retry::Later(delay) => Some(delay.as_seconds_f64().max(0.0)),
+        Retry::Again | Retry::ForGood => None,
     };
     let dead = sqlx::query_scalar!(
         r#"update platform_jobs._private_jobs
@@ -102,7 +102,7 @@ async fn give_back(
         worker,
         reason,
         later_secs,
-        fate == Fate::ForGood,
+        retry == Retry::ForGood,
     )
     .fetch_optional(control.db.jobs())
     .await?;

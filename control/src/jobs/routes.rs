@@ -11,7 +11,7 @@ use crate::access::Platform;
 use crate::control::Control;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::described::{Ordering, Paging};
-use crate::http::list::Asked;
+use crate::http::list::ListQuery;
 use crate::http::page::ListOut;
 
 /// Lists the jobs of all tenants.
@@ -27,7 +27,7 @@ use crate::http::page::ListOut;
 pub async fn list(
     State(control): State<Control>,
     platform: Platform<PlatformJobsRead>,
-    Asked { filters, part }: Asked<Filters>,
+    ListQuery { filters, part }: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
     let mut tx = platform.by.tx.for_long_read(&control.db).await?;
     let count = listed::count(&mut tx, &filters, part.counts_all()).await?;

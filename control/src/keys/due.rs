@@ -8,7 +8,7 @@ use shared::ids::TenantId;
 use super::store::{self, AdvanceKeys};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::jobs::queue::{Enqueued, Job};
 use crate::tenants::{self, TenantError};
 
@@ -60,7 +60,7 @@ pub async fn advance(control: &Control, id: TenantId) -> Result<(), TenantError>
         if let Some(key) = spare.filter(|_| ring.lacks_next()) {
             store::add(&mut tx, &mut ring, &key, now).await?;
         }
-        tx.changes().document(id, Haste::InTurn);
+        tx.changes().document(id, Priority::InTurn);
         let details = serde_json::json!({});
         audit::record(&mut tx, &Actor::control(), now, Action::KeysAdvanced, None, details);
         tx.commit().await?;

@@ -8,7 +8,7 @@ use super::rsa::{self, Private};
 use crate::crypt::sealed::Column;
 use crate::db::Db;
 use crate::failure::Failure;
-use crate::passwords::turns::Turns;
+use crate::passwords::hash_queue::HashQueue;
 use crate::shares::Kind;
 
 /// Keys that are made at once for requests, and as many for rotations and new tenants.
@@ -27,9 +27,9 @@ pub struct KeyMaker {
 #[derive(Clone)]
 struct Queues {
     /// Keys that users ask for.
-    asked: Turns,
+    asked: HashQueue,
     /// Keys that control makes by itself: they do not wait for the others.
-    own: Turns,
+    own: HashQueue,
 }
 
 /// A key as its row has it: the private half is wrapped.
@@ -80,12 +80,12 @@ impl KeyMaker {
 
 impl Queues {
     fn new() -> Self {
-        let turns = || Turns::new(Kind::Keys, CONCURRENCY, EACH);
+        let turns = || HashQueue::new(Kind::Keys, CONCURRENCY, EACH);
         Self { asked: turns(), own: turns() }
     }
 }
 
-async fn generate(turns: &Turns, payer: TenantId, bits: u64) -> Result<Private, Failure> {
+async fn generate(turns: &HashQueue, payer: TenantId, bits: u64) -> Result<Private, Failure> {
     turns.take(payer, "making a key", move || rsa::generate(bits)).await?
 }
 

@@ -22,7 +22,7 @@ use shared::tenant::Status;
 use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::tenants::Tenant;
 use crate::users::{self, UserError};
@@ -64,7 +64,7 @@ pub async fn rotate(
     let mut ring = before.clone();
     let sign_from = ring.rotate(now)?;
     store::save(tx, &before, &ring, now).await?;
-    tx.changes().document(tenant.id, Haste::InTurn);
+    tx.changes().document(tenant.id, Priority::InTurn);
     let details = serde_json::json!({ "sign_from": sign_from });
     audit::record(tx, actor, now, Action::KeysRotated, None, details);
     Ok(sign_from)
@@ -109,7 +109,7 @@ pub async fn revoke(
         if let Some(key) = spare.filter(|_| ring.lacks_next()) {
             store::add(&mut tx, &mut ring, &key, now).await?;
         }
-        tx.changes().document(tenant.id, Haste::Revokes);
+        tx.changes().document(tenant.id, Priority::Revokes);
         audit::record(&mut tx, actor, now, Action::KeyRevoked, Some(kid.to_string()), serde_json::json!({}));
         return Ok(tx);
     }
@@ -157,7 +157,7 @@ pub async fn import(
     // The one that leaves makes room for the one that comes: one `next` at any moment.
     store::save(&mut tx, &before, &ring, now).await?;
     store::insert(&mut tx, key, true, now).await?;
-    tx.changes().document(tenant.id, Haste::InTurn);
+    tx.changes().document(tenant.id, Priority::InTurn);
     audit::record(&mut tx, actor, now, Action::KeyImported, Some(kid.to_string()), serde_json::json!({}));
     Ok((kid, tx))
 }

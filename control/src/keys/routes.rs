@@ -21,7 +21,7 @@ use crate::http::answer::{Refused, created, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::Paging;
 use crate::http::fields::Fields;
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::list::{ListQuery, Unfiltered};
 use crate::http::page::ListOut;
 use crate::keys::model::KeyRefusal;
 use crate::tenants::{self, Tenant};
@@ -37,7 +37,7 @@ use crate::tenants::{self, Tenant};
 )]
 pub async fn list(
     on: OnTenant<KeysRead, PlatformTenantsRead>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, tenant, .. } = on;
     let keys = if tenant.status == Status::Provisioning { vec![] } else { all(&mut tx, &tenant).await? };

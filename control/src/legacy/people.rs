@@ -17,7 +17,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::personal::UserKey;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::users::epochs::{Causes, Epochs};
 use crate::users::identifiers::KeyedHash;
@@ -137,7 +137,7 @@ pub async fn insert(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>)
     let noted: Vec<_> = users.iter().map(|user| (user.id, &user.digests)).collect();
     note_imports(tx, &noted, now).await?;
     for user in users {
-        tx.changes().user(tenant, user.id, Haste::InTurn);
+        tx.changes().user(tenant, user.id, Priority::InTurn);
     }
     if users.iter().any(|user| user.foreign.is_some()) {
         foreign_hashes_added(tx).await?;
@@ -334,7 +334,7 @@ pub async fn change_password(
     } else {
         foreign_hashes_removed(tx).await?
     }
-    tx.changes().user(tenant, id, Haste::Revokes);
+    tx.changes().user(tenant, id, Priority::Revokes);
     let target = Some(id.to_string());
     audit::record(tx, &Actor::operator(), now, Action::UserPasswordSet, target, serde_json::json!({}));
     Ok(())

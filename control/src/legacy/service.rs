@@ -7,7 +7,7 @@ use shared::tokens::claims::UserIdForm;
 use shared::tokens::legacy::Legacy;
 
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 
 /// See the module. All of it is empty for a tenant that came from none.
@@ -52,7 +52,7 @@ async fn set_foreign_left(tx: &mut TenantTx, left: bool) -> Result<(), Failure> 
     sqlx::query!("update platform.tenants set foreign_left = $2 where id = $1", tenant.uuid(), left)
         .execute(&mut **tx)
         .await?;
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     Ok(())
 }
 
@@ -109,7 +109,7 @@ pub async fn users_imported(
     )
     .execute(&mut **tx)
     .await?;
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     Ok(())
 }
 

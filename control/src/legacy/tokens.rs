@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::keys;
 use crate::tenants::TenantError;
@@ -212,7 +212,7 @@ async fn end(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Failure> {
     .execute(&mut **tx)
     .await?;
     if ended.rows_affected() == 1 {
-        tx.changes().document(tenant, Haste::InTurn);
+        tx.changes().document(tenant, Priority::InTurn);
         let target = Some(tenant.to_string());
         let details = serde_json::json!({});
         audit::record(tx, &Actor::control(), now, Action::LegacyEnded, target, details);

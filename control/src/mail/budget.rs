@@ -31,7 +31,7 @@ pub(super) enum Counted {
 
 /// Counters with what they allow, and for how long.
 #[derive(Default)]
-struct Wanted {
+struct Charges {
     counters: Vec<Vec<u8>>,
     most: Vec<i32>,
     secs: Vec<f64>,
@@ -67,7 +67,7 @@ pub(super) async fn count(
 }
 
 /// The counter of the account is of its user and of its address, because a user can request a change to any address.
-async fn wanted(tx: &mut TenantTx, class: Class, to: &Recipient) -> Result<Wanted, Failure> {
+async fn wanted(tx: &mut TenantTx, class: Class, to: &Recipient) -> Result<Charges, Failure> {
     let key = lookup::key(tx, Purpose::MailCount).await?;
     let tenant = tx.tenant();
     let (budget, an_hour, a_minute) = match class {
@@ -78,7 +78,7 @@ async fn wanted(tx: &mut TenantTx, class: Class, to: &Recipient) -> Result<Wante
     let canonical = Identifier::parse(&to.address);
     let address = canonical.map_or_else(|_| folded(&to.address), |it| it.as_str().to_owned());
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let mut wanted = Wanted::default();
+    let mut wanted = Charges::default();
     let mut add = |what: &str, subject: &[u8], most, secs| {
         let list: [&[u8]; 4] = [tenant.as_bytes(), budget.as_bytes(), what.as_bytes(), subject];
         wanted.counters.push(mac(&key, "mail-count/v1", &list).to_vec());
@@ -95,7 +95,7 @@ async fn wanted(tx: &mut TenantTx, class: Class, to: &Recipient) -> Result<Wante
 
 /// Takes one from each counter that has one left, and says from which. In one order, so that no two transactions wait for
 /// each other.
-async fn take(tx: &mut TenantTx, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<Vec<u8>>, Failure> {
+async fn take(tx: &mut TenantTx, wanted: &Charges, now: DateTime<Utc>) -> Result<Vec<Vec<u8>>, Failure> {
     let taken = sqlx::query_scalar!(
         "insert into mail_counts as c (tenant_id, counter, remaining, ends_at)
          select $1, counter, most - 1, $2::timestamptz + make_interval(secs => secs)

@@ -125,7 +125,7 @@ pub struct Facts {
 }
 
 /// A mail that is to be sent. No `Debug`: its link is a secret.
-pub struct Letter {
+pub struct NewMail {
     /// What it is.
     pub kind: MailKind,
     /// Whom it goes to.

@@ -27,5 +27,5 @@ mod store;
 mod words;
 
 pub use kind::MailKind;
-pub use letter::{FactorChange, Facts, Letter, MailId, Recipient};
+pub use letter::{FactorChange, Facts, MailId, NewMail, Recipient};
 pub use post::{Posted, post};

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::budget::{self, Counted};
 use super::kind::Class;
-use super::letter::{Content, Letter, MailId};
+use super::letter::{Content, MailId, NewMail};
 use super::send::SendMail;
 use super::store;
 use crate::control::Control;
@@ -28,8 +28,8 @@ pub enum Posted {
 ///
 /// # Errors
 /// Errors of the database, or no randomness.
-pub async fn post(tx: &mut TenantTx, control: &Control, letter: Letter) -> Result<Posted, Failure> {
-    let Letter { kind, to, link, mut facts } = letter;
+pub async fn post(tx: &mut TenantTx, control: &Control, letter: NewMail) -> Result<Posted, Failure> {
+    let NewMail { kind, to, link, mut facts } = letter;
     let now = control.clock.now();
     facts.at.get_or_insert(now);
     let (counted, delay) = match budget::count(tx, kind, &to, now).await? {

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::tenants::Tenant;
 
 /// The time limit of a test, which an administrator waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The outcome of a test mail.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,7 +77,7 @@ pub async fn send(
     };
     let server = sender.server();
     let sent = control.smtp.deliver(&server, &envelope, &bytes);
-    Ok(match tokio::time::timeout(PATIENCE, sent).await {
+    Ok(match tokio::time::timeout(TIMEOUT, sent).await {
         Ok(Ok(taken)) => Outcome { accepted: true, detail: taken.reply },
         Ok(Err(why)) => Outcome { accepted: false, detail: said(&why) },
         Err(_) => Outcome { accepted: false, detail: String::from("the server did not answer in time") },

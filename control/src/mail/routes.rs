@@ -93,7 +93,7 @@ pub struct SenderIn {
 }
 
 /// The parsed PUT.
-pub struct Wanted {
+pub struct MailSettingsIn {
     sender: Sender,
     keeps_password: bool,
 }
@@ -101,7 +101,7 @@ pub struct Wanted {
 const TLS: [(&str, MailTls); 3] =
     [("starttls", MailTls::Starttls), ("implicit", MailTls::Implicit), ("none", MailTls::None)];
 
-impl FromFields for Wanted {
+impl FromFields for MailSettingsIn {
     fn read(fields: &mut Fields) -> Option<Self> {
         let from = fields.required_text("from");
         let host = fields.required_text("host");
@@ -125,7 +125,7 @@ impl FromFields for Wanted {
     }
 }
 
-impl Wanted {
+impl MailSettingsIn {
     /// Keeps a stored password only for the same server and user name that it was given for.
     fn over(self, before: Option<&Own>) -> Sender {
         let mut sender = self.sender;
@@ -190,7 +190,7 @@ pub async fn replace(
     State(control): State<Control>,
     on: OnTenant<TenantWrite, PlatformTenantsWrite>,
     conditions: Conditions,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<MailSettingsIn>,
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, tenant, actor, .. } = on;
     made(&tenant)?;

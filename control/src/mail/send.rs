@@ -17,7 +17,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::jobs::queue::{Enqueued, Fate, Job, Pool, enqueue};
+use crate::jobs::queue::{Enqueued, Job, Pool, Retry, enqueue};
 use crate::tenants::{self, Tenant, TenantError};
 
 /// When a mail of a tenant that is stopped is looked at again.
@@ -74,14 +74,14 @@ impl Job for SendMail {
         run(control, self.tenant, self.mail).await
     }
 
-    fn fate(failure: &SendError) -> Fate {
+    fn retry(failure: &SendError) -> Retry {
         match failure {
-            SendError::Off => Fate::Later(OFF),
-            SendError::Stopped => Fate::Later(STOPPED),
-            SendError::OverBudget(wait) => Fate::Later(*wait),
-            SendError::Mime(_) => Fate::ForGood,
-            SendError::Undelivered(why) if why.is_for_good() => Fate::ForGood,
-            SendError::Undelivered(_) | SendError::Failure(_) => Fate::Again,
+            SendError::Off => Retry::Later(OFF),
+            SendError::Stopped => Retry::Later(STOPPED),
+            SendError::OverBudget(wait) => Retry::Later(*wait),
+            SendError::Mime(_) => Retry::ForGood,
+            SendError::Undelivered(why) if why.is_for_good() => Retry::ForGood,
+            SendError::Undelivered(_) | SendError::Failure(_) => Retry::Again,
         }
     }
 }
@@ -189,7 +189,7 @@ async fn failed(
     error: &SendError,
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    let is_for_good = SendMail::fate(error) == Fate::ForGood;
+    let is_for_good = SendMail::retry(error) == Retry::ForGood;
     if let SendError::Undelivered(why) = error
         && let Some(answer) = why.answer()
     {

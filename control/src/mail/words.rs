@@ -99,7 +99,7 @@ impl Language {
 }
 
 /// The values of the templates. Every text is one line without control characters.
-struct Told {
+struct TemplateValues {
     tenant: String,
     username: String,
     by: String,
@@ -122,24 +122,24 @@ macro_rules! templates {
         $(mod $module {
             use askama::Template;
 
-            use super::Told;
+            use super::TemplateValues;
             #[allow(unused_imports, reason = "one template names it")]
             use super::FactorChange;
 
             #[derive(Template)]
             #[template(path = $english)]
             pub(super) struct English<'a> {
-                pub(super) t: &'a Told,
+                pub(super) t: &'a TemplateValues,
             }
 
             #[derive(Template)]
             #[template(path = $german)]
             pub(super) struct German<'a> {
-                pub(super) t: &'a Told,
+                pub(super) t: &'a TemplateValues,
             }
         })+
 
-        fn filled(kind: MailKind, language: Language, t: &Told) -> Result<String, askama::Error> {
+        fn filled(kind: MailKind, language: Language, t: &TemplateValues) -> Result<String, askama::Error> {
             match (kind, language) {
                 $((MailKind::$kind, Language::English) => $module::English { t }.render(),
                 (MailKind::$kind, Language::German) => $module::German { t }.render(),)+
@@ -236,10 +236,10 @@ pub(super) fn words(tenant: &Tenant, mail: &Mail, link: &str) -> Result<Words, F
     })
 }
 
-fn told(tenant: &Tenant, mail: &Mail, language: Language) -> Told {
+fn told(tenant: &Tenant, mail: &Mail, language: Language) -> TemplateValues {
     let facts = &mail.content.facts;
     let link = mail.content.link.as_ref();
-    Told {
+    TemplateValues {
         tenant: plain(&tenant.name, NAME_CHARS),
         username: plain(&facts.username, USERNAME_CHARS),
         by: plain(&facts.by, NAME_CHARS),

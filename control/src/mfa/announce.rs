@@ -14,14 +14,14 @@ use crate::failure::Failure;
 use crate::http::list::given;
 use crate::http::rows::Rows;
 use crate::jobs::queue::{Enqueued, Job, enqueue};
-use crate::mail::{self, Facts, Letter, MailKind, Recipient};
+use crate::mail::{self, Facts, MailKind, NewMail, Recipient};
 use crate::tenants::{self, TenantError, demand_to_come};
 use crate::users::{self, Filters, ListError, Matching, User, Viewer};
 
 /// How long before the start of the requirement the reminder is sent.
 const REMINDER: TimeDelta = TimeDelta::days(7);
 /// Most root-admins that get the mail.
-const MOST: i64 = 100;
+const MAX_RECIPIENTS: i64 = 100;
 const ROOT_ADMIN: &str = "root-admin";
 
 /// Announces that a tenant will require a second factor from `from` on, if that is still planned.
@@ -86,7 +86,7 @@ pub async fn announce(control: &Control, tenant: TenantId, from: DateTime<Utc>) 
         let Some(to) = Recipient::user(admin) else { continue };
         let username = admin.username.expose().to_owned();
         let facts = Facts { username, at: Some(from), ..Facts::default() };
-        let letter = Letter { kind: MailKind::SecondFactorDemanded, to, link: None, facts };
+        let letter = NewMail { kind: MailKind::SecondFactorDemanded, to, link: None, facts };
         let _ = mail::post(&mut tx, control, letter).await?;
     }
     tx.commit().await
@@ -107,7 +107,7 @@ async fn without_second_factor(tx: TenantTx) -> Result<(Vec<User>, TenantTx), Fa
         ListError::Rebuilding | ListError::TooManyToOrder(_) => unreadable(),
     };
     let (matching, mut tx) = Matching::of(tx, permitted).await.map_err(failed)?;
-    let rows = Rows { order, after: None, limit: MOST, offset: 0 };
+    let rows = Rows { order, after: None, limit: MAX_RECIPIENTS, offset: 0 };
     let admins = users::list(&mut tx, &matching, &rows).await.map_err(failed)?;
     Ok((admins, tx))
 }

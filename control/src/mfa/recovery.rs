@@ -12,7 +12,7 @@ use super::{seeds, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::mail::FactorChange;
 use crate::notices;
@@ -84,7 +84,7 @@ pub async fn renew(
     let (tenant, now) = (tx.tenant(), control.clock.now());
     let codes = make(tx, user.id, now).await?;
     // From here on no former code may open a session.
-    tx.changes().user(tenant, user.id, Haste::Revokes);
+    tx.changes().user(tenant, user.id, Priority::Revokes);
     audit::record(tx, actor, now, Action::RecoveryCodesMade, Some(user.id.to_string()), json!({}));
     notices::second_factor_changed(control, tx, user, FactorChange::CodesMade).await?;
     Ok(codes)

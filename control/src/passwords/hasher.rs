@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::ids::TenantId;
 use shared::passwords::{Password, Verifier, Workspace};
 
-use super::turns::Turns;
+use super::hash_queue::HashQueue;
 use crate::failure::Failure;
 use crate::shares::Kind;
 use crate::world::random;
@@ -14,9 +14,9 @@ use crate::world::random;
 /// Hashes passwords.
 #[derive(Clone)]
 pub struct Hasher {
-    turns: Turns,
+    turns: HashQueue,
     /// For what callers without a credential cause.
-    strangers_turns: Turns,
+    strangers_turns: HashQueue,
     /// Workspaces that are not in use; never more than there are turns.
     idle: Arc<Mutex<Vec<Workspace>>>,
 }
@@ -25,7 +25,7 @@ impl Hasher {
     /// Allows `concurrency` hashes at once, at least one.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        let turns = Turns::new(Kind::Passwords, concurrency, concurrency);
+        let turns = HashQueue::new(Kind::Passwords, concurrency, concurrency);
         let strangers_turns = turns.beside(Kind::StrangersPasswords);
         Self { turns, strangers_turns, idle: Arc::default() }
     }
@@ -40,7 +40,7 @@ impl Hasher {
     /// Makes the verifier of a password of a tenant.
     ///
     /// # Errors
-    /// As [`Turns::take`].
+    /// As [`HashQueue::take`].
     pub async fn hash(&self, tenant: TenantId, password: Password) -> Result<Verifier, Failure> {
         let salt = random()?;
         self.work(tenant, move |workspace| workspace.hash(&password, salt)).await
@@ -49,7 +49,7 @@ impl Hasher {
     /// Whether a verifier is of this password.
     ///
     /// # Errors
-    /// As [`Turns::take`].
+    /// As [`HashQueue::take`].
     pub async fn verify(
         &self,
         tenant: TenantId,

@@ -2,10 +2,10 @@
 
 pub mod filter;
 mod filters;
+pub mod hash_queue;
 mod hashed;
 mod hasher;
 mod policy;
-pub mod turns;
 
 pub use filters::{Filters, common};
 pub use hashed::Hashed;

@@ -32,7 +32,7 @@ pub enum AskError {
 
 /// The content of the stored request, encrypted under its own key.
 #[derive(Serialize, Deserialize)]
-struct Asked {
+struct ResetRequest {
     /// The canonical form of what was typed.
     email: String,
     request_id: Option<String>,
@@ -50,7 +50,7 @@ pub async fn ask(
     caller: Caller,
 ) -> Result<(), AskError> {
     let Caller { request_id, client } = caller;
-    let asked = Asked { email: email.as_str().to_owned(), request_id, client };
+    let asked = ResetRequest { email: email.as_str().to_owned(), request_id, client };
     let (now, lives) = (control.clock.now(), TimeDelta::seconds(ANSWER_SECS));
     if !requests::take_room(tx, RequestKind::Reset, now).await? {
         count("throttled");
@@ -99,7 +99,8 @@ impl Enqueued for AnswerReset {
 /// Errors of the database, or no randomness.
 pub async fn answer_reset(control: &Control, tenant: TenantId, request: RequestId) -> Result<(), Failure> {
     let mut tx = control.db.work_tx(tenant).await?;
-    let found = requests::find::<Asked>(&mut tx, RequestKind::Reset, request, control.clock.now()).await?;
+    let found =
+        requests::find::<ResetRequest>(&mut tx, RequestKind::Reset, request, control.clock.now()).await?;
     let Some(found) = found else { return Ok(()) };
     let outcome = answer(control, &mut tx, found.content).await?;
     if outcome == Outcome::Mailed(Mailed::OverBudget) {
@@ -128,7 +129,7 @@ impl Outcome {
     }
 }
 
-async fn answer(control: &Control, tx: &mut TenantTx, asked: Asked) -> Result<Outcome, Failure> {
+async fn answer(control: &Control, tx: &mut TenantTx, asked: ResetRequest) -> Result<Outcome, Failure> {
     if !is_active(tx).await? {
         return Ok(Outcome::NoUser);
     }

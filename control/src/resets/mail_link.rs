@@ -8,7 +8,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::links::{self, Holder, LinkKind};
-use crate::mail::{self, Facts, Letter, MailKind, Posted, Recipient};
+use crate::mail::{self, Facts, MailKind, NewMail, Posted, Recipient};
 use crate::users::{self, UserError};
 
 /// The outcome.
@@ -69,7 +69,7 @@ pub async fn mail_link(
         ..Facts::default()
     };
     let link = Some((LinkKind::Reset, token));
-    let letter = Letter { kind: MailKind::ResetPassword, to, link, facts };
+    let letter = NewMail { kind: MailKind::ResetPassword, to, link, facts };
     match mail::post(tx, control, letter).await? {
         Posted::OverBudget => Ok(Mailed::OverBudget),
         Posted::Queued(_) => {

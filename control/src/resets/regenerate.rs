@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
-use crate::mail::{self, Facts, Letter, MailKind, Recipient};
+use crate::mail::{self, Facts, MailKind, NewMail, Recipient};
 use crate::users::password::{self, NewPassword};
 use crate::users::{self, User, UserError};
 use crate::world::random;
@@ -133,7 +133,7 @@ pub async fn regenerate(
         ..Facts::default()
     };
     // It says that an administrator did this, so no notice goes with it. Beyond the budget it waits.
-    let letter = Letter { kind: MailKind::OneTimePassword, to, link: None, facts };
+    let letter = NewMail { kind: MailKind::OneTimePassword, to, link: None, facts };
     let _ = mail::post(tx, control, letter).await?;
     count("regenerated");
     Ok(until)

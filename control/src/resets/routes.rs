@@ -34,7 +34,7 @@ const REGENERATED: &str = "A password that is good once is on its way to the per
 
 /// An answer that is the same for every account.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Said)]
+#[schema(as = Message)]
 pub struct SaidOut {
     detail: &'static str,
 }
@@ -275,7 +275,7 @@ pub async fn regenerate(
     Ok(in_force.on(ok(&RegeneratedOut { detail: REGENERATED, valid_until })))
 }
 
-/// Turns a refusal of rank into a 403 and its entry in the audit log.
+/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
 async fn permitted<T>(
     control: &Control,
     tx: TenantTx,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::access::{Allowed, Authenticated};
 use crate::http::answer::{Refused, ok};
 use crate::http::described::Paging;
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::list::{ListQuery, Unfiltered};
 use crate::http::page::ListOut;
 
 /// A role.
@@ -43,7 +43,7 @@ pub struct PermissionsOut {
 )]
 pub async fn list(
     allowed: Allowed<RolesRead>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { tenant, .. } = allowed.by;
     let shown = |permissions: &[Permission]| {

@@ -13,7 +13,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::roots::{self, RootKind};
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::edges::reseed;
 use crate::failure::{Failure, chain};
 use crate::http::time;
@@ -61,7 +61,7 @@ pub async fn begin(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Resul
     let rotation = Rotation { version, begun_at, sign_from: None, remove_at: None };
     root::put(tx, &rotation).await?;
     let details = serde_json::json!({ "version": version });
-    changed(tx, &tenant, Haste::InTurn);
+    changed(tx, &tenant, Priority::InTurn);
     audit::record(tx, actor, begun_at, Action::SessionRootBegun, Some(tenant.id.to_string()), details);
     Ok(rotation)
 }
@@ -79,7 +79,7 @@ pub async fn replace(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Res
     // The floor of all epochs: without it, access tokens would outlive their sessions by minutes.
     let history = reseed::begin_history(tx, tenant.id, 0).await?;
     let (now, details) = (control.clock.now(), serde_json::json!({ "version": version, "history": history }));
-    changed(tx, &tenant, Haste::Revokes);
+    changed(tx, &tenant, Priority::Revokes);
     audit::record(tx, actor, now, Action::SessionRootReplaced, Some(tenant.id.to_string()), details);
     Ok(version)
 }
@@ -117,7 +117,7 @@ pub async fn advance(control: &Control, tenant: TenantId) -> Result<(), RootErro
         Step::SignFrom(at) => {
             rotation.sign_from = Some(at);
             root::put(&mut tx, &rotation).await?;
-            changed(&mut tx, &tenant, Haste::InTurn);
+            changed(&mut tx, &tenant, Priority::InTurn);
             Action::SessionRootPlanned
         }
         // The edge need not know the time in advance.
@@ -129,7 +129,7 @@ pub async fn advance(control: &Control, tenant: TenantId) -> Result<(), RootErro
         Step::Remove => {
             roots::remove_before(&mut tx, RootKind::Session, rotation.version).await?;
             root::clear(&mut tx).await?;
-            changed(&mut tx, &tenant, Haste::InTurn);
+            changed(&mut tx, &tenant, Priority::InTurn);
             Action::SessionRootRemoved
         }
     };
@@ -157,8 +157,8 @@ async fn new_root(control: &Control, tx: &mut TenantTx) -> Result<i32, Failure> 
     Ok(version)
 }
 
-fn changed(tx: &mut TenantTx, tenant: &Tenant, haste: Haste) {
-    tx.changes().document(tenant.id, haste);
+fn changed(tx: &mut TenantTx, tenant: &Tenant, priority: Priority) {
+    tx.changes().document(tenant.id, priority);
 }
 
 fn seconds(count: u64) -> TimeDelta {

@@ -11,7 +11,7 @@ use shared::contract::permissions::Permitted as _;
 use shared::contract::permissions::marker::{SessionsEnd, SessionsRead};
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId, UserId};
-use shared::tenant::visibility::{PersonalField, Sight};
+use shared::tenant::visibility::{PersonalField, Visibility};
 use shared::wire::client::ClientInfo;
 use shared::wire::push::SessionOut as Living;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ use crate::edges::{CallError, in_force};
 use crate::failure::chain;
 use crate::http::answer::{Refused, no_content};
 use crate::http::described::Paging;
-use crate::http::list::{Asked, Part, Unfiltered};
+use crate::http::list::{ListQuery, Part, Unfiltered};
 use crate::http::page::ListOut;
 use crate::users::{self, UserError};
 
@@ -96,9 +96,9 @@ pub struct SessionOut {
 }
 
 impl SessionOut {
-    /// A session as a viewer with this sight of `client` sees it.
+    /// A session as a viewer with this visibility of `client` sees it.
     #[must_use]
-    pub fn of(session: Living, current: Option<SessionId>, sight: Sight) -> Self {
+    pub fn of(session: Living, current: Option<SessionId>, visibility: Visibility) -> Self {
         let at = |ms: u64| {
             let at = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
             at.unwrap_or(DateTime::UNIX_EPOCH)
@@ -114,7 +114,7 @@ impl SessionOut {
             auth_time,
             client,
         } = session;
-        let (device, place) = shown(client, sight);
+        let (device, place) = shown(client, visibility);
         Self {
             id: sid,
             current: current == Some(sid),
@@ -132,16 +132,19 @@ impl SessionOut {
 }
 
 /// Device and place, as far as they are shown: masked, only the country.
-fn shown(client: ClientInfo, sight: Sight) -> (Option<Option<DeviceOut>>, Option<Option<PlaceOut>>) {
+fn shown(
+    client: ClientInfo,
+    visibility: Visibility,
+) -> (Option<Option<DeviceOut>>, Option<Option<PlaceOut>>) {
     let ClientInfo { agent, country, city } = client;
     let is_somewhere = country.is_some() || city.is_some();
-    match sight {
-        Sight::Absent => (None, None),
-        Sight::Masked => {
+    match visibility {
+        Visibility::Absent => (None, None),
+        Visibility::Masked => {
             let place = country.is_some().then_some(PlaceOut { country, city: None });
             (None, Some(place))
         }
-        Sight::Clear => {
+        Visibility::Clear => {
             let place = is_somewhere.then_some(PlaceOut { country, city: Some(city) });
             (Some(agent.map(DeviceOut::of)), Some(place))
         }
@@ -187,10 +190,10 @@ fn away(error: CallError) -> Refused {
 fn answer(
     living: Vec<Living>,
     current: Option<SessionId>,
-    sight: Sight,
+    visibility: Visibility,
     part: &Part<()>,
 ) -> Result<Response, Refused> {
-    part.of_all(living.into_iter().map(|session| SessionOut::of(session, current, sight)).collect())
+    part.of_all(living.into_iter().map(|session| SessionOut::of(session, current, visibility)).collect())
 }
 
 /// Parses the id of a session in a path.
@@ -221,7 +224,7 @@ pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<SessionsRead>,
     Path(id): Path<String>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, actor, viewer, tenant, session, .. } = allowed.by;
     let user = users::find(&mut tx, user_of(&id)?).await?;
@@ -231,8 +234,8 @@ pub async fn list(
     }
     // No connection is held while the edge is asked.
     drop(tx);
-    let sight = viewer.sights_of(user.id).of(PersonalField::Client);
-    answer(living(&control, (tenant.id, user.id)).await?, session, sight, &part)
+    let visibility = viewer.visibilities_of(user.id).of(PersonalField::Client);
+    answer(living(&control, (tenant.id, user.id)).await?, session, visibility, &part)
 }
 
 /// Ends one session of a user: 204; 403 for a user at or above the caller's rank; 404.

@@ -12,7 +12,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::Column;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 
 /// A tenant's CAPTCHA. No `Debug`: it holds a secret.
@@ -27,7 +27,7 @@ pub struct Own {
 }
 
 /// A tenant's CAPTCHA, as it is to be.
-pub struct Wanted {
+pub struct CaptchaChange {
     /// All but the secret.
     pub policy: CaptchaPolicy,
     /// The secret; `None` for the one that is kept.
@@ -63,7 +63,7 @@ pub async fn own(tx: &mut TenantTx) -> Result<Option<Own>, Failure> {
 ///
 /// # Errors
 /// [`TenantError::Fields`] that names everything that does not hold.
-fn checked(wanted: &Wanted, before: Option<&Own>) -> Result<Zeroizing<String>, TenantError> {
+fn checked(wanted: &CaptchaChange, before: Option<&Own>) -> Result<Zeroizing<String>, TenantError> {
     let mut faults = wanted.policy.faults();
     let of_same_service = before.filter(|before| before.policy.verify_url == wanted.policy.verify_url);
     if !(wanted.any_service || wanted.policy.verify_url.is_listed() || of_same_service.is_some()) {
@@ -86,7 +86,7 @@ pub async fn put(
     control: &Control,
     tx: &mut TenantTx,
     actor: &Actor,
-    wanted: Wanted,
+    wanted: CaptchaChange,
 ) -> Result<Own, TenantError> {
     let before = own(tx).await?;
     let secret = checked(&wanted, before.as_ref())?;
@@ -104,7 +104,7 @@ pub async fn put(
     )
     .execute(&mut **tx)
     .await?;
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     // The site key is published, and the secret stays out.
     let mut details =
         json!({ "to": stored, "secret_changed": before.as_ref().is_none_or(|it| it.secret != secret) });
@@ -128,7 +128,7 @@ pub async fn remove(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Resu
     if gone.rows_affected() == 0 {
         return Ok(false);
     }
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     let target = Some(tenant.to_string());
     audit::record(tx, actor, control.clock.now(), Action::CaptchaRemoved, target, json!({}));
     Ok(true)
@@ -167,7 +167,7 @@ mod tests {
         };
         let check = |url, secret: Option<&str>, any_service, before: Option<Own>| {
             let secret = secret.map(|secret| Zeroizing::new(secret.to_owned()));
-            said(checked(&Wanted { policy: policy(url), secret, any_service }, before.as_ref()))
+            said(checked(&CaptchaChange { policy: policy(url), secret, any_service }, before.as_ref()))
         };
         let hcaptcha = Some("https://api.hcaptcha.com/siteverify");
         for (url, secret, any_service, before, expected) in [

@@ -13,7 +13,7 @@ use super::{networks, store, visibility};
 use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::http::time::text;
 use crate::jobs::queue;
 use crate::legacy;
@@ -94,12 +94,12 @@ pub async fn edit(
     if excluded {
         details["excluded_self"] = true.into();
     }
-    let haste = if demand == Demand::Raised || networks::differ(&before.settings, &tenant.settings) {
-        Haste::Revokes
+    let priority = if demand == Demand::Raised || networks::differ(&before.settings, &tenant.settings) {
+        Priority::Revokes
     } else {
-        Haste::InTurn
+        Priority::InTurn
     };
-    write(tx, actor, &tenant, Action::TenantEdited, haste, details).await?;
+    write(tx, actor, &tenant, Action::TenantEdited, priority, details).await?;
     Ok(tenant)
 }
 
@@ -186,7 +186,8 @@ pub async fn suspend(
         Status::Active => {
             tenant.status = Status::Suspended;
             tenant.updated_at = control.clock.now();
-            write(tx, actor, &tenant, Action::TenantSuspended, Haste::Revokes, serde_json::json!({})).await?;
+            write(tx, actor, &tenant, Action::TenantSuspended, Priority::Revokes, serde_json::json!({}))
+                .await?;
             Ok(tenant)
         }
     }
@@ -209,7 +210,7 @@ pub async fn resume(
         Status::Suspended => {
             tenant.status = Status::Active;
             tenant.updated_at = control.clock.now();
-            write(tx, actor, &tenant, Action::TenantResumed, Haste::InTurn, serde_json::json!({})).await?;
+            write(tx, actor, &tenant, Action::TenantResumed, Priority::InTurn, serde_json::json!({})).await?;
             Ok(tenant)
         }
     }
@@ -238,7 +239,7 @@ pub async fn delete(
     for name in tenant.names() {
         tx.changes().name_gone(platform, &name);
     }
-    write(tx, actor, &tenant, Action::TenantDeleted, Haste::Revokes, serde_json::json!({})).await
+    write(tx, actor, &tenant, Action::TenantDeleted, Priority::Revokes, serde_json::json!({})).await
 }
 
 pub(super) async fn living(tx: &mut TenantTx, id: TenantId) -> Result<Tenant, TenantError> {
@@ -269,11 +270,11 @@ pub(super) async fn write(
     actor: &Actor,
     tenant: &Tenant,
     action: Action,
-    haste: Haste,
+    priority: Priority,
     details: serde_json::Value,
 ) -> Result<(), TenantError> {
     store::update(tx, tenant).await?;
-    tx.changes().document(tenant.id, haste);
+    tx.changes().document(tenant.id, priority);
     audit::record(tx, actor, tenant.updated_at, action, Some(tenant.id.to_string()), details);
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::roots::{self, RootKind};
 use crate::crypt::sealed::Column;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::db::{TenantTx, body, migrate};
 use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job};
@@ -107,7 +107,7 @@ pub(super) async fn activate(
     for name in tenant.names() {
         tx.changes().name(platform, &name);
     }
-    tx.changes().document(tenant.id, Haste::InTurn);
+    tx.changes().document(tenant.id, Priority::InTurn);
     let details = serde_json::json!({});
     audit::record(tx, &Actor::control(), tenant.updated_at, Action::TenantActivated, None, details);
     Ok(())

@@ -23,7 +23,7 @@ use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content};
 use crate::http::body::Json;
 use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
-use crate::http::list::Asked;
+use crate::http::list::ListQuery;
 use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
@@ -41,7 +41,7 @@ use crate::users::{self, UserError};
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<TenantRead>,
-    Asked { filters, part }: Asked<Filters>,
+    ListQuery { filters, part }: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
     let only =
         if allowed.by.holds(PlatformTenantsRead::PERMISSION) { None } else { Some(allowed.by.tenant.id) };

@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::legacy::service::foreign_hashes_removed;
 use crate::passwords::Policy;
 use crate::{links, notices};
@@ -120,10 +120,10 @@ pub async fn change(
 fn inform_edge(tx: &mut TenantTx, id: UserId, causes: Causes, must_change_password_differs: bool) {
     let tenant = tx.tenant();
     if causes.revokes() {
-        tx.changes().user(tenant, id, Haste::Revokes);
+        tx.changes().user(tenant, id, Priority::Revokes);
     } else if must_change_password_differs {
         // The requirement was lifted, which ends no session.
-        tx.changes().user(tenant, id, Haste::InTurn);
+        tx.changes().user(tenant, id, Priority::InTurn);
     }
 }
 
@@ -203,7 +203,7 @@ pub async fn end_sessions(
     };
     store::update(tx, id, changed).await?;
     let tenant = tx.tenant();
-    tx.changes().user(tenant, id, Haste::Revokes);
+    tx.changes().user(tenant, id, Priority::Revokes);
     let target = Some(id.to_string());
     audit::record(tx, actor, at, Action::SessionsEnded, target, serde_json::json!({}));
     Ok(())

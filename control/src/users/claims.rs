@@ -19,7 +19,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::legacy::service::foreign_hashes_removed;
 use crate::links::{self, Holder, LinkKind};
 
@@ -61,7 +61,7 @@ pub async fn prove(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) -> Result<
 ///
 /// # Errors
 /// See [`UserError`].
-pub async fn disown(
+pub async fn release_address(
     control: &Control,
     tx: &mut TenantTx,
     actor: &Actor,
@@ -159,7 +159,7 @@ async fn rewrite(
     }
     if causes.revokes() {
         let tenant = tx.tenant();
-        tx.changes().user(tenant, user.id, Haste::Revokes);
+        tx.changes().user(tenant, user.id, Priority::Revokes);
     }
     Ok(())
 }

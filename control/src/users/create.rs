@@ -11,7 +11,7 @@ use super::{identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::passwords::{Hashed, Policy};
 use crate::tenants::{self, KnownAdmin, TenantError};
@@ -94,7 +94,7 @@ pub(super) async fn insert(
         }
     }
     ranks::assign(tx, actor, id, &[], &new.roles, faults).await?;
-    tx.changes().user(tenant, id, Haste::InTurn);
+    tx.changes().user(tenant, id, Priority::InTurn);
     Ok(id)
 }
 

@@ -101,7 +101,7 @@ pub struct Typed<T> {
 impl Typed<Change> {
     /// The change of the user `id` that `viewer` asks for, with the password hashed meanwhile.
     pub(super) fn by(self, viewer: &Viewer, id: UserId, password: Option<Successor>) -> Change {
-        Change { password, seen: Some(viewer.sights_of(id)), ..self.what }
+        Change { password, seen: Some(viewer.visibilities_of(id)), ..self.what }
     }
 }
 

@@ -30,7 +30,7 @@ pub mod verifiers;
 pub mod visibility;
 
 pub use change::{change, delete, end_sessions, epochs_of, may_change, outrank};
-pub use claims::{disown, give_back, has_address, join, prove, readdress};
+pub use claims::{give_back, has_address, join, prove, readdress, release_address};
 pub use create::{create, insert_first_admin, may_create, may_give, prepare_first_admin};
 pub use fields::{Canonical, Faults, NO_ADDRESS, Profile, check_address, checked_password, parse_address};
 pub use filters::Filters;

@@ -6,7 +6,7 @@ use shared::user::UserStatus;
 
 use super::fields::{Faults, Profile};
 use super::successor::Successor;
-use super::visibility::Sights;
+use super::visibility::FieldVisibilities;
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
 use crate::passwords::Hashed;
@@ -98,7 +98,7 @@ pub struct Change {
     /// Whether the address counts as verified.
     pub email_verified: Option<bool>,
     /// Which fields of the user the caller sees; absent: all.
-    pub seen: Option<Sights>,
+    pub seen: Option<FieldVisibilities>,
     /// The user gets no notice: the change was made in the legacy service, and is taken over here.
     pub untold: bool,
 }

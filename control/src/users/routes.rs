@@ -23,7 +23,7 @@ use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::body::Json;
 use crate::http::described::{CreatedAt, Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Ordering, Paging};
-use crate::http::list::Asked;
+use crate::http::list::ListQuery;
 use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
 use crate::http::validators::{Conditions, changed, made};
@@ -52,7 +52,7 @@ use crate::passwords::Hashed;
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<UsersRead>,
-    asked: Asked<Filters>,
+    asked: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
     let Authenticated { tx, viewer, .. } = allowed.by;
     let (permitted, part) = viewer.asked(asked)?;
@@ -283,7 +283,7 @@ fn parse(id: &str) -> Result<UserId, UserError> {
     UserId::parse(id).map_err(|_| UserError::NotFound)
 }
 
-/// Turns a refusal of rank into a 403 and its entry in the audit log.
+/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,

@@ -16,7 +16,7 @@ use super::{Profile, identifiers, verifiers};
 use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::{Failure, chain};
 use crate::legacy::ids::next_legacy_id;
 
@@ -508,7 +508,7 @@ pub async fn raise_epochs(
     )
     .execute(&mut **tx)
     .await?;
-    tx.changes().user(tenant, id, Haste::Revokes);
+    tx.changes().user(tenant, id, Priority::Revokes);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! A client reads a user, changes one field and sends all of them back, those that were masked as well. To write a
 //! field without having read it is ordinary, as giving a new telephone number is.
 
-use shared::tenant::visibility::{PersonalField, Sight};
+use shared::tenant::visibility::{PersonalField, Visibility};
 
 use super::fields::{Faults, Profile};
 use super::model::{Change, User};
@@ -15,11 +15,11 @@ const STALE: &str =
 /// The change without the fields that are as they are shown. A mask that is not shown now was shown before another
 /// change: it is a fault, for it must not become the value.
 pub(super) fn without_masks(wanted: Change, before: &User, faults: &mut Faults) -> Change {
-    let Some(sights) = wanted.seen else { return wanted };
-    let shown = face(before, sights);
+    let Some(visibilities) = wanted.seen else { return wanted };
+    let shown = face(before, visibilities);
     let mut unless_shown = |field: PersonalField, given: Option<String>, shown: Option<&str>| {
         let given = given?;
-        if sights.whatever_it_holds(field) == Sight::Clear {
+        if visibilities.whatever_it_holds(field) == Visibility::Clear {
             return Some(given);
         }
         if shown == Some(given.as_str()) {
@@ -51,13 +51,13 @@ pub(super) fn without_masks(wanted: Change, before: &User, faults: &mut Faults) 
 /// The names that a new password is compared with: those that are shown or written by who sets it. A refusal would
 /// tell of the others, one guess a password.
 pub(super) fn names_to_compare(profile: &Profile, wanted: &Change, before: &User) -> Profile {
-    let Some(sights) = wanted.seen else { return profile.clone() };
-    let compared = |sight, is_given, text: &str| {
-        if sight == Sight::Clear || is_given { text.to_owned() } else { String::new() }
+    let Some(visibilities) = wanted.seen else { return profile.clone() };
+    let compared = |visibility, is_given, text: &str| {
+        if visibility == Visibility::Clear || is_given { text.to_owned() } else { String::new() }
     };
-    let username = sights.of_username(before.username.expose());
+    let username = visibilities.of_username(before.username.expose());
     let email = profile.email.as_deref().unwrap_or_default();
-    let of = |field| sights.of(field);
+    let of = |field| visibilities.of(field);
     Profile {
         username: compared(username, wanted.username.is_some(), &profile.username),
         email: Some(compared(of(PersonalField::Email), wanted.email.is_some(), email)),

@@ -4,7 +4,7 @@ use control::audit::Actor;
 use control::edges::reseed;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 use shared::tokens::claims::UserIdClaim;
 use shared::tokens::{Refresh, RefreshKey};
 
@@ -212,8 +212,9 @@ async fn bodies_of_the_wrong_kind_size_and_shape() {
 #[tokio::test]
 async fn every_path_bounds_its_bodies() {
     let scene = Scene::new().await;
-    for route in
-        ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open | Door::Anonymous))
+    for route in ROUTES
+        .iter()
+        .filter(|route| matches!(route.kind, RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous))
     {
         let path = route.path.replace('*', "x");
         for method in route.allow.split(", ").filter(|method| *method != "OPTIONS") {

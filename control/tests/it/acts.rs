@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use control::control::Control;
 use control::failure::Failure;
 use control::jobs::kind::Kind;
-use control::jobs::queue::{self, Enqueued, Fate, Job, Pool};
+use control::jobs::queue::{self, Enqueued, Job, Pool, Retry};
 use serde::{Deserialize, Serialize};
 use shared::ids::TenantId;
 
@@ -106,11 +106,11 @@ impl<const MAIL: bool> Job for Act<MAIL> {
         }
     }
 
-    fn fate(failure: &ActError) -> Fate {
+    fn retry(failure: &ActError) -> Retry {
         match failure {
-            ActError::Failed(_) => Fate::Again,
-            ActError::ForGood => Fate::ForGood,
-            ActError::Later => Fate::Later(TimeDelta::minutes(10)),
+            ActError::Failed(_) => Retry::Again,
+            ActError::ForGood => Retry::ForGood,
+            ActError::Later => Retry::Later(TimeDelta::minutes(10)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use control::tenants::Isolation;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::tenant::captcha::{Asked, OnFailure};
+use shared::tenant::captcha::{CaptchaDemand, OnFailure};
 use shared::wire::needs::CAPTCHA;
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
@@ -72,7 +72,7 @@ async fn a_secret_is_set_sealed_and_never_shown() {
         let needs = serde_json::to_value(&document.needs).unwrap();
         assert!(needs.as_array().unwrap().contains(&json!("captcha")), "{needs}");
         let policy = document.captcha.unwrap().policy;
-        assert_eq!((policy.asked, policy.on_failure), (Asked::Suspicious, OnFailure::Allow));
+        assert_eq!((policy.asked, policy.on_failure), (CaptchaDemand::Suspicious, OnFailure::Allow));
         assert_eq!(scene.secret_at_edge(policy.verify_url.as_str()).as_deref(), Some(SECRET));
         assert_eq!(scene.secret_at_edge(HCAPTCHA), None);
         root.delete(&path).await.expect(204);

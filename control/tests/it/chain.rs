@@ -138,7 +138,7 @@ async fn write(scene: &Scene, neighbour: TenantId, writer: usize, turn: usize) {
         scene.note(&mut tx, &target);
         // The counters of changes are locked first: with them alone, no order of the logs would matter.
         if turn.is_multiple_of(4) {
-            tx.changes().document(log, control::db::changes::Haste::InTurn);
+            tx.changes().document(log, control::db::changes::Priority::InTurn);
         }
     }
     tx.commit().await.unwrap();

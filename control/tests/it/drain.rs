@@ -42,12 +42,12 @@ async fn facts_arrive_once_though_answers_and_acknowledgements_are_lost() {
         (1..=3).map(|seq| fact(scene.tenant.id, seq, FactKind::SignedIn, Some(bob.id))).collect();
     scene.edge.state().outbox = facts;
     scene.edge.state().lose_drain_answers = 1;
-    assert!(drain::turn(&scene.control).await.is_err());
-    assert!(!drain::turn(&scene.control).await.unwrap());
+    assert!(drain::run_once(&scene.control).await.is_err());
+    assert!(!drain::run_once(&scene.control).await.unwrap());
     // The cursor of what was committed is forgotten: the same facts come again.
     sqlx::query("update platform.drains set cursor = null").execute(scene.control.db.relay()).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty());
     assert_eq!(scene.edge.state().acknowledged, 3);
     let arrived = scene.logged().await.into_iter().filter(|action| action == "edge.signed_in").count();
@@ -71,7 +71,7 @@ fn with_a_slip(scene: &Scene) -> HashMap<&'static str, String> {
 #[tokio::test]
 async fn another_id_of_the_edge_is_refused_where_the_database_comes_later() {
     let scene = Scene::alone().await;
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     let mut admin = scene.database.admin().await;
     let role = format!("alter role {}_relay connection limit", scene.database.name);
     sqlx::raw_sql(AssertSqlSafe(format!("{role} 0"))).execute(&mut admin).await.unwrap();
@@ -102,7 +102,7 @@ async fn another_id_of_the_edge_is_refused_where_the_database_comes_later() {
 #[tokio::test]
 async fn another_id_of_the_edge_is_refused_before_anything_is_sealed_for_it() {
     let scene = Scene::alone().await;
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     let cli = Cli { variables: with_a_slip(&scene) };
     let refused = cli.run(&["serve"], "").expect(1);
     for words in ["WARDGATE_EDGE_ID is `edge-tset`", "wardgate edges forget edge-test --yes"] {
@@ -110,29 +110,33 @@ async fn another_id_of_the_edge_is_refused_before_anything_is_sealed_for_it() {
     }
     cli.run(&["edges", "forget", "edge-tset", "--yes"], "").expect(5);
     cli.run(&["edges", "forget", "edge-test"], "").expect(5);
-    assert_eq!(control::edges::fed::other(&scene.control).await.unwrap(), None, "the edge of the settings");
+    assert_eq!(
+        control::edges::edge_id::former(&scene.control).await.unwrap(),
+        None,
+        "the edge of the settings"
+    );
     cli.run(&["edges", "forget", "nobody", "--yes"], "").expect(4);
     cli.run(&["edges", "forget", "edge-test", "--yes"], "").expect(0);
     let mut settings = scene.control.settings.clone();
     settings.edge.id = "edge-tset".into();
     let moved = control::control::new(settings).unwrap();
-    assert_eq!(control::edges::fed::other(&moved).await.unwrap(), None);
+    assert_eq!(control::edges::edge_id::former(&moved).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn one_control_drains_at_a_time_and_a_killed_one_keeps_nobody_waiting() {
     let scene = Scene::alone().await;
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     scene.edge.state().outbox = vec![fact(scene.tenant.id, 1, FactKind::ReuseDetected, None)];
     let mut other = scene.database.admin().await;
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut other).await.unwrap();
     sqlx::raw_sql("begin; select from platform.drains for update").execute(&mut other).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(!scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
     // Closes connections, as the kernel does for a killed process.
     let mut admin = scene.database.admin().await;
     sqlx::query("select pg_terminate_backend($1, 5000)").bind(pid).execute(&mut admin).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
 }
 
@@ -144,8 +148,8 @@ async fn facts_of_strangers_do_not_stop_the_others() {
         fact(nobody, 1, FactKind::SignInRefused, None),
         fact(scene.tenant.id, 2, FactKind::ReuseDetected, None),
     ];
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty());
     assert_eq!(scene.logged().await.last().unwrap(), "tenant.activated");
     assert!(scene.logged().await.contains(&"edge.reuse_detected".to_owned()));
@@ -158,8 +162,8 @@ async fn a_fact_of_a_later_edge_is_kept_as_it_came_and_stops_nothing() {
     let mut later = fact(scene.tenant.id, 1, FactKind::Other("factor_used".into()), None);
     later.more.insert("factor".into(), json!("a phone"));
     scene.edge.state().outbox = vec![later, fact(scene.tenant.id, 2, FactKind::SignedOut, None)];
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty());
     assert!(scene.logged().await.contains(&"edge.signed_out".to_owned()));
     let listed = ada.get("/api/audit/?page_size=100").await.expect(200).body;
@@ -185,7 +189,7 @@ fn ids(facts: &[Fact]) -> Vec<uuid::Uuid> {
 
 async fn until_taken(scene: &Scene) {
     for _ in 0..100 {
-        drain::turn(&scene.control).await.unwrap();
+        drain::run_once(&scene.control).await.unwrap();
         let waits = status::all(&scene.control, false).await.unwrap().iter().any(|row| row.facts_held > 0);
         if scene.edge.state().outbox.is_empty() && !waits {
             return;
@@ -210,11 +214,11 @@ async fn a_tenant_whose_cell_is_broken_stops_no_other_and_loses_nothing() {
     cell("alter table CELL.audit_entries rename to elsewhere").await;
     let (first, mine) = (of(&broken, 1..=2), of(&scene, 3..=4));
     scene.edge.state().outbox = [first.clone(), mine.clone()].concat();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     let later = of(&broken, 5..=6);
     scene.edge.state().outbox.extend(later.clone());
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty(), "the edge keeps nobody's facts for it");
     assert_eq!(logged_facts(&scene).await, ids(&mine));
     let shown = status::all(&scene.control, true).await.unwrap();
@@ -240,8 +244,8 @@ async fn a_tenant_whose_cell_is_locked_keeps_no_other_waiting() {
     let facts =
         [(locked.id, 1), (scene.tenant.id, 2)].map(|(id, seq)| fact(id, seq, FactKind::ReuseDetected, None));
     scene.edge.state().outbox = facts.to_vec();
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty());
     assert_eq!(logged_facts(&scene).await, ids(&facts[1..]));
     sqlx::raw_sql("rollback").execute(&mut admin).await.unwrap();
@@ -256,11 +260,11 @@ async fn after_a_restore_of_the_edge_the_drain_begins_anew_and_loses_nothing() {
     let born = |seq| fact(tenant, seq, FactKind::SignedIn, None);
     let (kept, lost, new) = (born(1), [born(2), born(3)], [born(2), born(3), born(4)]);
     scene.edge.state().outbox = [vec![kept.clone()], lost.to_vec()].concat();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     // Time Travel, to before the first acknowledgement; and what is born since.
     scene.edge.state().outbox = [vec![kept.clone()], new.to_vec()].concat();
     for _ in 0..2 {
-        let refused = drain::turn(&scene.control).await.unwrap_err().to_string();
+        let refused = drain::run_once(&scene.control).await.unwrap_err().to_string();
         assert_eq!(refused, "the edge's database was restored from before: run `wardgate edges restored`");
     }
     assert_eq!(scene.edge.state().outbox.len(), 4, "nothing has left");
@@ -271,8 +275,8 @@ async fn after_a_restore_of_the_edge_the_drain_begins_anew_and_loses_nothing() {
     );
     let life = restored::restored(&scene.control, &Actor::operator(), 0).await.unwrap();
     assert_eq!(life, "life 1");
-    drain::turn(&scene.control).await.unwrap();
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     assert!(scene.edge.state().outbox.is_empty());
     let mut facts = [vec![kept], lost.to_vec(), new.to_vec()].concat();
     facts.sort_by_key(|fact| fact.at_ms);
@@ -297,7 +301,7 @@ async fn refusals_that_were_dropped_are_in_the_log_with_their_number() {
         ..fact(scene.tenant.id, 1, FactKind::RefusalsDropped, None)
     };
     scene.edge.state().outbox = vec![dropped];
-    drain::turn(&scene.control).await.unwrap();
+    drain::run_once(&scene.control).await.unwrap();
     let listed = ada.get("/api/audit/?page_size=100").await.expect(200).body;
     let mut entries = listed["results"].as_array().unwrap().iter();
     let entry = entries.find(|entry| entry["action"] == "edge.refusals_dropped").expect("the fact's entry");

@@ -117,7 +117,7 @@ impl Scene {
             .unwrap();
         foreign_hashes_added(&mut tx).await.unwrap();
         let tenant = self.tenant.id;
-        tx.changes().user(tenant, user.id, control::db::changes::Haste::InTurn);
+        tx.changes().user(tenant, user.id, control::db::changes::Priority::InTurn);
         tx.commit().await.unwrap();
         user.id
     }

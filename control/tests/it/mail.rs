@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use control::jobs::queue::{Fate, Job as _};
+use control::jobs::queue::{Job as _, Retry};
 use control::jobs::runner;
 use control::links::{self, Holder, LinkKind};
 use control::mail::send::{ForgetMail, SendError, SendMail};
-use control::mail::{FactorChange, Facts, Letter, MailId, MailKind, Posted, Recipient, post};
+use control::mail::{FactorChange, Facts, MailId, MailKind, NewMail, Posted, Recipient, post};
 use control::tenants::{self, Edit};
 use control::users::{Profile, User};
 use mailbox::{Credentials, Fault, Mailbox, Options, Step, Tls};
@@ -55,7 +55,7 @@ impl Scene {
             }
             _ => None,
         };
-        let posted = post(&mut tx, &self.control, Letter { kind, to, link, facts }).await.unwrap();
+        let posted = post(&mut tx, &self.control, NewMail { kind, to, link, facts }).await.unwrap();
         tx.commit().await.unwrap();
         posted
     }
@@ -235,7 +235,7 @@ async fn a_mail_that_was_rolled_back_never_was() {
     for _ in 0..10 {
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
         let to = Recipient::user(&ada).unwrap();
-        let letter = Letter { kind: MailKind::ResetPassword, to, link: None, facts: Facts::default() };
+        let letter = NewMail { kind: MailKind::ResetPassword, to, link: None, facts: Facts::default() };
         assert!(matches!(post(&mut tx, &scene.control, letter).await.unwrap(), Posted::Queued(_)));
     }
     assert_eq!(scene.mails_left().await, 0);
@@ -261,7 +261,7 @@ async fn a_server_that_fails_for_now_gets_the_same_message_again() {
         let mail = scene.reset(&scene.person(profile, &["client"]).await).await;
         mailbox.fail(fault.clone());
         let error = scene.send(mail).await.unwrap_err();
-        assert_eq!(SendMail::fate(&error), Fate::Again, "{fault:?}: {error}");
+        assert_eq!(SendMail::retry(&error), Retry::Again, "{fault:?}: {error}");
         assert!(!error.to_string().contains("ada"), "{error}");
         mailbox.heal();
         scene.send(mail).await.unwrap();
@@ -296,7 +296,7 @@ async fn a_server_that_is_away_or_hangs_costs_a_bounded_time() {
     // A server that answers, and never comes to an end.
     mailbox.fail(Fault::Slow(Duration::from_millis(700)));
     let error = scene.send(mail).await.unwrap_err();
-    assert_eq!(SendMail::fate(&error), Fate::Again, "{error}");
+    assert_eq!(SendMail::retry(&error), Retry::Again, "{error}");
     mailbox.heal();
     // An hour later, the link is still valid for the minute that is left.
     scene.control.clock.advance(TimeDelta::minutes(59));
@@ -317,7 +317,7 @@ async fn a_refusal_for_good_says_why_and_names_nobody() {
         let mail = scene.reset(&ada).await;
         mailbox.fail(Fault::refuse(step, code, text));
         let error = scene.send(mail).await.unwrap_err();
-        assert_eq!(SendMail::fate(&error), Fate::ForGood);
+        assert_eq!(SendMail::retry(&error), Retry::ForGood);
         assert_eq!(error.to_string(), format!("refused for good: {why}"));
         assert_eq!(scene.logged().await.last().unwrap(), "mail.refused");
     }
@@ -326,7 +326,7 @@ async fn a_refusal_for_good_says_why_and_names_nobody() {
     for (step, code) in [(Step::Connect, 554), (Step::Hello, 550), (Step::Mail, 530)] {
         let mail = scene.reset(&ada).await;
         mailbox.fail(Fault::refuse(step, code, "5.7.0 sign in first"));
-        assert_eq!(SendMail::fate(&scene.send(mail).await.unwrap_err()), Fate::Again, "{step:?}");
+        assert_eq!(SendMail::retry(&scene.send(mail).await.unwrap_err()), Retry::Again, "{step:?}");
     }
     // Kept for an operator until it expires.
     let kept = scene.mails_left().await;
@@ -354,7 +354,7 @@ async fn mail_that_is_off_waits() {
     let scene = Scene::new().await;
     let mail = scene.reset(&scene.ada().await).await;
     let error = scene.send(mail).await.unwrap_err();
-    assert!(matches!(SendMail::fate(&error), Fate::Later(_)), "{error}");
+    assert!(matches!(SendMail::retry(&error), Retry::Later(_)), "{error}");
     assert!(error.to_string().starts_with("mail is off: WARDGATE_MAIL_HOST"), "{error}");
 }
 
@@ -422,7 +422,7 @@ async fn a_connection_is_encrypted_and_its_certificate_is_checked() {
             let mail = scene.reset(&scene.ada().await).await;
             let error = scene.send(mail).await.unwrap_err();
             assert!(error.to_string().starts_with(said), "{tls:?}: {error}");
-            assert_eq!((SendMail::fate(&error), mailbox.received().len()), (Fate::Again, 0));
+            assert_eq!((SendMail::retry(&error), mailbox.received().len()), (Retry::Again, 0));
         }
         let scene = Scene::with(with(&[trusted, user, (password, "s3cret")])).await;
         scene.send(scene.reset(&scene.ada().await).await).await.unwrap();
@@ -454,7 +454,7 @@ async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
     assert_eq!(mailbox.received().pop().unwrap().to, ["Ada@xn--bcher-kva.example"]);
     let local = scene.person(person("b", "größe@acme.test"), &["client"]).await;
     let error = scene.send(scene.reset(&local).await).await.unwrap_err();
-    assert_eq!(SendMail::fate(&error), Fate::ForGood, "{error}");
+    assert_eq!(SendMail::retry(&error), Retry::ForGood, "{error}");
 }
 
 /// Names that would be headers, addresses or another direction of the text arrive as text, as a library that is not ours

@@ -1,9 +1,9 @@
 //! How many mails an account and a domain get.
 
 use chrono::TimeDelta;
-use control::jobs::queue::{Fate, Job as _};
+use control::jobs::queue::{Job as _, Retry};
 use control::mail::send::SendMail;
-use control::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
+use control::mail::{Facts, MailKind, NewMail, Posted, Recipient, post};
 use control::tenants::Isolation;
 use mailbox::Mailbox;
 
@@ -74,7 +74,7 @@ async fn of_many_at_once_as_many_get_through_as_may() {
             let scene = scene.clone();
             tokio::spawn(async move {
                 let mut tx = scene.control.db.work_tx(scene.tenant.id).await.unwrap();
-                let letter = Letter {
+                let letter = NewMail {
                     kind: MailKind::VerifyAddress,
                     to: Recipient::address(&format!("u{at}@acme.test"), ""),
                     link: None,
@@ -104,7 +104,7 @@ async fn an_invitation_waits_for_its_turn_and_a_notice_for_none_of_strangers() {
     assert_eq!(mailbox.received().len(), 1);
     let invitation = queued(scene.asks_mail(MailKind::Invitation, "ada@acme.test").await);
     let error = scene.send(invitation).await.unwrap_err();
-    let Fate::Later(wait) = SendMail::fate(&error) else { panic!("{error}") };
+    let Retry::Later(wait) = SendMail::retry(&error) else { panic!("{error}") };
     assert!(wait > TimeDelta::seconds(30) && wait <= TimeDelta::minutes(1), "{wait}");
     assert_eq!(mailbox.received().len(), 1);
     scene.control.clock.advance(wait);

@@ -1,6 +1,6 @@
 //! The mail server of a tenant's own: who sees and sets it, and what it reaches.
 
-use control::jobs::queue::{Fate, Job as _};
+use control::jobs::queue::{Job as _, Retry};
 use control::mail::send::SendMail;
 use control::users::Profile;
 use mailbox::{Credentials, Mailbox, Options};
@@ -160,7 +160,7 @@ async fn a_server_of_a_tenant_is_none_of_the_inside() {
     sender_of(&scene, "localhost", mailbox.port()).await;
     let error = scene.send(scene.reset(&scene.ada().await).await).await.unwrap_err();
     assert_eq!(error.to_string(), "the server has no address that tenants may reach");
-    assert_eq!((SendMail::fate(&error), mailbox.connections()), (Fate::Again, 0));
+    assert_eq!((SendMail::retry(&error), mailbox.connections()), (Retry::Again, 0));
 }
 
 /// A sender past every check, as a name that comes to mean another address.

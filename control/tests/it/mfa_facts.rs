@@ -26,8 +26,8 @@ impl Scene {
             more: more.as_object().cloned().unwrap_or_else(Map::new),
         };
         self.edge.state().outbox = (1..).zip(told).map(fact).collect();
-        drain::turn(&self.control).await.unwrap();
-        drain::turn(&self.control).await.unwrap();
+        drain::run_once(&self.control).await.unwrap();
+        drain::run_once(&self.control).await.unwrap();
         assert!(self.edge.state().outbox.is_empty());
     }
 }

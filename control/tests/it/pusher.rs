@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::audit::Actor;
-use control::db::changes::Haste;
+use control::db::changes::Priority;
 use control::edges::LaneError;
 use control::edges::{pusher, reseed, status, urgent};
 use control::failure::Failure;
@@ -57,7 +57,7 @@ async fn crowd(scene: &Scene, count: u16) {
         .execute(&mut *tx)
         .await
         .unwrap();
-        tx.changes().user(tenant, id, Haste::InTurn);
+        tx.changes().user(tenant, id, Priority::InTurn);
     }
     tx.commit().await.unwrap();
 }
@@ -299,7 +299,7 @@ async fn a_mass_revocation_is_a_backlog_itself() {
         let all = "update users set status = 'suspended', access_epoch = 1, session_epoch = 1
                    where username like 'crowd%'::bytea returning id";
         let ids = sqlx::query_scalar::<_, uuid::Uuid>(all).fetch_all(&mut **tx).await.unwrap();
-        ids.into_iter().for_each(|id| tx.changes().user(tenant, id.into(), Haste::Revokes));
+        ids.into_iter().for_each(|id| tx.changes().user(tenant, id.into(), Priority::Revokes));
     };
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
     suspend(&mut tx).await;
@@ -308,7 +308,7 @@ async fn a_mass_revocation_is_a_backlog_itself() {
     urgent::push(&scene.control, scene.tenant.id).await.unwrap();
     assert_eq!(scene.edge.state().taken.len(), 0);
     let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
-    tx.changes().document(scene.tenant.id, Haste::Revokes);
+    tx.changes().document(scene.tenant.id, Priority::Revokes);
     tx.commit().await.unwrap();
     urgent::push(&scene.control, scene.tenant.id).await.unwrap();
     let ahead: Vec<_> =
@@ -468,7 +468,7 @@ async fn needs_are_pushed_as_they_stand() {
         .execute(&mut *tx)
         .await
         .unwrap();
-    tx.changes().document(scene.tenant.id, Haste::InTurn);
+    tx.changes().document(scene.tenant.id, Priority::InTurn);
     tx.commit().await.unwrap();
     change(&scene, bob.id, suspended()).await;
     scene.push().await;

@@ -1,7 +1,7 @@
 //! Revisions: commit order, all or nothing, one row a thing.
 
 use control::audit::Actor;
-use control::db::changes::Haste;
+use control::db::changes::Priority;
 use control::users;
 use serde_json::json;
 use shared::ids::UserId;
@@ -72,7 +72,7 @@ async fn revision_order_is_commit_order_under_concurrency() {
                 dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let mut tx = control.db.tenant_tx(tenant).await.unwrap();
                 let user: UserId = users[usize::try_from(dice >> 60 & 7).unwrap()];
-                tx.changes().user(tenant, user, Haste::InTurn);
+                tx.changes().user(tenant, user, Priority::InTurn);
                 tx.changes().identifier(tenant, &format!("hash-{writer}-{}", dice >> 32 & 15));
                 tokio::time::sleep(std::time::Duration::from_millis(dice >> 40 & 3)).await;
                 tx.commit().await.unwrap();

@@ -17,7 +17,7 @@ use control::users::{self, NewUser, Profile, User};
 use control::{api, keys};
 use reqwest::Method;
 use serde_json::Value;
-use shared::contract::routes::{self, Door};
+use shared::contract::routes::{self, RouteKind};
 use shared::epochs;
 use shared::ids::{SessionId, Slug, UserId};
 use shared::tenant::settings::Settings;
@@ -493,7 +493,7 @@ impl Answer {
         // Health of control is another's than the edge's, and in no document.
         let of_the_edge = |seen: &Seen| {
             let route = routes::find(&format!("/{}", seen.kind.route.replace('*', "x")));
-            route.is_some_and(|route| matches!(route.door, Door::Edge | Door::EdgeBare))
+            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare))
         };
         seen.filter(|seen| !of_the_edge(seen)).into_iter().for_each(answers::record);
         answer

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 
 use crate::scene::{Scene, call};
 
@@ -11,8 +11,9 @@ async fn every_method_of_the_table_has_a_handler() {
     let scene = Scene::alone().await;
     let platform = scene.platform().await;
     let root = platform.member("root", "root-admin").await;
-    for route in
-        ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open | Door::Anonymous))
+    for route in ROUTES
+        .iter()
+        .filter(|route| matches!(route.kind, RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous))
     {
         let path = format!("/{}/", route.path.replace('*', "nothing"));
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
@@ -34,7 +35,7 @@ async fn every_method_of_the_table_has_a_handler() {
             assert!(!unseen, "{method} {path}: {}", answer.body);
         }
         let open = call(scene.api, Method::GET, &path, None, None).await;
-        assert_eq!(open.status == 401, route.door == Door::Protected, "{path}: {}", open.status);
+        assert_eq!(open.status == 401, route.kind == RouteKind::Protected, "{path}: {}", open.status);
     }
 }
 

@@ -105,7 +105,7 @@ async fn a_rotation_publishes_waits_switches_and_cleans_up() {
     let rotation = control::sessions::root::rotation(&mut tx).await.unwrap().unwrap();
     let kept = rotation.remove_at.unwrap() - scene.control.clock.now();
     assert!((30 * 86_400 + 50..=30 * 86_400 + 60).contains(&kept.num_seconds()), "the absolute lifetime");
-    tx.changes().document(scene.tenant.id, control::db::changes::Haste::InTurn);
+    tx.changes().document(scene.tenant.id, control::db::changes::Priority::InTurn);
     tx.commit().await.unwrap();
     scene.push().await;
     assert_eq!(scene.edge_roots(), [(2, Some(planned)), (1, None)]);

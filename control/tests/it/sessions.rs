@@ -228,18 +228,18 @@ async fn device_and_place_of_others_are_shown_as_their_address_is() {
     for user in [admin.id, ada.id] {
         scene.has_sessions(user, &[other(1)]);
     }
-    for (sight, device, place) in [
+    for (visibility, device, place) in [
         ("clear", json!("Firefox on Linux"), json!({"country": "PT", "city": "Lisboa"})),
         ("masked", Value::Null, json!({"country": "PT"})),
         ("absent", Value::Null, Value::Null),
     ] {
-        scene.adjust(&[("visibility", json!([format!("co-admin.client={sight}")]))]).await;
+        scene.adjust(&[("visibility", json!([format!("co-admin.client={visibility}")]))]).await;
         let row = admin.get(&of(ada.id)).await.expect(200).body["results"][0].clone();
-        assert_eq!((&row["device"]["name"], &row["place"]), (&device, &place), "{sight}");
-        assert_eq!(row.get("device").is_some(), sight == "clear", "{sight}");
+        assert_eq!((&row["device"]["name"], &row["place"]), (&device, &place), "{visibility}");
+        assert_eq!(row.get("device").is_some(), visibility == "clear", "{visibility}");
         for path in [OWN.to_owned(), of(admin.id)] {
             let own = admin.get(&path).await.expect(200).body["results"][0].clone();
-            assert_eq!(own["place"]["city"], "Lisboa", "one's own is shown whole: {sight}");
+            assert_eq!(own["place"]["city"], "Lisboa", "one's own is shown whole: {visibility}");
         }
     }
 }

@@ -14,7 +14,7 @@ use control::failure::Failure;
 use control::jobs::queue::Job as _;
 use control::keys;
 use control::mail::sender::{self, Sender};
-use control::mail::{Facts, Letter, MailKind, Posted, Recipient, post};
+use control::mail::{Facts, MailKind, NewMail, Posted, Recipient, post};
 use control::requests::{self, RequestKind};
 use control::settings::MailTls;
 use control::tenants::data_key::{self, ReplaceTenantKeys, State};
@@ -172,7 +172,7 @@ impl Scene {
     /// A mail that waits, and a mail server of the tenant's own.
     async fn keeps_mail(&self) {
         let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
-        let letter = Letter {
+        let letter = NewMail {
             kind: MailKind::PasswordChanged,
             to: Recipient::address("grace@acme.test", ""),
             link: None,
@@ -198,7 +198,7 @@ impl Scene {
         let mut tx = self.control.db.work_tx(self.tenant.id).await.unwrap();
         let policy = serde_json::from_value(json!({"site_key": "0x4AAA"})).unwrap();
         let secret = Some(String::from(CAPTCHA_SECRET).into());
-        let wanted = captcha::Wanted { policy, secret, any_service: false };
+        let wanted = captcha::CaptchaChange { policy, secret, any_service: false };
         captcha::put(&self.control, &mut tx, &Actor::operator(), wanted).await.unwrap();
         tx.commit().await.unwrap();
     }

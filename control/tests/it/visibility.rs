@@ -5,12 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::audit::{self, Actor, Fact};
 use control::settings::List;
 use control::tenants::{self, Edit, Isolation};
-use control::users::visibility::Sights;
+use control::users::visibility::FieldVisibilities;
 use control::users::{Profile, User, store};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::tenant::settings::Settings;
-use shared::tenant::visibility::{PersonalField, Rule, Sight};
+use shared::tenant::visibility::{PersonalField, Rule, Visibility};
 
 use crate::scale::Chance;
 use crate::scale::scaled;
@@ -141,20 +141,22 @@ impl Person {
         self.values.iter().find(|(known, _)| *known == field).map(|(_, value)| value.as_str())
     }
 
-    /// The values that these sights hide. A value that is hidden in one field and shown in another counts as shown.
-    fn hidden(&self, sights: Sights) -> Vec<&str> {
+    /// The values that these visibilities hide. A value that is hidden in one field and shown in another counts as shown.
+    fn hidden(&self, visibilities: FieldVisibilities) -> Vec<&str> {
         // A user name that is the address or the number shows no more than that field.
         let repeated = |value: &str| {
             let same = |field: &PersonalField| self.value(*field) == Some(value);
             let field = [PersonalField::Email, PersonalField::Phone].into_iter().find(same);
-            field.map_or(Sight::Clear, |field| sights.of(field))
+            field.map_or(Visibility::Clear, |field| visibilities.of(field))
         };
-        let sight = |field: PersonalField, value: &str| match field {
-            PersonalField::Username => sights.of(field).min(repeated(value)),
-            _ => sights.of(field),
+        let visibility = |field: PersonalField, value: &str| match field {
+            PersonalField::Username => visibilities.of(field).min(repeated(value)),
+            _ => visibilities.of(field),
         };
         let shows = |value: &str| {
-            self.values.iter().any(|(field, other)| other == value && sight(*field, other) == Sight::Clear)
+            self.values
+                .iter()
+                .any(|(field, other)| other == value && visibility(*field, other) == Visibility::Clear)
         };
         self.values.iter().map(|(_, value)| value.as_str()).filter(|value| !shows(value)).collect()
     }
@@ -204,12 +206,12 @@ impl Crowd {
     }
 
     /// Everything that a caller can ask, and what is answered.
-    async fn look(&self, at: &Scene, caller: &Caller, sights: Sights, chance: &mut Chance) {
+    async fn look(&self, at: &Scene, caller: &Caller, visibilities: FieldVisibilities, chance: &mut Chance) {
         let seen = Look {
             crowd: self,
             caller: &caller.member.at(at),
             own: caller.own,
-            sights,
+            visibilities,
             roles: &caller.roles,
         };
         let of = &self.people[usize::try_from(chance.between(6, 9)).unwrap()];
@@ -257,7 +259,7 @@ struct Look<'a> {
     crowd: &'a Crowd,
     caller: &'a Member,
     own: usize,
-    sights: Sights,
+    visibilities: FieldVisibilities,
     roles: &'a [&'static str],
 }
 
@@ -272,12 +274,12 @@ impl Look<'_> {
         assert!(answer.status < 500, "{method} {path}: {}", answer.text);
         let text = format!("{:?}\n{}\n{}", answer.headers, answer.text, hashed(&answer.text));
         for (at, person) in self.crowd.people.iter().enumerate().filter(|(at, _)| *at != self.own) {
-            for value in person.hidden(self.sights) {
+            for value in person.hidden(self.visibilities) {
                 assert!(
                     !text.contains(value),
                     "{method} {path} shows {value} of person {at} to {:?}, {:?}: {text}",
                     self.roles,
-                    self.sights
+                    self.visibilities
                 );
             }
         }
@@ -288,9 +290,10 @@ impl Look<'_> {
     async fn questions(&self, of: &Person) {
         use PersonalField as P;
         let value = |field| of.value(field).unwrap_or("q").to_owned();
-        let sure = |fields: &[P]| fields.iter().all(|field| self.sights.of(*field) == Sight::Clear);
+        let sure =
+            |fields: &[P]| fields.iter().all(|field| self.visibilities.of(*field) == Visibility::Clear);
         let searched = [P::Username, P::Email, P::FirstName, P::LastName, P::Phone];
-        let shown_username = self.sights.of_username(&value(P::Username)) == Sight::Clear;
+        let shown_username = self.visibilities.of_username(&value(P::Username)) == Visibility::Clear;
         for (list, parameter, hit, may) in [
             (USERS, "username", value(P::Username), shown_username),
             (USERS, "email", value(P::Email), sure(&[P::Email])),
@@ -349,8 +352,8 @@ fn some_rules(chance: &mut Chance) -> Vec<Rule> {
     for role in ["*", "root-admin", "co-admin", "staff", "client", "auditor"] {
         for field in PersonalField::ALL {
             if chance.between(0, 2) == 0 {
-                let sight = Sight::ALL[usize::try_from(chance.between(0, 2)).unwrap()];
-                rules.push(Rule { role: role.into(), field, sight });
+                let visibility = Visibility::ALL[usize::try_from(chance.between(0, 2)).unwrap()];
+                rules.push(Rule { role: role.into(), field, visibility });
             }
         }
     }
@@ -374,8 +377,8 @@ async fn no_exit_shows_what_the_policy_hides() {
             let within = crowd.scene.within(bounds.clone()).await;
             for caller in &crowd.callers {
                 let roles: Vec<_> = caller.roles.iter().map(|role| (*role).to_owned()).collect();
-                let sights = Sights::of_roles(&roles, &chosen, &bounds);
-                crowd.look(&within, caller, sights, &mut chance).await;
+                let visibilities = FieldVisibilities::of_roles(&roles, &chosen, &bounds);
+                crowd.look(&within, caller, visibilities, &mut chance).await;
             }
             within.control.db.close().await;
         }

@@ -4,7 +4,7 @@
 //! Preflights for control's routes are answered here, too; CORS headers of control are dropped.
 
 use shared::contract::limits::PREFLIGHT_SECS;
-use shared::contract::routes::{Door, Route};
+use shared::contract::routes::{Route, RouteKind};
 use shared::tenant::header_name::HeaderName;
 use shared::tenant::settings::Cookies;
 
@@ -80,7 +80,7 @@ impl Cors {
         let asked = request.method() == "OPTIONS"
             && origin.is_some()
             && request.header("access-control-request-method").is_some();
-        let varies = route.door != Door::EdgeBare || origin.is_some();
+        let varies = route.kind != RouteKind::EdgeBare || origin.is_some();
         Some(Self { readers, origin, preflight: asked.then_some(route.allow), varies })
     }
 

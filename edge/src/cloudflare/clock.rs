@@ -8,7 +8,7 @@ use crate::platform::{Clock, Entropy};
 impl Clock for Cloudflare {
     fn now_ms(&self) -> u64 {
         #[cfg(feature = "test-entry")]
-        let shift = super::levers::clock_shift_ms();
+        let shift = super::test_hooks::clock_shift_ms();
         #[cfg(not(feature = "test-entry"))]
         let shift = 0.0;
         whole(Date::now() + shift)

@@ -16,8 +16,8 @@ use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, worke
 use super::request::ClientRequest;
 use super::{app, app_if_made, log, response};
 use crate::after::After;
-use crate::asked::Asked;
 use crate::inside::sweep;
+use crate::request_text::RequestText;
 use crate::tokens::access::Unproven;
 use crate::{said, serve};
 
@@ -36,19 +36,19 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let app = app(&env);
     let reply = serve::handle(&app, ClientRequest(request)).await;
     if !reply.after.is_nothing() {
-        context.wait_until(async move { serve::carry_out(&app, reply.after).await });
+        context.wait_until(async move { serve::run_after(&app, reply.after).await });
     }
     response::to_js(&reply.response)
 }
 
-/// Answers at once what needs neither storage nor cryptography: [`crate::asked`] in, [`crate::said`] out. `undefined`
+/// Answers at once what needs neither storage nor cryptography: [`crate::request_text`] in, [`crate::answer_text`] out. `undefined`
 /// sends the request on the ordinary way.
 #[wasm_bindgen]
 pub fn answer_now(asked: &str) -> Option<String> {
     let app = app_if_made()?;
-    let asked = Asked::read(asked)?;
+    let asked = RequestText::read(asked)?;
     let reply = serve::handle_now(&app, &asked)?;
-    if asked.was_lacking() { None } else { said::text(&reply) }
+    if asked.was_lacking() { None } else { answer_text::text(&reply) }
 }
 
 /// Begins to check the signature that alone is missing of `asked`; resolves to whether it holds. `undefined` sends the
@@ -56,7 +56,7 @@ pub fn answer_now(asked: &str) -> Option<String> {
 #[wasm_bindgen]
 pub fn begin_now(number: u32, asked: String) -> Option<Promise> {
     let app = app_if_made()?;
-    let unproven = serve::begin_now(&app, &Asked::read(&asked)?)?;
+    let unproven = serve::begin_now(&app, &RequestText::read(&asked)?)?;
     let (key, input, signature) = unproven.parts()?;
     let holds = app.platform.begin_verifying(key, input, signature)?;
     UNDER_WAY.with_borrow_mut(|under_way| {
@@ -76,9 +76,9 @@ pub fn checked(number: u32, holds: bool) -> Option<String> {
         under_way.remove(at)
     })?;
     let app = app_if_made()?;
-    let asked = Asked::read(&asked)?;
+    let asked = RequestText::read(&asked)?;
     let reply = serve::handle_checked(&app, &asked, unproven, holds)?;
-    if asked.was_lacking() { None } else { said::text(&reply) }
+    if asked.was_lacking() { None } else { answer_text::text(&reply) }
 }
 
 /// Reads the feed, after an answer that said so.
@@ -86,7 +86,7 @@ pub fn checked(number: u32, holds: bool) -> Option<String> {
 pub fn refresh(context: worker_sys::Context) {
     if let Some(app) = app_if_made() {
         let after = After { read_feed: true, ..After::NOTHING };
-        Context::new(context).wait_until(async move { serve::carry_out(&app, after).await });
+        Context::new(context).wait_until(async move { serve::run_after(&app, after).await });
     }
 }
 

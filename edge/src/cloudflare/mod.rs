@@ -10,13 +10,13 @@ mod console;
 mod copies;
 mod entry;
 mod keys;
-#[cfg(feature = "test-entry")]
-mod levers;
 mod limits;
 mod log;
 mod request;
 mod response;
 mod store;
+#[cfg(feature = "test-entry")]
+mod test_hooks;
 mod upstream;
 mod webcrypto;
 

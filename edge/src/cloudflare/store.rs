@@ -31,7 +31,7 @@ impl Store for Cloudflare {
         }
         let results = database.batch(prepared).await.map_err(|error| meaning(&error))?;
         #[cfg(feature = "test-entry")]
-        super::levers::answered(&results);
+        super::test_hooks::answered(&results);
         Ok(results)
     }
 }

@@ -21,7 +21,7 @@ use crate::http::{Body, Outgoing, Response};
 use crate::platform::{Upstream, UpstreamError};
 
 /// The time limit for control's first byte: a stalled control must not keep clients waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The time limit of a password check, including the answer: a user waits at a sign-in form.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ impl Upstream for Cloudflare {
                 // The runtime's own stream passes through without touching our memory.
                 init.set_body_opt_readable_stream(request.0.body().as_ref());
             }
-            read(&within(PATIENCE, &abort, fetch(&outgoing, &init)).await?)
+            read(&within(TIMEOUT, &abort, fetch(&outgoing, &init)).await?)
         };
         exchange.await.map_err(|error| silent(&error))
     }

@@ -136,7 +136,7 @@ async fn end_session<P: Platform>(
     batch.also(sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), text.as_str().into()]));
     let rows = ctx.run(batch).await?;
     let ended = rows.count(ended)? > 0;
-    ctx.app.knowledge.borrow_mut().end(tenant, sid);
+    ctx.app.shard_cache.borrow_mut().end(tenant, sid);
     Ok(Answer::json(200, &EndSessionOut { ended }))
 }
 

@@ -41,7 +41,7 @@ pub async fn push<P: Platform>(ctx: Context<'_, P>, push: &Push) -> Result<Answe
         Err(error @ (StoreError::Unreachable | StoreError::OtherBatch)) => return Err(error.into()),
     };
     if let Some(shard) = rows.take_one(shard)? {
-        ctx.app.knowledge.borrow_mut().outdate(&shard, ctx.now_ms);
+        ctx.app.shard_cache.borrow_mut().outdate(&shard, ctx.now_ms);
     }
     let mark = rows.take_one(mark)?.unwrap_or_default();
     let mut remaining = false;

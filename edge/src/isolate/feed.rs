@@ -33,7 +33,7 @@ pub struct FeedRead<'a> {
     pub shard: &'a ShardRow,
     /// The rows after the cursor, up to the limit of one read.
     pub rows: &'a [FeedRow],
-    /// The tenants and names that later rows concern, at most [`super::knowledge::BEYOND`].
+    /// The tenants and names that later rows concern, at most [`super::shard_cache::BEYOND`].
     pub beyond: &'a [BeyondRow],
 }
 

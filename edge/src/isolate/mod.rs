@@ -3,9 +3,9 @@
 
 pub mod budgets;
 pub mod feed;
-pub mod guessers;
-pub mod knowledge;
 pub mod memory;
 pub mod opened;
-pub mod told;
+pub mod refused_names;
+pub mod reported;
+pub mod shard_cache;
 pub mod verified;

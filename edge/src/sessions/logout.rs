@@ -214,7 +214,7 @@ async fn end_family<P: Platform>(
     let family = batch.add::<FamilyRow>(sql::FAMILY.bind(params));
     end_by_owner(ctx, known, sid, &mut batch);
     let rows = ctx.run(batch).await?;
-    ctx.app.knowledge.borrow_mut().end(known.tenant.id, sid);
+    ctx.app.shard_cache.borrow_mut().end(known.tenant.id, sid);
     Ok((rows.take_one(family)?, rows))
 }
 
@@ -244,7 +244,7 @@ async fn end_one<P: Platform>(
     }
     end_by_owner(ctx, known, sid, &mut batch);
     ctx.run(batch).await?;
-    ctx.app.knowledge.borrow_mut().end(known.tenant.id, sid);
+    ctx.app.shard_cache.borrow_mut().end(known.tenant.id, sid);
     Ok(())
 }
 
@@ -278,9 +278,9 @@ async fn end_everywhere<P: Platform>(
     batch.also(sql::END_LEGACY.bind([tenant.into(), user.into(), now.into()]));
     batch.also(sql::FORGET_DEVICES.bind([tenant.into(), user.into(), None::<&str>.into()]));
     let rows = ctx.run(batch).await?;
-    let mut knowledge = ctx.app.knowledge.borrow_mut();
+    let mut cache = ctx.app.shard_cache.borrow_mut();
     for ended in rows.take(ended)? {
-        knowledge.end(known.tenant.id, ended.id);
+        cache.end(known.tenant.id, ended.id);
     }
     Ok(())
 }

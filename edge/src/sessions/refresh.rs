@@ -9,10 +9,10 @@ use shared::tokens::jws::Jws;
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
+use crate::sessions::advance::{Advance, AdvancedFamily, TokenFamily, advance};
 use crate::sessions::family::{FamilyRow, RefreshAttempt, outcome};
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::pace::admit;
-use crate::sessions::turn::{TokenFamily, Turn, TurnedFamily, turn};
 use crate::tenants::find::{TenantName, find_fresh, find_known, renew};
 use crate::tenants::networks;
 use crate::tenants::state::State;
@@ -43,12 +43,12 @@ pub async fn refresh<P: Platform>(
     let (mut known, mut proven) = prove(ctx, named, unverified_token).await.map_err(at_refresh)?;
     networks::admit(ctx, &known, client, Audience::Users).await?;
     admit(ctx, &known, proven.sid).await?;
-    let mut turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
+    let mut turned = advance(ctx, named, &known, &proven, Advance::Rotate).await?;
     if turned.state == State::Newer {
         known = renew(ctx.app, known.tenant.id).await?;
         if proven.legacy.is_some() {
             proven = presented(ctx, &known, unverified_token).await.map_err(at_refresh)?;
-            turned = turn(ctx, named, &known, &proven, Turn::Rotate).await?;
+            turned = advance(ctx, named, &known, &proven, Advance::Rotate).await?;
         }
     }
     match turned.state {
@@ -59,7 +59,7 @@ pub async fn refresh<P: Platform>(
         // The name is another tenant's now, and there this token is garbage. If it rotated, a retry
         // at its own tenant gets the successor.
         State::Renamed => {
-            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.shard_cache.borrow_mut().forget_name(&named.name);
             return Err(TokenFault::Invalid.at_refresh());
         }
     }
@@ -90,7 +90,7 @@ async fn prove<P: Platform>(
 }
 
 /// The outcome of the batch: the row whose generation is the answer, or the refusal.
-fn word(now: i64, generation: i64, turned: TurnedFamily) -> Result<Box<FamilyRow>, Refusal> {
+fn word(now: i64, generation: i64, turned: AdvancedFamily) -> Result<Box<FamilyRow>, Refusal> {
     let row = match turned.family {
         TokenFamily::Row(row) => row,
         TokenFamily::Fault(fault) => return Err(fault.at_refresh()),

@@ -13,10 +13,10 @@ use crate::browser::cookies::CookieSession;
 use crate::context::Context;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::Platform;
+use crate::sessions::advance::{Advance, TokenFamily, advance};
 use crate::sessions::family;
 use crate::sessions::issued::{IssuedTokens, tokens};
 use crate::sessions::pace::admit;
-use crate::sessions::turn::{TokenFamily, Turn, turn};
 use crate::sql::secs_as_ms;
 use crate::tenants::find::{TenantName, renew};
 use crate::tenants::state::State;
@@ -27,7 +27,7 @@ use crate::tokens::refresh_token::VerifiedRefresh;
 /// The caller of a forwarded request.
 pub enum Caller {
     /// No user; `ended` if the cookies belong to an ended session.
-    Nobody {
+    Anonymous {
         /// Whether the cookies are cleared.
         ended: bool,
     },
@@ -52,7 +52,7 @@ impl Caller {
     #[must_use]
     pub fn access(&self) -> Option<&str> {
         match self {
-            Self::Nobody { .. } | Self::Bad(_) | Self::User(_, None) | Self::Ticket(_) => None,
+            Self::Anonymous { .. } | Self::Bad(_) | Self::User(_, None) | Self::Ticket(_) => None,
             Self::User(_, Some(access)) => Some(access),
             Self::Renewed { issued, .. } => Some(&issued.access),
         }
@@ -94,7 +94,7 @@ async fn by_refresh<P: Platform>(
     token: &VerifiedRefresh,
 ) -> Result<Caller, Refusal> {
     admit(ctx, known, token.sid).await?;
-    let turned = turn(ctx, named, known, token, Turn::KeepAlive).await?;
+    let turned = advance(ctx, named, known, token, Advance::KeepAlive).await?;
     let known = match turned.state {
         State::Current => known.clone(),
         // Perhaps the document that vouched for a legacy token does not any more: the next request tries
@@ -108,13 +108,13 @@ async fn by_refresh<P: Platform>(
         State::Gone => return Err(Refusal::not_found()),
         State::NotUnderstood => return Err(Refusal::unavailable()),
         State::Renamed => {
-            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.shard_cache.borrow_mut().forget_name(&named.name);
             return Err(Refusal::unavailable());
         }
     };
     let row = match turned.family {
         TokenFamily::Row(row) => row,
-        TokenFamily::Fault(_) => return Ok(Caller::Nobody { ended: true }),
+        TokenFamily::Fault(_) => return Ok(Caller::Anonymous { ended: true }),
         TokenFamily::Withheld => return Err(Refusal::unavailable()),
     };
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
@@ -124,6 +124,6 @@ async fn by_refresh<P: Platform>(
             Ok(Caller::Renewed { issued, legacy: token.legacy.is_some() })
         }
         // An earlier generation of an active session: a slow tab. The browser has newer cookies.
-        Err(_) => Ok(Caller::Nobody { ended: row.is_over(ctx.now()) }),
+        Err(_) => Ok(Caller::Anonymous { ended: row.is_over(ctx.now()) }),
     }
 }

@@ -14,10 +14,10 @@ use crate::http;
 use crate::isolate::opened::OpenedTenant;
 use crate::platform::{Platform, Statement};
 use crate::sessions::issued::{IssuedTokens, tokens};
-use crate::sign_in::birth::{Birth, Shown};
 use crate::sign_in::client::Client;
 use crate::sign_in::device::{DeviceCall, PutDevice};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict, methods};
+use crate::sign_in::new_family::{NewFamily, Shown};
 use crate::sign_in::password::UserRow;
 use crate::sign_in::settled::settled;
 use crate::sign_in::throttle::{ReservedAttempt, admit_at_tenant, admit_network};
@@ -179,9 +179,9 @@ impl<P: Platform> Response<'_, P> {
         let Self { ctx, known, digest, client, .. } = *self;
         let network = client.network.as_str();
         let read = ReadFactor::read(ctx, &known.tenant, user, typed)?;
-        let birth = Birth::new(ctx, known, user, client);
-        let (sid, event) = (birth.sid.to_string(), ctx.event_id().to_string());
-        let (tenant, event) = (birth.tenant.as_str(), event.as_str());
+        let opening = NewFamily::new(ctx, known, user, client);
+        let (sid, event) = (opening.sid.to_string(), ctx.event_id().to_string());
+        let (tenant, event) = (opening.tenant.as_str(), event.as_str());
         let mut batch = Batch::new(known.tenant.shard());
         let counted = batch.add_counted(self.count(event));
         let showing =
@@ -193,7 +193,7 @@ impl<P: Platform> Response<'_, P> {
             ctx.now().into(),
             event.into(),
         ]));
-        let family = birth.open(&mut batch, Shown::Code(event, &read));
+        let family = opening.open(&mut batch, Shown::Code(event, &read));
         let device = self.device.wanted(ctx, known, user.id);
         let device = PutDevice::within(ctx, &mut batch, device, (tenant, &sid, network), event);
         let state = batch.add::<StateRow>(self.state());
@@ -203,7 +203,7 @@ impl<P: Platform> Response<'_, P> {
         match tried.verdict(&rows, ctx.now())? {
             Verdict::Good => {
                 let row = rows.take_one(family)?.ok_or_else(|| state.at_sign_in())?;
-                let issued = tokens(ctx, known, birth.sid, &row).await?;
+                let issued = tokens(ctx, known, opening.sid, &row).await?;
                 PutDevice::issue(device, ctx, issued, &rows)
             }
             // For an invalid challenge the answer is always 401.

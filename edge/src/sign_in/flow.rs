@@ -11,11 +11,11 @@ use crate::context::Context;
 use crate::platform::{Platform, Statement};
 use crate::sessions::family::FamilyRow;
 use crate::sessions::issued::{IssuedTokens, tokens};
-use crate::sign_in::birth::{Birth, Shown};
 use crate::sign_in::challenge::{self, GivenChallenge};
 use crate::sign_in::client::Client;
 use crate::sign_in::device::{self, DeviceCall, PutDevice};
 use crate::sign_in::factor::{FactorTry, ReadFactor, Showing, Verdict};
+use crate::sign_in::new_family::{NewFamily, Shown};
 use crate::sign_in::password::{UserRow, is_right};
 use crate::sign_in::throttle::{
     ReservedAttempt, admit, admit_network, record_refusal, reserve, take_back, take_hash,
@@ -129,22 +129,22 @@ impl<P: Platform> Entry<'_, P> {
         ticket::give(self.ctx, self.named, self.reserved, self.user, purpose, network).await
     }
 
-    fn birth(&self) -> Birth<'_, P> {
-        Birth::new(self.ctx, &self.reserved.known, self.user, self.client)
+    fn new_family(&self) -> NewFamily<'_, P> {
+        NewFamily::new(self.ctx, &self.reserved.known, self.user, self.client)
     }
 
     /// The second batch by the password alone: the family, and everything that hangs on its being written.
     async fn by_password(&self) -> Result<IssuedTokens, Refusal> {
         let Self { ctx, reserved, .. } = self;
-        let birth = self.birth();
+        let opening = self.new_family();
         let mut batch = Batch::new(reserved.known.tenant.shard());
-        let family = birth.open(&mut batch, Shown::Nothing);
-        batch.also(self.return_attempt(&birth));
+        let family = opening.open(&mut batch, Shown::Nothing);
+        batch.also(self.return_attempt(&opening));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         let state = rows.take_one(state)?;
         let row = rows.take_one(family)?;
-        self.issue(&birth, row, state.as_ref()).await
+        self.issue(&opening, row, state.as_ref()).await
     }
 
     /// The second batch with password and remembered device; one statement uses the device and checks that it is
@@ -153,25 +153,25 @@ impl<P: Platform> Entry<'_, P> {
         let Self { ctx, reserved, .. } = self;
         let presented = reserved.device.as_ref().filter(|device| device.user == self.user.id);
         let Some(presented) = presented else { return Ok(None) };
-        let (birth, event, digest) = (self.birth(), ctx.event_id().to_string(), presented.digest());
+        let (opening, event, digest) = (self.new_family(), ctx.event_id().to_string(), presented.digest());
         let mut batch = Batch::new(reserved.known.tenant.shard());
-        let claimed = batch.add_counted(device::claim(*ctx, &birth.tenant, presented, &event));
-        let family = birth.open(&mut batch, Shown::Device(&event, &digest));
-        batch.also(self.return_attempt(&birth));
+        let claimed = batch.add_counted(device::claim(*ctx, &opening.tenant, presented, &event));
+        let family = opening.open(&mut batch, Shown::Device(&event, &digest));
+        batch.also(self.return_attempt(&opening));
         let state = batch.add::<StateRow>(self.state());
         let rows = ctx.run(batch).await?;
         if rows.count(claimed)? == 0 {
             return Ok(None);
         }
         let state = rows.take_one(state)?;
-        let issued = self.issue(&birth, rows.take_one(family)?, state.as_ref()).await?;
+        let issued = self.issue(&opening, rows.take_one(family)?, state.as_ref()).await?;
         // Under the key of now, so that the device outlives a change of the session root.
         Ok(Some(IssuedTokens { device: device::cookie(*ctx, &reserved.known, presented), ..issued }))
     }
 
     /// A right password gives its own try back with the session.
-    fn return_attempt(&self, birth: &Birth<'_, P>) -> Statement {
-        let (tenant, sid) = (birth.tenant.as_str(), birth.sid.to_string());
+    fn return_attempt(&self, opening: &NewFamily<'_, P>) -> Statement {
+        let (tenant, sid) = (opening.tenant.as_str(), opening.sid.to_string());
         self.reserved.attempt.give_back(sql::RETURN_ATTEMPT, tenant, &sid)
     }
 
@@ -180,14 +180,14 @@ impl<P: Platform> Entry<'_, P> {
         let Self { ctx, reserved, user, client, .. } = self;
         let network = client.network.as_str();
         let read = ReadFactor::read(*ctx, &reserved.known.tenant, user, typed)?;
-        let birth = self.birth();
-        let (sid, event) = (birth.sid.to_string(), ctx.event_id().to_string());
-        let (tenant, event) = (birth.tenant.as_str(), event.as_str());
+        let opening = self.new_family();
+        let (sid, event) = (opening.sid.to_string(), ctx.event_id().to_string());
+        let (tenant, event) = (opening.tenant.as_str(), event.as_str());
         let mut batch = Batch::new(reserved.known.tenant.shard());
         let showing = Showing { tenant, user, sid: &sid, in_session: false, network, challenge: None };
         let tried = FactorTry::judge(*ctx, &mut batch, &showing, &read, event);
         batch.also(reserved.attempt.give_back_for_code(tenant, &user.id.to_string(), event));
-        let family = birth.open(&mut batch, Shown::Code(event, &read));
+        let family = opening.open(&mut batch, Shown::Code(event, &read));
         let device = self.device.wanted(*ctx, &reserved.known, user.id);
         let device = PutDevice::within(*ctx, &mut batch, device, (tenant, &sid, network), event);
         let state = batch.add::<StateRow>(self.state());
@@ -196,7 +196,7 @@ impl<P: Platform> Entry<'_, P> {
         match tried.verdict(&rows, ctx.now())? {
             Verdict::Good => {
                 let row = rows.take_one(family)?;
-                let issued = self.issue(&birth, row, state.as_ref()).await?;
+                let issued = self.issue(&opening, row, state.as_ref()).await?;
                 PutDevice::issue(device, *ctx, issued, &rows)
             }
             Verdict::Wrong => Err(Refusal::otp_invalid()),
@@ -212,13 +212,13 @@ impl<P: Platform> Entry<'_, P> {
 
     async fn issue(
         &self,
-        birth: &Birth<'_, P>,
+        opening: &NewFamily<'_, P>,
         row: Option<FamilyRow>,
         state: Option<&StateRow>,
     ) -> Result<IssuedTokens, Refusal> {
         let known = &self.reserved.known;
         match row {
-            Some(row) => tokens(self.ctx, known, birth.sid, &row).await,
+            Some(row) => tokens(self.ctx, known, opening.sid, &row).await,
             None => Err(StateRow::compare(state, known).at_sign_in()),
         }
     }

@@ -138,7 +138,7 @@ pub(super) async fn reserve<P: Platform>(
         State::Gone => Err(Refusal::not_found()),
         State::NotUnderstood => Err(Refusal::unavailable()),
         State::Renamed => {
-            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.shard_cache.borrow_mut().forget_name(&named.name);
             Err(Refusal::unavailable())
         }
         State::Newer => {

@@ -15,8 +15,8 @@ use shared::wire::signature::content_digest;
 use crate::app::App;
 use crate::context::Context;
 use crate::isolate::feed::{BeyondRow, DenialRow, Denials, FeedRead, FeedRow, ShardRow};
-use crate::isolate::knowledge::BEYOND;
 use crate::isolate::opened::OpenedTenant;
+use crate::isolate::shard_cache::BEYOND;
 use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;
 use crate::sql::{self, millis};
@@ -52,7 +52,7 @@ pub fn find_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
 ) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
-    let mut knowledge = ctx.app.knowledge.borrow_mut();
+    let mut knowledge = ctx.app.shard_cache.borrow_mut();
     let tenant = match knowledge.named(&named.name)? {
         None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::contract::limits::STALE_MS) => {
             return Some(Err(Refusal::not_found()));
@@ -79,7 +79,7 @@ pub async fn find_fresh<P: Platform>(
     if let Some(found) = find_now(ctx, named) {
         return found;
     }
-    let age = ctx.app.knowledge.borrow().age_ms(ctx.now_ms);
+    let age = ctx.app.shard_cache.borrow().age_ms(ctx.now_ms);
     if age.is_some_and(|age| age > shared::contract::limits::STALE_MS) && read_feed(ctx.app).await.is_err() {
         return find_stale(ctx, named, age);
     }
@@ -99,7 +99,7 @@ pub async fn find_known<P: Platform>(
     named: &TenantName,
 ) -> Result<Rc<OpenedTenant>, Refusal> {
     let remembered = {
-        let mut knowledge = ctx.app.knowledge.borrow_mut();
+        let mut knowledge = ctx.app.shard_cache.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
     match remembered {
@@ -112,7 +112,7 @@ pub async fn find_known<P: Platform>(
 /// name is unknown.
 pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Option<Rc<OpenedTenant>> {
     let known = {
-        let mut knowledge = ctx.app.knowledge.borrow_mut();
+        let mut knowledge = ctx.app.shard_cache.borrow_mut();
         knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
     };
     known.and_then(|(known, _)| served(known, named).ok())
@@ -120,7 +120,7 @@ pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Optio
 
 /// Whether the name is not cached, neither with a tenant nor as unknown.
 pub fn is_forgotten<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> bool {
-    let mut knowledge = ctx.app.knowledge.borrow_mut();
+    let mut knowledge = ctx.app.shard_cache.borrow_mut();
     match knowledge.named(&named.name) {
         None => true,
         Some(owner) => owner.is_some_and(|tenant| knowledge.known(tenant, ctx.now_ms).is_none()),
@@ -146,7 +146,7 @@ fn in_memory<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
 ) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
-    let mut knowledge = ctx.app.knowledge.borrow_mut();
+    let mut knowledge = ctx.app.shard_cache.borrow_mut();
     match knowledge.named(&named.name)? {
         None => Some(Err(Refusal::not_found())),
         Some(tenant) => {
@@ -172,7 +172,7 @@ fn served(known: Rc<OpenedTenant>, named: &TenantName) -> Result<Rc<OpenedTenant
 /// The database did not answer.
 pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     let read_at = app.platform.now_ms();
-    let cursor = app.knowledge.borrow().cursor();
+    let cursor = app.shard_cache.borrow().cursor();
     let mut batch = Batch::new(NAMES_SHARD);
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
     let limit = millis(FEED_LIMIT as u64);
@@ -182,7 +182,7 @@ pub async fn read_feed<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
     let rows = batch.run(&app.platform).await?;
     let shard = rows.take_one(shard)?.ok_or(StoreError::Unreachable)?;
     let (feed, beyond) = (rows.take(feed)?, rows.take(beyond)?);
-    app.knowledge.borrow_mut().apply(read_at, FeedRead { shard: &shard, rows: &feed, beyond: &beyond });
+    app.shard_cache.borrow_mut().apply(read_at, FeedRead { shard: &shard, rows: &feed, beyond: &beyond });
     Ok(())
 }
 
@@ -197,19 +197,19 @@ const MEETINGS: usize = 3;
 async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<OpenedTenant>, Refusal> {
     let name = named.name.as_str();
     let copy = copy_of(app, name).await;
-    if copy.is_none() && !app.guessers.borrow_mut().may_ask(&named.network, app.platform.now_ms()) {
+    if copy.is_none() && !app.refused_names.borrow_mut().may_ask(&named.network, app.platform.now_ms()) {
         return Err(Refusal::throttled(1));
     }
     for _ in 0..MEETINGS {
         let read_at = app.platform.now_ms();
-        let Introduction { shard, tenant, denials, crowded } = ask(app, name, copy.as_ref()).await?;
+        let PendingRead { shard, tenant, denials, crowded } = ask(app, name, copy.as_ref()).await?;
         let Some(row) = tenant else {
-            app.knowledge.borrow_mut().nobody(name, &shard);
+            app.shard_cache.borrow_mut().unknown_name(name, &shard);
             charge(app, &named.network).await;
             return Err(Refusal::not_found());
         };
         let known = Rc::new(open(app, row, copy.as_ref())?);
-        let mut knowledge = app.knowledge.borrow_mut();
+        let mut knowledge = app.shard_cache.borrow_mut();
         let denials = Denials { rows: &denials, crowded };
         if knowledge.meet(read_at, &shard, known.clone(), denials) {
             knowledge.name(name, Some(known.tenant.id));
@@ -223,12 +223,12 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
 /// attackers may share its address.
 async fn charge<P: Platform>(app: &App<P>, network: &str) {
     if !app.platform.admits(Limit::Network, &format!("nobody/{network}")).await {
-        app.guessers.borrow_mut().over_limit(network, app.platform.now_ms());
+        app.refused_names.borrow_mut().over_limit(network, app.platform.now_ms());
     }
 }
 
 /// The result of the first query about a tenant.
-struct Introduction {
+struct PendingRead {
     shard: ShardRow,
     tenant: Option<TenantRow>,
     denials: Vec<DenialRow>,
@@ -239,7 +239,7 @@ async fn ask<P: Platform>(
     app: &App<P>,
     name: &str,
     copy: Option<&DocumentCopy>,
-) -> Result<Introduction, Refusal> {
+) -> Result<PendingRead, Refusal> {
     let mut batch = Batch::new(NAMES_SHARD);
     let shard = batch.add::<ShardRow>(sql::SHARD.bind([]));
     let params = [name.into(), copy.map(|copy| copy.digest.as_str()).into()];
@@ -248,7 +248,7 @@ async fn ask<P: Platform>(
     let crowded = batch.add_counted(sql::CROWDED_BY_NAME.bind([name.into()]));
     let rows = batch.run(&app.platform).await?;
     let shard = rows.take_one(shard)?.ok_or_else(Refusal::unavailable)?;
-    Ok(Introduction {
+    Ok(PendingRead {
         shard,
         tenant: rows.take_one(tenant)?,
         denials: rows.take(denials)?,
@@ -291,7 +291,7 @@ pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Ope
     let rows = batch.run(&app.platform).await?;
     let row = rows.take_one(document)?.ok_or_else(Refusal::not_found)?;
     let known = Rc::new(open(app, row, None)?);
-    app.knowledge.borrow_mut().renew(known.clone());
+    app.shard_cache.borrow_mut().renew(known.clone());
     Ok(known)
 }
 

@@ -39,7 +39,7 @@ pub async fn admit<P: Platform>(
 /// If it cannot be recorded, the request is still refused.
 async fn record<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, network: &str) {
     let tenant = known.tenant.id;
-    if !ctx.app.told.borrow_mut().is_first(tenant, network, ctx.now_ms) {
+    if !ctx.app.reported.borrow_mut().is_first(tenant, network, ctx.now_ms) {
         return;
     }
     let (tenant, event) = (tenant.to_string(), ctx.event_id().to_string());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::contract::limits::{CAPTCHA_TOKEN_BYTES, PAIR_ATTEMPTS};
 use shared::ids::HostName;
-use shared::tenant::captcha::{Asked, CaptchaPolicy, OnFailure, VerifyUrl};
+use shared::tenant::captcha::{CaptchaDemand, CaptchaPolicy, OnFailure, VerifyUrl};
 use shared::wire::needs::Needs;
 
 use super::fixture::{Actor, Answered, PASSWORD, Request, World};
@@ -19,7 +19,7 @@ const FORMS: [&str; 3] =
     ["/api/user/public-register/", "/api/user/email/verify/resend/", "/api/user/password/reset/"];
 
 fn always(policy: &mut CaptchaPolicy) {
-    policy.asked = Asked::Always;
+    policy.asked = CaptchaDemand::Always;
 }
 
 /// A tenant that asks for a CAPTCHA, in an isolate that knows it.
@@ -86,9 +86,9 @@ fn counted(world: &World) -> i64 {
 
 #[test]
 fn the_service_is_asked_as_it_documents_and_a_sign_in_still_costs_two_batches() {
-    for asked in [Asked::Always, Asked::Suspicious] {
+    for asked in [CaptchaDemand::Always, CaptchaDemand::Suspicious] {
         let (world, acme) = acme(|policy| (policy.asked, policy.timeout_ms) = (asked, 1234));
-        if asked == Asked::Suspicious {
+        if asked == CaptchaDemand::Suspicious {
             for _ in 0..3 {
                 tried(&acme, "ada", "wrong", None).expect(401);
             }
@@ -99,7 +99,7 @@ fn the_service_is_asked_as_it_documents_and_a_sign_in_still_costs_two_batches() 
         world.send(from("2001:db8::7", request)).expect(200);
         assert_eq!(
             spent(&world, before),
-            (1, 2, usize::from(asked == Asked::Always)),
+            (1, 2, usize::from(asked == CaptchaDemand::Always)),
             "from another network"
         );
         tried(&acme, "ada", PASSWORD, Some("solved-2+=:")).expect(200);
@@ -323,7 +323,7 @@ fn an_isolate_that_is_behind_learns_of_it_with_its_batch() {
     assert_required(&tried(&acme, "ada", PASSWORD, None), "behind");
     assert_eq!((world.app.hashes.get(), counted(&world)), (hashes, count), "the try is given back");
     // One that was asked already is not asked again for a newer document.
-    asks(&acme, |policy| (policy.asked, policy.after) = (Asked::Always, 2));
+    asks(&acme, |policy| (policy.asked, policy.after) = (CaptchaDemand::Always, 2));
     let before = calls(&world).len();
     tried(&acme, "ada", PASSWORD, Some("solved-1")).expect(200);
     assert_eq!(calls(&world).len() - before, 1);

@@ -1,7 +1,7 @@
 //! CORS: which pages may read an answer, and that preflights are answered here.
 
 use serde_json::json;
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 use shared::tenant::header_name::HeaderName;
 use shared::tenant::origin::Origin;
 use shared::tenant::settings::Cookies;
@@ -155,7 +155,7 @@ fn preflights_are_answered_at_the_edge_for_every_route() {
                 assert_eq!(bad.header("vary"), Some("Origin"), "{path}");
             }
         }
-        assert!(route.door != Door::Protected || world.memory().forwarded.borrow().is_empty());
+        assert!(route.kind != RouteKind::Protected || world.memory().forwarded.borrow().is_empty());
     }
     let unknown = preflight_status(&world, "https://acme.example/api/nowhere/");
     let nobody = preflight_status(&world, "https://nobody.example/api/login/");
@@ -316,7 +316,7 @@ fn a_page_reads_its_answer_although_the_tenant_is_forgotten_meanwhile() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
     let (app, name) = (world.app.clone(), format!("host:{}.example", acme.tenant.borrow().slug));
-    let forget = move || app.knowledge.borrow_mut().forget_name(&name);
+    let forget = move || app.shard_cache.borrow_mut().forget_name(&name);
     *world.memory().while_forwarding.borrow_mut() = Some(Box::new(forget));
     let request = own_request(&acme, "GET", "/api/user/users/").bearer(&tokens.access).header("origin", PAGE);
     let answer = world.send(request).expect(200);

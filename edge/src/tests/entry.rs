@@ -9,9 +9,9 @@ use shared::tenant::{KeyState, Status};
 use super::fixture::{Actor, Answered, Memory, Request, Tokens, World, claims, forge};
 use crate::after::Reply;
 use crate::app::App;
-use crate::asked::{Asked, FIELDS, POSTED};
 use crate::http::{Body, Incoming, Response};
 use crate::platform::Rs256 as _;
+use crate::request_text::{FIELDS, POSTED, RequestText};
 use crate::serve;
 use crate::tokens::access::Unproven;
 
@@ -26,7 +26,7 @@ fn asked(request: &Request) -> String {
 /// The synchronous way, as the entry goes it.
 pub fn handle_now(app: &App<Memory>, request: &Request) -> Option<Reply<Infallible>> {
     let text = asked(request);
-    let asked = Asked::read(&text).unwrap();
+    let asked = RequestText::read(&text).unwrap();
     let reply = serve::handle_now(app, &asked);
     assert!(!asked.was_lacking(), "more was asked than {text}");
     reply
@@ -34,7 +34,7 @@ pub fn handle_now(app: &App<Memory>, request: &Request) -> Option<Reply<Infallib
 
 fn begin(world: &World, request: &Request) -> Option<Unproven> {
     let text = asked(request);
-    let asked = Asked::read(&text).unwrap();
+    let asked = RequestText::read(&text).unwrap();
     let begun = serve::begin_now(&world.app, &asked);
     assert!(!asked.was_lacking(), "more was asked than {text}");
     begun
@@ -45,7 +45,7 @@ fn finish(world: &World, request: &Request, unproven: Unproven) -> (bool, Option
     let (key, input, signature) = unproven.parts().unwrap();
     let holds = block_on(world.memory().verify(key, input, signature)).unwrap();
     let text = asked(request);
-    let asked = Asked::read(&text).unwrap();
+    let asked = RequestText::read(&text).unwrap();
     let reply = serve::handle_checked(&world.app, &asked, unproven, holds);
     assert!(!asked.was_lacking(), "more was asked than {text}");
     (holds, reply.map(answered))
@@ -158,7 +158,7 @@ fn what_changes_meanwhile_is_in_force() {
     let ended = denied(&world, &acme, &tokens, &end).unwrap().expect(401);
     assert_eq!(ended.text("detail"), "Token is blacklisted");
     let tokens = acme.sign_in("ada");
-    assert!(denied(&world, &acme, &tokens, &|| drop(world.app.knowledge.take())).is_none(), "forgotten");
+    assert!(denied(&world, &acme, &tokens, &|| drop(world.app.shard_cache.take())).is_none(), "forgotten");
     let tokens = acme.sign_in("ada");
     acme.validate("abc").expect(401);
     let revoke = || {

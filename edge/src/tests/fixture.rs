@@ -20,7 +20,7 @@ use shared::contract::limits::{
     NAME_PER_MINUTE, NETWORK_PER_MINUTE, NETWORK_TOTAL_PER_MINUTE, SESSION_PER_MINUTE,
     TENANT_SESSIONS_PER_MINUTE,
 };
-use shared::contract::routes::{Door, find as find_route};
+use shared::contract::routes::{RouteKind, find as find_route};
 use shared::derive::{Purpose, Secret, derive, identifier_hash, legacy_token_hash, legacy_user_hash};
 use shared::identifiers::Identifier;
 use shared::ids::{Slug, TenantId, UserId};
@@ -46,7 +46,7 @@ use crate::platform::{
     Clock, Copies, CryptoError, Entropy, Limit, Limiter, Log, Param, Rows, Rs256, Statement, Store,
     StoreError, Upstream, UpstreamError,
 };
-use crate::serve::{carry_out, handle};
+use crate::serve::{handle, run_after};
 use crate::settings::{Role, Settings};
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -642,7 +642,7 @@ impl Answered {
         let seen = Seen::of(method, path.unwrap_or("/"), self.status, content_type, &self.text);
         let own = |seen: &Seen| {
             let route = find_route(&format!("/{}", seen.kind.route));
-            route.is_some_and(|route| matches!(route.door, Door::Edge | Door::EdgeBare))
+            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare))
         };
         seen.filter(own).into_iter().for_each(answers::record);
         self
@@ -682,16 +682,16 @@ impl World {
 
     /// The isolate forgets everything, as a new one would.
     pub fn new_isolate(&self) {
-        self.app.knowledge.take();
+        self.app.shard_cache.take();
         self.app.verified.take();
-        self.app.guessers.take();
+        self.app.refused_names.take();
     }
 
     /// Sends a request, and then runs the work that follows the response.
     pub fn send(&self, request: Request) -> Answered {
         let (method, url) = (request.method.clone(), request.url.clone());
         let reply = block_on(handle(&self.app, request));
-        block_on(carry_out(&self.app, reply.after));
+        block_on(run_after(&self.app, reply.after));
         Answered::from(reply.response).kept(&method, &url)
     }
 
@@ -712,9 +712,9 @@ impl World {
 
     /// A push that another isolate takes: this one learns of it by the feed.
     pub fn push(&self, push: &Push) -> Answered {
-        let knowledge = self.app.knowledge.take();
+        let knowledge = self.app.shard_cache.take();
         let answer = self.push_here(push);
-        self.app.knowledge.replace(knowledge);
+        self.app.shard_cache.replace(knowledge);
         answer
     }
 

@@ -136,7 +136,7 @@ fn a_network_that_is_refused_is_one_fact_a_minute() {
     assert_refused(ask("2001:db8:1:2:9::9"), "me");
     assert_eq!(world.memory().batches.get(), batches + 2, "one write for each network");
     world.new_isolate();
-    world.app.told.take();
+    world.app.reported.take();
     assert_refused(ask(ELSEWHERE), "me");
     world.advance(60_000);
     let facts = facts(&world);
@@ -148,7 +148,7 @@ fn a_network_that_is_refused_is_one_fact_a_minute() {
     assert_eq!(told, [(ELSEWHERE, 2), ("2001:db8:1:2::/64", 1)]);
     assert!(facts.iter().all(|fact| fact["name_hash"].is_null() && fact["user"].is_null()));
     // It is refused also if it cannot be recorded.
-    world.app.told.take();
+    world.app.reported.take();
     world.memory().store_down.set(true);
     assert_refused(ask(ELSEWHERE), "me");
 }

@@ -1,7 +1,7 @@
 //! Every route against whatever may arrive: methods, media types, encodings, sizes, shapes.
 
 use serde_json::json;
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 
 use super::fixture::{Actor, Request, World};
 
@@ -27,7 +27,7 @@ const WITH_BODY: [&str; 8] = [
 #[test]
 fn every_edge_route_refuses_other_methods_with_allow() {
     let (world, acme) = acme();
-    for route in ROUTES.iter().filter(|route| matches!(route.door, Door::Edge | Door::EdgeBare)) {
+    for route in ROUTES.iter().filter(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare)) {
         for path in [format!("/{}", route.path), format!("/{}/", route.path)] {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"] {
                 if route.allows(method) {

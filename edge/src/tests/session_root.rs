@@ -77,13 +77,13 @@ fn an_isolate_that_slept_over_the_change_refuses_no_token() {
     acme.edit(|tenant| tenant.session_roots.truncate(1));
     world.new_isolate();
     acme.validate(&first.access).expect(200);
-    let slept = world.app.knowledge.take();
+    let slept = world.app.shard_cache.take();
     // Meanwhile, at other isolates.
     acme.edit(|tenant| second_session_root(tenant, Some(START_MS / 1000 + 100)));
     world.advance(101_000);
     let second = acme.refreshed(&first.refresh);
     assert_eq!(claimed_root(&second.refresh), Some(2));
-    *world.app.knowledge.borrow_mut() = slept;
+    *world.app.shard_cache.borrow_mut() = slept;
     // It cannot read the state, so it does not report the token as invalid.
     world.memory().store_down.set(true);
     acme.refresh(&second.refresh).expect(503);

@@ -225,7 +225,7 @@ fn a_stranger_with_invented_names_shuts_no_tenant_out() {
     acme.validate(&tokens.access).expect(200);
     acme.sign_in("ada");
     world.memory().kv.borrow_mut().clear();
-    world.app.knowledge.take();
+    world.app.shard_cache.take();
     let refused = acme.validate(&tokens.access).expect(503);
     assert_eq!(refused.text("code"), "unavailable");
     world.advance(1000);

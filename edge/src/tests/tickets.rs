@@ -3,7 +3,7 @@
 
 use futures::executor::block_on;
 use serde_json::{Value, json};
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 use shared::tenant::Status;
 use shared::user::UserStatus;
 use shared::wire::needs::{Needs, PASSWORD_DUE};
@@ -237,7 +237,7 @@ fn a_ticket_is_garbage_at_every_other_door() {
     let (world, acme) = acme();
     let (ticket, garbage) = (ticket(&acme), String::from("wgt_x"));
     let before = world.memory().batches.get();
-    for route in ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open)) {
+    for route in ROUTES.iter().filter(|route| matches!(route.kind, RouteKind::Protected | RouteKind::Open)) {
         let path = format!("/{}/", route.path.replace('*', "0190a0b0-c0d0-7000-8000-000000000001"));
         let (method, _) = route.allow.split_once(',').unwrap();
         let send = |token: &str| world.send(acme.request(method, &path).bearer(token).json(&json!({})));

@@ -62,7 +62,7 @@ fn whatever_was_served_from_older_knowledge_it_is_refreshed_after_the_answer() {
         world.advance(1500);
         let url = request.url.clone();
         world.send(request).expect(status);
-        let age = world.app.knowledge.borrow().age_ms(world.memory().now_ms.get());
+        let age = world.app.shard_cache.borrow().age_ms(world.memory().now_ms.get());
         assert_eq!(age, Some(0), "{url}: {status}");
     }
 }
@@ -130,7 +130,7 @@ fn the_synchronous_way_gives_the_same_answers() {
     world.advance(1500);
     let due = now(&validate).unwrap().1;
     assert!(due.read_feed);
-    futures::executor::block_on(crate::serve::carry_out(&world.app, due));
+    futures::executor::block_on(crate::serve::run_after(&world.app, due));
     assert_eq!(now(&validate).unwrap().0.status, 401);
     world.advance(3001);
     assert!(now(&validate).is_none(), "a read is needed first");
@@ -185,7 +185,7 @@ fn a_tenant_that_is_forgotten_while_a_signature_is_checked_lets_nobody_pass() {
     for (token, status) in [(&ended.access, 401), (&living.access, 200)] {
         world.new_isolate();
         let forgetful = world.clone();
-        let forget = move || drop(forgetful.app.knowledge.take());
+        let forget = move || drop(forgetful.app.shard_cache.take());
         world.memory().while_verifying.replace(Some(Box::new(forget)));
         acme.validate(token).expect(status);
         assert!(world.memory().while_verifying.borrow().is_none());

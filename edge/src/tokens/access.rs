@@ -150,7 +150,7 @@ fn is_current<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &V
     // For legacy tokens the feed only shows that the user changed, so the user's row is read again. At a crowded
     // tenant it shows nothing: the user is read again if the last read is older than a second.
     let told = access.legacy.is_some() && {
-        let knowledge = ctx.app.knowledge.borrow();
+        let knowledge = ctx.app.shard_cache.borrow();
         let silent = knowledge.is_crowded(access.tenant);
         knowledge.told_of(access.tenant, access.sub)
             || (silent && standing::remembered(access, ctx.now_ms).is_none())
@@ -164,7 +164,7 @@ fn judge<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken) -> Option<Jud
     if access.exp <= ctx.now_secs() {
         return Some(Judgement::Denied(TokenFault::Expired));
     }
-    ctx.app.knowledge.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
+    ctx.app.shard_cache.borrow().judge(access.tenant, access.sub, access.sid, access.epoch)
 }
 
 /// A token without a second factor counts like one with a lower epoch if the tenant requires one of a role in it. The
@@ -261,7 +261,7 @@ async fn judge_strictly<P: Platform>(
         State::Suspended => return Err(TokenFault::Invalid.into()),
         State::Gone => return Err(Refusal::not_found().into()),
         State::Renamed => {
-            ctx.app.knowledge.borrow_mut().forget_name(&named.name);
+            ctx.app.shard_cache.borrow_mut().forget_name(&named.name);
             return Err(TokenFault::Invalid.into());
         }
     }
@@ -347,7 +347,7 @@ pub async fn look_again<P: Platform>(
     known: Rc<OpenedTenant>,
     named: &TenantName,
 ) -> Result<Rc<OpenedTenant>, Refusal> {
-    let asks = ctx.app.knowledge.borrow_mut().may_ask_for_kid(known.tenant.id, ctx.now_ms, UNKNOWN_KID_MS);
+    let asks = ctx.app.shard_cache.borrow_mut().may_ask_for_kid(known.tenant.id, ctx.now_ms, UNKNOWN_KID_MS);
     if asks && read_feed(ctx.app).await.is_ok() {
         return find_fresh(ctx, named).await;
     }

@@ -97,10 +97,10 @@ fn valid<P: Platform>(ctx: Context<'_, P>, access: &VerifiedToken, asker: Asker)
         answer.set("X-Auth-Roles", roles_header(&access.roles));
     }
     // At a crowded tenant: the age of the rows that were read for the token, if they are older.
-    if ctx.app.knowledge.borrow().is_crowded(access.tenant)
+    if ctx.app.shard_cache.borrow().is_crowded(access.tenant)
         && let Some(standing) = access.standing
     {
-        let known = ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0);
+        let known = ctx.app.shard_cache.borrow().age_ms(ctx.now_ms).unwrap_or(0);
         answer.set(STATE_AGE, tenths(known.max(standing.age_ms(ctx.now_ms))));
     }
     answer
@@ -122,7 +122,7 @@ fn tenths(age_ms: u64) -> String {
 /// Adds the age of the data, unless the answer has it.
 pub fn say_age<P: Platform, S>(ctx: Context<'_, P>, response: &mut Response<S>) {
     if response.header(STATE_AGE).is_none() {
-        response.set(STATE_AGE, tenths(ctx.app.knowledge.borrow().age_ms(ctx.now_ms).unwrap_or(0)));
+        response.set(STATE_AGE, tenths(ctx.app.shard_cache.borrow().age_ms(ctx.now_ms).unwrap_or(0)));
     }
 }
 

@@ -527,13 +527,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::contract::routes::{Door, ROUTES};
+    use crate::contract::routes::{ROUTES, RouteKind};
 
     #[test]
     fn every_route_of_the_edge_is_described_and_nothing_else() {
         let table: BTreeSet<_> = ROUTES
             .iter()
-            .filter(|route| matches!(route.door, Door::Edge | Door::EdgeBare))
+            .filter(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare))
             .flat_map(|route| {
                 let methods = route.allow.split(", ").filter(|method| !matches!(*method, "HEAD" | "OPTIONS"));
                 methods.map(|method| (method.to_lowercase(), route.path.to_owned()))

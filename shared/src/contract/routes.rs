@@ -8,7 +8,7 @@ use crate::tokens::ticket::TicketPurpose;
 
 /// Which half serves a route, and whether it needs a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum RouteKind {
     /// Served by the edge; each route decides about credentials itself.
     Edge,
     /// Served by the edge without `Allow`, because the recorded contract has none and every header costs.
@@ -30,13 +30,13 @@ pub struct Route {
     /// The value of `Allow`.
     pub allow: &'static str,
     /// Which half serves it, and whether it needs a credential.
-    pub door: Door,
+    pub kind: RouteKind,
     /// The purpose of tickets that are accepted as Bearer, in addition to access tokens.
     pub ticket: Option<TicketPurpose>,
 }
 
-const fn route(path: &'static str, allow: &'static str, door: Door) -> Route {
-    Route { path, allow, door, ticket: None }
+const fn route(path: &'static str, allow: &'static str, kind: RouteKind) -> Route {
+    Route { path, allow, kind, ticket: None }
 }
 
 impl Route {
@@ -48,89 +48,90 @@ impl Route {
 /// The table.
 pub const ROUTES: &[Route] = &[
     // Served at the edge.
-    route("api/token", "POST, OPTIONS", Door::Edge),
-    route("api/login", "POST, OPTIONS", Door::Edge),
-    route("api/verify-otp", "POST, OPTIONS", Door::Edge),
-    route("api/step-up", "POST, OPTIONS", Door::Edge),
-    route("api/token/refresh", "POST, OPTIONS", Door::Edge),
-    route("api/token/verify", "POST, OPTIONS", Door::Edge),
-    route("api/token/blacklist", "POST, OPTIONS", Door::Edge),
-    route("api/logout", "POST, OPTIONS", Door::Edge),
-    route("api/token/validate", "GET, POST, HEAD, OPTIONS", Door::EdgeBare),
-    route("api/public-key", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    route(".well-known/jwks.json", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    route("api/limits", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    route("healthz", "GET, HEAD, OPTIONS", Door::EdgeBare),
-    route("readyz", "GET, HEAD, OPTIONS", Door::EdgeBare),
+    route("api/token", "POST, OPTIONS", RouteKind::Edge),
+    route("api/login", "POST, OPTIONS", RouteKind::Edge),
+    route("api/verify-otp", "POST, OPTIONS", RouteKind::Edge),
+    route("api/step-up", "POST, OPTIONS", RouteKind::Edge),
+    route("api/token/refresh", "POST, OPTIONS", RouteKind::Edge),
+    route("api/token/verify", "POST, OPTIONS", RouteKind::Edge),
+    route("api/token/blacklist", "POST, OPTIONS", RouteKind::Edge),
+    route("api/logout", "POST, OPTIONS", RouteKind::Edge),
+    route("api/token/validate", "GET, POST, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("api/public-key", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route(".well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("api/limits", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("healthz", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("readyz", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
     // Served by control: users.
-    route("api/user/users", "GET, POST, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*/sessions", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*/sessions/*", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/sessions", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/sessions/*", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/users/*/attempts", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/users/*/mfa", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*/devices", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/users/*/devices/*", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/users/*/unmask", "POST, OPTIONS", Door::Protected),
-    route("api/user/me", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/user/password/change", "POST, OPTIONS", Door::Protected)
+    route("api/user/users", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/sessions", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/sessions/*", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/sessions", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/sessions/*", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/attempts", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/mfa", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/devices", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/devices/*", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/unmask", "POST, OPTIONS", RouteKind::Protected),
+    route("api/user/me", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/password/change", "POST, OPTIONS", RouteKind::Protected)
         .with_ticket(TicketPurpose::PasswordChange),
-    route("api/user/mfa", "GET, HEAD, OPTIONS", Door::Protected).with_ticket(TicketPurpose::MfaEnrollment),
-    route("api/user/mfa/totp", "POST, DELETE, OPTIONS", Door::Protected)
+    route("api/user/mfa", "GET, HEAD, OPTIONS", RouteKind::Protected)
         .with_ticket(TicketPurpose::MfaEnrollment),
-    route("api/user/mfa/totp/confirm", "POST, OPTIONS", Door::Protected)
+    route("api/user/mfa/totp", "POST, DELETE, OPTIONS", RouteKind::Protected)
         .with_ticket(TicketPurpose::MfaEnrollment),
-    route("api/user/mfa/totp/*", "PATCH, DELETE, OPTIONS", Door::Protected),
-    route("api/user/devices", "GET, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/user/devices/*", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/mfa/recovery-codes", "POST, OPTIONS", Door::Protected),
-    route("api/user/roles", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/user/permissions", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/user/setup", "POST, OPTIONS", Door::Open),
+    route("api/user/mfa/totp/confirm", "POST, OPTIONS", RouteKind::Protected)
+        .with_ticket(TicketPurpose::MfaEnrollment),
+    route("api/user/mfa/totp/*", "PATCH, DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/devices", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/devices/*", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/mfa/recovery-codes", "POST, OPTIONS", RouteKind::Protected),
+    route("api/user/roles", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/permissions", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/setup", "POST, OPTIONS", RouteKind::Open),
     // Served by control: accounts without an administrator.
-    route("api/user/public-register", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/email/verify", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/email/verify/resend", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/email/change", "POST, OPTIONS", Door::Protected),
-    route("api/user/email/change/confirm", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/email/change/undo", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/invitations", "GET, POST, HEAD, OPTIONS", Door::Protected),
-    route("api/user/invitations/accept", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/invitations/*", "DELETE, OPTIONS", Door::Protected),
-    route("api/user/network/confirm", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/password/reset", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/password/reset/confirm", "POST, OPTIONS", Door::Anonymous),
-    route("api/user/password/regenerate", "POST, OPTIONS", Door::Protected),
+    route("api/user/public-register", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/email/verify", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/email/verify/resend", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/email/change", "POST, OPTIONS", RouteKind::Protected),
+    route("api/user/email/change/confirm", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/email/change/undo", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/invitations", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/invitations/accept", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/invitations/*", "DELETE, OPTIONS", RouteKind::Protected),
+    route("api/user/network/confirm", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/password/reset", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/password/reset/confirm", "POST, OPTIONS", RouteKind::Anonymous),
+    route("api/user/password/regenerate", "POST, OPTIONS", RouteKind::Protected),
     // Served by control: tenants and their keys.
-    route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/captcha", "GET, PUT, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/mail", "GET, PUT, DELETE, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/mail/test", "POST, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/keys", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/keys/rotate", "POST, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/keys/import", "POST, OPTIONS", Door::Protected),
-    route("api/tenant/tenants/*/keys/*/revoke", "POST, OPTIONS", Door::Protected),
+    route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/captcha", "GET, PUT, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/mail", "GET, PUT, DELETE, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/mail/test", "POST, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/keys", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/keys/rotate", "POST, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/keys/import", "POST, OPTIONS", RouteKind::Protected),
+    route("api/tenant/tenants/*/keys/*/revoke", "POST, OPTIONS", RouteKind::Protected),
     // Served by control: the platform's own.
-    route("api/platform/jobs", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/platform/jobs/*", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/platform/jobs/*/retry", "POST, OPTIONS", Door::Protected),
-    route("api/platform/jobs/*/cancel", "POST, OPTIONS", Door::Protected),
+    route("api/platform/jobs", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/platform/jobs/*", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/platform/jobs/*/retry", "POST, OPTIONS", RouteKind::Protected),
+    route("api/platform/jobs/*/cancel", "POST, OPTIONS", RouteKind::Protected),
     // Served by control: proof.
-    route("api/audit", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/audit/verify", "GET, HEAD, OPTIONS", Door::Protected),
-    route("api/audit/export", "GET, HEAD, OPTIONS", Door::Protected),
+    route("api/audit", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/audit/verify", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/audit/export", "GET, HEAD, OPTIONS", RouteKind::Protected),
     // Served by control: the OpenAPI document and its page.
-    route("api/schema", "GET, HEAD, OPTIONS", Door::Open),
-    route("docs", "GET, HEAD, OPTIONS", Door::Open),
-    route("docs/*", "GET, HEAD, OPTIONS", Door::Open),
+    route("api/schema", "GET, HEAD, OPTIONS", RouteKind::Open),
+    route("docs", "GET, HEAD, OPTIONS", RouteKind::Open),
+    route("docs/*", "GET, HEAD, OPTIONS", RouteKind::Open),
     // Served by control: where links in mails lead, unless the tenant has pages of its own.
-    route("account/*", "GET, HEAD, OPTIONS", Door::Anonymous),
-    route("account/files/*", "GET, HEAD, OPTIONS", Door::Anonymous),
+    route("account/*", "GET, HEAD, OPTIONS", RouteKind::Anonymous),
+    route("account/files/*", "GET, HEAD, OPTIONS", RouteKind::Anonymous),
 ];
 
 /// The network lists that apply to a route of control.
@@ -170,11 +171,13 @@ impl Route {
     #[must_use]
     pub fn audience(&self) -> Audience {
         let is_own = OWN_ACCOUNT.iter().any(|own| self.path.starts_with(own));
-        match self.door {
-            Door::Protected if is_own => Audience::Users,
-            Door::Protected => Audience::Administrators,
-            Door::Open | Door::Anonymous if self.allows("POST") => Audience::Users,
-            Door::Open | Door::Anonymous | Door::Edge | Door::EdgeBare => Audience::Everyone,
+        match self.kind {
+            RouteKind::Protected if is_own => Audience::Users,
+            RouteKind::Protected => Audience::Administrators,
+            RouteKind::Open | RouteKind::Anonymous if self.allows("POST") => Audience::Users,
+            RouteKind::Open | RouteKind::Anonymous | RouteKind::Edge | RouteKind::EdgeBare => {
+                Audience::Everyone
+            }
         }
     }
 
@@ -286,7 +289,7 @@ mod tests {
     fn strangers_forms_are_routes_without_a_credential() {
         let forms: Vec<_> = ROUTES.iter().filter(|route| route.is_strangers_form()).collect();
         assert_eq!(forms.len(), STRANGERS_FORMS.len());
-        assert!(forms.iter().all(|route| route.door == Door::Anonymous && route.allows("POST")));
+        assert!(forms.iter().all(|route| route.kind == RouteKind::Anonymous && route.allows("POST")));
     }
 
     #[test]

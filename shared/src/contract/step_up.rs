@@ -69,7 +69,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::contract::routes::{Door, ROUTES};
+    use crate::contract::routes::{ROUTES, RouteKind};
 
     /// Requests that change something and need no recent proof, by reason.
     const UNGUARDED: &[(&str, &[(&str, &str)])] = &[
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_request_that_changes_something_is_on_the_list_or_has_a_reason() {
-        let changing = ROUTES.iter().filter(|route| route.door == Door::Protected).flat_map(|route| {
+        let changing = ROUTES.iter().filter(|route| route.kind == RouteKind::Protected).flat_map(|route| {
             let methods = route.allow.split(", ");
             let methods = methods.filter(|method| !matches!(*method, "GET" | "HEAD" | "OPTIONS"));
             methods.map(|method| (method, route.path))

@@ -99,7 +99,7 @@ impl From<VerifyUrl> for String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Asked {
+pub enum CaptchaDemand {
     /// At those before which many passwords were wrong: for the account, from the network, or at the tenant.
     #[default]
     Suspicious,
@@ -108,7 +108,7 @@ pub enum Asked {
     Always,
 }
 
-impl Asked {
+impl CaptchaDemand {
     /// As it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -153,8 +153,8 @@ pub struct CaptchaPolicy {
     pub verify_url: VerifyUrl,
     /// At which sign-ins it is asked for.
     #[serde(default)]
-    pub asked: Asked,
-    /// With [`Asked::Suspicious`]: after how many wrong passwords for one account from one network. Of an account from all
+    pub asked: CaptchaDemand,
+    /// With [`CaptchaDemand::Suspicious`]: after how many wrong passwords for one account from one network. Of an account from all
     /// unknown networks together, of a network and of the tenant, after as many times more as their limits are above the
     /// limit of that.
     #[serde(default = "after")]
@@ -347,11 +347,11 @@ pub(crate) mod tests {
     fn what_is_left_out_has_a_default_and_words_of_later_releases_are_strict() {
         let read = policy();
         let of = (read.asked, read.on_failure, read.after, read.timeout_ms, read.forms);
-        assert_eq!(of, (Asked::Suspicious, OnFailure::Allow, 3, 3000, false));
+        assert_eq!(of, (CaptchaDemand::Suspicious, OnFailure::Allow, 3, 3000, false));
         assert_eq!((read.verify_url.as_str(), read.faults()), (TURNSTILE, vec![]));
         let later = json!({"site_key": "k", "asked": "by the moon", "on_failure": "wonder", "more": 1});
         let read: CaptchaPolicy = serde_json::from_value(later).unwrap();
-        assert_eq!((read.asked, read.on_failure), (Asked::Always, OnFailure::Refuse));
+        assert_eq!((read.asked, read.on_failure), (CaptchaDemand::Always, OnFailure::Refuse));
         let captcha = Captcha { policy: policy(), secret: String::from("sealed") };
         let json = serde_json::to_value(&captcha).unwrap();
         assert_eq!(serde_json::from_value::<Captcha>(json).unwrap(), captcha);

@@ -16,7 +16,7 @@ pub const ANY_ROLE: &str = "*";
 
 /// How a field is shown, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sight {
+pub enum Visibility {
     /// The field is absent.
     Absent,
     /// The field is masked: `a***@example.org`.
@@ -25,7 +25,7 @@ pub enum Sight {
     Clear,
 }
 
-impl Sight {
+impl Visibility {
     /// All of them, the least first.
     pub const ALL: [Self; 3] = [Self::Absent, Self::Masked, Self::Clear];
 
@@ -40,7 +40,7 @@ impl Sight {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|sight| sight.as_str() == word)
+        Self::ALL.into_iter().find(|visibility| visibility.as_str() == word)
     }
 }
 
@@ -115,7 +115,7 @@ pub struct Rule {
     /// The field.
     pub field: PersonalField,
     /// How the field is shown.
-    pub sight: Sight,
+    pub visibility: Visibility,
 }
 
 impl Rule {
@@ -126,13 +126,17 @@ impl Rule {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("rule: expected <role>.<field>=<clear|masked|absent>");
         let (role, field, word) = Self::parts(text).ok_or(invalid)?;
-        Ok(Self { role: role.to_owned(), field, sight: Sight::parse(word).ok_or(invalid)? })
+        Ok(Self { role: role.to_owned(), field, visibility: Visibility::parse(word).ok_or(invalid)? })
     }
 
     /// Reads a rule of a document. An unknown value of a later release is read as absent.
     fn read(text: &str) -> Option<Self> {
         let (role, field, word) = Self::parts(text)?;
-        Some(Self { role: role.to_owned(), field, sight: Sight::parse(word).unwrap_or(Sight::Absent) })
+        Some(Self {
+            role: role.to_owned(),
+            field,
+            visibility: Visibility::parse(word).unwrap_or(Visibility::Absent),
+        })
     }
 
     fn parts(text: &str) -> Option<(&str, PersonalField, &str)> {
@@ -146,7 +150,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}={}", self.role, self.field.as_str(), self.sight.as_str())
+        write!(f, "{}.{}={}", self.role, self.field.as_str(), self.visibility.as_str())
     }
 }
 
@@ -178,7 +182,8 @@ mod tests {
     #[test]
     fn a_rule_names_role_field_and_sight() {
         let rule = Rule::parse("staff.first_name=masked").unwrap();
-        let expected = Rule { role: "staff".into(), field: PersonalField::FirstName, sight: Sight::Masked };
+        let expected =
+            Rule { role: "staff".into(), field: PersonalField::FirstName, visibility: Visibility::Masked };
         assert_eq!(rule, expected);
         assert_eq!(Rule::parse("*.phone=absent").unwrap().role, ANY_ROLE);
         assert_eq!(Rule::parse("a.b.phone=clear").unwrap().role, "a.b");
@@ -210,7 +215,7 @@ mod tests {
 
     #[test]
     fn more_is_more() {
-        assert!(Sight::Absent < Sight::Masked && Sight::Masked < Sight::Clear);
+        assert!(Visibility::Absent < Visibility::Masked && Visibility::Masked < Visibility::Clear);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use shared::contract::routes::{self, Door};
+use shared::contract::routes::{self, RouteKind};
 
 use crate::{Kind, Seen};
 
@@ -91,7 +91,7 @@ impl<'a> Described<'a> {
             .collect();
         let at_the_edge = |route: &str| {
             let found = routes::find(&format!("/{route}"));
-            found.is_some_and(|found| matches!(found.door, Door::Edge | Door::EdgeBare))
+            found.is_some_and(|found| matches!(found.kind, RouteKind::Edge | RouteKind::EdgeBare))
         };
         let mut unseen = BTreeSet::new();
         for ((method, route), operation) in

@@ -94,7 +94,7 @@ pub async fn accept(
         return Err(UserError::Fields(faults).into());
     };
     let address = canonical(&offer.invited.email)?;
-    users::disown(control, tx, &call.control(), &address, None).await?;
+    users::release_address(control, tx, &call.control(), &address, None).await?;
     let roles = offer.invited.roles.clone();
     let new = NewUser {
         profile,

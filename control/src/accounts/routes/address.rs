@@ -6,7 +6,7 @@ use axum::response::Response;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Said, TokenIn, UnverifiedToken};
+use super::{MessageOut, TokenIn, UnverifiedToken};
 use crate::access::{Anyone, Authenticated, Me};
 use crate::accounts::{address, answer, current};
 use crate::audit::Action;
@@ -45,7 +45,7 @@ impl FromFields for Change {
 }
 
 /// The answer to every request.
-const ASKED: Said = Said::new("A message is on its way to the new address.");
+const ASKED: MessageOut = MessageOut::new("A message is on its way to the new address.");
 
 /// Requests a change of address: 400 for a malformed address or a wrong password; else 202, whether it is taken or not.
 #[utoipa::path(
@@ -55,7 +55,7 @@ const ASKED: Said = Said::new("A message is on its way to the new address.");
     request_body(content = ChangeIn, example = json!({
         "email": "grace@navy.example", "current_password": "correct horse battery staple",
     })),
-    responses((status = 202, description = "Accepted", body = Said, example = json!({
+    responses((status = 202, description = "Accepted", body = MessageOut, example = json!({
         "detail": "A message is on its way to the new address.",
     })))
 )]
@@ -84,7 +84,7 @@ pub async fn change(
     post, path = "/api/user/email/change/confirm/", tag = "Accounts", operation_id = "email_change_confirm", summary = "Confirm a new email address",
     description = "With the token of the link that was mailed to it.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
-    responses((status = 200, description = "The address is the account's", body = Said, example = json!({
+    responses((status = 200, description = "The address is the account's", body = MessageOut, example = json!({
         "detail": "The address has been changed.",
     })))
 )]
@@ -96,7 +96,7 @@ pub async fn confirm(
     let (_, mut tx, call) = super::call(anyone);
     address::confirm(&control, &mut tx, &call, &token).await?;
     tx.commit().await?;
-    Ok(ok(&Said::new("The address has been changed.")))
+    Ok(ok(&MessageOut::new("The address has been changed.")))
 }
 
 /// Takes a change of address back with a mailed link, once: 400 if the link is not valid.
@@ -106,7 +106,7 @@ pub async fn confirm(
         confirmed. The password is deleted, every session ends, and a link that sets a new password is mailed to the \
         former address.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
-    responses((status = 200, description = "The former address is the account's", body = Said, example = json!({
+    responses((status = 200, description = "The former address is the account's", body = MessageOut, example = json!({
         "detail": "The account has this address. A link that sets a new password is on its way to it.",
     })))
 )]
@@ -118,5 +118,7 @@ pub async fn undo(
     let (_, mut tx, call) = super::call(anyone);
     address::undo(&control, &mut tx, &call, &token).await?;
     tx.commit().await?;
-    Ok(ok(&Said::new("The account has this address. A link that sets a new password is on its way to it.")))
+    Ok(ok(&MessageOut::new(
+        "The account has this address. A link that sets a new password is on its way to it.",
+    )))
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa::ToSchema;
 
-use super::{Said, TokenIn, UnverifiedToken};
+use super::{MessageOut, TokenIn, UnverifiedToken};
 use crate::access::Anyone;
 use crate::accounts::resend::{self, Resend};
 use crate::accounts::{answer, verify};
@@ -25,7 +25,7 @@ use crate::users::{Faults, UserError, check_address};
         mailed. Another account with this address as an unverified one loses the address, its password and its sessions.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
     responses(
-        (status = 200, description = "Verified", body = Said, example = json!({"detail": "The address is verified."})),
+        (status = 200, description = "Verified", body = MessageOut, example = json!({"detail": "The address is verified."})),
     )
 )]
 pub async fn prove(
@@ -36,7 +36,7 @@ pub async fn prove(
     let (tenant, mut tx, call) = super::call(anyone);
     let proven = verify::verify(&control, &mut tx, &tenant, &call, &token).await?;
     tx.commit().await?;
-    Ok(ok(&Said::new(match proven.needs_password {
+    Ok(ok(&MessageOut::new(match proven.needs_password {
         false => "The address is verified.",
         true => "The address is verified. A link that sets a password is on its way to it.",
     })))
@@ -57,14 +57,14 @@ impl FromFields for Resend {
 }
 
 /// The answer to every request.
-const ASKED: Said = Said::new("If the address waits to be proven, a message is on its way.");
+const ASKED: MessageOut = MessageOut::new("If the address waits to be proven, a message is on its way.");
 
 /// Requests the verification link again: 202 for known and unknown addresses alike, because none is looked up.
 #[utoipa::path(
     post, path = "/api/user/email/verify/resend/", tag = "Accounts", operation_id = "email_verify_resend", summary = "Request the verification link again",
     description = "The previous link becomes invalid. The answer does not reveal whether the address is known.",
     request_body(content = AddressIn, example = json!({"email": "grace@acme.example"})),
-    responses((status = 202, description = "Accepted", body = Said, example = json!({
+    responses((status = 202, description = "Accepted", body = MessageOut, example = json!({
         "detail": "If the address waits to be proven, a message is on its way.",
     })))
 )]

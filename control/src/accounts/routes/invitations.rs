@@ -24,7 +24,7 @@ use crate::http::answer::{Refused, created, no_content};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::{IdempotencyKey, Paging};
 use crate::http::fields::Fields;
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::list::{ListQuery, Unfiltered};
 use crate::http::once::{Found, Once};
 use crate::http::page::ListOut;
 use crate::http::validators::made;
@@ -114,7 +114,7 @@ fn example() -> Value {
 pub async fn list(
     State(control): State<Control>,
     allowed: Allowed<UsersRead>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, viewer, .. } = allowed.by;
     let open = invitations::list(&control, &mut tx).await?;
@@ -246,7 +246,7 @@ pub async fn accept(
     made(&Viewer::oneself(user.id).shows(user))
 }
 
-/// Turns a refusal of rank into a 403 and its entry in the audit log.
+/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,

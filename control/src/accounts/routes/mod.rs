@@ -18,12 +18,12 @@ use crate::tenants::Tenant;
 
 /// An answer that is the same for every account.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Said)]
-pub struct Said {
+#[schema(as = Message)]
+pub struct MessageOut {
     detail: &'static str,
 }
 
-impl Said {
+impl MessageOut {
     pub(super) const fn new(detail: &'static str) -> Self {
         Self { detail }
     }

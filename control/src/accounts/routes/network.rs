@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{Said, TokenIn, UnverifiedToken};
+use super::{MessageOut, TokenIn, UnverifiedToken};
 use crate::access::Anyone;
 use crate::accounts::network;
 use crate::control::Control;
@@ -17,7 +17,7 @@ use crate::http::body::Json;
         passwords, sign-ins to an account are refused from networks that its owner has not used recently. A confirmed \
         network is accepted for an hour, with the correct password; the edge knows it within seconds.",
     request_body(content = TokenIn, example = json!({"token": "pSAWPxW2F9hcs4NRsk0i3F1vuVqyqvJy8QPkUvgIJzI"})),
-    responses((status = 200, description = "Confirmed", body = Said, example = json!({
+    responses((status = 200, description = "Confirmed", body = MessageOut, example = json!({
         "detail": "Sign-ins from this network are accepted for an hour.",
     })))
 )]
@@ -29,5 +29,5 @@ pub async fn confirm(
     let (_, mut tx, call) = super::call(anyone);
     network::confirm(&control, &mut tx, &call, &token).await?;
     tx.commit().await?;
-    Ok(ok(&Said::new("Sign-ins from this network are accepted for an hour.")))
+    Ok(ok(&MessageOut::new("Sign-ins from this network are accepted for an hour.")))
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use shared::contract::openapi as described;
 use utoipa::ToSchema;
 
-use super::{Said, password};
+use super::{MessageOut, password};
 use crate::access::Anyone;
 use crate::accounts::registration::{self, Registration};
 use crate::accounts::{AccountError, answer, chosen};
@@ -39,12 +39,12 @@ pub struct RegistrationIn {
 }
 
 /// The parsed [`RegistrationIn`]. No `Debug`: it holds a password.
-pub struct Wanted {
+pub struct RegistrationRequest {
     profile: Profile,
     password: String,
 }
 
-impl FromFields for Wanted {
+impl FromFields for RegistrationRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let username = fields.required_text("username");
         let email = fields.required_text("email");
@@ -74,7 +74,7 @@ impl FromRequestParts<Control> for Stranger {
 }
 
 /// The answer to every registration.
-const ASKED: Said = Said::new("A message is on its way to the address.");
+const ASKED: MessageOut = MessageOut::new("A message is on its way to the address.");
 
 /// Accepts a registration:
 /// 1. 403 if the tenant allows none, before the body is read.
@@ -92,19 +92,19 @@ const ASKED: Said = Said::new("A message is on its way to the address.");
         "first_name": "Grace", "last_name": "Hopper", "language": "en",
     })),
     responses(
-        (status = 202, description = "Accepted", body = Said, example = json!({"detail": "A message is on its way to the address."})),
-        (status = 403, description = "Registration is closed", body = described::Refused, example = json!({
-            "detail": "Registration is closed.", "code": "registration_closed",
+        (status = 202, description = "Accepted", body = MessageOut, example = json!({"detail": "A message is on its way to the address."})),
+        (status = 403, description = "RegistrationRequest is closed", body = described::Refused, example = json!({
+            "detail": "RegistrationRequest is closed.", "code": "registration_closed",
         })),
     )
 )]
 pub async fn register(
     State(control): State<Control>,
     Stranger(anyone): Stranger,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<RegistrationRequest>,
 ) -> Result<Response, Refused> {
     let (tenant, tx, _) = super::call(anyone);
-    let Wanted { profile, password } = wanted;
+    let RegistrationRequest { profile, password } = wanted;
     let mut faults = Faults::default();
     profile.check(&mut faults);
     let hasher = control.hasher.for_strangers();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use shared::contract::openapi::edge_refusals;
-use shared::contract::routes::{self, Door, Route};
+use shared::contract::routes::{self, Route, RouteKind};
 use shared::contract::step_up::{self, Guarded};
 
 use crate::http::list::List;
@@ -45,7 +45,7 @@ pub(super) fn complete(document: &mut Value) {
             if route.is_strangers_form() {
                 ask_for_captcha(operation);
             }
-            refuse(operation, route.door, method, path);
+            refuse(operation, route.kind, method, path);
             also_as_form(operation);
         }
     }
@@ -75,10 +75,10 @@ fn security_schemes() -> Value {
 
 /// Adds the accepted credentials. The edge's own routes describe theirs themselves.
 fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
-    let mut security = match route.door {
-        Door::Edge | Door::EdgeBare | Door::Open | Door::Anonymous => vec![],
-        Door::Protected if is_safe => vec![json!({"bearer": []}), json!({"cookie": []})],
-        Door::Protected => vec![json!({"bearer": []}), json!({"cookie": [], "csrf": []})],
+    let mut security = match route.kind {
+        RouteKind::Edge | RouteKind::EdgeBare | RouteKind::Open | RouteKind::Anonymous => vec![],
+        RouteKind::Protected if is_safe => vec![json!({"bearer": []}), json!({"cookie": []})],
+        RouteKind::Protected => vec![json!({"bearer": []}), json!({"cookie": [], "csrf": []})],
     };
     security.extend(route.ticket.map(|_| json!({"ticket": []})));
     let security = Value::from(security);
@@ -121,10 +121,10 @@ fn ask_for_captcha(operation: &mut Map<String, Value>) {
     }
 }
 
-fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &str) {
-    let statuses = match door {
-        Door::Edge | Door::EdgeBare => edge_refusals(method, path).to_vec(),
-        Door::Protected | Door::Open | Door::Anonymous => refused_by_control(operation, door),
+fn refuse(operation: &mut Map<String, Value>, kind: RouteKind, method: &str, path: &str) {
+    let statuses = match kind {
+        RouteKind::Edge | RouteKind::EdgeBare => edge_refusals(method, path).to_vec(),
+        RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous => refused_by_control(operation, kind),
     };
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, name) in COMMON {
@@ -136,7 +136,7 @@ fn refuse(operation: &mut Map<String, Value>, door: Door, method: &str, path: &s
 }
 
 /// The error statuses of a route of control, by what the route reads.
-fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'static str> {
+fn refused_by_control(operation: &Map<String, Value>, kind: RouteKind) -> Vec<&'static str> {
     let reads_query = operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
         parameters.iter().any(|parameter| matches!(parameter["in"].as_str(), Some("query" | "header")))
     });
@@ -147,7 +147,7 @@ fn refused_by_control(operation: &Map<String, Value>, door: Door) -> Vec<&'stati
     let has_body = operation.contains_key("requestBody");
     let statuses = [
         (has_body || reads_query, "400"),
-        (door == Door::Protected, "401"),
+        (kind == RouteKind::Protected, "401"),
         (true, "403"),
         (true, "404"),
         (is_conditional, "412"),

@@ -227,7 +227,7 @@ mod tests {
         held("PasswordReset", read_by::<Reset>);
         held("PasswordResetConfirm", read_by::<Confirm>);
         held("PasswordRegenerate", read_by::<Regenerate>);
-        held("NewRegistration", read_by::<register::Wanted>);
+        held("NewRegistration", read_by::<register::RegistrationRequest>);
         held("LinkToken", read_by::<UnverifiedToken>);
         held("Address", read_by::<Resend>);
         held("AddressChange", read_by::<address::Change>);

@@ -17,7 +17,7 @@ use crate::legacy::hashing::NameHashes;
 use crate::users::identifiers::KeyedHash;
 
 /// How long the connection of an import that was killed may take to be noticed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// See the module.
 pub(super) struct Staging {
@@ -56,7 +56,7 @@ impl Staging {
         let mut connection = PgConnection::connect_with(&options).await?;
         let locked = sqlx::query("select pg_advisory_lock(hashtextextended('wardgate/import/' || $1, 0))")
             .bind(tenant.to_string());
-        let locked = tokio::time::timeout(PATIENCE, locked.execute(&mut connection)).await;
+        let locked = tokio::time::timeout(TIMEOUT, locked.execute(&mut connection)).await;
         let Ok(locked) = locked else {
             return Err(ImportError::Refused("another import of this tenant is under way".into()));
         };

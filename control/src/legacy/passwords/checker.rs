@@ -5,25 +5,25 @@ use shared::ids::TenantId;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::passwords::turns::Turns;
+use crate::passwords::hash_queue::HashQueue;
 use crate::shares::Kind;
 
 /// Checks foreign hashes, separately from Argon2id hashes: unauthenticated requests cause them, and must not delay
 /// administrators who set passwords, nor sign-ins at another tenant.
 #[derive(Clone)]
-pub struct ForeignChecker(Turns);
+pub struct ForeignChecker(HashQueue);
 
 impl ForeignChecker {
     /// Allows `concurrency` checks at once, at least one.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        Self(Turns::new(Kind::ForeignPasswords, concurrency, concurrency))
+        Self(HashQueue::new(Kind::ForeignPasswords, concurrency, concurrency))
     }
 
     /// Whether `typed` is the password of `own`; costs what [`foreign::plan`] says whatever the answer.
     ///
     /// # Errors
-    /// As [`Turns::take`].
+    /// As [`HashQueue::take`].
     pub async fn check(
         &self,
         tenant: TenantId,

@@ -23,7 +23,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::{Column, TenantKeys};
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::{Failure, chain};
 use crate::legacy::service::foreign_hashes_removed;
 use crate::tenants::{self, TenantError};
@@ -35,7 +35,7 @@ use crate::world::random;
 const NOBODIES: u8 = 64;
 
 /// The data of a check before the work.
-struct Asked {
+struct Candidate {
     user: Option<User>,
     formats: Vec<Params>,
 }
@@ -73,9 +73,9 @@ struct Foreign {
 /// [`Failure::Busy`], or errors of the database.
 pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Failure> {
     let sound = Password::parse(&question.password);
-    let Asked { user, formats } = ask(control, question, sound.is_ok()).await?;
+    let Candidate { user, formats } = ask(control, question, sound.is_ok()).await?;
     let password = sound.unwrap_or_else(|_| Password::placeholder());
-    let user = user.unwrap_or_else(User::nobody);
+    let user = user.unwrap_or_else(User::unknown);
     let typed = Zeroizing::new(question.password.clone());
     let hash = user.foreign.as_ref().map(|foreign| foreign.hash.clone());
     let foreign_matched =
@@ -95,21 +95,21 @@ pub async fn check(control: &Control, question: &PasswordIn) -> Result<bool, Fai
 }
 
 impl User {
-    fn nobody() -> Self {
+    fn unknown() -> Self {
         Self { user: UserId::from(Uuid::nil()), active: false, foreign: None, verifier: None }
     }
 }
 
 /// Counts and reads, by the same statements for every question. `sound`: the password can be one.
-async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<Asked, Failure> {
+async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<Candidate, Failure> {
     let now = control.clock.now();
     let subject = match question.user {
         Some(user) => user.uuid(),
         None => Uuid::from_u128(u128::from(random::<1>()?[0] % NOBODIES)),
     };
-    let mut tx = match control.db.strangers_tx(question.tenant).await {
+    let mut tx = match control.db.anonymous_tx(question.tenant).await {
         Err(Failure::Database(sqlx::Error::RowNotFound)) => {
-            return Ok(Asked { user: None, formats: Vec::new() });
+            return Ok(Candidate { user: None, formats: Vec::new() });
         }
         other => other?,
     };
@@ -121,7 +121,7 @@ async fn ask(control: &Control, question: &PasswordIn, sound: bool) -> Result<As
     tx.commit().await?;
     // Users may be added or removed between two statements: the work covers what will be checked.
     formats.extend(user.iter().filter_map(|user| Some(user.foreign.as_ref()?.hash.params())));
-    Ok(Asked { user: user.filter(|_| served && within && sound), formats })
+    Ok(Candidate { user: user.filter(|_| served && within && sound), formats })
 }
 
 /// Whether foreign hashes are checked at this tenant now.
@@ -254,7 +254,7 @@ async fn take_over(
     password: Password,
 ) -> Result<bool, Failure> {
     let verifier = control.hasher.for_strangers().hash(tenant, password.clone()).await?;
-    let mut tx = control.db.strangers_tx(tenant).await?;
+    let mut tx = control.db.anonymous_tx(tenant).await?;
     if !is_unchanged(&mut tx, user, foreign).await? {
         return was_taken_over(control, tx, user, password).await;
     }
@@ -270,7 +270,7 @@ async fn take_over(
     .execute(&mut *tx)
     .await?;
     foreign_hashes_removed(&mut tx).await?;
-    tx.changes().user(tenant, user, Haste::InTurn);
+    tx.changes().user(tenant, user, Priority::InTurn);
     let target = Some(user.to_string());
     let (actor, now) = (Actor::control(), control.clock.now());
     audit::record(&mut tx, &actor, now, Action::UserPasswordTakenOver, target, serde_json::json!({}));
@@ -370,7 +370,7 @@ async fn forget_overdue(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Fai
     .fetch_all(&mut **tx)
     .await?;
     for user in &forgotten {
-        tx.changes().user(tenant, UserId::from(*user), Haste::InTurn);
+        tx.changes().user(tenant, UserId::from(*user), Priority::InTurn);
     }
     if forgotten.is_empty() { Ok(()) } else { foreign_hashes_removed(tx).await }
 }

@@ -10,7 +10,7 @@ use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most bytes of a server's replies in one session.
-const MOST: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Bounded<S> {
 
 impl<S> Bounded<S> {
     pub fn new(stream: S, peer: SocketAddr) -> Self {
-        Self { stream, peer, left: MOST }
+        Self { stream, peer, left: MAX_BYTES }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::edges::client::CallError;
 use crate::failure::chain;
 use crate::http::answer::{Refused, no_content};
 use crate::http::described::Paging;
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::list::{ListQuery, Unfiltered};
 use crate::http::page::ListOut;
 use crate::mfa::devices::{self, Device};
 use crate::users::{self, UserError};
@@ -70,7 +70,7 @@ fn example() -> Value {
 pub async fn list(
     Extracted(control): Extracted<Control>,
     me: Me,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { tx, user, tenant, .. } = me.by;
     drop(tx);
@@ -115,7 +115,7 @@ pub async fn list_of(
     Extracted(control): Extracted<Control>,
     allowed: Allowed<UsersRead>,
     Path(id): Path<String>,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { mut tx, tenant, .. } = allowed.by;
     let user = users::find(&mut tx, parse(&id)?).await?.id;

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use shared::tenant::visibility::Sight;
+use shared::tenant::visibility::Visibility;
 use utoipa::ToSchema;
 
 use super::{SessionOut, answer, example, living, parse, unless_gone};
@@ -13,7 +13,7 @@ use crate::edges::in_force;
 use crate::failure::chain;
 use crate::http::answer::{Refused, no_content, ok};
 use crate::http::described::Paging;
-use crate::http::list::{Asked, Unfiltered};
+use crate::http::list::{ListQuery, Unfiltered};
 use crate::http::page::ListOut;
 use crate::sessions::end as ending;
 
@@ -30,12 +30,12 @@ use crate::sessions::end as ending;
 pub async fn list(
     State(control): State<Control>,
     me: Me,
-    Asked { part, .. }: Asked<Unfiltered>,
+    ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
     let Authenticated { tx, user, tenant, session, .. } = me.by;
     // No connection is held while the edge is asked.
     drop(tx);
-    answer(living(&control, (tenant.id, user.id)).await?, session, Sight::Clear, &part)
+    answer(living(&control, (tenant.id, user.id)).await?, session, Visibility::Clear, &part)
 }
 
 /// The answer: how many sessions ended.

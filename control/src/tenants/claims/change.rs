@@ -11,7 +11,7 @@ use super::{faults, life};
 use crate::audit::{Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::legacy::service::form_text;
 use crate::tenants::edit::{living, write};
@@ -86,7 +86,7 @@ pub async fn change(
         store::claim_issuer(tx, &tenant).await?;
         store::keep_former_claims(tx, &before, tenant.updated_at).await?;
     }
-    write(tx, actor, &tenant, Action::TenantClaimsChanged, Haste::InTurn, details.into()).await?;
+    write(tx, actor, &tenant, Action::TenantClaimsChanged, Priority::InTurn, details.into()).await?;
     store::find(tx, id).await
 }
 

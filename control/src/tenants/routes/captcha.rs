@@ -13,7 +13,7 @@ use shared::contract::permissions::marker::{
 use shared::contract::refusal::Refusal;
 use shared::ids::HostName;
 use shared::tenant::Status;
-use shared::tenant::captcha::{Asked, CaptchaPolicy, OnFailure, VerifyUrl};
+use shared::tenant::captcha::{CaptchaDemand, CaptchaPolicy, OnFailure, VerifyUrl};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ use crate::http::body::{FromFields, Json};
 use crate::http::described::{IfMatch, IfNoneMatch};
 use crate::http::fields::Fields;
 use crate::http::validators::{Conditions, Editable, changed};
-use crate::tenants::captcha::{self, Own, Wanted};
+use crate::tenants::captcha::{self, CaptchaChange, Own};
 use crate::tenants::{self, Tenant, TenantError};
 
 /// The CAPTCHA settings of a tenant. The secret is never returned.
@@ -37,7 +37,7 @@ pub struct CaptchaOut {
     /// The URL at which the edge verifies tokens.
     verify_url: String,
     /// At which sign-ins it is required.
-    asked: Asked,
+    asked: CaptchaDemand,
     /// With `suspicious`: the number of wrong passwords after which it is required.
     after: u64,
     /// Whether registrations, password resets and repeated verification links also require it.
@@ -93,7 +93,7 @@ pub struct CaptchaIn {
     /// on the machine of the edge.
     verify_url: Option<String>,
     /// `suspicious` if absent.
-    asked: Option<Asked>,
+    asked: Option<CaptchaDemand>,
     /// With `suspicious`: after how many wrong passwords for one account from one network, 1 to 10; 3 if absent. For
     /// an account from all unknown networks it is twice that number, for a network ten times and for the tenant a
     /// hundred times.
@@ -110,7 +110,8 @@ pub struct CaptchaIn {
     action: Option<String>,
 }
 
-const ASKED: [(&str, Asked); 2] = [("suspicious", Asked::Suspicious), ("always", Asked::Always)];
+const ASKED: [(&str, CaptchaDemand); 2] =
+    [("suspicious", CaptchaDemand::Suspicious), ("always", CaptchaDemand::Always)];
 const ON_FAILURE: [(&str, OnFailure); 2] = [("allow", OnFailure::Allow), ("refuse", OnFailure::Refuse)];
 
 fn number(fields: &mut Fields, name: &str, default: u64) -> u64 {
@@ -124,7 +125,7 @@ fn number(fields: &mut Fields, name: &str, default: u64) -> u64 {
     }
 }
 
-impl FromFields for Wanted {
+impl FromFields for CaptchaChange {
     fn read(fields: &mut Fields) -> Option<Self> {
         let site_key = fields.required_text("site_key");
         let secret = fields.text("secret").map(Zeroizing::new);
@@ -203,12 +204,12 @@ pub async fn replace(
     State(control): State<Control>,
     on: OnTenant<TenantWrite, PlatformTenantsWrite>,
     conditions: Conditions,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<CaptchaChange>,
 ) -> Result<Response, Refused> {
     let OnTenant { mut tx, tenant, actor, for_platform, .. } = on;
     made(&tenant)?;
     locked(&mut tx, &tenant, &conditions).await?;
-    let wanted = Wanted { any_service: for_platform, ..wanted };
+    let wanted = CaptchaChange { any_service: for_platform, ..wanted };
     let own = captcha::put(&control, &mut tx, &actor, wanted).await?;
     tx.commit().await?;
     changed(&CaptchaOut::from(own))

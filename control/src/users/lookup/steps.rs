@@ -13,7 +13,7 @@ use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::lookup::{self, Stage};
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::tenants::{self, TenantError};
 
@@ -77,7 +77,7 @@ async fn switch(control: &Control, tenant: TenantId) -> Result<(), Stop> {
     let now = control.clock.now();
     let switched = Rotation { stage: Stage::Switched, switched_at: Some(now), due_at: now, ..rotation };
     store::save(&mut tx, &switched).await?;
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     record(&mut tx, &Actor::control(), now, Action::LookupSwitched, rotation.version);
     tx.commit().await?;
     Ok(())
@@ -105,7 +105,7 @@ async fn end_old_names(control: &Control, tenant: TenantId) -> Result<(), Stop> 
     lookup::hold(&mut tx).await?;
     store::save(&mut tx, &Rotation { stage: Stage::Removing, due_at: now, ..rotation }).await?;
     // The new document no longer names the old root for attempts.
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     tx.commit().await?;
     Ok(())
 }
@@ -179,7 +179,7 @@ async fn conclude(tx: &mut TenantTx, rotation: &Rotation, now: DateTime<Utc>) ->
         lookup::delete(tx, former.version).await?;
     }
     store::delete(tx).await?;
-    tx.changes().document(tenant, Haste::InTurn);
+    tx.changes().document(tenant, Priority::InTurn);
     record(tx, &Actor::control(), now, Action::LookupRotated, rotation.version);
     Ok(())
 }
@@ -194,7 +194,7 @@ pub(super) async fn abandon(control: &Control, tenant: TenantId) -> Result<Outco
             lookup::delete(&mut tx, other.version).await?;
         }
         store::delete(&mut tx).await?;
-        tx.changes().document(tenant, Haste::InTurn);
+        tx.changes().document(tenant, Priority::InTurn);
         record(&mut tx, &Actor::control(), control.clock.now(), Action::LookupRotated, roots.current.version);
     }
     tx.commit().await?;

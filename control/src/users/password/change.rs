@@ -43,7 +43,7 @@ impl Proof {
 }
 
 /// The input of a change.
-pub struct Wanted {
+pub struct ChangeOwn {
     /// The caller's row when the request began.
     pub user: User,
     /// The caller as an actor.
@@ -101,14 +101,14 @@ impl OwnPasswordError {
 ///
 /// # Errors
 /// See [`OwnPasswordError`].
-pub async fn change(control: &Control, tx: TenantTx, wanted: Wanted) -> Result<(), OwnPasswordError> {
+pub async fn change(control: &Control, tx: TenantTx, wanted: ChangeOwn) -> Result<(), OwnPasswordError> {
     let changed = carry_out(control, tx, wanted).await;
     let outcome = changed.as_ref().map_or_else(OwnPasswordError::as_str, |()| "changed");
     metrics::counter!("wardgate_password_changes_total", "outcome" => outcome).increment(1);
     changed
 }
 
-async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Result<(), OwnPasswordError> {
+async fn carry_out(control: &Control, mut tx: TenantTx, wanted: ChangeOwn) -> Result<(), OwnPasswordError> {
     let (tenant, id) = (tx.tenant(), wanted.user.id);
     let window = match tries::reserve(&mut tx, id, control.clock.now()).await? {
         Reserved::Counted(window) => window,
@@ -158,7 +158,7 @@ async fn carry_out(control: &Control, mut tx: TenantTx, wanted: Wanted) -> Resul
 async fn write(
     control: &Control,
     tx: &mut TenantTx,
-    wanted: &Wanted,
+    wanted: &ChangeOwn,
     user: &User,
     verifier: &Verifier,
 ) -> Result<(), Failure> {

@@ -5,6 +5,6 @@ mod current;
 mod set;
 mod tries;
 
-pub use change::{OwnPasswordError, Proof, Wanted, change, prove};
+pub use change::{ChangeOwn, OwnPasswordError, Proof, change, prove};
 pub use set::{NewPassword, check, set};
 pub use tries::forget_tries;

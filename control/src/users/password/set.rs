@@ -8,7 +8,7 @@ use shared::wire::push::PasswordDue;
 
 use crate::control::Control;
 use crate::db::TenantTx;
-use crate::db::changes::Haste;
+use crate::db::changes::Priority;
 use crate::failure::Failure;
 use crate::legacy::service::foreign_hashes_removed;
 use crate::links;
@@ -101,6 +101,6 @@ pub async fn set(
     .await?;
     foreign_hashes_removed(tx).await?;
     links::end_of_user(tx, id).await?;
-    tx.changes().user(tenant, id, Haste::Revokes);
+    tx.changes().user(tenant, id, Priority::Revokes);
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::control::Control;
 use crate::http::answer::{Refused, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
-use crate::users::password::{OwnPasswordError, Proof, Wanted, change as change_password};
+use crate::users::password::{ChangeOwn, OwnPasswordError, Proof, change as change_password};
 
 /// The text of djoser for a wrong current password; clients of Django compare it.
 const WRONG_PASSWORD: &str = "Invalid password.";
@@ -118,7 +118,7 @@ pub async fn change(
     let WithTicket { by, credential, .. } = caller;
     let (proof, new) = typed.by(credential)?;
     let keeps_session = matches!(proof, Proof::Password { session: Some(_), .. });
-    let wanted = Wanted { user: by.user, actor: by.actor, settings: by.tenant.settings, proof, new };
+    let wanted = ChangeOwn { user: by.user, actor: by.actor, settings: by.tenant.settings, proof, new };
     change_password(&control, by.tx, wanted).await.map_err(|error| refused(error, credential))?;
     let next = if keeps_session { Next::Refresh } else { Next::SignIn };
     Ok(ok(&ChangedOut { detail: "New password has been saved.", next }))

@@ -19,7 +19,7 @@ use crate::http::answer::{Refused, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
 use crate::users::model::User;
-use crate::users::visibility::{Face, whole};
+use crate::users::visibility::{ShownFields, whole};
 
 /// The fields to be shown, and the reason.
 #[derive(ToSchema)]
@@ -92,7 +92,7 @@ fn read_fields(fields: &mut Fields, named: &[String]) -> Vec<PersonalField> {
     request_body(content = UnmaskIn, example = json!({
         "fields": ["phone"], "reason": "Ticket 4711: asked to be called back",
     })),
-    responses((status = 200, description = "The requested fields", body = Face, example = json!({"phone": "+1 555 0100"})))
+    responses((status = 200, description = "The requested fields", body = ShownFields, example = json!({"phone": "+1 555 0100"})))
 )]
 pub async fn unmask(
     State(control): State<Control>,
@@ -116,7 +116,7 @@ pub async fn unmask(
 }
 
 /// Fields in clear. They can only be made by committing the audit entry.
-struct Unmasked(Face);
+struct Unmasked(ShownFields);
 
 impl Unmasked {
     /// Commits `tx` with the audit entry; if that fails, nothing is shown.

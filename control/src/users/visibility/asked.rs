@@ -2,12 +2,12 @@
 //! that the viewer does not see, because counts, order and errors would reveal it.
 
 use shared::contract::refusal::Refusal;
-use shared::tenant::visibility::{PersonalField, Sight};
+use shared::tenant::visibility::{PersonalField, Visibility};
 
+pub use super::field_visibilities::IN_USERNAMES;
 use super::mask;
-pub use super::sights::IN_USERNAMES;
 use super::viewer::Viewer;
-use crate::http::list::{Asked, List, Part};
+use crate::http::list::{List, ListQuery, Part};
 use crate::http::rows::Order;
 
 /// A list that can be asked for by personal fields.
@@ -42,7 +42,7 @@ impl Viewer {
     pub fn permits<F: Asks>(&self, filters: F, order: &[Order<F::Key>]) -> Result<Permitted<F>, Refusal> {
         let hidden = |fields: Vec<PersonalField>| {
             let mut hidden = fields;
-            hidden.retain(|field| self.sights().of(*field) != Sight::Clear);
+            hidden.retain(|field| self.visibilities().of(*field) != Visibility::Clear);
             hidden.sort_unstable();
             hidden.dedup();
             hidden
@@ -61,9 +61,9 @@ impl Viewer {
     ///
     /// # Errors
     /// As [`Viewer::permits`].
-    pub fn asked<F: Asks>(&self, asked: Asked<F>) -> Result<(Permitted<F>, Part<F::Key>), Refusal> {
+    pub fn asked<F: Asks>(&self, asked: ListQuery<F>) -> Result<(Permitted<F>, Part<F::Key>), Refusal> {
         let permitted = self.permits(asked.filters, asked.part.order())?;
-        Ok((permitted, asked.part.seen_as(&self.sights().text())))
+        Ok((permitted, asked.part.seen_as(&self.visibilities().text())))
     }
 }
 

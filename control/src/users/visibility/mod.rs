@@ -1,21 +1,21 @@
 //! Which fields of a user a caller sees.
 //!
-//! [`sights`] decides for roles and fields how much is shown, by the defaults, the tenant's rules and the platform's
+//! [`field_visibilities`] decides for roles and fields how much is shown, by the defaults, the tenant's rules and the platform's
 //! bounds; [`mask`] makes the masked form of a field. [`Viewer`] is the caller. Only a viewer makes responses about
-//! users ([`UserOut`], [`Face`]) and permits list requests ([`asked`]), and nothing else in the crate turns a
+//! users ([`UserOut`], [`ShownFields`]) and permits list requests ([`asked`]), and nothing else in the crate turns a
 //! personal text into JSON. docs/security.md has the table of defaults.
 
 pub mod asked;
-mod face;
+mod field_visibilities;
 mod mask;
 pub mod out;
-mod sights;
+mod shown_fields;
 mod viewer;
 
 pub use asked::{Asks, Permitted};
-pub use face::Face;
+pub use field_visibilities::{FieldVisibilities, beyond};
 pub use mask::MASK;
 pub use out::UserOut;
-pub use sights::{Sights, beyond};
+pub use shown_fields::ShownFields;
 pub use viewer::Viewer;
 pub(in crate::users) use viewer::{face, whole};

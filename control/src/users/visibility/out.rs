@@ -8,8 +8,8 @@ use shared::tenant::visibility::PersonalField;
 use shared::user::UserStatus;
 use utoipa::ToSchema;
 
-use super::face::Face;
-use super::sights::Sights;
+use super::field_visibilities::FieldVisibilities;
+use super::shown_fields::ShownFields;
 use crate::http::validators::Editable;
 use crate::users::model::User;
 
@@ -77,7 +77,7 @@ pub struct UserOut {
     /// In percent.
     profile_completion: u8,
     /// If masked: the first moment of the day.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::face::moment")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::shown_fields::moment")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     last_login: Option<Option<DateTime<Utc>>>,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -99,10 +99,10 @@ impl Editable for UserOut {
 }
 
 impl UserOut {
-    /// A user as the given sights show it.
-    pub(super) fn of(user: User, sights: Sights) -> Self {
-        let Face { username, email, first_name, last_name, phone, legacy_id, last_login, masked } =
-            Face::of(&user, sights);
+    /// A user as the given visibilities show it.
+    pub(super) fn of(user: User, visibilities: FieldVisibilities) -> Self {
+        let ShownFields { username, email, first_name, last_name, phone, legacy_id, last_login, masked } =
+            ShownFields::of(&user, visibilities);
         Self {
             id: user.id,
             username,

@@ -1,12 +1,12 @@
 //! The caller of a request, and the fields that they see.
 
 use shared::ids::UserId;
-use shared::tenant::visibility::{PersonalField, Rule, Sight};
+use shared::tenant::visibility::{PersonalField, Rule, Visibility};
 
-use super::face::Face;
+use super::field_visibilities::FieldVisibilities;
 use super::mask;
 use super::out::UserOut;
-use super::sights::Sights;
+use super::shown_fields::ShownFields;
 use crate::users::model::User;
 
 /// A caller that users of a tenant are shown to. Handlers get one with the caller (`crate::access`).
@@ -15,9 +15,9 @@ pub struct Viewer {
     /// The account that is their own, all of which they are shown.
     own: Option<UserId>,
     /// The fields of other users that they see.
-    others: Sights,
+    others: FieldVisibilities,
     /// The most that the platform lets them be shown of others.
-    bounds: Sights,
+    bounds: FieldVisibilities,
 }
 
 impl Viewer {
@@ -26,66 +26,67 @@ impl Viewer {
     pub fn user(user: &User, rules: &[Rule], bounds: &[Rule]) -> Self {
         Self {
             own: Some(user.id),
-            others: Sights::of_roles(&user.roles, rules, bounds),
-            bounds: Sights::bounds_of(&user.roles, bounds),
+            others: FieldVisibilities::of_roles(&user.roles, rules, bounds),
+            bounds: FieldVisibilities::bounds_of(&user.roles, bounds),
         }
     }
 
     /// A user that sees only themselves.
     #[must_use]
     pub fn oneself(id: UserId) -> Self {
-        Self { own: Some(id), others: Sights::ABSENT, bounds: Sights::ABSENT }
+        Self { own: Some(id), others: FieldVisibilities::ABSENT, bounds: FieldVisibilities::ABSENT }
     }
 
     /// An administrator of the platform inside another tenant. Its users are not theirs: they see ids, and no rule of
     /// the tenant changes that.
     #[must_use]
     pub fn of_platform() -> Self {
-        Self { own: None, others: Sights::ABSENT, bounds: Sights::ABSENT }
+        Self { own: None, others: FieldVisibilities::ABSENT, bounds: FieldVisibilities::ABSENT }
     }
 
     /// The operator at the command line, who has the database anyway. No request may be answered with it: a test
     /// below lists the files that name it.
     #[must_use]
     pub fn operator() -> Self {
-        Self { own: None, others: Sights::CLEAR, bounds: Sights::CLEAR }
+        Self { own: None, others: FieldVisibilities::CLEAR, bounds: FieldVisibilities::CLEAR }
     }
 
     /// How much of the user `id` is shown.
     #[must_use]
-    pub fn sights_of(&self, id: UserId) -> Sights {
-        if self.own == Some(id) { Sights::CLEAR } else { self.others }
+    pub fn visibilities_of(&self, id: UserId) -> FieldVisibilities {
+        if self.own == Some(id) { FieldVisibilities::CLEAR } else { self.others }
     }
 
     /// How much of others is shown.
     #[must_use]
-    pub fn sights(&self) -> Sights {
+    pub fn visibilities(&self) -> FieldVisibilities {
         self.others
     }
 
     /// The user as this viewer is shown them.
     #[must_use]
     pub fn shows(&self, user: User) -> UserOut {
-        let sights = self.sights_of(user.id);
-        UserOut::of(user, sights)
+        let visibilities = self.visibilities_of(user.id);
+        UserOut::of(user, visibilities)
     }
 
     /// Which of `fields` no reason shows: the platform's bounds leave them out.
     #[must_use]
     pub fn never_shown(&self, id: UserId, fields: &[PersonalField]) -> Vec<PersonalField> {
         let of_others = self.own != Some(id);
-        let never = fields.iter().filter(|field| of_others && self.bounds.of(**field) == Sight::Absent);
+        let never = fields.iter().filter(|field| of_others && self.bounds.of(**field) == Visibility::Absent);
         never.copied().collect()
     }
 
     /// The client's address of an entry that `actor` caused. Outside is whether it is shown at all.
     #[must_use]
     pub fn client(&self, actor: Option<&str>, address: Option<String>) -> Option<Option<String>> {
-        let sight = if self.is(actor) { Sight::Clear } else { self.others.of(PersonalField::Client) };
-        match sight {
-            Sight::Absent => None,
-            Sight::Masked => Some(address.as_deref().map(mask::client)),
-            Sight::Clear => Some(address),
+        let visibility =
+            if self.is(actor) { Visibility::Clear } else { self.others.of(PersonalField::Client) };
+        match visibility {
+            Visibility::Absent => None,
+            Visibility::Masked => Some(address.as_deref().map(mask::client)),
+            Visibility::Clear => Some(address),
         }
     }
 
@@ -93,9 +94,9 @@ impl Viewer {
     #[must_use]
     pub fn address(&self, text: &str) -> (Option<String>, bool) {
         match self.others.of(PersonalField::Email) {
-            Sight::Absent => (None, false),
-            Sight::Masked => (Some(mask::address(text)), true),
-            Sight::Clear => (Some(text.to_owned()), false),
+            Visibility::Absent => (None, false),
+            Visibility::Masked => (Some(mask::address(text)), true),
+            Visibility::Clear => (Some(text.to_owned()), false),
         }
     }
 
@@ -112,13 +113,13 @@ impl Viewer {
 
 /// A user's fields without masks, independent of the viewer. The caller must first write an audit entry with the
 /// reader and the reason.
-pub(in crate::users) fn whole(user: &User, fields: &[PersonalField]) -> Face {
-    Face::of(user, Sights::only(fields))
+pub(in crate::users) fn whole(user: &User, fields: &[PersonalField]) -> ShownFields {
+    ShownFields::of(user, FieldVisibilities::only(fields))
 }
 
-/// The personal fields as a viewer with these sights is shown them.
-pub(in crate::users) fn face(user: &User, sights: Sights) -> Face {
-    Face::of(user, sights)
+/// The personal fields as a viewer with these visibilities is shown them.
+pub(in crate::users) fn face(user: &User, visibilities: FieldVisibilities) -> ShownFields {
+    ShownFields::of(user, visibilities)
 }
 
 #[cfg(test)]

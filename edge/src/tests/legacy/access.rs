@@ -80,7 +80,7 @@ fn a_denial_outlives_the_feed() {
     let feed = world.memory().run(&sql::FEED_AFTER.bind([0.into(), 1000.into()]));
     assert!(feed.iter().all(|row| row["kind"] != "user"), "the feed has forgotten");
     // An isolate that slept, and has met the tenant again.
-    world.app.knowledge.take();
+    world.app.shard_cache.take();
     assert_eq!(detail(acme.validate(&old_access())), "Token is blacklisted");
 }
 
@@ -99,10 +99,10 @@ fn signing_out_with_an_access_token_ends_it() {
     let (world, acme) = acme();
     let (token, other) = (old_access(), old_token(&old("access", "a2")));
     acme.validate(&token).expect(200);
-    let knowledge = world.app.knowledge.take();
+    let knowledge = world.app.shard_cache.take();
     logout(&acme, Some(&token), &json!({})).expect(204);
     assert_eq!(detail(acme.validate(&token)), "Token is blacklisted");
-    world.app.knowledge.replace(knowledge);
+    world.app.shard_cache.replace(knowledge);
     world.advance(3001);
     assert_eq!(detail(acme.validate(&token)), "Token is blacklisted", "in another isolate");
     acme.validate(&other).expect(200);

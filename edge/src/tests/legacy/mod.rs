@@ -4,8 +4,8 @@
 mod access;
 mod cookies;
 mod exchange;
+mod ownership;
 mod user_id;
-mod whose;
 
 use serde_json::{Value, json};
 use shared::tokens::legacy::Marker;

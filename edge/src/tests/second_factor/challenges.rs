@@ -1,7 +1,7 @@
 //! Challenges: completed by a code, once, and with the same answer for every invalid one.
 
 use serde_json::{Value, json};
-use shared::contract::routes::{Door, ROUTES};
+use shared::contract::routes::{ROUTES, RouteKind};
 use shared::tenant::Status;
 use shared::user::UserStatus;
 
@@ -180,7 +180,7 @@ fn a_reseed_ends_challenges_as_it_ends_sessions() {
 fn a_challenge_is_garbage_at_every_other_door() {
     let (world, acme) = acme();
     let (token, garbage) = (mfa_token(&acme), "wgc_x");
-    for route in ROUTES.iter().filter(|route| matches!(route.door, Door::Protected | Door::Open)) {
+    for route in ROUTES.iter().filter(|route| matches!(route.kind, RouteKind::Protected | RouteKind::Open)) {
         let path = format!("/{}/", route.path.replace('*', "0190a0b0-c0d0-7000-8000-000000000001"));
         let (method, _) = route.allow.split_once(',').unwrap();
         let send = |token: &str| world.send(acme.request(method, &path).bearer(token).json(&json!({})));

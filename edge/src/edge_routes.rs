@@ -170,7 +170,7 @@ async fn session<P: Platform>(
                 Caller::Renewed { legacy: true, .. } | Caller::Ticket(_) => {
                     Err(TokenFault::Invalid.as_bearer())
                 }
-                Caller::Nobody { .. } => Err(Refusal::no_credentials()),
+                Caller::Anonymous { .. } => Err(Refusal::no_credentials()),
             }
         }
     }

@@ -1,22 +1,22 @@
 //! How much of which field a role is shown: defaults, a tenant's rules, the platform's bounds. Pure.
 
-use shared::tenant::visibility::{ANY_ROLE, PersonalField, Rule, Sight};
+use shared::tenant::visibility::{ANY_ROLE, PersonalField, Rule, Visibility};
 
 use super::mask;
 
 /// How much of each field is shown, in the order of [`PersonalField::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sights([Sight; PersonalField::ALL.len()]);
+pub struct FieldVisibilities([Visibility; PersonalField::ALL.len()]);
 
 /// Which fields of other users the predefined roles see, in the order of [`PersonalField::ALL`]. Administrators edit
 /// these fields, staff need names but no contact data, clients have no access to other users.
-const DEFAULTS: [(&str, Sights); 4] = {
-    use Sight::{Absent, Clear, Masked};
+const DEFAULTS: [(&str, FieldVisibilities); 4] = {
+    use Visibility::{Absent, Clear, Masked};
     [
-        ("root-admin", Sights::CLEAR),
-        ("co-admin", Sights::CLEAR),
-        ("staff", Sights([Clear, Masked, Clear, Clear, Masked, Clear, Masked, Absent])),
-        ("client", Sights::ABSENT),
+        ("root-admin", FieldVisibilities::CLEAR),
+        ("co-admin", FieldVisibilities::CLEAR),
+        ("staff", FieldVisibilities([Clear, Masked, Clear, Clear, Masked, Clear, Masked, Absent])),
+        ("client", FieldVisibilities::ABSENT),
     ]
 };
 
@@ -24,9 +24,9 @@ const DEFAULTS: [(&str, Sights); 4] = {
 pub const IN_USERNAMES: [PersonalField; 3] =
     [PersonalField::Username, PersonalField::Email, PersonalField::Phone];
 
-impl Sights {
-    pub(super) const CLEAR: Self = Self([Sight::Clear; PersonalField::ALL.len()]);
-    pub(super) const ABSENT: Self = Self([Sight::Absent; PersonalField::ALL.len()]);
+impl FieldVisibilities {
+    pub(super) const CLEAR: Self = Self([Visibility::Clear; PersonalField::ALL.len()]);
+    pub(super) const ABSENT: Self = Self([Visibility::Absent; PersonalField::ALL.len()]);
 
     /// Which fields of other users a user with these roles sees: for each role by the tenant's rules or the defaults,
     /// within the bounds. Of several roles, the one that shows most of a field counts, as with permissions. A role
@@ -35,7 +35,7 @@ impl Sights {
     pub fn of_roles(roles: &[String], rules: &[Rule], bounds: &[Rule]) -> Self {
         let by_default = |role: &str, field| {
             let known = DEFAULTS.iter().find(|(known, _)| *known == role);
-            known.map_or(Sight::Absent, |(_, sights)| sights.of(field))
+            known.map_or(Visibility::Absent, |(_, visibilities)| visibilities.of(field))
         };
         Self::most(roles, |role, field| {
             let chosen = ruled(rules, role, field).unwrap_or_else(|| by_default(role, field));
@@ -49,31 +49,31 @@ impl Sights {
         Self::most(roles, |role, field| bound(bounds, role, field))
     }
 
-    fn most(roles: &[String], by: impl Fn(&str, PersonalField) -> Sight) -> Self {
-        let of = |field| roles.iter().map(|role| by(role, field)).max().unwrap_or(Sight::Absent);
+    fn most(roles: &[String], by: impl Fn(&str, PersonalField) -> Visibility) -> Self {
+        let of = |field| roles.iter().map(|role| by(role, field)).max().unwrap_or(Visibility::Absent);
         Self(PersonalField::ALL.map(of))
     }
 
-    /// How much of a field is shown. Of a user name: [`Sights::of_username`].
+    /// How much of a field is shown. Of a user name: [`FieldVisibilities::of_username`].
     #[must_use]
-    pub fn of(self, field: PersonalField) -> Sight {
+    pub fn of(self, field: PersonalField) -> Visibility {
         let at = PersonalField::ALL.iter().position(|known| *known == field);
-        at.and_then(|at| self.0.get(at).copied()).unwrap_or(Sight::Absent)
+        at.and_then(|at| self.0.get(at).copied()).unwrap_or(Visibility::Absent)
     }
 
     /// How much of this user name is shown: not more than of the field that it reveals.
     #[must_use]
-    pub fn of_username(self, username: &str) -> Sight {
-        let also = mask::also(username).map_or(Sight::Clear, |field| self.of(field));
+    pub fn of_username(self, username: &str) -> Visibility {
+        let also = mask::also(username).map_or(Visibility::Clear, |field| self.of(field));
         self.of(PersonalField::Username).min(also)
     }
 
     /// How much of a field is shown of whomever, whatever the field holds.
     #[must_use]
-    pub fn whatever_it_holds(self, field: PersonalField) -> Sight {
+    pub fn whatever_it_holds(self, field: PersonalField) -> Visibility {
         match field {
             PersonalField::Username => {
-                IN_USERNAMES.iter().map(|field| self.of(*field)).min().unwrap_or(Sight::Absent)
+                IN_USERNAMES.iter().map(|field| self.of(*field)).min().unwrap_or(Visibility::Absent)
             }
             _ => self.of(field),
         }
@@ -88,40 +88,39 @@ impl Sights {
     /// Nothing but these fields, and those whole.
     #[must_use]
     pub(super) fn only(fields: &[PersonalField]) -> Self {
-        Self(PersonalField::ALL.map(
-            |field| {
-                if fields.contains(&field) { Sight::Clear } else { Sight::Absent }
-            },
-        ))
+        Self(
+            PersonalField::ALL
+                .map(|field| if fields.contains(&field) { Visibility::Clear } else { Visibility::Absent }),
+        )
     }
 
-    /// A text that other sights do not have.
+    /// A text that other visibilities do not have.
     pub(super) fn text(self) -> String {
-        self.0.iter().map(|sight| sight.as_str().chars().next().unwrap_or_default()).collect()
+        self.0.iter().map(|visibility| visibility.as_str().chars().next().unwrap_or_default()).collect()
     }
 }
 
-/// The sight in the rule of a role for a field, else in that of any role.
-fn ruled(rules: &[Rule], role: &str, field: PersonalField) -> Option<Sight> {
+/// The visibility in the rule of a role for a field, else in that of any role.
+fn ruled(rules: &[Rule], role: &str, field: PersonalField) -> Option<Visibility> {
     // Two rules for the same role and field are refused when they are set; if the stored settings have two, the
     // stricter one counts.
     let strictest = |role: &str| {
         let of_role = rules.iter().filter(|rule| rule.role == role && rule.field == field);
-        of_role.map(|rule| rule.sight).min()
+        of_role.map(|rule| rule.visibility).min()
     };
     strictest(role).or_else(|| strictest(ANY_ROLE))
 }
 
 /// The bound of a role for a field: without one, a tenant may choose all.
-fn bound(bounds: &[Rule], role: &str, field: PersonalField) -> Sight {
-    ruled(bounds, role, field).unwrap_or(Sight::Clear)
+fn bound(bounds: &[Rule], role: &str, field: PersonalField) -> Visibility {
+    ruled(bounds, role, field).unwrap_or(Visibility::Clear)
 }
 
 /// The rules that show more than the platform's bounds allow.
-pub fn beyond<'a>(rules: &'a [Rule], bounds: &'a [Rule]) -> impl Iterator<Item = (&'a Rule, Sight)> {
+pub fn beyond<'a>(rules: &'a [Rule], bounds: &'a [Rule]) -> impl Iterator<Item = (&'a Rule, Visibility)> {
     rules.iter().filter_map(|rule| {
         let most = bound(bounds, &rule.role, rule.field);
-        (rule.sight > most).then_some((rule, most))
+        (rule.visibility > most).then_some((rule, most))
     })
 }
 
@@ -138,8 +137,8 @@ mod tests {
 
     fn seen(roles: &[&str], field: &str, chosen: &[&str], bounds: &[&str]) -> &'static str {
         let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
-        let sights = Sights::of_roles(&roles, &rules(chosen), &rules(bounds));
-        sights.of(PersonalField::parse(field).unwrap()).as_str()
+        let visibilities = FieldVisibilities::of_roles(&roles, &rules(chosen), &rules(bounds));
+        visibilities.of(PersonalField::parse(field).unwrap()).as_str()
     }
 
     #[test]
@@ -182,16 +181,16 @@ mod tests {
         let (chosen, bounds) =
             (rules(&["staff.email=clear", "a.phone=masked", "*.client=clear"]), rules(&["*.email=masked"]));
         let named: Vec<_> = beyond(&chosen, &bounds).map(|(rule, most)| (rule.to_string(), most)).collect();
-        assert_eq!(named, [("staff.email=clear".to_owned(), Sight::Masked)]);
+        assert_eq!(named, [("staff.email=clear".to_owned(), Visibility::Masked)]);
     }
 
     #[test]
     fn a_user_name_that_is_an_address_is_shown_as_the_address() {
-        let staff = Sights::of_roles(&["staff".into()], &[], &[]);
-        assert_eq!(staff.of_username("ada"), Sight::Clear);
-        assert_eq!(staff.of_username("ada@example.org"), Sight::Masked);
-        assert_eq!(staff.of_username("+447700900112"), Sight::Masked);
-        assert_eq!(Sights::ABSENT.of_username("ada"), Sight::Absent);
+        let staff = FieldVisibilities::of_roles(&["staff".into()], &[], &[]);
+        assert_eq!(staff.of_username("ada"), Visibility::Clear);
+        assert_eq!(staff.of_username("ada@example.org"), Visibility::Masked);
+        assert_eq!(staff.of_username("+447700900112"), Visibility::Masked);
+        assert_eq!(FieldVisibilities::ABSENT.of_username("ada"), Visibility::Absent);
     }
 
     /// Who outranks another is shown at least as much by default.
@@ -210,7 +209,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
         let text = std::fs::read_to_string(path).unwrap();
         for field in PersonalField::ALL {
-            let words = DEFAULTS.map(|(_, sights)| sights.of(field).as_str());
+            let words = DEFAULTS.map(|(_, visibilities)| visibilities.of(field).as_str());
             let row = format!("| `{}` | {} |", field.as_str(), words.join(" | "));
             assert!(text.contains(&row), "docs/security.md has no line {row}");
         }
@@ -219,9 +218,10 @@ mod tests {
     fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
         let role = prop::sample::select(vec!["*", "root-admin", "co-admin", "staff", "client", "auditor"]);
         let field = prop::sample::select(PersonalField::ALL.to_vec());
-        let sight = prop::sample::select(Sight::ALL.to_vec());
-        let rule = (role, field, sight);
-        let rule = rule.prop_map(|(role, field, sight)| Rule { role: role.to_owned(), field, sight });
+        let visibility = prop::sample::select(Visibility::ALL.to_vec());
+        let rule = (role, field, visibility);
+        let rule =
+            rule.prop_map(|(role, field, visibility)| Rule { role: role.to_owned(), field, visibility });
         prop::collection::vec(rule, 0..12)
     }
 
@@ -232,9 +232,9 @@ mod tests {
             roles in prop::sample::subsequence(vec!["root-admin", "staff", "client", "auditor"], 0..4),
         ) {
             let roles: Vec<_> = roles.into_iter().map(ToOwned::to_owned).collect();
-            let (sights, most) = (Sights::of_roles(&roles, &chosen, &bounds), Sights::bounds_of(&roles, &bounds));
+            let (visibilities, most) = (FieldVisibilities::of_roles(&roles, &chosen, &bounds), FieldVisibilities::bounds_of(&roles, &bounds));
             for field in PersonalField::ALL {
-                prop_assert!(sights.of(field) <= most.of(field));
+                prop_assert!(visibilities.of(field) <= most.of(field));
             }
         }
 
@@ -242,7 +242,7 @@ mod tests {
         fn a_role_more_never_hides(chosen in any_rules(), bounds in any_rules()) {
             let of = |roles: &[&str]| {
                 let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
-                Sights::of_roles(&roles, &chosen, &bounds)
+                FieldVisibilities::of_roles(&roles, &chosen, &bounds)
             };
             for field in PersonalField::ALL {
                 prop_assert!(of(&["staff", "auditor"]).of(field) >= of(&["staff"]).of(field));

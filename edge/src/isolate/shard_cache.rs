@@ -25,7 +25,7 @@ const NAMES: usize = 10_000;
 
 /// The cached state of one shard.
 #[derive(Default)]
-pub struct Knowledge {
+pub struct ShardCache {
     incarnation: String,
     cursor: i64,
     /// The start of the latest read; 0 before the first.
@@ -38,7 +38,7 @@ pub struct Knowledge {
     met: HashMap<TenantId, TenantMemory>,
 }
 
-impl Knowledge {
+impl ShardCache {
     /// Milliseconds since the start of the latest read; `None` before the first.
     #[must_use]
     pub fn age_ms(&self, now_ms: u64) -> Option<u64> {
@@ -189,7 +189,7 @@ impl Knowledge {
     }
 
     /// Caches that a name is unknown, unless a feed read was applied since the query began.
-    pub fn nobody(&mut self, name: &str, shard: &ShardRow) {
+    pub fn unknown_name(&mut self, name: &str, shard: &ShardRow) {
         if self.incarnation == shard.incarnation && shard.head >= self.cursor {
             self.name(name, None);
         }

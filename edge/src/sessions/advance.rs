@@ -15,7 +15,7 @@ use crate::tokens::refresh_token::VerifiedRefresh;
 
 /// The use of the current refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Advance {
     /// The next generation begins.
     Rotate,
     /// The generation stays, and the idle deadline moves, at most once an hour.
@@ -23,7 +23,7 @@ pub enum Turn {
 }
 
 /// The result of the batch.
-pub struct TurnedFamily {
+pub struct AdvancedFamily {
     /// Whether the document that the batch used is current.
     pub state: State,
     /// The family, as it is now.
@@ -52,13 +52,13 @@ pub enum TokenFamily {
 ///
 /// # Errors
 /// 503 if the database did not answer.
-pub async fn turn<P: Platform>(
+pub async fn advance<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
     known: &OpenedTenant,
     token: &VerifiedRefresh,
-    turn: Turn,
-) -> Result<TurnedFamily, Refusal> {
+    kind: Advance,
+) -> Result<AdvancedFamily, Refusal> {
     let (sid, tenant) = (token.sid.to_string(), known.tenant.id.to_string());
     let (sid, tenant, event) = (sid.as_str(), tenant.as_str(), ctx.event_id().to_string());
     let window = secs_as_ms(known.tenant.settings.retry_window_secs);
@@ -72,7 +72,7 @@ pub async fn turn<P: Platform>(
         window.into(),
         event.as_str().into(),
     ]));
-    let moved = batch.add_counted(turn.statement(ctx, known, token));
+    let moved = batch.add_counted(kind.statement(ctx, known, token));
     batch.also(sql::RECORD_END.bind([event.as_str().into(), ctx.now().into(), sid.into()]));
     let family = batch.add::<FamilyRow>(sql::FAMILY.bind([sid.into(), tenant.into()]));
     let state = batch.add::<StateRow>(sql::TENANT_STATE.bind([tenant.into(), named.name.as_str().into()]));
@@ -90,12 +90,12 @@ pub async fn turn<P: Platform>(
         TokenFamily::Fault(_) | TokenFamily::Withheld => false,
     };
     if ended {
-        ctx.app.knowledge.borrow_mut().end(known.tenant.id, token.sid);
+        ctx.app.shard_cache.borrow_mut().end(known.tenant.id, token.sid);
     }
-    Ok(TurnedFamily { state, family, moved, ended, window })
+    Ok(AdvancedFamily { state, family, moved, ended, window })
 }
 
-impl Turn {
+impl Advance {
     fn statement<P: Platform>(
         self,
         ctx: Context<'_, P>,

@@ -63,7 +63,7 @@ impl Shown<'_> {
 }
 
 /// A family that is to be opened.
-pub(super) struct Birth<'a, P: Platform> {
+pub(super) struct NewFamily<'a, P: Platform> {
     ctx: Context<'a, P>,
     known: &'a OpenedTenant,
     user: &'a UserRow,
@@ -74,7 +74,7 @@ pub(super) struct Birth<'a, P: Platform> {
     pub sid: SessionId,
 }
 
-impl<'a, P: Platform> Birth<'a, P> {
+impl<'a, P: Platform> NewFamily<'a, P> {
     /// A family of `user` with a new name.
     pub(super) fn new(
         ctx: Context<'a, P>,

@@ -15,7 +15,7 @@ pub const FIELDS: [&str; 7] =
 pub const POSTED: usize = 4;
 
 /// A request that was passed as one text. It has no body, no address and no other header.
-pub struct Asked<'a> {
+pub struct RequestText<'a> {
     method: &'a str,
     url: &'a str,
     fields: [Option<&'a str>; FIELDS.len()],
@@ -23,7 +23,7 @@ pub struct Asked<'a> {
     lacking: Cell<bool>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestText<'a> {
     /// Reads the text; `None` if it is not of this form.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
@@ -44,7 +44,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Incoming for Asked<'_> {
+impl Incoming for RequestText<'_> {
     fn method(&self) -> String {
         self.method.to_owned()
     }
@@ -84,17 +84,17 @@ mod tests {
 
     #[test]
     fn what_was_not_brought_is_lacking() {
-        let asked = Asked::read("POST\nhttps://auth.example/\n\n=Bearer a.b.c\n=\n").unwrap();
+        let asked = RequestText::read("POST\nhttps://auth.example/\n\n=Bearer a.b.c\n=\n").unwrap();
         assert_eq!((asked.method(), asked.url()), ("POST".into(), "https://auth.example/".into()));
         let fields = FIELDS.map(|name| asked.header(name));
         assert_eq!(fields[..POSTED], [None, Some("Bearer a.b.c".into()), Some(String::new()), None]);
         assert!(asked.was_lacking());
-        let asked = Asked::read("GET\nhttps://auth.example/\n\n\n\n\n\n\n=*/*").unwrap();
+        let asked = RequestText::read("GET\nhttps://auth.example/\n\n\n\n\n\n\n=*/*").unwrap();
         assert_eq!(asked.header("accept"), Some("*/*".into()));
         assert!(!asked.was_lacking());
         assert_eq!(asked.header("cookie"), None);
         assert!(asked.was_lacking());
-        assert!(Asked::read("POST").is_none());
+        assert!(RequestText::read("POST").is_none());
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_safe(text in "\\PC{0,60}|[=\n A-Z/]{0,30}") {
-            if let Some(asked) = Asked::read(&text) {
+            if let Some(asked) = RequestText::read(&text) {
                 let _ = (asked.method(), asked.url(), FIELDS.map(|name| asked.header(name)));
             }
         }

@@ -1,4 +1,4 @@
-//! The levers of `entry/test.mjs`: a clock that can be shifted, the size of the database's largest answer,
+//! The test hooks of `entry/test.mjs`: a clock that can be shifted, the size of the database's largest answer,
 //! and a panic on demand. Compiled for tests alone.
 
 use std::cell::Cell;

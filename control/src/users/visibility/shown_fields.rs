@@ -2,18 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::tenant::visibility::{PersonalField, Sight};
+use shared::tenant::visibility::{PersonalField, Visibility};
 use utoipa::ToSchema;
 
+use super::field_visibilities::FieldVisibilities;
 use super::mask;
-use super::sights::Sights;
 use crate::crypt::personal::Personal;
 use crate::users::model::User;
 
 /// Personal fields of a user; a field is absent if it was not requested or is not shown.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = UserFields)]
-pub struct Face {
+pub struct ShownFields {
     /// User name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
@@ -47,49 +47,50 @@ pub struct Face {
     pub(in crate::users) masked: Vec<PersonalField>,
 }
 
-impl Face {
-    pub(super) fn of(user: &User, sights: Sights) -> Self {
+impl ShownFields {
+    pub(super) fn of(user: &User, visibilities: FieldVisibilities) -> Self {
         let mut masked = Vec::new();
         let username = shown(
-            (PersonalField::Username, sights.of_username(user.username.expose())),
+            (PersonalField::Username, visibilities.of_username(user.username.expose())),
             user.username.expose(),
             &mut masked,
         );
-        let mut text = |field, text: &Personal| shown((field, sights.of(field)), text.expose(), &mut masked);
+        let mut text =
+            |field, text: &Personal| shown((field, visibilities.of(field)), text.expose(), &mut masked);
         let first_name = text(PersonalField::FirstName, &user.first_name);
         let last_name = text(PersonalField::LastName, &user.last_name);
         let phone = text(PersonalField::Phone, &user.phone);
         // A viewer that sees the mask also sees that a field is empty.
-        let mut perhaps = |field, text: Option<&str>| match (sights.of(field), text) {
-            (Sight::Absent, _) => None,
+        let mut perhaps = |field, text: Option<&str>| match (visibilities.of(field), text) {
+            (Visibility::Absent, _) => None,
             (_, None) => Some(None),
-            (sight, Some(text)) => shown((field, sight), text, &mut masked).map(Some),
+            (visibility, Some(text)) => shown((field, visibility), text, &mut masked).map(Some),
         };
         let email = perhaps(PersonalField::Email, user.email.as_ref().map(Personal::expose));
         let legacy_id = perhaps(PersonalField::LegacyId, user.legacy_id.as_deref());
-        let last_login = match (sights.of(PersonalField::LastLogin), user.last_login) {
-            (Sight::Absent, _) => None,
-            (Sight::Masked, Some(at)) => {
+        let last_login = match (visibilities.of(PersonalField::LastLogin), user.last_login) {
+            (Visibility::Absent, _) => None,
+            (Visibility::Masked, Some(at)) => {
                 masked.push(PersonalField::LastLogin);
                 Some(Some(mask::moment(at)))
             }
-            (Sight::Masked | Sight::Clear, at) => Some(at),
+            (Visibility::Masked | Visibility::Clear, at) => Some(at),
         };
         masked.sort_unstable();
         Self { username, email, first_name, last_name, phone, legacy_id, last_login, masked }
     }
 }
 
-/// A text, masked as the sight says. An empty text is shown as it is.
+/// A text, masked as the visibility says. An empty text is shown as it is.
 fn shown(
-    (field, sight): (PersonalField, Sight),
+    (field, visibility): (PersonalField, Visibility),
     text: &str,
     masked: &mut Vec<PersonalField>,
 ) -> Option<String> {
-    match sight {
-        Sight::Absent => None,
-        Sight::Clear => Some(text.to_owned()),
-        Sight::Masked => {
+    match visibility {
+        Visibility::Absent => None,
+        Visibility::Clear => Some(text.to_owned()),
+        Visibility::Masked => {
             if !text.is_empty() {
                 masked.push(field);
             }

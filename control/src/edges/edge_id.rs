@@ -8,7 +8,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// Errors of the database.
-pub async fn other(control: &Control) -> Result<Option<String>, Failure> {
+pub async fn former(control: &Control) -> Result<Option<String>, Failure> {
     let other = sqlx::query_scalar!(
         "select edge from platform.drains where edge <> $1 order by edge limit 1",
         control.settings.edge.id,

@@ -10,11 +10,11 @@ const NETWORKS: usize = 10_000;
 
 /// The recorded networks.
 #[derive(Default)]
-pub struct ToldRefusals {
+pub struct ReportedRefusals {
     minutes: HashMap<(TenantId, String), u64>,
 }
 
-impl ToldRefusals {
+impl ReportedRefusals {
     /// Whether a refusal is the first of its minute in this isolate.
     pub fn is_first(&mut self, tenant: TenantId, network: &str, now_ms: u64) -> bool {
         let minute = now_ms / 60_000;
@@ -31,13 +31,16 @@ mod tests {
 
     #[test]
     fn one_refusal_of_a_network_is_first_in_a_minute() {
-        let (mut told, tenant) = (ToldRefusals::default(), TenantId::new(1, [1; 10]));
-        let first = [0, 59_999, 60_000, 60_001].map(|now| told.is_first(tenant, "a", now));
+        let (mut reported, tenant) = (ReportedRefusals::default(), TenantId::new(1, [1; 10]));
+        let first = [0, 59_999, 60_000, 60_001].map(|now| reported.is_first(tenant, "a", now));
         assert_eq!(first, [true, false, true, false]);
-        assert!(told.is_first(tenant, "b", 60_001) && told.is_first(TenantId::new(1, [2; 10]), "a", 60_001));
+        assert!(
+            reported.is_first(tenant, "b", 60_001)
+                && reported.is_first(TenantId::new(1, [2; 10]), "a", 60_001)
+        );
         for network in 0..3 * NETWORKS {
-            told.is_first(tenant, &network.to_string(), 0);
+            reported.is_first(tenant, &network.to_string(), 0);
         }
-        assert!(told.minutes.len() <= NETWORKS);
+        assert!(reported.minutes.len() <= NETWORKS);
     }
 }

@@ -21,11 +21,11 @@ struct Guesser {
 
 /// The limited networks.
 #[derive(Default)]
-pub struct Guessers {
+pub struct RefusedNames {
     held: HashMap<String, Guesser>,
 }
 
-impl Guessers {
+impl RefusedNames {
     /// Whether `network` may cause a read of storage for a name now; uses up the turn of a limited network.
     pub fn may_ask(&mut self, network: &str, now_ms: u64) -> bool {
         let Some(guesser) = self.held.get_mut(network) else { return true };
@@ -57,21 +57,21 @@ mod tests {
 
     #[test]
     fn a_network_over_the_limit_has_a_turn_a_second_for_a_minute() {
-        let mut guessers = Guessers::default();
-        assert!(guessers.may_ask("a", 0));
-        guessers.over_limit("a", 1000);
-        let turns = [1999, 2000, 2001, 3000].map(|now| guessers.may_ask("a", now));
+        let mut refused_names = RefusedNames::default();
+        assert!(refused_names.may_ask("a", 0));
+        refused_names.over_limit("a", 1000);
+        let turns = [1999, 2000, 2001, 3000].map(|now| refused_names.may_ask("a", now));
         assert_eq!(turns, [false, true, false, true]);
-        assert!(guessers.may_ask("b", 1001));
-        assert!(guessers.may_ask("a", 61_000) && guessers.may_ask("a", 61_000));
+        assert!(refused_names.may_ask("b", 1001));
+        assert!(refused_names.may_ask("a", 61_000) && refused_names.may_ask("a", 61_000));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut guessers = Guessers::default();
+        let mut refused_names = RefusedNames::default();
         for network in 0..3 * NETWORKS {
-            guessers.over_limit(&network.to_string(), 0);
+            refused_names.over_limit(&network.to_string(), 0);
         }
-        assert!(guessers.held.len() <= NETWORKS);
+        assert!(refused_names.held.len() <= NETWORKS);
     }
 }

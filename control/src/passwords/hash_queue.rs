@@ -13,20 +13,20 @@ use crate::failure::Failure;
 use crate::shares::{Kind, Shares};
 
 /// A request that waits longer than this is answered with 429 or 503.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// A third of the weight of a thread that serves requests (`sched(7)`): less would starve this work beside
 /// other programs of the machine.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 
-/// Turns at such work.
+/// HashQueue at such work.
 #[derive(Clone)]
-pub struct Turns(Shares);
+pub struct HashQueue(Shares);
 
-impl Turns {
+impl HashQueue {
     /// Allows `concurrency` at once, at least one, and `each` tenant so many of them.
     pub fn new(kind: Kind, concurrency: usize, each: usize) -> Self {
-        Self(Shares::of(kind, concurrency, each, PATIENCE))
+        Self(Shares::of(kind, concurrency, each, TIMEOUT))
     }
 
     /// As many turns as these, of the same threads, with a queue of their own for each tenant.
