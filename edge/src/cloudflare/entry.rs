@@ -19,7 +19,7 @@ use crate::after::After;
 use crate::inside::sweep;
 use crate::request_text::RequestText;
 use crate::tokens::access::Unproven;
-use crate::{said, serve};
+use crate::{answer_text, serve};
 
 /// Checks of signatures that may be under way in an isolate. Of more, the oldest are forgotten, and their requests go
 /// the ordinary way: a client that hangs up leaves its own behind.
