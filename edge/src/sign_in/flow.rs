@@ -77,10 +77,7 @@ pub async fn sign_in<P: Platform>(
     let mut visitor = Visitor::new(&client.address, captcha);
     captcha::admit(ctx, &known, &mut visitor, |_| false).await?;
     let reserved = reserve(ctx, (named, network), known, &name, device).await?;
-    // A newer document may have come with the batch.
-    networks::admit(ctx, &reserved.known, &client.address, Audience::Users).await?;
-    let is_suspicious = |policy: &CaptchaPolicy| reserved.attempt.is_suspicious(policy);
-    if let Err(refusal) = captcha::admit(ctx, &reserved.known, &mut visitor, is_suspicious).await {
+    if let Err(refusal) = admit_again(ctx, &reserved, &client, &mut visitor).await {
         take_back(ctx, &reserved.known, &reserved.attempt).await?;
         return Err(refusal);
     }
@@ -111,6 +108,19 @@ pub async fn sign_in<P: Platform>(
         }
         Some(_) | None => entry.by_password().await.map(SignInOutcome::Issued),
     }
+}
+
+/// What is judged once the attempt is counted: the networks of a newer document, which may have come with the batch,
+/// and the CAPTCHA that the counts ask for. The attempt of a refused request must be taken back.
+async fn admit_again<P: Platform>(
+    ctx: Context<'_, P>,
+    reserved: &ReservedAttempt,
+    client: &Client,
+    visitor: &mut Visitor<'_>,
+) -> Result<(), Refusal> {
+    networks::admit(ctx, &reserved.known, &client.address, Audience::Users).await?;
+    let is_suspicious = |policy: &CaptchaPolicy| reserved.attempt.is_suspicious(policy);
+    captcha::admit(ctx, &reserved.known, visitor, is_suspicious).await
 }
 
 /// A sign-in with a correct password.

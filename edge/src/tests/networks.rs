@@ -83,6 +83,23 @@ fn what_comes_from_another_network_is_refused_alike_before_anything_is_looked_at
     }
 }
 
+/// The document of a network that is denied since came with the batch that counts the attempt.
+#[test]
+fn an_attempt_that_a_newer_document_refuses_is_not_counted() {
+    let (world, acme, _) = acme();
+    let body = json!({"username": "ada", "password": "wrong"});
+    let wrong = || from(ELSEWHERE, acme.request("POST", "/api/token/").json(&body));
+    world.send(wrong()).expect(401);
+    let sum = "select coalesce(sum(count), 0) from attempts";
+    let counted = || world.memory().db.borrow().query_row(sum, [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = counted();
+    assert!(before > 0);
+    let hashes = world.app.hashes.get();
+    acme.edit(|tenant| tenant.settings.denied_networks = networks(&["198.51.100.0/24"]));
+    assert_refused(world.send(wrong()), "by the newer document");
+    assert_eq!((counted(), world.app.hashes.get()), (before, hashes));
+}
+
 #[test]
 fn validation_keys_and_sign_out_are_for_every_network() {
     let (world, acme, tokens) = acme();
