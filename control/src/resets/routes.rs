@@ -189,8 +189,8 @@ pub async fn confirm(
     let settings = &tenant.settings;
     let confirmed = super::confirm(&control, &mut tx, settings, &token, &successor, caller).await;
     confirmed.map_err(|error| confirm_refused(error, field))?;
-    tx.commit().await?;
-    Ok(ok(&SaidOut { detail: RESET }))
+    let in_force = in_force::commit(&control, tx).await?;
+    Ok(in_force.on(ok(&SaidOut { detail: RESET })))
 }
 
 fn confirm_refused(error: ConfirmError, field: &'static str) -> Refused {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge::Commands;
 use crate::mfa::session;
-use crate::scene::{Member, Scene};
+use crate::scene::{Member, PASSWORD, Scene};
 
 const OWN: &str = "/api/user/sessions/";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -336,6 +336,20 @@ async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     let demanded =
         |scene: &Scene| scene.edge.state().documents[&scene.tenant.id].settings.second_factor_roles.clone();
     assert_eq!(demanded(&scene), ["staff"]);
+    // The owner's own change, and a mailed link.
+    let own = async |turn: usize| {
+        let owner = scene.member(&format!("own{turn}"), "client").await;
+        let body = json!({"current_password": PASSWORD, "new_password": "eleven sleepy otters hum"});
+        word(&owner, Method::POST, "/api/user/password/change/", Some(body)).await
+    };
+    confirmed("the own password", own).await;
+    let linked = async |turn: usize| {
+        let id = scene.member(&format!("linked{turn}"), "client").await.id;
+        let token = scene.reset_link(id).await;
+        let answer = scene.confirm(&token, "eleven sleepy otters hum").await;
+        (answer.status, answer.header("wardgate-in-force").to_owned())
+    };
+    confirmed("a password by a link", linked).await;
     // A change that revokes nothing does not wait.
     let eve = scene.member("eve", "client").await.id;
     let named = word(&root, Method::PATCH, &user(eve), Some(json!({"first_name": "Eve"}))).await;

@@ -12,6 +12,7 @@ use super::tries::{self, Reserved};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
+use crate::edges::in_force::{self, InForce};
 use crate::failure::Failure;
 use crate::notices;
 use crate::users::successor::Successor;
@@ -101,14 +102,18 @@ impl OwnPasswordError {
 ///
 /// # Errors
 /// See [`OwnPasswordError`].
-pub async fn change(control: &Control, tx: TenantTx, wanted: ChangeOwn) -> Result<(), OwnPasswordError> {
+pub async fn change(control: &Control, tx: TenantTx, wanted: ChangeOwn) -> Result<InForce, OwnPasswordError> {
     let changed = carry_out(control, tx, wanted).await;
-    let outcome = changed.as_ref().map_or_else(OwnPasswordError::as_str, |()| "changed");
+    let outcome = changed.as_ref().map_or_else(OwnPasswordError::as_str, |_| "changed");
     metrics::counter!("wardgate_password_changes_total", "outcome" => outcome).increment(1);
     changed
 }
 
-async fn carry_out(control: &Control, mut tx: TenantTx, wanted: ChangeOwn) -> Result<(), OwnPasswordError> {
+async fn carry_out(
+    control: &Control,
+    mut tx: TenantTx,
+    wanted: ChangeOwn,
+) -> Result<InForce, OwnPasswordError> {
     let (tenant, id) = (tx.tenant(), wanted.user.id);
     let window = match tries::reserve(&mut tx, id, control.clock.now()).await? {
         Reserved::Counted(window) => window,
@@ -145,14 +150,16 @@ async fn carry_out(control: &Control, mut tx: TenantTx, wanted: ChangeOwn) -> Re
     if verifier.is_ok() || matches!(wanted.proof, Proof::Password { .. }) {
         tries::give_back(&mut tx, id, window).await?;
     }
-    let done = match verifier {
-        Ok(verifier) => write(control, &mut tx, &wanted, &user, verifier).await.map_err(Into::into),
-        Err(faults) => Err(OwnPasswordError::Faults(faults)),
-    };
-    if let Ok(()) | Err(OwnPasswordError::Faults(_)) = &done {
-        tx.commit().await?;
+    match verifier {
+        Ok(verifier) => {
+            write(control, &mut tx, &wanted, &user, verifier).await?;
+            Ok(in_force::commit(control, tx).await?)
+        }
+        Err(faults) => {
+            tx.commit().await?;
+            Err(OwnPasswordError::Faults(faults))
+        }
     }
-    done
 }
 
 async fn write(

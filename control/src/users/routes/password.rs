@@ -119,9 +119,10 @@ pub async fn change(
     let (proof, new) = typed.by(credential)?;
     let keeps_session = matches!(proof, Proof::Password { session: Some(_), .. });
     let wanted = ChangeOwn { user: by.user, actor: by.actor, settings: by.tenant.settings, proof, new };
-    change_password(&control, by.tx, wanted).await.map_err(|error| refused(error, credential))?;
+    let changed = change_password(&control, by.tx, wanted).await;
+    let in_force = changed.map_err(|error| refused(error, credential))?;
     let next = if keeps_session { Next::Refresh } else { Next::SignIn };
-    Ok(ok(&ChangedOut { detail: "New password has been saved.", next }))
+    Ok(in_force.on(ok(&ChangedOut { detail: "New password has been saved.", next })))
 }
 
 fn refused(error: OwnPasswordError, credential: Credential) -> Refused {
