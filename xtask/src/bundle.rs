@@ -6,17 +6,18 @@
 //! makes the glue is a dependency of this crate instead, so that Cargo.lock holds one version for
 //! both sides of it.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::run::run;
+use crate::run::{output, run};
 use crate::tools::{WASM, node_command};
 use crate::workspace::Workspace;
 
@@ -62,16 +63,69 @@ const WASM_OPT: &[&str] = &[
     "--enable-exception-handling",
 ];
 
+/// What the Worker may weigh. A change that needs more changes the number here and says why in a decision
+/// (docs/decisions/0041).
+struct Limits {
+    /// Kilobytes (1,000 bytes) of the gzipped module.
+    gzipped_kb: usize,
+    /// Processor time of a start, as a multiple of an empty Worker's.
+    start: f64,
+}
+
+const LIMITS: Limits = Limits { gzipped_kb: 770, start: 3.0 };
+
 /// Sizes of the Wasm module in bytes.
 pub struct Size {
     raw: usize,
     gzipped: usize,
 }
 
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Size {
+    /// # Errors
+    /// The module is larger than it may be.
+    pub fn within_limit(self) -> Result<Self> {
+        let (size, limit) = (self.gzipped.div_ceil(1000), LIMITS.gzipped_kb);
+        ensure!(size <= limit, "the Worker has {size} KB gzipped, and may have {limit}: docs/decisions/0041");
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} KB of Wasm, {} KB gzipped", self.raw.div_ceil(1000), self.gzipped.div_ceil(1000))
     }
+}
+
+/// Processor time in milliseconds until the runtime listens, as `startup.mjs` measures it.
+#[derive(Deserialize)]
+pub struct Start {
+    worker: f64,
+    empty: f64,
+    above: f64,
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worker, empty, above } = self;
+        write!(f, "{worker} ms of processor time, {above} above an empty Worker's {empty}")
+    }
+}
+
+/// Measures a start of the bundle beside one of an empty Worker.
+///
+/// # Errors
+/// The runtime did not start, or the start takes longer than it may.
+pub fn start(workspace: &Workspace) -> Result<Start> {
+    let folder = Kind::Production.folder(workspace);
+    let script = workspace.root.join("xtask/startup.mjs");
+    let report = output(node_command(workspace)?.arg(script).arg("--bundle").arg(folder))?;
+    let start: Start = serde_json::from_str(&report).context("what startup.mjs printed")?;
+    let (ratio, limit) = (start.worker / start.empty, LIMITS.start);
+    ensure!(
+        ratio <= limit,
+        "{start}: {ratio:.1} times as much, and {limit} are allowed: docs/decisions/0041"
+    );
+    Ok(start)
 }
 
 /// Builds what changed and says how large the module is.

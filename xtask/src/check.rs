@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::bundle::{self, Kind};
+use crate::bundle::{self, Kind, Size};
 use crate::control::{self, Control};
 use crate::edge_migrations;
 use crate::events::Events;
@@ -33,7 +33,7 @@ const CRATES: [Layers; 4] = [
         layers: &[
             &["", "cloudflare"],
             &["serve"],
-            &["own", "forward", "inside", "health"],
+            &["edge_routes", "forward", "inside", "health"],
             &["sign_in"],
             &["sessions"],
             &["browser"],
@@ -43,7 +43,7 @@ const CRATES: [Layers; 4] = [
             &["app"],
             &["isolate"],
             &["sql"],
-            &["platform", "after", "asked", "body", "route", "said"],
+            &["platform", "after", "request_text", "body", "route", "answer_text"],
             &["http", "log", "settings"],
         ],
     },
@@ -89,7 +89,7 @@ const CRATES: [Layers; 4] = [
                 "passwords::filter",
                 "passwords::filters",
                 "passwords::hasher",
-                "passwords::turns",
+                "passwords::hash_queue",
             ],
             &["crypt::roots", "crypt::lookup"],
             &["db"],
@@ -102,7 +102,7 @@ const CRATES: [Layers; 4] = [
 /// Runs every check and stops at the first that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let events = Events::listen()?;
-    let mut steps = Steps::new(15, &events);
+    let mut steps = Steps::new(16, &events);
     let cargo = |arguments: &[&str]| run_command(&mut workspace.cargo(arguments));
     steps.step("Tools: Wasm target, npm packages", || tools::install(workspace))?;
     steps.step("Cargo.lock fits", || {
@@ -140,7 +140,14 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     steps.step("D1: wrangler splits and applies the migrations, either way", || {
         edge_migrations::apply(workspace)
     })?;
-    steps.noted("Worker: build the bundle", || bundle::build(workspace, Kind::Production))?;
+    steps.noted("Worker: build the bundle", || {
+        bundle::build(workspace, Kind::Production).and_then(Size::within_limit)
+    })?;
+    if cfg!(target_os = "linux") {
+        steps.noted("Worker: start it", || bundle::start(workspace))?;
+    } else {
+        steps.step("Worker: start it (not measured: /proc is Linux's alone)", || Ok(()))?;
+    }
     steps.step("Worker: wrangler would deploy it", || deployable(workspace))?;
     println!("\nEvery check passed in {}.", steps.elapsed());
     Ok(())
