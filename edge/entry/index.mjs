@@ -25,11 +25,11 @@ export function internalError(request, error) {
   return new Response(INTERNAL, { status: 500, headers });
 }
 
-/** The headers that the synchronous way may ask for, in the order of `src/asked.rs`: by POST the first four. */
+/** The headers that the synchronous way may ask for, in the order of `src/request_text.rs`: by POST the first four. */
 const FIELDS = ["x-tenant", "authorization", "x-request-id", "origin", "if-match", "if-none-match", "accept"];
 const POSTED = FIELDS.slice(0, 4);
 
-/** A request as `src/asked.rs` reads it. */
+/** A request as `src/request_text.rs` reads it. */
 function asked(request) {
   const { method, headers } = request;
   let text = `${method}\n${request.url}`;
@@ -40,21 +40,56 @@ function asked(request) {
   return text;
 }
 
-/** The answer that `src/said.rs` wrote. */
-function answer(said, context) {
-  const end = said.indexOf("\n");
-  const head = JSON.parse(said.slice(0, end));
-  if (head.refresh) edge.refresh(context);
-  return new Response(end + 1 < said.length ? said.slice(end + 1) : null, head);
+/** Answers of validations that may be given again, by the text of the request: in two halves, of which the older is
+ * dropped when the younger is full. Wasm decides, at each request, whether one still holds. */
+const KEPT = 1024;
+let young = new Map();
+let old = new Map();
+const AGE = "Wardgate-State-Age";
+
+/** Seconds with one decimal, as `src/tokens/validate.rs` writes them, of tenths. */
+const AGES = Array.from({ length: 64 }, (_, tenths) => `${Math.floor(tenths / 10)}.${tenths % 10}`);
+const age = (tenths) => AGES[tenths] ?? `${Math.floor(tenths / 10)}.${tenths % 10}`;
+
+/** The same answer as last time, if the same request was answered before and nothing has changed. */
+function again(text, context) {
+  const kept = young.get(text) ?? old.get(text);
+  if (kept === undefined) return undefined;
+  const word = edge.again(kept.number);
+  if (word < 0) {
+    young.delete(text);
+    old.delete(text);
+    return undefined;
+  }
+  if (word & 1) edge.refresh(context);
+  kept.head.headers[AGE] = age(word >> 1);
+  return new Response(kept.body, kept.head);
 }
 
-let checks = 0;
+/** The answer that `src/answer_text.rs` wrote. With a number it may be kept. */
+function answer(said, context, text, number) {
+  const end = said.indexOf("\n");
+  const head = JSON.parse(said.slice(0, end));
+  const body = end + 1 < said.length ? said.slice(end + 1) : null;
+  if (head.refresh) edge.refresh(context);
+  if (head.keep) {
+    if (young.size >= KEPT) [young, old] = [new Map(), young];
+    young.set(text, { number, head, body });
+  }
+  return new Response(body, head);
+}
+
+/** Numbers that both sides know a request by. None is given twice, also not to a new instance. */
+let numbers = 0;
+function next() {
+  numbers = (numbers + 1) >>> 0;
+  return numbers;
+}
 
 /** What the synchronous way could not answer: only a signature is missing, or the request goes the ordinary way. */
 async function later(text, request, env, context) {
   try {
-    checks = (checks + 1) >>> 0;
-    const number = checks;
+    const number = next();
     // Where WebCrypto fails, the ordinary way says so.
     const holds = await edge.begin_now(number, text)?.catch(() => undefined);
     const said = holds === undefined ? undefined : edge.checked(number, holds);
@@ -68,8 +103,11 @@ export default {
   fetch(request, env, context) {
     try {
       const text = asked(request);
-      const said = edge.answer_now(text);
-      return said === undefined ? later(text, request, env, context) : answer(said, context);
+      const repeated = again(text, context);
+      if (repeated !== undefined) return repeated;
+      const number = next();
+      const said = edge.answer_now(text, number);
+      return said === undefined ? later(text, request, env, context) : answer(said, context, text, number);
     } catch (error) {
       return internalError(request, error);
     }

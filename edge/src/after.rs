@@ -10,11 +10,13 @@ pub struct After {
     pub read_feed: bool,
     /// Copies in KV may be behind.
     pub put_copies: bool,
+    /// The entry may keep the answer, and give it again while [`crate::serve::again`] says that it holds.
+    pub keep: bool,
 }
 
 impl After {
     /// No work.
-    pub const NOTHING: Self = Self { read_feed: false, put_copies: false };
+    pub const NOTHING: Self = Self { read_feed: false, put_copies: false, keep: false };
 
     /// Whether there is no work.
     #[must_use]

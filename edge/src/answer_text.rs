@@ -1,14 +1,14 @@
-//! An answer as the synchronous way passes it to the entry: one text, as [`crate::asked`] is for a request.
+//! An answer as the synchronous way passes it to the entry: one text, as [`crate::request_text`] is for a request.
 //!
 //! The first line is JSON: the second argument of `Response`'s constructor, with `refresh` in it where the feed is to be
-//! read afterwards. The rest is the body.
+//! read afterwards, and `keep` where the entry may keep the answer. The rest is the body.
 
 use std::convert::Infallible;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
-use crate::after::Reply;
+use crate::after::{After, Reply};
 use crate::http::{Body, Response};
 
 /// Room for the first line of most answers.
@@ -20,6 +20,8 @@ struct Head<'a> {
     headers: Fields<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     refresh: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    keep: bool,
 }
 
 /// Headers as the members of an object. Lines of one name are one list (RFC 9110, section 5.3); only `Set-Cookie` is
@@ -56,7 +58,8 @@ pub fn text(reply: &Reply<Infallible>) -> Option<String> {
         Body::Text(text) => text,
         Body::Stream(never) => match *never {},
     };
-    let head = Head { status: response.status, headers: Fields(response), refresh: reply.after.read_feed };
+    let After { read_feed: refresh, keep, .. } = reply.after;
+    let head = Head { status: response.status, headers: Fields(response), refresh, keep };
     let mut text = Vec::with_capacity(HEAD + body.len());
     serde_json::to_writer(&mut text, &head).ok()?;
     text.push(b'\n');
@@ -69,7 +72,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::after::After;
     use crate::http::Answer;
 
     fn parts(text: &str) -> (Value, &str) {

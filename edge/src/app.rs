@@ -7,6 +7,7 @@ use shared::passwords::Workspace;
 
 use crate::isolate::budgets::Budgets;
 use crate::isolate::refused_names::RefusedNames;
+use crate::isolate::repeats::Repeats;
 use crate::isolate::reported::ReportedRefusals;
 use crate::isolate::shard_cache::ShardCache;
 use crate::isolate::verified::VerifiedTokens;
@@ -30,6 +31,8 @@ pub struct App<P> {
     pub(crate) reported: RefCell<ReportedRefusals>,
     /// Tokens with a verified signature.
     pub verified: RefCell<VerifiedTokens>,
+    /// Answers that the entry keeps.
+    pub(crate) repeats: RefCell<Repeats>,
     /// Answers so far, from a random number on: which of them are logged.
     answers: Cell<u32>,
     /// The memory of the Argon2id hash, allocated at the first sign-in.
@@ -59,6 +62,7 @@ impl<P: Platform> App<P> {
             budgets: RefCell::default(),
             reported: RefCell::default(),
             verified: RefCell::default(),
+            repeats: RefCell::default(),
             workspace: RefCell::default(),
             request_ids: RefCell::default(),
             #[cfg(test)]

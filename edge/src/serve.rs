@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use shared::contract::refusal::Refusal;
 use shared::contract::routes::{self, Route, RouteKind};
+use shared::ids::TenantId;
 use shared::wire::facts::DrainIn;
 use shared::wire::push::{Command, Push};
 use shared::wire::signature::Tag;
@@ -19,7 +20,7 @@ use crate::log::{self, AnswerLine, Level};
 use crate::platform::Platform;
 use crate::route::{Endpoint, Health, Inside, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
-use crate::tenants::target::{Bearer, Target, place, request_id, target};
+use crate::tenants::target::{Bearer, Target, place, sent_request_id, target};
 use crate::tokens::access::{self, Unproven};
 use crate::tokens::validate::{self, Asker};
 use crate::{forward, health};
@@ -28,7 +29,8 @@ use crate::{forward, health};
 pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::Stream> {
     let ctx = Context::new(app);
     let method = request.method();
-    let request_id = request_id(app, &request);
+    let sent = sent_request_id(&request);
+    let request_id = sent.clone().unwrap_or_else(|| app.request_id());
     let url = request.url();
     let place = place(app, &request, &url, request_id.clone());
     let route = match &place {
@@ -51,8 +53,21 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
         cors.dress(ctx, &mut response).await;
     }
     let asked = place.as_ref().ok().map(|(endpoint, target)| (*endpoint, target));
-    log_answer(app, &method, asked, response.status, &request_id);
-    Reply { response: finish(response, route, &method, &request_id), after }
+    log_answer(app, &method, asked, response.status, Some(&request_id));
+    let named =
+        if is_made(asked.map(|(endpoint, _)| endpoint), response.status) { Some(request_id) } else { sent };
+    Reply { response: finish(response, route, &method, named), after }
+}
+
+/// Whether an answer has a request id that the client did not send. Where making one would cost as much as the rest of the
+/// answer, only what is neither good nor a bad token has one.
+fn is_made(endpoint: Option<Endpoint>, status: u16) -> bool {
+    match endpoint {
+        Some(Endpoint::Own(Own::Validate | Own::Keys(_)) | Endpoint::Health(_)) => {
+            status >= 400 && status != 401
+        }
+        Some(Endpoint::Own(_) | Endpoint::Inside(_) | Endpoint::Forward(_)) | None => true,
+    }
 }
 
 /// Logs an answer: every failure, and some of the rest.
@@ -61,26 +76,36 @@ fn log_answer<P: Platform>(
     method: &str,
     asked: Option<(Endpoint, &Target)>,
     status: u16,
-    request_id: &str,
+    request_id: Option<&str>,
 ) {
     let (level, turn) = (log::level(status), app.logs_this_answer());
     if level == Level::Info && !turn {
         return;
     }
-    let line = log::line(&AnswerLine {
-        level,
-        message: "answered",
-        method: log::method(method),
-        route: asked.map_or("none", |(endpoint, target)| endpoint.as_logged(&target.path)),
-        status,
-        tenant: asked.and_then(|(_, target)| app.shard_cache.borrow().named(&target.named.name).flatten()),
-        request_id,
-    });
+    let route = asked.map_or("none", |(endpoint, target)| endpoint.as_logged(&target.path));
+    let tenant = asked.and_then(|(_, target)| app.shard_cache.borrow().named(&target.named.name).flatten());
+    match request_id {
+        Some(request_id) => log_line(app, level, log::method(method), (route, tenant), status, request_id),
+        // Every line has one, to be told from others.
+        None => log_line(app, level, log::method(method), (route, tenant), status, &app.request_id()),
+    }
+}
+
+fn log_line<P: Platform>(
+    app: &App<P>,
+    level: Level,
+    method: &'static str,
+    (route, tenant): (&'static str, Option<TenantId>),
+    status: u16,
+    request_id: &str,
+) {
+    let line =
+        log::line(&AnswerLine { level, message: "answered", method, route, status, tenant, request_id });
     app.platform.log(level, &line);
 }
 
 /// Does the work that is due after an answer.
-pub async fn run_after<P: Platform>(app: &App<P>, After { read_feed, put_copies }: After) {
+pub async fn run_after<P: Platform>(app: &App<P>, After { read_feed, put_copies, .. }: After) {
     // A failure here is repaired later: the next request reads the feed, the cron job writes the copies.
     if read_feed {
         find::read_feed(app).await.ok();
@@ -178,7 +203,7 @@ fn finish<S>(
     mut response: Response<S>,
     route: Option<&Route>,
     method: &str,
-    request_id: &str,
+    request_id: Option<String>,
 ) -> Response<S> {
     // RFC 9110, section 15.5.6: a 405 has `Allow`, on every route.
     let told =
@@ -191,8 +216,10 @@ fn finish<S>(
     if response.header("cache-control").is_none() {
         response.set("Cache-Control", String::from("no-store"));
     }
-    if response.header("x-request-id").is_none() {
-        response.set("X-Request-Id", request_id.to_owned());
+    if let Some(request_id) = request_id
+        && response.header("x-request-id").is_none()
+    {
+        response.set("X-Request-Id", request_id);
     }
     if method == "HEAD" {
         response.body = Body::Empty;
@@ -201,9 +228,40 @@ fn finish<S>(
 }
 
 /// The synchronous export: `validate` by Bearer, keys and liveness, if neither storage nor cryptography is needed.
-/// `None` passes the request to the asynchronous export.
-pub fn handle_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Reply<Infallible>> {
-    answer_now(app, request, Signature::Unchecked)
+/// `None` passes the request to the asynchronous export. What the answer of a validation was concluded from is kept under
+/// `number`, for [`again`], if the reply says so.
+pub fn handle_now<P: Platform>(
+    app: &App<P>,
+    request: &impl Incoming,
+    number: u32,
+) -> Option<Reply<Infallible>> {
+    answer_now(app, request, Signature::Unchecked, Some(number))
+}
+
+/// What is new of an answer that is given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// The age of the data that it was decided by, in milliseconds.
+    pub age_ms: u64,
+    /// Whether to read the feed afterwards.
+    pub read_feed: bool,
+}
+
+/// Whether the answer that [`handle_now`] gave under this number is still the answer to the same request. `None` where it
+/// is not, or where that is not known without reading.
+pub fn again<P: Platform>(app: &App<P>, number: u32) -> Option<Again> {
+    let ctx = Context::new(app);
+    let repeat = app.repeats.borrow().get(number)?;
+    if !validate::holds(ctx, &repeat) {
+        return None;
+    }
+    let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
+    if app.logs_this_answer() {
+        let tenant = Some(repeat.access.tenant);
+        log_line(app, Level::Info, repeat.method, ("validate", tenant), 200, &app.request_id());
+    }
+    let age_ms = app.shard_cache.borrow().age_ms(ctx.now_ms)?;
+    Some(Again { age_ms, read_feed })
 }
 
 /// The same when the signature that [`begin_now`] began to check is checked.
@@ -215,9 +273,9 @@ pub fn handle_checked<P: Platform>(
 ) -> Option<Reply<Infallible>> {
     if holds {
         access::proved(app, unproven);
-        answer_now(app, request, Signature::Unchecked)
+        answer_now(app, request, Signature::Unchecked, None)
     } else {
-        answer_now(app, request, Signature::Broken)
+        answer_now(app, request, Signature::Broken, None)
     }
 }
 
@@ -246,12 +304,14 @@ fn answer_now<P: Platform>(
     app: &App<P>,
     request: &impl Incoming,
     signature: Signature,
+    number: Option<u32>,
 ) -> Option<Reply<Infallible>> {
     let (method, url) = (request.method(), request.url());
     let settings = app.settings().ok()?;
     let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
     let asked = endpoint(settings.role, &target.path)?;
+    let mut repeat = None;
     let response = match (method.as_str(), asked) {
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
@@ -263,6 +323,9 @@ fn answer_now<P: Platform>(
             validate::say_age(ctx, &mut answer);
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut answer);
+                if number.is_some() && answer.status == 200 && method != "HEAD" {
+                    repeat = validate::repeat(ctx, &target.named, asker, &token);
+                }
             }
             answer
         }
@@ -274,8 +337,16 @@ fn answer_now<P: Platform>(
         _ => return None,
     };
     let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
-    let after = After { read_feed, ..After::NOTHING };
-    let request_id = request_id(app, request);
-    log_answer(app, &method, Some((asked, &target)), response.status, &request_id);
-    Some(Reply { response: finish(response.into_stream(), None, &method, &request_id), after })
+    let mut request_id = sent_request_id(request);
+    // An answer with an id is that of one request.
+    let kept = number.zip(repeat).filter(|_| request_id.is_none());
+    let after = After { read_feed, keep: kept.is_some(), ..After::NOTHING };
+    if let Some((number, repeat)) = kept {
+        app.repeats.borrow_mut().insert(number, repeat);
+    }
+    if is_made(Some(asked), response.status) {
+        request_id = request_id.or_else(|| Some(app.request_id()));
+    }
+    log_answer(app, &method, Some((asked, &target)), response.status, request_id.as_deref());
+    Some(Reply { response: finish(response.into_stream(), None, &method, request_id), after })
 }

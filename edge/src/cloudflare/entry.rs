@@ -18,6 +18,7 @@ use super::{app, app_if_made, log, response};
 use crate::after::After;
 use crate::inside::sweep;
 use crate::request_text::RequestText;
+use crate::serve::Again;
 use crate::tokens::access::Unproven;
 use crate::{answer_text, serve};
 
@@ -42,13 +43,26 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 }
 
 /// Answers at once what needs neither storage nor cryptography: [`crate::request_text`] in, [`crate::answer_text`] out. `undefined`
-/// sends the request on the ordinary way.
+/// sends the request on the ordinary way. With `keep` in it, the entry may give it again while [`again`] of `number` allows it.
 #[wasm_bindgen]
-pub fn answer_now(asked: &str) -> Option<String> {
+pub fn answer_now(asked: &str, number: u32) -> Option<String> {
     let app = app_if_made()?;
     let asked = RequestText::read(asked)?;
-    let reply = serve::handle_now(&app, &asked)?;
+    let reply = serve::handle_now(&app, &asked, number)?;
     if asked.was_lacking() { None } else { answer_text::text(&reply) }
+}
+
+/// Whether the answer that was given under this number is still the answer to the same request: negative if it is not, else
+/// twice the age of the data in tenths of a second, and 1 more where the feed is to be read afterwards.
+#[wasm_bindgen]
+#[must_use]
+pub fn again(number: u32) -> i32 {
+    let again = app_if_made().and_then(|app| serve::again(&app, number));
+    let word = again.and_then(|Again { age_ms, read_feed }| {
+        let tenths = i32::try_from(age_ms / 100).ok()?;
+        Some(tenths.checked_mul(2)? + i32::from(read_feed))
+    });
+    word.unwrap_or(-1)
 }
 
 /// Begins to check the signature that alone is missing of `asked`; resolves to whether it holds. `undefined` sends the

@@ -6,6 +6,7 @@ pub mod feed;
 pub mod memory;
 pub mod opened;
 pub mod refused_names;
+pub mod repeats;
 pub mod reported;
 pub mod shard_cache;
 pub mod verified;

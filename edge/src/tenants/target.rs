@@ -127,12 +127,13 @@ pub(crate) fn target(
     Some(Target { named, own_host: false, cached, path, query, base, request_id })
 }
 
-pub(crate) fn request_id<P: Platform>(app: &App<P>, request: &impl Incoming) -> String {
+/// The request id that the client sent, if it is one.
+pub(crate) fn sent_request_id(request: &impl Incoming) -> Option<String> {
     let plain = |id: &String| {
         (1..=REQUEST_ID_BYTES).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
-    request.header("x-request-id").filter(plain).unwrap_or_else(|| app.request_id())
+    request.header("x-request-id").filter(plain)
 }
 
 pub(crate) fn place<P: Platform>(

@@ -312,7 +312,7 @@ fn the_synchronous_way_reads_no_more_than_it_did() {
     let ask = |request: Request| {
         let spy = Spy { request, read: RefCell::default() };
         let batches = world.memory().batches.get();
-        let answered = handle_now(&world.app, &spy).is_some();
+        let answered = handle_now(&world.app, &spy, 0).is_some();
         assert_eq!(world.memory().batches.get(), batches);
         (answered, spy.read.into_inner())
     };

@@ -8,7 +8,8 @@ use shared::user::UserStatus;
 
 use super::fixture::{Actor, Answered, PASSWORD, START_MS, Tokens, World, old_token};
 use crate::inside::sweep::clean;
-use crate::sql;
+use crate::tests::entry::keep;
+use crate::{serve, sql};
 
 /// More users than the feed holds for one tenant.
 const MANY: u32 = 5000;
@@ -99,6 +100,22 @@ fn the_first_question_about_a_tenant_is_bounded() {
         assert!(largest < LARGEST, "{largest} bytes");
     }
     assert!(two.feed_rows() <= 4000);
+}
+
+#[test]
+fn what_was_answered_before_the_crowd_is_not_given_again() {
+    let Two { world, other, .. } = two();
+    let tokens = other.sign_in("ada");
+    other.validate(&tokens.access).expect(200);
+    let request = other.request("POST", "/api/token/validate/").bearer(&tokens.access);
+    assert!(keep(&world, &request, 1).is_some());
+    assert!(serve::again(&world.app, 1).is_some());
+    other.users_change(MANY, |row| row.access_epoch = 1);
+    other.change("ada", |row| (row.status, row.access_epoch) = (UserStatus::Suspended, 1));
+    world.advance(1001);
+    other.validate("abc").expect(401);
+    assert_eq!(serve::again(&world.app, 1), None);
+    other.validate(&tokens.access).expect(401);
 }
 
 #[test]

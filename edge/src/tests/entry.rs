@@ -3,17 +3,24 @@
 use std::convert::Infallible;
 
 use futures::executor::block_on;
+use proptest::prelude::*;
 use serde_json::json;
+use shared::ids::Slug;
+use shared::tenant::origin::Origin;
 use shared::tenant::{KeyState, Status};
+use shared::user::UserStatus;
 
 use super::fixture::{Actor, Answered, Memory, Request, Tokens, World, claims, forge};
-use crate::after::Reply;
+use crate::after::{After, Reply};
 use crate::app::App;
 use crate::http::{Body, Incoming, Response};
 use crate::platform::Rs256 as _;
 use crate::request_text::{FIELDS, POSTED, RequestText};
 use crate::serve;
 use crate::tokens::access::Unproven;
+
+/// The number of a request whose answer is not given again.
+const NUMBER: u32 = 0;
 
 /// A request as the entry writes it.
 fn asked(request: &Request) -> String {
@@ -27,7 +34,7 @@ fn asked(request: &Request) -> String {
 pub fn handle_now(app: &App<Memory>, request: &Request) -> Option<Reply<Infallible>> {
     let text = asked(request);
     let asked = RequestText::read(&text).unwrap();
-    let reply = serve::handle_now(app, &asked);
+    let reply = serve::handle_now(app, &asked, NUMBER);
     assert!(!asked.was_lacking(), "more was asked than {text}");
     reply
 }
@@ -75,7 +82,7 @@ fn validate(acme: &Actor, token: &str) -> Request {
     acme.request("POST", "/api/token/validate/").bearer(token).header("x-request-id", "a")
 }
 
-fn whole(answer: &Answered) -> (u16, String, Vec<(String, String)>) {
+fn whole(answer: &Answered) -> Whole {
     let mut headers = answer.headers.clone();
     headers.sort();
     (answer.status, answer.text.clone(), headers)
@@ -168,4 +175,161 @@ fn what_changes_meanwhile_is_in_force() {
     };
     assert!(denied(&world, &acme, &tokens, &revoke).is_none(), "a newer document");
     acme.validate(&tokens.access).expect(401);
+}
+
+/// What the entry keeps of an answer, and gives again.
+pub struct Kept {
+    number: u32,
+    answer: Answered,
+}
+
+/// Answers as the entry does, and keeps what it may.
+pub fn keep(world: &World, request: &Request, number: u32) -> Option<Kept> {
+    let text = asked(request);
+    let reply = serve::handle_now(&world.app, &RequestText::read(&text).unwrap(), number)?;
+    block_on(serve::run_after(&world.app, reply.after));
+    reply.after.keep.then(|| Kept { number, answer: answered(reply) })
+}
+
+/// Status, body and headers.
+type Whole = (u16, String, Vec<(String, String)>);
+
+/// An answer without its age, and the age.
+fn aged(answer: &Answered) -> (Whole, String) {
+    let age = answer.header("wardgate-state-age").unwrap_or_default().to_owned();
+    let (status, text, mut headers) = whole(answer);
+    headers.retain(|(name, _)| !["Wardgate-State-Age", "X-Request-Id"].contains(&name.as_str()));
+    ((status, text, headers), age)
+}
+
+/// A change that may decide an answer.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Time(u64),
+    UserSuspended,
+    RolesChanged,
+    SessionEnded,
+    Renamed,
+    TenantSuspended,
+    Strict,
+    KeyRevoked,
+    OriginAllowed,
+    FactorDemanded,
+    Forgotten,
+    Nothing,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (1..4000u64).prop_map(Event::Time),
+        1 => Just(Event::Time(900_000)),
+        1 => Just(Event::UserSuspended),
+        1 => Just(Event::RolesChanged),
+        1 => Just(Event::SessionEnded),
+        1 => Just(Event::Renamed),
+        1 => Just(Event::TenantSuspended),
+        1 => Just(Event::Strict),
+        1 => Just(Event::KeyRevoked),
+        1 => Just(Event::OriginAllowed),
+        1 => Just(Event::FactorDemanded),
+        1 => Just(Event::Forgotten),
+        4 => Just(Event::Nothing),
+    ]
+}
+
+fn happen(world: &World, acme: &Actor, tokens: &Tokens, event: Event) {
+    match event {
+        Event::Time(ms) => world.advance(ms),
+        Event::UserSuspended => acme.change("ada", |row| row.status = UserStatus::Suspended),
+        Event::RolesChanged => acme.change("ada", |row| row.access_epoch += 1),
+        Event::SessionEnded => {
+            drop(acme.post("/api/token/blacklist/", &json!({"refresh": tokens.refresh})));
+        }
+        Event::Renamed => acme.edit(|tenant| tenant.slug = Slug::parse("renamed").unwrap()),
+        Event::TenantSuspended => acme.edit(|tenant| tenant.status = Status::Suspended),
+        Event::Strict => acme.edit(|tenant| tenant.settings.strict = true),
+        Event::KeyRevoked => acme.edit(|tenant| tenant.keys[0].state = KeyState::Revoked),
+        Event::OriginAllowed => acme.edit(|tenant| {
+            tenant.settings.origins = vec![Origin::parse("https://app.example").unwrap()];
+        }),
+        Event::FactorDemanded => acme.edit(|tenant| {
+            tenant.settings.second_factor_roles = vec!["staff".into()];
+        }),
+        Event::Forgotten => drop(world.app.shard_cache.take()),
+        Event::Nothing => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever happens between two requests that are the same: an answer that is given again is the one that would be
+    /// given anew, its age too.
+    #[test]
+    fn an_answer_is_given_again_only_while_it_is_the_answer(events in prop::collection::vec(event(), 1..8)) {
+        let (world, acme, tokens) = acme();
+        acme.validate(&tokens.access).expect(200);
+        let request = acme.request("POST", "/api/token/validate/").bearer(&tokens.access);
+        let request = request.header("origin", "https://app.example");
+        let mut kept = keep(&world, &request, 1);
+        prop_assert!(kept.is_some());
+        for (at, event) in events.into_iter().enumerate() {
+            happen(&world, &acme, &tokens, event);
+            let again = kept.as_ref().and_then(|kept| serve::again(&world.app, kept.number));
+            let before = world.memory().batches.get();
+            let anew = keep(&world, &request, u32::try_from(at).unwrap() + 2);
+            if let Some((again, kept)) = again.zip(kept.as_ref()) {
+                let Some(anew) = &anew else {
+                    panic!("{event:?}: the answer is not known without reading, and was given again");
+                };
+                prop_assert_eq!(aged(&kept.answer).0, aged(&anew.answer).0, "{:?}", event);
+                let tenths = format!("{}.{}", again.age_ms / 1000, again.age_ms / 100 % 10);
+                prop_assert_eq!(tenths, aged(&anew.answer).1);
+                prop_assert!(world.memory().batches.get() == before, "the feed is read once a second");
+                let after = After { read_feed: again.read_feed, ..After::NOTHING };
+                block_on(serve::run_after(&world.app, after));
+            }
+            let ordinary = world.send(request.clone());
+            if let (Some(again), Some(kept)) = (again, &kept) {
+                // Within the age that the answer says.
+                let is_told = aged(&ordinary).0 == aged(&kept.answer).0 || again.age_ms <= 3000;
+                prop_assert!(is_told, "{event:?}");
+            }
+            kept = keep(&world, &request, 100 + u32::try_from(at).unwrap()).or(kept);
+        }
+    }
+}
+
+#[test]
+fn a_good_answer_is_kept_and_given_again_without_storage() {
+    let (world, acme, tokens) = acme();
+    acme.validate(&tokens.access).expect(200);
+    for method in ["POST", "GET"] {
+        let request = acme.request(method, "/api/token/validate/").bearer(&tokens.access);
+        let kept = keep(&world, &request, 7).unwrap();
+        assert_eq!(kept.answer.header("x-request-id"), None, "none is made");
+        let batches = world.memory().batches.get();
+        let again = serve::again(&world.app, 7).unwrap();
+        assert_eq!((again.read_feed, world.memory().batches.get()), (false, batches));
+        world.advance(1500);
+        let again = serve::again(&world.app, 7).unwrap();
+        assert_eq!((again.read_feed, again.age_ms / 100), (true, 15));
+        block_on(serve::run_after(&world.app, After { read_feed: true, ..After::NOTHING }));
+        assert_eq!(serve::again(&world.app, 8), None, "of another number nothing is known");
+    }
+    // What is not the same for each of them is not kept.
+    let validate = |token: &str| acme.request("POST", "/api/token/validate/").bearer(token);
+    for request in [
+        validate(&tokens.access).header("x-request-id", "a"),
+        validate(&tokens.refresh),
+        acme.request("HEAD", "/api/token/validate/").bearer(&tokens.access),
+        acme.request("GET", "/healthz"),
+        acme.request("GET", "/.well-known/jwks.json"),
+    ] {
+        assert!(keep(&world, &request, 9).is_none(), "{} {}", request.method, request.url);
+    }
+    acme.change("ada", |row| row.status = UserStatus::Suspended);
+    world.advance(1001);
+    acme.validate("abc").expect(401);
+    assert_eq!(serve::again(&world.app, 7), None, "the user is suspended");
 }

@@ -154,13 +154,21 @@ fn a_path_is_one_route_or_none_for_every_method() {
 fn request_ids_are_taken_over_only_if_they_are_plain() {
     let (world, acme) = acme();
     let id = |sent: &str| {
-        let answer = world.send(acme.request("GET", "/healthz").header("x-request-id", sent));
+        let answer = world.send(acme.request("POST", "/api/token/").header("x-request-id", sent));
         answer.header("x-request-id").unwrap().to_owned()
     };
     assert_eq!(id("abc_D-9"), "abc_D-9");
     for bad in ["", "a b", "ä", "a\nb", &"x".repeat(65)] {
         assert_ne!(id(bad), bad);
         assert_eq!(id(bad).len(), 32);
+    }
+    // Where making one would cost as much as the answer, none is made.
+    for path in ["/healthz", "/api/token/validate/", "/.well-known/jwks.json"] {
+        let request = || acme.request("GET", path);
+        assert_eq!(world.send(request()).header("x-request-id"), None, "{path}");
+        assert_eq!(world.send(request().header("x-request-id", "mine")).header("x-request-id"), Some("mine"));
+        let wrong = world.send(acme.request("PUT", path));
+        assert_eq!((wrong.status, wrong.header("x-request-id").map(str::len)), (405, Some(32)), "{path}");
     }
 }
 

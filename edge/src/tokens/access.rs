@@ -100,6 +100,15 @@ pub fn judge_now<P: Platform>(
     Some(verdict.and_then(|()| judge_factor(ctx, known, access)).map(|()| Rc::clone(access)))
 }
 
+/// Whether a token that was verified under this revision of the document is good, without storage and without waiting.
+/// Where rows have to be read first, it is not.
+pub fn is_good<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &VerifiedToken) -> bool {
+    !known.tenant.settings.strict
+        && is_current(ctx, known, access)
+        && matches!(judge(ctx, access), Some(Judgement::Good))
+        && judge_factor(ctx, known, access).is_ok()
+}
+
 /// A token of which everything holds but its signature, which is being checked.
 pub struct Unproven {
     token: String,

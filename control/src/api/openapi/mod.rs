@@ -26,7 +26,7 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         description = "Authentication at the edge, administered from a control plane. The tenant of a request is chosen by \
             the host name; on shared hosts, by the header `X-Tenant` or the path prefix `/t/<slug>`. Bodies are JSON or \
             forms. Each path is served with and without its final slash, and answers `OPTIONS`. Every answer has an \
-            `X-Request-Id`.",
+            `X-Request-Id`, except that validation, keys and health only return one that was sent.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     paths(

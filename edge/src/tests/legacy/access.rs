@@ -10,8 +10,9 @@ use super::{
     verify, with,
 };
 use crate::inside::sweep::clean;
-use crate::sql;
+use crate::tests::entry::keep;
 use crate::tests::fixture::old_token;
+use crate::{serve, sql};
 
 #[test]
 fn an_access_token_is_good_for_its_user_as_they_are_now() {
@@ -41,6 +42,26 @@ fn an_access_token_costs_one_read_and_another_every_minute() {
     world.advance(59_001);
     assert_eq!(world.counted(validate()).1, 2, "the feed, which is old, and the person");
     assert_eq!(world.counted(validate()).1, 0);
+}
+
+#[test]
+fn an_answer_is_given_again_until_the_user_has_to_be_read_again() {
+    let (world, acme) = acme();
+    let request = acme.request("POST", "/api/token/validate/").bearer(&old_access());
+    let kept_anew = || {
+        acme.validate(&old_access()).expect(200);
+        assert!(keep(&world, &request, 1).is_some());
+        assert!(serve::again(&world.app, 1).is_some());
+    };
+    kept_anew();
+    world.advance(60_000);
+    acme.validate("abc").expect(401);
+    assert_eq!(serve::again(&world.app, 1), None, "the minute is over");
+    kept_anew();
+    acme.change("acme-ada", |row| row.access_epoch = 1);
+    world.advance(1001);
+    acme.validate("abc").expect(401);
+    assert_eq!(serve::again(&world.app, 1), None, "the feed tells of the user");
 }
 
 #[test]
