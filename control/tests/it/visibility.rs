@@ -1,5 +1,7 @@
 //! Visibility of personal fields: no response shows a hidden field, and no filter reveals it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::audit::{self, Actor, Fact};
@@ -67,6 +69,14 @@ fn digits(chance: &mut Chance, count: usize) -> String {
     (0..count).map(|_| chance.between(1, 9).to_string()).collect()
 }
 
+/// An address that no other user of this run has: the log is asked for it, and has one entry.
+fn fresh_address() -> String {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    // Three digits each, so that no shorter text is found in it.
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    format!("203.0.{}.{}", 100 + number / 156 % 156, 100 + number % 156)
+}
+
 /// A profile with user names of every kind and values of every length.
 fn profile(chance: &mut Chance) -> Profile {
     let (local, domain, phone) = (marker(chance), marker(chance), format!("+4477{}", digits(chance, 8)));
@@ -98,7 +108,7 @@ impl Person {
         let user = scene.person(profile(chance), roles).await;
         let legacy_id = digits(chance, 12);
         let at = scene.control.clock.now() - chrono::TimeDelta::minutes(chance.between(2_000, 900_000));
-        let client = format!("203.0.{}.{}", chance.between(100, 255), chance.between(100, 255));
+        let client = fresh_address();
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
         let tenant = scene.tenant.id.uuid();
         sqlx::query("update users set legacy_id = $3 where tenant_id = $1 and id = $2")
