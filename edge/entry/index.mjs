@@ -40,7 +40,7 @@ function asked(request) {
   return text;
 }
 
-/** Answers of validations that may be given again, by the text of the request: in two halves, of which the older is
+/** Answers that may be given again, by the text of the request: in two halves, of which the older is
  * dropped when the younger is full. Wasm decides, at each request, whether one still holds. */
 const KEPT = 1024;
 let young = new Map();
@@ -62,7 +62,7 @@ function again(text, context) {
     return undefined;
   }
   if (word & 1) edge.refresh(context);
-  kept.head.headers[AGE] = age(word >> 1);
+  if (AGE in kept.head.headers) kept.head.headers[AGE] = age(word >> 1);
   return new Response(kept.body, kept.head);
 }
 

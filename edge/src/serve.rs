@@ -1,6 +1,7 @@
 //! Dispatches requests to endpoints, and adds what all answers have in common.
 
 use std::convert::Infallible;
+use std::rc::Rc;
 
 use shared::contract::refusal::Refusal;
 use shared::contract::routes::{self, Route, RouteKind};
@@ -16,9 +17,10 @@ use crate::context::Context;
 use crate::edge_routes::{edge, published};
 use crate::http::{Answer, Body, Incoming, Response};
 use crate::inside::{command, copies, drain, push, signed};
+use crate::isolate::repeats::{Repeat, Source};
 use crate::log::{self, AnswerLine, Level};
 use crate::platform::Platform;
-use crate::route::{Endpoint, Health, Inside, Own, endpoint};
+use crate::route::{Endpoint, Health, Inside, KeyForm, Own, endpoint};
 use crate::tenants::find::{self, find_fresh, find_now};
 use crate::tenants::target::{Bearer, Target, place, sent_request_id, target};
 use crate::tokens::access::{self, Unproven};
@@ -252,13 +254,20 @@ pub struct Again {
 pub fn again<P: Platform>(app: &App<P>, number: u32) -> Option<Again> {
     let ctx = Context::new(app);
     let repeat = app.repeats.borrow().get(number)?;
-    if !validate::holds(ctx, &repeat) {
+    let Repeat { named, source, method, route } = &*repeat;
+    let holds = match source {
+        Source::Token(access) => validate::holds(ctx, named, access),
+        Source::Document(_, revision) => {
+            matches!(find_now(ctx, named), Some(Ok(known)) if known.tenant.revision() == *revision)
+        }
+    };
+    if !holds {
         return None;
     }
     let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     if app.logs_this_answer() {
-        let tenant = Some(repeat.access.tenant);
-        log_line(app, Level::Info, repeat.method, ("validate", tenant), 200, &app.request_id());
+        let of = (*route, Some(source.tenant()));
+        log_line(app, Level::Info, method, of, 200, &app.request_id());
     }
     let age_ms = app.shard_cache.borrow().age_ms(ctx.now_ms)?;
     Some(Again { age_ms, read_feed })
@@ -311,7 +320,7 @@ fn answer_now<P: Platform>(
     let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
     let asked = endpoint(settings.role, &target.path)?;
-    let mut repeat = None;
+    let mut source = None;
     let response = match (method.as_str(), asked) {
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
@@ -323,14 +332,18 @@ fn answer_now<P: Platform>(
             validate::say_age(ctx, &mut answer);
             if let Some(known) = &known {
                 cors::dress_now(known, &target, request, &mut answer);
-                if number.is_some() && answer.status == 200 && method != "HEAD" {
-                    repeat = validate::repeat(ctx, &target.named, asker, &token);
+                if answer.status == 200 && method != "HEAD" {
+                    source = app.verified.borrow().get(&token).map(|access| Source::Token(Rc::clone(access)));
                 }
             }
             answer
         }
         ("GET", Endpoint::Own(Own::Keys(form))) => {
             let known = find_now(ctx, &target.named)?.ok()?;
+            // Which key signs is a matter of the time as well.
+            if form == KeyForm::Jwks {
+                source = Some(Source::Document(known.tenant.id, known.tenant.revision()));
+            }
             published(form, &known, request, target.cached, ctx.now_ms).ok()?
         }
         ("GET", Endpoint::Health(Health::Healthz)) => health::healthz(),
@@ -339,9 +352,11 @@ fn answer_now<P: Platform>(
     let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     let mut request_id = sent_request_id(request);
     // An answer with an id is that of one request.
-    let kept = number.zip(repeat).filter(|_| request_id.is_none());
+    let kept = number.zip(source).filter(|_| request_id.is_none());
     let after = After { read_feed, keep: kept.is_some(), ..After::NOTHING };
-    if let Some((number, repeat)) = kept {
+    if let Some((number, source)) = kept {
+        let (method, route) = (log::method(&method), asked.as_logged(&target.path));
+        let repeat = Repeat { named: target.named.clone(), source, method, route };
         app.repeats.borrow_mut().insert(number, repeat);
     }
     if is_made(Some(asked), response.status) {

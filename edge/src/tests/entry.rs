@@ -19,8 +19,8 @@ use crate::request_text::{FIELDS, POSTED, RequestText};
 use crate::serve;
 use crate::tokens::access::Unproven;
 
-/// The number of a request whose answer is not given again.
-const NUMBER: u32 = 0;
+/// The number of every request of [`handle_now`].
+pub const NUMBER: u32 = 0;
 
 /// A request as the entry writes it.
 fn asked(request: &Request) -> String {
@@ -324,7 +324,7 @@ fn a_good_answer_is_kept_and_given_again_without_storage() {
         validate(&tokens.refresh),
         acme.request("HEAD", "/api/token/validate/").bearer(&tokens.access),
         acme.request("GET", "/healthz"),
-        acme.request("GET", "/.well-known/jwks.json"),
+        acme.request("GET", "/api/public-key/"),
     ] {
         assert!(keep(&world, &request, 9).is_none(), "{} {}", request.method, request.url);
     }
@@ -332,4 +332,24 @@ fn a_good_answer_is_kept_and_given_again_without_storage() {
     world.advance(1001);
     acme.validate("abc").expect(401);
     assert_eq!(serve::again(&world.app, 7), None, "the user is suspended");
+}
+
+#[test]
+fn public_keys_are_given_again_until_the_document_changes() {
+    let (world, acme, _) = acme();
+    let request = acme.request("GET", "/.well-known/jwks.json");
+    let kept = keep(&world, &request, 1).unwrap();
+    assert!(serve::again(&world.app, 1).is_some());
+    assert_eq!(aged(&kept.answer), aged(&world.send(request.clone())));
+    world.advance(3001);
+    assert_eq!(serve::again(&world.app, 1), None, "a read is needed first");
+    acme.validate("abc").expect(401);
+    assert!(serve::again(&world.app, 1).is_some());
+    acme.edit(|tenant| tenant.keys[0].state = KeyState::Revoked);
+    world.advance(1001);
+    acme.validate("abc").expect(401);
+    assert_eq!(serve::again(&world.app, 1), None);
+    let anew = world.send(request.clone()).expect(200);
+    let kept = keep(&world, &request, 2).unwrap();
+    assert_eq!(aged(&kept.answer), aged(&anew));
 }

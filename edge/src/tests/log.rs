@@ -77,6 +77,17 @@ fn of_what_went_well_some_is_logged_on_either_way() {
     let logged = lines(&world);
     assert_eq!(logged.len(), 3);
     assert!(logged.iter().all(|line| line["status"] == 200 && line["tenant"] == json!(acme.id())));
+    // Also where the entry gives an answer again.
+    for _ in 0..3 * EVERY {
+        crate::serve::again(&world.app, crate::tests::entry::NUMBER).unwrap();
+    }
+    let mut again = lines(&world);
+    assert_eq!(again.len(), 3);
+    let id = again[0]["request_id"].as_str().map(str::len);
+    assert_eq!((id, again[0].as_object_mut().unwrap().remove("request_id").is_some()), (Some(32), true));
+    let mut first = logged[0].clone();
+    first.as_object_mut().unwrap().remove("request_id");
+    assert_eq!(again[0], first);
 }
 
 #[test]

@@ -13,7 +13,6 @@ use shared::tokens::claims::UserIdClaim;
 use crate::context::Context;
 use crate::http::{Answer, Response};
 use crate::isolate::opened::OpenedTenant;
-use crate::isolate::repeats::Repeat;
 use crate::isolate::verified::VerifiedToken;
 use crate::platform::Platform;
 use crate::tenants::find::{TenantName, find_fresh, find_known, find_now, remembered};
@@ -167,26 +166,11 @@ fn judged_now<P: Platform>(
     Some((answer, Some(known)))
 }
 
-/// What the answer to a validation with a good token was concluded from. `None` cannot happen.
-pub fn repeat<P: Platform>(
-    ctx: Context<'_, P>,
-    named: &TenantName,
-    asker: Asker,
-    token: &str,
-) -> Option<Repeat> {
-    let access = ctx.app.verified.borrow().get(token).map(Rc::clone)?;
-    let method = match asker {
-        Asker::Service => "POST",
-        Asker::Gateway => "GET",
-    };
-    Some(Repeat { named: named.clone(), access, method })
-}
-
-/// Whether the answer that was concluded from `repeat` would be given now, but for the age of the data. Everything that
+/// Whether the answer to a validation with this token would be given now, but for the age of the data. Everything that
 /// [`validate_now`] looks at is looked at, except what the text of the request or the revision of the document decides:
 /// a token is good under the revision that it was verified under, and that revision's tenant was active.
-pub fn holds<P: Platform>(ctx: Context<'_, P>, repeat: &Repeat) -> bool {
-    matches!(find_now(ctx, &repeat.named), Some(Ok(known)) if is_good(ctx, &known, &repeat.access))
+pub fn holds<P: Platform>(ctx: Context<'_, P>, named: &TenantName, access: &VerifiedToken) -> bool {
+    matches!(find_now(ctx, named), Some(Ok(known)) if is_good(ctx, &known, access))
 }
 
 /// Begins to validate a token that was not verified before, at a tenant that is known and young enough. `None` where
