@@ -9,4 +9,5 @@ pub mod refused_names;
 pub mod repeats;
 pub mod reported;
 pub mod shard_cache;
+pub mod tenant_name;
 pub mod verified;

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use shared::ids::TenantId;
 
+use super::tenant_name::TenantName;
 use super::verified::VerifiedToken;
-use crate::tenants::find::TenantName;
 
 /// Entries of one generation; two are kept. The entry keeps as many, and knows it when one is gone here.
 const ENTRIES: usize = 1024;

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::isolate::feed::{BeyondRow, DenialRow, Denials, FeedRead, FeedRow, ShardRow};
 use crate::isolate::opened::OpenedTenant;
 use crate::isolate::shard_cache::BEYOND;
+pub use crate::isolate::tenant_name::TenantName;
 use crate::platform::{Limit, Platform, StoreError};
 use crate::sql::batch::Batch;
 use crate::sql::{self, millis};
@@ -25,17 +26,6 @@ use crate::sql::{self, millis};
 const FEED_LIMIT: usize = 1000;
 /// Shard 0 has the names, and at present all other data.
 pub const NAMES_SHARD: u8 = 0;
-
-/// How a request names its tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantName {
-    /// `host:<host>` or `slug:<slug>`: the key in D1.
-    pub name: String,
-    /// A slug that the tenant must also have, from `X-Tenant` on a tenant's own host.
-    pub also_slug: Option<String>,
-    /// The client's network: an unknown name costs a read, so networks that invent many names are limited.
-    pub network: String,
-}
 
 #[derive(Deserialize)]
 struct TenantRow {
