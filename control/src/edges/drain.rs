@@ -2,7 +2,7 @@
 //!
 //! The cursor is acknowledged only after everything up to it is committed, and an entry is known by
 //! the fact's id, so a lost answer or acknowledgement costs a second delivery that changes nothing. Facts
-//! that a tenant cannot take now are kept by [`super::held`], which counts as committed.
+//! that a tenant cannot take now are kept by [`super::held_facts`], which counts as committed.
 //!
 //! Not a job: the cursor is followed every two seconds, and a failing edge is tried again in two, where
 //! a job would be written and deleted each time and would wait longer after each failure.

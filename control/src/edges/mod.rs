@@ -2,7 +2,7 @@
 //!
 //! [`crate::db::changes`] stamps what a transaction changed; [`pusher`] sends it: [`backlog`] in the order of
 //! revisions, [`urgent`] what revokes, [`snapshot`] everything where order is lost. [`drain`] takes
-//! over the facts born at the edge, [`held`] keeps those that their tenant cannot take yet. Several controls may run: a lease in [`lanes`] says who sends, the
+//! over the facts born at the edge, [`held_facts`] keeps those that their tenant cannot take yet. Several controls may run: a lease in [`lanes`] says who sends, the
 //! lock of a row who drains.
 
 pub mod backlog;
