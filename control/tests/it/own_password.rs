@@ -23,7 +23,7 @@ const BY_TICKET: &str = r#"{"new_password":"eleven sleepy otters hum"}"#;
 
 impl Scene {
     /// A user with the password of this scene.
-    async fn with_password(&self, name: &str) -> Member {
+    pub async fn with_password(&self, name: &str) -> Member {
         let member = self.member(name, "client").await;
         let change = Change { password: Some(self.hashed(PASSWORD).await), ..Change::default() };
         self.change(member.id, change).await;

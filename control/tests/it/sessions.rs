@@ -338,7 +338,7 @@ async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     assert_eq!(demanded(&scene), ["staff"]);
     // The owner's own change, and a mailed link.
     let own = async |turn: usize| {
-        let owner = scene.member(&format!("own{turn}"), "client").await;
+        let owner = scene.with_password(&format!("own{turn}")).await;
         let body = json!({"current_password": PASSWORD, "new_password": "eleven sleepy otters hum"});
         word(&owner, Method::POST, "/api/user/password/change/", Some(body)).await
     };
