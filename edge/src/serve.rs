@@ -61,8 +61,8 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
     Reply { response: finish(response, route, &method, named), after }
 }
 
-/// Whether an answer has a request id that the client did not send. Where making one would cost as much as the rest of the
-/// answer, only what is neither good nor a bad token has one.
+/// Whether an answer gets a request id where the client sent none. At validation, keys and health, where making one costs as
+/// much as the rest of the answer, only errors other than 401 get one.
 fn is_made(endpoint: Option<Endpoint>, status: u16) -> bool {
     match endpoint {
         Some(Endpoint::Own(Own::Validate | Own::Keys(_)) | Endpoint::Health(_)) => {
@@ -273,7 +273,7 @@ pub fn again<P: Platform>(app: &App<P>, number: u32) -> Option<Again> {
     Some(Again { age_ms, read_feed })
 }
 
-/// The same when the signature that [`begin_now`] began to check is checked.
+/// As [`handle_now`], once the check that [`begin_now`] began has ended.
 pub fn handle_checked<P: Platform>(
     app: &App<P>,
     request: &impl Incoming,
@@ -340,7 +340,7 @@ fn answer_now<P: Platform>(
         }
         ("GET", Endpoint::Own(Own::Keys(form))) => {
             let known = find_now(ctx, &target.named)?.ok()?;
-            // Which key signs is a matter of the time as well.
+            // Not the PEM form: which key signs changes with the time, without a new revision.
             if form == KeyForm::Jwks {
                 source = Some(Source::Document(known.tenant.id, known.tenant.revision()));
             }
@@ -351,7 +351,7 @@ fn answer_now<P: Platform>(
     };
     let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     let mut request_id = sent_request_id(request);
-    // An answer with an id is that of one request.
+    // Not kept if the client sent a request id, which the answer repeats.
     let kept = number.zip(source).filter(|_| request_id.is_none());
     let after = After { read_feed, keep: kept.is_some(), ..After::NOTHING };
     if let Some((number, source)) = kept {

@@ -22,7 +22,7 @@ const NAMED: usize = 10;
 /// The result of a pass over a tenant's columns.
 #[derive(Debug, Default)]
 pub struct Resealed {
-    /// Rows that former versions had sealed. 0 is the proof that nothing is left.
+    /// Ids with values that former versions sealed, counted for each column. 0 is the proof that nothing is left.
     pub found: usize,
     /// Re-encrypted values.
     pub values: u64,

@@ -1,4 +1,4 @@
-//! Tombstones are kept for a day after the edge confirmed them, then leave.
+//! Tombstones are kept until they are a day old and the edge has confirmed them, then leave.
 
 use chrono::TimeDelta;
 use shared::contract::limits::TOMBSTONE_SECS;

@@ -38,13 +38,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Does it.
     fn run(self, control: &Control) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The retry of the job after a failure.
+    /// Whether the job is tried again after this failure.
     fn retry(_failure: &Self::Error) -> Retry {
         Retry::Again
     }
 }
 
-/// The retry of a job that failed.
+/// Whether a job that failed is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// It is tried again after the kind's next delay; after its last try it is dead.

@@ -1,4 +1,4 @@
-//! RSA by aws-lc-rs: making, importing and opening private keys, verifying RS256.
+//! RSA by aws-lc-rs: making and importing private keys, verifying RS256.
 //!
 //! Making one takes a tenth of a second and more: [`super::maker`] does it on a blocking thread, and outside
 //! a transaction.

@@ -31,7 +31,7 @@ pub struct LegacyUser {
     pub id: UserId,
     /// Their id at the legacy service.
     pub legacy_id: String,
-    /// NameHashes and address.
+    /// Names, address, telephone number, language.
     pub profile: Profile,
     /// Their status.
     pub status: UserStatus,

@@ -14,9 +14,9 @@ use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::settings::MailTls;
 
-/// Longest host and user name.
+/// Longest host name, in bytes.
 const HOST_BYTES: usize = 253;
-/// Longest name and user name, in characters.
+/// Longest name of a sender and longest user name at an SMTP server, in characters.
 const NAME_CHARS: usize = 150;
 /// Longest password of a server, in bytes.
 const PASSWORD_BYTES: usize = 1024;

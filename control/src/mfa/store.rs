@@ -209,7 +209,7 @@ pub(super) async fn rename(
     Ok(renamed.rows_affected() == 1)
 }
 
-/// Deletes an active authenticator.
+/// Deletes an authenticator.
 pub(super) async fn delete(tx: &mut TenantTx, user: UserId, id: AuthenticatorId) -> Result<(), Failure> {
     sqlx::query!(
         "delete from authenticators where tenant_id = $1 and user_id = $2 and id = $3",

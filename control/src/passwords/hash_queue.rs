@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 
-/// HashQueue at such work.
+/// The queue for such work.
 #[derive(Clone)]
 pub struct HashQueue(Shares);
 

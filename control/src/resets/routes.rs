@@ -275,7 +275,7 @@ pub async fn regenerate(
     Ok(in_force.on(ok(&RegeneratedOut { detail: REGENERATED, valid_until })))
 }
 
-/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn permitted<T>(
     control: &Control,
     tx: TenantTx,

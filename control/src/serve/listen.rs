@@ -1,4 +1,4 @@
-//! HashQueue notifications of the database into wake-ups. A lost connection is opened again; notifications that were
+//! Turns notifications of the database into wake-ups. A lost connection is opened again; notifications that were
 //! missed meanwhile do no harm, because each waiting task also polls slowly.
 
 use std::sync::Arc;

@@ -283,7 +283,7 @@ fn parse(id: &str) -> Result<UserId, UserError> {
     UserId::parse(id).map_err(|_| UserError::NotFound)
 }
 
-/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,

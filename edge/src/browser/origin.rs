@@ -84,7 +84,7 @@ pub async fn by_cookie<P: Platform>(
     request: &P::Request,
 ) -> Result<Option<CookieSession>, Refusal> {
     let Some(header) = request.header("cookie").filter(|_| target.own_host) else { return Ok(None) };
-    // ShardCache that is at most three seconds old: an origin that was taken off the list acts no more.
+    // Data that is at most three seconds old: an origin that was taken off the list acts no more.
     let known = find_fresh(ctx, &target.named).await?;
     let Some(presented) = CookieSession::read(ctx, &known, &header).await? else { return Ok(None) };
     if is_unsafe(&request.method()) {

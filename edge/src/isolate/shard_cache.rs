@@ -18,7 +18,7 @@ use crate::isolate::opened::OpenedTenant;
 const LEASE_MS: u64 = 1000;
 /// The greatest number of cached tenants; the least recently used one is removed first.
 const TENANTS: usize = 512;
-/// Tenants that unread rows of the feed may concern before it is cheaper to forget all of them.
+/// From this many tenants with unread rows of the feed on, the whole cache is dropped.
 pub const BEYOND: usize = TENANTS + 1;
 /// Names that an isolate remembers, unknown ones included.
 const NAMES: usize = 10_000;

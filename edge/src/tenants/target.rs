@@ -127,7 +127,7 @@ pub(crate) fn target(
     Some(Target { named, own_host: false, cached, path, query, base, request_id })
 }
 
-/// The request id that the client sent, if it is one.
+/// The request id that the client sent, if it is well-formed.
 pub(crate) fn sent_request_id(request: &impl Incoming) -> Option<String> {
     let plain = |id: &String| {
         (1..=REQUEST_ID_BYTES).contains(&id.len())

@@ -1,6 +1,6 @@
 //! Every refusal that an answer may carry, with the texts of the contract.
 //!
-//! Only a [`Refusal`] has HTTP terms: status, code and body. A [`TokenFault`] is the fault of a token, and has the
+//! Only a [`Refusal`] has HTTP terms: status, body and `Retry-After`. A [`TokenFault`] is the fault of a token, and has the
 //! refusal for each kind of route. Clients of SimpleJWT services compare these texts, so they are the recorded ones.
 
 use serde_json::{Map, Value, json};

@@ -246,7 +246,7 @@ pub async fn accept(
     made(&Viewer::oneself(user.id).shows(user))
 }
 
-/// HashQueue a refusal of rank into a 403 and its entry in the audit log.
+/// Turns a refusal of rank into a 403 and its entry in the audit log.
 async fn ranked<T>(
     control: &Control,
     tx: TenantTx,
