@@ -30,7 +30,7 @@ const FIELDS = ["x-tenant", "authorization", "x-request-id", "origin", "if-match
 const POSTED = FIELDS.slice(0, 4);
 
 /** A request as `src/request_text.rs` reads it. */
-function asked(request) {
+function requestText(request) {
   const { method, headers } = request;
   let text = `${method}\n${request.url}`;
   for (const name of method === "POST" ? POSTED : FIELDS) {
@@ -79,10 +79,14 @@ function answer(said, context, text, number) {
   return new Response(body, head);
 }
 
-/** Numbers that both sides know a request by. None is given twice, also not to a new instance. */
+/** Numbers that both sides know a request by. None that is in use is given twice, also not to a new instance. */
 let numbers = 0;
 function next() {
   numbers = (numbers + 1) >>> 0;
+  if (numbers === 0) {
+    young = new Map();
+    old = new Map();
+  }
   return numbers;
 }
 
@@ -102,7 +106,7 @@ async function later(text, request, env, context) {
 export default {
   fetch(request, env, context) {
     try {
-      const text = asked(request);
+      const text = requestText(request);
       const repeated = again(text, context);
       if (repeated !== undefined) return repeated;
       const number = next();

@@ -26,7 +26,7 @@ use crate::sign_in::flow::{self, SignInOutcome};
 use crate::sign_in::step_up::{self, LivingSession};
 use crate::tenants::find::{find_fresh, find_known};
 use crate::tenants::networks;
-use crate::tenants::target::{Bearer, Cached, Target};
+use crate::tenants::target::{Bearer, Cacheable, Target};
 use crate::tokens::access::authenticate;
 use crate::tokens::keys;
 use crate::tokens::validate::{self, Asker};
@@ -254,7 +254,7 @@ pub(crate) fn published(
     form: KeyForm,
     known: &OpenedTenant,
     request: &impl Incoming,
-    cached: Cached,
+    cached: Cacheable,
     now_ms: u64,
 ) -> Result<Answer, Refusal> {
     match form {

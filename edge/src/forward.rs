@@ -90,7 +90,7 @@ pub async fn forward<P: Platform>(
     networks::admit(ctx, &known, &request.client(), route.audience()).await?;
     let caller = match route.kind {
         RouteKind::Anonymous => Caller::Anonymous { ended: false },
-        RouteKind::Protected | RouteKind::Open | RouteKind::Edge | RouteKind::EdgeBare => {
+        RouteKind::Protected | RouteKind::Open | RouteKind::Edge | RouteKind::EdgeWithoutAllow => {
             caller(ctx, target, route, &known, &request).await?
         }
     };

@@ -5,7 +5,7 @@
 
 use shared::contract::routes::{self, Route, RouteKind};
 
-use crate::settings::Role;
+use crate::settings::RouteSet;
 
 /// The endpoint of a path without the tenant's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ fn front(path: &str) -> Option<Endpoint> {
                 RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous => {
                     Some(Endpoint::Forward(route))
                 }
-                RouteKind::Edge | RouteKind::EdgeBare => None,
+                RouteKind::Edge | RouteKind::EdgeWithoutAllow => None,
             }
         }
     }
@@ -151,29 +151,29 @@ pub fn health(path: &str) -> Option<Health> {
     }
 }
 
-/// The internal endpoint of a path in a deployment of `role`.
+/// The internal endpoint of a path in a Worker that serves `routes`.
 #[must_use]
-pub fn inside(role: Role, path: &str) -> Option<Inside> {
-    match role {
-        Role::All | Role::Hub => hub(without_final_slash(path)),
-        Role::Front | Role::Login => None,
+pub fn inside(routes: RouteSet, path: &str) -> Option<Inside> {
+    match routes {
+        RouteSet::All | RouteSet::Hub => hub(without_final_slash(path)),
+        RouteSet::Front | RouteSet::Login => None,
     }
 }
 
-/// The endpoint of a path in a deployment of `role`; a final slash makes no difference.
+/// The endpoint of a path in a Worker that serves `routes`; a final slash makes no difference.
 #[must_use]
-pub fn endpoint(role: Role, path: &str) -> Option<Endpoint> {
+pub fn endpoint(routes: RouteSet, path: &str) -> Option<Endpoint> {
     if let Some(health) = health(path) {
         return Some(Endpoint::Health(health));
     }
-    if let Some(inside) = inside(role, path) {
+    if let Some(inside) = inside(routes, path) {
         return Some(Endpoint::Inside(inside));
     }
-    match role {
-        Role::All => front(path).or_else(|| sign_in(path)),
-        Role::Front => front(path),
-        Role::Login => sign_in(path),
-        Role::Hub => None,
+    match routes {
+        RouteSet::All => front(path).or_else(|| sign_in(path)),
+        RouteSet::Front => front(path),
+        RouteSet::Login => sign_in(path),
+        RouteSet::Hub => None,
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_path_is_safe(path in "\\PC{0,40}|/[a-z./%?#:@]{0,30}") {
-            let _ = endpoint(Role::All, &path);
+            let _ = endpoint(RouteSet::All, &path);
         }
     }
 }

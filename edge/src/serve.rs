@@ -56,14 +56,17 @@ pub async fn handle<P: Platform>(app: &App<P>, request: P::Request) -> Reply<P::
     }
     let asked = place.as_ref().ok().map(|(endpoint, target)| (*endpoint, target));
     log_answer(app, &method, asked, response.status, Some(&request_id));
-    let named =
-        if is_made(asked.map(|(endpoint, _)| endpoint), response.status) { Some(request_id) } else { sent };
-    Reply { response: finish(response, route, &method, named), after }
+    let shown_id = if gets_request_id(asked.map(|(endpoint, _)| endpoint), response.status) {
+        Some(request_id)
+    } else {
+        sent
+    };
+    Reply { response: finish(response, route, &method, shown_id), after }
 }
 
 /// Whether an answer gets a request id where the client sent none. At validation, keys and health, where making one costs as
 /// much as the rest of the answer, only errors other than 401 get one.
-fn is_made(endpoint: Option<Endpoint>, status: u16) -> bool {
+fn gets_request_id(endpoint: Option<Endpoint>, status: u16) -> bool {
     match endpoint {
         Some(Endpoint::Own(Own::Validate | Own::Keys(_)) | Endpoint::Health(_)) => {
             status >= 400 && status != 401
@@ -85,7 +88,8 @@ fn log_answer<P: Platform>(
         return;
     }
     let route = asked.map_or("none", |(endpoint, target)| endpoint.as_logged(&target.path));
-    let tenant = asked.and_then(|(_, target)| app.shard_cache.borrow().named(&target.named.name).flatten());
+    let tenant =
+        asked.and_then(|(_, target)| app.shard_cache.borrow().tenant_named(&target.named.name).flatten());
     match request_id {
         Some(request_id) => log_line(app, level, log::method(method), (route, tenant), status, request_id),
         // Every line has one, to be told from others.
@@ -208,8 +212,9 @@ fn finish<S>(
     request_id: Option<String>,
 ) -> Response<S> {
     // RFC 9110, section 15.5.6: a 405 has `Allow`, on every route.
-    let told =
-        |route: &&Route| route.kind != RouteKind::EdgeBare || response.status == 405 || method == "OPTIONS";
+    let told = |route: &&Route| {
+        route.kind != RouteKind::EdgeWithoutAllow || response.status == 405 || method == "OPTIONS"
+    };
     if let Some(route) = route.filter(told)
         && response.header("allow").is_none()
     {
@@ -237,7 +242,7 @@ pub fn handle_now<P: Platform>(
     request: &impl Incoming,
     number: u32,
 ) -> Option<Reply<Infallible>> {
-    answer_now(app, request, Signature::Unchecked, Some(number))
+    answer_now(app, request, Signature::AskMemory, Some(number))
 }
 
 /// What is new of an answer that is given again.
@@ -253,8 +258,8 @@ pub struct Again {
 /// is not, or where that is not known without reading.
 pub fn again<P: Platform>(app: &App<P>, number: u32) -> Option<Again> {
     let ctx = Context::new(app);
-    let repeat = app.repeats.borrow().get(number)?;
-    let Repeat { named, source, method, route } = &*repeat;
+    let repeat = app.repeats.borrow().get(&number).map(Rc::clone)?;
+    let Repeat { named, source, method, route, status } = &*repeat;
     let holds = match source {
         Source::Token(access) => validate::holds(ctx, named, access),
         Source::Document(_, revision) => {
@@ -267,7 +272,7 @@ pub fn again<P: Platform>(app: &App<P>, number: u32) -> Option<Again> {
     let read_feed = app.shard_cache.borrow_mut().take_refresh(ctx.now_ms);
     if app.logs_this_answer() {
         let of = (*route, Some(source.tenant()));
-        log_line(app, Level::Info, method, of, 200, &app.request_id());
+        log_line(app, Level::Info, method, of, *status, &app.request_id());
     }
     let age_ms = app.shard_cache.borrow().age_ms(ctx.now_ms)?;
     Some(Again { age_ms, read_feed })
@@ -282,7 +287,7 @@ pub fn handle_checked<P: Platform>(
 ) -> Option<Reply<Infallible>> {
     if holds {
         access::proved(app, unproven);
-        answer_now(app, request, Signature::Unchecked, None)
+        answer_now(app, request, Signature::AskMemory, None)
     } else {
         answer_now(app, request, Signature::Broken, None)
     }
@@ -293,7 +298,7 @@ pub fn handle_checked<P: Platform>(
 pub fn begin_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<Unproven> {
     let settings = app.settings().ok()?;
     let target = target(settings, request, &request.url(), String::new())?;
-    match (request.method().as_str(), endpoint(settings.role, &target.path)?) {
+    match (request.method().as_str(), endpoint(settings.routes, &target.path)?) {
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             validate::begin_now(Context::new(app), &target.named, &token)
@@ -302,10 +307,12 @@ pub fn begin_now<P: Platform>(app: &App<P>, request: &impl Incoming) -> Option<U
     }
 }
 
-/// What is known of a token's signature beside what the isolate remembers.
+/// What is known of a token's signature when the answer is made.
 #[derive(Clone, Copy)]
 enum Signature {
-    Unchecked,
+    /// Not checked in this request: what the isolate remembers decides.
+    AskMemory,
+    /// It was checked, and does not hold.
     Broken,
 }
 
@@ -319,14 +326,14 @@ fn answer_now<P: Platform>(
     let settings = app.settings().ok()?;
     let ctx = Context::new(app);
     let target = target(settings, request, &url, String::new())?;
-    let asked = endpoint(settings.role, &target.path)?;
+    let asked = endpoint(settings.routes, &target.path)?;
     let mut source = None;
     let response = match (method.as_str(), asked) {
         ("POST" | "GET" | "HEAD", Endpoint::Own(Own::Validate)) => {
             let Bearer::Token(token) = Bearer::read(request) else { return None };
             let asker = Asker::of(&method);
             let (mut answer, known) = match signature {
-                Signature::Unchecked => validate::validate_now(ctx, &target.named, asker, &token)?,
+                Signature::AskMemory => validate::validate_now(ctx, &target.named, asker, &token)?,
                 Signature::Broken => validate::refuse_now(ctx, &target.named, asker)?,
             };
             validate::say_age(ctx, &mut answer);
@@ -356,10 +363,11 @@ fn answer_now<P: Platform>(
     let after = After { read_feed, keep: kept.is_some(), ..After::NOTHING };
     if let Some((number, source)) = kept {
         let (method, route) = (log::method(&method), asked.as_logged(&target.path));
-        let repeat = Repeat { named: target.named.clone(), source, method, route };
-        app.repeats.borrow_mut().insert(number, repeat);
+        let status = response.status;
+        let repeat = Repeat { named: target.named.clone(), source, method, route, status };
+        app.repeats.borrow_mut().insert(number, Rc::new(repeat));
     }
-    if is_made(Some(asked), response.status) {
+    if gets_request_id(Some(asked), response.status) {
         request_id = request_id.or_else(|| Some(app.request_id()));
     }
     log_answer(app, &method, Some((asked, &target)), response.status, request_id.as_deref());

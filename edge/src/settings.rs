@@ -9,7 +9,7 @@ use shared::wire::signature::{PeerKey, ServiceKey};
 /// The settings.
 pub struct Settings {
     /// `ROLE`: which routes are served.
-    pub role: Role,
+    pub routes: RouteSet,
     /// `EDGE_ID`: this edge's name, part of every sealed value.
     pub edge_id: String,
     /// `AUTHORITY`: the authority in signatures of calls to this edge.
@@ -32,7 +32,7 @@ pub struct Settings {
 
 /// The set of routes that this deployment serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum RouteSet {
     /// Every route: development and the smallest set-up.
     All,
     /// Validate, keys, health, forwarding.
@@ -55,11 +55,11 @@ impl Settings {
     /// The first variable that is missing or malformed.
     pub fn read(read: impl Fn(&str) -> Option<String>) -> Result<Self, SettingFault> {
         let text = |name: &'static str| read(name).filter(|text| !text.is_empty()).ok_or(SettingFault(name));
-        let role = match text("ROLE")?.as_str() {
-            "all" => Role::All,
-            "front" => Role::Front,
-            "login" => Role::Login,
-            "hub" => Role::Hub,
+        let routes = match text("ROLE")?.as_str() {
+            "all" => RouteSet::All,
+            "front" => RouteSet::Front,
+            "login" => RouteSet::Login,
+            "hub" => RouteSet::Hub,
             _ => return Err(SettingFault("ROLE")),
         };
         let edge_key = |name| EdgeKey::parse(&text(name)?).map_err(|_| SettingFault(name));
@@ -83,7 +83,7 @@ impl Settings {
             }));
         }
         Ok(Self {
-            role,
+            routes,
             edge_id: text("EDGE_ID")?,
             authority: text("AUTHORITY")?,
             shared_hosts: list(&text("SHARED_HOSTS")?),

@@ -75,8 +75,8 @@ pub enum Params {
     },
 }
 
-/// Checks that can be topped up to one another's cost. Of scrypt and Argon2 every set of parameters is
-/// a family by itself, since memory and passes do not add up.
+/// Hashes whose checks differ in the number of rounds alone, so that additional rounds make two of them take equally
+/// long. Of scrypt and Argon2 every set of parameters is a family by itself, since memory and passes do not add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// PBKDF2 over SHA-256.

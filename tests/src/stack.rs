@@ -21,6 +21,16 @@ use crate::secrets::Secrets;
 use crate::tap::Tap;
 use crate::{environment, seed, settings, wait};
 
+/// What a stack has besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    Nothing,
+    /// A [`Tap`] between control and the edge.
+    Tap,
+    /// Databases of the Worker that outlive it, so that it can be deployed again.
+    Redeploys,
+}
+
 /// One running set.
 pub struct Stack {
     name: String,
@@ -48,41 +58,44 @@ impl Stack {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stack> = OnceCell::const_new();
         SHARED
-            .get_or_init(|| async { Self::start("shared", Database::create().await, [false, false]).await })
+            .get_or_init(|| async { Self::start("shared", Database::create().await, Extra::Nothing).await })
             .await
     }
 
     /// A stack of one test's own, whose clock it may move and whose control it may kill.
     pub async fn own(name: &str) -> Self {
-        Self::start(name, Database::create().await, [false, false]).await
+        Self::start(name, Database::create().await, Extra::Nothing).await
     }
 
     /// The same over a database that the test may kill, with a Worker that can be [deployed again](Self::deploy).
     pub async fn over(name: &str, database: Database) -> Self {
-        Self::start(name, database, [false, true]).await
+        Self::start(name, database, Extra::Redeploys).await
     }
 
     /// A stack of one test's own with a [`Tap`] between control and the edge.
     pub async fn tapped(name: &str) -> Self {
-        Self::start(name, Database::create().await, [true, false]).await
+        Self::start(name, Database::create().await, Extra::Tap).await
     }
 
     /// A stack for one test whose Worker can be [deployed again](Self::deploy).
     pub async fn deployed(name: &str) -> Self {
-        Self::start(name, Database::create().await, [false, true]).await
+        Self::start(name, Database::create().await, Extra::Redeploys).await
     }
 
-    async fn start(name: &str, database: Database, [tapped, kept]: [bool; 2]) -> Self {
+    async fn start(name: &str, database: Database, extra: Extra) -> Self {
         let secrets = Secrets::generate();
         let (control_port, metrics_port) = (free_port(), free_port());
-        let kept = kept.then(|| tempfile::tempdir().expect("a folder for the Worker's databases"));
+        let kept = (extra == Extra::Redeploys)
+            .then(|| tempfile::tempdir().expect("a folder for the Worker's databases"));
         let at = kept.as_ref().map(|folder| (folder.path(), free_port()));
         let (edge, ready) = start_edge(name, settings::edge(&secrets, control_port), at);
         let workerd_pid = ready["workerd_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         let edge_url = ready["direct_url"].as_str().expect("the Worker's address").to_owned();
         is_ours(&edge_url);
         let tap = match edge_url.strip_prefix("http://") {
-            Some(address) if tapped => Some(Tap::open(address.to_owned(), seed::rng(name)).await),
+            Some(address) if extra == Extra::Tap => {
+                Some(Tap::open(address.to_owned(), seed::rng(name)).await)
+            }
             _ => None,
         };
         let for_control = tap.as_ref().map_or(edge_url.as_str(), Tap::url);

@@ -32,8 +32,8 @@ pub enum Fault {
     ArchiveMissing,
     /// The archive that has these entries is not what was signed: it was changed or cut.
     ArchiveChanged,
-    /// As `recomputed` or `cut`, in a tenant whose history was raised since: the database was restored from a
-    /// backup, and entries were lost.
+    /// As `recomputed` or `cut`, in a tenant whose history was raised since. The usual cause is a restore from a backup;
+    /// a new session root that ended all sessions raises the history as well.
     Restored,
 }
 
@@ -54,7 +54,7 @@ impl Fault {
             Self::ArchiveMissing => "the archive of these entries is not there",
             Self::ArchiveChanged => "the archive of these entries was changed or cut",
             Self::Restored => {
-                "entries that a checkpoint tells of were lost from here or later, and the database was restored since"
+                "entries that a checkpoint tells of were lost from here or later, and the tenant's history was raised since, as after a restore from a backup"
             }
         }
     }

@@ -2,7 +2,7 @@
 //! transaction of the tenant is open ([`crate::db::TenantTx::keys`]).
 //!
 //! The associated data names tenant, column and row, so a value that was copied to another place cannot be decrypted.
-//! Values for the edge are decrypted by the store of their slice and sealed by `shared::wire::seal`.
+//! Values for the edge are decrypted by the module that stores them and sealed by `shared::wire::seal`.
 
 use shared::derive::Secret;
 use shared::fields;

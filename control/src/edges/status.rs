@@ -14,9 +14,9 @@ pub struct EdgeStatus {
     pub tenant: Uuid,
     /// Its slug.
     pub slug: String,
-    /// Our restore counter and counter.
+    /// The tenant's restore counter in control's database.
     pub history: i64,
-    /// See `history`.
+    /// The tenant's newest revision in control's database.
     pub rev: i64,
     /// The revision that the edge has confirmed.
     pub mark: i64,

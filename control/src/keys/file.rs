@@ -59,7 +59,7 @@ pub enum KeyFault {
     Utf16,
     /// Under 2048 or over 4096 bits, or another exponent than 65537.
     #[error("Expected an RSA key of 2048 to 4096 bits with e = 65537.")]
-    Weak,
+    WrongSize,
     /// No RSA public key in a known form.
     #[error(
         "Expected an RSA public key of 2048 to 4096 bits with e = 65537: PEM (as `openssl pkey -pubout` writes it), a certificate in PEM, or a JWK."
@@ -95,7 +95,7 @@ pub fn public_key(bytes: &[u8]) -> Result<PublicKey, KeyFault> {
     if let Ok(Jwk { kty, n, e, d }) = serde_json::from_slice::<Jwk>(bytes) {
         return match (kty.as_str(), n, e, d) {
             ("RSA", _, _, Some(_)) => Err(KeyFault::IsPrivate),
-            ("RSA", Some(n), Some(e), None) => PublicKey::parse(&n, &e).map_err(|_| KeyFault::Weak),
+            ("RSA", Some(n), Some(e), None) => PublicKey::parse(&n, &e).map_err(|_| KeyFault::WrongSize),
             ("EC" | "OKP", ..) => Err(KeyFault::Curve),
             _ => Err(KeyFault::NoPublicKey),
         };
@@ -130,7 +130,7 @@ pub fn private_key(bytes: &[u8]) -> Result<Private, KeyFault> {
         Err(_) => rsa::from_pem(bytes),
     };
     taken.map_err(|error| match error {
-        ImportError::Weak => KeyFault::Weak,
+        ImportError::WrongSize => KeyFault::WrongSize,
         ImportError::Malformed => no_private_key(bytes),
     })
 }
@@ -252,7 +252,7 @@ mod tests {
             (b"ssh-rsa AAAAB3Nza ada@example", KeyFault::SshPublic),
             (b"{\"keys\": []}", KeyFault::KeySet),
             (br#"{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}"#, KeyFault::Curve),
-            (br#"{"kty": "RSA", "n": "AQAB", "e": "AQAB"}"#, KeyFault::Weak),
+            (br#"{"kty": "RSA", "n": "AQAB", "e": "AQAB"}"#, KeyFault::WrongSize),
             (&[0x30, 0x82, 0x01, 0x22], KeyFault::Binary),
             (&utf16, KeyFault::Utf16),
             (b"django-insecure-5ecr3t", KeyFault::NoPublicKey),
@@ -271,7 +271,7 @@ mod tests {
             (&public_jwk(), KeyFault::IsPublic),
             (&encrypted, KeyFault::Encrypted),
             ("-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----", KeyFault::Curve),
-            (include_str!("../../tests/keys/rsa1024.pem"), KeyFault::Weak),
+            (include_str!("../../tests/keys/rsa1024.pem"), KeyFault::WrongSize),
             (r#"{"kty": "RSA", "n": "AQAB", "e": "AQAB", "d": "AQAB"}"#, KeyFault::NoPrivateKey),
             ("", KeyFault::Empty),
             ("django-insecure-5ecr3t", KeyFault::NoPrivateKey),

@@ -34,7 +34,7 @@ pub enum ImportError {
     Malformed,
     /// Under 2048 or over 4096 bits, or another exponent than 65537.
     #[error("Expected an RSA key of 2048 to 4096 bits with e = 65537.")]
-    Weak,
+    WrongSize,
 }
 
 /// A private JWK (RFC 7518, section 6.3.2). Wiped when dropped.
@@ -77,7 +77,7 @@ pub fn from_pem(pem: &[u8]) -> Result<Private, ImportError> {
     };
     // The library refuses short keys itself, with the same error as malformed ones.
     let pair = pair.map_err(|error| match error.to_string().as_str() {
-        "TooSmall" | "TooLarge" => ImportError::Weak,
+        "TooSmall" | "TooLarge" => ImportError::WrongSize,
         _ => ImportError::Malformed,
     })?;
     private(&pair)
@@ -91,7 +91,7 @@ pub fn from_jwk(jwk: &PrivateJwk) -> Result<Private, ImportError> {
     if jwk.kty != "RSA" {
         return Err(ImportError::Malformed);
     }
-    PublicKey::parse(&jwk.n, &jwk.e).map_err(|_| ImportError::Weak)?;
+    PublicKey::parse(&jwk.n, &jwk.e).map_err(|_| ImportError::WrongSize)?;
     let decode =
         |text: &str| URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).map_err(|_| ImportError::Malformed);
     let (n, e) = (decode(&jwk.n)?, decode(&jwk.e)?);
@@ -116,7 +116,7 @@ fn private(pair: &KeyPair) -> Result<Private, ImportError> {
         modulus.big_endian_without_leading_zero(),
         exponent.big_endian_without_leading_zero(),
     )
-    .map_err(|_| ImportError::Weak)?;
+    .map_err(|_| ImportError::WrongSize)?;
     let der = pair.as_der().map_err(|_| ImportError::Malformed)?;
     Ok(Private { public, pkcs8: Zeroizing::new(der.as_ref().to_vec()) })
 }
@@ -175,16 +175,19 @@ mod tests {
             weak["n"] = n.into();
             weak["e"] = e.into();
             let jwk: PrivateJwk = serde_json::from_value(weak).unwrap();
-            assert_eq!(from_jwk(&jwk).err(), Some(ImportError::Weak));
+            assert_eq!(from_jwk(&jwk).err(), Some(ImportError::WrongSize));
         }
     }
 
     #[test]
     fn short_keys_and_other_exponents_are_refused() {
-        assert_eq!(from_pem(include_bytes!("../../tests/keys/rsa1024.pem")).err(), Some(ImportError::Weak));
+        assert_eq!(
+            from_pem(include_bytes!("../../tests/keys/rsa1024.pem")).err(),
+            Some(ImportError::WrongSize)
+        );
         assert_eq!(
             from_pem(include_bytes!("../../tests/keys/rsa2048-e3.pem")).err(),
-            Some(ImportError::Weak)
+            Some(ImportError::WrongSize)
         );
         assert_eq!(
             from_pem(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").err(),

@@ -40,14 +40,14 @@ pub struct Sender {
     pub tls: MailTls,
     /// The SMTP user name; empty for no authentication.
     pub username: String,
-    /// Their password.
+    /// The password of that SMTP user.
     pub password: Zeroizing<String>,
 }
 
 /// A tenant's own sender.
 #[derive(Clone)]
 pub struct Own {
-    /// It.
+    /// The server and the address.
     pub sender: Sender,
     /// When it was set.
     pub updated_at: DateTime<Utc>,
@@ -55,7 +55,7 @@ pub struct Own {
 
 /// The sender of a tenant's mail.
 pub struct InForce {
-    /// It.
+    /// The server and the address.
     pub sender: Sender,
     /// Whether it is the tenant's own.
     pub is_own: bool,

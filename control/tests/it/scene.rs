@@ -493,7 +493,7 @@ impl Answer {
         // Health of control is another's than the edge's, and in no document.
         let of_the_edge = |seen: &Seen| {
             let route = routes::find(&format!("/{}", seen.kind.route.replace('*', "x")));
-            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare))
+            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeWithoutAllow))
         };
         seen.filter(|seen| !of_the_edge(seen)).into_iter().for_each(answers::record);
         answer

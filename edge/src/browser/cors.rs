@@ -80,7 +80,7 @@ impl Cors {
         let asked = request.method() == "OPTIONS"
             && origin.is_some()
             && request.header("access-control-request-method").is_some();
-        let varies = route.kind != RouteKind::EdgeBare || origin.is_some();
+        let varies = route.kind != RouteKind::EdgeWithoutAllow || origin.is_some();
         Some(Self { readers, origin, preflight: asked.then_some(route.allow), varies })
     }
 

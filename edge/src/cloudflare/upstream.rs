@@ -23,7 +23,7 @@ use crate::platform::{Upstream, UpstreamError};
 /// The time limit for control's first byte: a stalled control must not keep clients waiting.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The time limit of a password check, including the answer: a user waits at a sign-in form.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Upstream for Cloudflare {
     type Request = ClientRequest;
@@ -49,7 +49,7 @@ impl Upstream for Cloudflare {
         let exchange = async {
             let (abort, init) = prepare(&outgoing)?;
             init.set_body_opt_u8_array(Some(&Uint8Array::from(message.as_slice())));
-            within(ANSWER_PATIENCE, &abort, async {
+            within(ANSWER_TIMEOUT, &abort, async {
                 let response = fetch(&outgoing, &init).await?;
                 if response.status() != 200 {
                     return Err(JsValue::from_str(&format!("status {}", response.status())));

@@ -31,7 +31,7 @@ pub async fn clean<P: Platform>(app: &App<P>) -> Result<(), StoreError> {
 
 /// Deletes a chunk of every kind, and returns the greatest number of deleted rows of one kind.
 async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
-    let chunk = millis(CHUNK as u64);
+    let chunk = i64::try_from(CHUNK).unwrap_or(i64::MAX);
     let now = millis(app.platform.now_ms());
     let older = |statement: Sql, secs: u64| {
         statement.bind([now.saturating_sub(secs_as_ms(secs)).into(), chunk.into()])
@@ -45,15 +45,15 @@ async fn sweep<P: Platform>(app: &App<P>) -> Result<usize, StoreError> {
         batch.add_counted(older(sql::CLEAN_CODE_TRIES, CODE_WINDOW_SECS)),
         batch.add_counted(older(sql::CLEAN_CHALLENGES, 0)),
         batch.add_counted(older(sql::CLEAN_DEVICES, 0)),
-        batch.add_counted(older(sql::CLEAN_ENDED, TOMBSTONE_SECS)),
-        batch.add_counted(older(sql::CLEAN_FINISHED, TOMBSTONE_SECS)),
+        batch.add_counted(older(sql::CLEAN_ENDED_FAMILIES, TOMBSTONE_SECS)),
+        batch.add_counted(older(sql::CLEAN_EXPIRED_FAMILIES, TOMBSTONE_SECS)),
     ];
     let before = now.saturating_sub(secs_as_ms(FEED_SECS));
-    batch.also(sql::TELL_CALM.bind([before.into(), chunk.into(), now.into()]));
-    batch.also(older(sql::CLEAN_CROWDS, FEED_SECS));
-    batch.also(sql::CLEAN_UNUSED.bind([chunk.into()]));
-    batch.also(older(sql::CLEAN_IDLE, TOMBSTONE_SECS));
-    batch.also(sql::CLEAN_NEXT.bind([chunk.into()]));
+    batch.also(sql::TELL_UNCROWDED.bind([before.into(), chunk.into(), now.into()]));
+    batch.also(older(sql::CLEAR_CROWDED_MARKS, FEED_SECS));
+    batch.also(sql::CLEAN_UNUSED_CROWDS.bind([chunk.into()]));
+    batch.also(older(sql::CLEAN_IDLE_FAMILIES, TOMBSTONE_SECS));
+    batch.also(sql::ADVANCE_IDLE_CURSOR.bind([chunk.into()]));
     batch.also(older(sql::CLEAN_USERS, TOMBSTONE_SECS));
     batch.also(older(sql::CLEAN_IDENTIFIERS, TOMBSTONE_SECS));
     batch.also(older(sql::CLEAN_NAMES, TOMBSTONE_SECS));

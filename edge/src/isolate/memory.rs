@@ -11,14 +11,15 @@ use shared::user::UserStatus;
 use crate::isolate::feed::{DenialRow, FeedRow, Kind};
 use crate::isolate::opened::OpenedTenant;
 
-/// A tenant that this isolate has met.
+/// A tenant in the cache of this isolate.
 pub(super) struct TenantMemory {
-    pub known: Rc<OpenedTenant>,
+    pub opened: Rc<OpenedTenant>,
     /// The newest revision of the document in the feed.
     pub revision: (i64, i64),
     pub users: HashMap<UserId, Denial>,
     pub ended: HashSet<SessionId>,
-    /// Whether the feed is silent about users and sessions.
+    /// Whether the tenant is crowded: so many of its users changed that the feed no longer lists users and sessions one
+    /// by one, and the rows in D1 decide.
     pub crowded: bool,
     pub used_at: u64,
     pub unknown_kid_at: u64,

@@ -3,6 +3,7 @@
 
 pub mod budgets;
 pub mod feed;
+pub mod generations;
 pub mod memory;
 pub mod opened;
 pub mod refused_names;

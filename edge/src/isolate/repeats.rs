@@ -3,11 +3,11 @@
 //! The entry has the text of the request and the answer; here is what decides whether the answer still holds. Numbers are
 //! the entry's, which never gives one twice, also not to a new instance of the module after an abort.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use shared::ids::TenantId;
 
+use super::generations::Generations;
 use super::tenant_name::TenantName;
 use super::verified::VerifiedToken;
 
@@ -24,6 +24,8 @@ pub struct Repeat {
     pub method: &'static str,
     /// For the log.
     pub route: &'static str,
+    /// For the log.
+    pub status: u16,
 }
 
 /// What an answer was concluded from, beside the text of its request.
@@ -45,28 +47,8 @@ impl Source {
     }
 }
 
-/// What is kept, in two generations: when one is full, the older one is dropped.
-#[derive(Default)]
-pub struct Repeats {
-    young: HashMap<u32, Rc<Repeat>>,
-    old: HashMap<u32, Rc<Repeat>>,
-}
-
-impl Repeats {
-    /// What is kept under a number.
-    #[must_use]
-    pub fn get(&self, number: u32) -> Option<Rc<Repeat>> {
-        self.young.get(&number).or_else(|| self.old.get(&number)).map(Rc::clone)
-    }
-
-    /// Keeps it under a number.
-    pub fn insert(&mut self, number: u32, repeat: Repeat) {
-        if self.young.len() >= ENTRIES {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(number, Rc::new(repeat));
-    }
-}
+/// What is kept, by number.
+pub type Repeats = Generations<u32, Rc<Repeat>, ENTRIES>;
 
 #[cfg(test)]
 mod tests {

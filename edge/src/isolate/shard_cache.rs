@@ -35,7 +35,7 @@ pub struct ShardCache {
     lease_until: u64,
     pruned_at: u64,
     names: HashMap<String, Option<TenantId>>,
-    met: HashMap<TenantId, TenantMemory>,
+    tenants: HashMap<TenantId, TenantMemory>,
 }
 
 impl ShardCache {
@@ -89,13 +89,13 @@ impl ShardCache {
         let reborn = self.incarnation != shard.incarnation || shard.head < self.cursor;
         let missed = shard.head > self.cursor && shard.oldest.is_none_or(|oldest| oldest > self.cursor + 1);
         if reborn || missed || beyond.len() >= BEYOND {
-            self.forget(shard);
+            self.reset(shard);
         } else {
             let cursor = self.cursor;
             for row in rows.iter().filter(|row| row.seq > cursor) {
                 self.apply_row(row);
             }
-            beyond.iter().for_each(|row| self.forget_one(row));
+            beyond.iter().for_each(|row| self.remove_missed(row));
             self.cursor = shard.head.max(rows.last().map_or(0, |last| last.seq));
         }
         self.as_of = read_at;
@@ -105,19 +105,19 @@ impl ShardCache {
     }
 
     /// Drops the cache: the database has a new incarnation, or rows were missed.
-    fn forget(&mut self, shard: &ShardRow) {
+    fn reset(&mut self, shard: &ShardRow) {
         self.names.clear();
-        self.met.clear();
+        self.tenants.clear();
         self.incarnation.clone_from(&shard.incarnation);
         self.cursor = shard.head;
     }
 
     /// Rows about this tenant, or about names, were not read.
-    fn forget_one(&mut self, row: &BeyondRow) {
+    fn remove_missed(&mut self, row: &BeyondRow) {
         if row.tenant.is_empty() {
             self.names.clear();
         } else if let Ok(tenant) = TenantId::parse(&row.tenant) {
-            self.met.remove(&tenant);
+            self.tenants.remove(&tenant);
         }
     }
 
@@ -127,8 +127,8 @@ impl ShardCache {
             return;
         }
         let Ok(tenant) = TenantId::parse(&row.tenant) else { return };
-        if let Some(met) = self.met.get_mut(&tenant) {
-            met.apply_row(row);
+        if let Some(memory) = self.tenants.get_mut(&tenant) {
+            memory.apply_row(row);
         }
     }
 
@@ -138,25 +138,25 @@ impl ShardCache {
     /// False if a feed read was applied since the query began: it may have skipped denials of this tenant, which was
     /// not cached then, so the query must be repeated.
     #[must_use]
-    pub fn meet(
+    pub fn add_tenant(
         &mut self,
         read_at: u64,
         shard: &ShardRow,
-        known: Rc<OpenedTenant>,
+        opened: Rc<OpenedTenant>,
         denials: Denials<'_>,
     ) -> bool {
         if self.as_of == 0 || (self.incarnation != shard.incarnation && read_at >= self.as_of) {
-            self.forget(shard);
+            self.reset(shard);
             self.as_of = read_at;
         }
         if self.incarnation != shard.incarnation || shard.head < self.cursor {
             return false;
         }
         self.make_room();
-        let revision = known.tenant.revision();
-        let id = known.tenant.id;
-        let mut met = TenantMemory {
-            known,
+        let revision = opened.tenant.revision();
+        let id = opened.tenant.id;
+        let mut memory = TenantMemory {
+            opened,
             revision,
             users: HashMap::new(),
             ended: HashSet::new(),
@@ -165,23 +165,23 @@ impl ShardCache {
             unknown_kid_at: 0,
         };
         for row in denials.rows {
-            met.deny(row);
+            memory.deny(row);
         }
-        self.met.insert(id, met);
+        self.tenants.insert(id, memory);
         true
     }
 
     fn make_room(&mut self) {
-        if self.met.len() >= TENANTS {
-            let oldest = self.met.iter().min_by_key(|(_, met)| met.used_at).map(|(id, _)| *id);
+        if self.tenants.len() >= TENANTS {
+            let oldest = self.tenants.iter().min_by_key(|(_, memory)| memory.used_at).map(|(id, _)| *id);
             if let Some(id) = oldest {
-                self.met.remove(&id);
+                self.tenants.remove(&id);
             }
         }
     }
 
     /// Caches the tenant of a name.
-    pub fn name(&mut self, name: &str, tenant: Option<TenantId>) {
+    pub fn set_name(&mut self, name: &str, tenant: Option<TenantId>) {
         if self.names.len() >= NAMES {
             self.names.clear();
         }
@@ -189,9 +189,9 @@ impl ShardCache {
     }
 
     /// Caches that a name is unknown, unless a feed read was applied since the query began.
-    pub fn unknown_name(&mut self, name: &str, shard: &ShardRow) {
+    pub fn set_unknown_name(&mut self, name: &str, shard: &ShardRow) {
         if self.incarnation == shard.incarnation && shard.head >= self.cursor {
-            self.name(name, None);
+            self.set_name(name, None);
         }
     }
 
@@ -202,23 +202,23 @@ impl ShardCache {
 
     /// The tenant of a name: `None` if it is not cached, `Some(None)` if no tenant has the name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<Option<TenantId>> {
+    pub fn tenant_named(&self, name: &str) -> Option<Option<TenantId>> {
         self.names.get(name).copied()
     }
 
     /// The cached tenant, and whether the feed has listed a newer document.
-    pub fn known(&mut self, tenant: TenantId, now_ms: u64) -> Option<(Rc<OpenedTenant>, bool)> {
-        let met = self.met.get_mut(&tenant)?;
-        met.used_at = now_ms;
-        Some((met.known.clone(), met.known.tenant.revision() < met.revision))
+    pub fn tenant(&mut self, id: TenantId, now_ms: u64) -> Option<(Rc<OpenedTenant>, bool)> {
+        let memory = self.tenants.get_mut(&id)?;
+        memory.used_at = now_ms;
+        Some((memory.opened.clone(), memory.opened.tenant.revision() < memory.revision))
     }
 
     /// Replaces the document of a cached tenant by a newer one; an older one is ignored.
-    pub fn renew(&mut self, known: Rc<OpenedTenant>) {
-        if let Some(met) = self.met.get_mut(&known.tenant.id) {
-            met.revision = met.revision.max(known.tenant.revision());
-            if known.tenant.revision() >= met.known.tenant.revision() {
-                met.known = known;
+    pub fn replace_document(&mut self, opened: Rc<OpenedTenant>) {
+        if let Some(memory) = self.tenants.get_mut(&opened.tenant.id) {
+            memory.revision = memory.revision.max(opened.tenant.revision());
+            if opened.tenant.revision() >= memory.opened.tenant.revision() {
+                memory.opened = opened;
             }
         }
     }
@@ -227,25 +227,25 @@ impl ShardCache {
     /// may have been removed while the request waited.
     #[must_use]
     pub fn judge(&self, tenant: TenantId, user: UserId, sid: SessionId, epoch: i64) -> Option<Judgement> {
-        self.met.get(&tenant).map(|met| met.judge(user, sid, epoch))
+        self.tenants.get(&tenant).map(|memory| memory.judge(user, sid, epoch))
     }
 
     /// Whether the feed has listed a change of this user. For a legacy token, only the user's row decides then.
     #[must_use]
-    pub fn told_of(&self, tenant: TenantId, user: UserId) -> bool {
-        self.met.get(&tenant).is_some_and(|met| met.users.contains_key(&user))
+    pub fn lists_user(&self, tenant: TenantId, user: UserId) -> bool {
+        self.tenants.get(&tenant).is_some_and(|memory| memory.users.contains_key(&user))
     }
 
-    /// Whether the tenant is crowded: the feed does not list its users.
+    /// Whether the tenant is crowded: so many of its users changed that the feed no longer lists them one by one.
     #[must_use]
     pub fn is_crowded(&self, tenant: TenantId) -> bool {
-        self.met.get(&tenant).is_some_and(|met| met.crowded)
+        self.tenants.get(&tenant).is_some_and(|memory| memory.crowded)
     }
 
     /// Records a session that this isolate has ended, before the feed lists it.
     pub fn end(&mut self, tenant: TenantId, sid: SessionId) {
-        if let Some(met) = self.met.get_mut(&tenant) {
-            met.ended.insert(sid);
+        if let Some(memory) = self.tenants.get_mut(&tenant) {
+            memory.ended.insert(sid);
         }
     }
 
@@ -259,10 +259,10 @@ impl ShardCache {
 
     /// Whether an unknown `kid` or issuer of this tenant may cause a read now; uses up the turn.
     pub fn may_ask_for_kid(&mut self, tenant: TenantId, now_ms: u64, every_ms: u64) -> bool {
-        let Some(met) = self.met.get_mut(&tenant) else { return false };
-        let due = now_ms >= met.unknown_kid_at.saturating_add(every_ms);
+        let Some(memory) = self.tenants.get_mut(&tenant) else { return false };
+        let due = now_ms >= memory.unknown_kid_at.saturating_add(every_ms);
         if due {
-            met.unknown_kid_at = now_ms;
+            memory.unknown_kid_at = now_ms;
         }
         due
     }
@@ -272,7 +272,7 @@ impl ShardCache {
     fn prune(&mut self, now_ms: u64) {
         if now_ms.saturating_sub(self.pruned_at) > FEED_SECS * 1000 {
             if self.pruned_at > 0 {
-                self.met.retain(|_, met| met.users.is_empty() && met.ended.is_empty());
+                self.tenants.retain(|_, memory| memory.users.is_empty() && memory.ended.is_empty());
             }
             self.pruned_at = now_ms;
         }

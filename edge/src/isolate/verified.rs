@@ -2,12 +2,13 @@
 //! cryptography. Bounded; expiry, denials and the key's state are checked on every hit.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use shared::contract::refusal::TokenFault;
 use shared::ids::{SessionId, TenantId, UserId};
 use shared::tokens::claims::UserIdClaim;
+
+use super::generations::Generations;
 
 /// Entries of one generation; two are kept.
 const ENTRIES: usize = 4096;
@@ -84,12 +85,9 @@ pub struct LegacyTrail {
 
 type Key = [u8; KEY];
 
-/// The cache, in two generations: when one is full, the older one is dropped.
+/// The cache.
 #[derive(Default)]
-pub struct VerifiedTokens {
-    young: HashMap<Key, (String, Rc<VerifiedToken>)>,
-    old: HashMap<Key, (String, Rc<VerifiedToken>)>,
-}
+pub struct VerifiedTokens(Generations<Key, (String, Rc<VerifiedToken>), ENTRIES>);
 
 fn key(token: &str) -> Option<Key> {
     token.as_bytes().last_chunk::<KEY>().copied()
@@ -99,18 +97,13 @@ impl VerifiedTokens {
     /// The entry of exactly this token.
     #[must_use]
     pub fn get(&self, token: &str) -> Option<&Rc<VerifiedToken>> {
-        let key = key(token)?;
-        let entry = self.young.get(&key).or_else(|| self.old.get(&key));
+        let entry = self.0.get(&key(token)?);
         entry.filter(|(known, _)| known == token).map(|(_, access)| access)
     }
 
     /// Stores the state of a token's user and session; the latest read counts.
     pub fn stands(&mut self, token: &str, standing: Standing) {
-        let Some(key) = key(token) else { return };
-        let entry = match self.young.get_mut(&key) {
-            Some(entry) => Some(entry),
-            None => self.old.get_mut(&key),
-        };
+        let entry = key(token).and_then(|key| self.0.get_mut(&key));
         if let Some((_, access)) = entry.filter(|(known, _)| known == token)
             && access.standing.is_none_or(|known| known.as_of <= standing.as_of)
         {
@@ -121,10 +114,7 @@ impl VerifiedTokens {
     /// Remembers a token that was verified.
     pub fn insert(&mut self, token: &str, access: VerifiedToken) {
         let Some(key) = key(token) else { return };
-        if self.young.len() >= ENTRIES {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, (token.to_owned(), Rc::new(access)));
+        self.0.insert(key, (token.to_owned(), Rc::new(access)));
     }
 }
 
@@ -165,7 +155,6 @@ mod tests {
         for index in 0..3 * ENTRIES {
             verified.insert(&format!("token-{index:032}"), access(1));
         }
-        assert!(verified.young.len() + verified.old.len() <= 2 * ENTRIES);
         assert!(verified.get(&format!("token-{:032}", 3 * ENTRIES - 1)).is_some());
         assert!(verified.get(&format!("token-{:032}", 0)).is_none());
     }

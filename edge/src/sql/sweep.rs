@@ -15,19 +15,19 @@ statements! {
 
     /// Tenants that are no longer crowded, because their unlisted changes concern no unexpired token. A feed row says
     /// so: (before, limit, now).
-    TELL_CALM = "
+    TELL_UNCROWDED = "
         insert into feed (at, kind, tenant, subject)
         select ?3, 'calm', tenant, tenant
         from (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
 
     /// Deletes their mark: (before, limit).
-    CLEAN_CROWDS = "
+    CLEAR_CROWDED_MARKS = "
         update crowds
         set at = null
         where tenant in (select tenant from crowds where at < ?1 order by at, tenant limit ?2)";
 
     /// Tenants without rows in the feed: (limit).
-    CLEAN_UNUSED = "
+    CLEAN_UNUSED_CROWDS = "
         delete from crowds
         where tenant in (select tenant from crowds where told = 0 and at is null limit ?1)";
 
@@ -81,7 +81,7 @@ statements! {
         returning 1 as swept";
 
     /// Families that ended long ago: (before, most).
-    CLEAN_ENDED = "
+    CLEAN_ENDED_FAMILIES = "
         delete from families
         where id in (
             select id
@@ -92,13 +92,13 @@ statements! {
         returning 1 as swept";
 
     /// Families past their absolute deadline: (before, most).
-    CLEAN_FINISHED = "
+    CLEAN_EXPIRED_FAMILIES = "
         delete from families
         where id in (select id from families where max(absolute_deadline, kept_until) < ?1 limit ?2)
         returning 1 as swept";
 
     /// Families past their idle deadline, which is not indexed: those in the next part of the table, (before, limit).
-    CLEAN_IDLE = "
+    CLEAN_IDLE_FAMILIES = "
         delete from families
         where id in (
             select id
@@ -113,7 +113,7 @@ statements! {
           )";
 
     /// The stretch after that one, from the start again at the end: (most).
-    CLEAN_NEXT = "
+    ADVANCE_IDLE_CURSOR = "
         update shard
         set clean_cursor = coalesce(
             (

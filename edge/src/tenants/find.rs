@@ -42,19 +42,19 @@ pub fn find_now<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
 ) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
-    let mut knowledge = ctx.app.shard_cache.borrow_mut();
-    let tenant = match knowledge.named(&named.name)? {
-        None if knowledge.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::contract::limits::STALE_MS) => {
+    let mut cache = ctx.app.shard_cache.borrow_mut();
+    let tenant = match cache.tenant_named(&named.name)? {
+        None if cache.age_ms(ctx.now_ms).is_some_and(|age| age <= shared::contract::limits::STALE_MS) => {
             return Some(Err(Refusal::not_found()));
         }
         None => return None,
         Some(tenant) => tenant,
     };
-    let (known, behind) = knowledge.known(tenant, ctx.now_ms)?;
+    let (known, behind) = cache.tenant(tenant, ctx.now_ms)?;
     if behind {
         return None;
     }
-    knowledge.may_serve(ctx.now_ms).then(|| served(known, named))
+    cache.may_serve(ctx.now_ms).then(|| served(known, named))
 }
 
 /// Finds the tenant for a route that checks tokens against the feed: reads first if the cached data is older than
@@ -89,8 +89,8 @@ pub async fn find_known<P: Platform>(
     named: &TenantName,
 ) -> Result<Rc<OpenedTenant>, Refusal> {
     let remembered = {
-        let mut knowledge = ctx.app.shard_cache.borrow_mut();
-        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
+        let mut cache = ctx.app.shard_cache.borrow_mut();
+        cache.tenant_named(&named.name).flatten().and_then(|tenant| cache.tenant(tenant, ctx.now_ms))
     };
     match remembered {
         Some((known, false)) => served(known, named),
@@ -102,18 +102,18 @@ pub async fn find_known<P: Platform>(
 /// name is unknown.
 pub fn remembered<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> Option<Rc<OpenedTenant>> {
     let known = {
-        let mut knowledge = ctx.app.shard_cache.borrow_mut();
-        knowledge.named(&named.name).flatten().and_then(|tenant| knowledge.known(tenant, ctx.now_ms))
+        let mut cache = ctx.app.shard_cache.borrow_mut();
+        cache.tenant_named(&named.name).flatten().and_then(|tenant| cache.tenant(tenant, ctx.now_ms))
     };
     known.and_then(|(known, _)| served(known, named).ok())
 }
 
 /// Whether the name is not cached, neither with a tenant nor as unknown.
 pub fn is_forgotten<P: Platform>(ctx: Context<'_, P>, named: &TenantName) -> bool {
-    let mut knowledge = ctx.app.shard_cache.borrow_mut();
-    match knowledge.named(&named.name) {
+    let mut cache = ctx.app.shard_cache.borrow_mut();
+    match cache.tenant_named(&named.name) {
         None => true,
-        Some(owner) => owner.is_some_and(|tenant| knowledge.known(tenant, ctx.now_ms).is_none()),
+        Some(owner) => owner.is_some_and(|tenant| cache.tenant(tenant, ctx.now_ms).is_none()),
     }
 }
 
@@ -136,11 +136,11 @@ fn in_memory<P: Platform>(
     ctx: Context<'_, P>,
     named: &TenantName,
 ) -> Option<Result<Rc<OpenedTenant>, Refusal>> {
-    let mut knowledge = ctx.app.shard_cache.borrow_mut();
-    match knowledge.named(&named.name)? {
+    let mut cache = ctx.app.shard_cache.borrow_mut();
+    match cache.tenant_named(&named.name)? {
         None => Some(Err(Refusal::not_found())),
         Some(tenant) => {
-            knowledge.known(tenant, ctx.now_ms).filter(|(_, behind)| !behind).map(|(known, _)| Ok(known))
+            cache.tenant(tenant, ctx.now_ms).filter(|(_, behind)| !behind).map(|(known, _)| Ok(known))
         }
     }
 }
@@ -194,15 +194,15 @@ async fn meet<P: Platform>(app: &App<P>, named: &TenantName) -> Result<Rc<Opened
         let read_at = app.platform.now_ms();
         let PendingRead { shard, tenant, denials, crowded } = ask(app, name, copy.as_ref()).await?;
         let Some(row) = tenant else {
-            app.shard_cache.borrow_mut().unknown_name(name, &shard);
+            app.shard_cache.borrow_mut().set_unknown_name(name, &shard);
             charge(app, &named.network).await;
             return Err(Refusal::not_found());
         };
         let known = Rc::new(open(app, row, copy.as_ref())?);
-        let mut knowledge = app.shard_cache.borrow_mut();
+        let mut cache = app.shard_cache.borrow_mut();
         let denials = Denials { rows: &denials, crowded };
-        if knowledge.meet(read_at, &shard, known.clone(), denials) {
-            knowledge.name(name, Some(known.tenant.id));
+        if cache.add_tenant(read_at, &shard, known.clone(), denials) {
+            cache.set_name(name, Some(known.tenant.id));
             return Ok(known);
         }
     }
@@ -281,7 +281,7 @@ pub async fn renew<P: Platform>(app: &App<P>, tenant: TenantId) -> Result<Rc<Ope
     let rows = batch.run(&app.platform).await?;
     let row = rows.take_one(document)?.ok_or_else(Refusal::not_found)?;
     let known = Rc::new(open(app, row, None)?);
-    app.shard_cache.borrow_mut().renew(known.clone());
+    app.shard_cache.borrow_mut().replace_document(known.clone());
     Ok(known)
 }
 

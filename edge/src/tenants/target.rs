@@ -39,7 +39,7 @@ impl Bearer {
 
 /// Whether a cache may store the answer: only if the URL identifies the tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cached {
+pub enum Cacheable {
     /// By the tenant's own host, or `/t/<slug>/`.
     ByUrl,
     /// The tenant was chosen by a header or by default.
@@ -54,7 +54,7 @@ pub struct Target {
     /// Whether the host is a tenant's own: cookies are used only there.
     pub own_host: bool,
     /// Whether the URL identifies the tenant.
-    pub cached: Cached,
+    pub cached: Cacheable,
     /// The path without `/t/<slug>`.
     pub path: String,
     /// The query without `?`.
@@ -89,10 +89,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Finds the place of a request.
+/// Reads the target of a request; `None` where it names no tenant or two different ones.
 ///
-/// The host of a tenant first; on shared hosts the prefix `/t/<slug>`, then `X-Tenant`, then the
-/// default tenant. A header that contradicts host or prefix is an unknown tenant.
+/// The host of a tenant names it first; on shared hosts the prefix `/t/<slug>`, then `X-Tenant`, then the default
+/// tenant.
 pub(crate) fn target(
     settings: &Settings,
     request: &impl Incoming,
@@ -106,7 +106,15 @@ pub(crate) fn target(
     if !settings.shared_hosts.contains(&host) {
         let named = TenantName { name: ["host:", &host].concat(), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
-        return Some(Target { named, own_host: true, cached: Cached::ByUrl, path, query, base, request_id });
+        return Some(Target {
+            named,
+            own_host: true,
+            cached: Cacheable::ByUrl,
+            path,
+            query,
+            base,
+            request_id,
+        });
     }
     let prefixed = parts.path.strip_prefix("/t/").and_then(|rest| rest.split_once('/'));
     let (slug, cached, path, base) = match prefixed {
@@ -114,11 +122,11 @@ pub(crate) fn target(
             if x_tenant.is_some_and(|header| header != slug) {
                 return None;
             }
-            (slug.to_owned(), Cached::ByUrl, ["/", rest].concat(), [parts.origin, "/t/", slug].concat())
+            (slug.to_owned(), Cacheable::ByUrl, ["/", rest].concat(), [parts.origin, "/t/", slug].concat())
         }
         None => {
             let slug = x_tenant.or_else(|| settings.default_tenant.clone())?;
-            (slug, Cached::No, parts.path.to_owned(), parts.origin.to_owned())
+            (slug, Cacheable::No, parts.path.to_owned(), parts.origin.to_owned())
         }
     };
     // A malformed slug belongs to no tenant; it is not looked up.
@@ -136,6 +144,10 @@ pub(crate) fn sent_request_id(request: &impl Incoming) -> Option<String> {
     request.header("x-request-id").filter(plain)
 }
 
+/// The endpoint and the target of a request.
+///
+/// # Errors
+/// 404 where this Worker serves no such path or the request names no tenant, 503 without settings.
 pub(crate) fn place<P: Platform>(
     app: &App<P>,
     request: &P::Request,
@@ -149,7 +161,7 @@ pub(crate) fn place<P: Platform>(
         let base = String::new();
         let request_id = request_id.clone();
         let path = path.clone();
-        let cached = Cached::No;
+        let cached = Cacheable::No;
         (endpoint, Target { named, own_host: false, cached, path, query, base, request_id })
     };
     // Health is served even if settings are missing, and internal routes have no tenant.
@@ -157,11 +169,11 @@ pub(crate) fn place<P: Platform>(
         return Ok(bare(Endpoint::Health(health)));
     }
     let settings = app.settings()?;
-    if let Some(inside) = route::inside(settings.role, &path) {
+    if let Some(inside) = route::inside(settings.routes, &path) {
         return Ok(bare(Endpoint::Inside(inside)));
     }
     let target = target(settings, request, url, request_id.clone()).ok_or_else(Refusal::not_found)?;
-    match route::endpoint(settings.role, &target.path).ok_or_else(Refusal::not_found)? {
+    match route::endpoint(settings.routes, &target.path).ok_or_else(Refusal::not_found)? {
         Endpoint::Inside(_) => Err(Refusal::not_found()),
         endpoint @ (Endpoint::Own(_) | Endpoint::Health(_) | Endpoint::Forward(_)) => Ok((endpoint, target)),
     }

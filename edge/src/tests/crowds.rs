@@ -186,11 +186,11 @@ fn a_session_that_ends_in_a_crowd_is_refused_elsewhere() {
     acme.users_change(MANY, suspend);
     acme.validate(&here.access).expect(200);
     acme.validate(&there.access).expect(200);
-    let knowledge = world.app.shard_cache.take();
+    let cache = world.app.shard_cache.take();
     let verified = world.app.verified.take();
     acme.post("/api/logout/", &json!({"refresh": there.refresh})).expect(204);
     acme.validate(&there.access).expect(401);
-    world.app.shard_cache.replace(knowledge);
+    world.app.shard_cache.replace(cache);
     world.app.verified.replace(verified);
     world.advance(3001);
     assert_eq!(acme.validate(&there.access).expect(401).text("detail"), "Token is blacklisted");

@@ -47,7 +47,7 @@ use crate::platform::{
     StoreError, Upstream, UpstreamError,
 };
 use crate::serve::{handle, run_after};
-use crate::settings::{Role, Settings};
+use crate::settings::{RouteSet, Settings};
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const START_MS: u64 = 1_800_000_000_000;
@@ -88,7 +88,7 @@ pub fn edge_service_peer() -> PeerKey {
 
 pub fn settings() -> Settings {
     Settings {
-        role: Role::All,
+        routes: RouteSet::All,
         edge_id: EDGE.into(),
         authority: "edge.example".into(),
         shared_hosts: vec!["auth.example".into()],
@@ -642,7 +642,7 @@ impl Answered {
         let seen = Seen::of(method, path.unwrap_or("/"), self.status, content_type, &self.text);
         let own = |seen: &Seen| {
             let route = find_route(&format!("/{}", seen.kind.route));
-            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeBare))
+            route.is_some_and(|route| matches!(route.kind, RouteKind::Edge | RouteKind::EdgeWithoutAllow))
         };
         seen.filter(own).into_iter().for_each(answers::record);
         self
@@ -712,9 +712,9 @@ impl World {
 
     /// A push that another isolate takes: this one learns of it by the feed.
     pub fn push(&self, push: &Push) -> Answered {
-        let knowledge = self.app.shard_cache.take();
+        let cache = self.app.shard_cache.take();
         let answer = self.push_here(push);
-        self.app.shard_cache.replace(knowledge);
+        self.app.shard_cache.replace(cache);
         answer
     }
 

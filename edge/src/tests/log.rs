@@ -88,6 +88,15 @@ fn of_what_went_well_some_is_logged_on_either_way() {
     let mut first = logged[0].clone();
     first.as_object_mut().unwrap().remove("request_id");
     assert_eq!(again[0], first);
+    let keys = || acme.request("GET", "/.well-known/jwks.json");
+    let tag = world.send(keys()).expect(200).header("etag").unwrap().to_owned();
+    let reply = crate::tests::entry::handle_now(&world.app, &keys().header("if-none-match", &tag)).unwrap();
+    assert!(reply.response.status == 304 && reply.after.keep);
+    lines(&world);
+    for _ in 0..EVERY {
+        crate::serve::again(&world.app, crate::tests::entry::NUMBER).unwrap();
+    }
+    assert_eq!(lines(&world)[0]["status"], 304);
 }
 
 #[test]

@@ -310,9 +310,9 @@ fn signing_out_reaches_another_isolate() {
     let (world, acme) = acme();
     let tokens = acme.sign_in("ada");
     acme.validate(&tokens.access).expect(200);
-    let knowledge = world.app.shard_cache.take();
+    let cache = world.app.shard_cache.take();
     world.send(acme.request("POST", "/api/logout/").bearer(&tokens.access)).expect(204);
-    world.app.shard_cache.replace(knowledge);
+    world.app.shard_cache.replace(cache);
     acme.validate(&tokens.access).expect(200);
     world.advance(3001);
     acme.validate(&tokens.access).expect(401);

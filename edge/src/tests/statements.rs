@@ -370,10 +370,10 @@ fn a_legacy_token_gets_one_family_if_its_user_is_as_they_were_imported() {
     run("update families set ended_at = 2000");
     assert_eq!(changed(&world, &insert(None, 1)), 0, "ended is not gone");
     let clean = |statement: sql::Sql, before: i64| statement.bind([before.into(), 1000.into()]);
-    for statement in [sql::CLEAN_ENDED, sql::CLEAN_FINISHED, sql::CLEAN_IDLE] {
+    for statement in [sql::CLEAN_ENDED_FAMILIES, sql::CLEAN_EXPIRED_FAMILIES, sql::CLEAN_IDLE_FAMILIES] {
         assert_eq!(changed(&world, &clean(statement, 50_000)), 0, "the token may come again");
     }
-    for statement in [sql::CLEAN_ENDED, sql::CLEAN_FINISHED, sql::CLEAN_IDLE] {
+    for statement in [sql::CLEAN_ENDED_FAMILIES, sql::CLEAN_EXPIRED_FAMILIES, sql::CLEAN_IDLE_FAMILIES] {
         run("savepoint before");
         assert_eq!(changed(&world, &clean(statement, 50_001)), 1);
         run("rollback to before; release before");

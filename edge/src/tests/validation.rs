@@ -1,4 +1,4 @@
-//! Validation: what it costs, how old its knowledge may be, and what it refuses.
+//! Validation: what it costs, how old its cache may be, and what it refuses.
 
 use serde_json::json;
 use shared::tenant::{KeyState, Status};

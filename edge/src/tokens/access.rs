@@ -157,11 +157,11 @@ pub fn proved<P: Platform>(app: &App<P>, Unproven { token, unverified, .. }: Unp
 fn is_current<P: Platform>(ctx: Context<'_, P>, known: &OpenedTenant, access: &VerifiedToken) -> bool {
     let current = access.tenant == known.tenant.id && access.revision == known.tenant.revision();
     // For legacy tokens the feed only shows that the user changed, so the user's row is read again. At a crowded
-    // tenant it shows nothing: the user is read again if the last read is older than a second.
+    // tenant it shows nothing: the user is read again if the last read is older than three seconds.
     let told = access.legacy.is_some() && {
-        let knowledge = ctx.app.shard_cache.borrow();
-        let silent = knowledge.is_crowded(access.tenant);
-        knowledge.told_of(access.tenant, access.sub)
+        let cache = ctx.app.shard_cache.borrow();
+        let silent = cache.is_crowded(access.tenant);
+        cache.lists_user(access.tenant, access.sub)
             || (silent && standing::remembered(access, ctx.now_ms).is_none())
     };
     let now = ctx.now_secs();

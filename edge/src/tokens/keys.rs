@@ -8,7 +8,7 @@ use shared::http::conditions::{Conditions, Validator, Verdict};
 
 use crate::http::{Answer, Body, Incoming};
 use crate::isolate::opened::OpenedTenant;
-use crate::tenants::target::Cached;
+use crate::tenants::target::Cacheable;
 
 /// The forms of the key that signs, the first of which is given to a client that does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl KeyFormat {
 ///
 /// # Errors
 /// 412 under an `If-Match` of another one, 400 under one that cannot be read.
-pub fn jwks(known: &OpenedTenant, request: &impl Incoming, cached: Cached) -> Result<Answer, Refusal> {
+pub fn jwks(known: &OpenedTenant, request: &impl Incoming, cached: Cacheable) -> Result<Answer, Refusal> {
     let set = || Answer::text(200, "application/json", known.jwks.clone());
     let answer = conditional(request, &validator(known, "jwks"), set)?;
     Ok(finish(answer, cached))
@@ -52,7 +52,7 @@ pub fn public_key(
     known: &OpenedTenant,
     request: &impl Incoming,
     now_ms: u64,
-    cached: Cached,
+    cached: Cacheable,
 ) -> Result<Answer, Refusal> {
     let format =
         negotiate(request.header("accept").as_deref(), &FORMATS).ok_or_else(Refusal::not_acceptable)?;
@@ -93,14 +93,14 @@ fn conditional(
 }
 
 /// Adds the headers that a 304 must have, too (RFC 9110, section 15.4.5).
-fn finish(mut answer: Answer, cached: Cached) -> Answer {
+fn finish(mut answer: Answer, cached: Cacheable) -> Answer {
     answer.set("Access-Control-Allow-Origin", String::from("*"));
     match cached {
-        Cached::ByUrl => answer.set(
+        Cacheable::ByUrl => answer.set(
             "Cache-Control",
             format!("public, max-age={JWKS_MAX_AGE_SECS}, stale-while-revalidate={JWKS_STALE_SECS}"),
         ),
-        Cached::No => {
+        Cacheable::No => {
             answer.set("Cache-Control", String::from("no-store"));
             answer.vary("X-Tenant");
         }

@@ -79,7 +79,7 @@ codes! {
     StaleHistory = "stale_history",
     /// A push holds values that are sealed under a key-encryption key that this edge does not have.
     EdgeKeyUnknown = "edge_key_unknown",
-    /// An acknowledgement names events that this database never sent: it was restored.
+    /// An acknowledgement names facts that this database never sent: the database was restored.
     OutboxRestored = "outbox_restored",
     /// The service signature is missing or invalid.
     SignatureInvalid = "signature_invalid",
@@ -324,7 +324,7 @@ impl Refusal {
         Self { retry_after_secs: Some(wait_secs), ..Self::plain(429, &detail) }
     }
 
-    /// 503: storage or control cannot be reached. Never a guess.
+    /// 503: storage or control cannot be reached, so there is nothing to decide by.
     #[must_use]
     pub fn unavailable() -> Self {
         let refusal = Self::new(503, "Service temporarily unavailable.", Code::Unavailable);
@@ -358,10 +358,10 @@ pub enum TokenFault {
     #[error("token of another kind")]
     WrongType,
     /// The user is deleted.
-    #[error("person deleted")]
+    #[error("user deleted")]
     UserNotFound,
     /// The user is not active.
-    #[error("person not active")]
+    #[error("user not active")]
     UserInactive,
     /// The password was changed after the token was issued.
     #[error("password changed")]
@@ -383,7 +383,7 @@ impl TokenFault {
         }
     }
 
-    /// At a protected route, as Bearer.
+    /// The answer of a protected route to a Bearer token with this fault.
     #[must_use]
     pub fn as_bearer(self) -> Refusal {
         match self {

@@ -12,7 +12,7 @@ pub enum RouteKind {
     /// Served by the edge; each route decides about credentials itself.
     Edge,
     /// Served by the edge without `Allow`, because the recorded contract has none and every header costs.
-    EdgeBare,
+    EdgeWithoutAllow,
     /// Served by control; a credential is required before any other check.
     Protected,
     /// Served by control, without a credential; an invalid one is refused.
@@ -56,13 +56,13 @@ pub const ROUTES: &[Route] = &[
     route("api/token/verify", "POST, OPTIONS", RouteKind::Edge),
     route("api/token/blacklist", "POST, OPTIONS", RouteKind::Edge),
     route("api/logout", "POST, OPTIONS", RouteKind::Edge),
-    route("api/token/validate", "GET, POST, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route("api/public-key", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route(".well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route("api/limits", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route("healthz", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
-    route("readyz", "GET, HEAD, OPTIONS", RouteKind::EdgeBare),
+    route("api/token/validate", "GET, POST, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route("api/public-key", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route("api/.well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route(".well-known/jwks.json", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route("api/limits", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route("healthz", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
+    route("readyz", "GET, HEAD, OPTIONS", RouteKind::EdgeWithoutAllow),
     // Served by control: users.
     route("api/user/users", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/users/*", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
@@ -175,7 +175,7 @@ impl Route {
             RouteKind::Protected if is_own => Audience::Users,
             RouteKind::Protected => Audience::Administrators,
             RouteKind::Open | RouteKind::Anonymous if self.allows("POST") => Audience::Users,
-            RouteKind::Open | RouteKind::Anonymous | RouteKind::Edge | RouteKind::EdgeBare => {
+            RouteKind::Open | RouteKind::Anonymous | RouteKind::Edge | RouteKind::EdgeWithoutAllow => {
                 Audience::Everyone
             }
         }

@@ -91,7 +91,7 @@ impl<'a> Described<'a> {
             .collect();
         let at_the_edge = |route: &str| {
             let found = routes::find(&format!("/{route}"));
-            found.is_some_and(|found| matches!(found.kind, RouteKind::Edge | RouteKind::EdgeBare))
+            found.is_some_and(|found| matches!(found.kind, RouteKind::Edge | RouteKind::EdgeWithoutAllow))
         };
         let mut unseen = BTreeSet::new();
         for ((method, route), operation) in

@@ -76,7 +76,7 @@ fn security_schemes() -> Value {
 /// Adds the accepted credentials. The edge's own routes describe theirs themselves.
 fn secure(operation: &mut Map<String, Value>, route: &Route, is_safe: bool) {
     let mut security = match route.kind {
-        RouteKind::Edge | RouteKind::EdgeBare | RouteKind::Open | RouteKind::Anonymous => vec![],
+        RouteKind::Edge | RouteKind::EdgeWithoutAllow | RouteKind::Open | RouteKind::Anonymous => vec![],
         RouteKind::Protected if is_safe => vec![json!({"bearer": []}), json!({"cookie": []})],
         RouteKind::Protected => vec![json!({"bearer": []}), json!({"cookie": [], "csrf": []})],
     };
@@ -123,7 +123,7 @@ fn ask_for_captcha(operation: &mut Map<String, Value>) {
 
 fn refuse(operation: &mut Map<String, Value>, kind: RouteKind, method: &str, path: &str) {
     let statuses = match kind {
-        RouteKind::Edge | RouteKind::EdgeBare => edge_refusals(method, path).to_vec(),
+        RouteKind::Edge | RouteKind::EdgeWithoutAllow => edge_refusals(method, path).to_vec(),
         RouteKind::Protected | RouteKind::Open | RouteKind::Anonymous => refused_by_control(operation, kind),
     };
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };

@@ -39,7 +39,7 @@ fn user_row(
 fn met() -> (ShardCache, Rc<OpenedTenant>) {
     let known = Rc::new(known());
     let mut cache = ShardCache::default();
-    assert!(cache.meet(10_000, &shard("a", 5, Some(1)), known.clone(), NONE));
+    assert!(cache.add_tenant(10_000, &shard("a", 5, Some(1)), known.clone(), NONE));
     (cache, known)
 }
 
@@ -95,12 +95,12 @@ fn another_life_or_missed_rows_forget_everything() {
     ] {
         let (mut cache, known) = met();
         cache.apply(10_500, read(&row, &[]));
-        assert!(cache.known(known.tenant.id, 0).is_none(), "{reads}");
+        assert!(cache.tenant(known.tenant.id, 0).is_none(), "{reads}");
         assert_eq!(cache.cursor(), row.head);
     }
     let (mut cache, known) = met();
     cache.apply(10_500, read(&shard("a", 5, None), &[]));
-    assert!(cache.known(known.tenant.id, 0).is_some(), "nothing was missed");
+    assert!(cache.tenant(known.tenant.id, 0).is_some(), "nothing was missed");
 }
 
 #[test]
@@ -122,29 +122,29 @@ fn a_read_that_was_overtaken_weakens_nothing() {
 fn a_meeting_that_a_feed_read_overtook_is_held_again() {
     let (mut cache, known) = met();
     cache.apply(10_600, read(&shard("a", 6, Some(1)), &[]));
-    assert!(!cache.meet(10_500, &shard("a", 5, Some(1)), known.clone(), NONE));
-    assert!(cache.meet(10_700, &shard("a", 6, Some(1)), known, NONE));
+    assert!(!cache.add_tenant(10_500, &shard("a", 5, Some(1)), known.clone(), NONE));
+    assert!(cache.add_tenant(10_700, &shard("a", 6, Some(1)), known, NONE));
 }
 
 #[test]
 fn of_a_feed_longer_than_a_read_only_what_the_rest_concerns_is_forgotten() {
     let (mut cache, known) = met();
-    cache.name("slug:acme", Some(known.tenant.id));
+    cache.set_name("slug:acme", Some(known.tenant.id));
     let row = user_row(6, &known, UserId::new(1, [1; 10]), "active", 1, 0);
     let beyond = |tenant: String| vec![BeyondRow { tenant }];
     let other = beyond(TenantId::new(9, [9; 10]).to_string());
     let head = shard("a", 8, Some(1));
     cache.apply(10_500, FeedRead { shard: &head, rows: &[row], beyond: &other });
-    assert!(cache.known(known.tenant.id, 0).is_some());
+    assert!(cache.tenant(known.tenant.id, 0).is_some());
     assert_eq!(cache.cursor(), 8);
     let head = shard("a", 9, Some(1));
     cache.apply(10_600, FeedRead { shard: &head, rows: &[], beyond: &beyond(String::new()) });
-    assert_eq!(cache.named("slug:acme"), None);
-    assert!(cache.known(known.tenant.id, 0).is_some());
+    assert_eq!(cache.tenant_named("slug:acme"), None);
+    assert!(cache.tenant(known.tenant.id, 0).is_some());
     let head = shard("a", 10, Some(1));
     let ours = beyond(known.tenant.id.to_string());
     cache.apply(10_700, FeedRead { shard: &head, rows: &[], beyond: &ours });
-    assert!(cache.known(known.tenant.id, 0).is_none());
+    assert!(cache.tenant(known.tenant.id, 0).is_none());
 }
 
 #[test]
@@ -171,16 +171,16 @@ fn a_newer_document_is_told_and_an_older_one_is_left() {
     (row.kind, row.history, row.rev) =
         (Kind::Document, Some(known.tenant.history), Some(known.tenant.doc_rev + 1));
     cache.apply(10_500, read(&shard("a", 6, Some(1)), &[row]));
-    assert!(cache.known(known.tenant.id, 0).unwrap().1);
-    cache.renew(known.clone());
-    assert!(cache.known(known.tenant.id, 0).unwrap().1, "still behind");
+    assert!(cache.tenant(known.tenant.id, 0).unwrap().1);
+    cache.replace_document(known.clone());
+    assert!(cache.tenant(known.tenant.id, 0).unwrap().1, "still behind");
 }
 
 #[test]
 fn the_memory_of_tenants_and_names_is_bounded() {
     let mut cache = ShardCache::default();
     for index in 0..NAMES * 2 {
-        cache.name(&index.to_string(), None);
+        cache.set_name(&index.to_string(), None);
     }
     assert!(cache.names.len() <= NAMES);
 }

@@ -120,10 +120,10 @@ fn signing_out_with_an_access_token_ends_it() {
     let (world, acme) = acme();
     let (token, other) = (old_access(), old_token(&old("access", "a2")));
     acme.validate(&token).expect(200);
-    let knowledge = world.app.shard_cache.take();
+    let cache = world.app.shard_cache.take();
     logout(&acme, Some(&token), &json!({})).expect(204);
     assert_eq!(detail(acme.validate(&token)), "Token is blacklisted");
-    world.app.shard_cache.replace(knowledge);
+    world.app.shard_cache.replace(cache);
     world.advance(3001);
     assert_eq!(detail(acme.validate(&token)), "Token is blacklisted", "in another isolate");
     acme.validate(&other).expect(200);
