@@ -7,7 +7,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::limits::{IDEMPOTENCY_KEY_BYTES, IDEMPOTENCY_SECS};
 use shared::contract::refusal::{Code, Refusal};
 use shared::derive::{Purpose, Secret, derive, mac};
@@ -103,30 +103,15 @@ impl Key {
         let former = roots.former().map(|(root, _)| claimed(&root.secret));
         let claims = std::iter::once(&new).chain(&former);
         let sought: Vec<Vec<u8>> = claims.clone().map(|it| it.claim.to_vec()).collect();
-        let [a, b, c, d, e, f, g, h, ..] = new.claim;
-        // Held until this transaction ends, and not waited for.
-        let free = sqlx::query_scalar!(
-            r#"select pg_try_advisory_xact_lock($1) as "free!""#,
-            i64::from_be_bytes([a, b, c, d, e, f, g, h]),
-        )
-        .fetch_one(&mut **tx)
-        .await?;
-        if !free {
-            let detail = "A request with this Idempotency-Key is still running.";
-            let refusal = Refusal::new(409, detail, Code::Conflict);
-            return Err(Refusal { retry_after_secs: Some(1), ..refusal }.into());
-        }
-        let kept = sqlx::query!(
-            "select body, object from platform.idempotency_keys
-            where tenant_id = $1 and claim = any ($2) and created_at > $3
-            order by created_at desc
-            limit 1",
-            tenant.uuid(),
-            &sought,
-            control.clock.now() - remembered(),
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
+        let since = control.clock.now() - remembered();
+        let kept = match find(tx, &sought, since).await? {
+            // Whoever repeats a request that was answered gets that answer, whatever other repeats hold at the moment.
+            Some(kept) => Some(kept),
+            None => {
+                lock(tx, &new).await?;
+                find(tx, &sought, since).await?
+            }
+        };
         let is_same = |kept: &[u8]| claims.clone().any(|it| kept == it.body);
         match kept {
             None => Ok(Found::New(new)),
@@ -137,6 +122,48 @@ impl Key {
             }
         }
     }
+}
+
+/// A key that was used, as it is stored.
+struct Kept {
+    body: Vec<u8>,
+    object: Uuid,
+}
+
+/// The latest use of one of these claims.
+async fn find(tx: &mut TenantTx, claims: &[Vec<u8>], since: DateTime<Utc>) -> Result<Option<Kept>, Failure> {
+    let tenant = tx.tenant();
+    let kept = sqlx::query_as!(
+        Kept,
+        "select body, object from platform.idempotency_keys
+            where tenant_id = $1 and claim = any ($2) and created_at > $3
+            order by created_at desc
+            limit 1",
+        tenant.uuid(),
+        claims,
+        since,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(kept)
+}
+
+/// Takes the lock of a claim, which is held until the transaction ends, and is not waited for.
+async fn lock(tx: &mut TenantTx, claim: &Claim) -> Result<(), Refused> {
+    let [a, b, c, d, e, f, g, h, ..] = claim.claim;
+    let free = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "free!""#,
+        i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(Failure::from)?;
+    if free {
+        return Ok(());
+    }
+    let detail = "A request with this Idempotency-Key is still running.";
+    let refusal = Refusal::new(409, detail, Code::Conflict);
+    Err(Refusal { retry_after_secs: Some(1), ..refusal }.into())
 }
 
 impl Claim {
