@@ -6,6 +6,7 @@
 //! makes the glue is a dependency of this crate instead, so that Cargo.lock holds one version for
 //! both sides of it.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::run::{output, run};
-use crate::tools::{WASM, node_command};
+use crate::tools::{self, WASM, node_command};
 use crate::workspace::Workspace;
 
 /// Which bundle.
@@ -159,9 +160,27 @@ fn compile_package(workspace: &Workspace, package: &str, features: &[&str]) -> R
     let mut cargo = workspace.cargo(&["build", "--package", package, "--lib", "--target", WASM]);
     cargo.args(["--profile", "worker", "-Zbuild-std=std,panic_unwind", "--target-dir"]).arg(&target);
     cargo.args(features);
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", "-Cpanic=unwind");
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", compiler_flags()?);
     run(&mut cargo)?;
     Ok(target.join(WASM).join("worker"))
+}
+
+/// Panics unwind. A panic's message names its source file: files in folders of this machine get names that are the same
+/// on every machine.
+fn compiler_flags() -> Result<OsString> {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = cargo_home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let registry = home.context("neither CARGO_HOME nor HOME is set")?.join("registry/src");
+    let std = tools::rust_library()?.join("src/rust");
+    let mut flags = OsString::from("-Cpanic=unwind");
+    for (folder, name) in [(registry, "crates"), (std, "rust")] {
+        // Cargo separates flags by this character.
+        flags.push("\u{1f}--remap-path-prefix=");
+        flags.push(folder);
+        flags.push("=");
+        flags.push(name);
+    }
+    Ok(flags)
 }
 
 /// Argon2id alone, which `bench` measures sign-ins against.

@@ -36,9 +36,14 @@ fn install_rust_parts(workspace: &Workspace) -> Result<()> {
 /// Whether this tool chain has the Wasm target and the sources that `panic = "unwind"` needs it
 /// built from.
 pub fn rust_parts_are_there() -> Result<bool> {
-    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let library = PathBuf::from(sysroot.trim()).join("lib/rustlib");
+    let library = rust_library()?;
     Ok(library.join(WASM).is_dir() && library.join("src/rust/library/Cargo.lock").is_file())
+}
+
+/// The folder of the tool chain that has its targets and its sources.
+pub fn rust_library() -> Result<PathBuf> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(sysroot.trim()).join("lib/rustlib"))
 }
 
 /// The packages of package.json in the clone's root.
