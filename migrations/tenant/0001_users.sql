@@ -8,7 +8,15 @@ create table roles (
     -- A higher number is a higher rank. Users act only on ranks below their own.
     rank       integer not null,
     predefined boolean not null,
-    primary key (tenant_id, name)
+    title       text not null default '',
+    description text not null default '',
+    -- Permissions by name. Empty for a predefined role, whose permissions are those of the release
+    -- (`shared::contract::permissions`).
+    permissions text[] not null default '{}',
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (tenant_id, name),
+    check (predefined or rank between 1 and 99)
 );
 
 -- The data key of each user, wrapped by the key of the tenant. It outlives the user: entries of the audit log about a
@@ -407,6 +415,9 @@ alter table roles enable row level security;
 alter table roles force row level security;
 create policy tenant_rows on roles
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+-- The predefined roles stay as they are. They may be locked, so `using` lets them pass.
+create policy predefined_unchanged on roles as restrictive for update using (true) with check (not predefined);
+create policy predefined_kept on roles as restrictive for delete using (not predefined);
 
 alter table user_keys enable row level security;
 alter table user_keys force row level security;

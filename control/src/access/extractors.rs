@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use shared::contract::permissions::{Permission, Permitted, ROLES};
+use shared::contract::permissions::{Permission, Permitted};
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId};
 use shared::tenant::Status;
@@ -137,7 +137,7 @@ impl Authenticated {
         user: User,
     ) -> Self {
         let actor = Actor {
-            who: Who::User { id: user.id, rank: user.rank },
+            who: Who::User { id: user.id, rank: user.rank, permissions: user.permissions },
             request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
             client: origin.client,
         };
@@ -146,14 +146,21 @@ impl Authenticated {
         Self { tx, user, tenant, actor, viewer, session: None, proven: None, legacy: false }
     }
 
-    /// Whether the user's current roles have `permission` in their tenant.
+    /// Whether the user has `permission` in their tenant, by the rows of their roles as this transaction reads them. No
+    /// other code decides about a permission of a request.
     #[must_use]
     pub fn holds(&self, permission: Permission) -> bool {
-        let granted = |role: &String| {
-            ROLES.iter().any(|known| known.name == role && known.permissions.contains(&permission))
-        };
-        let exists = self.tenant.is_platform || !permission.is_platform();
-        exists && !self.legacy && self.user.roles.iter().any(granted)
+        let exists = permission.exists(self.tenant.is_platform);
+        exists && !self.legacy && self.user.permissions.holds(permission)
+    }
+
+    /// The names of the permissions that the user has, sorted.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<&'static str> {
+        let held = Permission::ALL.iter().filter(|permission| self.holds(**permission));
+        let mut names: Vec<_> = held.map(|permission| permission.as_str()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Writes the refusal into the audit log and words it.
@@ -270,7 +277,7 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
         if tenant.status == Status::Deleted {
             return Err(TenantError::NotFound.into());
         }
-        let who = Who::Platform { id: user.id, rank: user.rank };
+        let who = Who::Platform { id: user.id, rank: user.rank, permissions: user.permissions };
         let (actor, viewer) = match own {
             true => (actor, viewer),
             false => (Actor { who, ..actor }, Viewer::of_platform()),

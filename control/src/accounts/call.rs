@@ -1,6 +1,6 @@
 //! A call without a session, and what the audit log keeps of it.
 
-use shared::contract::permissions::REGISTRATION_RANK;
+use shared::contract::permissions::{Permissions, REGISTRATION_RANK};
 use shared::ids::UserId;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ impl Call {
     /// The user as who acts: a link proved that the call is theirs.
     #[must_use]
     pub fn of(&self, user: &User) -> Actor {
-        self.by(Who::User { id: user.id, rank: user.rank })
+        self.by(Who::User { id: user.id, rank: user.rank, permissions: user.permissions })
     }
 
     /// The service, which carries out what was asked for.
@@ -34,9 +34,11 @@ impl Call {
     }
 }
 
-/// The actor who gives a registered user their role. Its rank is one above the highest that registration may give.
+/// The actor who gives a registered user their role. Its rank is one above the highest that registration may give, and it
+/// gives no permission.
 #[must_use]
 pub(super) fn doorkeeper() -> Actor {
-    let who = Who::User { id: UserId::from(Uuid::nil()), rank: REGISTRATION_RANK + 1 };
+    let id = UserId::from(Uuid::nil());
+    let who = Who::User { id, rank: REGISTRATION_RANK + 1, permissions: Permissions::NONE };
     Actor { who, ..Actor::control() }
 }

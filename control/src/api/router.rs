@@ -102,7 +102,16 @@ fn users() -> Router<Control> {
             json::<Allowed<UsersRead>>(get(invitations::list).post(invitations::create)),
         )
         .route("/api/user/invitations/{id}", json::<Allowed<UsersWrite>>(delete(invitations::revoke)))
-        .route("/api/user/roles", json::<Allowed<RolesRead>>(get(roles::routes::list)))
+        .route(
+            "/api/user/roles",
+            json::<Allowed<RolesRead>>(get(roles::routes::list).post(roles::routes::create)),
+        )
+        .route(
+            "/api/user/roles/{id}",
+            json::<Allowed<RolesRead>>(
+                get(roles::routes::read).patch(roles::routes::update).delete(roles::routes::delete),
+            ),
+        )
         .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
         .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
         .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)))

@@ -48,6 +48,12 @@ actions! {
     UserStatusChanged = "user.status_changed",
     /// A user's roles changed.
     UserRolesChanged = "user.roles_changed",
+    /// A custom role was created: its rank and permissions.
+    RoleCreated = "role.created",
+    /// A custom role was edited: which texts, and rank and permissions before and after.
+    RoleEdited = "role.edited",
+    /// A custom role was deleted: the rank and the permissions that it had.
+    RoleDeleted = "role.deleted",
     /// A user's password was changed by its owner: by what proof, and which session went on.
     UserPasswordChanged = "user.password_changed",
     /// A user's password was set by an administrator or operator.

@@ -1,6 +1,6 @@
 //! The actor of an action, and the client's address.
 
-use shared::contract::permissions::ROOT_RANK;
+use shared::contract::permissions::{Permissions, ROOT_RANK};
 use shared::ids::UserId;
 
 /// The kinds of actors, as stored and answered.
@@ -15,6 +15,8 @@ pub enum Who {
         id: UserId,
         /// The highest rank among their roles.
         rank: i32,
+        /// What their roles permit.
+        permissions: Permissions,
     },
     /// A user of the platform tenant who acts on another tenant, where ranks are not theirs.
     Platform {
@@ -22,6 +24,8 @@ pub enum Who {
         id: UserId,
         /// The highest rank among their roles there.
         rank: i32,
+        /// What their roles permit there.
+        permissions: Permissions,
     },
     /// An operator at the command line, with access to the database: above every rank.
     Operator,
@@ -84,15 +88,26 @@ impl Actor {
             Who::Platform { .. } | Who::Operator | Who::Control => true,
         }
     }
+
+    /// Whether the actor may give these permissions to a user or a role: only those that they have.
+    #[must_use]
+    pub fn may_give(&self, permissions: Permissions) -> bool {
+        match self.who {
+            Who::User { permissions: own, .. } => own.includes(permissions),
+            Who::Platform { .. } | Who::Operator | Who::Control => true,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::contract::permissions::Permission;
+
     use super::*;
 
     #[test]
     fn nobody_acts_at_or_above_their_own_rank_but_root_admins_on_root_admins() {
-        let of = |rank| Actor { who: Who::User { id: UserId::new(1, [1; 10]), rank }, ..Actor::control() };
+        let of = |rank| actor(rank, Permissions::NONE);
         // own rank, the other's, may
         for (own, other, may) in [
             (100, 100, true),
@@ -110,5 +125,19 @@ mod tests {
             assert_eq!(of(own).outranks(other), may, "{own} on {other}");
         }
         assert!(Actor::operator().outranks(100));
+    }
+
+    fn actor(rank: i32, permissions: Permissions) -> Actor {
+        let who = Who::User { id: UserId::new(1, [1; 10]), rank, permissions };
+        Actor { who, ..Actor::control() }
+    }
+
+    #[test]
+    fn nobody_gives_what_they_do_not_have() {
+        let reads = Permissions::of(&[Permission::UsersRead]);
+        let writes = Permissions::of(&[Permission::UsersWrite]);
+        assert!(actor(80, reads).may_give(reads) && actor(80, reads).may_give(Permissions::NONE));
+        assert!(!actor(80, reads).may_give(writes) && !actor(80, reads).may_give(reads.with(writes)));
+        assert!(Actor::operator().may_give(Permissions::EVERY));
     }
 }

@@ -433,7 +433,18 @@ pub const CELL: &[Table] = &[
         ],
     ),
     ("request_counts", &[TENANT, columns(Clear, "a counter", &["kind", "began_at", "made"])]),
-    ("roles", &[TENANT, columns(Clear, "names of roles", &["name", "rank", "predefined"])]),
+    (
+        "roles",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "names of roles, which tokens carry, and what administrators write about them",
+                &["name", "rank", "predefined", "title", "description", "permissions"],
+            ),
+            columns(Clear, "times", &["created_at", "updated_at"]),
+        ],
+    ),
     (
         "seen_devices",
         &[

@@ -153,7 +153,8 @@ pub async fn import(
         return Err(tenants::no_tenant());
     }
     tx.enter(&control.db, tenant.id).await?;
-    let who = Who::Platform { id: platform.by.user.id, rank: platform.by.user.rank };
+    let user = &platform.by.user;
+    let who = Who::Platform { id: user.id, rank: user.rank, permissions: user.permissions };
     let actor = Actor { who, ..platform.by.actor };
     let (kid, mut tx) = super::import(&control, tx, &actor, &tenant, &key).await?;
     let out = all(&mut tx, &tenant).await?.into_iter().find(|key| key.kid == kid);

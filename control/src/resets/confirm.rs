@@ -65,7 +65,7 @@ pub async fn confirm(
     let verifier = password::check(control, settings, successor, &user)?.map_err(ConfirmError::Password)?;
     let new = NewPassword { verifier, due: None, valid_until: None, keeps: None, proves_address: true };
     password::set(control, tx, settings, &user, new).await?;
-    let who = Who::User { id: user.id, rank: user.rank };
+    let who = Who::User { id: user.id, rank: user.rank, permissions: user.permissions };
     let actor = Actor { who, request_id: caller.request_id, client: caller.client };
     let target = Some(user.id.to_string());
     let now = control.clock.now();

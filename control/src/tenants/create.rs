@@ -9,7 +9,7 @@ use shared::tenant::settings::Settings;
 use super::claims;
 use super::model::{FirstAdmin, Isolation, Tenant, TenantError};
 use super::provision::Provision;
-use super::{second_factor, store, visibility};
+use super::{named_roles, second_factor, store, visibility};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::sealed::{Column, TenantKeys};
@@ -17,6 +17,7 @@ use crate::db::{CellName, NewTenantKey, TenantTx};
 use crate::failure::Failure;
 use crate::jobs::queue;
 use crate::legacy::service::LegacyService;
+use crate::roles::Role;
 use crate::world::{random, unix_ms};
 
 /// Characters of a name.
@@ -89,12 +90,12 @@ pub async fn create(
         updated_at: now,
     };
     check(control, &tenant)?;
-    visibility::check(
-        control,
-        &tenant.settings.visibility,
-        ROLES.map(|role| role.name.to_owned()).as_slice(),
-    )?;
-    second_factor::check(&tenant.settings, ROLES.map(|role| role.name.to_owned()).as_slice())?;
+    // A new tenant has the predefined roles.
+    let roles = ROLES.map(|role| Role::predefined(role.name, role.rank, now));
+    let names = ROLES.map(|role| role.name.to_owned());
+    visibility::check(control, &tenant.settings.visibility, &names)?;
+    second_factor::check(&tenant.settings, &names)?;
+    named_roles::check(None, &tenant.settings, &roles)?;
     if tenant.isolation == Isolation::Schema {
         let limit = i64::from(control.settings.database.max_dedicated_cells);
         if store::dedicated_cells(tx).await? >= limit {

@@ -9,7 +9,7 @@ use shared::tokens::legacy::Legacy;
 use super::create::check;
 use super::model::{Tenant, TenantError, host_name};
 use super::second_factor::{self, Demand};
-use super::{networks, store, visibility};
+use super::{named_roles, networks, store, visibility};
 use crate::audit::{self, Action, Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -17,6 +17,7 @@ use crate::db::changes::Priority;
 use crate::http::time::text;
 use crate::jobs::queue;
 use crate::legacy;
+use crate::roles;
 use crate::users::password_history::ForgetPasswords;
 use crate::users::role_names;
 use shared::ids::TenantId;
@@ -135,6 +136,7 @@ async fn check_edited(
         let roles = role_names(tx).await?;
         visibility::check(control, &after.settings.visibility, &roles)?;
     }
+    named_roles::check(Some(&before.settings), &after.settings, &roles::store::all(tx).await?)?;
     // Hashes that are left at that time are deleted for good, so the time must not be moved into the past by mistake.
     let until = after.legacy.foreign_until.filter(|it| before.legacy.foreign_until != Some(*it));
     if until.is_some_and(|until| until <= control.clock.now()) {

@@ -9,6 +9,7 @@ mod edit;
 pub mod filters;
 pub(crate) mod input;
 mod model;
+pub mod named_roles;
 mod networks;
 mod out;
 mod platform;

@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::jobs::queue::{Enqueued, Job};
 use crate::keys::model::KeyRing;
 use crate::keys::{self, maker::RestingKey};
+use crate::roles;
 use crate::users;
 use crate::world::random;
 
@@ -91,7 +92,7 @@ pub(super) async fn activate(
     }
     let data_keys = tx.keep_keys();
     body::insert_key(tx, &data_keys).await?;
-    seed_roles(tx).await?;
+    seed_roles(control, tx).await?;
     seed_keys(control, tx, &tenant, keys).await?;
     // A new tenant has no users, so its index is complete.
     users::search::index::set_complete(tx).await?;
@@ -126,18 +127,10 @@ async fn take_first_admin(tx: &mut TenantTx) -> Result<Option<FirstAdmin>, Failu
     serde_json::from_slice(&plain).map_err(|_| Failure::Unreadable("first administrator"))
 }
 
-async fn seed_roles(tx: &mut TenantTx) -> Result<(), Failure> {
-    let tenant = tx.tenant();
+async fn seed_roles(control: &Control, tx: &mut TenantTx) -> Result<(), Failure> {
+    let now = control.clock.now();
     for role in ROLES {
-        sqlx::query!(
-            "insert into roles (tenant_id, name, rank, predefined) values ($1, $2, $3, true)
-             on conflict (tenant_id, name) do nothing",
-            tenant.uuid(),
-            role.name,
-            role.rank,
-        )
-        .execute(&mut **tx)
-        .await?;
+        roles::store::seed(tx, role.name, role.rank, now).await?;
     }
     Ok(())
 }

@@ -32,6 +32,7 @@ pub async fn may_change(
 ) -> Result<(), UserError> {
     let user = store::find(tx, id).await?;
     outrank(actor, &user)?;
+    may_take_over(actor, &user, wanted)?;
     if let Some(roles) = &wanted.roles {
         ranks::moves(tx, actor, &user.roles, roles, &mut Faults::default()).await?;
     }
@@ -39,7 +40,8 @@ pub async fn may_change(
 }
 
 /// Changes a user:
-/// 1. the actor must outrank the user (and, below, every role granted or taken);
+/// 1. the actor must outrank the user (and, below, every role granted or taken); to set a password or an address, the
+///    actor must have each permission of the user;
 /// 2. a field that is sent in its masked form stays; fields and password are checked, and all faults are reported at
 ///    once;
 /// 3. if an active root-admin stops being one, another must stay;
@@ -61,6 +63,7 @@ pub async fn change(
     // A password was hashed since the request began.
     ranks::still_stands(control, tx, actor).await?;
     outrank(actor, &before)?;
+    may_take_over(actor, &before, &wanted)?;
     let mut faults = Faults::default();
     let wanted = unseen::without_masks(wanted, &before, &mut faults);
     let profile = profile_after(&before, &wanted);
@@ -215,6 +218,14 @@ pub async fn end_sessions(
 /// [`UserError::Rank`].
 pub fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
     if actor.outranks(user.rank) { Ok(()) } else { Err(UserError::Rank) }
+}
+
+/// Whether the actor may make this change of the user. With another's password, or at an address that links are mailed
+/// to, an actor could sign in as the user: so the actor must have all that the user may do.
+fn may_take_over(actor: &Actor, user: &User, wanted: &Change) -> Result<(), UserError> {
+    let takes_over =
+        wanted.password.is_some() || wanted.email.is_some() || wanted.email_verified == Some(true);
+    if takes_over && !actor.may_give(user.permissions) { Err(UserError::Rank) } else { Ok(()) }
 }
 
 fn is_active_root(user: &User) -> bool {

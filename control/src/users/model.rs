@@ -1,6 +1,7 @@
 //! A user as control knows them.
 
 use chrono::{DateTime, Utc};
+use shared::contract::permissions::Permissions;
 use shared::ids::UserId;
 use shared::user::UserStatus;
 
@@ -36,6 +37,8 @@ pub struct User {
     pub roles: Vec<String>,
     /// The highest rank among their roles; 0 without one.
     pub rank: i32,
+    /// What their roles permit.
+    pub permissions: Permissions,
     /// Raised by what ends access tokens.
     pub access_epoch: i64,
     /// Raised by what ends sessions.
@@ -112,8 +115,8 @@ pub enum UserError {
     /// Fields with their messages.
     #[error("fields are not acceptable")]
     Fields(Faults),
-    /// The actor's rank is not above what this touches.
-    #[error("the actor's rank does not allow this")]
+    /// The actor's rank is not above what this touches, or it gives a permission that the actor does not have.
+    #[error("the actor's rank or permissions do not allow this")]
     Rank,
     /// The tenant would have no root-admin left.
     #[error("the last active root-admin cannot go")]

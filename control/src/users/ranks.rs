@@ -1,27 +1,29 @@
 //! Granting and taking roles, and the rule that an active root-admin must remain.
 
+use shared::contract::limits::USER_ROLES;
 use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
 use shared::user::UserStatus;
 
 use super::fields::Faults;
-use super::model::UserError;
+use super::model::{User, UserError};
 use super::store;
 use crate::audit::{Actor, Who};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
+use crate::roles::{self, Role};
 
-/// Checks that the actor is still active and has the rank with which the request began: hashes, keys and locks
-/// take a while, and an administrator who was suspended or demoted meanwhile must change nothing more.
+/// Checks that the actor is still active and has the rank and the permissions with which the request began: hashes,
+/// keys and locks take a while, and an administrator who was suspended or demoted meanwhile must change nothing more.
 ///
 /// # Errors
 /// [`UserError::Rank`], or errors of the database.
 pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
     let (found, rank) = match actor.who {
         Who::Operator | Who::Control => return Ok(()),
-        Who::User { id, rank } => (store::find(tx, id).await, rank),
-        Who::Platform { id, rank } => {
+        Who::User { id, rank, .. } => (store::find(tx, id).await, rank),
+        Who::Platform { id, rank, .. } => {
             let tenant = tx.tenant();
             tx.enter(&control.db, tx.payer()).await?;
             let found = store::find(tx, id).await;
@@ -30,9 +32,21 @@ pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -
         }
     };
     match found {
-        Ok(user) if user.status == UserStatus::Active && user.rank >= rank => Ok(()),
+        Ok(user) if user.status == UserStatus::Active && user.rank >= rank && still_holds(actor, &user) => {
+            Ok(())
+        }
         Ok(_) | Err(UserError::NotFound) => Err(UserError::Rank),
         Err(other) => Err(other),
+    }
+}
+
+/// Whether the user has lost none of the permissions that they had when they became the actor.
+fn still_holds(actor: &Actor, user: &User) -> bool {
+    match actor.who {
+        Who::User { permissions, .. } | Who::Platform { permissions, .. } => {
+            user.permissions.includes(permissions)
+        }
+        Who::Operator | Who::Control => true,
     }
 }
 
@@ -51,22 +65,15 @@ pub async fn role_names(tx: &mut TenantTx) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// The rank of each of these roles. Unknown ones are named in `faults`.
-async fn ranks(tx: &mut TenantTx, roles: &[String], faults: &mut Faults) -> Result<Vec<i32>, Failure> {
-    let tenant = tx.tenant();
-    let rows = sqlx::query!(
-        "select name, rank from roles where tenant_id = $1 and name = any ($2)",
-        tenant.uuid(),
-        roles
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    for role in roles {
-        if !rows.iter().any(|row| row.name == *role) {
-            faults.add("roles", format!("Object with name={role} does not exist."));
+/// Reads these roles and locks them against changes until the transaction ends. Unknown ones are named in `faults`.
+async fn held(tx: &mut TenantTx, names: &[String], faults: &mut Faults) -> Result<Vec<Role>, Failure> {
+    let roles = roles::store::hold(tx, names).await?;
+    for name in names {
+        if !roles.iter().any(|role| role.name == *name) {
+            faults.add("roles", format!("Object with name={name} does not exist."));
         }
     }
-    Ok(rows.into_iter().map(|row| row.rank).collect())
+    Ok(roles)
 }
 
 /// The difference between the roles `had` and `wanted`.
@@ -76,7 +83,8 @@ pub(super) struct Moves {
 }
 
 /// The difference between two sets of roles, if the actor may make it: an actor grants and removes only roles below
-/// their own rank. Unknown roles are reported in `faults`.
+/// their own rank, and grants only roles whose permissions they have. Otherwise they could sign in as a user whom they
+/// gave more than they have. Unknown roles and too many are reported in `faults`.
 pub(super) async fn moves(
     tx: &mut TenantTx,
     actor: &Actor,
@@ -89,12 +97,18 @@ pub(super) async fn moves(
     };
     let (taken, granted) = (moved(had, wanted), moved(wanted, had));
     let touched: Vec<String> = taken.iter().chain(&granted).cloned().collect();
-    let ranks = ranks(tx, &touched, faults).await?;
-    if ranks.iter().all(|rank| actor.outranks(*rank)) {
-        Ok(Moves { taken, granted })
-    } else {
-        Err(UserError::Rank)
+    let roles = held(tx, &touched, faults).await?;
+    let may = |role: &Role| {
+        let given = granted.contains(&role.name);
+        actor.outranks(role.rank) && (!given || actor.may_give(role.grants()))
+    };
+    if !roles.iter().all(may) {
+        return Err(UserError::Rank);
     }
+    if !granted.is_empty() && wanted.len() > USER_ROLES {
+        faults.add("roles", format!("Ensure this field has no more than {USER_ROLES} elements."));
+    }
+    Ok(Moves { taken, granted })
 }
 
 /// Gives `user` exactly `wanted`, within [`moves`].

@@ -13,7 +13,7 @@ use shared::ids::UserId;
 
 use super::filters::{DateJoined, Filters};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
-use super::out::example;
+use super::out::{MeOut, example, example_of_me};
 use super::{Change, Chooser, Matching, NewUser, Successor, UserError, UserOut, Viewer};
 use crate::access::{Allowed, Authenticated, Me, outranked};
 use crate::audit::Actor;
@@ -68,8 +68,8 @@ pub async fn list(
 /// own rank.
 #[utoipa::path(
     post, path = "/api/user/users/", tag = "Users", operation_id = "users_create", summary = "Create a user",
-    description = "Needs `users.write`. The roles must be below the caller's own rank; without any, the user is a \
-        `client`. All errors are reported at once.",
+    description = "Needs `users.write`. The roles must be below the caller's own rank, with permissions that the \
+        caller has; without any, the user is a `client`. All errors are reported at once.",
     params(IdempotencyKey),
     request_body(content = NewUserIn, example = json!({
         "username": "grace", "email": "grace@acme.example", "password": "correct horse battery staple",
@@ -152,9 +152,10 @@ async fn unchanged(
 /// Changes a user; absent fields stay unchanged.
 #[utoipa::path(
     patch, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_update", summary = "Change a user",
-    description = "Needs `users.write` and a rank above the user's. An absent field stays unchanged, and so does a \
-        field that is sent exactly as it was shown, masked; any other mask is a 400. A change of status, roles or \
-        password invalidates the user's access tokens.",
+    description = "Needs `users.write` and a rank above the user's. Added roles must have only permissions that the \
+        caller has; a change of password or address needs each permission of the user. An absent field stays \
+        unchanged, and so does a field that is sent exactly as it was shown, masked; any other mask is a 400. A change \
+        of status, roles or password invalidates the user's access tokens.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = UserIn, example = json!({"first_name": "Grace", "status": "suspended"})),
     responses(
@@ -176,7 +177,8 @@ pub async fn update(
 /// Changes a user; the user name is required.
 #[utoipa::path(
     put, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_replace", summary = "Change a user; the user name is required",
-    description = "As PATCH: absent fields stay unchanged. A caller who does not see user names uses PATCH.",
+    description = "Needs `users.write` and a rank above the user's. As PATCH: absent fields stay unchanged. A caller \
+        who does not see user names uses PATCH.",
     params(("id" = Uuid, Path), IfMatch),
     request_body(content = NewUserIn, example = json!({"username": "grace", "phone": "+1 555 0100"})),
     responses(
@@ -272,11 +274,12 @@ pub async fn end_sessions(
 #[utoipa::path(
     get, path = "/api/user/me/", tag = "Users", operation_id = "me", summary = "Read the caller's own account",
     description = "For any signed-in user. All fields are shown in clear, whatever the caller's roles show of other \
-        users.",
-    responses((status = 200, description = "The caller", body = UserOut, example = json!(example())))
+        users. `permissions` lists what the caller may do now.",
+    responses((status = 200, description = "The caller", body = MeOut, example = json!(example_of_me())))
 )]
 pub async fn me(me: Me) -> Response {
-    ok(&me.by.viewer.shows(me.by.user))
+    let permissions = me.by.permissions();
+    ok(&MeOut { user: me.by.viewer.shows(me.by.user), permissions })
 }
 
 fn parse(id: &str) -> Result<UserId, UserError> {

@@ -1,6 +1,7 @@
 //! Rows of users.
 
 use chrono::{DateTime, Utc};
+use shared::contract::permissions::{Permissions, Role};
 use shared::identifiers::Identifier;
 use shared::ids::{SessionId, UserId};
 use shared::passwords::Verifier;
@@ -33,6 +34,8 @@ struct Row {
     email_verified: bool,
     roles: Vec<String>,
     rank: i32,
+    predefined: Vec<String>,
+    permissions: Vec<String>,
     access_epoch: i64,
     session_epoch: i64,
     password_epoch: i64,
@@ -59,6 +62,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         language: row.language,
         status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
         email_verified: row.email_verified,
+        permissions: permissions(&row.predefined, &row.permissions),
         roles: row.roles,
         rank: row.rank,
         access_epoch: row.access_epoch,
@@ -71,6 +75,12 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         updated_at: row.updated_at,
         legacy_id: row.legacy_id,
     })
+}
+
+/// What the predefined roles of these names permit, and the permissions of custom roles.
+fn permissions(predefined: &[String], custom: &[String]) -> Permissions {
+    let of_release = predefined.iter().filter_map(|name| Role::predefined(name)).map(Role::grants);
+    of_release.fold(Permissions::named(custom), Permissions::with)
 }
 
 /// The user of an id.
@@ -177,6 +187,16 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
             ), 0) as "rank!",
+            array(
+                select r.name from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and r.predefined
+            ) as "predefined!",
+            array(
+                select unnest(r.permissions) from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+            ) as "permissions!",
             u.access_epoch, u.session_epoch, u.password_epoch,
             u.password_due is not null as "must_change_password!",
             exists (

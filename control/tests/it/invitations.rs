@@ -169,7 +169,10 @@ async fn an_administrator_who_is_stopped_while_they_invite_invites_nobody() {
     ] {
         let co = scene.user(scene.member(name, "co-admin").await.id).await;
         // As the request found them when it began.
-        let actor = Actor { who: Who::User { id: co.id, rank: co.rank }, ..Actor::control() };
+        let actor = Actor {
+            who: Who::User { id: co.id, rank: co.rank, permissions: co.permissions },
+            ..Actor::control()
+        };
         scene.change(co.id, change).await;
         let invited = Invited {
             email: "grace@acme.test".into(),

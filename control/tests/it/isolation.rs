@@ -96,7 +96,8 @@ async fn sees_nothing_of_others(scene: &Scene, neighbour: &Scene) {
     // Nor can a row be written for another tenant.
     let mut app = by_hand(scene, Some(neighbour.tenant.id.to_string())).await;
     let forged = format!(
-        "insert into roles (tenant_id, name, rank, predefined) values ('{}', 'forged', 1000, false)",
+        "insert into roles (tenant_id, name, rank, predefined, created_at, updated_at)
+        values ('{}', 'forged', 99, false, now(), now())",
         scene.tenant.id
     );
     assert_eq!(refusal(&mut app, &forged).await, INSUFFICIENT_PRIVILEGE);

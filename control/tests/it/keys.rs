@@ -5,7 +5,7 @@ use control::audit::{Actor, Who};
 use control::keys::{self, KeyError, due, rsa};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contract::permissions::ROOT_RANK;
+use shared::contract::permissions::{Permissions, ROOT_RANK};
 use shared::ids::KeyId;
 use shared::wire::seal::{Context, EdgeKey, Kind, Sealed};
 
@@ -263,7 +263,7 @@ async fn an_administrator_who_is_stopped_while_a_key_is_made_or_wrapped_changes_
     {
         let mallory = platform.member(&format!("mallory{round}"), "root-admin").await;
         // As their request found them when it began, before the change.
-        let who = Who::Platform { id: mallory.id, rank: ROOT_RANK };
+        let who = Who::Platform { id: mallory.id, rank: ROOT_RANK, permissions: Permissions::EVERY };
         let actor = Actor { who, ..Actor::control() };
         root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
         let begin = async || {

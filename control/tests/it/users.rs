@@ -8,7 +8,7 @@ use control::tenants::Isolation;
 use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
 use serde_json::json;
-use shared::contract::permissions::ROOT_RANK;
+use shared::contract::permissions::{Permissions, ROOT_RANK};
 use shared::ids::UserId;
 use shared::user::UserStatus;
 
@@ -157,7 +157,10 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
     for (round, change) in changes.into_iter().enumerate() {
         let mallory = scene.member(&format!("mallory{round}"), "root-admin").await;
         // As their request found them when it began, before the change.
-        let actor = Actor { who: Who::User { id: mallory.id, rank: ROOT_RANK }, ..Actor::control() };
+        let actor = Actor {
+            who: Who::User { id: mallory.id, rank: ROOT_RANK, permissions: Permissions::EVERY },
+            ..Actor::control()
+        };
         root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
         let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
         let promoted = Change { roles: Some(vec!["root-admin".into()]), ..Change::default() };

@@ -48,12 +48,15 @@ impl Scene {
     /// Makes a role that is not predefined.
     async fn custom_role(&self, name: &str) {
         let mut tx = self.control.db.tenant_tx(self.tenant.id).await.unwrap();
-        sqlx::query("insert into roles (tenant_id, name, rank, predefined) values ($1, $2, 30, false)")
-            .bind(self.tenant.id.uuid())
-            .bind(name)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        sqlx::query(
+            "insert into roles (tenant_id, name, rank, predefined, created_at, updated_at)
+            values ($1, $2, 30, false, now(), now())",
+        )
+        .bind(self.tenant.id.uuid())
+        .bind(name)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
         tx.commit().await.unwrap();
     }
 }

@@ -56,6 +56,16 @@ limits! {
     pub const ROLE_TIMEOUTS: usize = 100;
     /// Roles that a tenant may list as needing a second factor.
     pub const SECOND_FACTOR_ROLES: usize = 100;
+    /// Custom roles of a tenant, in addition to the predefined ones.
+    pub const CUSTOM_ROLES: i64 = 100;
+    /// Longest name of a custom role, in characters.
+    pub const ROLE_NAME_CHARS: usize = 32;
+    /// Longest title of a role, in characters.
+    pub const ROLE_TITLE_CHARS: usize = 100;
+    /// Longest description of a role, in characters.
+    pub const ROLE_DESCRIPTION_CHARS: usize = 500;
+    /// Roles of one user: access tokens carry their names.
+    pub const USER_ROLES: usize = 10;
     /// Networks that a tenant may list, of each kind.
     pub const NETWORKS: usize = 200;
     /// Longest reason of an `unmask`, in characters.

@@ -44,10 +44,12 @@ permissions! {
     UsersUnmask = "users.unmask",
     /// Read the sessions of users of a lower rank, with device and place.
     SessionsRead = "sessions.read",
-    /// End users's sessions.
+    /// End users' sessions.
     SessionsEnd = "sessions.end",
     /// Read roles and permissions.
     RolesRead = "roles.read",
+    /// Create, edit and delete roles of a lower rank, with permissions that the caller has.
+    RolesWrite = "roles.write",
     /// Read the audit log.
     AuditRead = "audit.read",
     /// Read the tenant's own settings.
@@ -82,6 +84,76 @@ impl Permission {
     pub fn is_platform(self) -> bool {
         self.as_str().starts_with("platform.")
     }
+
+    /// Whether it exists at a tenant, which is the platform tenant or another one.
+    #[must_use]
+    pub fn exists(self, at_platform: bool) -> bool {
+        at_platform || !self.is_platform()
+    }
+
+    /// The permission of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|permission| permission.as_str() == name)
+    }
+}
+
+/// A set of permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permissions(u64);
+
+impl Permissions {
+    /// No permission.
+    pub const NONE: Self = Self(0);
+    /// Every permission, those of later releases included.
+    pub const EVERY: Self = Self(u64::MAX);
+    /// A permission that a later release knows. No predefined role below `root-admin` has it, so only a root-admin may
+    /// give it away.
+    const UNKNOWN: Self = Self(1 << 63);
+
+    const fn bit(permission: Permission) -> u64 {
+        1 << (permission as u32)
+    }
+
+    /// The set of these permissions.
+    #[must_use]
+    pub fn of(permissions: &[Permission]) -> Self {
+        Self(permissions.iter().fold(0, |bits, permission| bits | Self::bit(*permission)))
+    }
+
+    /// The set of these names, as a role stores them.
+    #[must_use]
+    pub fn named<N: AsRef<str>>(names: &[N]) -> Self {
+        let of = |name: &N| match Permission::parse(name.as_ref()) {
+            Some(permission) => Self(Self::bit(permission)),
+            None => Self::UNKNOWN,
+        };
+        names.iter().map(of).fold(Self::NONE, Self::with)
+    }
+
+    /// The permissions of both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `permission` is in the set.
+    #[must_use]
+    pub const fn holds(self, permission: Permission) -> bool {
+        self.0 & Self::bit(permission) != 0
+    }
+
+    /// Whether every permission of `other` is in the set.
+    #[must_use]
+    pub const fn includes(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// A predefined role.
@@ -95,7 +167,21 @@ pub struct Role {
     pub permissions: &'static [Permission],
 }
 
-/// The rank of `root-admin`.
+impl Role {
+    /// The predefined role of a name.
+    #[must_use]
+    pub fn predefined(name: &str) -> Option<&'static Self> {
+        ROLES.iter().find(|role| role.name == name)
+    }
+
+    /// The set of its permissions.
+    #[must_use]
+    pub fn grants(&self) -> Permissions {
+        if self.rank == ROOT_RANK { Permissions::EVERY } else { Permissions::of(self.permissions) }
+    }
+}
+
+/// The rank of `root-admin`. Every other role has a lower one.
 pub const ROOT_RANK: i32 = 100;
 /// The highest rank of registered users: below `staff`, who may read other users.
 pub const REGISTRATION_RANK: i32 = 39;
@@ -116,6 +202,7 @@ pub const ROLES: [Role; 4] = {
                 P::SessionsRead,
                 P::SessionsEnd,
                 P::RolesRead,
+                P::RolesWrite,
                 P::AuditRead,
                 P::TenantRead,
                 P::TenantWrite,
@@ -163,6 +250,49 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Permission::ALL.len());
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_into_it() {
+        assert!(Permission::ALL.len() < 63, "a set has 63 places, and one for what it does not know");
+        let some = Permissions::of(&[Permission::UsersRead, Permission::RolesWrite]);
+        for permission in Permission::ALL {
+            let expected = matches!(permission, Permission::UsersRead | Permission::RolesWrite);
+            assert_eq!(some.holds(*permission), expected, "{}", permission.as_str());
+            assert!(Permissions::EVERY.holds(*permission) && !Permissions::NONE.holds(*permission));
+        }
+        assert_eq!(Permissions::named(&["roles.write", "users.read"]), some);
+        assert!(some.includes(Permissions::named(&["users.read"])) && some.includes(Permissions::NONE));
+        assert!(!some.includes(Permissions::named(&["users.read", "users.write"])));
+        assert!(Permissions::NONE.is_empty() && !some.is_empty());
+    }
+
+    #[test]
+    fn only_a_root_admin_has_a_permission_of_a_later_release() {
+        let later = Permissions::named(&["reports.read"]);
+        assert!(Permission::ALL.iter().all(|permission| !later.holds(*permission)));
+        assert!(!Permissions::of(Permission::ALL).includes(later));
+        assert_eq!(ROLES.map(|role| role.grants().includes(later)), [true, false, false, false]);
+    }
+
+    #[test]
+    fn the_documentation_has_every_permission_and_role() {
+        let documentation = include_str!("../../../docs/roles.md");
+        for permission in Permission::ALL.iter().filter(|permission| !permission.is_platform()) {
+            let line = documentation.lines().find(|line| {
+                line.starts_with('|')
+                    && line.split('|').nth(1).is_some_and(|name| name.contains(permission.as_str()))
+            });
+            assert!(line.is_some(), "docs/roles.md has no line for {}", permission.as_str());
+        }
+        for role in &ROLES[1..] {
+            let mut names: Vec<_> =
+                role.permissions.iter().map(|name| format!("`{}`", name.as_str())).collect();
+            names.sort_unstable();
+            let names = if names.is_empty() { String::from("none") } else { names.join(", ") };
+            let row = format!("| `{}` | {} | {names} |", role.name, role.rank);
+            assert!(documentation.contains(&row), "docs/roles.md has no line {row}");
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ codes! {
     SignatureInvalid = "signature_invalid",
     /// The object's state does not allow this.
     Conflict = "conflict",
+    /// The role is in use: by `users` users, and by the tenant's settings in `settings`.
+    RoleInUse = "role_in_use",
     /// The object was changed after it was read.
     PreconditionFailed = "precondition_failed",
     /// The `Idempotency-Key` was used for another request.
@@ -302,6 +304,25 @@ impl Refusal {
     #[must_use]
     pub fn precondition_failed() -> Self {
         Self::new(412, "The object has been changed since it was read.", Code::PreconditionFailed)
+    }
+
+    /// 409: a role that users have or settings name is not deleted.
+    #[must_use]
+    pub fn role_in_use(users: i64, settings: &[&str]) -> Self {
+        let users_have = match users {
+            0 => None,
+            1 => Some(String::from("1 user has the role")),
+            _ => Some(format!("{users} users have the role")),
+        };
+        let named = (!settings.is_empty()).then(|| format!("settings name it: {}", settings.join(", ")));
+        let reasons: Vec<_> = users_have.into_iter().chain(named).collect();
+        let detail = format!("The role is in use: {}.", reasons.join("; "));
+        let mut refusal = Self::new(409, &detail, Code::RoleInUse);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("users"), users.into());
+            body.insert(String::from("settings"), json!(settings));
+        }
+        refusal
     }
 
     /// 413.

@@ -88,7 +88,8 @@ pub const ROUTES: &[Route] = &[
     route("api/user/devices", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/devices/*", "DELETE, OPTIONS", RouteKind::Protected),
     route("api/user/mfa/recovery-codes", "POST, OPTIONS", RouteKind::Protected),
-    route("api/user/roles", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/roles", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/roles/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/permissions", "GET, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/setup", "POST, OPTIONS", RouteKind::Open),
     // Served by control: accounts without an administrator.

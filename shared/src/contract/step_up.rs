@@ -37,6 +37,9 @@ pub const GUARDED: &[Guarded] = &[
     with(ACCOUNT, "PATCH", "api/user/users/*"),
     with(&["roles"], "POST", "api/user/invitations"),
     always("DELETE", "api/user/users/*/mfa"),
+    always("POST", "api/user/roles"),
+    always("PATCH", "api/user/roles/*"),
+    always("DELETE", "api/user/roles/*"),
     // Deletion.
     always("DELETE", "api/user/users/*"),
     always("DELETE", "api/tenant/tenants/*"),

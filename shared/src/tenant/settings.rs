@@ -12,7 +12,6 @@ use crate::contract::limits::{
     CORS_HEADERS, DEVICE_DAYS, FAMILIES, HASHES_PER_SEC, NETWORKS, ORIGINS, PASSWORD_HISTORY,
     REGISTRATION_DOMAINS, ROLE_TIMEOUTS, SECOND_FACTOR_ROLES, SUPPORT_CHARS, VISIBILITY_RULES,
 };
-use crate::contract::permissions::{REGISTRATION_RANK, ROLES};
 use crate::ids::HostName;
 use crate::language;
 use crate::tenant::header_name::HeaderName;
@@ -201,7 +200,7 @@ pub struct Settings {
     #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub registration_domains: Vec<HostName>,
-    /// The role of registered users, below `staff`. Absent if it is `client`.
+    /// The role of registered users: below `staff` and without permissions. Absent if it is `client`.
     #[serde(skip_serializing_if = "is_client")]
     pub registration_role: String,
     /// Whether an account is created only after its address was verified. If not, the account can be used at once, and
@@ -533,11 +532,6 @@ impl Settings {
                 "registration_domains",
                 String::from("Name a domain, or choose another registration."),
             ));
-        }
-        let low = ROLES.iter().filter(|role| role.rank <= REGISTRATION_RANK);
-        let low: Vec<&str> = low.map(|role| role.name).collect();
-        if !low.contains(&self.registration_role.as_str()) {
-            faults.push(("registration_role", format!("Must be a role below `staff`: {}.", low.join(", "))));
         }
         faults
     }
@@ -1027,13 +1021,9 @@ mod tests {
     }
 
     #[test]
-    fn who_registers_gets_a_low_role_and_a_list_of_domains_is_not_empty() {
+    fn a_list_of_domains_is_not_empty() {
         let faults =
             |settings: Settings| settings.faults().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        for role in ["staff", "co-admin", "root-admin", "captain", ""] {
-            let settings = Settings { registration_role: role.into(), ..Settings::default() };
-            assert_eq!(faults(settings), ["registration_role"], "{role}");
-        }
         let by_domain = Settings { registration: Registration::Domain, ..Settings::default() };
         assert_eq!(faults(by_domain.clone()), ["registration_domains"]);
         let acme = HostName::parse("acme.example").unwrap();

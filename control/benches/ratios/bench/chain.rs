@@ -13,6 +13,7 @@ use control::db::TenantTx;
 use control::db::body::{Body, BodyKeys};
 use control::world::{random, unix_ms};
 use serde_json::json;
+use shared::contract::permissions::Permissions;
 use shared::ids::{TenantId, UserId};
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
@@ -149,7 +150,7 @@ impl Writers<'_> {
 async fn write(control: &Control, log: &Log, chained: bool, targets: Vec<Uuid>) -> Outcome<()> {
     let now = control.clock.now();
     let id = log.users.first().copied().unwrap_or_default();
-    let who = Who::User { id: UserId::from(id), rank: 100 };
+    let who = Who::User { id: UserId::from(id), rank: 100, permissions: Permissions::EVERY };
     let (request_id, client) = (Some("bench-0123456789abcdef".to_owned()), Some("192.0.2.7".to_owned()));
     let details = json!({"fields": ["first_name", "phone"]});
     let mut tx = control.db.tenant_tx(log.tenant).await?;

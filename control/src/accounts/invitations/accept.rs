@@ -1,7 +1,7 @@
 //! Accepting an invitation.
 
 use serde_json::json;
-use shared::contract::permissions::{Permission, ROLES};
+use shared::contract::permissions::Permission;
 use shared::user::UserStatus;
 
 use super::offer::{By, Invited, Offer};
@@ -132,23 +132,26 @@ async fn offer(
     Ok((id, found.ok_or(AccountError::Link)?.content))
 }
 
-/// Who gives the roles, if they still may.
+/// Who gives the roles, if they still may, and if the roles still exist.
 async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountError> {
-    let By::User(id) = offer.by else { return Ok(Actor::operator()) };
-    let user = match users::find(tx, id).await {
-        Err(UserError::NotFound) => return Err(AccountError::Link),
-        found => found?,
+    let actor = match offer.by {
+        By::Platform => Actor::operator(),
+        By::User(id) => {
+            let user = match users::find(tx, id).await {
+                Err(UserError::NotFound) => return Err(AccountError::Link),
+                found => found?,
+            };
+            if user.status != UserStatus::Active || !user.permissions.holds(Permission::UsersWrite) {
+                return Err(AccountError::Link);
+            }
+            let who = Who::User { id, rank: user.rank, permissions: user.permissions };
+            Actor { who, ..Actor::control() }
+        }
     };
-    let writes = |role: &String| {
-        let known = ROLES.iter().find(|known| known.name == role);
-        known.is_some_and(|known| known.permissions.contains(&Permission::UsersWrite))
-    };
-    if user.status != UserStatus::Active || !user.roles.iter().any(writes) {
-        return Err(AccountError::Link);
-    }
-    let actor = Actor { who: Who::User { id, rank: user.rank }, ..Actor::control() };
-    match users::may_give(tx, &actor, &offer.invited.roles, &mut Faults::default()).await {
+    let mut faults = Faults::default();
+    match users::may_give(tx, &actor, &offer.invited.roles, &mut faults).await {
         Err(UserError::Rank) => Err(AccountError::Link),
+        Ok(()) if !faults.is_empty() => Err(AccountError::Link),
         given => {
             given?;
             Ok(actor)

@@ -62,6 +62,10 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         mfa::devices::forget_all_of,
         mfa::devices::forget_of,
         roles::routes::list,
+        roles::routes::create,
+        roles::routes::read,
+        roles::routes::update,
+        roles::routes::delete,
         roles::routes::permissions,
         setup::routes::create,
         resets::routes::reset,
@@ -237,6 +241,8 @@ mod tests {
         held("NewAuthenticator", read_by::<mfa::enrol::Begin>);
         held("EnrollmentCode", read_by::<mfa::enrol::Confirm>);
         held("AuthenticatorChange", read_by::<mfa::own::Rename>);
+        held("NewRole", read_by::<roles::NewRole>);
+        held("RoleChange", read_by::<roles::RoleChange>);
     }
 
     #[test]

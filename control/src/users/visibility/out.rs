@@ -89,6 +89,16 @@ pub struct UserOut {
     password_epoch: i64,
 }
 
+/// The caller's own account.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Me)]
+pub struct MeOut {
+    #[serde(flatten)]
+    pub(crate) user: UserOut,
+    /// What the caller may do now, by name, sorted. It follows the caller's roles at once, without a new token.
+    pub(crate) permissions: Vec<&'static str>,
+}
+
 impl Editable for UserOut {
     /// Computed over what is shown: a tag over hidden values would confirm guesses of them.
     fn edited(&self) -> impl Serialize {
@@ -140,6 +150,13 @@ impl UserOut {
             self.id.to_string(),
         ]
     }
+}
+
+/// The example of the caller's own account in the OpenAPI document.
+pub(crate) fn example_of_me() -> Value {
+    let mut me = example();
+    me["permissions"] = json!(["roles.read", "users.read"]);
+    me
 }
 
 /// The example in the OpenAPI document.

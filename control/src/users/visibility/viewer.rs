@@ -128,6 +128,7 @@ mod tests {
 
     use chrono::DateTime;
     use serde_json::{Value, json};
+    use shared::contract::permissions::Permissions;
     use shared::derive::Secret;
     use shared::ids::TenantId;
     use shared::user::UserStatus;
@@ -153,6 +154,7 @@ mod tests {
             email_verified: true,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             rank: 0,
+            permissions: Permissions::NONE,
             access_epoch: 0,
             session_epoch: 0,
             password_epoch: 0,
