@@ -25,6 +25,7 @@ mod outcome;
 mod password;
 mod passwords;
 mod policy;
+mod role;
 mod roles;
 mod rotation;
 mod search;
@@ -110,6 +111,13 @@ enum Command {
         of: OfTenant,
         #[command(subcommand)]
         command: user::Command,
+    },
+    /// List, create, change and delete roles of a tenant.
+    Role {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: role::Command,
     },
     /// Show and change the sign-in policy of a tenant: second factors, passwords, lifetimes.
     Policy {
@@ -243,6 +251,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Bootstrap => bootstrap::run(&control, show).await?,
         Command::Tenant { command } => tenant::run(&control, show, command).await?,
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
+        Command::Role { of, command } => role::run(&control, show, &of.tenant, command).await?,
         Command::Policy { of, command } => policy::run(&control, show, &of.tenant, command).await?,
         Command::Captcha { of, command } => captcha::run(&control, show, &of.tenant, command).await?,
         Command::Sessions { of, command } => sessions::run(&control, show, &of.tenant, command).await?,

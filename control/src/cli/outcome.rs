@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use shared::contract::refusal::Refusal;
+
 use crate::accounts::AccountError;
 use crate::audit::archive::ArchiveError;
 use crate::audit::checkpoints::CheckpointError;
@@ -13,6 +15,7 @@ use crate::keys::KeyError;
 use crate::keys::rsa::ImportError;
 use crate::legacy::import;
 use crate::objects::ObjectError;
+use crate::roles::RoleError;
 use crate::sessions::rotate::RootError;
 use crate::settings::SettingsError;
 use crate::tenants::TenantError;
@@ -171,19 +174,37 @@ impl From<TenantError> for CliError {
     }
 }
 
+/// Fields with their faults, a line for each.
+fn bad_fields(Faults(faults): &Faults) -> CliError {
+    let line = |(field, messages): &(&str, Vec<String>)| {
+        let messages = messages.join(" ");
+        let rule = RULES.iter().find(|(said, _)| *said == messages).map(|(_, rule)| *rule);
+        format!("{field}: {messages}{}", rule.unwrap_or_default())
+    };
+    CliError::Refused(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+impl From<RoleError> for CliError {
+    fn from(error: RoleError) -> Self {
+        match error {
+            RoleError::Failure(failure) => failure.into(),
+            RoleError::NotFound => Self::NotFound(error.to_string()),
+            RoleError::Fields(faults) => bad_fields(&faults),
+            RoleError::InUse { users, settings } => {
+                let detail = Refusal::role_in_use(users, &settings).body;
+                Self::Refused(detail["detail"].as_str().unwrap_or_default().to_owned())
+            }
+            RoleError::Rank | RoleError::Predefined | RoleError::Full => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 impl From<UserError> for CliError {
     fn from(error: UserError) -> Self {
         match error {
             UserError::Failure(failure) => failure.into(),
             UserError::NotFound => Self::NotFound(error.to_string()),
-            UserError::Fields(Faults(faults)) => {
-                let line = |(field, messages): &(&str, Vec<String>)| {
-                    let messages = messages.join(" ");
-                    let rule = RULES.iter().find(|(said, _)| *said == messages).map(|(_, rule)| *rule);
-                    format!("{field}: {messages}{}", rule.unwrap_or_default())
-                };
-                Self::Refused(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
-            }
+            UserError::Fields(faults) => bad_fields(&faults),
             UserError::LastRootAdmin => Self::Refused(format!(
                 "{error}: make another user one first, by `wardgate user set-roles NAME root-admin`"
             )),

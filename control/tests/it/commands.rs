@@ -15,7 +15,7 @@ impl Scene {
     }
 
     /// The same as text: its standard output.
-    fn shown(&self, arguments: &[&str]) -> String {
+    pub fn shown(&self, arguments: &[&str]) -> String {
         let mut cli = self.cli();
         cli.variables.insert("WARDGATE_TENANT", self.tenant.slug.to_string());
         cli.show(arguments)
