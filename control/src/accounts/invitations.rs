@@ -144,7 +144,7 @@ pub async fn revoke(
 ) -> Result<Invitation, AccountError> {
     let invitation = find(control, tx, id).await?;
     // A role that is gone keeps no invitation alive.
-    users::may_give(tx, actor, &invitation.offer.invited.roles, &mut Faults::default()).await?;
+    users::may_take(tx, actor, &invitation.offer.invited.roles).await?;
     requests::remove(tx, id).await?;
     let (now, target) = (control.clock.now(), Some(id.to_string()));
     audit::record(tx, actor, now, Action::InvitationRevoked, target, json!({}));

@@ -132,15 +132,15 @@ pub async fn insert(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>)
     if !insert_identifiers(tx, users).await? {
         return Ok(false);
     }
+    if users.iter().any(|user| user.foreign.is_some()) {
+        foreign_hashes_added(tx).await?;
+    }
     insert_roles(tx, users).await?;
     let tenant = tx.tenant();
     let noted: Vec<_> = users.iter().map(|user| (user.id, &user.digests)).collect();
     note_imports(tx, &noted, now).await?;
     for user in users {
         tx.changes().user(tenant, user.id, Priority::InTurn);
-    }
-    if users.iter().any(|user| user.foreign.is_some()) {
-        foreign_hashes_added(tx).await?;
     }
     let targets: Vec<String> = users.iter().map(|user| user.id.to_string()).collect();
     audit::record_each(tx, &Actor::operator(), now, Action::UserImported, targets);

@@ -69,14 +69,10 @@ pub async fn foreign_hashes_added(tx: &mut TenantTx) -> Result<(), Failure> {
 /// # Errors
 /// Errors of the database.
 pub async fn foreign_hashes_removed(tx: &mut TenantTx) -> Result<(), Failure> {
-    let tenant = tx.tenant();
-    let flagged =
-        sqlx::query_scalar!("select foreign_left from platform.tenants where id = $1", tenant.uuid())
-            .fetch_one(&mut **tx)
-            .await?;
-    if !flagged || !lock_foreign_left(tx).await? {
+    if !hold_foreign_left(tx).await? {
         return Ok(());
     }
+    let tenant = tx.tenant();
     // A statement of its own, so that it sees what was committed while the lock was waited for.
     let left = sqlx::query_scalar!(
         r#"select exists (
@@ -87,6 +83,20 @@ pub async fn foreign_hashes_removed(tx: &mut TenantTx) -> Result<(), Failure> {
     .fetch_one(&mut **tx)
     .await?;
     if left { Ok(()) } else { set_foreign_left(tx, false).await }
+}
+
+/// Locks the tenant's row and returns true if users may have foreign hashes. A transaction that locks roles and removes a
+/// hash calls this first: the tenant's row is locked before rows of roles, everywhere.
+///
+/// # Errors
+/// Errors of the database.
+pub async fn hold_foreign_left(tx: &mut TenantTx) -> Result<bool, Failure> {
+    let tenant = tx.tenant();
+    let flagged =
+        sqlx::query_scalar!("select foreign_left from platform.tenants where id = $1", tenant.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(flagged && lock_foreign_left(tx).await?)
 }
 
 /// Notes the first import, and how `user_id` is written from now on.

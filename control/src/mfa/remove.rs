@@ -81,8 +81,8 @@ pub async fn remove(
     Ok(())
 }
 
-/// Removes all of a user's second factor, as an administrator who outranks them. Their sessions end. Where there was
-/// none, nothing happens.
+/// Removes all of a user's second factor, as an administrator who outranks them and has each of their permissions: whoever
+/// knows the password needs nothing else then. Their sessions end. Where there was none, nothing happens.
 ///
 /// # Errors
 /// [`UserError::NotFound`], [`UserError::Rank`]; errors of the database.
@@ -94,6 +94,7 @@ pub async fn reset(
 ) -> Result<(), UserError> {
     let user = users::lock(tx, user).await?;
     users::outrank(actor, &user)?;
+    users::may_be(actor, &user)?;
     let had = store::state(tx, user.id).await?.authenticators;
     store::delete_all(tx, user.id).await?;
     recovery::remove(tx, user.id).await?;

@@ -6,6 +6,8 @@
 use serde_json::{Value, json};
 use shared::contract::limits::{CUSTOM_ROLES, ROLE_DESCRIPTION_CHARS, ROLE_NAME_CHARS, ROLE_TITLE_CHARS};
 use shared::contract::permissions::{Permissions, ROOT_RANK};
+use shared::tenant::settings::Settings;
+use shared::tenant::visibility::ANY_ROLE;
 
 use super::model::{NewRole, Role, RoleChange, RoleError, permission_exists};
 use super::store;
@@ -18,7 +20,8 @@ use crate::users::{self, Faults};
 /// Creates a custom role:
 /// 1. the actor must outrank it and have each of its permissions;
 /// 2. all faults of its fields are reported at once; a taken name is one;
-/// 3. the tenant may have a number of custom roles.
+/// 3. the tenant may have a number of custom roles;
+/// 4. where the tenant demands a second factor of some roles, it does of a new one with permissions, too.
 ///
 /// # Errors
 /// See [`RoleError`].
@@ -35,7 +38,7 @@ pub async fn create(
     check_rank(new.rank, &mut faults);
     let permissions = sorted(&new.permissions);
     check_permissions(&permissions, &[], tenant.is_platform, &mut faults);
-    if !actor.outranks(new.rank) || !may_put(actor, &permissions, tenant.is_platform) {
+    if !may_have_rank(actor, new.rank) || !may_put(actor, &permissions, tenant.is_platform) {
         return Err(RoleError::Rank);
     }
     if !faults.is_empty() {
@@ -51,6 +54,9 @@ pub async fn create(
     }
     let details = json!({ "rank": new.rank, "permissions": permissions });
     audit::record(tx, actor, now, Action::RoleCreated, Some(new.name.clone()), details);
+    if !permissions.is_empty() {
+        demand_second_factor(control, tx, actor, &tenant, &new.name).await?;
+    }
     store::find(tx, &new.name).await?.ok_or(RoleError::NotFound)
 }
 
@@ -67,7 +73,8 @@ pub async fn lock(tx: &mut TenantTx, name: &str) -> Result<Role, RoleError> {
 /// Edits a custom role; its name stays:
 /// 1. the actor must outrank it, before and after, and have each permission that is added;
 /// 2. a role that the tenant gives to users who register stays low and without permissions;
-/// 3. what users of the role may do follows with their next request.
+/// 3. a role that gets its first permissions is protected as a new one is;
+/// 4. what users of the role may do follows with their next request.
 ///
 /// # Errors
 /// See [`RoleError`].
@@ -90,7 +97,7 @@ pub async fn edit(
     check_rank(role.rank, &mut faults);
     check_permissions(&role.stored, &before.stored, tenant.is_platform, &mut faults);
     let added: Vec<_> = role.stored.iter().filter(|name| !before.stored.contains(*name)).cloned().collect();
-    if !actor.outranks(role.rank) || !may_put(actor, &added, tenant.is_platform) {
+    if !may_have_rank(actor, role.rank) || !may_put(actor, &added, tenant.is_platform) {
         return Err(RoleError::Rank);
     }
     if wanted.name.is_some_and(|name| name != role.name) {
@@ -111,11 +118,14 @@ pub async fn edit(
     role.updated_at = control.clock.now();
     store::update(tx, &role).await?;
     audit::record(tx, actor, role.updated_at, Action::RoleEdited, Some(role.name.clone()), details);
+    if before.stored.is_empty() && !role.stored.is_empty() {
+        demand_second_factor(control, tx, actor, &tenant, &role.name).await?;
+    }
     Ok(role)
 }
 
-/// Deletes a custom role that no user has and no setting of the tenant names. Open invitations that name it become
-/// invalid.
+/// Deletes a custom role that no user has and no setting of the tenant names; `second_factor_roles` names it no more. Open
+/// invitations that name it become invalid.
 ///
 /// # Errors
 /// See [`RoleError`].
@@ -133,9 +143,42 @@ pub async fn delete(
     if users > 0 || !settings.is_empty() {
         return Err(RoleError::InUse { users, settings });
     }
+    let mut demanded = tenant.settings.second_factor_roles.clone();
+    demanded.retain(|named| *named != role.name);
+    set_demanded(control, tx, actor, &tenant, demanded).await?;
     store::delete(tx, &role.name).await?;
     let details = json!({ "rank": role.rank, "permissions": role.stored });
     audit::record(tx, actor, control.clock.now(), Action::RoleDeleted, Some(role.name), details);
+    Ok(())
+}
+
+/// Adds a role to those of which the tenant demands a second factor, if it demands one of any. Otherwise an administrator
+/// could hand all their permissions to a user who needs only a password.
+async fn demand_second_factor(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    tenant: &Tenant,
+    role: &str,
+) -> Result<(), RoleError> {
+    let mut demanded = tenant.settings.second_factor_roles.clone();
+    let is_covered = demanded.iter().any(|named| named == ANY_ROLE || named == role);
+    if !demanded.is_empty() && !is_covered {
+        demanded.push(role.to_owned());
+    }
+    set_demanded(control, tx, actor, tenant, demanded).await
+}
+
+async fn set_demanded(
+    control: &Control,
+    tx: &mut TenantTx,
+    actor: &Actor,
+    tenant: &Tenant,
+    second_factor_roles: Vec<String>,
+) -> Result<(), RoleError> {
+    let settings = Settings { second_factor_roles, ..tenant.settings.clone() };
+    let edit = tenants::Edit { settings: Some(settings), ..tenants::Edit::default() };
+    tenants::edit(control, tx, actor, tenant.id, edit).await?;
     Ok(())
 }
 
@@ -185,6 +228,11 @@ fn check_rank(rank: i32, faults: &mut Faults) {
     if !(1..ROOT_RANK).contains(&rank) {
         faults.add("rank", format!("Expected a number from 1 to {}.", ROOT_RANK - 1));
     }
+}
+
+/// Whether the actor may give a role this rank. One that no role can have is a fault.
+fn may_have_rank(actor: &Actor, rank: i32) -> bool {
+    !(1..ROOT_RANK).contains(&rank) || actor.outranks(rank)
 }
 
 /// Names a permission that does not exist at the tenant, unless the role has it already: a later release may have put

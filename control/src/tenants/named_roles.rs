@@ -34,13 +34,13 @@ pub(super) fn check(before: Option<&Settings>, after: &Settings, roles: &[Role])
     if faults.is_empty() { Ok(()) } else { Err(TenantError::Fields(faults)) }
 }
 
-/// The names of the settings that name a role.
+/// The names of the settings that keep a role from being deleted, because they name it. Of `second_factor_roles` a deleted
+/// role is removed.
 #[must_use]
 pub fn naming(settings: &Settings, role: &str) -> Vec<&'static str> {
     let named = [
         ("registration_role", settings.registration_role == role),
         ("role_timeouts", settings.role_timeouts.iter().any(|rule| rule.role == role)),
-        ("second_factor_roles", settings.second_factor_roles.iter().any(|named| named == role)),
         ("visibility", settings.visibility.iter().any(|rule| rule.role == role)),
     ];
     named.into_iter().filter_map(|(name, names)| names.then_some(name)).collect()

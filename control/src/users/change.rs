@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::crypt::personal::Personal;
 use crate::db::TenantTx;
 use crate::db::changes::Priority;
-use crate::legacy::service::foreign_hashes_removed;
+use crate::legacy::service::{foreign_hashes_removed, hold_foreign_left};
 use crate::passwords::Policy;
 use crate::{links, notices};
 
@@ -40,8 +40,8 @@ pub async fn may_change(
 }
 
 /// Changes a user:
-/// 1. the actor must outrank the user (and, below, every role granted or taken); to set a password or an address, the
-///    actor must have each permission of the user;
+/// 1. the actor must outrank the user (and, below, every role granted or taken); to set a password or another address, or
+///    to make the user active again, the actor must have each permission of the user;
 /// 2. a field that is sent in its masked form stays; fields and password are checked, and all faults are reported at
 ///    once;
 /// 3. if an active root-admin stops being one, another must stay;
@@ -95,6 +95,9 @@ pub async fn change(
     }
     if let Some(canonical) = &canonical {
         identifiers::assign(tx, id, canonical, &mut faults).await?;
+    }
+    if causes.password {
+        hold_foreign_left(tx).await?;
     }
     ranks::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
     if !faults.is_empty() {
@@ -220,12 +223,23 @@ pub fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
     if actor.outranks(user.rank) { Ok(()) } else { Err(UserError::Rank) }
 }
 
-/// Whether the actor may make this change of the user. With another's password, or at an address that links are mailed
-/// to, an actor could sign in as the user: so the actor must have all that the user may do.
+/// Whether the actor may make this change of the user. With a password that the actor set, now or before the user was
+/// suspended, or at an address that links are mailed to, an actor could sign in as the user: so the actor must have all
+/// that the user may do.
 fn may_take_over(actor: &Actor, user: &User, wanted: &Change) -> Result<(), UserError> {
-    let takes_over =
-        wanted.password.is_some() || wanted.email.is_some() || wanted.email_verified == Some(true);
-    if takes_over && !actor.may_give(user.permissions) { Err(UserError::Rank) } else { Ok(()) }
+    let readdresses = wanted.email.as_ref().is_some_and(|email| !unseen::is_shown_email(wanted, user, email));
+    let proves = wanted.email_verified == Some(true) && !user.email_verified;
+    let activates = wanted.status == Some(UserStatus::Active) && user.status != UserStatus::Active;
+    let takes_over = wanted.password.is_some() || readdresses || proves || activates;
+    if takes_over { may_be(actor, user) } else { Ok(()) }
+}
+
+/// Whether the actor has every permission of the user.
+///
+/// # Errors
+/// [`UserError::Rank`].
+pub fn may_be(actor: &Actor, user: &User) -> Result<(), UserError> {
+    if actor.may_give(user.permissions) { Ok(()) } else { Err(UserError::Rank) }
 }
 
 fn is_active_root(user: &User) -> bool {

@@ -69,6 +69,14 @@ pub async fn may_give(
     ranks::moves(tx, actor, &[], roles, faults).await.map(drop)
 }
 
+/// Checks that the actor may take these roles from a user, or offer them no more: the rank suffices.
+///
+/// # Errors
+/// [`UserError::Rank`], or errors of the database.
+pub async fn may_take(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> Result<(), UserError> {
+    ranks::moves(tx, actor, roles, &[], &mut Faults::default()).await.map(drop)
+}
+
 /// Writes the rows of a user. If `faults` already has entries, it continues only to find further faults; the caller
 /// does not commit the transaction then.
 pub(super) async fn insert(

@@ -29,9 +29,9 @@ mod unseen;
 pub mod verifiers;
 pub mod visibility;
 
-pub use change::{change, delete, end_sessions, epochs_of, may_change, outrank};
+pub use change::{change, delete, end_sessions, epochs_of, may_be, may_change, outrank};
 pub use claims::{give_back, has_address, join, prove, readdress, release_address};
-pub use create::{create, insert_first_admin, may_create, may_give, prepare_first_admin};
+pub use create::{create, insert_first_admin, may_create, may_give, may_take, prepare_first_admin};
 pub use fields::{Canonical, Faults, NO_ADDRESS, Profile, check_address, checked_password, parse_address};
 pub use filters::Filters;
 pub use input::STATUSES;

@@ -153,7 +153,8 @@ async fn unchanged(
 #[utoipa::path(
     patch, path = "/api/user/users/{id}/", tag = "Users", operation_id = "users_update", summary = "Change a user",
     description = "Needs `users.write` and a rank above the user's. Added roles must have only permissions that the \
-        caller has; a change of password or address needs each permission of the user. An absent field stays \
+        caller has; a change of password or address, and making a user active again, needs each permission of the \
+        user. An absent field stays \
         unchanged, and so does a field that is sent exactly as it was shown, masked; any other mask is a 400. A change \
         of status, roles or password invalidates the user's access tokens.",
     params(("id" = Uuid, Path), IfMatch),

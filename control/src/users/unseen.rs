@@ -48,6 +48,14 @@ pub(super) fn without_masks(wanted: Change, before: &User, faults: &mut Faults) 
     }
 }
 
+/// Whether this address, of a request, is the one that its sender is shown: then it stays.
+pub(super) fn is_shown_email(wanted: &Change, before: &User, given: &Option<String>) -> bool {
+    match wanted.seen {
+        None => given.as_deref() == before.email.as_ref().map(|email| email.expose()),
+        Some(visibilities) => *given == face(before, visibilities).email.flatten(),
+    }
+}
+
 /// The names that a new password is compared with: those that are shown or written by who sets it. A refusal would
 /// tell of the others, one guess a password.
 pub(super) fn names_to_compare(profile: &Profile, wanted: &Change, before: &User) -> Profile {

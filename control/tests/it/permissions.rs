@@ -143,7 +143,7 @@ async fn every_route_of_the_platform_asks_for_its_permission() {
         // A tenant that is not there is a 404 after the check.
         let path = path(&asked, Uuid::nil());
         for permission in asked.needs.iter().filter(|permission| permission.is_platform()) {
-            // Whoever reads a tenant of their own may list it, and the platform's administrators list all.
+            // A user who reads their own tenant may list it, and the platform's administrators list all.
             if asked.needs.len() > 1 && asked.route.path == "api/tenant/tenants" {
                 continue;
             }

@@ -2,6 +2,8 @@
 
 use control::audit::{Actor, Who};
 use control::roles::{self, NewRole, RoleError};
+use control::tenants;
+use control::users::Profile;
 use futures::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -149,7 +151,7 @@ async fn roles_are_listed_by_rank_searched_and_ordered() {
     }
     root.get(&format!("{PATH}?ordering=colour")).await.expect(400);
     root.get(&format!("{PATH}?page=9")).await.expect(404);
-    // Whoever may read roles reads the custom ones too.
+    // A user who may read roles reads the custom ones too.
     let staff = scene.member("sue", "staff").await;
     assert_eq!(staff.get(PATH).await.expect(200).body["count"], 6);
     staff.post(PATH, role("mine", 5, &[])).await.expect(403);
@@ -189,7 +191,10 @@ async fn what_is_wrong_with_a_role_is_reported_at_once() {
         renamed,
         json!({"name": ["The name of a role cannot be changed: access tokens and settings carry it."]})
     );
-    root.patch(&of("auditor"), json!({"rank": 100})).await.expect(400);
+    for rank in [-1, 0, 100, 150] {
+        root.patch(&of("auditor"), json!({ "rank": rank })).await.expect(400);
+        root.post(PATH, role("another", rank, &[])).await.expect(400);
+    }
 }
 
 #[tokio::test]
@@ -329,20 +334,102 @@ async fn nobody_takes_over_an_account_that_may_do_more_than_they_may() {
         for (change, status) in [
             (json!({"password": PASSWORD}), 403),
             (json!({"email": "boss@acme.test"}), 403),
-            (json!({"email": null}), 403),
-            (json!({"email_verified": true}), 403),
             // These hand the account to nobody.
             (json!({"first_name": "Grace"}), 200),
             (json!({"must_change_password": true}), 200),
             (json!({"status": "suspended"}), 200),
+            // Its former password may be known.
+            (json!({"status": "active"}), 403),
         ] {
             let answer = boss.patch(&path, change.clone()).await;
             assert_eq!(answer.status, status, "{change}: {}", answer.body);
         }
         let client = scene.member("grace", "client").await;
+        // A user without a second factor is one whose password is enough.
+        boss.delete(&format!("{path}mfa/")).await.expect(403);
+        boss.delete(&format!("{}mfa/", user(client.id))).await.expect(204);
         boss.patch(&user(client.id), json!({"password": PASSWORD, "email": "g@acme.test"})).await.expect(200);
         let root = scene.member("root", "root-admin").await;
         root.patch(&path, json!({"password": PASSWORD})).await.expect(200);
+        let fresh = json!({"username": "fresh", "email": "fresh@acme.test", "roles": ["signer"]});
+        let fresh = root.post("/api/user/users/", fresh).await.expect(201);
+        assert_eq!(fresh.body["email_verified"], false);
+        let fresh = user(fresh.body["id"].as_str().unwrap());
+        boss.patch(&fresh, json!({"email_verified": true})).await.expect(403);
+        root.patch(&fresh, json!({"email_verified": true})).await.expect(200);
+        boss.patch(&fresh, json!({"email_verified": true})).await.expect(200);
+    }
+}
+
+/// A client reads a user and sends all of it back. Whether a guess of a hidden address is right, no answer says.
+#[tokio::test]
+async fn an_address_that_is_sent_as_it_is_shown_takes_over_nothing() {
+    let scene = Scene::new().await;
+    let boss = scene.officer("boss", 60, BOSS).await;
+    scene.role("signer", 20, &["keys.rotate"]).await;
+    let profile =
+        Profile { username: "signer".into(), email: Some("signer@acme.test".into()), ..Profile::default() };
+    let path = user(scene.person(profile, &["signer"]).await.id);
+    for shown in ["clear", "masked"] {
+        let rule = format!("boss.email={shown}");
+        scene.sets(|settings| settings.visibility = vec![rule.try_into().unwrap()]).await;
+        let read = boss.get(&path).await.expect(200).body["email"].clone();
+        assert_eq!(read == "signer@acme.test", shown == "clear", "{read}");
+        let back = json!({"email": read, "email_verified": true, "first_name": shown});
+        boss.patch(&path, back).await.expect(200);
+        boss.patch(&path, json!({"email": "boss@acme.test"})).await.expect(403);
+    }
+    boss.patch(&path, json!({"email": "signer@acme.test"})).await.expect(403);
+    boss.patch(&path, json!({"email": "sinner@acme.test"})).await.expect(403);
+}
+
+/// The tenant's row is locked before rows of roles, also where imported hashes are counted.
+#[tokio::test]
+async fn a_change_of_a_role_and_of_an_imported_user_wait_for_each_other() {
+    let scene = Scene::new().await;
+    let root = scene.member("root", "root-admin").await;
+    let grace = scene.member("grace", "client").await;
+    scene.role("auditor", 30, &[]).await;
+    let mut admin = scene.database.admin().await;
+    for round in 0..8 {
+        let imported = "update platform.tenants set foreign_left = true where id = $1";
+        sqlx::query(imported).bind(scene.tenant.id.uuid()).execute(&mut admin).await.unwrap();
+        let roles = if round % 2 == 0 { json!(["auditor"]) } else { json!(["client"]) };
+        let (path, whom) = (of("auditor"), user(grace.id));
+        let changed = root.patch(&whom, json!({"roles": roles, "password": PASSWORD}));
+        let title = format!("Round {round}");
+        let (changed, edited) = join(changed, root.patch(&path, json!({ "title": title }))).await;
+        changed.expect(200);
+        edited.expect(200);
+    }
+}
+
+/// Who may create users and roles must not be able to make an administrator who needs only a password.
+#[tokio::test]
+async fn a_role_with_permissions_needs_a_second_factor_where_any_role_does() {
+    for scene in [Scene::new().await, Scene::shared().await] {
+        let demanded = async || {
+            let mut tx = scene.tx().await;
+            tenants::find(&mut tx, scene.tenant.id).await.unwrap().settings.second_factor_roles
+        };
+        scene.role("before", 30, &["users.read"]).await;
+        assert!(demanded().await.is_empty(), "the tenant demands none of anybody");
+        scene.demands(&["co-admin"]).await;
+        scene.role("empty", 30, &[]).await;
+        assert_eq!(demanded().await, ["co-admin"]);
+        scene.role("reader", 30, &["users.read"]).await;
+        assert_eq!(demanded().await, ["co-admin", "reader"]);
+        let mut cli = scene.cli();
+        cli.variables.insert("WARDGATE_TENANT", scene.tenant.slug.to_string());
+        cli.run(&["role", "edit", "empty", "--title", "Empty"], "").expect(0);
+        assert_eq!(demanded().await, ["co-admin", "reader"]);
+        cli.run(&["role", "edit", "empty", "--add", "users.read"], "").expect(0);
+        assert_eq!(demanded().await, ["co-admin", "reader", "empty"]);
+        cli.run(&["role", "delete", "reader", "--yes"], "").expect(0);
+        assert_eq!(demanded().await, ["co-admin", "empty"]);
+        scene.demands(&["*"]).await;
+        scene.role("writer", 30, &["users.write"]).await;
+        assert_eq!(demanded().await, ["*"]);
     }
 }
 
@@ -429,18 +516,17 @@ async fn a_role_that_is_in_use_is_not_deleted() {
             .await;
         root.delete(&user(ada.id)).await.expect(204);
         let refused = root.delete(&of("auditor")).await.expect(409).body;
-        let all = names(&["registration_role", "role_timeouts", "second_factor_roles", "visibility"]);
+        let all = names(&["registration_role", "role_timeouts", "visibility"]);
         assert_eq!((&refused["users"], &refused["settings"]), (&json!(1), &all));
         assert_eq!(
             refused["detail"],
             "The role is in use: 1 user has the role; settings name it: registration_role, role_timeouts, \
-             second_factor_roles, visibility."
+             visibility."
         );
         root.patch(&user(bob.id), json!({"roles": ["client"]})).await.expect(200);
         assert_eq!(root.delete(&of("auditor")).await.expect(409).body["users"], 0);
         scene
             .sets(|settings| {
-                settings.second_factor_roles = vec![];
                 settings.role_timeouts = vec![];
                 settings.visibility = vec![];
                 settings.registration_role = "client".into();
@@ -450,7 +536,7 @@ async fn a_role_that_is_in_use_is_not_deleted() {
     }
 }
 
-/// Whoever comes first: no user has a role that is gone, and no setting names one.
+/// Whichever comes first: no user has a role that is gone, and no setting names one.
 #[tokio::test]
 async fn a_role_is_given_or_deleted_and_never_both() {
     let scene = Scene::new().await;
@@ -528,6 +614,12 @@ async fn an_invitation_to_a_role_that_is_gone_is_invalid() {
     let invitation = |role: &str| json!({ "email": format!("{role}@acme.test"), "roles": [role] });
     root.post("/api/user/invitations/", invitation("inspector")).await.expect(400);
     root.post("/api/user/invitations/", invitation("auditor")).await.expect(201);
+    // To revoke an invitation, the rank suffices.
+    let boss = scene.officer("boss", 60, BOSS).await;
+    let other = json!({ "email": "other@acme.test", "roles": ["auditor"] });
+    boss.post("/api/user/invitations/", other.clone()).await.expect(403);
+    let other = root.post("/api/user/invitations/", other).await.expect(201);
+    boss.delete(&format!("/api/user/invitations/{}/", other.body["id"].as_str().unwrap())).await.expect(204);
     let token = scene.answered().await[0].token("invite");
     root.delete(&of("auditor")).await.expect(204);
     let body = json!({ "token": token, "username": "grace", "password": PASSWORD });

@@ -55,7 +55,7 @@ limits! {
     /// Timeouts of roles that a tenant may list.
     pub const ROLE_TIMEOUTS: usize = 100;
     /// Roles that a tenant may list as needing a second factor.
-    pub const SECOND_FACTOR_ROLES: usize = 100;
+    pub const SECOND_FACTOR_ROLES: usize = 104;
     /// Custom roles of a tenant, in addition to the predefined ones.
     pub const CUSTOM_ROLES: i64 = 100;
     /// Longest name of a custom role, in characters.

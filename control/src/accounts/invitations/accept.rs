@@ -86,6 +86,9 @@ pub async fn accept(
     let now = control.clock.now();
     let holder = links::take(tx, LinkKind::Invite, unverified_token, now).await?;
     let (id, offer) = offer(control, tx, holder).await?;
+    let address = canonical(&offer.invited.email)?;
+    // It may lock the tenant's row, which is locked before rows of roles.
+    users::release_address(control, tx, &call.control(), &address, None).await?;
     let authority = authority(tx, &offer).await?;
     let mut faults = Faults::default();
     let profile = chosen.profile(&offer.invited, &mut faults);
@@ -93,8 +96,6 @@ pub async fn accept(
     let Some(verifier) = verifier.filter(|_| faults.is_empty()) else {
         return Err(UserError::Fields(faults).into());
     };
-    let address = canonical(&offer.invited.email)?;
-    users::release_address(control, tx, &call.control(), &address, None).await?;
     let roles = offer.invited.roles.clone();
     let new = NewUser {
         profile,

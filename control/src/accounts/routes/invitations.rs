@@ -125,7 +125,8 @@ pub async fn list(
 /// the caller's own rank.
 #[utoipa::path(
     post, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_create", summary = "Invite a user",
-    description = "Needs `users.write`. The roles must be below the caller's own rank. The mailed link is valid \
+    description = "Needs `users.write`. The roles must be below the caller's own rank, with permissions that the \
+        caller has. The mailed link is valid \
         once, for 7 days. If the address belongs to an account, its owner gets a mail that says so; the answer is the \
         same.",
     params(IdempotencyKey),

@@ -41,8 +41,8 @@ pub async fn read(
 /// Removes a user's second factor: 204; 403 for a user at or above the caller's rank.
 #[utoipa::path(
     delete, path = "/api/user/users/{id}/mfa/", tag = "Second factor", operation_id = "users_mfa_reset", summary = "Reset the second factor of a user",
-    description = "Needs `users.write` and a rank above the user's. Authenticators and recovery codes are removed, \
-        sessions end, and the user is notified by mail. If the tenant requires a second factor of the user, the next \
+    description = "Needs `users.write`, a rank above the user's and every permission of the user. Authenticators and \
+        recovery codes are removed, sessions end, and the user is notified by mail. If the tenant requires a second factor of the user, the next \
         sign-in gets a ticket for enrolling one.",
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "Reset"))
