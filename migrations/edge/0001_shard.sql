@@ -78,6 +78,7 @@ create table names (
   stamp text
 ) without rowid;
 create index names_tombstones on names (changed_at) where tenant is null;
+create index names_tenant on names (tenant);
 create trigger names_inserted after insert on names BEGIN
   insert into feed (at, kind, tenant, subject) values (new.changed_at, 'name', coalesce(new.tenant, ''), new.name);
 END;
@@ -112,9 +113,13 @@ create table tenants (
 ) without rowid;
 create index tenants_kv_behind on tenants (id)
 where history > kv_history or (history = kv_history and rev > kv_rev);
+-- Names and documents are pushed independently of each other. A name that came before its tenant was unknown until
+-- here: isolates that remember it as such learn of it by the feed.
 create trigger tenants_inserted after insert on tenants BEGIN
   insert into feed (at, kind, tenant, subject, history, rev, status)
   values (new.changed_at, 'document', new.id, new.id, new.history, new.rev, new.status);
+  insert into feed (at, kind, tenant, subject)
+  select new.changed_at, 'name', new.id, name from names where tenant = new.id;
 END;
 create trigger tenants_updated after update of history, rev on tenants
 when (new.history, new.rev) is not (old.history, old.rev) BEGIN

@@ -1,11 +1,16 @@
 //! Validation: what it costs, how old its cache may be, and what it refuses.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde_json::json;
+use shared::ids::TenantId;
 use shared::tenant::{KeyState, Status};
 use shared::user::UserStatus;
+use shared::wire::push::{NameRow, Push};
 
 use super::entry::handle_now;
-use super::fixture::{Actor, Answered, Request, World, claims, forge, signing_key};
+use super::fixture::{Actor, Answered, Request, World, claims, document, forge, message, signing_key};
 use crate::http::Body;
 
 fn acme() -> (World, Actor) {
@@ -336,4 +341,29 @@ fn a_name_moves_and_a_tenant_is_suspended_resumed_and_deleted() {
     world.advance(3001);
     acme.validate(&tokens.access).expect(404);
     acme.try_sign_in("ada", super::fixture::PASSWORD).expect(404);
+}
+
+/// Names are pushed as the platform's and documents as their tenants': either may arrive first, and an isolate that is
+/// asked in between remembers the name as unknown.
+#[test]
+fn a_tenant_is_found_in_whatever_order_its_name_and_its_document_arrive() {
+    for name_first in [true, false] {
+        let (world, acme) = acme();
+        let tenant = Rc::new(RefCell::new(document("beta", 9)));
+        let beta = Actor { world: world.clone(), tenant, rev: Rc::default() };
+        let name = NameRow { name: "slug:beta".into(), rev: 2, tenant: Some(beta.id()), shard: 0 };
+        let name = Push { names: vec![name], ..message(TenantId::new(1, [250; 10])) };
+        let mut arriving = [name, beta.document_push()];
+        if !name_first {
+            arriving.reverse();
+        }
+        world.send(acme.request("GET", "/api/public-key/")).expect(200);
+        for (push, status) in arriving.iter().zip([404, 200]) {
+            world.send(beta.request("GET", "/api/public-key/")).expect(404);
+            world.push(push).expect(200);
+            world.advance(3001);
+            let answer = world.send(beta.request("GET", "/api/public-key/"));
+            assert_eq!(answer.status, status, "the name first: {name_first}");
+        }
+    }
 }
