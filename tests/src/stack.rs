@@ -21,7 +21,7 @@ use crate::secrets::Secrets;
 use crate::tap::Tap;
 use crate::{environment, seed, settings, wait};
 
-/// What a stack has besides.
+/// A part that a stack has in addition to the Worker, control and the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extra {
     Nothing,

@@ -105,7 +105,7 @@ impl Key {
         let sought: Vec<Vec<u8>> = claims.clone().map(|it| it.claim.to_vec()).collect();
         let since = control.clock.now() - remembered();
         let kept = match find(tx, &sought, since).await? {
-            // Whoever repeats a request that was answered gets that answer, whatever other repeats hold at the moment.
+            // A request that was answered gets its answer again, even while another repeat of it holds the lock.
             Some(kept) => Some(kept),
             None => {
                 lock(tx, &new).await?;

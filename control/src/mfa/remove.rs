@@ -81,8 +81,9 @@ pub async fn remove(
     Ok(())
 }
 
-/// Removes all of a user's second factor, as an administrator who outranks them and has each of their permissions: whoever
-/// knows the password needs nothing else then. Their sessions end. Where there was none, nothing happens.
+/// Removes all of a user's second factor. The administrator must outrank the user and have each of the user's
+/// permissions, because the password alone is enough to sign in afterwards. The user's sessions end. A user without a
+/// second factor stays unchanged.
 ///
 /// # Errors
 /// [`UserError::NotFound`], [`UserError::Rank`]; errors of the database.

@@ -242,7 +242,7 @@ impl Walk {
         format!("{} {method} {path} {asked}: {}", caller.id, answer.status)
     }
 
-    /// Nobody whom the actor holds has more than the actor had, and nobody who registers gets anything.
+    /// No account of the actor has more permissions than the actor had, and registration gives none.
     async fn check(&self, steps: &[String]) {
         for user in self.users().await.iter().filter(|user| self.held.contains(&user.id)) {
             let raised = user.rank > self.rank || !self.permissions.includes(user.permissions);

@@ -334,7 +334,7 @@ async fn nobody_takes_over_an_account_that_may_do_more_than_they_may() {
         for (change, status) in [
             (json!({"password": PASSWORD}), 403),
             (json!({"email": "boss@acme.test"}), 403),
-            // These hand the account to nobody.
+            // With these, the actor still cannot sign in as the user.
             (json!({"first_name": "Grace"}), 200),
             (json!({"must_change_password": true}), 200),
             (json!({"status": "suspended"}), 200),
