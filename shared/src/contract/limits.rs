@@ -66,6 +66,12 @@ limits! {
     pub const ROLE_DESCRIPTION_CHARS: usize = 500;
     /// Roles of one user: access tokens carry their names.
     pub const USER_ROLES: usize = 10;
+    /// Branches of a tenant.
+    pub const BRANCHES: i64 = 10_000;
+    /// Branches from the top of the tree down to the lowest one, both included.
+    pub const BRANCH_DEPTH: usize = 8;
+    /// Longest name of a branch, in characters.
+    pub const BRANCH_NAME_CHARS: usize = 100;
     /// Networks that a tenant may list, of each kind.
     pub const NETWORKS: usize = 200;
     /// Longest reason of an `unmask`, in characters.

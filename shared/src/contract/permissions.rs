@@ -50,6 +50,10 @@ permissions! {
     RolesRead = "roles.read",
     /// Create, edit and delete roles of a lower rank, with permissions that the caller has.
     RolesWrite = "roles.write",
+    /// Read the branches of the tenant.
+    BranchesRead = "branches.read",
+    /// Create, edit, move, archive and delete branches.
+    BranchesWrite = "branches.write",
     /// Read the audit log.
     AuditRead = "audit.read",
     /// Read the tenant's own settings.
@@ -91,6 +95,36 @@ impl Permission {
         at_platform || !self.is_platform()
     }
 
+    /// Whether a role of a branch can have it: what it allows concerns users, or is needed to work with them.
+    #[must_use]
+    pub fn exists_in_branches(self) -> bool {
+        match self {
+            Self::UsersRead
+            | Self::UsersWrite
+            | Self::UsersDelete
+            | Self::UsersUnmask
+            | Self::SessionsRead
+            | Self::SessionsEnd
+            | Self::RolesRead
+            | Self::BranchesRead
+            | Self::AuditRead => true,
+            Self::RolesWrite
+            | Self::BranchesWrite
+            | Self::TenantRead
+            | Self::TenantWrite
+            | Self::KeysRead
+            | Self::KeysRotate
+            | Self::KeysRevoke
+            | Self::PlatformTenantsRead
+            | Self::PlatformTenantsWrite
+            | Self::PlatformTenantsClaims
+            | Self::PlatformTenantsDelete
+            | Self::PlatformKeysImport
+            | Self::PlatformJobsRead
+            | Self::PlatformJobsWrite => false,
+        }
+    }
+
     /// The permission of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -129,6 +163,11 @@ impl Permissions {
             None => Self::UNKNOWN,
         };
         names.iter().map(of).fold(Self::NONE, Self::with)
+    }
+
+    /// The permissions of the set, without those that this release does not know.
+    pub fn known(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.iter().copied().filter(move |permission| self.holds(*permission))
     }
 
     /// The permissions of both sets.
@@ -203,6 +242,8 @@ pub const ROLES: [Role; 4] = {
                 P::SessionsEnd,
                 P::RolesRead,
                 P::RolesWrite,
+                P::BranchesRead,
+                P::BranchesWrite,
                 P::AuditRead,
                 P::TenantRead,
                 P::TenantWrite,
@@ -229,12 +270,13 @@ pub const ROLES: [Role; 4] = {
                 P::SessionsRead,
                 P::SessionsEnd,
                 P::RolesRead,
+                P::BranchesRead,
                 P::AuditRead,
                 P::TenantRead,
                 P::KeysRead,
             ],
         },
-        Role { name: "staff", rank: 40, permissions: &[P::UsersRead, P::RolesRead] },
+        Role { name: "staff", rank: 40, permissions: &[P::UsersRead, P::RolesRead, P::BranchesRead] },
         Role { name: "client", rank: 10, permissions: &[] },
     ]
 };

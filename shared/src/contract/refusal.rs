@@ -87,6 +87,8 @@ codes! {
     Conflict = "conflict",
     /// The role is in use: by `users` users, and by the tenant's settings in `settings`.
     RoleInUse = "role_in_use",
+    /// The branch is in use: by `users` users, `branches` branches directly below it, and the roles in `roles`.
+    BranchInUse = "branch_in_use",
     /// The object was changed after it was read.
     PreconditionFailed = "precondition_failed",
     /// The `Idempotency-Key` was used for another request.
@@ -321,6 +323,28 @@ impl Refusal {
         if let Value::Object(body) = &mut refusal.body {
             body.insert(String::from("users"), users.into());
             body.insert(String::from("settings"), json!(settings));
+        }
+        refusal
+    }
+
+    /// 409: a branch with users or branches, or one that a role names, is not deleted.
+    #[must_use]
+    pub fn branch_in_use(users: i64, branches: i64, roles: &[String]) -> Self {
+        let counted = |count: i64, one: &str, several: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            _ => Some(format!("{count} {several}")),
+        };
+        let users_are = counted(users, "user is in it", "users are in it");
+        let branches_are = counted(branches, "branch is below it", "branches are below it");
+        let named = (!roles.is_empty()).then(|| format!("roles name it: {}", roles.join(", ")));
+        let reasons: Vec<_> = users_are.into_iter().chain(branches_are).chain(named).collect();
+        let detail = format!("The branch is in use: {}.", reasons.join("; "));
+        let mut refusal = Self::new(409, &detail, Code::BranchInUse);
+        if let Value::Object(body) = &mut refusal.body {
+            body.insert(String::from("users"), users.into());
+            body.insert(String::from("branches"), branches.into());
+            body.insert(String::from("roles"), json!(roles));
         }
         refusal
     }

@@ -106,7 +106,9 @@ pub const ROUTES: &[Route] = &[
     route("api/user/password/reset", "POST, OPTIONS", RouteKind::Anonymous),
     route("api/user/password/reset/confirm", "POST, OPTIONS", RouteKind::Anonymous),
     route("api/user/password/regenerate", "POST, OPTIONS", RouteKind::Protected),
-    // Served by control: tenants and their keys.
+    // Served by control: branches, tenants and their keys.
+    route("api/tenant/branches", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/tenant/branches/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/tenant/tenants", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
     route("api/tenant/tenants/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/tenant/tenants/*/claims", "GET, PATCH, HEAD, OPTIONS", RouteKind::Protected),

@@ -40,6 +40,8 @@ pub const GUARDED: &[Guarded] = &[
     always("POST", "api/user/roles"),
     always("PATCH", "api/user/roles/*"),
     always("DELETE", "api/user/roles/*"),
+    // A branch that moves takes its users, and the power over them, elsewhere.
+    with(&["parent"], "PATCH", "api/tenant/branches/*"),
     // Deletion.
     always("DELETE", "api/user/users/*"),
     always("DELETE", "api/tenant/tenants/*"),
@@ -104,7 +106,11 @@ mod tests {
             ],
         ),
         ("The account's owner gets a mail, its sender nothing.", &[("POST", "api/user/password/regenerate")]),
-        ("It changes nothing that is there.", &[("POST", "api/tenant/tenants")]),
+        (
+            "It changes nothing that is there.",
+            &[("POST", "api/tenant/tenants"), ("POST", "api/tenant/branches")],
+        ),
+        ("Only an empty branch that no role names is deleted.", &[("DELETE", "api/tenant/branches/*")]),
         (
             "It lets an owner in whom strangers keep out: what is lifted is a count.",
             &[("DELETE", "api/user/users/*/attempts")],
