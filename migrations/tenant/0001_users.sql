@@ -2,6 +2,29 @@
 -- every cell; `tenant_id` is first in every key, because a cell may hold many tenants. Row-level security is forced
 -- on every table except `search_tokens`, so a wrong search_path still shows no rows.
 
+-- The branches of a tenant: a tree.
+create table branches (
+    tenant_id  uuid not null,
+    id         uuid not null,
+    name       text not null,
+    -- The name in the form in which names are compared.
+    folded     text not null,
+    -- Null for a branch at the top.
+    parent     uuid,
+    -- The ids of the branches from the top down to this one, both included. The branches below a branch are those whose
+    -- path contains its id.
+    path       uuid[] not null,
+    -- Since when nobody is added to it.
+    archived_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (tenant_id, id),
+    constraint branches_name_key unique nulls not distinct (tenant_id, parent, folded),
+    foreign key (tenant_id, parent) references branches (tenant_id, id),
+    check (path[cardinality(path)] = id and cardinality(path) <= 8),
+    check (parent is not distinct from path[cardinality(path) - 1])
+);
+
 create table roles (
     tenant_id  uuid not null,
     name       text not null,
@@ -13,11 +36,17 @@ create table roles (
     -- Permissions by name. Empty for a predefined role, whose permissions are those of the release
     -- (`shared::contract::permissions`).
     permissions text[] not null default '{}',
+    -- The permissions hold for users of this branch and of those below it. Null: for all users.
+    branch     uuid,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     primary key (tenant_id, name),
-    check (predefined or rank between 1 and 99)
+    constraint roles_branch_fkey foreign key (tenant_id, branch) references branches (tenant_id, id),
+    check (predefined or rank between 1 and 99),
+    check (branch is null or not predefined)
 );
+
+create index roles_by_branch on roles (tenant_id, branch) where branch is not null;
 
 -- The data key of each user, wrapped by the key of the tenant. It outlives the user: entries of the audit log about a
 -- deleted user stay readable until the key is destroyed.
@@ -75,7 +104,9 @@ create table users (
     -- What the edge must understand to sign the user in (`shared::wire::needs`). Control pushes it unchanged,
     -- including words that it does not know, so that a rollback to an older release grants nothing.
     needs           text[] not null default '{}',
+    branch          uuid,
     constraint users_pkey primary key (tenant_id, id),
+    constraint users_branch_fkey foreign key (tenant_id, branch) references branches (tenant_id, id),
     constraint users_legacy_id_key unique (tenant_id, legacy_id),
     check ((foreign_hash is null) = (foreign_format is null))
 );
@@ -84,6 +115,7 @@ create index users_by_age on users (tenant_id, created_at, id);
 -- Lists that are filtered by one of these are counted and paged without reading the other rows.
 create index users_by_status on users (tenant_id, status, created_at, id);
 create index users_by_verified on users (tenant_id, email_verified, created_at, id);
+create index users_by_branch on users (tenant_id, branch, created_at, id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
@@ -418,6 +450,11 @@ create policy tenant_rows on roles
 -- The predefined roles stay as they are. They may be locked, so `using` lets them pass.
 create policy predefined_unchanged on roles as restrictive for update using (true) with check (not predefined);
 create policy predefined_kept on roles as restrictive for delete using (not predefined);
+
+alter table branches enable row level security;
+alter table branches force row level security;
+create policy tenant_rows on branches
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table user_keys enable row level security;
 alter table user_keys force row level security;

@@ -4,7 +4,8 @@ revoke all on schema {cell} from public;
 revoke all on all tables in schema {cell} from {app}, {relay};
 grant usage on schema {cell} to {app};
 
-grant select, insert, update (rank, title, description, permissions, updated_at), delete on {cell}.roles to {app};
+grant select, insert, update (name, folded, parent, path, archived_at, updated_at), delete on {cell}.branches to {app};
+grant select, insert, update (rank, title, description, permissions, branch, updated_at), delete on {cell}.roles to {app};
 grant select, insert, update, delete on {cell}.users to {app};
 grant select, insert, update (wrapped) on {cell}.user_keys to {app};
 grant select, insert, update, delete on {cell}.identifiers to {app};

@@ -329,6 +329,18 @@ pub const CELL: &[Table] = &[
             ),
         ],
     ),
+    (
+        "branches",
+        &[
+            TENANT,
+            columns(Clear, "names of parts of an organisation, not of people", &["name", "folded"]),
+            columns(
+                Clear,
+                "the tree, and times",
+                &["id", "parent", "path", "archived_at", "created_at", "updated_at"],
+            ),
+        ],
+    ),
     ("foreign_tries", &[TENANT, columns(Clear, "a counter under an id", &["subject", "began_at", "tries"])]),
     (
         "identifiers",
@@ -440,7 +452,7 @@ pub const CELL: &[Table] = &[
             columns(
                 Clear,
                 "names of roles, which tokens carry, and what administrators write about them",
-                &["name", "rank", "predefined", "title", "description", "permissions"],
+                &["name", "rank", "predefined", "title", "description", "permissions", "branch"],
             ),
             columns(Clear, "times", &["created_at", "updated_at"]),
         ],
@@ -509,6 +521,7 @@ pub const CELL: &[Table] = &[
                     "created_at",
                     "updated_at",
                     "needs",
+                    "branch",
                 ],
             ),
             columns(Clear, "mails are written in it", &["language"]),
