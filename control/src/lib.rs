@@ -11,6 +11,7 @@ pub mod api;
 pub mod audit;
 #[cfg(feature = "aws")]
 mod aws;
+pub mod branches;
 pub mod cli;
 pub mod control;
 pub mod crypt;

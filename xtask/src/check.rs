@@ -60,6 +60,7 @@ const CRATES: [Layers; 4] = [
             &[
                 "accounts",
                 "audit",
+                "branches",
                 "edges",
                 "keys",
                 "legacy",

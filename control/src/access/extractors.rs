@@ -3,20 +3,22 @@
 //! Each opens the request's transaction and reads the user's current row in it; the handler commits. A refusal of
 //! permission writes its audit entry in that transaction, before anything else.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use shared::contract::permissions::{Permission, Permitted};
+use shared::contract::permissions::{Permission, Permissions, Permitted};
 use shared::contract::refusal::Refusal;
 use shared::ids::{SessionId, TenantId};
 use shared::tenant::Status;
+use uuid::Uuid;
 
 use super::bearer;
 use super::proven::Proven;
-use crate::audit::{self, Actor, Who};
+use crate::audit::{self, Actor};
 use crate::control::Control;
-use crate::db::TenantTx;
+use crate::db::{Scope, TenantTx};
 use crate::http::answer::Refused;
 use crate::http::credentials;
 use crate::http::origin::Origin;
@@ -46,6 +48,14 @@ pub struct Authenticated {
 
 /// A user who holds the permission `P`.
 pub struct Allowed<P> {
+    /// User, tenant and transaction.
+    pub by: Authenticated,
+    permission: PhantomData<P>,
+}
+
+/// A user who holds the permission `P` over all users, or by roles of branches over the users of these branches and of
+/// those below them. The transaction is limited to these users.
+pub struct Within<P> {
     /// User, tenant and transaction.
     pub by: Authenticated,
     permission: PhantomData<P>,
@@ -137,7 +147,7 @@ impl Authenticated {
         user: User,
     ) -> Self {
         let actor = Actor {
-            who: Who::User { id: user.id, rank: user.rank, permissions: user.permissions },
+            who: user.who(),
             request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
             client: origin.client,
         };
@@ -151,16 +161,36 @@ impl Authenticated {
     #[must_use]
     pub fn holds(&self, permission: Permission) -> bool {
         let exists = permission.exists(self.tenant.is_platform);
-        exists && !self.legacy && self.user.permissions.holds(permission)
+        exists && !self.legacy && self.user.grants.holds(permission)
     }
 
-    /// The names of the permissions that the user has, sorted.
+    /// The users over whom the user has `permission`; `None` without it.
+    fn scope(&self, permission: Permission) -> Option<Scope> {
+        if self.holds(permission) {
+            return Some(Scope::Everyone);
+        }
+        let in_branches = permission.exists_in_branches() && !self.legacy;
+        if in_branches { self.user.grants.scope(permission) } else { None }
+    }
+
+    /// The names of the permissions that the user has over all users, sorted.
     #[must_use]
     pub fn permissions(&self) -> Vec<&'static str> {
-        let held = Permission::ALL.iter().filter(|permission| self.holds(**permission));
-        let mut names: Vec<_> = held.map(|permission| permission.as_str()).collect();
-        names.sort_unstable();
-        names
+        names(Permission::ALL.iter().copied().filter(|permission| self.holds(*permission)))
+    }
+
+    /// The permissions that the user has by roles of branches: the id of each branch, with their names, sorted.
+    #[must_use]
+    pub fn branch_permissions(&self) -> Vec<(Uuid, Vec<&'static str>)> {
+        let held = |permissions: Permissions| {
+            names(permissions.known().filter(|permission| permission.exists_in_branches() && !self.legacy))
+        };
+        let mut branches: BTreeMap<Uuid, Permissions> = BTreeMap::new();
+        for (branch, permissions) in self.user.grants.in_branches() {
+            let all = branches.entry(branch).or_default();
+            *all = all.with(permissions);
+        }
+        branches.into_iter().map(|(branch, permissions)| (branch, held(permissions))).collect()
     }
 
     /// Writes the refusal into the audit log and words it.
@@ -186,6 +216,20 @@ impl<P: Permitted + Send> FromRequestParts<Control> for Allowed<P> {
         let by = authenticate(control, parts).await?;
         let by = by.demand(control, P::PERMISSION, parts.uri.path()).await?;
         Ok(Self { by: by.proven(control, parts).await?, permission: PhantomData })
+    }
+}
+
+impl<P: Permitted + Send> FromRequestParts<Control> for Within<P> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Refused> {
+        let by = authenticate(control, parts).await?;
+        let Some(scope) = by.scope(P::PERMISSION) else {
+            return Err(by.refuse(control, P::PERMISSION, parts.uri.path()).await);
+        };
+        let mut by = by.proven(control, parts).await?;
+        by.tx.limit(scope);
+        Ok(Self { by, permission: PhantomData })
     }
 }
 
@@ -277,7 +321,7 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
         if tenant.status == Status::Deleted {
             return Err(TenantError::NotFound.into());
         }
-        let who = Who::Platform { id: user.id, rank: user.rank, permissions: user.permissions };
+        let who = user.platform();
         let (actor, viewer) = match own {
             true => (actor, viewer),
             false => (Actor { who, ..actor }, Viewer::of_platform()),
@@ -291,6 +335,12 @@ impl<Own: Permitted + Send, Plat: Permitted + Send> OnTenant<Own, Plat> {
         let on = Self { tx, tenant, actor, viewer, for_platform, permissions: PhantomData };
         Ok(Entered::Tenant(Box::new(on)))
     }
+}
+
+fn names(permissions: impl Iterator<Item = Permission>) -> Vec<&'static str> {
+    let mut names: Vec<_> = permissions.map(Permission::as_str).collect();
+    names.sort_unstable();
+    names
 }
 
 /// The refusal for an insufficient rank, with its audit entry. `tx` is rolled back first, and the entry is written on

@@ -8,6 +8,8 @@ pub mod proven;
 mod step_up;
 pub mod ticket;
 
-pub use extractors::{Allowed, Anyone, AnyoneAtPlatform, Authenticated, Me, OnTenant, Platform, outranked};
+pub use extractors::{
+    Allowed, Anyone, AnyoneAtPlatform, Authenticated, Me, OnTenant, Platform, Within, outranked,
+};
 pub use proven::Proven;
 pub use ticket::{Credential, MfaEnrollment, PasswordChange, WithTicket};

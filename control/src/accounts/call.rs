@@ -1,10 +1,11 @@
 //! A call without a session, and what the audit log keeps of it.
 
-use shared::contract::permissions::{Permissions, REGISTRATION_RANK};
+use shared::contract::permissions::REGISTRATION_RANK;
 use shared::ids::UserId;
 use uuid::Uuid;
 
 use crate::audit::{Actor, Who};
+use crate::branches::Grants;
 use crate::users::User;
 
 /// See the module.
@@ -20,7 +21,7 @@ impl Call {
     /// The user as who acts: a link proved that the call is theirs.
     #[must_use]
     pub fn of(&self, user: &User) -> Actor {
-        self.by(Who::User { id: user.id, rank: user.rank, permissions: user.permissions })
+        self.by(user.who())
     }
 
     /// The service, which carries out what was asked for.
@@ -39,6 +40,6 @@ impl Call {
 #[must_use]
 pub(super) fn doorkeeper() -> Actor {
     let id = UserId::from(Uuid::nil());
-    let who = Who::User { id, rank: REGISTRATION_RANK + 1, permissions: Permissions::NONE };
+    let who = Who::User { id, rank: REGISTRATION_RANK + 1, grants: Grants::default() };
     Actor { who, ..Actor::control() }
 }

@@ -18,9 +18,10 @@ use shared::identifiers::Identifier;
 use super::registration::{Standing, standing};
 use super::{AccountError, letters};
 use crate::audit::{self, Action, Actor, Who};
+use crate::branches;
 use crate::control::Control;
 use crate::crypt::personal::Personal;
-use crate::db::TenantTx;
+use crate::db::{Scope, TenantTx};
 use crate::failure::Failure;
 use crate::links::{self, Holder, LinkKind};
 use crate::mail::Recipient;
@@ -41,6 +42,7 @@ pub async fn put(
     let now = control.clock.now();
     let mut faults = Faults::default();
     let address = users::check_address(&invited.email, &mut faults);
+    users::choose_branch(tx, invited.branch, &mut faults).await?;
     users::may_give(tx, actor, &invited.roles, &mut faults).await?;
     users::still_stands(control, tx, actor).await?;
     let Some(address) = address.filter(|_| faults.is_empty()) else {
@@ -57,7 +59,10 @@ pub async fn put(
     let offer = offer::Offer { invited, by, answered: false };
     let id = requests::put(tx, RequestKind::Invitation, None, &offer, now, lives).await?;
     requests::mark(tx, id, &address).await?;
-    let details = json!({ "roles": offer.invited.roles });
+    let mut details = json!({ "roles": offer.invited.roles });
+    if let Some(branch) = offer.invited.branch {
+        details["branch"] = json!(branch);
+    }
     audit::record(tx, actor, now, Action::InvitationCreated, Some(id.to_string()), details);
     count("created");
     Ok(Invitation { id, offer, created_at: now, expires_at: now + lives })
@@ -73,7 +78,8 @@ pub async fn put_first(
     admin: InvitedAdmin,
 ) -> Result<Invitation, AccountError> {
     let roles = vec![ROLES[0].name.to_owned()];
-    let invited = Invited { email: admin.email, username: admin.username, roles, language: String::new() };
+    let (email, username) = (admin.email, admin.username);
+    let invited = Invited { email, username, roles, branch: None, language: String::new() };
     put(control, tx, &Actor::control(), invited).await
 }
 
@@ -112,24 +118,36 @@ pub(super) async fn answer(control: &Control, tx: &mut TenantTx, id: RequestId) 
     Ok(())
 }
 
-/// The invitations that are open, the newest first.
+/// The invitations that are open, the newest first: those into branches within the scope of the transaction.
 ///
 /// # Errors
 /// Errors of the database.
 pub async fn list(control: &Control, tx: &mut TenantTx) -> Result<Vec<Invitation>, AccountError> {
     let now = control.clock.now();
     let found = requests::all::<offer::Offer>(tx, RequestKind::Invitation, now, INVITATIONS).await?;
-    Ok(found.into_iter().map(Invitation::from).collect())
+    let mut open: Vec<_> = found.into_iter().map(Invitation::from).collect();
+    if *tx.scope() != Scope::Everyone {
+        let branches: Vec<_> = open.iter().filter_map(|it| it.invited().branch).collect();
+        let within = branches::store::within(tx, &branches).await?;
+        open.retain(|it| it.invited().branch.is_some_and(|branch| within.contains(&branch)));
+    }
+    Ok(open)
 }
 
-/// The invitation of an id, locked.
+/// The invitation of an id, within the scope of the transaction, locked.
 ///
 /// # Errors
 /// [`AccountError::NotFound`]; errors of the database.
 pub async fn find(control: &Control, tx: &mut TenantTx, id: RequestId) -> Result<Invitation, AccountError> {
     let now = control.clock.now();
     let found = requests::find::<offer::Offer>(tx, RequestKind::Invitation, id, now).await?;
-    found.map(Invitation::from).ok_or(AccountError::NotFound)
+    let invitation = found.map(Invitation::from).ok_or(AccountError::NotFound)?;
+    let is_within = *tx.scope() == Scope::Everyone
+        || match invitation.invited().branch {
+            None => false,
+            Some(branch) => branches::store::find(tx, branch).await?.is_some(),
+        };
+    if is_within { Ok(invitation) } else { Err(AccountError::NotFound) }
 }
 
 /// Revokes an invitation whose roles are below the actor's rank: its link becomes invalid.

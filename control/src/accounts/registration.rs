@@ -241,6 +241,7 @@ pub(super) async fn make(
         profile: wanted.profile(),
         status: UserStatus::Active,
         roles: vec![settings.registration_role.clone()],
+        branch: None,
         password: None,
         must_change_password: false,
         email_verified: proven,

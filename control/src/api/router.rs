@@ -5,14 +5,15 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Extension, Router};
 use shared::contract::limits::BODY_BYTES;
 use shared::contract::permissions::marker::{
-    AuditRead, KeysRead, KeysRevoke, KeysRotate, PlatformJobsRead, PlatformJobsWrite, PlatformKeysImport,
-    PlatformTenantsRead, PlatformTenantsWrite, RolesRead, SessionsEnd, SessionsRead, TenantRead, TenantWrite,
-    UsersRead, UsersUnmask, UsersWrite,
+    AuditRead, BranchesRead, KeysRead, KeysRevoke, KeysRotate, PlatformJobsRead, PlatformJobsWrite,
+    PlatformKeysImport, PlatformTenantsRead, PlatformTenantsWrite, RolesRead, SessionsEnd, SessionsRead,
+    TenantRead, TenantWrite, UsersRead, UsersUnmask, UsersWrite,
 };
 
 use super::{health, inside, layers, openapi};
 use crate::access::{
     Allowed, Anyone, AnyoneAtPlatform, Me, MfaEnrollment, OnTenant, PasswordChange, Platform, WithTicket,
+    Within,
 };
 use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::control::Control;
@@ -20,7 +21,7 @@ use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
 use crate::mfa::routes as mfa;
 use crate::sessions::routes as sessions;
-use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
+use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// Every path of control, grouped by who may call it; the handler's signature enforces that. How a body is read is
 /// set here: [`json`] reads it whole. A path with uploads has [`whole`] with its own limit, or neither if its handler
@@ -60,11 +61,11 @@ fn users() -> Router<Control> {
     Router::new()
         .route(
             "/api/user/users",
-            json::<Allowed<UsersRead>>(get(users::routes::list).post(users::routes::create)),
+            json::<Within<UsersRead>>(get(users::routes::list).post(users::routes::create)),
         )
         .route(
             "/api/user/users/{id}",
-            json::<Allowed<UsersRead>>(
+            json::<Within<UsersRead>>(
                 get(users::routes::read)
                     .put(users::routes::replace)
                     .patch(users::routes::update)
@@ -73,47 +74,47 @@ fn users() -> Router<Control> {
         )
         .route(
             "/api/user/users/{id}/sessions",
-            json::<Allowed<SessionsRead>>(get(sessions::list).delete(users::routes::end_sessions)),
+            json::<Within<SessionsRead>>(get(sessions::list).delete(users::routes::end_sessions)),
         )
-        .route("/api/user/users/{id}/sessions/{sid}", json::<Allowed<SessionsEnd>>(delete(sessions::end)))
+        .route("/api/user/users/{id}/sessions/{sid}", json::<Within<SessionsEnd>>(delete(sessions::end)))
         .route(
             "/api/user/users/{id}/unmask",
-            json::<Allowed<UsersUnmask>>(post(users::routes::unmask::unmask)),
+            json::<Within<UsersUnmask>>(post(users::routes::unmask::unmask)),
         )
         .route(
             "/api/user/users/{id}/attempts",
-            json::<Allowed<UsersWrite>>(delete(users::routes::attempts::lift)),
+            json::<Within<UsersWrite>>(delete(users::routes::attempts::lift)),
         )
         .route(
             "/api/user/users/{id}/mfa",
-            json::<Allowed<UsersRead>>(get(mfa::admin::read).delete(mfa::admin::reset)),
+            json::<Within<UsersRead>>(get(mfa::admin::read).delete(mfa::admin::reset)),
         )
         .route(
             "/api/user/users/{id}/devices",
-            json::<Allowed<UsersRead>>(get(mfa::devices::list_of).delete(mfa::devices::forget_all_of)),
+            json::<Within<UsersRead>>(get(mfa::devices::list_of).delete(mfa::devices::forget_all_of)),
         )
         .route(
             "/api/user/users/{id}/devices/{device}",
-            json::<Allowed<SessionsEnd>>(delete(mfa::devices::forget_of)),
+            json::<Within<SessionsEnd>>(delete(mfa::devices::forget_of)),
         )
-        .route("/api/user/password/regenerate", json::<Allowed<UsersWrite>>(post(resets::routes::regenerate)))
+        .route("/api/user/password/regenerate", json::<Within<UsersWrite>>(post(resets::routes::regenerate)))
         .route(
             "/api/user/invitations",
-            json::<Allowed<UsersRead>>(get(invitations::list).post(invitations::create)),
+            json::<Within<UsersRead>>(get(invitations::list).post(invitations::create)),
         )
-        .route("/api/user/invitations/{id}", json::<Allowed<UsersWrite>>(delete(invitations::revoke)))
+        .route("/api/user/invitations/{id}", json::<Within<UsersWrite>>(delete(invitations::revoke)))
         .route(
             "/api/user/roles",
-            json::<Allowed<RolesRead>>(get(roles::routes::list).post(roles::routes::create)),
+            json::<Within<RolesRead>>(get(roles::routes::list).post(roles::routes::create)),
         )
         .route(
             "/api/user/roles/{id}",
-            json::<Allowed<RolesRead>>(
+            json::<Within<RolesRead>>(
                 get(roles::routes::read).patch(roles::routes::update).delete(roles::routes::delete),
             ),
         )
-        .route("/api/user/permissions", json::<Allowed<RolesRead>>(get(roles::routes::permissions)))
-        .route("/api/audit", json::<Allowed<AuditRead>>(get(audit::routes::list)))
+        .route("/api/user/permissions", json::<Within<RolesRead>>(get(roles::routes::permissions)))
+        .route("/api/audit", json::<Within<AuditRead>>(get(audit::routes::list)))
         .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)))
         .route("/api/audit/export", json::<Allowed<AuditRead>>(get(audit::routes::export)))
 }
@@ -124,6 +125,16 @@ fn tenants() -> Router<Control> {
         .route(
             "/api/tenant/tenants",
             json::<Allowed<TenantRead>>(get(tenants::routes::list).post(tenants::routes::create)),
+        )
+        .route(
+            "/api/tenant/branches",
+            json::<Within<BranchesRead>>(get(branches::routes::list).post(branches::routes::create)),
+        )
+        .route(
+            "/api/tenant/branches/{id}",
+            json::<Within<BranchesRead>>(
+                get(branches::routes::read).patch(branches::routes::update).delete(branches::routes::delete),
+            ),
         )
         .route(
             "/api/tenant/tenants/{id}",

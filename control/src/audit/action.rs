@@ -48,9 +48,17 @@ actions! {
     UserStatusChanged = "user.status_changed",
     /// A user's roles changed.
     UserRolesChanged = "user.roles_changed",
-    /// A custom role was created: its rank and permissions.
+    /// A user was put into a branch or taken out of one: the ids of both.
+    UserBranchChanged = "user.branch_changed",
+    /// A branch was created: its name, and the branch that it is below.
+    BranchCreated = "branch.created",
+    /// A branch was renamed, moved, archived or taken out of the archive: the values before and after.
+    BranchEdited = "branch.edited",
+    /// A branch was deleted: the name that it had, and the branch that it was below.
+    BranchDeleted = "branch.deleted",
+    /// A custom role was created: its rank, permissions and branch.
     RoleCreated = "role.created",
-    /// A custom role was edited: which texts, and rank and permissions before and after.
+    /// A custom role was edited: which texts, and rank, permissions and branch before and after.
     RoleEdited = "role.edited",
     /// A custom role was deleted: the rank and the permissions that it had.
     RoleDeleted = "role.deleted",

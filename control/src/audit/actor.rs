@@ -3,11 +3,13 @@
 use shared::contract::permissions::{Permissions, ROOT_RANK};
 use shared::ids::UserId;
 
+use crate::branches::{Grants, Place};
+
 /// The kinds of actors, as stored and answered.
 pub(super) const KINDS: [&str; 5] = ["person", "platform", "operator", "edge", "control"];
 
 /// Who acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// A user of the tenant.
     User {
@@ -15,8 +17,8 @@ pub enum Who {
         id: UserId,
         /// The highest rank among their roles.
         rank: i32,
-        /// What their roles permit.
-        permissions: Permissions,
+        /// What their roles permit, and over which users.
+        grants: Grants,
     },
     /// A user of the platform tenant who acts on another tenant, where ranks are not theirs.
     Platform {
@@ -25,7 +27,7 @@ pub enum Who {
         /// The highest rank among their roles there.
         rank: i32,
         /// What their roles permit there.
-        permissions: Permissions,
+        grants: Grants,
     },
     /// An operator at the command line, with access to the database: above every rank.
     Operator,
@@ -67,7 +69,7 @@ impl Actor {
     }
 
     pub(super) fn id(&self) -> Option<String> {
-        match self.who {
+        match &self.who {
             Who::User { id, .. } | Who::Platform { id, .. } => Some(id.to_string()),
             Who::Operator | Who::Control => None,
         }
@@ -89,11 +91,31 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may give these permissions to a user or a role: only those that they have.
+    /// Whether the actor may give these permissions to a user or a role: only those that they have, over no more users.
     #[must_use]
-    pub fn may_give(&self, permissions: Permissions) -> bool {
-        match self.who {
-            Who::User { permissions: own, .. } => own.includes(permissions),
+    pub fn may_give(&self, grants: &Grants) -> bool {
+        match &self.who {
+            Who::User { grants: own, .. } => own.includes(grants),
+            Who::Platform { .. } | Who::Operator | Who::Control => true,
+        }
+    }
+
+    /// Whether the actor may change what a role gives: only those permissions are added that they have, over users over
+    /// whom they have them.
+    #[must_use]
+    pub fn may_raise(&self, from: &Grants, to: &Grants) -> bool {
+        match &self.who {
+            Who::User { grants: own, .. } => own.clone().with(from.clone()).includes(to),
+            Who::Platform { .. } | Who::Operator | Who::Control => true,
+        }
+    }
+
+    /// Whether the actor may move users away from `place` to where roles give `permissions` over them: only those that the
+    /// actor has over them. `None` is the place of users in no branch.
+    #[must_use]
+    pub fn may_give_over(&self, place: Option<&Place>, permissions: Permissions) -> bool {
+        match &self.who {
+            Who::User { grants: own, .. } => own.at(place).includes(permissions),
             Who::Platform { .. } | Who::Operator | Who::Control => true,
         }
     }
@@ -128,7 +150,7 @@ mod tests {
     }
 
     fn actor(rank: i32, permissions: Permissions) -> Actor {
-        let who = Who::User { id: UserId::new(1, [1; 10]), rank, permissions };
+        let who = Who::User { id: UserId::new(1, [1; 10]), rank, grants: Grants::everywhere(permissions) };
         Actor { who, ..Actor::control() }
     }
 
@@ -136,8 +158,9 @@ mod tests {
     fn nobody_gives_what_they_do_not_have() {
         let reads = Permissions::of(&[Permission::UsersRead]);
         let writes = Permissions::of(&[Permission::UsersWrite]);
-        assert!(actor(80, reads).may_give(reads) && actor(80, reads).may_give(Permissions::NONE));
-        assert!(!actor(80, reads).may_give(writes) && !actor(80, reads).may_give(reads.with(writes)));
-        assert!(Actor::operator().may_give(Permissions::EVERY));
+        let may_give = |actor: Actor, given| actor.may_give(&Grants::everywhere(given));
+        assert!(may_give(actor(80, reads), reads) && may_give(actor(80, reads), Permissions::NONE));
+        assert!(!may_give(actor(80, reads), writes) && !may_give(actor(80, reads), reads.with(writes)));
+        assert!(may_give(Actor::operator(), Permissions::EVERY));
     }
 }

@@ -10,11 +10,11 @@ use sqlx::{Postgres, QueryBuilder};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::Action;
 use super::actor::KINDS;
 use super::store::{OUTCOMES, Recorded};
-use crate::db::TenantTx;
+use super::{Action, within};
 use crate::db::body::client_key;
+use crate::db::{Scope, TenantTx};
 use crate::failure::Failure;
 use crate::http::body::FromFields;
 use crate::http::fields::{Fields, OfDay};
@@ -148,8 +148,20 @@ async fn client_of(tx: &mut TenantTx, filters: &Filters) -> Result<Option<String
 }
 
 /// ` from audit_entries` with the conditions of the filters.
-fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters, client: Option<&String>) {
+fn from(
+    sql: &mut QueryBuilder<Postgres>,
+    (tenant, scope): (Uuid, &Scope),
+    filters: &Filters,
+    client: Option<&String>,
+) {
     sql.push(" from audit_entries\nwhere tenant_id = ").push_bind(tenant);
+    if let Some(roots) = scope.branches() {
+        within::condition(sql, tenant, roots, within::SUBJECT);
+        if filters.actor.is_some() || client.is_some() {
+            // Entries of other actors do not show who acted.
+            within::condition(sql, tenant, roots, within::ACTOR);
+        }
+    }
     if let Some(actor) = filters.actor {
         sql.push("\nand actor = ").push_bind(actor.hyphenated().to_string());
     }
@@ -189,7 +201,10 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: Uuid, filters: &Filters, clien
 pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool) -> Result<Count, Failure> {
     let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     plan_by_values(tx).await?;
-    rows::count(tx, all, |sql| from(sql, tenant, permitted.filters(), client.as_ref())).await
+    let scope = tx.scope().clone();
+    // An estimate is made of all entries, of which the caller may see a part.
+    let all = all || scope != Scope::Everyone;
+    rows::count(tx, all, |sql| from(sql, (tenant, &scope), permitted.filters(), client.as_ref())).await
 }
 
 /// Some of the entries that match.
@@ -203,7 +218,7 @@ pub async fn list(
 ) -> Result<Vec<Recorded>, Failure> {
     let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     let mut sql = QueryBuilder::new(format!("select {}", Recorded::COLUMNS));
-    from(&mut sql, tenant, permitted.filters(), client.as_ref());
+    from(&mut sql, (tenant, tx.scope()), permitted.filters(), client.as_ref());
     rows.end(&mut sql, "id");
     plan_by_values(tx).await?;
     let links = sql.build_query_as().fetch_all(&mut **tx).await?;

@@ -24,6 +24,7 @@ mod store;
 mod stored;
 pub mod verify;
 mod walk;
+mod within;
 
 pub use action::Action;
 pub use actor::{Actor, Who};

@@ -13,8 +13,9 @@ use super::export::{Export, MEDIA_TYPE};
 use super::filters::{self, Filters, Named};
 use super::line::LineOut;
 use super::verify::{Verification, verify as verify_part};
+use super::within::NamedUsers;
 use super::{Action, EntryOut};
-use crate::access::{Allowed, Authenticated};
+use crate::access::{Allowed, Authenticated, Within};
 use crate::control::Control;
 use crate::http::answer::{Refused, ok};
 use crate::http::body::FromFields;
@@ -32,7 +33,8 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
     get, path = "/api/audit/", tag = "Audit", operation_id = "audit_list", summary = "Read the audit log",
     description = "Needs `audit.read`. Newest first, unless ordered otherwise. Client addresses are shown, and can \
         be filtered by, as far as the caller's roles allow. Archived entries are neither listed nor counted; `GET \
-        /api/audit/verify/` says up to which position entries are archived (`archived`).",
+        /api/audit/verify/` says up to which position entries are archived (`archived`). By a role of a branch, entries \
+        about users of that branch and those below it are listed; users outside it are not named in them.",
     params(Filters, Named, CreatedAt, Ordering, Paging, Cursor),
     responses((status = 200, description = "One page of the log", body = ListOut<EntryOut>, example = json!({
         "count": 1, "next": null, "previous": null,
@@ -47,16 +49,17 @@ const VERIFIED_AT_ONCE: i64 = 50_000;
 )]
 pub async fn list(
     State(control): State<Control>,
-    allowed: Allowed<AuditRead>,
+    within: Within<AuditRead>,
     asked: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, viewer, .. } = allowed.by;
+    let Authenticated { tx, viewer, user, .. } = within.by;
     let (permitted, part) = viewer.asked(asked)?;
     let mut tx = tx.for_long_read(&control.db).await?;
     let count = filters::count(&mut tx, &permitted, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
     let entries = filters::list(&mut tx, &permitted, &span.rows).await?;
-    span.answer(entries, |entry| EntryOut::seen_by(&viewer, entry))
+    let named = NamedUsers::of(&mut tx, user.id, &entries).await?;
+    span.answer(entries, |entry| EntryOut::seen_by(&viewer, entry).naming(&named))
 }
 
 /// The start of a verification or an export.

@@ -7,6 +7,7 @@ use shared::ids::UserId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::within::NamedUsers;
 use super::{Action, Actor};
 use crate::db::TenantTx;
 use crate::db::body::{Body, BodyKeys};
@@ -17,6 +18,8 @@ use crate::users::Viewer;
 
 /// The member of `details` with text that users wrote.
 const REASON: &str = "reason";
+/// The member of `details` with the id of another user.
+const BY: &str = "by";
 
 /// Records that `actor` did `action` to `target`. `details` names fields and states, never values of personal data;
 /// text that a user wrote is in its member `reason`.
@@ -199,6 +202,11 @@ impl Recorded {
         Self { link, body }
     }
 
+    /// The users other than the target whom the entry names.
+    pub(super) fn others(&self) -> impl Iterator<Item = &str> {
+        self.link.actor.as_deref().into_iter().chain(self.body.details.get(BY).and_then(Value::as_str))
+    }
+
     /// An entry of an export, not decrypted.
     pub(super) fn of_export(link: Link) -> Self {
         Self { link, body: unreadable() }
@@ -206,6 +214,19 @@ impl Recorded {
 }
 
 impl EntryOut {
+    /// The entry without other users than those that are named.
+    pub(super) fn naming(mut self, named: &NamedUsers) -> Self {
+        if self.actor.as_deref().is_some_and(|actor| !named.has(actor)) {
+            self.actor = None;
+            self.client = None;
+        }
+        let is_by_other = self.details.get(BY).and_then(Value::as_str).is_some_and(|by| !named.has(by));
+        if is_by_other && let Some(details) = self.details.as_object_mut() {
+            details.remove(BY);
+        }
+        self
+    }
+
     /// The entry as `viewer` may see it.
     #[must_use]
     pub fn seen_by(viewer: &Viewer, Recorded { link, body }: Recorded) -> Self {

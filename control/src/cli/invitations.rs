@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::branch::chosen;
 use super::outcome::CliError;
 use super::roles::roles_exist;
 use super::show::{Rows, Show};
@@ -23,6 +24,9 @@ pub(super) struct InviteArgs {
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
+    /// The path or id of the branch that the user will be in.
+    #[arg(long)]
+    branch: Option<String>,
     /// The language of the mail: a tag such as `de`. Default: the tenant's.
     #[arg(long, default_value = "")]
     language: String,
@@ -34,6 +38,7 @@ struct Shown {
     id: String,
     email: String,
     roles: Vec<String>,
+    branch: Option<String>,
     invited_by: Option<String>,
     created_at: String,
     expires_at: String,
@@ -51,6 +56,7 @@ impl Shown {
             id: invitation.id.to_string(),
             email: invitation.invited().email.clone(),
             roles: invitation.invited().roles.clone(),
+            branch: invitation.invited().branch.map(|id| id.to_string()),
             invited_by: invitation.by().map(|id| id.to_string()),
             created_at: time::text(invitation.created_at),
             expires_at: time::text(invitation.expires_at),
@@ -64,13 +70,17 @@ pub(super) async fn invite(
     tenant: &Tenant,
     args: InviteArgs,
 ) -> Result<(), CliError> {
-    let InviteArgs { email, roles, language } = args;
+    let InviteArgs { email, roles, branch, language } = args;
     let language = shared::language::canonical(&language).map_err(|_| {
         CliError::Refused(format!("`{language}` is no language tag: expected one like de or pt-BR"))
     })?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     roles_exist(&mut tx, &roles).await?;
-    let invited = Invited { email, username: None, roles, language };
+    let branch = match &branch {
+        None => None,
+        Some(branch) => chosen(&mut tx, branch).await?,
+    };
+    let invited = Invited { email, username: None, roles, branch, language };
     let invitation = invitations::put(control, &mut tx, &Actor::operator(), invited).await?;
     answer::soon(&mut tx, RequestKind::Invitation, invitation.id).await?;
     tx.commit().await?;

@@ -6,6 +6,7 @@
 mod archive;
 mod audit;
 mod bootstrap;
+mod branch;
 mod captcha;
 mod claims;
 mod confirm;
@@ -118,6 +119,13 @@ enum Command {
         of: OfTenant,
         #[command(subcommand)]
         command: role::Command,
+    },
+    /// List, create, rename, move, archive and delete branches of a tenant.
+    Branch {
+        #[command(flatten)]
+        of: OfTenant,
+        #[command(subcommand)]
+        command: branch::Command,
     },
     /// Show and change the sign-in policy of a tenant: second factors, passwords, lifetimes.
     Policy {
@@ -252,6 +260,7 @@ async fn dispatch(cli: Cli, show: Show) -> Result<(), CliError> {
         Command::Tenant { command } => tenant::run(&control, show, command).await?,
         Command::User { of, command } => user::run(&control, show, &of.tenant, command).await?,
         Command::Role { of, command } => role::run(&control, show, &of.tenant, command).await?,
+        Command::Branch { of, command } => branch::run(&control, show, &of.tenant, command).await?,
         Command::Policy { of, command } => policy::run(&control, show, &of.tenant, command).await?,
         Command::Captcha { of, command } => captcha::run(&control, show, &of.tenant, command).await?,
         Command::Sessions { of, command } => sessions::run(&control, show, &of.tenant, command).await?,

@@ -7,6 +7,7 @@ use shared::contract::refusal::Refusal;
 use crate::accounts::AccountError;
 use crate::audit::archive::ArchiveError;
 use crate::audit::checkpoints::CheckpointError;
+use crate::branches::BranchError;
 use crate::edges::LaneError;
 use crate::edges::client::CallError;
 use crate::failure::{Failure, chain};
@@ -195,6 +196,21 @@ impl From<RoleError> for CliError {
                 Self::Refused(detail["detail"].as_str().unwrap_or_default().to_owned())
             }
             RoleError::Rank | RoleError::Predefined | RoleError::Full => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<BranchError> for CliError {
+    fn from(error: BranchError) -> Self {
+        match error {
+            BranchError::Failure(failure) => failure.into(),
+            BranchError::NotFound => Self::NotFound(error.to_string()),
+            BranchError::Fields(faults) => bad_fields(&faults),
+            BranchError::InUse { users, branches, roles } => {
+                let detail = Refusal::branch_in_use(users, branches, &roles).body;
+                Self::Refused(detail["detail"].as_str().unwrap_or_default().to_owned())
+            }
+            BranchError::Rank | BranchError::Full => Self::Refused(error.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 use shared::contract::permissions::Permission;
 
+use super::branch::chosen;
 use super::confirm::Yes;
 use super::known::unknown;
 use super::outcome::{CliError, bad_arguments};
@@ -80,6 +81,9 @@ pub(super) struct Create {
     /// A permission; may be repeated. Default: none.
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<String>,
+    /// The path or id of a branch: the permissions hold over its users and those of the branches below it.
+    #[arg(long)]
+    branch: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -101,6 +105,9 @@ pub(super) struct Edit {
     /// A permission to remove; may be repeated.
     #[arg(long, value_name = "PERMISSION")]
     remove: Vec<String>,
+    /// The path or id of another branch; `none` makes the permissions hold over all users.
+    #[arg(long)]
+    branch: Option<String>,
 }
 
 const ROLES: Table<RoleOut> = Table {
@@ -154,8 +161,12 @@ async fn create(
     args: Create,
 ) -> Result<(), CliError> {
     permissions_exist(tenant, &args.permissions)?;
-    let Create { name, rank, title, description, permissions } = args;
-    let new = NewRole { name, title, description, rank, permissions };
+    let Create { name, rank, title, description, permissions, branch } = args;
+    let branch = match &branch {
+        None => None,
+        Some(branch) => chosen(&mut tx, branch).await?,
+    };
+    let new = NewRole { name, title, description, rank, permissions, branch };
     let role = roles::create(control, &mut tx, &Actor::operator(), new).await?;
     tx.commit().await?;
     print(show, tenant, role, "created: ");
@@ -170,9 +181,10 @@ async fn edit(
     args: Edit,
 ) -> Result<(), CliError> {
     permissions_exist(tenant, &args.add)?;
-    let Edit { rank, title, description, add, remove, .. } = &args;
-    if rank.is_none() && title.is_none() && description.is_none() && add.is_empty() && remove.is_empty() {
-        let said = "nothing to change: give --rank, --title, --description, --add or --remove";
+    let Edit { rank, title, description, add, remove, branch, .. } = &args;
+    let is_empty = rank.is_none() && title.is_none() && description.is_none() && branch.is_none();
+    if is_empty && add.is_empty() && remove.is_empty() {
+        let said = "nothing to change: give --rank, --title, --description, --branch, --add or --remove";
         return Err(CliError::Refused(String::from(said)));
     }
     let before = match roles::lock(&mut tx, &args.role).await {
@@ -185,7 +197,12 @@ async fn edit(
     }
     let kept = before.stored.iter().filter(|name| !args.remove.contains(name));
     let permissions = kept.chain(&args.add).cloned().collect();
+    let branch = match &args.branch {
+        None => None,
+        Some(branch) => Some(chosen(&mut tx, branch).await?),
+    };
     let change = RoleChange {
+        branch,
         name: None,
         title: args.title,
         description: args.description,

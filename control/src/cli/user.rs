@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::ids::UserId;
 use shared::user::UserStatus;
 
+use super::branch::chosen;
 use super::confirm::Yes;
 use super::invitations::InviteArgs;
 use super::mfa;
@@ -100,6 +101,16 @@ pub(super) enum Command {
         #[arg(long)]
         none: bool,
     },
+    /// Put a user into a branch; `none` takes them out of theirs.
+    #[command(
+        after_help = "Examples:\n  wardgate user set-branch ada Germany/Berlin --tenant acme\n  wardgate user set-branch ada none --tenant acme"
+    )]
+    SetBranch {
+        /// User name, address or id.
+        user: String,
+        /// The path or id of the branch, or `none`.
+        branch: String,
+    },
     /// Show or reset a user's second factor.
     Mfa {
         #[command(subcommand)]
@@ -170,6 +181,9 @@ pub(super) struct Create {
     /// A role; may be repeated. Default: `client`.
     #[arg(long = "role", default_value = "client")]
     roles: Vec<String>,
+    /// The path or id of the user's branch.
+    #[arg(long)]
+    branch: Option<String>,
     /// Set a password: prompted for at a terminal, else the first line of standard input. Without this option the user
     /// cannot sign in until `set-password`.
     #[arg(long)]
@@ -231,6 +245,12 @@ pub(super) async fn run(
             drop(tx);
             apply(control, show, &tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
         }
+        Command::SetBranch { user, branch } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let branch = chosen(&mut tx, &branch).await?;
+            drop(tx);
+            apply(control, show, &tenant, &user, Change { branch: Some(branch), ..Change::default() }).await
+        }
         Command::Mfa { command } => {
             let user = looked_up(control, &tenant, command.user()).await?;
             mfa::run(control, show, &tenant, (&user, &which(&user, &tenant)), command).await
@@ -270,6 +290,10 @@ pub(super) fn which(user: &User, tenant: &Tenant) -> String {
 async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) -> Result<(), CliError> {
     let mut tx = control.db.tenant_tx(tenant.id).await?;
     roles_exist(&mut tx, &args.roles).await?;
+    let branch = match &args.branch {
+        None => None,
+        Some(branch) => chosen(&mut tx, branch).await?,
+    };
     drop(tx);
     let password = match args.password_stdin {
         true => Some(Hashed::of(&control.hasher, tenant.id, &password()?).await?),
@@ -286,6 +310,7 @@ async fn create(control: &Control, show: Show, tenant: &Tenant, args: Create) ->
         },
         status: UserStatus::Active,
         roles: args.roles,
+        branch,
         password,
         must_change_password: args.must_change,
         email_verified: true,

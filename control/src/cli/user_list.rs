@@ -3,6 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use serde_json::{Map, Value};
 
+use super::branch::named;
 use super::outcome::{CliError, bad_arguments};
 use super::roles::roles_exist;
 use super::show::{Beyond, Rows as Table, Show, counted};
@@ -34,6 +35,12 @@ pub(super) struct ListArgs {
     /// Only users with this role.
     #[arg(long)]
     role: Option<String>,
+    /// Only users in this branch, by path or id; `none` for users in no branch.
+    #[arg(long)]
+    branch: Option<String>,
+    /// Only users in this branch or below it.
+    #[arg(long, value_name = "BRANCH")]
+    branch_within: Option<String>,
     /// Only the user with this user name, in any Unicode spelling and case.
     #[arg(long)]
     username: Option<String>,
@@ -75,11 +82,23 @@ const USERS: Table<UserOut> = Table {
 };
 
 impl ListArgs {
+    /// The same with ids in place of the paths of branches.
+    async fn with_branch_ids(mut self, tx: &mut TenantTx) -> Result<Self, CliError> {
+        for option in [&mut self.branch, &mut self.branch_within] {
+            if let Some(branch) = option.as_deref().filter(|branch| *branch != "none") {
+                *option = Some(named(tx, branch).await?.id.to_string());
+            }
+        }
+        Ok(self)
+    }
+
     /// What is asked for, read as the API reads it.
     fn asked(&self) -> Result<(Filters, Vec<Order<Key>>), CliError> {
         let fields = [
             ("status", &self.status),
             ("role", &self.role),
+            ("branch", &self.branch),
+            ("branch_within", &self.branch_within),
             ("username", &self.username),
             ("email", &self.email),
             ("email_verified", &self.email_verified),
@@ -100,8 +119,9 @@ pub(super) async fn run(
     tenant: &Tenant,
     args: ListArgs,
 ) -> Result<(), CliError> {
-    let (filters, order) = args.asked()?;
     let mut tx = control.db.tenant_tx(tenant.id).await?;
+    let args = args.with_branch_ids(&mut tx).await?;
+    let (filters, order) = args.asked()?;
     if let Some(role) = &filters.role {
         roles_exist(&mut tx, std::slice::from_ref(role)).await?;
     }

@@ -21,11 +21,13 @@ pub mod replace;
 pub mod reseal;
 pub mod rewrap;
 mod roles;
+mod scope;
 mod tx;
 
 pub use cell::CellName;
 pub use keyring::NewTenantKey;
 pub use roles::{Roles, refuse_exempt};
+pub use scope::Scope;
 pub use tx::TenantTx;
 
 use std::collections::HashMap;

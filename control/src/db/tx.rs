@@ -11,7 +11,7 @@ use super::account::Account;
 use super::changes::Changes;
 use super::effects::Effects;
 use super::entries::Entry;
-use super::{CellName, Db};
+use super::{CellName, Db, Scope};
 use crate::crypt::sealed::TenantKeys;
 use crate::failure::Failure;
 use crate::shares::Seat;
@@ -26,6 +26,7 @@ pub struct TenantTx {
     cell: CellName,
     effects: Effects,
     account: Account,
+    scope: Scope,
     // Given back after the connection.
     _share: Option<Seat>,
     long_read: Option<Seat>,
@@ -46,7 +47,16 @@ impl TenantTx {
             "BEGIN{mode}; SET LOCAL search_path = {cell}, pg_temp; SET LOCAL app.tenant = '{tenant}'"
         );
         let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(Self { tx, keys, cell: cell.clone(), effects, account, _share: share, long_read: None })
+        Ok(Self {
+            tx,
+            keys,
+            cell: cell.clone(),
+            effects,
+            account,
+            scope: Scope::Everyone,
+            _share: share,
+            long_read: None,
+        })
     }
 
     /// The tenant whose rows this transaction sees.
@@ -59,6 +69,17 @@ impl TenantTx {
     #[must_use]
     pub fn keys(&self) -> &TenantKeys {
         &self.keys
+    }
+
+    /// The users whom the statements of users and branches find.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Limits the transaction to the users of a scope, and returns the former one.
+    pub fn limit(&mut self, scope: Scope) -> Scope {
+        std::mem::replace(&mut self.scope, scope)
     }
 
     /// The tenant whose shares are used: the one in which the request began.
@@ -109,10 +130,10 @@ impl TenantTx {
     /// As [`Db::tenant_tx`].
     pub async fn pause<T>(self, db: &Db, work: impl Future<Output = T>) -> Result<(T, Self), Failure> {
         debug_assert!(self.effects.is_empty(), "what was written would be lost");
-        let (account, tenant) = (self.account, self.tenant());
+        let (account, tenant, scope) = (self.account, self.tenant(), self.scope.clone());
         self.end().await?;
         let done = work.await;
-        Ok((done, db.begin(account, tenant).await?))
+        Ok((done, Self { scope, ..db.begin(account, tenant).await? }))
     }
 
     /// Rolls back, and begins a new transaction at the same tenant.
@@ -120,9 +141,9 @@ impl TenantTx {
     /// # Errors
     /// As [`Db::tenant_tx`].
     pub async fn anew(self, db: &Db) -> Result<Self, Failure> {
-        let (account, tenant) = (self.account, self.tenant());
+        let (account, tenant, scope) = (self.account, self.tenant(), self.scope.clone());
         self.end().await?;
-        db.begin(account, tenant).await
+        Ok(Self { scope, ..db.begin(account, tenant).await? })
     }
 
     /// Gives back the connection and then the shares.

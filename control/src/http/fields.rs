@@ -177,6 +177,14 @@ impl Fields {
         parsed
     }
 
+    /// A UUID that may be taken away: `null` and blank are `Some(None)`.
+    pub fn clearable_uuid(&mut self, name: &str) -> Option<Option<Uuid>> {
+        match self.clearable_text(name)? {
+            None => Some(None),
+            Some(_) => self.uuid(name).map(Some),
+        }
+    }
+
     /// A moment in ISO 8601; without a zone it is UTC, and a date alone is a moment of its day.
     pub fn moment(&mut self, name: &str, of_day: OfDay) -> Option<DateTime<Utc>> {
         let parsed = moment(&self.text(name)?, of_day);

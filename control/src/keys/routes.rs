@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::rsa::{self, ImportError, Private, PrivateJwk};
 use super::{KeyError, KeyOut, KeysOut, store};
 use crate::access::{OnTenant, Platform};
-use crate::audit::{Actor, Who};
+use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::edges::in_force;
@@ -154,7 +154,7 @@ pub async fn import(
     }
     tx.enter(&control.db, tenant.id).await?;
     let user = &platform.by.user;
-    let who = Who::Platform { id: user.id, rank: user.rank, permissions: user.permissions };
+    let who = user.platform();
     let actor = Actor { who, ..platform.by.actor };
     let (kid, mut tx) = super::import(&control, tx, &actor, &tenant, &key).await?;
     let out = all(&mut tx, &tenant).await?.into_iter().find(|key| key.kid == kid);

@@ -5,7 +5,7 @@ use shared::tenant::settings::Settings;
 use shared::user::UserStatus;
 
 use super::{Caller, count};
-use crate::audit::{self, Action, Actor, Who};
+use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -65,7 +65,7 @@ pub async fn confirm(
     let verifier = password::check(control, settings, successor, &user)?.map_err(ConfirmError::Password)?;
     let new = NewPassword { verifier, due: None, valid_until: None, keeps: None, proves_address: true };
     password::set(control, tx, settings, &user, new).await?;
-    let who = Who::User { id: user.id, rank: user.rank, permissions: user.permissions };
+    let who = user.who();
     let actor = Actor { who, request_id: caller.request_id, client: caller.client };
     let target = Some(user.id.to_string());
     let now = control.clock.now();

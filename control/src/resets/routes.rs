@@ -13,7 +13,7 @@ use shared::ids::UserId;
 use utoipa::ToSchema;
 
 use super::{AskError, Caller, ConfirmError, OneTimePassword, RegenerateError};
-use crate::access::{Allowed, Anyone, Authenticated, outranked};
+use crate::access::{Anyone, Authenticated, Within, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -260,10 +260,10 @@ pub struct RegeneratedOut {
 )]
 pub async fn regenerate(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Json(Regenerate { user }): Json<Regenerate>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, tenant, actor, .. } = allowed.by;
+    let Authenticated { mut tx, tenant, actor, .. } = within.by;
     let id = UserId::parse(&user).map_err(|_| UserError::NotFound)?;
     let may = super::may_regenerate(&mut tx, &actor, id).await;
     let ((), tx) = permitted(&control, tx, &actor, id, may).await?;

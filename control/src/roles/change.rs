@@ -8,10 +8,12 @@ use shared::contract::limits::{CUSTOM_ROLES, ROLE_DESCRIPTION_CHARS, ROLE_NAME_C
 use shared::contract::permissions::{Permissions, ROOT_RANK};
 use shared::tenant::settings::Settings;
 use shared::tenant::visibility::ANY_ROLE;
+use uuid::Uuid;
 
-use super::model::{NewRole, Role, RoleChange, RoleError, permission_exists};
+use super::model::{NewRole, Role, RoleChange, RoleError, exists_in_branches, permission_exists};
 use super::store;
 use crate::audit::{self, Action, Actor};
+use crate::branches::{self, Grants, Place};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::tenants::{self, Tenant, named_roles};
@@ -38,7 +40,10 @@ pub async fn create(
     check_rank(new.rank, &mut faults);
     let permissions = sorted(&new.permissions);
     check_permissions(&permissions, &[], tenant.is_platform, &mut faults);
-    if !may_have_rank(actor, new.rank) || !may_put(actor, &permissions, tenant.is_platform) {
+    check_in_branch(&permissions, new.branch, &mut faults);
+    let place = place(tx, new.branch, &mut faults).await?;
+    let given = grants(place, &permissions, &[], tenant.is_platform);
+    if !may_have_rank(actor, new.rank) || !actor.may_give(&given) {
         return Err(RoleError::Rank);
     }
     if !faults.is_empty() {
@@ -52,7 +57,10 @@ pub async fn create(
         faults.add("name", "A role with that name already exists.");
         return Err(RoleError::Fields(faults));
     }
-    let details = json!({ "rank": new.rank, "permissions": permissions });
+    let mut details = json!({ "rank": new.rank, "permissions": permissions });
+    if let Some(branch) = new.branch {
+        details["branch"] = json!(branch);
+    }
     audit::record(tx, actor, now, Action::RoleCreated, Some(new.name.clone()), details);
     if !permissions.is_empty() {
         demand_second_factor(control, tx, actor, &tenant, &new.name).await?;
@@ -71,7 +79,8 @@ pub async fn lock(tx: &mut TenantTx, name: &str) -> Result<Role, RoleError> {
 }
 
 /// Edits a custom role; its name stays:
-/// 1. the actor must outrank it, before and after, and have each permission that is added;
+/// 1. the actor must outrank it, before and after, and have each permission that is added, over each user over whom it is
+///    added;
 /// 2. a role that the tenant gives to users who register stays low and without permissions;
 /// 3. a role that gets its first permissions is protected as a new one is;
 /// 4. what users of the role may do follows with their next request.
@@ -96,8 +105,14 @@ pub async fn edit(
     check_texts(&role.title, &role.description, &mut faults);
     check_rank(role.rank, &mut faults);
     check_permissions(&role.stored, &before.stored, tenant.is_platform, &mut faults);
-    let added: Vec<_> = role.stored.iter().filter(|name| !before.stored.contains(*name)).cloned().collect();
-    if !may_have_rank(actor, role.rank) || !may_put(actor, &added, tenant.is_platform) {
+    if let Some(branch) = wanted.branch.filter(|branch| *branch != before.branch) {
+        role.branch = branch;
+        role.path = place(tx, branch, &mut faults).await?.map(Place::ids);
+    }
+    check_in_branch(&role.stored, role.branch, &mut faults);
+    let had = grants(before.path.clone().map(Place::new), &before.stored, &before.stored, tenant.is_platform);
+    let given = grants(role.path.clone().map(Place::new), &role.stored, &before.stored, tenant.is_platform);
+    if !may_have_rank(actor, role.rank) || !actor.may_raise(&had, &given) {
         return Err(RoleError::Rank);
     }
     if wanted.name.is_some_and(|name| name != role.name) {
@@ -245,10 +260,38 @@ fn check_permissions(names: &[String], had: &[String], at_platform: bool, faults
     }
 }
 
-/// Whether the actor has each of these permissions that exists. One that does not exist is a fault.
-fn may_put(actor: &Actor, names: &[String], at_platform: bool) -> bool {
-    let there: Vec<_> = names.iter().filter(|name| permission_exists(name, at_platform)).collect();
-    actor.may_give(Permissions::named(&there))
+/// Names a permission that a role of a branch cannot have.
+fn check_in_branch(names: &[String], branch: Option<Uuid>, faults: &mut Faults) {
+    for name in names.iter().filter(|_| branch.is_some()) {
+        if permission_exists(name, true) && !exists_in_branches(name) {
+            faults.add("permissions", format!("\"{name}\" cannot be limited to a branch."));
+        }
+    }
+}
+
+/// The place of a role's branch, held until the transaction ends.
+async fn place(
+    tx: &mut TenantTx,
+    branch: Option<Uuid>,
+    faults: &mut Faults,
+) -> Result<Option<Place>, RoleError> {
+    let Some(id) = branch else { return Ok(None) };
+    let found = branches::store::hold(tx, id).await?;
+    if found.is_none() {
+        faults.add("branch", format!("Invalid pk \"{id}\" - object does not exist."));
+    }
+    Ok(found.map(|branch| branch.place))
+}
+
+/// What a role gives with those of these permissions that exist or that it had. Another one is a fault.
+fn grants(place: Option<Place>, names: &[String], had: &[String], at_platform: bool) -> Grants {
+    let there: Vec<_> =
+        names.iter().filter(|name| permission_exists(name, at_platform) || had.contains(name)).collect();
+    let permissions = Permissions::named(&there);
+    match place {
+        None => Grants::everywhere(permissions),
+        Some(place) => Grants::within(place, permissions),
+    }
 }
 
 fn sorted(names: &[String]) -> Vec<String> {
@@ -269,6 +312,9 @@ fn differences(before: &Role, after: &Role) -> Value {
     }
     if before.rank != after.rank {
         details["rank"] = json!({ "from": before.rank, "to": after.rank });
+    }
+    if before.branch != after.branch {
+        details["branch"] = json!({ "from": before.branch, "to": after.branch });
     }
     if before.stored != after.stored {
         details["permissions"] = json!({ "from": before.stored, "to": after.stored });

@@ -1,6 +1,7 @@
 //! The bodies of requests that create and change roles: how they are read, and how they are described.
 
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::model::{NewRole, RoleChange};
 use crate::http::body::FromFields;
@@ -22,6 +23,9 @@ pub struct NewRoleIn {
     rank: i32,
     /// By name, each of them one that the caller has; none if absent.
     permissions: Option<Vec<String>>,
+    /// The id of a branch: the permissions hold over its users and those of the branches below it. Null or absent: over all
+    /// users.
+    branch: Option<Uuid>,
 }
 
 /// A change of a custom role.
@@ -39,6 +43,8 @@ pub struct RoleIn {
     rank: Option<i32>,
     /// All permissions of the role, by name. Those that are added must be the caller's own.
     permissions: Option<Vec<String>>,
+    /// The id of another branch; null makes the permissions hold over all users.
+    branch: Option<Uuid>,
 }
 
 fn rank(fields: &mut Fields) -> Option<i32> {
@@ -58,7 +64,8 @@ impl FromFields for NewRole {
         }
         let rank = rank(fields);
         let permissions = fields.texts("permissions").unwrap_or_default();
-        Some(Self { name: name?, title, description, rank: rank?, permissions })
+        let branch = fields.clearable_uuid("branch").flatten();
+        Some(Self { name: name?, title, description, rank: rank?, permissions, branch })
     }
 }
 
@@ -70,6 +77,7 @@ impl FromFields for RoleChange {
             description: fields.text("description"),
             rank: rank(fields),
             permissions: fields.texts("permissions"),
+            branch: fields.clearable_uuid("branch"),
         })
     }
 }

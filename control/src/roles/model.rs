@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use shared::contract::permissions::{self, Permission, Permissions, REGISTRATION_RANK};
+use uuid::Uuid;
 
+use crate::branches::{Grants, Place};
 use crate::failure::Failure;
 use crate::tenants::TenantError;
 use crate::users::{Faults, UserError};
@@ -20,6 +22,10 @@ pub struct Role {
     pub rank: i32,
     /// Whether every tenant has it. It cannot be changed then.
     pub predefined: bool,
+    /// The branch over whose users, and over those of the branches below it, the permissions hold. `None`: over all users.
+    pub branch: Option<Uuid>,
+    /// The ids of the branches from the top down to that one.
+    pub path: Option<Vec<Uuid>>,
     /// Its permissions by name, as they are stored. Empty for a predefined role: see [`Role::permissions`].
     pub stored: Vec<String>,
     /// When it was made.
@@ -38,18 +44,30 @@ impl Role {
             description: String::new(),
             rank,
             predefined: true,
+            branch: None,
+            path: None,
             stored: Vec::new(),
             created_at: now,
             updated_at: now,
         }
     }
 
-    /// The set of its permissions.
+    /// Its permissions, and over which users they hold.
     #[must_use]
-    pub fn grants(&self) -> Permissions {
-        match self.release() {
+    pub fn grants(&self) -> Grants {
+        let permissions = match self.release() {
             Some(role) => role.grants(),
             None => Permissions::named(&self.stored),
+        };
+        self.grants_of(permissions)
+    }
+
+    /// These permissions, over the users of the role's branch.
+    #[must_use]
+    pub fn grants_of(&self, permissions: Permissions) -> Grants {
+        match &self.path {
+            None => Grants::everywhere(permissions),
+            Some(path) => Grants::within(Place::new(path.clone()), permissions),
         }
     }
 
@@ -88,6 +106,8 @@ pub struct NewRole {
     pub rank: i32,
     /// Its permissions by name.
     pub permissions: Vec<String>,
+    /// The branch over whose users they hold; none: over all users.
+    pub branch: Option<Uuid>,
 }
 
 /// The fields of a change of a role; absent ones stay.
@@ -103,6 +123,8 @@ pub struct RoleChange {
     pub rank: Option<i32>,
     /// All permissions by name.
     pub permissions: Option<Vec<String>>,
+    /// Another branch; `Some(None)` makes the permissions hold over all users.
+    pub branch: Option<Option<Uuid>>,
 }
 
 /// Why something about a role was not done.
@@ -170,6 +192,11 @@ pub(super) fn permission_exists(name: &str, at_platform: bool) -> bool {
     Permission::parse(name).is_some_and(|permission| permission.exists(at_platform))
 }
 
+/// Whether `name` is a permission that a role of a branch can have.
+pub(super) fn exists_in_branches(name: &str) -> bool {
+    Permission::parse(name).is_some_and(Permission::exists_in_branches)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +208,8 @@ mod tests {
             description: String::new(),
             rank,
             predefined,
+            branch: None,
+            path: None,
             stored: stored.iter().map(|name| (*name).to_owned()).collect(),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
@@ -190,13 +219,14 @@ mod tests {
     #[test]
     fn a_predefined_role_has_the_permissions_of_the_release() {
         let root = role("root-admin", true, 100, &[]);
-        assert_eq!(root.grants(), Permissions::EVERY);
+        assert_eq!(root.grants(), Grants::everywhere(Permissions::EVERY));
         assert!(root.permissions(true).contains(&"platform.jobs_read".to_owned()));
         assert!(root.permissions(false).iter().all(|name| !name.starts_with("platform.")));
         assert!(root.permissions(false).is_sorted());
         // The name alone gives nothing.
         let named_like_one = role("root-admin", false, 50, &["users.read"]);
-        assert_eq!(named_like_one.grants(), Permissions::of(&[Permission::UsersRead]));
+        let reads = Permissions::of(&[Permission::UsersRead]);
+        assert_eq!(named_like_one.grants(), Grants::everywhere(reads));
         assert_eq!(named_like_one.permissions(true), ["users.read"]);
     }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::model::Role;
 use crate::http::validators::Editable;
@@ -25,6 +26,10 @@ pub struct RoleOut {
     predefined: bool,
     /// By name, sorted.
     permissions: Vec<String>,
+    /// The id of the branch over whose users, and over those of the branches below it, the permissions hold. Null: over all
+    /// users.
+    #[schema(required)]
+    branch: Option<Uuid>,
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -36,9 +41,9 @@ impl RoleOut {
     #[must_use]
     pub fn of(role: Role, at_platform: bool) -> Self {
         let permissions = role.permissions(at_platform);
-        let Role { name, title, description, rank, predefined, created_at, updated_at, .. } = role;
+        let Role { name, title, description, rank, predefined, branch, created_at, updated_at, .. } = role;
         let id = name.clone();
-        Self { id, name, title, description, rank, predefined, permissions, created_at, updated_at }
+        Self { id, name, title, description, rank, predefined, permissions, branch, created_at, updated_at }
     }
 
     /// Name, rank, title and permissions, for a table.
@@ -57,7 +62,7 @@ impl RoleOut {
 
 impl Editable for RoleOut {
     fn edited(&self) -> impl Serialize {
-        (&self.name, &self.title, &self.description, self.rank, &self.permissions)
+        (&self.name, &self.title, &self.description, self.rank, &self.permissions, self.branch)
     }
 }
 
@@ -66,6 +71,7 @@ pub(super) fn example() -> Value {
     json!({
         "id": "help-desk", "name": "help-desk", "title": "Help desk", "description": "Ends sessions of customers.",
         "rank": 30, "predefined": false, "permissions": ["sessions.end", "sessions.read", "users.read"],
+        "branch": null,
         "created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z",
     })
 }

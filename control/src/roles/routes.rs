@@ -12,7 +12,7 @@ use super::filters::{Filters, selected};
 use super::input::{NewRoleIn, RoleIn};
 use super::out::example;
 use super::{NewRole, RoleChange, RoleError, RoleOut, store};
-use crate::access::{Allowed, Authenticated, outranked};
+use crate::access::{Allowed, Authenticated, Within, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -40,10 +40,10 @@ pub struct PermissionsOut {
     })))
 )]
 pub async fn list(
-    allowed: Allowed<RolesRead>,
+    within: Within<RolesRead>,
     ListQuery { filters, part }: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, tenant, .. } = within.by;
     let roles = selected(store::all(&mut tx).await?, &filters, part.order());
     part.of_all(roles.into_iter().map(|role| RoleOut::of(role, tenant.is_platform)).collect())
 }
@@ -85,11 +85,11 @@ pub async fn create(
     )
 )]
 pub async fn read(
-    allowed: Allowed<RolesRead>,
+    within: Within<RolesRead>,
     Path(name): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, tenant, .. } = within.by;
     let role = store::find(&mut tx, &name).await?.ok_or(RoleError::NotFound)?;
     conditions.answer(&RoleOut::of(role, tenant.is_platform))
 }
@@ -157,8 +157,8 @@ pub async fn delete(
     description = "Needs `roles.read`.",
     responses((status = 200, description = "All permissions", body = PermissionsOut, example = json!({"permissions": ["users.read"]})))
 )]
-pub async fn permissions(allowed: Allowed<RolesRead>) -> Response {
-    let Authenticated { tenant, .. } = allowed.by;
+pub async fn permissions(within: Within<RolesRead>) -> Response {
+    let Authenticated { tenant, .. } = within.by;
     let here = Permission::ALL.iter().filter(|permission| permission.exists(tenant.is_platform));
     ok(&PermissionsOut { permissions: here.map(|permission| permission.as_str()).collect() })
 }

@@ -14,10 +14,12 @@ pub async fn all(tx: &mut TenantTx) -> Result<Vec<Role>, Failure> {
     let tenant = tx.tenant();
     let roles = sqlx::query_as!(
         Role,
-        r#"select name, title, description, rank, predefined, permissions as stored, created_at, updated_at
-        from roles
-        where tenant_id = $1
-        order by rank desc, name"#,
+        r#"select r.name, r.title, r.description, r.rank, r.predefined, r.permissions as stored, r.branch,
+            b.path as "path?", r.created_at, r.updated_at
+        from roles r
+        left join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
+        where r.tenant_id = $1
+        order by r.rank desc, r.name"#,
         tenant.uuid(),
     )
     .fetch_all(&mut **tx)
@@ -33,10 +35,12 @@ pub async fn hold(tx: &mut TenantTx, names: &[String]) -> Result<Vec<Role>, Fail
     let tenant = tx.tenant();
     let roles = sqlx::query_as!(
         Role,
-        r#"select name, title, description, rank, predefined, permissions as stored, created_at, updated_at
-        from roles
-        where tenant_id = $1 and name = any ($2)
-        for share"#,
+        r#"select r.name, r.title, r.description, r.rank, r.predefined, r.permissions as stored, r.branch,
+            b.path as "path?", r.created_at, r.updated_at
+        from roles r
+        left join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
+        where r.tenant_id = $1 and r.name = any ($2)
+        for share of r"#,
         tenant.uuid(),
         names,
     )
@@ -53,9 +57,11 @@ pub async fn find(tx: &mut TenantTx, name: &str) -> Result<Option<Role>, Failure
     let tenant = tx.tenant();
     let role = sqlx::query_as!(
         Role,
-        r#"select name, title, description, rank, predefined, permissions as stored, created_at, updated_at
-        from roles
-        where tenant_id = $1 and name = $2"#,
+        r#"select r.name, r.title, r.description, r.rank, r.predefined, r.permissions as stored, r.branch,
+            b.path as "path?", r.created_at, r.updated_at
+        from roles r
+        left join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
+        where r.tenant_id = $1 and r.name = $2"#,
         tenant.uuid(),
         name,
     )
@@ -114,8 +120,9 @@ pub(super) async fn insert(
 ) -> Result<bool, Failure> {
     let tenant = tx.tenant();
     let inserted = sqlx::query!(
-        "insert into roles (tenant_id, name, rank, predefined, title, description, permissions, created_at, updated_at)
-         values ($1, $2, $3, false, $4, $5, $6, $7, $7)
+        "insert into roles
+            (tenant_id, name, rank, predefined, title, description, permissions, branch, created_at, updated_at)
+         values ($1, $2, $3, false, $4, $5, $6, $8, $7, $7)
          on conflict (tenant_id, name) do nothing",
         tenant.uuid(),
         new.name,
@@ -124,6 +131,7 @@ pub(super) async fn insert(
         new.description,
         permissions,
         now,
+        new.branch,
     )
     .execute(&mut **tx)
     .await?;
@@ -135,7 +143,7 @@ pub(super) async fn update(tx: &mut TenantTx, role: &Role) -> Result<(), Failure
     let tenant = tx.tenant();
     sqlx::query!(
         "update roles
-         set rank = $3, title = $4, description = $5, permissions = $6, updated_at = $7
+         set rank = $3, title = $4, description = $5, permissions = $6, updated_at = $7, branch = $8
          where tenant_id = $1 and name = $2 and not predefined",
         tenant.uuid(),
         role.name,
@@ -144,6 +152,7 @@ pub(super) async fn update(tx: &mut TenantTx, role: &Role) -> Result<(), Failure
         role.description,
         &role.stored,
         role.updated_at,
+        role.branch,
     )
     .execute(&mut **tx)
     .await?;

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::device::Device;
 use super::end;
-use crate::access::{Allowed, Authenticated, outranked};
+use crate::access::{Authenticated, Within, outranked};
 use crate::control::Control;
 use crate::edges::{CallError, in_force};
 use crate::failure::chain;
@@ -222,11 +222,11 @@ fn user_of(id: &str) -> Result<UserId, UserError> {
 )]
 pub async fn list(
     State(control): State<Control>,
-    allowed: Allowed<SessionsRead>,
+    within: Within<SessionsRead>,
     Path(id): Path<String>,
     ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, tenant, session, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, tenant, session, .. } = within.by;
     let user = users::find(&mut tx, user_of(&id)?).await?;
     if !actor.is(user.id) && users::outrank(&actor, &user).is_err() {
         let target = user.id.to_string();
@@ -248,10 +248,10 @@ pub async fn list(
 )]
 pub async fn end(
     State(control): State<Control>,
-    allowed: Allowed<SessionsEnd>,
+    within: Within<SessionsEnd>,
     Path((id, sid)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = within.by;
     let (user, sid) = (user_of(&id)?, parse(&sid)?);
     let target = user.to_string();
     let found = users::find(&mut tx, user).await?;

@@ -118,6 +118,7 @@ pub async fn redeem(
         profile,
         status: UserStatus::Active,
         roles: vec![root_admin.name.to_owned()],
+        branch: None,
         password: Some(password),
         must_change_password: false,
         email_verified: true,

@@ -9,7 +9,7 @@ use super::epochs::{Causes, Epochs};
 use super::fields::{Faults, Profile, checked_password};
 use super::model::{Change, User, UserError};
 use super::store::Changed;
-use super::{identifiers, password_history, ranks, store, unseen};
+use super::{branch, identifiers, password_history, ranks, store, unseen};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::crypt::personal::Personal;
@@ -45,8 +45,9 @@ pub async fn may_change(
 /// 2. a field that is sent in its masked form stays; fields and password are checked, and all faults are reported at
 ///    once;
 /// 3. if an active root-admin stops being one, another must stay;
-/// 4. row, identifiers, roles and epochs are written, noted for the edge, and audited;
-/// 5. with a new password or address, links that could still change the account become invalid, and the owner gets a
+/// 4. another branch must be one within the caller's reach, and gives the caller no permission over the user;
+/// 5. row, identifiers, roles and epochs are written, noted for the edge, and audited;
+/// 6. with a new password or address, links that could still change the account become invalid, and the owner gets a
 ///    notice.
 ///
 /// # Errors
@@ -79,6 +80,7 @@ pub async fn change(
         }
     };
     let status = wanted.status.unwrap_or(before.status);
+    let branch = wanted.branch.unwrap_or(before.branch);
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
     let must_change_password = wanted.must_change_password.unwrap_or(before.must_change_password);
     let causes = Causes {
@@ -99,6 +101,7 @@ pub async fn change(
     if causes.password {
         hold_foreign_left(tx).await?;
     }
+    branch::change(tx, actor, (before.branch, branch), &mut faults).await?;
     ranks::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));
@@ -106,8 +109,16 @@ pub async fn change(
     let at = control.clock.now();
     let email_verified = wanted.email_verified.unwrap_or(before.email_verified);
     let epochs = epochs_of(&before).after(causes);
-    let changed =
-        Changed { profile: &profile, status, email_verified, epochs, must_change_password, verifier, at };
+    let changed = Changed {
+        profile: &profile,
+        status,
+        branch,
+        email_verified,
+        epochs,
+        must_change_password,
+        verifier,
+        at,
+    };
     if causes.password {
         password_history::keep(tx, id, before.password_epoch, remembered).await?;
     }
@@ -201,6 +212,7 @@ pub async fn end_sessions(
     let changed = Changed {
         profile: &profile,
         status: before.status,
+        branch: before.branch,
         email_verified: before.email_verified,
         epochs,
         must_change_password: before.must_change_password,
@@ -239,7 +251,7 @@ fn may_take_over(actor: &Actor, user: &User, wanted: &Change) -> Result<(), User
 /// # Errors
 /// [`UserError::Rank`].
 pub fn may_be(actor: &Actor, user: &User) -> Result<(), UserError> {
-    if actor.may_give(user.permissions) { Ok(()) } else { Err(UserError::Rank) }
+    if actor.may_give(&user.grants) { Ok(()) } else { Err(UserError::Rank) }
 }
 
 fn is_active_root(user: &User) -> bool {
@@ -311,6 +323,10 @@ async fn record(
     if causes.roles {
         let details = serde_json::json!({ "from": before.roles, "to": wanted.roles });
         audit::record(tx, actor, now, Action::UserRolesChanged, target(), details);
+    }
+    if let Some(to) = wanted.branch.filter(|to| *to != before.branch) {
+        let details = serde_json::json!({ "from": before.branch, "to": to });
+        audit::record(tx, actor, now, Action::UserBranchChanged, target(), details);
     }
     if causes.password {
         audit::record(tx, actor, now, Action::UserPasswordSet, target(), serde_json::json!({}));

@@ -7,7 +7,7 @@ use shared::user::UserStatus;
 
 use super::fields::{Canonical, Faults, Profile, checked_password};
 use super::model::{NewUser, User, UserError};
-use super::{identifiers, ranks, store};
+use super::{branch, identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -43,7 +43,10 @@ pub async fn create(
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));
     }
-    let details = serde_json::json!({ "roles": new.roles, "status": new.status });
+    let mut details = serde_json::json!({ "roles": new.roles, "status": new.status });
+    if let Some(branch) = new.branch {
+        details["branch"] = serde_json::json!(branch);
+    }
     audit::record(tx, actor, control.clock.now(), Action::UserCreated, Some(id.to_string()), details);
     store::find(tx, id).await
 }
@@ -90,7 +93,8 @@ pub(super) async fn insert(
 ) -> Result<UserId, UserError> {
     let (now, tenant) = (control.clock.now(), tx.tenant());
     let id = UserId::new(unix_ms(now), random()?);
-    store::insert(tx, id, new, verifier, now).await?;
+    let branch = branch::choose(tx, new.branch, faults).await?.and_then(|place| place.id());
+    store::insert(tx, id, (new, branch), verifier, now).await?;
     match canonical {
         Some(canonical) => identifiers::assign(tx, id, &canonical, faults).await?,
         // A valid name may still be taken; that is reported although another field is invalid.
@@ -123,6 +127,7 @@ pub async fn insert_first_admin(
         },
         status: UserStatus::Active,
         roles: vec![String::from("root-admin")],
+        branch: None,
         password: None,
         must_change_password: false,
         email_verified: true,

@@ -25,8 +25,11 @@ pub struct Filters {
     pub is_active: Option<bool>,
     /// A role of the user.
     pub role: Option<String>,
-    /// The user's branch.
-    pub branch: Option<Uuid>,
+    /// The branch that the user is in; `none` for users in no branch.
+    #[param(value_type = Option<String>)]
+    pub branch: Option<Option<Uuid>>,
+    /// A branch that the user is in or below.
+    pub branch_within: Option<Uuid>,
     /// The user name, in any Unicode spelling and case.
     pub username: Option<String>,
     /// The email address, in any Unicode spelling and case.
@@ -57,6 +60,7 @@ impl Filters {
                 is_active: None,
                 role: None,
                 branch: None,
+                branch_within: None,
                 username: None,
                 email: None,
                 email_verified: None,
@@ -120,7 +124,8 @@ impl FromFields for Filters {
             status: fields.choice("status", &STATUSES),
             is_active: fields.boolean("is_active"),
             role: fields.text("role"),
-            branch: fields.uuid("branch"),
+            branch: branch(fields),
+            branch_within: fields.uuid("branch_within"),
             username: fields.text("username"),
             email: fields.text("email"),
             email_verified: fields.boolean("email_verified"),
@@ -131,6 +136,11 @@ impl FromFields for Filters {
             search: fields.words("search"),
         })
     }
+}
+
+/// The filter `branch`: an id or `none`.
+fn branch(fields: &mut Fields) -> Option<Option<Uuid>> {
+    if fields.text("branch")? == "none" { Some(None) } else { fields.uuid("branch").map(Some) }
 }
 
 impl List for Filters {

@@ -3,6 +3,7 @@
 use shared::ids::UserId;
 use shared::user::UserStatus;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::fields::LANGUAGE_WORDS;
 use super::out::StatusWord;
@@ -33,6 +34,8 @@ pub struct NewUserIn {
     is_active: Option<bool>,
     /// By name.
     roles: Option<Vec<String>>,
+    /// The id of the user's branch. Required of callers with roles of branches only.
+    branch: Option<Uuid>,
     /// True if absent.
     email_verified: Option<bool>,
     /// Whether the user must choose a new password at the next sign-in.
@@ -59,6 +62,8 @@ pub struct UserIn {
     is_active: Option<bool>,
     /// All roles of the user, by name.
     roles: Option<Vec<String>>,
+    /// The id of the user's branch; null takes the user out of theirs.
+    branch: Option<Uuid>,
     email_verified: Option<bool>,
     /// True ends the user's sessions, and the user must choose a new password at the next sign-in. It becomes false when
     /// the user has chosen one, and stays true when an administrator sets the password.
@@ -115,11 +120,13 @@ impl FromFields for Typed<NewUser> {
         let language = language(fields).unwrap_or_default();
         let status = status(fields).unwrap_or(UserStatus::Active);
         let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
+        let branch = fields.clearable_uuid("branch").flatten();
         let password = fields.untrimmed("password");
         let email_verified = fields.boolean("email_verified").unwrap_or(true);
         let must_change_password = fields.boolean("must_change_password").unwrap_or(false);
         let profile = Profile { username: username?, email, first_name, last_name, phone, language };
-        let what = NewUser { profile, status, roles, password: None, must_change_password, email_verified };
+        let what =
+            NewUser { profile, status, roles, branch, password: None, must_change_password, email_verified };
         Some(Self { what, password })
     }
 }
@@ -136,6 +143,7 @@ impl FromFields for Typed<Change> {
             language: language(fields),
             status: status(fields),
             roles: fields.texts("roles"),
+            branch: fields.clearable_uuid("branch"),
             password: None,
             must_change_password: fields.boolean("must_change_password"),
             email_verified: fields.boolean("email_verified"),

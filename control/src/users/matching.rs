@@ -19,7 +19,7 @@ use super::search::words::{Texts, Words};
 use super::store::{briefs, find_by_name, select};
 use super::visibility::Permitted;
 use crate::crypt::personal::Personal;
-use crate::db::TenantTx;
+use crate::db::{Scope, TenantTx};
 use crate::failure::Failure;
 use crate::http::list::List as _;
 use crate::http::rows::{self, COUNTED, Column as _, Count, Rows, plan_by_values};
@@ -35,6 +35,8 @@ const PART: usize = 1_000;
 #[derive(Clone, Default)]
 pub struct Matching {
     filters: Filters,
+    /// The users whom the caller may see.
+    scope: Scope,
     /// The only ones that can be meant, where that is known.
     among: Option<Vec<Uuid>>,
     /// A search that found too many to open them all.
@@ -80,10 +82,6 @@ impl Matching {
                 Some(among) => among.into_iter().filter(|id| found.contains(id)).collect(),
             });
         }
-        if filters.branch.is_some() {
-            // Branches do not exist yet, so no user matches.
-            among = Some(Vec::new());
-        }
         let mut candidates = None;
         if !filters.search.is_empty() {
             let words = Words::new(filters.search.clone());
@@ -95,7 +93,7 @@ impl Matching {
                 },
             }
         }
-        Ok(Self { filters, among, candidates })
+        Ok(Self { filters, scope: tx.scope().clone(), among, candidates })
     }
 
     /// The column of their ids.
@@ -169,7 +167,7 @@ enum Fence {
 /// ` from users` with the conditions of the filters. A filter by a role begins at those who have it, in an index that
 /// has the order of the list; where nothing else is asked of their rows, PostgreSQL does not look at them.
 fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching, fence: Fence) {
-    let Matching { filters, among, candidates } = matching;
+    let Matching { filters, scope, among, candidates } = matching;
     match &filters.role {
         None => sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid()),
         Some(role) => {
@@ -180,6 +178,17 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
             sql.push(" and ur.role = ").push_bind(role.clone())
         }
     };
+    if let Some(roots) = scope.branches() {
+        in_branches(sql, tenant, roots.to_vec());
+    }
+    match filters.branch {
+        None => {}
+        Some(None) => drop(sql.push("\nand u.branch is null")),
+        Some(Some(branch)) => drop(sql.push("\nand u.branch = ").push_bind(branch)),
+    }
+    if let Some(root) = filters.branch_within {
+        in_branches(sql, tenant, vec![root]);
+    }
     if let Some(among) = among {
         sql.push("\nand u.id = any (").push_bind(among.clone()).push(")");
     }
@@ -224,6 +233,12 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
     }
 }
 
+/// The condition that a user is in one of these branches or below it.
+fn in_branches(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, roots: Vec<Uuid>) {
+    sql.push("\nand u.branch in (select b.id from branches b where b.tenant_id = ").push_bind(tenant.uuid());
+    sql.push(" and b.path && ").push_bind(roots).push(")");
+}
+
 /// The ids of users who match, without an end.
 fn ids(begin: &'static str, tenant: TenantId, matching: &Matching) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(begin);
@@ -248,6 +263,8 @@ fn spellings(id: &str) -> Vec<String> {
 /// # Errors
 /// Errors of the database.
 pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
+    // An estimate is made of all users of the tenant, of whom the caller may see a part.
+    let all = all || matching.scope != Scope::Everyone;
     let tenant = tx.tenant();
     plan_by_values(tx).await?;
     let undecided = matching.candidates.as_ref().filter(|it| !it.words.are_pieces());

@@ -5,6 +5,7 @@
 
 mod asks;
 pub mod attempts;
+mod branch;
 mod change;
 mod claims;
 mod create;
@@ -29,6 +30,7 @@ mod unseen;
 pub mod verifiers;
 pub mod visibility;
 
+pub use branch::choose as choose_branch;
 pub use change::{change, delete, end_sessions, epochs_of, may_be, may_change, outrank};
 pub use claims::{give_back, has_address, join, prove, readdress, release_address};
 pub use create::{create, insert_first_admin, may_create, may_give, may_take, prepare_first_admin};

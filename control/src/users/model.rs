@@ -1,13 +1,15 @@
 //! A user as control knows them.
 
 use chrono::{DateTime, Utc};
-use shared::contract::permissions::Permissions;
 use shared::ids::UserId;
 use shared::user::UserStatus;
+use uuid::Uuid;
 
 use super::fields::{Faults, Profile};
 use super::successor::Successor;
 use super::visibility::FieldVisibilities;
+use crate::audit::Who;
+use crate::branches::Grants;
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
 use crate::passwords::Hashed;
@@ -37,8 +39,10 @@ pub struct User {
     pub roles: Vec<String>,
     /// The highest rank among their roles; 0 without one.
     pub rank: i32,
-    /// What their roles permit.
-    pub permissions: Permissions,
+    /// What their roles permit, and over which users.
+    pub grants: Grants,
+    /// The branch that they are in, if any.
+    pub branch: Option<Uuid>,
     /// Raised by what ends access tokens.
     pub access_epoch: i64,
     /// Raised by what ends sessions.
@@ -59,6 +63,20 @@ pub struct User {
     pub legacy_id: Option<String>,
 }
 
+impl User {
+    /// The user as an actor in their tenant.
+    #[must_use]
+    pub fn who(&self) -> Who {
+        Who::User { id: self.id, rank: self.rank, grants: self.grants.clone() }
+    }
+
+    /// The user as an actor on other tenants than the platform's.
+    #[must_use]
+    pub fn platform(&self) -> Who {
+        Who::Platform { id: self.id, rank: self.rank, grants: self.grants.clone() }
+    }
+}
+
 /// A user to be made.
 pub struct NewUser {
     /// Names and address.
@@ -67,6 +85,8 @@ pub struct NewUser {
     pub status: UserStatus,
     /// Their roles by name.
     pub roles: Vec<String>,
+    /// The branch that they are to be in, if any.
+    pub branch: Option<Uuid>,
     /// Their password; without one they cannot sign in yet.
     pub password: Option<Hashed>,
     /// Whether they must choose a new password before there is a session.
@@ -94,6 +114,8 @@ pub struct Change {
     pub status: Option<UserStatus>,
     /// All roles by name.
     pub roles: Option<Vec<String>>,
+    /// Another branch; `Some(None)` takes them out of theirs.
+    pub branch: Option<Option<Uuid>>,
     /// A new password.
     pub password: Option<Successor>,
     /// Whether they must choose a new password before there is a session.

@@ -22,11 +22,11 @@ use crate::roles::{self, Role};
 pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<(), UserError> {
     let (found, rank) = match actor.who {
         Who::Operator | Who::Control => return Ok(()),
-        Who::User { id, rank, .. } => (store::find(tx, id).await, rank),
+        Who::User { id, rank, .. } => (store::find_anyone(tx, id).await, rank),
         Who::Platform { id, rank, .. } => {
             let tenant = tx.tenant();
             tx.enter(&control.db, tx.payer()).await?;
-            let found = store::find(tx, id).await;
+            let found = store::find_anyone(tx, id).await;
             tx.enter(&control.db, tenant).await?;
             (found, rank)
         }
@@ -42,10 +42,8 @@ pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -
 
 /// Whether the user has lost none of the permissions that they had when they became the actor.
 fn still_holds(actor: &Actor, user: &User) -> bool {
-    match actor.who {
-        Who::User { permissions, .. } | Who::Platform { permissions, .. } => {
-            user.permissions.includes(permissions)
-        }
+    match &actor.who {
+        Who::User { grants, .. } | Who::Platform { grants, .. } => user.grants.includes(grants),
         Who::Operator | Who::Control => true,
     }
 }
@@ -100,7 +98,7 @@ pub(super) async fn moves(
     let roles = held(tx, &touched, faults).await?;
     let may = |role: &Role| {
         let given = granted.contains(&role.name);
-        actor.outranks(role.rank) && (!given || actor.may_give(role.grants()))
+        actor.outranks(role.rank) && (!given || actor.may_give(&role.grants()))
     };
     if !roles.iter().all(may) {
         return Err(UserError::Rank);

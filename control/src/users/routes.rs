@@ -13,9 +13,9 @@ use shared::ids::UserId;
 
 use super::filters::{DateJoined, Filters};
 use super::input::{NewUserIn, Replacement, Typed, UserIn};
-use super::out::{MeOut, example, example_of_me};
+use super::out::{BranchPermissionsOut, MeOut, example, example_of_me};
 use super::{Change, Chooser, Matching, NewUser, Successor, UserError, UserOut, Viewer};
-use crate::access::{Allowed, Authenticated, Me, outranked};
+use crate::access::{Authenticated, Me, Within, outranked};
 use crate::audit::Actor;
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -51,10 +51,10 @@ use crate::passwords::Hashed;
 )]
 pub async fn list(
     State(control): State<Control>,
-    allowed: Allowed<UsersRead>,
+    within: Within<UsersRead>,
     asked: ListQuery<Filters>,
 ) -> Result<Response, Refused> {
-    let Authenticated { tx, viewer, .. } = allowed.by;
+    let Authenticated { tx, viewer, .. } = within.by;
     let (permitted, part) = viewer.asked(asked)?;
     let tx = tx.for_long_read(&control.db).await?;
     let (matching, mut tx) = Matching::of(tx, permitted).await?;
@@ -83,10 +83,10 @@ pub async fn list(
 )]
 pub async fn create(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Once { what: Typed { what, password }, key }: Once<Typed<NewUser>>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, user: by, .. } = within.by;
     if password.is_some() {
         // Neither a repeat nor a refusal costs a hash.
         if let Some(key) = &key
@@ -127,11 +127,11 @@ pub async fn create(
     )
 )]
 pub async fn read(
-    allowed: Allowed<UsersRead>,
+    within: Within<UsersRead>,
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, viewer, .. } = allowed.by;
+    let Authenticated { mut tx, viewer, .. } = within.by;
     let user = super::find(&mut tx, parse(&id)?).await?;
     conditions.answer(&viewer.shows(user))
 }
@@ -167,12 +167,12 @@ async fn unchanged(
 )]
 pub async fn update(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Path(id): Path<String>,
     conditions: Conditions,
     Json(change): Json<Typed<Change>>,
 ) -> Result<Response, Refused> {
-    apply(&control, allowed, &id, &conditions, change).await
+    apply(&control, within, &id, &conditions, change).await
 }
 
 /// Changes a user; the user name is required.
@@ -190,22 +190,22 @@ pub async fn update(
 )]
 pub async fn replace(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Path(id): Path<String>,
     conditions: Conditions,
     Json(Replacement(change)): Json<Replacement>,
 ) -> Result<Response, Refused> {
-    apply(&control, allowed, &id, &conditions, change).await
+    apply(&control, within, &id, &conditions, change).await
 }
 
 async fn apply(
     control: &Control,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     id: &str,
     conditions: &Conditions,
     mut typed: Typed<Change>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = within.by;
     let password = typed.password.take();
     let user_id = parse(id)?;
     let (target, permission) = (user_id.to_string(), UsersWrite::PERMISSION);
@@ -238,11 +238,11 @@ async fn apply(
 )]
 pub async fn delete(
     State(control): State<Control>,
-    allowed: Allowed<UsersDelete>,
+    within: Within<UsersDelete>,
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = within.by;
     let user_id = parse(&id)?;
     unchanged(&mut tx, &viewer, user_id, &conditions).await?;
     let deleted = super::delete(&control, &mut tx, &actor, user_id).await;
@@ -260,10 +260,10 @@ pub async fn delete(
 )]
 pub async fn end_sessions(
     State(control): State<Control>,
-    allowed: Allowed<SessionsEnd>,
+    within: Within<SessionsEnd>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = within.by;
     let user_id = parse(&id)?;
     let ended = super::end_sessions(&control, &mut tx, &actor, user_id).await;
     let target = user_id.to_string();
@@ -280,7 +280,10 @@ pub async fn end_sessions(
 )]
 pub async fn me(me: Me) -> Response {
     let permissions = me.by.permissions();
-    ok(&MeOut { user: me.by.viewer.shows(me.by.user), permissions })
+    let in_branches = me.by.branch_permissions().into_iter();
+    let branch_permissions =
+        in_branches.map(|(branch, permissions)| BranchPermissionsOut { branch, permissions }).collect();
+    ok(&MeOut { user: me.by.viewer.shows(me.by.user), permissions, branch_permissions })
 }
 
 fn parse(id: &str) -> Result<UserId, UserError> {

@@ -1,12 +1,14 @@
 //! Rows of users.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use shared::contract::permissions::{Permissions, Role};
 use shared::identifiers::Identifier;
 use shared::ids::{SessionId, UserId};
 use shared::passwords::Verifier;
 use shared::user::UserStatus;
 use shared::wire::push::PasswordDue;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::epochs::Epochs;
@@ -14,10 +16,11 @@ use super::model::{NewUser, User, UserError, parse_status};
 use super::search::index;
 use super::search::words::Texts;
 use super::{Profile, identifiers, verifiers};
+use crate::branches::{Grants, Place};
 use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
-use crate::db::TenantTx;
 use crate::db::changes::Priority;
+use crate::db::{Scope, TenantTx};
 use crate::failure::{Failure, chain};
 use crate::legacy::ids::next_legacy_id;
 
@@ -36,6 +39,8 @@ struct Row {
     rank: i32,
     predefined: Vec<String>,
     permissions: Vec<String>,
+    within: Json<Vec<BranchRole>>,
+    branch: Option<Uuid>,
     access_epoch: i64,
     session_epoch: i64,
     password_epoch: i64,
@@ -45,6 +50,13 @@ struct Row {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     legacy_id: Option<String>,
+}
+
+/// A role of a branch that a user has.
+#[derive(Deserialize)]
+struct BranchRole {
+    path: Vec<Uuid>,
+    permissions: Vec<String>,
 }
 
 /// The user of a row.
@@ -62,7 +74,8 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         language: row.language,
         status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
         email_verified: row.email_verified,
-        permissions: permissions(&row.predefined, &row.permissions),
+        grants: grants(&row.predefined, &row.permissions, row.within.0),
+        branch: row.branch,
         roles: row.roles,
         rank: row.rank,
         access_epoch: row.access_epoch,
@@ -77,13 +90,17 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
     })
 }
 
-/// What the predefined roles of these names permit, and the permissions of custom roles.
-fn permissions(predefined: &[String], custom: &[String]) -> Permissions {
+/// What the predefined roles of these names permit, with the permissions of custom roles and of roles of branches.
+fn grants(predefined: &[String], custom: &[String], of_branches: Vec<BranchRole>) -> Grants {
     let of_release = predefined.iter().filter_map(|name| Role::predefined(name)).map(Role::grants);
-    of_release.fold(Permissions::named(custom), Permissions::with)
+    let everywhere = of_release.fold(Permissions::named(custom), Permissions::with);
+    let within = of_branches
+        .into_iter()
+        .map(|role| Grants::within(Place::new(role.path), Permissions::named(&role.permissions)));
+    within.fold(Grants::everywhere(everywhere), Grants::with)
 }
 
-/// The user of an id.
+/// The user of an id, within the scope of the transaction.
 ///
 /// # Errors
 /// [`UserError::NotFound`], or errors of the database.
@@ -92,7 +109,18 @@ pub async fn find(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     Ok(readable(tx.keys(), row)?)
 }
 
-/// The same, locked until the transaction ends.
+/// The same, whatever the scope of the transaction: for what the service itself has to know, never for an answer.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_anyone(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
+    let scope = tx.limit(Scope::Everyone);
+    let found = find(tx, id).await;
+    tx.limit(scope);
+    found
+}
+
+/// The user of an id, within the scope of the transaction, locked until it ends.
 pub async fn lock(tx: &mut TenantTx, id: UserId) -> Result<User, UserError> {
     let tenant = tx.tenant();
     sqlx::query!(
@@ -172,7 +200,9 @@ fn logged<T>(keys: &TenantKeys, user: Uuid, opened: Result<T, Failure>) -> Resul
     opened
 }
 
+/// The rows of these users, of those within the scope of the transaction.
 async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
+    let scope = tx.scope().branches().map(<[Uuid]>::to_vec);
     let rows = sqlx::query_as!(
         Row,
         r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.phone, u.language, u.status, u.email_verified,
@@ -195,8 +225,16 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
             array(
                 select unnest(r.permissions) from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
-                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and r.branch is null
             ) as "permissions!",
+            (
+                select coalesce(jsonb_agg(jsonb_build_object('path', b.path, 'permissions', r.permissions)), '[]')
+                from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id
+            ) as "within!: Json<Vec<BranchRole>>",
+            u.branch,
             u.access_epoch, u.session_epoch, u.password_epoch,
             u.password_due is not null as "must_change_password!",
             exists (
@@ -208,12 +246,37 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
         left join user_keys k on k.tenant_id = u.tenant_id and k.user_id = u.id
+        where $2::uuid[] is null or u.branch in (
+            select b.id from branches b where b.tenant_id = u.tenant_id and b.path && $2
+        )
         order by wanted.place"#,
         ids,
+        scope.as_deref(),
     )
     .fetch_all(&mut **tx)
     .await?;
     Ok(rows)
+}
+
+/// Which of these users are within the scope of the transaction.
+///
+/// # Errors
+/// Errors of the database.
+pub async fn within(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let tenant = tx.tenant();
+    let scope = tx.scope().branches().map(<[Uuid]>::to_vec);
+    let within = sqlx::query_scalar!(
+        "select id from users u
+         where tenant_id = $1 and id = any ($2) and ($3::uuid[] is null or branch in (
+            select b.id from branches b where b.tenant_id = $1 and b.path && $3
+         ))",
+        tenant.uuid(),
+        ids,
+        scope.as_deref(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(within)
 }
 
 /// The columns that a list reads of every candidate: far fewer than of the users that it shows.
@@ -249,15 +312,19 @@ impl Brief {
 /// Errors of the database.
 pub async fn briefs(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Brief>, Failure> {
     let tenant = tx.tenant();
+    let scope = tx.scope().branches().map(<[Uuid]>::to_vec);
     let rows = sqlx::query_as!(
         BriefRow,
         r#"select u.id, k.wrapped as "key?", u.username, u.email, u.first_name, u.last_name, u.created_at,
             u.last_login
         from users u
         left join user_keys k on k.tenant_id = u.tenant_id and k.user_id = u.id
-        where u.tenant_id = $1 and u.id = any ($2)"#,
+        where u.tenant_id = $1 and u.id = any ($2) and ($3::uuid[] is null or u.branch in (
+            select b.id from branches b where b.tenant_id = $1 and b.path && $3
+        ))"#,
         tenant.uuid(),
         ids,
+        scope.as_deref(),
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -400,7 +467,7 @@ pub async fn key_of(tx: &mut TenantTx, id: UserId) -> Result<UserKey, UserError>
 pub(super) async fn insert(
     tx: &mut TenantTx,
     id: UserId,
-    new: &NewUser,
+    (new, branch): (&NewUser, Option<Uuid>),
     verifier: Option<&Verifier>,
     now: DateTime<Utc>,
 ) -> Result<(), UserError> {
@@ -413,9 +480,9 @@ pub(super) async fn insert(
     sqlx::query!(
         "insert into users
             (tenant_id, id, username, email, first_name, last_name, phone, status, email_verified,
-             wrapped_verifier, created_at, updated_at, legacy_id, password_changed_at, password_due, language)
+             wrapped_verifier, created_at, updated_at, legacy_id, password_changed_at, password_due, language, branch)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12,
-             case when $10::bytea is not null then $11::timestamptz end, $13, $14)",
+             case when $10::bytea is not null then $11::timestamptz end, $13, $14, $15)",
         tenant.uuid(),
         id.uuid(),
         personal.username,
@@ -430,6 +497,7 @@ pub(super) async fn insert(
         legacy_id,
         new.must_change_password.then_some(PasswordDue::Must.as_str()),
         new.profile.language,
+        branch,
     )
     .execute(&mut **tx)
     .await?;
@@ -441,6 +509,7 @@ pub(super) async fn insert(
 pub(super) struct Changed<'a> {
     pub profile: &'a Profile,
     pub status: UserStatus,
+    pub branch: Option<Uuid>,
     pub email_verified: bool,
     pub epochs: Epochs,
     /// Whether they must choose a new password before there is a session.
@@ -464,7 +533,7 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
              password_changed_at = case when $13::bytea is null then password_changed_at else $14 end,
              password_valid_until = case when $13::bytea is null then password_valid_until end,
              password_due = case when $15::boolean then coalesce(password_due, $16) end,
-             updated_at = $14, language = $17
+             updated_at = $14, language = $17, branch = $18
          where tenant_id = $1 and id = $2",
         tenant.uuid(),
         id.uuid(),
@@ -483,6 +552,7 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
         changed.must_change_password,
         PasswordDue::Must.as_str(),
         changed.profile.language,
+        changed.branch,
     )
     .execute(&mut **tx)
     .await?;

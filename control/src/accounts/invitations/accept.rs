@@ -7,7 +7,7 @@ use shared::user::UserStatus;
 use super::offer::{By, Invited, Offer};
 use super::{canonical, count};
 use crate::accounts::{AccountError, Call, chosen};
-use crate::audit::{self, Action, Actor, Who};
+use crate::audit::{self, Action, Actor};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::links::{self, Holder, LinkKind};
@@ -96,11 +96,12 @@ pub async fn accept(
     let Some(verifier) = verifier.filter(|_| faults.is_empty()) else {
         return Err(UserError::Fields(faults).into());
     };
-    let roles = offer.invited.roles.clone();
+    let (roles, branch) = (offer.invited.roles.clone(), offer.invited.branch);
     let new = NewUser {
         profile,
         status: UserStatus::Active,
         roles,
+        branch,
         password: None,
         must_change_password: false,
         email_verified: true,
@@ -133,8 +134,10 @@ async fn offer(
     Ok((id, found.ok_or(AccountError::Link)?.content))
 }
 
-/// Who gives the roles, if they still may, and if the roles still exist.
+/// Who gives the roles, if they still may give them in the branch, and if roles and branch are still there.
 async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountError> {
+    let mut faults = Faults::default();
+    let place = users::choose_branch(tx, offer.invited.branch, &mut faults).await?;
     let actor = match offer.by {
         By::Platform => Actor::operator(),
         By::User(id) => {
@@ -142,14 +145,13 @@ async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountErr
                 Err(UserError::NotFound) => return Err(AccountError::Link),
                 found => found?,
             };
-            if user.status != UserStatus::Active || !user.permissions.holds(Permission::UsersWrite) {
+            let may = user.grants.at(place.as_ref()).holds(Permission::UsersWrite);
+            if user.status != UserStatus::Active || !may {
                 return Err(AccountError::Link);
             }
-            let who = Who::User { id, rank: user.rank, permissions: user.permissions };
-            Actor { who, ..Actor::control() }
+            Actor { who: user.who(), ..Actor::control() }
         }
     };
-    let mut faults = Faults::default();
     match users::may_give(tx, &actor, &offer.invited.roles, &mut faults).await {
         Err(UserError::Rank) => Err(AccountError::Link),
         Ok(()) if !faults.is_empty() => Err(AccountError::Link),

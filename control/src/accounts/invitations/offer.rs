@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::UserId;
+use uuid::Uuid;
 
 use crate::requests::RequestId;
 
@@ -15,6 +16,9 @@ pub struct Invited {
     pub username: Option<String>,
     /// Roles by name.
     pub roles: Vec<String>,
+    /// The branch that the user will be in, if any.
+    #[serde(default)]
+    pub branch: Option<Uuid>,
     /// A language tag, or empty.
     pub language: String,
 }

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::password;
-use crate::access::{Allowed, Anyone, Authenticated, outranked};
+use crate::access::{Anyone, Authenticated, Within, outranked};
 use crate::accounts::invitations::{self, Acceptance, Invitation, Invited};
 use crate::accounts::{AccountError, answer};
 use crate::audit::Actor;
 use crate::control::Control;
-use crate::db::TenantTx;
+use crate::db::{Scope, TenantTx};
 use crate::http::answer::{Refused, created, no_content};
 use crate::http::body::{FromFields, Json};
 use crate::http::described::{IdempotencyKey, Paging};
@@ -42,6 +42,8 @@ pub struct InvitedIn {
     email: String,
     /// Roles below the caller's own rank, by name; `client` if absent.
     roles: Option<Vec<String>>,
+    /// The id of the branch that the user will be in. Required of callers with roles of branches only.
+    branch: Option<Uuid>,
     /// The language of the mail: a tag such as `de`.
     language: Option<String>,
 }
@@ -50,8 +52,9 @@ impl FromFields for Invited {
     fn read(fields: &mut Fields) -> Option<Self> {
         let email = fields.required_text("email");
         let roles = fields.texts("roles").unwrap_or_else(|| vec![String::from("client")]);
+        let branch = fields.clearable_uuid("branch").flatten();
         let language = language(fields).unwrap_or_default();
-        Some(Self { email: email?, username: None, roles, language })
+        Some(Self { email: email?, username: None, roles, branch, language })
     }
 }
 
@@ -69,7 +72,10 @@ pub struct InvitationOut {
     #[schema(value_type = Vec<String>, required = false)]
     masked: Vec<PersonalField>,
     roles: Vec<String>,
-    /// The user who invited; null for the platform or an operator.
+    /// The id of the branch that the user will be in.
+    #[schema(required)]
+    branch: Option<Uuid>,
+    /// The user who invited; null for the platform, an operator, or a user outside the caller's branches.
     #[schema(value_type = Option<Uuid>, required)]
     invited_by: Option<UserId>,
     #[serde(serialize_with = "crate::http::time::micros")]
@@ -79,14 +85,16 @@ pub struct InvitationOut {
 }
 
 impl InvitationOut {
-    fn new(invitation: &Invitation, viewer: &Viewer) -> Self {
+    fn new(invitation: &Invitation, (viewer, actor): (&Viewer, &Actor), scope: &Scope) -> Self {
+        let is_shown = |by: &UserId| *scope == Scope::Everyone || actor.is(*by);
         let (email, is_masked) = viewer.address(&invitation.invited().email);
         Self {
             id: invitation.id.uuid(),
             email,
             masked: if is_masked { vec![PersonalField::Email] } else { Vec::new() },
             roles: invitation.invited().roles.clone(),
-            invited_by: invitation.by(),
+            branch: invitation.invited().branch,
+            invited_by: invitation.by().filter(is_shown),
             created_at: invitation.created_at,
             expires_at: invitation.expires_at,
         }
@@ -95,7 +103,7 @@ impl InvitationOut {
 
 fn example() -> Value {
     json!({
-        "id": "019a1f0e-7c9d-7e32-8f4a-1b2c3d4e5f60", "email": "grace@acme.example", "roles": ["staff"],
+        "id": "019a1f0e-7c9d-7e32-8f4a-1b2c3d4e5f60", "email": "grace@acme.example", "roles": ["staff"], "branch": null,
         "invited_by": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "created_at": "2026-01-02T03:04:05.678901Z",
         "expires_at": "2026-01-09T03:04:05.678901Z",
     })
@@ -105,7 +113,7 @@ fn example() -> Value {
 #[utoipa::path(
     get, path = "/api/user/invitations/", tag = "Accounts", operation_id = "invitations_list", summary = "List invitations",
     description = "Needs `users.read`. Open invitations, the newest first; addresses are shown as those of users \
-        are.",
+        are. By a role of a branch, those into that branch and those below it are listed.",
     params(Paging),
     responses((status = 200, description = "One page of the list", body = ListOut<InvitationOut>, example = json!({
         "count": 1, "next": null, "previous": null, "results": [example()],
@@ -113,12 +121,13 @@ fn example() -> Value {
 )]
 pub async fn list(
     State(control): State<Control>,
-    allowed: Allowed<UsersRead>,
+    within: Within<UsersRead>,
     ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, viewer, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = within.by;
     let open = invitations::list(&control, &mut tx).await?;
-    part.of_all(open.iter().map(|invitation| InvitationOut::new(invitation, &viewer)).collect())
+    let out = |invitation| InvitationOut::new(invitation, (&viewer, &actor), tx.scope());
+    part.of_all(open.iter().map(out).collect())
 }
 
 /// Invites a user, once for an `Idempotency-Key`: 201, whether the address is known or not; 403 for a role at or above
@@ -139,16 +148,16 @@ pub async fn list(
 )]
 pub async fn create(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Once { what, key }: Once<Invited>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, user: by, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, user: by, .. } = within.by;
     let claim = match key {
         None => None,
         Some(key) => match key.claim(&control, &mut tx, by.id).await? {
             Found::Done(id) => {
                 let invitation = invitations::find(&control, &mut tx, RequestId::from(id)).await?;
-                return Ok(created(&InvitationOut::new(&invitation, &viewer)));
+                return Ok(created(&InvitationOut::new(&invitation, (&viewer, &actor), tx.scope())));
             }
             Found::New(claim) => Some(claim),
         },
@@ -159,8 +168,9 @@ pub async fn create(
     if let Some(claim) = claim {
         claim.keep(&control, &mut tx, invitation.id.uuid()).await?;
     }
+    let out = InvitationOut::new(&invitation, (&viewer, &actor), tx.scope());
     tx.commit().await?;
-    Ok(created(&InvitationOut::new(&invitation, &viewer)))
+    Ok(created(&out))
 }
 
 /// Revokes an invitation: 204; its link becomes invalid.
@@ -172,10 +182,10 @@ pub async fn create(
 )]
 pub async fn revoke(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = within.by;
     let parsed = RequestId::parse(&id).ok_or(AccountError::NotFound)?;
     let revoked = invitations::revoke(&control, &mut tx, &actor, parsed).await;
     let (_, tx) = ranked(&control, tx, &actor, &parsed.to_string(), revoked).await?;

@@ -8,7 +8,7 @@ use shared::contract::step_up::{self, Guarded};
 use crate::http::list::List;
 use crate::jobs::listed;
 use crate::users::Filters;
-use crate::{audit, roles, tenants};
+use crate::{audit, branches, roles, tenants};
 
 /// Names of the error responses that routes share, by status.
 const COMMON: [(&str, &str); 10] = [
@@ -53,6 +53,7 @@ pub(super) fn complete(document: &mut Value) {
     orderings::<audit::Filters>(&mut document["paths"]["/api/audit/"]);
     orderings::<tenants::Filters>(&mut document["paths"]["/api/tenant/tenants/"]);
     orderings::<roles::Filters>(&mut document["paths"]["/api/user/roles/"]);
+    orderings::<branches::Filters>(&mut document["paths"]["/api/tenant/branches/"]);
     orderings::<listed::Filters>(&mut document["paths"]["/api/platform/jobs/"]);
 }
 

@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::mfa::routes as mfa;
 use crate::sessions::routes as sessions;
-use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
+use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
 /// The description of control's routes.
 #[derive(OpenApi)]
@@ -67,6 +67,11 @@ use crate::{audit, jobs, keys, mail, pages, resets, roles, setup, tenants, users
         roles::routes::update,
         roles::routes::delete,
         roles::routes::permissions,
+        branches::routes::list,
+        branches::routes::create,
+        branches::routes::read,
+        branches::routes::update,
+        branches::routes::delete,
         setup::routes::create,
         resets::routes::reset,
         resets::routes::confirm,
@@ -243,6 +248,8 @@ mod tests {
         held("AuthenticatorChange", read_by::<mfa::own::Rename>);
         held("NewRole", read_by::<roles::NewRole>);
         held("RoleChange", read_by::<roles::RoleChange>);
+        held("NewBranch", read_by::<branches::NewBranch>);
+        held("BranchChange", read_by::<branches::BranchChange>);
     }
 
     #[test]

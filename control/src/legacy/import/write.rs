@@ -182,6 +182,8 @@ fn wanted(judged: Judged) -> Change {
         language: Some(judged.profile.language).filter(|tag| !tag.is_empty()),
         status: Some(judged.status),
         roles: Some(judged.roles),
+        // A source has no branches.
+        branch: None,
         password: None,
         must_change_password: None,
         email_verified: None,

@@ -7,7 +7,7 @@ use shared::contract::permissions::marker::{UsersRead, UsersWrite};
 use shared::ids::UserId;
 
 use super::{AuthenticatorOut, StateOut};
-use crate::access::{Allowed, Authenticated, outranked};
+use crate::access::{Authenticated, Within, outranked};
 use crate::control::Control;
 use crate::edges::in_force;
 use crate::http::answer::{Refused, no_content, ok};
@@ -27,10 +27,10 @@ use crate::users::{self, UserError};
 )]
 pub async fn read(
     Extracted(control): Extracted<Control>,
-    allowed: Allowed<UsersRead>,
+    within: Within<UsersRead>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, tenant, .. } = within.by;
     let user = users::find(&mut tx, parse(&id)?).await?;
     let state = mfa::state(&mut tx, user.id).await?;
     let terms = (&tenant.settings, control.clock.now());
@@ -49,10 +49,10 @@ pub async fn read(
 )]
 pub async fn reset(
     Extracted(control): Extracted<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = within.by;
     let user = parse(&id)?;
     match mfa::reset(&control, &mut tx, &actor, user).await {
         Ok(()) => {}

@@ -11,7 +11,7 @@ use shared::contract::refusal::Refusal;
 use shared::ids::{TenantId, UserId};
 use utoipa::ToSchema;
 
-use crate::access::{Allowed, Authenticated, Me, outranked};
+use crate::access::{Authenticated, Me, Within, outranked};
 use crate::control::Control;
 use crate::edges::client::CallError;
 use crate::failure::chain;
@@ -113,11 +113,11 @@ pub async fn forget(
 )]
 pub async fn list_of(
     Extracted(control): Extracted<Control>,
-    allowed: Allowed<UsersRead>,
+    within: Within<UsersRead>,
     Path(id): Path<String>,
     ListQuery { part, .. }: ListQuery<Unfiltered>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, tenant, .. } = allowed.by;
+    let Authenticated { mut tx, tenant, .. } = within.by;
     let user = users::find(&mut tx, parse(&id)?).await?.id;
     drop(tx);
     part.of_all(shown(&control, (tenant.id, user)).await?)
@@ -133,10 +133,10 @@ pub async fn list_of(
 )]
 pub async fn forget_all_of(
     Extracted(control): Extracted<Control>,
-    allowed: Allowed<SessionsEnd>,
+    within: Within<SessionsEnd>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let (by, user) = below(&control, allowed, &id).await?;
+    let (by, user) = below(&control, within, &id).await?;
     forgotten(&control, by, user, None).await
 }
 
@@ -149,10 +149,10 @@ pub async fn forget_all_of(
 )]
 pub async fn forget_of(
     Extracted(control): Extracted<Control>,
-    allowed: Allowed<SessionsEnd>,
+    within: Within<SessionsEnd>,
     Path((id, device)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
-    let (by, user) = below(&control, allowed, &id).await?;
+    let (by, user) = below(&control, within, &id).await?;
     forgotten(&control, by, user, Some(&device)).await
 }
 
@@ -165,10 +165,10 @@ async fn shown(control: &Control, (tenant, user): (TenantId, UserId)) -> Result<
 /// The user of the path: the caller, or a user below the caller's rank.
 async fn below(
     control: &Control,
-    allowed: Allowed<SessionsEnd>,
+    within: Within<SessionsEnd>,
     id: &str,
 ) -> Result<(Authenticated, UserId), Refused> {
-    let mut by = allowed.by;
+    let mut by = within.by;
     let user = users::find(&mut by.tx, parse(id)?).await?;
     if !by.actor.is(user.id) && users::outrank(&by.actor, &user).is_err() {
         let (target, permission) = (user.id.to_string(), SessionsEnd::PERMISSION);

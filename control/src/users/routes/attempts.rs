@@ -6,7 +6,7 @@ use shared::contract::permissions::Permitted as _;
 use shared::contract::permissions::marker::UsersWrite;
 use shared::ids::UserId;
 
-use crate::access::{Allowed, Authenticated, outranked};
+use crate::access::{Authenticated, Within, outranked};
 use crate::control::Control;
 use crate::http::answer::{Refused, no_content};
 use crate::users::{UserError, attempts};
@@ -22,10 +22,10 @@ use crate::users::{UserError, attempts};
 )]
 pub async fn lift(
     State(control): State<Control>,
-    allowed: Allowed<UsersWrite>,
+    within: Within<UsersWrite>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, .. } = allowed.by;
+    let Authenticated { mut tx, actor, .. } = within.by;
     let user = UserId::parse(&id).map_err(|_| UserError::NotFound)?;
     match attempts::lift(&control, &mut tx, &actor, user).await {
         Ok(()) => {}

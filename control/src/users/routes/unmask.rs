@@ -10,7 +10,7 @@ use shared::tenant::visibility::PersonalField;
 use utoipa::ToSchema;
 
 use super::parse;
-use crate::access::{Allowed, Authenticated};
+use crate::access::{Authenticated, Within};
 use crate::audit::{self, Action};
 use crate::control::Control;
 use crate::db::TenantTx;
@@ -96,11 +96,11 @@ fn read_fields(fields: &mut Fields, named: &[String]) -> Vec<PersonalField> {
 )]
 pub async fn unmask(
     State(control): State<Control>,
-    allowed: Allowed<UsersUnmask>,
+    within: Within<UsersUnmask>,
     Path(id): Path<String>,
     Json(Unmask { fields, reason }): Json<Unmask>,
 ) -> Result<Response, Refused> {
-    let Authenticated { mut tx, actor, viewer, .. } = allowed.by;
+    let Authenticated { mut tx, actor, viewer, .. } = within.by;
     let user = crate::users::find(&mut tx, parse(&id)?).await?;
     let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();
     let details = json!({ "fields": names, "reason": reason });

@@ -7,6 +7,7 @@ use shared::ids::UserId;
 use shared::tenant::visibility::PersonalField;
 use shared::user::UserStatus;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::field_visibilities::FieldVisibilities;
 use super::shown_fields::ShownFields;
@@ -61,8 +62,9 @@ pub struct UserOut {
     is_active: bool,
     /// By name, highest rank first.
     roles: Vec<String>,
+    /// The id of the user's branch.
     #[schema(required)]
-    branch: Option<String>,
+    branch: Option<Uuid>,
     /// The language of mails to the user: a tag such as `de`; empty for the tenant's.
     language: String,
     /// The user's id at the legacy service, as text.
@@ -97,6 +99,18 @@ pub struct MeOut {
     pub(crate) user: UserOut,
     /// What the caller may do now, by name, sorted. It follows the caller's roles at once, without a new token.
     pub(crate) permissions: Vec<&'static str>,
+    /// What the caller may do in branches, by roles of branches.
+    pub(crate) branch_permissions: Vec<BranchPermissionsOut>,
+}
+
+/// The permissions of a user over the users of a branch and of those below it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BranchPermissions)]
+pub struct BranchPermissionsOut {
+    /// The id of the branch.
+    pub(crate) branch: Uuid,
+    /// By name, sorted.
+    pub(crate) permissions: Vec<&'static str>,
 }
 
 impl Editable for UserOut {
@@ -124,13 +138,13 @@ impl UserOut {
             status: user.status,
             is_active: user.status == UserStatus::Active,
             roles: user.roles,
-            // There are no branches and no profiles yet: what clients read is there.
-            branch: None,
+            branch: user.branch,
             language: user.language,
             legacy_id,
             email_verified: user.email_verified,
             must_change_password: user.must_change_password,
             mfa_enabled: user.mfa_enabled,
+            // There are no profiles yet: what clients read is there.
             profile_completion: 0,
             last_login,
             date_joined: user.created_at,
@@ -156,6 +170,9 @@ impl UserOut {
 pub(crate) fn example_of_me() -> Value {
     let mut me = example();
     me["permissions"] = json!(["roles.read", "users.read"]);
+    me["branch_permissions"] = json!([
+        {"branch": "019a1f0e-7d9e-7f43-8e50-2c3d4e5f6071", "permissions": ["users.write"]},
+    ]);
     me
 }
 

@@ -128,12 +128,12 @@ mod tests {
 
     use chrono::DateTime;
     use serde_json::{Value, json};
-    use shared::contract::permissions::Permissions;
     use shared::derive::Secret;
     use shared::ids::TenantId;
     use shared::user::UserStatus;
 
     use super::*;
+    use crate::branches::Grants;
     use crate::crypt::personal::{Field, UserKey};
     use crate::crypt::sealed::TenantKeys;
 
@@ -154,7 +154,8 @@ mod tests {
             email_verified: true,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             rank: 0,
-            permissions: Permissions::NONE,
+            grants: Grants::default(),
+            branch: None,
             access_epoch: 0,
             session_epoch: 0,
             password_epoch: 0,
