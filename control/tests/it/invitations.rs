@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use control::accounts::AccountError;
 use control::accounts::invitations::{self, Invited};
-use control::audit::{Actor, Who};
+use control::audit::Actor;
 use control::tenants::provision;
 use control::users::{Change, PasswordKept, UserError};
 use futures::future::join_all;
@@ -169,12 +169,10 @@ async fn an_administrator_who_is_stopped_while_they_invite_invites_nobody() {
     ] {
         let co = scene.user(scene.member(name, "co-admin").await.id).await;
         // As the request found them when it began.
-        let actor = Actor {
-            who: Who::User { id: co.id, rank: co.rank, permissions: co.permissions },
-            ..Actor::control()
-        };
+        let actor = Actor { who: co.who(), ..Actor::control() };
         scene.change(co.id, change).await;
         let invited = Invited {
+            branch: None,
             email: "grace@acme.test".into(),
             username: None,
             roles: vec!["client".into()],

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use control::audit::{Actor, Who};
+use control::branches::Grants;
 use control::keys::{self, KeyError, due, rsa};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -263,7 +264,8 @@ async fn an_administrator_who_is_stopped_while_a_key_is_made_or_wrapped_changes_
     {
         let mallory = platform.member(&format!("mallory{round}"), "root-admin").await;
         // As their request found them when it began, before the change.
-        let who = Who::Platform { id: mallory.id, rank: ROOT_RANK, permissions: Permissions::EVERY };
+        let who =
+            Who::Platform { id: mallory.id, rank: ROOT_RANK, grants: Grants::everywhere(Permissions::EVERY) };
         let actor = Actor { who, ..Actor::control() };
         root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
         let begin = async || {

@@ -10,6 +10,7 @@ mod at_rest;
 mod attempts;
 mod audit;
 mod bench;
+mod branches;
 mod bucket;
 mod captcha;
 mod chain;

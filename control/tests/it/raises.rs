@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::api::openapi;
+use control::branches::{Grants, Place};
 use control::roles::{Role, store};
-use control::users::{Profile, User};
+use control::users::{Change, Profile, User};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use shared::contract::permissions::{Permission, Permissions};
 use shared::contract::routes::{ROUTES, RouteKind};
 use shared::ids::UserId;
 use shared::tenant::registration::Registration;
+use uuid::Uuid;
 
 use crate::scale::{Chance, scaled};
 use crate::scene::{Member, PASSWORD, Scene};
@@ -33,8 +35,9 @@ async fn fields(scene: &Scene) -> BTreeSet<String> {
     let of = |schema: &Value| -> Vec<String> {
         schema["properties"].as_object().map(|names| names.keys().cloned().collect()).unwrap_or_default()
     };
-    let is_of_users =
-        |name: &str| ["User", "Role", "Me", "Invitation", "Password"].iter().any(|of| name.contains(of));
+    let is_of_users = |name: &str| {
+        ["User", "Role", "Branch", "Me", "Invitation", "Password"].iter().any(|of| name.contains(of))
+    };
     let schemas = schemas.iter().filter(|(name, _)| scaled(is_of_users(name), true));
     let mut names: BTreeSet<String> = schemas.flat_map(|(_, schema)| of(schema)).collect();
     let columns = rows(scene, "users").await;
@@ -62,7 +65,7 @@ async fn rows(scene: &Scene, table: &str) -> BTreeMap<String, Map<String, Value>
 /// All that a request of the lowest role must leave as it is.
 async fn kept(scene: &Scene, caller: UserId) -> Vec<BTreeMap<String, Map<String, Value>>> {
     let mut all = Vec::new();
-    for table in ["users", "user_roles", "roles", "identifiers"] {
+    for table in ["users", "user_roles", "roles", "identifiers", "branches"] {
         all.push(rows(scene, table).await);
     }
     if let Some(own) = all[0].get_mut(&caller.to_string()) {
@@ -141,14 +144,16 @@ struct Walk {
     scene: Scene,
     /// What the actor had at the beginning.
     rank: i32,
-    permissions: Permissions,
+    grants: Grants,
+    /// What the actor might do with each user at the beginning.
+    over: BTreeMap<UserId, Permissions>,
     /// The actor, and everyone whose account the actor holds.
     held: BTreeSet<UserId>,
     made: i64,
 }
 
 impl Walk {
-    async fn new(rank: i32, permissions: &[&str]) -> Self {
+    async fn new(rank: i32, permissions: &[&str], also: Option<&str>) -> Self {
         let scene = Scene::new().await;
         let every = Permission::ALL.iter().filter(|permission| !permission.is_platform());
         let every: Vec<_> = every.map(|permission| permission.as_str()).collect();
@@ -168,16 +173,44 @@ impl Walk {
             let profile = Profile { username: format!("has-{role}"), ..Profile::default() };
             scene.person(profile, &[role]).await;
         }
+        // Branches with users and with roles, so that there is power to be had by moving.
+        let top = scene.branch("top", None).await;
+        let low = scene.branch("low", Some(top)).await;
+        let other = scene.branch("other", None).await;
+        for (name, rank, permissions, branch) in [
+            ("low-log", 20, &["audit.read", "users.unmask"][..], low),
+            ("low-writer", 20, &["users.write", "users.read"], low),
+            ("top-reader", 20, &["users.read"], top),
+        ] {
+            scene.branch_role(name, rank, permissions, branch).await;
+            scene.put(&format!("has-{name}"), name, Some(other)).await;
+        }
+        for (name, branch) in [("in-top", top), ("in-low", low), ("in-other", other)] {
+            scene.put(name, "client", Some(branch)).await;
+        }
         let actor = scene.officer("actor", rank, permissions).await;
+        if let Some(also) = also {
+            let roles = Change { roles: Some(vec!["actor".into(), also.into()]), ..Change::default() };
+            scene.change(actor.id, roles).await;
+        }
         // The role that everyone who wants may get has to stay harmless.
         scene.sets(|settings| settings.registration_role = "empty".into()).await;
-        let permissions = Permissions::named(permissions);
-        Self { scene, rank, permissions, held: BTreeSet::from([actor.id]), made: 0 }
+        let grants = scene.user(actor.id).await.grants;
+        let held = BTreeSet::from([actor.id]);
+        let mut walk = Self { scene, rank, grants, over: BTreeMap::new(), held, made: 0 };
+        let places = walk.places().await;
+        let users = walk.users().await.into_iter();
+        walk.over = users.map(|user| (user.id, walk.grants.at(place(&places, &user)))).collect();
+        walk
+    }
+
+    async fn places(&self) -> BTreeMap<Uuid, Place> {
+        let branches = control::branches::store::all(&mut self.scene.tx().await).await.unwrap();
+        branches.into_iter().map(|branch| (branch.id, branch.place)).collect()
     }
 
     async fn users(&self) -> Vec<User> {
-        let ids: Vec<uuid::Uuid> =
-            rows(&self.scene, "users").await.keys().map(|id| id.parse().unwrap()).collect();
+        let ids: Vec<Uuid> = rows(&self.scene, "users").await.keys().map(|id| id.parse().unwrap()).collect();
         control::users::store::select(&mut self.scene.tx().await, &ids).await.unwrap()
     }
 
@@ -204,7 +237,10 @@ impl Walk {
         let of_role = format!("/api/user/roles/{}/", role.name);
         let tenant = format!("/api/tenant/tenants/{}/", self.scene.tenant.id);
         let address = format!("{name}@acme.test");
-        let (method, path, body) = match chance.between(0, 13) {
+        let branches: Vec<_> = self.places().await.into_keys().collect();
+        let (branch, parent) = (*pick(chance, &branches), *pick(chance, &branches));
+        let of_branch = format!("/api/tenant/branches/{branch}/");
+        let (method, path, body) = match chance.between(0, 18) {
             0 => (Method::PATCH, of_user, json!({ "roles": [role.name] })),
             1 => (Method::PATCH, of_user, json!({ "roles": some_roles })),
             2 => (Method::PUT, of_user, json!({ "username": name, "roles": some_roles })),
@@ -221,6 +257,19 @@ impl Walk {
             9 => (Method::PATCH, of_role, json!({ "rank": rank, "permissions": permissions })),
             10 => (Method::DELETE, of_role, Value::Null),
             11 => (Method::DELETE, of_user, Value::Null),
+            13 => (Method::PATCH, of_user, json!({ "branch": branch })),
+            14 => (Method::PATCH, of_branch, json!({ "parent": parent })),
+            15 => (Method::PATCH, of_role, json!({ "branch": branch })),
+            16 => (
+                Method::POST,
+                "/api/user/roles/".into(),
+                json!({ "name": name, "rank": rank, "permissions": ["audit.read"], "branch": branch }),
+            ),
+            17 => (
+                Method::POST,
+                "/api/user/users/".into(),
+                json!({ "username": name, "roles": [role.name], "branch": branch }),
+            ),
             12 => (Method::PATCH, tenant, json!({ "settings": { "registration_role": role.name } })),
             _ => (Method::PATCH, of_user, json!({ "username": name, "status": "active" })),
         };
@@ -244,9 +293,15 @@ impl Walk {
 
     /// No account of the actor has more permissions than the actor had, and registration gives none.
     async fn check(&self, steps: &[String]) {
-        for user in self.users().await.iter().filter(|user| self.held.contains(&user.id)) {
-            let raised = user.rank > self.rank || !self.permissions.includes(user.permissions);
+        let (users, places) = (self.users().await, self.places().await);
+        for user in users.iter().filter(|user| self.held.contains(&user.id)) {
+            let raised = user.rank > self.rank || !self.grants.includes(&user.grants);
             assert!(!raised, "{} has {:?}, rank {}:\n{}", user.id, user.roles, user.rank, steps.join("\n"));
+            for other in &users {
+                let Some(before) = self.over.get(&other.id) else { continue };
+                let now = user.grants.at(place(&places, other));
+                assert!(before.includes(now), "{} over {}:\n{}", user.id, other.id, steps.join("\n"));
+            }
         }
         let mut tx = self.scene.tx().await;
         let tenant = control::tenants::find(&mut tx, self.scene.tenant.id).await.unwrap();
@@ -255,6 +310,11 @@ impl Walk {
         let registered = roles.iter().find(|role| role.name == tenant.settings.registration_role).unwrap();
         assert!(registered.is_for_registration(), "{registered:?}:\n{}", steps.join("\n"));
     }
+}
+
+/// Where a user is.
+fn place<'a>(places: &'a BTreeMap<Uuid, Place>, user: &User) -> Option<&'a Place> {
+    user.branch.and_then(|branch| places.get(&branch))
 }
 
 fn index(chance: &mut Chance, length: usize) -> usize {
@@ -266,22 +326,24 @@ fn pick<'a, T>(chance: &mut Chance, from: &'a [T]) -> &'a T {
 }
 
 /// The roles that could have a way up: those that change users, roles or settings, alone and together.
-const ACTORS: [(i32, &[&str]); 7] = [
-    (50, &["users.write"]),
-    (50, &["roles.write"]),
-    (60, &["users.read", "users.write", "roles.read", "roles.write"]),
-    (30, &["users.write", "users.delete", "roles.write"]),
-    (45, &["users.write", "roles.write", "tenant.write"]),
-    (99, &["users.write", "roles.write", "sessions.end"]),
-    (10, &[]),
+const ACTORS: [(i32, &[&str], Option<&str>); 9] = [
+    (50, &["users.write"], None),
+    (50, &["users.write", "branches.write"], Some("low-log")),
+    (50, &["roles.write"], Some("low-log")),
+    (60, &["users.read", "users.write", "roles.read", "roles.write"], None),
+    (50, &[], Some("low-writer")),
+    (30, &["users.write", "users.delete", "roles.write"], None),
+    (45, &["users.write", "roles.write", "tenant.write"], None),
+    (99, &["users.write", "roles.write", "sessions.end", "branches.write"], Some("low-log")),
+    (10, &[], None),
 ];
 
 #[tokio::test]
 async fn no_role_raises_itself_in_any_number_of_steps() {
     let mut chance = Chance::new();
     let mut done = 0;
-    for (rank, permissions) in ACTORS {
-        let mut walk = Walk::new(rank, permissions).await;
+    for (rank, permissions, also) in ACTORS {
+        let mut walk = Walk::new(rank, permissions, also).await;
         let mut steps = Vec::new();
         for _ in 0..scaled(20, 3000) {
             let step = walk.step(&mut chance).await;
@@ -294,15 +356,15 @@ async fn no_role_raises_itself_in_any_number_of_steps() {
 }
 
 /// The actors of an ordinary run, or all of them.
-fn actors() -> &'static [(i32, &'static [&'static str])] {
+fn actors() -> &'static [(i32, &'static [&'static str], Option<&'static str>)] {
     &ACTORS[..scaled(4, ACTORS.len())]
 }
 
 /// Every single step that one role could take towards another, and then what the raised role could do.
 #[tokio::test]
 async fn no_role_raises_itself_in_one_step_or_in_two() {
-    for (rank, permissions) in actors().iter().copied() {
-        let walk = Walk::new(rank, permissions).await;
+    for (rank, permissions, also) in actors().iter().copied() {
+        let walk = Walk::new(rank, permissions, also).await;
         let scene = &walk.scene;
         let actor = *walk.held.first().unwrap();
         let own = format!("/api/user/users/{actor}/");
@@ -341,7 +403,7 @@ async fn no_role_raises_itself_in_one_step_or_in_two() {
             }
             for held in puppets {
                 let user = scene.user(held).await;
-                let raised = user.rank > rank || !walk.permissions.includes(user.permissions);
+                let raised = user.rank > rank || !walk.grants.includes(&user.grants);
                 assert!(!raised, "{rank} {permissions:?}: {method} {path} {body}: {:?}", user.roles);
             }
         }

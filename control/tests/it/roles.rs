@@ -1,6 +1,7 @@
 //! Custom roles: what a role may hold, who may make and give it, and when it may go.
 
 use control::audit::{Actor, Who};
+use control::branches::Grants;
 use control::roles::{self, NewRole, RoleError};
 use control::tenants;
 use control::users::Profile;
@@ -25,6 +26,7 @@ impl Scene {
             description: String::new(),
             rank,
             permissions,
+            branch: None,
         };
         let mut tx = self.tx().await;
         roles::create(&self.control, &mut tx, &Actor::operator(), new).await.unwrap();
@@ -476,9 +478,10 @@ async fn me_lists_what_the_caller_may_do() {
 async fn who_lost_a_permission_while_the_request_ran_changes_nothing() {
     let scene = Scene::new().await;
     let boss = scene.officer("boss", 60, BOSS).await;
-    let who = Who::User { id: boss.id, rank: 60, permissions: Permissions::EVERY };
+    let who = Who::User { id: boss.id, rank: 60, grants: Grants::everywhere(Permissions::EVERY) };
     let actor = Actor { who, ..Actor::control() };
     let new = NewRole {
+        branch: None,
         name: "a".into(),
         title: String::new(),
         description: String::new(),

@@ -237,6 +237,7 @@ impl Scene {
             profile,
             status: UserStatus::Active,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            branch: None,
             password: None,
             must_change_password: false,
             email_verified: true,

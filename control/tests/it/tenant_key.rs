@@ -473,6 +473,7 @@ async fn nothing_is_committed_that_a_retired_key_sealed() {
         profile: Profile { username: username.into(), ..Profile::default() },
         status: UserStatus::Active,
         roles: vec![],
+        branch: None,
         password: None,
         must_change_password: false,
         email_verified: false,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use control::audit::{Actor, Who};
+use control::branches::Grants;
 use control::tenants::Isolation;
 use control::users::{self, Change, NewUser, Profile, UserError};
 use reqwest::Method;
@@ -158,7 +159,11 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
         let mallory = scene.member(&format!("mallory{round}"), "root-admin").await;
         // As their request found them when it began, before the change.
         let actor = Actor {
-            who: Who::User { id: mallory.id, rank: ROOT_RANK, permissions: Permissions::EVERY },
+            who: Who::User {
+                id: mallory.id,
+                rank: ROOT_RANK,
+                grants: Grants::everywhere(Permissions::EVERY),
+            },
             ..Actor::control()
         };
         root.patch(&format!("/api/user/users/{}/", mallory.id), change).await.expect(200);
@@ -172,6 +177,7 @@ async fn who_is_stopped_while_a_password_is_hashed_does_nothing_more() {
             profile: Profile { username: "accomplice".into(), ..Profile::default() },
             status: UserStatus::Active,
             roles: vec!["root-admin".into()],
+            branch: None,
             password: None,
             must_change_password: false,
             email_verified: true,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use control::audit::{self, Action, Actor, Who};
+use control::branches::Grants;
 use control::control::Control;
 use control::db::TenantTx;
 use control::db::body::{Body, BodyKeys};
@@ -150,7 +151,7 @@ impl Writers<'_> {
 async fn write(control: &Control, log: &Log, chained: bool, targets: Vec<Uuid>) -> Outcome<()> {
     let now = control.clock.now();
     let id = log.users.first().copied().unwrap_or_default();
-    let who = Who::User { id: UserId::from(id), rank: 100, permissions: Permissions::EVERY };
+    let who = Who::User { id: UserId::from(id), rank: 100, grants: Grants::everywhere(Permissions::EVERY) };
     let (request_id, client) = (Some("bench-0123456789abcdef".to_owned()), Some("192.0.2.7".to_owned()));
     let details = json!({"fields": ["first_name", "phone"]});
     let mut tx = control.db.tenant_tx(log.tenant).await?;

@@ -189,6 +189,7 @@ async fn make(control: &Control, slug: String, isolation: Isolation) -> Outcome<
         profile: Profile { username: ADMIN.into(), ..Profile::default() },
         status: UserStatus::Active,
         roles: vec!["root-admin".to_owned()],
+        branch: None,
         password: None,
         must_change_password: false,
         email_verified: true,
