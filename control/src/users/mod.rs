@@ -7,6 +7,7 @@ mod asks;
 pub mod attempts;
 mod change;
 mod claims;
+pub mod completion;
 mod create;
 pub mod epochs;
 mod fields;

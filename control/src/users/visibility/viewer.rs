@@ -160,6 +160,7 @@ mod tests {
             password_epoch: 0,
             must_change_password: false,
             mfa_enabled: false,
+            profile_completion: 0,
             last_login: DateTime::from_timestamp(1_800_000_000, 0),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
