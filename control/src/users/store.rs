@@ -495,6 +495,34 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
     Ok(())
 }
 
+/// Writes what users change of their own account without a proof, and no other column.
+pub(super) async fn update_own(
+    tx: &mut TenantTx,
+    id: UserId,
+    profile: &Profile,
+    at: DateTime<Utc>,
+) -> Result<(), UserError> {
+    let tenant = tx.tenant();
+    let key = key_of(tx, id).await?;
+    sqlx::query!(
+        "update users
+         set first_name = $3, last_name = $4, phone = $5, language = $6, updated_at = $7
+         where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        key.seal(Field::FirstName, &profile.first_name)?,
+        key.seal(Field::LastName, &profile.last_name)?,
+        key.seal(Field::Phone, &profile.phone)?,
+        profile.language,
+        at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    index::write(tx, [(id, profile)]).await?;
+    completion::refresh(tx, &[id.uuid()]).await?;
+    Ok(())
+}
+
 /// Writes the epochs of a user, whose row is locked. If the session epoch is raised, the session `keeps` stays valid:
 /// the edge raises it to the session epoch of the row.
 ///

@@ -104,6 +104,19 @@ mod tests {
             ],
         ),
         ("The account's owner gets a mail, its sender nothing.", &[("POST", "api/user/password/regenerate")]),
+        (
+            "What a profile says of its owner opens no account and gives no power.",
+            &[
+                ("PATCH", "api/user/profile"),
+                ("POST", "api/user/profile/*"),
+                ("PATCH", "api/user/profile/*/*"),
+                ("DELETE", "api/user/profile/*/*"),
+                ("PATCH", "api/user/users/*/profile"),
+                ("POST", "api/user/users/*/profile/*"),
+                ("PATCH", "api/user/users/*/profile/*/*"),
+                ("DELETE", "api/user/users/*/profile/*/*"),
+            ],
+        ),
         ("It changes nothing that is there.", &[("POST", "api/tenant/tenants")]),
         (
             "It lets an owner in whom strangers keep out: what is lifted is a count.",

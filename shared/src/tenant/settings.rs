@@ -774,7 +774,7 @@ const PAGE_WORDS: &str = "Enter an https URL with a path and without a fragment,
 const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page can set: at most 64 letters, \
                                  digits and hyphens, not *, not one that browsers set themselves.";
 const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
-                                email, first_name, last_name, phone, legacy_id, last_login and client.";
+                                email, first_name, last_name, phone, legacy_id, last_login, client and profile.";
 
 const WEIGHT_WORDS: &str = "enter <item>=<0 to 100>, as skills=20; the items are first_name, last_name, phone, email_verified, \
                             qualifications, employment, skills and certifications.";
