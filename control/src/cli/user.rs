@@ -100,6 +100,12 @@ pub(super) enum Command {
         #[arg(long)]
         none: bool,
     },
+    /// Show a user's profile: education, employment, skills and certifications, and what is missing.
+    #[command(after_help = super::profile::EXAMPLES)]
+    Profile {
+        /// User name, address or id.
+        user: String,
+    },
     /// Show or reset a user's second factor.
     Mfa {
         #[command(subcommand)]
@@ -230,6 +236,11 @@ pub(super) async fn run(
             roles_exist(&mut tx, &roles).await?;
             drop(tx);
             apply(control, show, &tenant, &user, Change { roles: Some(roles), ..Change::default() }).await
+        }
+        Command::Profile { user } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(&mut tx, &tenant, &user).await?;
+            super::profile::show(&mut tx, show, &user).await
         }
         Command::Mfa { command } => {
             let user = looked_up(control, &tenant, command.user()).await?;
