@@ -54,6 +54,7 @@ impl Present {
 /// # Errors
 /// Errors of the database.
 pub async fn refresh(tx: &mut TenantTx, users: &[Uuid]) -> Result<(), Failure> {
+    keep_weights(tx).await?;
     let weights = weights(tx).await?;
     let computed = present(tx, users).await?.into_iter().filter_map(|present| {
         let percent = i16::from(weights.completion(|item| present.has(item)).percent);
@@ -87,8 +88,8 @@ pub async fn of(tx: &mut TenantTx, user: UserId) -> Result<Option<Completion>, F
     Ok(present.map(|present| weights.completion(|item| present.has(item))))
 }
 
-/// The tenant's weights. They stay in force until the transaction ends: the job that follows another choice waits for it.
-async fn weights(tx: &mut TenantTx) -> Result<Weights, Failure> {
+/// Keeps the tenant's weights in force until the transaction ends: the job that follows another choice waits for it.
+async fn keep_weights(tx: &mut TenantTx) -> Result<(), Failure> {
     let tenant = tx.tenant();
     sqlx::query!(
         "select pg_advisory_xact_lock_shared(hashtextextended('wardgate/profile-weights/' || $1::text, 0))",
@@ -96,6 +97,12 @@ async fn weights(tx: &mut TenantTx) -> Result<Weights, Failure> {
     )
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// The tenant's weights.
+async fn weights(tx: &mut TenantTx) -> Result<Weights, Failure> {
+    let tenant = tx.tenant();
     let stored = sqlx::query_scalar!(
         r#"select settings -> 'profile_weights' as "weights?" from platform.tenants where id = $1"#,
         tenant.uuid(),
