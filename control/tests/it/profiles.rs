@@ -673,3 +673,34 @@ async fn the_command_line_shows_a_profile() {
     assert_eq!((&listed("30")["count"], &listed("31")["count"]), (&json!(0), &json!(1)));
     scene.run(&["user", "list", "--profile-completion-lt", "101"]).expect(5);
 }
+
+/// Every command of docs/profiles.md is done, as it is written there.
+#[tokio::test]
+async fn the_commands_of_the_documentation_work() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/profiles.md");
+    let text = std::fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.starts_with("curl ") || line.starts_with("wardgate ")).collect();
+    assert!(lines.len() > 5, "{lines:?}");
+    let scene = Scene::alone().await;
+    let grace = scene.member("grace", "client").await;
+    let slug = scene.tenant.slug.to_string();
+    for line in lines {
+        if let Some(command) = line.strip_prefix("wardgate ") {
+            let command = command.replace("--tenant acme", "").replace(" acme", &format!(" {slug}"));
+            scene.run(&command.split_whitespace().collect::<Vec<_>>()).expect(0);
+            continue;
+        }
+        let (_, path) = line.split_once("http://127.0.0.1:8787").unwrap();
+        let path = path.split_whitespace().next().unwrap();
+        let body = line.split_once("-d '").map(|(_, rest)| rest.strip_suffix('\'').expect(line));
+        let body: Option<Value> = body.map(|body| serde_json::from_str(body).expect(line));
+        let method = match (line.split_once("-X "), &body) {
+            (Some((_, rest)), _) => rest.split_whitespace().next().unwrap().parse().unwrap(),
+            (None, Some(_)) => Method::POST,
+            (None, None) => Method::GET,
+        };
+        let answer = grace.call(method, path, body).await;
+        assert!([200, 201].contains(&answer.status), "{line}: {} {}", answer.status, answer.body);
+    }
+}
