@@ -121,7 +121,8 @@ create table user_roles (
 
 create index user_roles_by_role on user_roles (tenant_id, role, created_at, user_id);
 
--- Entries of users' profiles: education, employment, skills, certifications. Who writes one has locked the user's row.
+-- Entries of users' profiles: education, employment, skills, certifications. A transaction that writes
+-- one has locked the user's row.
 create table profile_entries (
     tenant_id  uuid not null,
     user_id    uuid not null,

@@ -1,4 +1,4 @@
-//! `wardgate user profile`: a user's profile, as the API shows it to who sees all of it.
+//! `wardgate user profile`: a user's profile, as the API shows it to a viewer who sees everything.
 
 use serde_json::Value;
 

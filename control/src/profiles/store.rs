@@ -1,4 +1,4 @@
-//! Rows of entries. Who changes one has locked the user's row.
+//! Rows of entries. A caller that changes one has locked the user's row.
 
 use chrono::{DateTime, Utc};
 use shared::ids::{ProfileEntryId, UserId};

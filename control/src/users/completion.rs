@@ -176,8 +176,8 @@ pub async fn ask(connection: &mut PgConnection, tenant: TenantId) -> Result<(), 
     queue::enqueue(connection, &RecountProfiles { tenant }, TimeDelta::zero()).await
 }
 
-/// Waits for every transaction that may have read the former weights: from here on its users are seen. The lock is
-/// given back at once; whoever holds it while it waits for rows could wait in a circle.
+/// Waits for every transaction that may have read the former weights; from here on, their users are visible. The lock is
+/// released at once: a transaction that held it and waited for rows could deadlock.
 async fn outwait(control: &Control, tenant: TenantId) -> Result<(), Failure> {
     let mut tx = control.db.work_tx(tenant).await?;
     sqlx::query!(
@@ -200,8 +200,8 @@ async fn recount_some(control: &Control, tenant: TenantId, after: Uuid) -> Resul
     )
     .fetch_all(&mut *tx)
     .await?;
-    // A row that another transaction holds is left for a transaction of its own: one that holds rows and waits for others
-    // could wait in a circle.
+    // A row that another transaction holds is left for a transaction of its own: one that held rows and waited for others
+    // could deadlock.
     let free = sqlx::query_scalar!(
         "select id from users where tenant_id = $1 and id = any ($2) for no key update skip locked",
         tenant.uuid(),

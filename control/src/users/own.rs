@@ -44,7 +44,7 @@ impl From<OwnChange> for Change {
     }
 }
 
-/// Changes the account `id` of the actor. Its rank does not matter, and nothing that it may do changes.
+/// Changes the actor's own account, whose id is `id`. Rank, permissions and sessions stay as they are.
 ///
 /// # Errors
 /// [`UserError::Fields`] for what does not hold; [`UserError::Rank`] if the actor may act no more; errors of the database.

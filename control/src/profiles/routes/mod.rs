@@ -208,8 +208,8 @@ impl<'c> Asked<'c> {
         }
     }
 
-    /// Whether the caller is shown the entries, which also who writes them sees: 404 for an unknown user, 403 if the
-    /// caller's roles hide profiles.
+    /// Checks that the caller is shown the entries, for writes, too, because their answers show an entry: 404 for an
+    /// unknown user, 403 if the caller's roles hide profiles.
     async fn shown(&mut self) -> Result<ShownProfile, ProfileError> {
         if !self.by.actor.is(self.user) {
             accounts::find(&mut self.by.tx, self.user).await?;

@@ -100,7 +100,7 @@ pub struct ShownNames {
 }
 
 impl ShownNames {
-    /// What it has.
+    /// Its personal fields.
     pub(super) const FIELDS: [PersonalField; 3] =
         [PersonalField::FirstName, PersonalField::LastName, PersonalField::Phone];
 }
