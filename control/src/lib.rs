@@ -30,6 +30,7 @@ pub mod notices;
 pub mod objects;
 pub mod pages;
 pub mod passwords;
+pub mod profiles;
 pub mod requests;
 pub mod resets;
 pub mod roles;

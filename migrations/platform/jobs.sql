@@ -171,7 +171,7 @@ declare
     run_at  timestamptz;
     job_id  bigint;
 begin
-    if (enqueue.task in ('advance_keys', 'announce_demand', 'answer_request', 'answer_reset', 'confirm_network', 'forget_expired', 'forget_mail', 'forget_passwords', 'lift_attempts', 'provision_tenant', 'rebuild_search', 'rotate_lookup', 'send_mail')) is not true then
+    if (enqueue.task in ('advance_keys', 'announce_demand', 'answer_request', 'answer_reset', 'confirm_network', 'forget_expired', 'forget_mail', 'forget_passwords', 'lift_attempts', 'provision_tenant', 'rebuild_search', 'recount_profiles', 'rotate_lookup', 'send_mail')) is not true then
         raise exception 'no job "%" may be enqueued', enqueue.task using errcode = 'insufficient_privilege';
     end if;
     if (jsonb_typeof(enqueue.payload) = 'object'

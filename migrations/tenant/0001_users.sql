@@ -101,6 +101,9 @@ create table users (
     legacy_id       text,
     -- The language of mails to the user: a language tag (BCP 47), or empty for the tenant's.
     language        text not null default '',
+    -- How complete the profile is, in percent by the tenant's weights. Each write that changes it writes it
+    -- (`users/completion.rs`).
+    profile_completion smallint not null default 0 check (profile_completion between 0 and 100),
     -- What the edge must understand to sign the user in (`shared::wire::needs`). Control pushes it unchanged,
     -- including words that it does not know, so that a rollback to an older release grants nothing.
     needs           text[] not null default '{}',
@@ -116,6 +119,7 @@ create index users_by_age on users (tenant_id, created_at, id);
 create index users_by_status on users (tenant_id, status, created_at, id);
 create index users_by_verified on users (tenant_id, email_verified, created_at, id);
 create index users_by_branch on users (tenant_id, branch, created_at, id);
+create index users_by_completion on users (tenant_id, profile_completion, created_at, id);
 create index users_foreign on users (tenant_id, foreign_format) where foreign_hash is not null;
 
 -- User names and addresses share one namespace: the key is the uniqueness. Only keyed hashes are
@@ -148,6 +152,30 @@ create table user_roles (
 );
 
 create index user_roles_by_role on user_roles (tenant_id, role, created_at, user_id);
+
+-- Entries of users' profiles: education, employment, skills, certifications. A transaction that writes
+-- one has locked the user's row.
+create table profile_entries (
+    tenant_id  uuid not null,
+    user_id    uuid not null,
+    id         uuid not null,
+    section    text not null check (section in ('qualifications', 'employment', 'skills', 'certifications')),
+    -- The place in its section, from 0 and without a gap.
+    place      integer not null check (place >= 0),
+    -- The fields as a JSON object, encrypted under the user's key.
+    sealed     bytea not null,
+    -- When a certification expires, in clear, because those that expire soon are looked for. A date alone tells nothing
+    -- of its owner but that some certification ends then.
+    expires_on date check (expires_on is null or section = 'certifications'),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (tenant_id, id),
+    -- Checked after a statement, so that one statement can move several entries.
+    constraint profile_entries_place_key unique (tenant_id, user_id, section, place) deferrable initially immediate,
+    foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade
+);
+
+create index profile_entries_by_expiry on profile_entries (tenant_id, expires_on, id) where expires_on is not null;
 
 -- Former passwords of a user, as many as the tenant's setting `password_history` says: verifiers, encrypted under the
 -- tenant's key. The present one is in `users`.
@@ -489,6 +517,11 @@ create policy tenant_rows on audit_keys
 alter table password_history enable row level security;
 alter table password_history force row level security;
 create policy tenant_rows on password_history
+    using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+
+alter table profile_entries enable row level security;
+alter table profile_entries force row level security;
+create policy tenant_rows on profile_entries
     using (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 
 alter table foreign_tries enable row level security;

@@ -13,6 +13,7 @@ grant select, insert, delete on {cell}.user_roles to {app};
 grant select, insert on {cell}.audit_entries to {app};
 grant select, insert, update (wrapped) on {cell}.audit_keys to {app};
 grant select, insert, update (wrapped), delete on {cell}.password_history to {app};
+grant select, insert, update (place, sealed, expires_on, updated_at), delete on {cell}.profile_entries to {app};
 grant select, insert, update, delete on {cell}.foreign_tries to {app};
 grant select, insert, update, delete on {cell}.mails to {app};
 grant select, insert, update, delete on {cell}.mail_counts to {app};

@@ -91,6 +91,11 @@ uuid_id!(
     "authenticator id"
 );
 uuid_id!(
+    /// An entry of a user's profile.
+    ProfileEntryId,
+    "profile entry id"
+);
+uuid_id!(
     /// A fact of the edge; unique in control, so a second delivery changes nothing.
     EventId,
     "event id"

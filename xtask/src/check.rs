@@ -70,6 +70,7 @@ const CRATES: [Layers; 4] = [
                 "notices",
                 "pages",
                 "passwords",
+                "profiles",
                 "requests",
                 "resets",
                 "roles",

@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::http::answer::{Refused, wrong_method};
 use crate::http::body::whole;
 use crate::mfa::routes as mfa;
+use crate::profiles::routes as profiles;
 use crate::sessions::routes as sessions;
 use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
 
@@ -54,6 +55,19 @@ fn own_account() -> Router<Control> {
         .route("/api/user/mfa/recovery-codes", json::<Me>(post(mfa::codes::make)))
         .route("/api/user/devices", json::<Me>(get(mfa::devices::list).delete(mfa::devices::forget_all)))
         .route("/api/user/devices/{id}", json::<Me>(delete(mfa::devices::forget)))
+        .route("/api/user/profile", json::<Me>(get(profiles::own::read).patch(profiles::own::update)))
+        .route(
+            "/api/user/profile/{section}",
+            json::<Me>(get(profiles::own::list).post(profiles::own::create)),
+        )
+        .route(
+            "/api/user/profile/{section}/{id}",
+            json::<Me>(
+                get(profiles::own::read_entry)
+                    .patch(profiles::own::update_entry)
+                    .delete(profiles::own::delete_entry),
+            ),
+        )
 }
 
 /// A tenant's administrators, about its users.
@@ -96,6 +110,22 @@ fn users() -> Router<Control> {
         .route(
             "/api/user/users/{id}/devices/{device}",
             json::<Within<SessionsEnd>>(delete(mfa::devices::forget_of)),
+        )
+        .route(
+            "/api/user/users/{id}/profile",
+            json::<Within<UsersRead>>(get(profiles::users::read).patch(profiles::users::update)),
+        )
+        .route(
+            "/api/user/users/{id}/profile/{section}",
+            json::<Within<UsersRead>>(get(profiles::users::list).post(profiles::users::create)),
+        )
+        .route(
+            "/api/user/users/{id}/profile/{section}/{entry}",
+            json::<Within<UsersRead>>(
+                get(profiles::users::read_entry)
+                    .patch(profiles::users::update_entry)
+                    .delete(profiles::users::delete_entry),
+            ),
         )
         .route("/api/user/password/regenerate", json::<Within<UsersWrite>>(post(resets::routes::regenerate)))
         .route(

@@ -48,6 +48,12 @@ actions! {
     UserStatusChanged = "user.status_changed",
     /// A user's roles changed.
     UserRolesChanged = "user.roles_changed",
+    /// An entry was added to a user's profile: to which section, and its id.
+    ProfileEntryAdded = "profile.entry_added",
+    /// An entry of a user's profile was edited or moved: which one, which fields, and where to.
+    ProfileEntryEdited = "profile.entry_edited",
+    /// An entry of a user's profile was deleted: which one.
+    ProfileEntryDeleted = "profile.entry_deleted",
     /// A user was put into a branch or taken out of one: the ids of both.
     UserBranchChanged = "user.branch_changed",
     /// A branch was created: its name, and the branch that it is below.

@@ -26,6 +26,7 @@ mod outcome;
 mod password;
 mod passwords;
 mod policy;
+mod profile;
 mod role;
 mod roles;
 mod rotation;

@@ -111,6 +111,12 @@ pub(super) enum Command {
         /// The path or id of the branch, or `none`.
         branch: String,
     },
+    /// Show a user's profile: education, employment, skills and certifications, and what is missing.
+    #[command(after_help = super::profile::EXAMPLES)]
+    Profile {
+        /// User name, address or id.
+        user: String,
+    },
     /// Show or reset a user's second factor.
     Mfa {
         #[command(subcommand)]
@@ -250,6 +256,11 @@ pub(super) async fn run(
             let branch = chosen(&mut tx, &branch).await?;
             drop(tx);
             apply(control, show, &tenant, &user, Change { branch: Some(branch), ..Change::default() }).await
+        }
+        Command::Profile { user } => {
+            let mut tx = control.db.tenant_tx(tenant.id).await?;
+            let user = named(&mut tx, &tenant, &user).await?;
+            super::profile::show(&mut tx, show, &user).await
         }
         Command::Mfa { command } => {
             let user = looked_up(control, &tenant, command.user()).await?;

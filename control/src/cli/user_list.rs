@@ -50,6 +50,9 @@ pub(super) struct ListArgs {
     /// Only users whose address is verified, or is not.
     #[arg(long, value_name = "BOOL", value_parser = ["true", "false"])]
     email_verified: Option<String>,
+    /// Only users whose profile is complete to less than this percentage.
+    #[arg(long, value_name = "PERCENT")]
+    profile_completion_lt: Option<String>,
     /// Only users created at this time or later: 2026-12-20, or 2026-12-20T08:00:00Z.
     #[arg(long, value_name = "TIME")]
     created_after: Option<String>,
@@ -102,6 +105,7 @@ impl ListArgs {
             ("username", &self.username),
             ("email", &self.email),
             ("email_verified", &self.email_verified),
+            ("profile_completion_lt", &self.profile_completion_lt),
             ("created_after", &self.created_after),
             ("created_before", &self.created_before),
             ("search", &self.search),

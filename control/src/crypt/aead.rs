@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::world::random;
 
+/// The bytes that sealing adds: nonce and tag.
+pub const ADDED_BYTES: usize = NONCE_LEN + 16;
+
 /// Seals `plaintext`, bound to `data`: the nonce, then the ciphertext and its tag.
 ///
 /// # Errors

@@ -429,6 +429,23 @@ pub const CELL: &[Table] = &[
     ),
     ("password_tries", &[TENANT, columns(Clear, "a counter under an id", &["user_id", "began_at", "tries"])]),
     (
+        "profile_entries",
+        &[
+            TENANT,
+            columns(
+                Clear,
+                "ids, a kind of entry, its order, and times",
+                &["user_id", "id", "section", "place", "created_at", "updated_at"],
+            ),
+            columns(Sealed, "what a user tells of themselves, under the user's key", &["sealed"]),
+            columns(
+                Clear,
+                "certifications that expire soon are looked for; a date alone says only that one does",
+                &["expires_on"],
+            ),
+        ],
+    ),
+    (
         "recovery_codes",
         &[
             TENANT,
@@ -525,6 +542,7 @@ pub const CELL: &[Table] = &[
                 ],
             ),
             columns(Clear, "mails are written in it", &["language"]),
+            columns(Clear, "a percentage, by which lists are filtered", &["profile_completion"]),
             columns(
                 Clear,
                 "an id of a session, which tokens say, and epochs",

@@ -32,6 +32,8 @@ pub enum Field {
     Phone,
     /// The name of an authenticator.
     AuthenticatorName,
+    /// The fields of an entry of the profile.
+    ProfileEntry,
 }
 
 impl Field {
@@ -43,9 +45,13 @@ impl Field {
             Self::LastName => "users.last_name",
             Self::Phone => "users.phone",
             Self::AuthenticatorName => "authenticators.name",
+            Self::ProfileEntry => "profile_entries.sealed",
         }
     }
 }
+
+/// The length of a sealed empty text: whether a column is empty can be seen without its key.
+pub const EMPTY_BYTES: usize = aead::ADDED_BYTES;
 
 /// The data key of a user. No `Debug`; wiped when dropped.
 pub struct UserKey {
@@ -88,8 +94,28 @@ impl UserKey {
     /// # Errors
     /// [`Failure::Unreadable`] for anything else.
     pub fn open(&self, field: Field, stored: &[u8]) -> Result<Personal, Failure> {
+        self.opened(field, &self.associated_data(field), stored)
+    }
+
+    /// Seals a text for one of several rows that the user has in a table.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn seal_row(&self, field: Field, row: Uuid, text: &str) -> Result<Vec<u8>, Failure> {
+        aead::seal(&self.key, &self.data_of_row(field, row), text.as_bytes())
+    }
+
+    /// Decrypts a result of [`UserKey::seal_row`] for the same user, column and row.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for anything else.
+    pub fn open_row(&self, field: Field, row: Uuid, stored: &[u8]) -> Result<Personal, Failure> {
+        self.opened(field, &self.data_of_row(field, row), stored)
+    }
+
+    fn opened(&self, field: Field, data: &[u8], stored: &[u8]) -> Result<Personal, Failure> {
         let unreadable = || Failure::Unreadable(field.label());
-        let opened = aead::open(&self.key, &self.associated_data(field), stored)?.ok_or_else(unreadable)?;
+        let opened = aead::open(&self.key, data, stored)?.ok_or_else(unreadable)?;
         let text = std::str::from_utf8(&opened).map_err(|_| unreadable())?;
         Ok(Personal(text.to_owned()))
     }
@@ -114,6 +140,12 @@ impl UserKey {
     fn data_of_entry(&self, entry: Uuid) -> Vec<u8> {
         let list: [&[u8]; 4] =
             [self.tenant.as_bytes(), b"audit_entries.body", entry.as_bytes(), self.user.as_bytes()];
+        fields::encode("personal/v1", &list)
+    }
+
+    fn data_of_row(&self, field: Field, row: Uuid) -> Vec<u8> {
+        let list: [&[u8]; 4] =
+            [self.tenant.as_bytes(), field.label().as_bytes(), row.as_bytes(), self.user.as_bytes()];
         fields::encode("personal/v1", &list)
     }
 
@@ -163,6 +195,24 @@ mod tests {
         // A key of their own does not open it either.
         let (other, _) = UserKey::make(&keys(1, 1), user(1)).unwrap();
         assert!(other.open(Field::Email, &stored).is_err());
+    }
+
+    #[test]
+    fn a_value_of_a_row_opens_in_that_row_alone() {
+        let (key, _) = UserKey::make(&keys(1, 1), user(1)).unwrap();
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let stored = key.seal_row(Field::ProfileEntry, one, "{}").unwrap();
+        assert_eq!(key.open_row(Field::ProfileEntry, one, &stored).unwrap().expose(), "{}");
+        assert!(key.open_row(Field::ProfileEntry, other, &stored).is_err(), "another row");
+        assert!(key.open(Field::ProfileEntry, &stored).is_err(), "no row");
+        assert!(key.open_entry(one, &stored).is_err(), "an entry of the log");
+    }
+
+    #[test]
+    fn the_length_shows_whether_a_text_is_empty() {
+        let (key, _) = UserKey::make(&keys(1, 1), user(1)).unwrap();
+        assert_eq!(key.seal(Field::Phone, "").unwrap().len(), EMPTY_BYTES);
+        assert_eq!(key.seal(Field::Phone, "1").unwrap().len(), EMPTY_BYTES + 1);
     }
 
     #[test]

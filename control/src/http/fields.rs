@@ -54,6 +54,12 @@ impl Fields {
         self.object.contains_key(name)
     }
 
+    /// All that the body holds.
+    #[must_use]
+    pub fn all(&self) -> &Map<String, Value> {
+        &self.object
+    }
+
     /// Whether a field is there and null.
     #[must_use]
     pub fn is_null(&self, name: &str) -> bool {
@@ -166,6 +172,32 @@ impl Fields {
             self.fault(name, format!("\"{text}\" is not a valid choice."));
         }
         found
+    }
+
+    /// A whole number within bounds.
+    pub fn whole<N>(&mut self, name: &str, least: N, greatest: N) -> Option<N>
+    where
+        N: Copy + PartialOrd + std::str::FromStr + std::fmt::Display,
+    {
+        let text = self.text(name)?;
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.fault(name, "A valid integer is required.");
+            return None;
+        }
+        let number = text.parse::<N>().ok();
+        let is_less = number.is_some_and(|number| number < least) || text.starts_with('-');
+        match number.filter(|number| (least..=greatest).contains(number)) {
+            Some(number) => Some(number),
+            None if is_less => {
+                self.fault(name, format!("Ensure this value is greater than or equal to {least}."));
+                None
+            }
+            None => {
+                self.fault(name, format!("Ensure this value is less than or equal to {greatest}."));
+                None
+            }
+        }
     }
 
     /// A UUID, in any spelling.
@@ -340,6 +372,23 @@ mod tests {
         assert_eq!(it.texts("e"), Some(vec!["x".into()]));
         assert_eq!((it.clearable_text("f"), it.clearable_text("g")), (Some(None), Some(None)));
         assert!(it.faults().is_empty());
+    }
+
+    #[test]
+    fn a_whole_number_is_within_its_bounds() {
+        let mut it = fields(json!({
+            "a": 5, "b": "10", "c": "1.5", "d": 11, "e": 300, "f": -1, "g": "", "h": "-", "i": "+5", "j": 0,
+        }));
+        let read: Vec<_> = "abcdefghij".chars().map(|name| it.whole(&name.to_string(), 1_u8, 10)).collect();
+        assert_eq!(read[..2], [Some(5), Some(10)]);
+        assert!(read[2..].iter().all(Option::is_none));
+        let said: Vec<_> = it.faults().iter().map(|(_, said)| said[0].as_str()).collect();
+        let [no, more, less] = [
+            "A valid integer is required.",
+            "Ensure this value is less than or equal to 10.",
+            "Ensure this value is greater than or equal to 1.",
+        ];
+        assert_eq!(said, [no, more, more, less, no, no, no, less]);
     }
 
     #[test]

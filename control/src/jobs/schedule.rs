@@ -26,12 +26,13 @@ use crate::sessions::rotate;
 use crate::tenants::data_key::ReplaceTenantKeys;
 use crate::tenants::provision::Provision;
 use crate::users::attempts::LiftAttempts;
+use crate::users::completion::RecountProfiles;
 use crate::users::lookup::rotation::{self, RotateLookup};
 use crate::users::password_history::ForgetPasswords;
 use crate::users::search::rebuild::{self, RebuildSearch};
 
 /// The kinds that this control can run. A job of another kind waits for a control that knows it.
-pub const KINDS: [Kind; 25] = [
+pub const KINDS: [Kind; 26] = [
     // Enqueued.
     Kind::of::<Provision>(),
     Kind::of::<AdvanceKeys>(),
@@ -45,6 +46,7 @@ pub const KINDS: [Kind; 25] = [
     Kind::of::<SendMail>(),
     Kind::of::<ForgetMail>(),
     Kind::of::<ForgetPasswords>(),
+    Kind::of::<RecountProfiles>(),
     Kind::of::<AnnounceDemand>(),
     // Scheduled.
     Kind::of::<SweepTombstones>(),

@@ -23,7 +23,7 @@ use crate::users::epochs::{Causes, Epochs};
 use crate::users::identifiers::KeyedHash;
 use crate::users::search::index;
 use crate::users::store::{self, PersonalColumns};
-use crate::users::{Profile, UserError};
+use crate::users::{Profile, UserError, completion};
 
 /// A user of the legacy service, as they are to be written here.
 pub struct LegacyUser {
@@ -128,6 +128,8 @@ pub async fn insert(tx: &mut TenantTx, users: &[LegacyUser], now: DateTime<Utc>)
         return Ok(true);
     }
     insert_rows(tx, users, now).await?;
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id.uuid()).collect();
+    completion::refresh(tx, &ids).await?;
     index::write(tx, users.iter().map(|user| (user.id, &user.profile))).await?;
     if !insert_identifiers(tx, users).await? {
         return Ok(false);

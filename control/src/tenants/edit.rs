@@ -18,6 +18,7 @@ use crate::http::time::text;
 use crate::jobs::queue;
 use crate::legacy;
 use crate::roles;
+use crate::users::completion;
 use crate::users::password_history::ForgetPasswords;
 use crate::users::role_names;
 use shared::ids::TenantId;
@@ -84,6 +85,9 @@ pub async fn edit(
     }
     if tenant.settings.password_history < before.settings.password_history {
         queue::enqueue(tx, &ForgetPasswords { tenant: id }, TimeDelta::zero()).await?;
+    }
+    if tenant.settings.profile_weights != before.settings.profile_weights {
+        completion::ask(tx, id).await?;
     }
     let mut details = serde_json::json!({ "fields": fields });
     if demand != Demand::Same {

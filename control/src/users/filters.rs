@@ -38,6 +38,8 @@ pub struct Filters {
     pub email_verified: Option<bool>,
     /// Whether the user has a second factor.
     pub mfa_enabled: Option<bool>,
+    /// A profile that is complete to less than this percentage (0 to 100).
+    pub profile_completion_lt: Option<u8>,
     /// The user's id at the legacy service.
     pub legacy_id: Option<String>,
     /// Created at this time or later; a date means its first moment.
@@ -65,6 +67,7 @@ impl Filters {
                 email: None,
                 email_verified: None,
                 mfa_enabled: None,
+                profile_completion_lt: None,
                 legacy_id: None,
                 created_after: None,
                 created_before: None,
@@ -130,6 +133,7 @@ impl FromFields for Filters {
             email: fields.text("email"),
             email_verified: fields.boolean("email_verified"),
             mfa_enabled: fields.boolean("mfa_enabled"),
+            profile_completion_lt: fields.whole("profile_completion_lt", 0, 100),
             legacy_id: fields.text("legacy_id"),
             created_after: fields.by_any_name(&AFTER, |fields, name| fields.moment(name, OfDay::Begin)),
             created_before: fields.by_any_name(&BEFORE, |fields, name| fields.moment(name, OfDay::End)),

@@ -222,6 +222,9 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
              where a.tenant_id = u.tenant_id and a.user_id = u.id and a.confirmed_at is not null)",
         );
     }
+    if let Some(percent) = filters.profile_completion_lt {
+        sql.push("\nand u.profile_completion < ").push_bind(i16::from(percent));
+    }
     if let Some(id) = &filters.legacy_id {
         sql.push("\nand u.legacy_id = any (").push_bind(spellings(id)).push(")");
     }

@@ -53,6 +53,8 @@ pub struct User {
     pub must_change_password: bool,
     /// Whether they have an authenticator, so that a sign-in needs a code of it.
     pub mfa_enabled: bool,
+    /// How complete their profile is, in percent.
+    pub profile_completion: u8,
     /// Their last sign-in, as the edge reported it.
     pub last_login: Option<DateTime<Utc>>,
     /// When they were made.

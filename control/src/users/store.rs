@@ -15,7 +15,7 @@ use super::epochs::Epochs;
 use super::model::{NewUser, User, UserError, parse_status};
 use super::search::index;
 use super::search::words::Texts;
-use super::{Profile, identifiers, verifiers};
+use super::{Profile, completion, identifiers, verifiers};
 use crate::branches::{Grants, Place};
 use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
@@ -46,6 +46,7 @@ struct Row {
     password_epoch: i64,
     must_change_password: bool,
     mfa_enabled: bool,
+    profile_completion: i16,
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -83,6 +84,7 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         password_epoch: row.password_epoch,
         must_change_password: row.must_change_password,
         mfa_enabled: row.mfa_enabled,
+        profile_completion: u8::try_from(row.profile_completion).unwrap_or_default(),
         last_login: row.last_login,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -241,6 +243,7 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 select from authenticators a
                 where a.tenant_id = u.tenant_id and a.user_id = u.id and a.confirmed_at is not null
             ) as "mfa_enabled!",
+            u.profile_completion,
             u.last_login, u.created_at, u.updated_at,
             u.legacy_id
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
@@ -502,6 +505,7 @@ pub(super) async fn insert(
     .execute(&mut **tx)
     .await?;
     index::write(tx, [(id, &new.profile)]).await?;
+    completion::refresh(tx, &[id.uuid()]).await?;
     Ok(())
 }
 
@@ -557,6 +561,35 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, changed: Changed<'_>) 
     .execute(&mut **tx)
     .await?;
     index::write(tx, [(id, changed.profile)]).await?;
+    completion::refresh(tx, &[id.uuid()]).await?;
+    Ok(())
+}
+
+/// Writes what users change of their own account without a proof, and no other column.
+pub(super) async fn update_own(
+    tx: &mut TenantTx,
+    id: UserId,
+    profile: &Profile,
+    at: DateTime<Utc>,
+) -> Result<(), UserError> {
+    let tenant = tx.tenant();
+    let key = key_of(tx, id).await?;
+    sqlx::query!(
+        "update users
+         set first_name = $3, last_name = $4, phone = $5, language = $6, updated_at = $7
+         where tenant_id = $1 and id = $2",
+        tenant.uuid(),
+        id.uuid(),
+        key.seal(Field::FirstName, &profile.first_name)?,
+        key.seal(Field::LastName, &profile.last_name)?,
+        key.seal(Field::Phone, &profile.phone)?,
+        profile.language,
+        at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    index::write(tx, [(id, profile)]).await?;
+    completion::refresh(tx, &[id.uuid()]).await?;
     Ok(())
 }
 
@@ -612,6 +645,7 @@ pub(super) async fn set_verified(tx: &mut TenantTx, id: UserId, now: DateTime<Ut
     )
     .execute(&mut **tx)
     .await?;
+    completion::refresh(tx, &[id.uuid()]).await?;
     Ok(())
 }
 

@@ -50,7 +50,7 @@ async fn every_column_is_listed_with_how_it_rests() {
 }
 
 /// How bytes may be spelled in a dump.
-fn spellings(text: &str) -> Vec<String> {
+pub fn spellings(text: &str) -> Vec<String> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut spellings = vec![text.to_lowercase(), hex(text.as_bytes())];
     // In base64 a text looks different by where it begins; the first and the last letters of each depend on neighbours.

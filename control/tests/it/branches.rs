@@ -61,8 +61,9 @@ impl Scene {
     async fn branch_admin(&self, name: &str, rank: i32, permissions: &[&str], branch: Uuid) -> Member {
         self.branch_role(name, rank, permissions, branch).await;
         self.sets(|settings| {
-            let rules = ["username", "email", "first_name", "last_name", "phone", "client", "last_login"]
-                .map(|field| format!("{name}.{field}=clear"));
+            let rules =
+                ["username", "email", "first_name", "last_name", "phone", "client", "last_login", "profile"]
+                    .map(|field| format!("{name}.{field}=clear"));
             settings.visibility.extend(rules.iter().map(|rule| Rule::parse(rule).unwrap()));
         })
         .await;

@@ -79,7 +79,11 @@ async fn the_serving_role_can_only_serve_in_the_shared_cell() {
 async fn sees_nothing_of_others(scene: &Scene, neighbour: &Scene) {
     scene.member("ada", "root-admin").await;
     neighbour.member("bob", "root-admin").await;
-    let tables = ["users", "roles", "identifiers", "user_roles", "audit_entries"];
+    for (scene, name) in [(scene, "cyd"), (neighbour, "dan")] {
+        let member = scene.member(name, "client").await;
+        member.post("/api/user/profile/skills/", serde_json::json!({"name": "Rust"})).await.expect(201);
+    }
+    let tables = ["users", "roles", "identifiers", "user_roles", "audit_entries", "profile_entries"];
     let everywhere = tables.iter().chain(&["platform.signing_keys", "platform.roots"]);
     for tenant in [None, Some(String::new()), Some("01890a5d-ac96-774b-bcce-b302099a8057".to_owned())] {
         let mut app = by_hand(scene, tenant.clone()).await;

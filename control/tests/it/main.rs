@@ -68,6 +68,7 @@ mod pages;
 mod passwords;
 mod permissions;
 mod policy;
+mod profiles;
 mod pusher;
 mod raises;
 mod regenerate;

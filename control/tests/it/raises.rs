@@ -18,7 +18,7 @@ use crate::scale::{Chance, scaled};
 use crate::scene::{Member, PASSWORD, Scene};
 
 /// Columns of a user's row that the user's own requests may change.
-const OWN_COLUMNS: [&str; 7] = [
+const OWN_COLUMNS: [&str; 12] = [
     "access_epoch",
     "session_epoch",
     "kept_session",
@@ -26,6 +26,11 @@ const OWN_COLUMNS: [&str; 7] = [
     "kept_epoch",
     "network_mailed_at",
     "updated_at",
+    "first_name",
+    "last_name",
+    "phone",
+    "language",
+    "profile_completion",
 ];
 
 /// Names of fields: of bodies and answers in the document (in a long run of all, else of those about users and roles),

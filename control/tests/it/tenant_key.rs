@@ -245,6 +245,7 @@ fn every_column_that_the_tenants_key_seals_is_sealed_anew() {
         "audit_entries.body",
         "authenticators.name",
         "mails.sealed",
+        "profile_entries.sealed",
         "requests.sealed",
         "tenant_keys.wrapped",
         "users.email",

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::audit::{self, Actor, Fact};
+use control::profiles;
 use control::settings::List;
 use control::tenants::{self, Edit, Isolation};
 use control::users::visibility::FieldVisibilities;
@@ -144,6 +145,7 @@ impl Person {
             (P::LegacyId, legacy_id),
             (P::LastLogin, at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()),
             (P::Client, client),
+            (P::Profile, skill(scene, &user, chance).await),
         ];
         // Too short to be distinguished from other text.
         values.retain(|(_, value)| value.len() > 5);
@@ -173,6 +175,14 @@ impl Person {
         };
         self.values.iter().map(|(_, value)| value.as_str()).filter(|value| !shows(value)).collect()
     }
+}
+
+/// Gives a user an entry in the profile, with a name that nothing else in an answer has.
+async fn skill(scene: &Scene, user: &User, chance: &mut Chance) -> String {
+    let name = marker(chance);
+    let own = scene.acting_as(user).await;
+    own.post("/api/user/profile/skills/", json!({ "name": name })).await.expect(201);
+    name
 }
 
 /// A caller, as one of the people.
@@ -242,6 +252,7 @@ impl Crowd {
         seen.get("/api/audit/export/").await;
         for person in &self.people {
             let path = format!("{USERS}{}/", person.user.id);
+            seen.profile(person, &path).await;
             let answer = seen.get(&path).await;
             if answer.status == 200 {
                 let etag = [("if-none-match", answer.header("etag"))];
@@ -297,6 +308,28 @@ impl Look<'_> {
             }
         }
         answer
+    }
+
+    /// Asks for the profile and each part of it, and writes to it.
+    async fn profile(&self, person: &Person, path: &str) {
+        let path = format!("{path}profile/");
+        let profile = self.get(&path).await;
+        if profile.status == 403 {
+            return;
+        }
+        self.ask(Method::PATCH, &path, Some(json!({ "phone": profile.body["phone"] }))).await;
+        let mut tx = self.crowd.scene.tx().await;
+        let skills = profiles::section(&mut tx, person.user.id, profiles::Section::Skills).await.unwrap();
+        drop(tx);
+        let entry = format!("{path}skills/{}/", skills[0].id);
+        let seen = self.get(&entry).await;
+        let is_own = self.crowd.people[self.own].user.id == person.user.id;
+        let shown = is_own || self.visibilities.of(PersonalField::Profile) == Visibility::Clear;
+        assert_eq!(seen.status, if shown { 200 } else { 403 }, "{entry} {:?}", self.roles);
+        assert_eq!(profile.body.get("skills").is_some(), shown, "{path} {:?}", self.roles);
+        self.get(&format!("{path}skills/")).await;
+        self.ask(Method::PATCH, &entry, Some(json!({ "years": 3 }))).await;
+        self.ask(Method::POST, &format!("{path}skills/"), Some(json!({ "name": "" }))).await;
     }
 
     /// Asks by each field, for a value that is there and for one that is not. By a hidden field the answers are one.

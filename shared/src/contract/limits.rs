@@ -66,6 +66,16 @@ limits! {
     pub const ROLE_DESCRIPTION_CHARS: usize = 500;
     /// Roles of one user: access tokens carry their names.
     pub const USER_ROLES: usize = 10;
+    /// Entries of one section of a user's profile.
+    pub const PROFILE_ENTRIES: usize = 50;
+    /// Longest text of a field of such an entry, in characters, where no other limit is given.
+    pub const PROFILE_TEXT_CHARS: usize = 200;
+    /// Longest description of an employment, in characters.
+    pub const PROFILE_DESCRIPTION_CHARS: usize = 2000;
+    /// Longest link of a certification, in characters.
+    pub const PROFILE_LINK_CHARS: usize = 500;
+    /// Most years of a skill.
+    pub const SKILL_YEARS: u64 = 80;
     /// Branches of a tenant.
     pub const BRANCHES: i64 = 10_000;
     /// Branches from the top of the tree down to the lowest one, both included.

@@ -75,7 +75,13 @@ pub const ROUTES: &[Route] = &[
     route("api/user/users/*/devices", "GET, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/users/*/devices/*", "DELETE, OPTIONS", RouteKind::Protected),
     route("api/user/users/*/unmask", "POST, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/profile", "GET, PATCH, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/profile/*", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/users/*/profile/*/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/me", "GET, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/profile", "GET, PATCH, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/profile/*", "GET, POST, HEAD, OPTIONS", RouteKind::Protected),
+    route("api/user/profile/*/*", "GET, PATCH, DELETE, HEAD, OPTIONS", RouteKind::Protected),
     route("api/user/password/change", "POST, OPTIONS", RouteKind::Protected)
         .with_ticket(TicketPurpose::PasswordChange),
     route("api/user/mfa", "GET, HEAD, OPTIONS", RouteKind::Protected)
@@ -149,8 +155,9 @@ pub enum Audience {
 }
 
 /// Routes of the caller's own account; all other routes that need a credential are administration.
-const OWN_ACCOUNT: [&str; 6] = [
+const OWN_ACCOUNT: [&str; 7] = [
     "api/user/me",
+    "api/user/profile",
     "api/user/mfa",
     "api/user/email",
     "api/user/password/change",
@@ -263,9 +270,13 @@ mod tests {
     #[test]
     fn administration_is_whatever_is_not_the_own_account() {
         let of = |path: &str| find(path).unwrap().audience();
-        for path in
-            ["/api/user/me/", "/api/user/mfa/totp/x/", "/api/user/password/change/", "/api/user/setup/"]
-        {
+        for path in [
+            "/api/user/me/",
+            "/api/user/profile/skills/x/",
+            "/api/user/mfa/totp/x/",
+            "/api/user/password/change/",
+            "/api/user/setup/",
+        ] {
             assert_eq!(of(path), Audience::Users, "{path}");
         }
         for path in ["/api/user/email/verify/", "/api/user/password/reset/", "/api/user/invitations/accept/"]
@@ -275,6 +286,7 @@ mod tests {
         for path in [
             "/api/user/users/",
             "/api/user/users/x/sessions/",
+            "/api/user/users/x/profile/skills/",
             "/api/user/password/regenerate/",
             "/api/user/invitations/",
             "/api/tenant/tenants/x/keys/",

@@ -112,6 +112,19 @@ mod tests {
         ),
         ("Only an empty branch that no role names is deleted.", &[("DELETE", "api/tenant/branches/*")]),
         (
+            "What a profile says of its owner opens no account and gives no power.",
+            &[
+                ("PATCH", "api/user/profile"),
+                ("POST", "api/user/profile/*"),
+                ("PATCH", "api/user/profile/*/*"),
+                ("DELETE", "api/user/profile/*/*"),
+                ("PATCH", "api/user/users/*/profile"),
+                ("POST", "api/user/users/*/profile/*"),
+                ("PATCH", "api/user/users/*/profile/*/*"),
+                ("DELETE", "api/user/users/*/profile/*/*"),
+            ],
+        ),
+        (
             "It lets an owner in whom strangers keep out: what is lifted is a count.",
             &[("DELETE", "api/user/users/*/attempts")],
         ),

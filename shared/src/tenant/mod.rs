@@ -7,6 +7,7 @@ pub mod networks;
 pub mod notices;
 pub mod origin;
 pub mod page_url;
+pub mod profile;
 pub mod registration;
 pub mod role_timeout;
 pub mod settings;

@@ -19,6 +19,7 @@ use crate::tenant::networks::{self, Network};
 use crate::tenant::notices::Notice;
 use crate::tenant::origin::Origin;
 use crate::tenant::page_url::PageUrl;
+use crate::tenant::profile::{ProfileItem, ProfileWeight};
 use crate::tenant::registration::Registration;
 use crate::tenant::role_timeout::RoleTimeout;
 use crate::tenant::visibility::{self, Rule};
@@ -207,6 +208,13 @@ pub struct Settings {
     /// loses address, password and sessions if another user verifies the address. Absent if it is true.
     #[serde(skip_serializing_if = "is_true")]
     pub registration_verify: bool,
+    /// How much each item counts in `profile_completion`, if not by default: `<item>=<0 to 100>`. The items are
+    /// `first_name`, `last_name`, `phone`, `email_verified`, `qualifications`, `employment`, `skills` and `certifications`;
+    /// an item that is not listed does not count. Absent if there are none: then qualifications and employment count 20,
+    /// each other item 10.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub profile_weights: Vec<ProfileWeight>,
 }
 
 fn is_english(language: &str) -> bool {
@@ -256,6 +264,7 @@ impl Default for Settings {
             registration_domains: vec![],
             registration_role: String::from(CLIENT),
             registration_verify: true,
+            profile_weights: vec![],
         }
     }
 }
@@ -314,6 +323,7 @@ impl Settings {
             "language",
             "notices",
             "origins",
+            "profile_weights",
             "registration",
             "registration_domains",
             "registration_role",
@@ -427,6 +437,9 @@ impl Settings {
             }
             "notices" => self.notices = list("notices", value, Notice::parse, NOTICE_WORDS)?,
             "visibility" => self.visibility = list("visibility", value, Rule::parse, VISIBILITY_WORDS)?,
+            "profile_weights" => {
+                self.profile_weights = list("profile_weights", value, ProfileWeight::parse, WEIGHT_WORDS)?;
+            }
             "registration" | "registration_domains" | "registration_role" | "registration_verify" => {
                 self.set_registration(name, value)?;
             }
@@ -536,6 +549,12 @@ impl Settings {
         faults
     }
 
+    fn weight_faults(&self) -> Option<(&'static str, String)> {
+        let weights = &self.profile_weights;
+        let none_counts = !weights.is_empty() && weights.iter().all(|weight| weight.weight == 0);
+        none_counts.then(|| ("profile_weights", String::from("Give one item at least a weight above 0.")))
+    }
+
     /// The pages that are set, by name.
     fn pages(&self) -> impl Iterator<Item = (&'static str, &PageUrl)> {
         let pages = [&self.verify_url, &self.reset_url, &self.invite_url, &self.address_url, &self.undo_url];
@@ -550,6 +569,7 @@ impl Settings {
             | "allowed_networks"
             | "cors_headers"
             | "denied_networks"
+            | "profile_weights"
             | "registration_domains"
             | "role_timeouts"
             | "second_factor_roles"
@@ -584,6 +604,7 @@ impl Settings {
             invite_url: None,
             address_url: None,
             undo_url: None,
+            profile_weights: vec![],
             ..self
         }
     }
@@ -655,6 +676,9 @@ impl Settings {
         bound("notices", measure(&self.notices), Notice::ALL.len(), "A notice is named twice.");
         let domains = measure(&self.registration_domains);
         bound("registration_domains", domains, REGISTRATION_DOMAINS, "A domain is named twice.");
+        let of: Vec<_> = self.profile_weights.iter().map(|weight| weight.item).collect();
+        bound("profile_weights", measure(&of), ProfileItem::ALL.len(), "An item is named twice.");
+        faults.extend(self.weight_faults());
         faults.extend(self.registration_faults());
         if self.support.chars().count() > SUPPORT_CHARS {
             let message = format!("Ensure this field has no more than {SUPPORT_CHARS} characters.");
@@ -750,8 +774,10 @@ const PAGE_WORDS: &str = "Enter an https URL with a path and without a fragment,
 const CORS_HEADER_WORDS: &str = "enter the name of a request header that a page can set: at most 64 letters, \
                                  digits and hyphens, not *, not one that browsers set themselves.";
 const VISIBILITY_WORDS: &str = "enter <role>.<field>=<clear|masked|absent>, as staff.email=clear; the fields are username, \
-                                email, first_name, last_name, phone, legacy_id, last_login and client.";
+                                email, first_name, last_name, phone, legacy_id, last_login, client and profile.";
 
+const WEIGHT_WORDS: &str = "enter <item>=<0 to 100>, as skills=20; the items are first_name, last_name, phone, email_verified, \
+                            qualifications, employment, skills and certifications.";
 const ROLE_TIMEOUT_WORDS: &str = "enter <role>.idle_secs=<seconds> or <role>.absolute_secs=<seconds>, 60 to 31536000, as root-admin.idle_secs=900.";
 const SECOND_FACTOR_WORDS: &str = "enter the name of a role, or * for every user.";
 const TIME_WORDS: &str = "Enter a time with its zone, as 2027-01-31T08:00:00Z.";
@@ -882,6 +908,8 @@ mod tests {
         assert_eq!(settings.role_timeouts.len(), 2);
         settings.set("notices", &json!(["new_device"])).unwrap();
         assert_eq!(settings.notices, [Notice::NewDevice]);
+        settings.set("profile_weights", &json!(["phone=1", "skills=100"])).unwrap();
+        assert_eq!(settings.profile_weights[1].to_string(), "skills=100");
         settings.set("language", &json!("DE-at")).unwrap();
         settings.set("support", &json!(" help@acme.example ")).unwrap();
         settings.set("reset_url", &json!("https://app.acme.example/reset")).unwrap();
@@ -911,6 +939,8 @@ mod tests {
             ("visibility", json!([null]), "visibility"),
             ("role_timeouts", json!("staff.idle_secs=900"), "role_timeouts"),
             ("role_timeouts", json!(["staff.idle_secs=900", "staff.idle_secs=1"]), "role_timeouts"),
+            ("profile_weights", json!("skills=1"), "profile_weights"),
+            ("profile_weights", json!(["skills=1", "skills=101"]), "profile_weights"),
             ("notices", json!("new_device"), "notices"),
             ("notices", json!(["new_device", "new_dance"]), "notices"),
             ("notices", json!(null), "notices"),
@@ -998,6 +1028,19 @@ mod tests {
         assert_eq!(faults(rules(VISIBILITY_RULES + 1)), ["visibility"]);
         assert_eq!(faults(vec!["a.phone=clear".into(), "a.phone=absent".into()]), ["visibility"]);
         assert_eq!(faults(vec!["a.phone=clear".into(), "*.phone=absent".into()]), [""; 0]);
+    }
+
+    #[test]
+    fn each_item_has_one_weight_and_one_counts() {
+        let faults = |list: &[&str]| {
+            let mut settings = Settings::default();
+            settings.set("profile_weights", &json!(list)).unwrap();
+            settings.faults().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(&[]), [""; 0]);
+        assert_eq!(faults(&["phone=0", "skills=1"]), [""; 0]);
+        assert_eq!(faults(&["skills=1", "skills=2"]), ["profile_weights"]);
+        assert_eq!(faults(&["phone=0", "skills=0"]), ["profile_weights"]);
     }
 
     #[test]

@@ -63,11 +63,13 @@ pub enum PersonalField {
     LastLogin,
     /// The client's network address in an entry of the audit log.
     Client,
+    /// The entries of the profile. They have no masked form: masked, they are absent.
+    Profile,
 }
 
 impl PersonalField {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Username,
         Self::Email,
         Self::FirstName,
@@ -76,6 +78,7 @@ impl PersonalField {
         Self::LegacyId,
         Self::LastLogin,
         Self::Client,
+        Self::Profile,
     ];
 
     /// Its name.
@@ -90,6 +93,7 @@ impl PersonalField {
             Self::LegacyId => "legacy_id",
             Self::LastLogin => "last_login",
             Self::Client => "client",
+            Self::Profile => "profile",
         }
     }
 

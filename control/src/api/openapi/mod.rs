@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 use crate::accounts::routes::{address, email, invitations, network, register};
 use crate::mfa::routes as mfa;
 use crate::sessions::routes as sessions;
-use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tenants, users};
+use crate::{audit, branches, jobs, keys, mail, pages, profiles, resets, roles, setup, tenants, users};
 
 /// The description of control's routes.
 #[derive(OpenApi)]
@@ -61,6 +61,20 @@ use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tena
         mfa::devices::list_of,
         mfa::devices::forget_all_of,
         mfa::devices::forget_of,
+        profiles::routes::own::read,
+        profiles::routes::own::update,
+        profiles::routes::own::list,
+        profiles::routes::own::create,
+        profiles::routes::own::read_entry,
+        profiles::routes::own::update_entry,
+        profiles::routes::own::delete_entry,
+        profiles::routes::users::read,
+        profiles::routes::users::update,
+        profiles::routes::users::list,
+        profiles::routes::users::create,
+        profiles::routes::users::read_entry,
+        profiles::routes::users::update_entry,
+        profiles::routes::users::delete_entry,
         roles::routes::list,
         roles::routes::create,
         roles::routes::read,
@@ -120,6 +134,7 @@ use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tena
     ),
     tags(
         (name = "Users", description = "The users of a tenant."),
+        (name = "Profiles", description = "Education, employment, skills and certifications of users, and how complete a profile is."),
         (name = "Accounts", description = "A user's own account: registration, email address, password, invitations."),
         (name = "Sessions", description = "The sessions of users, with device and place, and ending them."),
         (name = "Second factor", description = "Authenticators, recovery codes and remembered devices."),
@@ -163,6 +178,8 @@ mod tests {
     use crate::accounts::routes::UnverifiedToken;
     use crate::http::body::FromFields;
     use crate::http::fields::Fields;
+    use crate::profiles::Section;
+    use crate::profiles::input::Names;
     use crate::resets::routes::{Confirm, Regenerate, Reset};
     use crate::setup::routes::Setup;
     use crate::tenants::input::{Creation, Patch};
@@ -246,10 +263,29 @@ mod tests {
         held("NewAuthenticator", read_by::<mfa::enrol::Begin>);
         held("EnrollmentCode", read_by::<mfa::enrol::Confirm>);
         held("AuthenticatorChange", read_by::<mfa::own::Rename>);
+        held("ProfileChange", read_by::<Names>);
         held("NewRole", read_by::<roles::NewRole>);
         held("RoleChange", read_by::<roles::RoleChange>);
         held("NewBranch", read_by::<branches::NewBranch>);
         held("BranchChange", read_by::<branches::BranchChange>);
+    }
+
+    #[test]
+    fn what_is_described_of_a_profile_has_the_fields_of_its_sections() {
+        let schemas = &document()["components"]["schemas"];
+        let properties = |schema: &str| -> BTreeSet<String> {
+            let properties = schemas[schema]["properties"].as_object().expect(schema);
+            properties.keys().cloned().collect()
+        };
+        for (section, schema) in
+            Section::ALL.into_iter().zip(["Qualification", "Employment", "Skill", "Certification"])
+        {
+            let names = section.field_names().chain(["position"]).map(ToOwned::to_owned);
+            let mut names: BTreeSet<String> = names.collect();
+            assert_eq!(properties(&format!("{schema}Fields")), names, "{schema}");
+            names.extend(["id", "created_at", "updated_at"].map(ToOwned::to_owned));
+            assert_eq!(properties(schema), names, "{schema}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::passwords::Policy;
 use crate::users::change::profile_after;
 use crate::users::epochs::{Causes, Epochs};
 use crate::users::successor::Successor;
-use crate::users::{Change, User, password_history, verifiers};
+use crate::users::{Change, User, completion, password_history, verifiers};
 
 /// A new password and its terms.
 pub struct NewPassword<'a> {
@@ -99,6 +99,9 @@ pub async fn set(
     )
     .execute(&mut **tx)
     .await?;
+    if new.proves_address {
+        completion::refresh(tx, &[id.uuid()]).await?;
+    }
     foreign_hashes_removed(tx).await?;
     links::end_of_user(tx, id).await?;
     tx.changes().user(tenant, id, Priority::Revokes);

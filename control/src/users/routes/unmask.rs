@@ -62,7 +62,10 @@ impl FromFields for Unmask {
 fn read_fields(fields: &mut Fields, named: &[String]) -> Vec<PersonalField> {
     let mut asked = Vec::new();
     for name in named {
-        match PersonalField::parse(name).filter(|field| *field != PersonalField::Client) {
+        // Of the log and of profiles no field is asked for here.
+        let of_user =
+            |field: &PersonalField| !matches!(field, PersonalField::Client | PersonalField::Profile);
+        match PersonalField::parse(name).filter(of_user) {
             Some(field) => asked.push(field),
             None => fields.fault("fields", format!("\"{name}\" is not a valid choice.")),
         }

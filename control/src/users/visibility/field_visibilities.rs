@@ -15,7 +15,7 @@ const DEFAULTS: [(&str, FieldVisibilities); 4] = {
     [
         ("root-admin", FieldVisibilities::CLEAR),
         ("co-admin", FieldVisibilities::CLEAR),
-        ("staff", FieldVisibilities([Clear, Masked, Clear, Clear, Masked, Clear, Masked, Absent])),
+        ("staff", FieldVisibilities([Clear, Masked, Clear, Clear, Masked, Clear, Masked, Absent, Absent])),
         ("client", FieldVisibilities::ABSENT),
     ]
 };
@@ -91,6 +91,18 @@ impl FieldVisibilities {
         Self(
             PersonalField::ALL
                 .map(|field| if fields.contains(&field) { Visibility::Clear } else { Visibility::Absent }),
+        )
+    }
+
+    /// The same for these fields; all others are absent.
+    #[must_use]
+    pub(super) fn within(self, fields: &[PersonalField]) -> Self {
+        Self(
+            PersonalField::ALL.map(
+                |field| {
+                    if fields.contains(&field) { self.of(field) } else { Visibility::Absent }
+                },
+            ),
         )
     }
 

@@ -16,6 +16,6 @@ pub use asked::{Asks, Permitted};
 pub use field_visibilities::{FieldVisibilities, beyond};
 pub use mask::MASK;
 pub use out::UserOut;
-pub use shown_fields::ShownFields;
-pub use viewer::Viewer;
+pub use shown_fields::{ShownFields, ShownNames};
+pub use viewer::{ShownProfile, Viewer};
 pub(in crate::users) use viewer::{face, whole};

@@ -76,7 +76,7 @@ pub struct UserOut {
     must_change_password: bool,
     /// Whether the user has a second factor.
     mfa_enabled: bool,
-    /// In percent.
+    /// How complete the profile is, in percent by the tenant's `profile_weights`.
     profile_completion: u8,
     /// If masked: the first moment of the day.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::shown_fields::moment")]
@@ -144,8 +144,7 @@ impl UserOut {
             email_verified: user.email_verified,
             must_change_password: user.must_change_password,
             mfa_enabled: user.mfa_enabled,
-            // There are no profiles yet: what clients read is there.
-            profile_completion: 0,
+            profile_completion: user.profile_completion,
             last_login,
             date_joined: user.created_at,
             updated_at: user.updated_at,
@@ -182,7 +181,7 @@ pub(crate) fn example() -> Value {
         "id": "019a1f0e-5b7c-7d21-9c3e-0a1b2c3d4e5f", "username": "grace", "email": "grace@acme.example",
         "first_name": "Grace", "last_name": "Hopper", "phone": "+1 555 0100", "status": "active",
         "is_active": true, "roles": ["staff"], "branch": null, "language": "en", "legacy_id": null, "email_verified": true,
-        "must_change_password": false, "mfa_enabled": false, "profile_completion": 0, "last_login": null,
+        "must_change_password": false, "mfa_enabled": false, "profile_completion": 70, "last_login": null,
         "date_joined": "2026-01-02T03:04:05.678901Z",
         "updated_at": "2026-01-02T03:04:05.678901Z",
     })

@@ -81,6 +81,37 @@ impl ShownFields {
     }
 }
 
+/// Names and telephone number of a user, as a viewer is shown them.
+#[derive(Serialize, ToSchema)]
+pub struct ShownNames {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    first_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    last_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    phone: Option<String>,
+    /// The names of masked fields. Absent if none is masked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    masked: Vec<PersonalField>,
+}
+
+impl ShownNames {
+    /// Its personal fields.
+    pub(super) const FIELDS: [PersonalField; 3] =
+        [PersonalField::FirstName, PersonalField::LastName, PersonalField::Phone];
+}
+
+impl From<ShownFields> for ShownNames {
+    fn from(fields: ShownFields) -> Self {
+        let ShownFields { first_name, last_name, phone, masked, .. } = fields;
+        Self { first_name, last_name, phone, masked }
+    }
+}
+
 /// A text, masked as the visibility says. An empty text is shown as it is.
 fn shown(
     (field, visibility): (PersonalField, Visibility),
@@ -109,7 +140,9 @@ fn masked_text(field: PersonalField, text: &str) -> String {
         PersonalField::Email => mask::address(text),
         PersonalField::FirstName | PersonalField::LastName => mask::name(text),
         PersonalField::Phone => mask::number(text),
-        PersonalField::LegacyId | PersonalField::LastLogin => String::from(mask::MASK),
+        PersonalField::LegacyId | PersonalField::LastLogin | PersonalField::Profile => {
+            String::from(mask::MASK)
+        }
         PersonalField::Client => mask::client(text),
     }
 }

@@ -6,7 +6,7 @@ use shared::tenant::visibility::{PersonalField, Rule, Visibility};
 use super::field_visibilities::FieldVisibilities;
 use super::mask;
 use super::out::UserOut;
-use super::shown_fields::ShownFields;
+use super::shown_fields::{ShownFields, ShownNames};
 use crate::users::model::User;
 
 /// A caller that users of a tenant are shown to. Handlers get one with the caller (`crate::access`).
@@ -70,6 +70,20 @@ impl Viewer {
         UserOut::of(user, visibilities)
     }
 
+    /// Names and telephone number of a user.
+    #[must_use]
+    pub fn names_of(&self, user: &User) -> ShownNames {
+        let visibilities = self.visibilities_of(user.id).within(&ShownNames::FIELDS);
+        ShownNames::from(ShownFields::of(user, visibilities))
+    }
+
+    /// Whether the entries of a user's profile are shown. They have no masked form.
+    #[must_use]
+    pub fn profile_of(&self, id: UserId) -> Option<ShownProfile> {
+        let visibility = self.visibilities_of(id).of(PersonalField::Profile);
+        (visibility == Visibility::Clear).then_some(ShownProfile(()))
+    }
+
     /// Which of `fields` no reason shows: the platform's bounds leave them out.
     #[must_use]
     pub fn never_shown(&self, id: UserId, fields: &[PersonalField]) -> Vec<PersonalField> {
@@ -110,6 +124,9 @@ impl Viewer {
         self.own.is_some_and(|own| actor == Some(own.to_string().as_str()))
     }
 }
+
+/// The proof that a viewer is shown the entries of a profile. Only a [`Viewer`] makes it.
+pub struct ShownProfile(());
 
 /// A user's fields without masks, independent of the viewer. The caller must first write an audit entry with the
 /// reader and the reason.
@@ -161,6 +178,7 @@ mod tests {
             password_epoch: 0,
             must_change_password: false,
             mfa_enabled: false,
+            profile_completion: 0,
             last_login: DateTime::from_timestamp(1_800_000_000, 0),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
@@ -175,7 +193,7 @@ mod tests {
         for name in names {
             personal[name] = shown.get(name).cloned().unwrap_or_else(|| json!("absent"));
         }
-        personal.as_object_mut().unwrap().remove("client");
+        personal.as_object_mut().unwrap().retain(|name, _| !["client", "profile"].contains(&name.as_str()));
         personal
     }
 
@@ -216,8 +234,32 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_shown_in_clear_or_not_at_all() {
+        let bob = user(2, &[]).id;
+        for (rules, roles, shown) in [
+            (&[][..], &["co-admin"][..], true),
+            (&[], &["staff"], false),
+            (&["staff.profile=masked"], &["staff"], false),
+            (&["staff.profile=clear"], &["staff"], true),
+            (&["co-admin.profile=masked"], &["co-admin"], false),
+        ] {
+            let rules: Vec<_> = rules.iter().map(|text| Rule::parse(text).unwrap()).collect();
+            let viewer = Viewer::user(&user(1, roles), &rules, &[]);
+            assert_eq!(viewer.profile_of(bob).is_some(), shown, "{rules:?} {roles:?}");
+            assert!(viewer.profile_of(user(1, &[]).id).is_some(), "one's own");
+        }
+        let names = |viewer: &Viewer| serde_json::to_value(viewer.names_of(&user(2, &[]))).unwrap();
+        let staff = Viewer::user(&user(1, &["staff"]), &[], &[]);
+        let expected =
+            json!({"first_name": "Ada", "last_name": "", "phone": "+44 *** 12", "masked": ["phone"]});
+        assert_eq!(names(&staff), expected);
+        assert_eq!(names(&Viewer::of_platform()), json!({}));
+    }
+
+    #[test]
     fn the_platform_sees_no_user_of_another_tenant() {
         let root = Viewer::of_platform();
+        assert!(root.profile_of(user(1, &[]).id).is_none());
         let seen = shown(&root, user(1, &[]));
         assert!(seen.as_object().unwrap().iter().all(|(name, value)| name == "masked" || value == "absent"));
         assert_eq!(root.never_shown(user(1, &[]).id, &PersonalField::ALL).len(), PersonalField::ALL.len());
