@@ -361,6 +361,40 @@ async fn nobody_takes_over_an_account_that_may_do_more_than_they_may() {
     }
 }
 
+/// The rank decides also where the other user may do less.
+#[tokio::test]
+async fn nobody_acts_on_a_user_of_their_own_rank() {
+    let scene = Scene::new().await;
+    let boss = ["users.read", "users.write", "users.delete", "sessions.end"];
+    let boss = scene.officer("boss", 60, &boss).await;
+    for (name, rank) in [("peer", 60), ("junior", 59)] {
+        scene.role(name, rank, &["users.read"]).await;
+        let id = scene.addressed(name, name).await.id;
+        let path = user(id);
+        for (method, path, body) in [
+            (Method::PATCH, path.clone(), Some(json!({"first_name": "Grace"}))),
+            (Method::PATCH, path.clone(), Some(json!({"roles": []}))),
+            (Method::PATCH, path.clone(), Some(json!({"password": PASSWORD}))),
+            (Method::POST, "/api/user/password/regenerate/".into(), Some(json!({ "user": id }))),
+            (Method::DELETE, format!("{path}mfa/"), None),
+            (Method::DELETE, format!("{path}attempts/"), None),
+            (Method::DELETE, format!("{path}sessions/"), None),
+            (Method::PATCH, path.clone(), Some(json!({"status": "suspended"}))),
+            (Method::DELETE, path, None),
+        ] {
+            let answer = boss.call(method.clone(), &path, body).await;
+            assert_eq!(
+                answer.status == 403,
+                rank == 60,
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.body
+            );
+            assert!(answer.status < 300 || rank == 60, "{method} {path}: {} {}", answer.status, answer.body);
+        }
+    }
+}
+
 /// A client reads a user and sends all of it back. Whether a guess of a hidden address is right, no answer says.
 #[tokio::test]
 async fn an_address_that_is_sent_as_it_is_shown_takes_over_nothing() {
