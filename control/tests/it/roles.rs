@@ -1,5 +1,7 @@
 //! Custom roles: what a role may hold, who may make and give it, and when it may go.
 
+use std::time::Duration;
+
 use control::audit::{Actor, Who};
 use control::roles::{self, NewRole, RoleError};
 use control::tenants;
@@ -417,24 +419,49 @@ async fn an_address_that_is_sent_as_it_is_shown_takes_over_nothing() {
     boss.patch(&path, json!({"email": "sinner@acme.test"})).await.expect(403);
 }
 
-/// The tenant's row is locked before rows of roles, also where imported hashes are counted.
+/// The tenant's row is locked before rows of roles, also where imported hashes are counted. In the other order this
+/// would be a deadlock.
 #[tokio::test]
 async fn a_change_of_a_role_and_of_an_imported_user_wait_for_each_other() {
-    let scene = Scene::new().await;
+    let scene = Scene::alone().await;
     let root = scene.member("root", "root-admin").await;
     let grace = scene.member("grace", "client").await;
     scene.role("auditor", 30, &[]).await;
+    let invited = json!({"email": "eve@acme.test", "roles": ["auditor"]});
+    root.post("/api/user/invitations/", invited).await.expect(201);
+    let token = scene.answered().await[0].token("invite");
+    // This account loses its address and its password to the invited user.
+    scene.with_address("mallory", "eve@acme.test", false).await;
     let mut admin = scene.database.admin().await;
-    for round in 0..8 {
+    for (accepts, path, body, status) in [
+        (false, user(grace.id), json!({"roles": ["auditor"], "password": PASSWORD}), 200),
+        (
+            true,
+            "/api/user/invitations/accept/".into(),
+            json!({"token": token, "username": "eve", "password": PASSWORD}),
+            201,
+        ),
+    ] {
         let imported = "update platform.tenants set foreign_left = true where id = $1";
         sqlx::query(imported).bind(scene.tenant.id.uuid()).execute(&mut admin).await.unwrap();
-        let roles = if round % 2 == 0 { json!(["auditor"]) } else { json!(["client"]) };
-        let (path, whom) = (of("auditor"), user(grace.id));
-        let changed = root.patch(&whom, json!({"roles": roles, "password": PASSWORD}));
-        let title = format!("Round {round}");
-        let (changed, edited) = join(changed, root.patch(&path, json!({ "title": title }))).await;
-        changed.expect(200);
-        edited.expect(200);
+        let mut tx = scene.tx().await;
+        tenants::lock(&mut tx, scene.tenant.id).await.unwrap();
+        let (stage, root) = (scene.clone(), root.clone());
+        let changing = tokio::spawn(async move {
+            if accepts {
+                stage.stranger(Method::POST, &path, Some(body)).await
+            } else {
+                root.patch(&path, body).await
+            }
+        });
+        let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+                     and datname = current_database())";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut admin).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        roles::lock(&mut tx, "auditor").await.unwrap();
+        tx.commit().await.unwrap();
+        changing.await.unwrap().expect(status);
     }
 }
 
