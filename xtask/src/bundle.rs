@@ -292,3 +292,36 @@ fn size(module: &Path) -> Result<Size> {
     gzip.write_all(&bytes)?;
     Ok(Size { raw: bytes.len(), gzipped: gzip.finish()?.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that gzip does not shrink.
+    fn noise(kilobytes: usize) -> Vec<u8> {
+        let blocks = (0..(kilobytes * 1000).div_ceil(32)).map(|at| Sha256::digest(at.to_be_bytes()));
+        blocks.flatten().take(kilobytes * 1000).collect()
+    }
+
+    #[test]
+    fn a_module_above_the_limit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let module = folder.path().join("edge_bg.wasm");
+        let judged = |content: &[u8]| {
+            fs::write(&module, content).unwrap();
+            size(&module).and_then(Size::within_limit)
+        };
+        let limit = LIMITS.gzipped_kb;
+        // Gzip adds its header and a few bytes for each block.
+        let within = judged(&noise(limit - 1)).unwrap();
+        assert_eq!(within.to_string(), format!("{} KB of Wasm, {limit} KB gzipped", limit - 1));
+        let refused = judged(&noise(limit)).map(drop).unwrap_err().to_string();
+        let more = limit + 1;
+        assert_eq!(
+            refused,
+            format!("the Worker has {more} KB gzipped, and may have {limit}: docs/decisions/0041")
+        );
+        // What counts is the size after gzip.
+        assert!(judged(&vec![0; 10 * limit * 1000]).is_ok());
+    }
+}

@@ -84,9 +84,10 @@ async fn the_owner_is_mailed_once_a_day_at_most_and_only_where_the_address_is_pr
     let scene = Scene::alone().await;
     let ada = scene.addressed("ada", "client").await;
     let bare = scene.member("bare", "client").await;
+    let unproven = scene.with_address("unproven", "unproven@acme.test", false).await;
     let gone = scene.addressed("gone", "client").await;
     scene.change(gone.id, Change { status: Some(UserStatus::Suspended), ..Change::default() }).await;
-    for user in [bare.id, gone.id, UserId::from(uuid::Uuid::nil())] {
+    for user in [bare.id, unproven.id, gone.id, UserId::from(uuid::Uuid::nil())] {
         scene.refuses_networks_of(user).await;
     }
     assert!(scene.network_mails().await.is_empty());

@@ -1,15 +1,21 @@
 //! Custom roles: what a role may hold, who may make and give it, and when it may go.
 
+use std::time::Duration;
+
+use control::accounts::AccountError;
+use control::accounts::invitations::{self, Invited};
 use control::audit::{Actor, Who};
 use control::branches::Grants;
-use control::roles::{self, NewRole, RoleError};
-use control::tenants;
-use control::users::Profile;
+use control::resets::{self, OneTimePassword, RegenerateError};
+use control::roles::{self, NewRole, RoleChange, RoleError};
+use control::users::{self, Change, NewUser, Profile, UserError};
+use control::{sessions, tenants};
 use futures::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::limits::{CUSTOM_ROLES, USER_ROLES};
 use shared::contract::permissions::{Permissions, ROLES};
+use shared::ids::{SessionId, UserId};
 use shared::user::UserStatus;
 
 use crate::scene::{Member, PASSWORD, Scene};
@@ -363,6 +369,40 @@ async fn nobody_takes_over_an_account_that_may_do_more_than_they_may() {
     }
 }
 
+/// The rank decides also where the other user may do less.
+#[tokio::test]
+async fn nobody_acts_on_a_user_of_their_own_rank() {
+    let scene = Scene::new().await;
+    let boss = ["users.read", "users.write", "users.delete", "sessions.end"];
+    let boss = scene.officer("boss", 60, &boss).await;
+    for (name, rank) in [("peer", 60), ("junior", 59)] {
+        scene.role(name, rank, &["users.read"]).await;
+        let id = scene.addressed(name, name).await.id;
+        let path = user(id);
+        for (method, path, body) in [
+            (Method::PATCH, path.clone(), Some(json!({"first_name": "Grace"}))),
+            (Method::PATCH, path.clone(), Some(json!({"roles": []}))),
+            (Method::PATCH, path.clone(), Some(json!({"password": PASSWORD}))),
+            (Method::POST, "/api/user/password/regenerate/".into(), Some(json!({ "user": id }))),
+            (Method::DELETE, format!("{path}mfa/"), None),
+            (Method::DELETE, format!("{path}attempts/"), None),
+            (Method::DELETE, format!("{path}sessions/"), None),
+            (Method::PATCH, path.clone(), Some(json!({"status": "suspended"}))),
+            (Method::DELETE, path, None),
+        ] {
+            let answer = boss.call(method.clone(), &path, body).await;
+            assert_eq!(
+                answer.status == 403,
+                rank == 60,
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.body
+            );
+            assert!(answer.status < 300 || rank == 60, "{method} {path}: {} {}", answer.status, answer.body);
+        }
+    }
+}
+
 /// A client reads a user and sends all of it back. Whether a guess of a hidden address is right, no answer says.
 #[tokio::test]
 async fn an_address_that_is_sent_as_it_is_shown_takes_over_nothing() {
@@ -385,24 +425,49 @@ async fn an_address_that_is_sent_as_it_is_shown_takes_over_nothing() {
     boss.patch(&path, json!({"email": "sinner@acme.test"})).await.expect(403);
 }
 
-/// The tenant's row is locked before rows of roles, also where imported hashes are counted.
+/// The tenant's row is locked before rows of roles, also where imported hashes are counted. In the other order this
+/// would be a deadlock.
 #[tokio::test]
 async fn a_change_of_a_role_and_of_an_imported_user_wait_for_each_other() {
-    let scene = Scene::new().await;
+    let scene = Scene::alone().await;
     let root = scene.member("root", "root-admin").await;
     let grace = scene.member("grace", "client").await;
     scene.role("auditor", 30, &[]).await;
+    let invited = json!({"email": "eve@acme.test", "roles": ["auditor"]});
+    root.post("/api/user/invitations/", invited).await.expect(201);
+    let token = scene.answered().await[0].token("invite");
+    // This account loses its address and its password to the invited user.
+    scene.with_address("mallory", "eve@acme.test", false).await;
     let mut admin = scene.database.admin().await;
-    for round in 0..8 {
+    for (accepts, path, body, status) in [
+        (false, user(grace.id), json!({"roles": ["auditor"], "password": PASSWORD}), 200),
+        (
+            true,
+            "/api/user/invitations/accept/".into(),
+            json!({"token": token, "username": "eve", "password": PASSWORD}),
+            201,
+        ),
+    ] {
         let imported = "update platform.tenants set foreign_left = true where id = $1";
         sqlx::query(imported).bind(scene.tenant.id.uuid()).execute(&mut admin).await.unwrap();
-        let roles = if round % 2 == 0 { json!(["auditor"]) } else { json!(["client"]) };
-        let (path, whom) = (of("auditor"), user(grace.id));
-        let changed = root.patch(&whom, json!({"roles": roles, "password": PASSWORD}));
-        let title = format!("Round {round}");
-        let (changed, edited) = join(changed, root.patch(&path, json!({ "title": title }))).await;
-        changed.expect(200);
-        edited.expect(200);
+        let mut tx = scene.tx().await;
+        tenants::lock(&mut tx, scene.tenant.id).await.unwrap();
+        let (stage, root) = (scene.clone(), root.clone());
+        let changing = tokio::spawn(async move {
+            if accepts {
+                stage.stranger(Method::POST, &path, Some(body)).await
+            } else {
+                root.patch(&path, body).await
+            }
+        });
+        let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+                     and datname = current_database())";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut admin).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        roles::lock(&mut tx, "auditor").await.unwrap();
+        tx.commit().await.unwrap();
+        changing.await.unwrap().expect(status);
     }
 }
 
@@ -491,6 +556,80 @@ async fn who_lost_a_permission_while_the_request_ran_changes_nothing() {
     let mut tx = scene.tx().await;
     let made = roles::create(&scene.control, &mut tx, &actor, new).await;
     assert!(matches!(made, Err(RoleError::Rank)), "{made:?}");
+}
+
+/// What an actor may change, each in a transaction of its own that is not committed: whether it is refused by rank.
+async fn refusals(scene: &Scene, actor: &Actor, grace: UserId) -> Vec<(&'static str, bool)> {
+    let (control, target) = (&scene.control, "auditor");
+    let session = SessionId::new(0, [7; 16]);
+    let made = OneTimePassword::make(control, scene.tenant.id).await.unwrap();
+    let new = NewUser {
+        profile: Profile { username: "new".into(), ..Profile::default() },
+        status: UserStatus::Active,
+        roles: vec![target.into()],
+        password: None,
+        must_change_password: false,
+        email_verified: true,
+    };
+    let invited = Invited {
+        email: "new@acme.test".into(),
+        username: None,
+        roles: vec![target.into()],
+        language: String::new(),
+    };
+    let renamed = Change { first_name: Some("Grace".into()), ..Change::default() };
+    let titled = RoleChange { title: Some("Auditor".into()), ..RoleChange::default() };
+    let created = users::create(control, &mut scene.tx().await, actor, new).await;
+    let changed = users::change(control, &mut scene.tx().await, actor, grace, renamed).await;
+    let deleted = users::delete(control, &mut scene.tx().await, actor, grace).await;
+    let ended = sessions::end::one(control, &mut scene.tx().await, actor, (grace, session)).await;
+    let settings = &scene.tenant.settings;
+    let regenerated = resets::regenerate(control, &mut scene.tx().await, settings, actor, grace, made).await;
+    let invited = invitations::put(control, &mut scene.tx().await, actor, invited).await;
+    let edited = roles::edit(control, &mut scene.tx().await, actor, target, titled).await;
+    let removed = roles::delete(control, &mut scene.tx().await, actor, target).await;
+    vec![
+        ("create a user", matches!(created, Err(UserError::Rank))),
+        ("change a user", matches!(changed, Err(UserError::Rank))),
+        ("delete a user", matches!(deleted, Err(UserError::Rank))),
+        ("end a session", matches!(ended, Err(UserError::Rank))),
+        ("regenerate a password", matches!(regenerated, Err(RegenerateError::User(UserError::Rank)))),
+        ("invite", matches!(invited, Err(AccountError::User(UserError::Rank)))),
+        ("edit a role", matches!(edited, Err(RoleError::Rank))),
+        ("delete a role", matches!(removed, Err(RoleError::Rank))),
+    ]
+}
+
+/// Hashes and locks take a while, so the actor is read again after them.
+#[tokio::test]
+async fn who_was_suspended_or_demoted_while_the_request_ran_changes_nothing() {
+    let scene = Scene::new().await;
+    let grace = scene.addressed("grace", "client").await.id;
+    scene.role("auditor", 10, &[]).await;
+    scene.role("deputy", 59, BOSS).await;
+    let root = scene.member("root", "root-admin").await;
+    for (at, change) in [
+        json!({"status": "suspended"}),
+        // Only the rank is lower.
+        json!({"roles": ["deputy"]}),
+        json!({"permissions": ["users.read", "roles.write"]}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("boss-{at}");
+        let boss = scene.officer(&name, 60, BOSS).await;
+        let who = Who::User { id: boss.id, rank: 60, permissions: Permissions::named(BOSS) };
+        let actor = Actor { who, ..Actor::control() };
+        for (what, refused) in refusals(&scene, &actor, grace).await {
+            assert!(!refused, "{what} before");
+        }
+        let whom = if change["permissions"].is_null() { user(boss.id) } else { of(&name) };
+        root.patch(&whom, change.clone()).await.expect(200);
+        for (what, refused) in refusals(&scene, &actor, grace).await {
+            assert!(refused, "{what} after {change}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::contract::limits::{CAPTCHA_TOKEN_BYTES, PAIR_ATTEMPTS};
+use shared::contract::limits::{CAPTCHA_ANSWER_BYTES, CAPTCHA_TOKEN_BYTES, PAIR_ATTEMPTS};
 use shared::ids::HostName;
 use shared::tenant::captcha::{CaptchaDemand, CaptchaPolicy, OnFailure, VerifyUrl};
 use shared::wire::needs::Needs;
@@ -292,6 +292,21 @@ fn where_the_service_fails_the_tenants_policy_holds() {
         let line = json!({"level": "error", "message": "captcha", "outcome": "failed", "why": "internal-error",
             "then": then, "tenant": acme.id()});
         assert_eq!(last, line);
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_none() {
+    let (world, acme) = acme(|policy| {
+        always(policy);
+        policy.on_failure = OnFailure::Refuse;
+    });
+    let answer =
+        json!({"success": true, "challenge_ts": "2027-01-15T07:59:00.000Z", "cdata": ""}).to_string();
+    for (more, status) in [(0, 200), (1, 503)] {
+        let padding = " ".repeat(CAPTCHA_ANSWER_BYTES - answer.len() + more);
+        says(&world, Ok((200, &format!("{answer}{padding}"))));
+        tried(&acme, "ada", PASSWORD, Some("any")).expect(status);
     }
 }
 

@@ -83,6 +83,18 @@ fn what_comes_from_another_network_is_refused_alike_before_anything_is_looked_at
     }
 }
 
+#[test]
+fn a_sign_in_that_is_refused_asks_no_storage() {
+    let (world, acme, _) = acme();
+    acme.edit(|tenant| tenant.settings.allowed_networks = networks(&["192.0.2.0/24"]));
+    let body = json!({"username": "ada", "password": PASSWORD});
+    let sign_in = || from(ELSEWHERE, acme.request("POST", "/api/token/").json(&body));
+    assert_refused(world.send(sign_in()), "the one that is recorded");
+    let batches = world.memory().batches.get();
+    assert_refused(world.send(sign_in()), "the next one");
+    assert_eq!(world.memory().batches.get(), batches);
+}
+
 /// The document of a network that is denied since came with the batch that counts the attempt.
 #[test]
 fn an_attempt_that_a_newer_document_refuses_is_not_counted() {

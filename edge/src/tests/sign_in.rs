@@ -1,7 +1,7 @@
 //! Sign-in: one work and one answer whatever happens, counted tries, families.
 
 use serde_json::json;
-use shared::contract::limits::{SHARD_REFUSALS, TENANT_REFUSALS};
+use shared::contract::limits::{NAME_PER_MINUTE, SHARD_REFUSALS, TENANT_REFUSALS};
 use shared::user::UserStatus;
 use shared::wire::facts::DrainIn;
 use shared::wire::signature::Tag;
@@ -150,6 +150,40 @@ fn the_binding_stands_in_front_of_storage_and_hash() {
         acme.try_sign_in("ada", PASSWORD).expect(429);
         assert_eq!((world.memory().batches.get(), world.app.hashes.get()), (batches, hashes));
     }
+}
+
+#[test]
+fn the_limits_by_network_stand_in_front_of_step_ups_as_well() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    let tokens = acme.sign_in("ada");
+    let step_up = acme.request("POST", "/api/step-up/").json(&json!({"password": PASSWORD}));
+    let step_up = step_up.bearer(&tokens.access);
+    let (batches, hashes) = (world.memory().batches.get(), world.app.hashes.get());
+    for limit in [Limit::NetworkTotal, Limit::Network] {
+        world.memory().limited.set(Some(limit));
+        world.send(step_up.clone()).expect(429);
+        assert_eq!((world.memory().batches.get(), world.app.hashes.get()), (batches, hashes));
+    }
+    world.memory().limited.set(None);
+    world.send(step_up).expect(200);
+}
+
+#[test]
+fn one_network_does_not_use_up_what_others_may_try_of_a_name() {
+    let world = World::new();
+    let acme = world.tenant("acme");
+    acme.user("ada");
+    for _ in 0..NAME_PER_MINUTE {
+        acme.try_sign_in("ada", "wrong");
+    }
+    let batches = world.memory().batches.get();
+    let refused = acme.try_sign_in("ada", PASSWORD).expect(429);
+    assert_eq!((refused.header("retry-after"), world.memory().batches.get()), (Some("60"), batches));
+    let body = json!({"username": "ada", "password": PASSWORD});
+    let elsewhere = acme.request("POST", "/api/token/").json(&body);
+    world.send(Request { client: "192.0.2.2".into(), ..elsewhere }).expect(200);
 }
 
 /// Refused tries of one name cost no hash once its window is full.
