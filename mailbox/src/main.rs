@@ -1,6 +1,7 @@
 //! The program that `./wardgate dev` starts, and that `./wardgate mail` asks.
 #![allow(clippy::print_stdout, reason = "a command for people")]
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,20 +71,28 @@ fn run(verb: &Verb) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 eprintln!("There is no mail yet.");
                 return Ok(ExitCode::FAILURE);
             };
-            match json {
-                true => println!("{}", serde_json::to_string_pretty(&shown)?),
-                false => println!("{}", shown.terminal()),
-            }
+            print(&match json {
+                true => serde_json::to_string_pretty(&shown)?,
+                false => shown.terminal(),
+            })?;
         }
         Verb::List(Shape { folder, json }) => {
             let lines = Line::all(&Kept::open(folder, LIMIT)?)?;
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&lines)?),
-                false => lines.iter().for_each(|line| println!("{}", line.text())),
+                true => print(&serde_json::to_string_pretty(&lines)?)?,
+                false => lines.iter().try_for_each(|line| print(&line.text()))?,
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line. A reader that has ended, as `head` has after its last line, wants no more: that is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -16,7 +16,10 @@ pub fn now() -> String {
 /// Prints the addresses and accounts of the stack; the lines to paste come last.
 pub fn print(dev: &DevJson, time: &str) {
     let DevJson { edge, control, mail, postgres, tenant, admin, platform_admin, .. } = dev;
-    let own_host = tenant.hosts.first().map_or(String::new(), |host| format!(", or the host {host}"));
+    let own_host = tenant
+        .hosts
+        .first()
+        .map_or(String::new(), |host| format!(", or the host {}", with_port_of(&edge.url, host)));
     println!("\nWardgate runs, after {time}. `./wardgate stop` ends it.\n");
     println!("  edge        {}   every route, to read and to try: {}/docs", edge.url, edge.url);
     println!("  control     {}   metrics {}", control.url, control.metrics_url);
@@ -32,6 +35,14 @@ pub fn print(dev: &DevJson, time: &str) {
         println!("{line}");
     }
     println!();
+}
+
+/// `host` with the port of `url`, as a client has to write it.
+fn with_port_of(url: &str, host: &str) -> String {
+    match url.rsplit_once(':') {
+        Some((_, port)) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// For `dev --prepare`: how to go on with wrangler.
@@ -77,5 +88,15 @@ pub fn who_runs(state: &State) -> String {
             dev.pid, dev.started_at, dev.edge.url, dev.control.url
         ),
         None => format!("another command uses {folder}: a dev that starts or stops, or `wrangler dev`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_tenant_is_shown_with_the_port_of_the_edge() {
+        assert_eq!(with_port_of("http://127.0.0.1:8787", "acme.localhost"), "acme.localhost:8787");
     }
 }

@@ -83,10 +83,14 @@ impl State {
         Ledger::at(self.path("pids.json"))
     }
 
-    /// A log file, emptied, in a folder that may have to be made.
+    /// An empty log file. The former one is kept under another name, because it may say why a program ended that is
+    /// started again.
     pub fn log(&self, name: &str) -> Result<File> {
         let file = self.log_path(name);
         fs::create_dir_all(self.path("logs"))?;
+        if file.exists() {
+            fs::rename(&file, self.log_path(&format!("{name}.before")))?;
+        }
         let mut options = OpenOptions::new();
         options.create(true).write(true).truncate(true).mode(0o600);
         options.open(&file).with_context(|| format!("cannot write {}", file.display()))
@@ -160,6 +164,17 @@ mod tests {
         assert!(state.hold().unwrap().is_none());
         drop(held);
         assert!(state.hold().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_log_of_the_former_start_is_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let state = State::create(&parent.path().join("state")).unwrap();
+        for text in ["first", "second", "third"] {
+            state.log("control").unwrap().write_all(text.as_bytes()).unwrap();
+        }
+        let kept = |name: &str| fs::read_to_string(state.log_path(name)).unwrap();
+        assert_eq!((kept("control"), kept("control.before")), ("third".to_owned(), "second".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
 use crate::links::{LinkKind, LinkToken};
-use crate::mail::{Facts, MailKind, NewMail, Posted, Recipient, post};
+use crate::mail::{Facts, MailKind, NewMail, Posted, Recipient, post, post_as_notice};
 use crate::users::User;
 
 /// Whether a mail is on its way.
@@ -96,13 +96,14 @@ pub(super) async fn networks_refused(
     posted(control, tx, NewMail { kind: MailKind::NetworksRefused, to, link, facts: of(user) }).await
 }
 
-/// To a user who has no password any more.
+/// To a user whose account has no password since a mailed link was used. The mail is the only way back in, so requests
+/// without a credential must not be able to use its budget up.
 pub(super) async fn reset(
     control: &Control,
     tx: &mut TenantTx,
     (user, address): (&User, &str),
     token: LinkToken,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let (to, link) = (Recipient::user_at(user, address), Some((LinkKind::Reset, token)));
-    posted(control, tx, NewMail { kind: MailKind::ResetPassword, to, link, facts: of(user) }).await
+    post_as_notice(tx, control, NewMail { kind: MailKind::ResetPassword, to, link, facts: of(user) }).await
 }

@@ -58,10 +58,12 @@ pub(super) async fn answer(
     let waiting = requests::about(tx, RequestKind::Registration, &address, now).await?;
     if let Some(latest) = waiting.first().copied().filter(|_| admits(&tenant.settings, &address)) {
         let found = requests::find::<Registration>(tx, RequestKind::Registration, latest, now).await?;
-        // A registration that is not answered yet gets its first link soon.
-        if let Some(registration) = found.filter(|found| found.content.answered) {
+        // A registration that is not answered yet gets its first link soon. One that was answered since the line above
+        // has no address any more if it cannot succeed.
+        let waits = |found: &Registration| found.answered && !found.email.is_empty();
+        if let Some(registration) = found.map(|found| found.content).filter(waits) {
             let token = links::make(tx, LinkKind::Verify, Holder::Request(latest), now).await?;
-            letters::verify(control, tx, registration.content.recipient(), token).await?;
+            letters::verify(control, tx, registration.recipient(), token).await?;
         }
         return Ok(());
     }

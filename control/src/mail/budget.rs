@@ -8,7 +8,6 @@ use shared::contract::limits::{
 use shared::derive::{Purpose, mac};
 use shared::identifiers::{Identifier, folded};
 
-use super::MailKind;
 use super::kind::Class;
 use super::letter::Recipient;
 use crate::crypt::lookup;
@@ -43,11 +42,11 @@ struct Charges {
 /// Errors of the database.
 pub(super) async fn count(
     tx: &mut TenantTx,
-    kind: MailKind,
+    class: Class,
     to: &Recipient,
     now: DateTime<Utc>,
 ) -> Result<Counted, Failure> {
-    let wanted = wanted(tx, kind.class(), to).await?;
+    let wanted = wanted(tx, class, to).await?;
     let taken = take(tx, &wanted, now).await?;
     if taken.len() == wanted.counters.len() {
         return Ok(Counted::Within);

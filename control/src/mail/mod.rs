@@ -28,4 +28,4 @@ mod words;
 
 pub use kind::MailKind;
 pub use letter::{FactorChange, Facts, MailId, NewMail, Recipient};
-pub use post::{Posted, post};
+pub use post::{Posted, post, post_as_notice};

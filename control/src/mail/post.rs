@@ -29,12 +29,31 @@ pub enum Posted {
 /// # Errors
 /// Errors of the database, or no randomness.
 pub async fn post(tx: &mut TenantTx, control: &Control, letter: NewMail) -> Result<Posted, Failure> {
+    let class = letter.kind.class();
+    promise(tx, control, letter, class).await
+}
+
+/// As [`post`], for a mail that the holder of a mailed link causes: it is counted as a notice. Requests without a
+/// credential cannot use that budget up, and beyond it the mail waits, so it is never [`Posted::OverBudget`].
+///
+/// # Errors
+/// As [`post`].
+pub async fn post_as_notice(tx: &mut TenantTx, control: &Control, letter: NewMail) -> Result<(), Failure> {
+    promise(tx, control, letter, Class::Notice).await.map(drop)
+}
+
+async fn promise(
+    tx: &mut TenantTx,
+    control: &Control,
+    letter: NewMail,
+    class: Class,
+) -> Result<Posted, Failure> {
     let NewMail { kind, to, link, mut facts } = letter;
     let now = control.clock.now();
     facts.at.get_or_insert(now);
-    let (counted, delay) = match budget::count(tx, kind, &to, now).await? {
+    let (counted, delay) = match budget::count(tx, class, &to, now).await? {
         Counted::Within => (true, TimeDelta::zero()),
-        Counted::Beyond { .. } if kind.class() == Class::Request => {
+        Counted::Beyond { .. } if class == Class::Request => {
             metrics::counter!("wardgate_mail_dropped_total", "kind" => kind.as_str()).increment(1);
             return Ok(Posted::OverBudget);
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::budget::{self, Counted};
+use super::kind::Class;
 use super::letter::{Content, Facts, MailId, Recipient};
 use super::message::{Head, Mime, mime};
 use super::sender::InForce;
@@ -42,7 +43,7 @@ pub async fn count(
     to: &Recipient,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Failure> {
-    Ok(match budget::count(tx, MailKind::Test, to, now).await? {
+    Ok(match budget::count(tx, Class::Test, to, now).await? {
         Counted::Within => None,
         Counted::Beyond { until } => Some(until),
     })

@@ -139,7 +139,9 @@ async fn ready(control: &Control, tenant: TenantId, id: MailId) -> Result<Option
     }
     let Some(sender) = sender::in_force(control, &mut tx).await? else { return Err(SendError::Off) };
     if !mail.counted {
-        if let Counted::Beyond { until } = budget::count(&mut tx, mail.kind, &mail.content.to, now).await? {
+        if let Counted::Beyond { until } =
+            budget::count(&mut tx, mail.kind.class(), &mail.content.to, now).await?
+        {
             return Err(SendError::OverBudget((until - now).max(TimeDelta::seconds(1))));
         }
         if !store::note_counted(&mut tx, id).await? {

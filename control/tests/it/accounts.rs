@@ -325,6 +325,33 @@ async fn a_new_link_takes_the_place_of_the_older_one() {
 }
 
 #[tokio::test]
+async fn no_link_goes_to_a_registration_that_was_found_impossible_meanwhile() {
+    let scene = Scene::open().await;
+    scene.with_address("grace", "grace@acme.test", true).await;
+    scene.register("other", "grace@acme.test").await.expect(202);
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    let sought: Vec<u8> = sqlx::query_scalar("select sought from requests where tenant_id = $1")
+        .bind(scene.tenant.id.uuid())
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    drop(tx);
+    assert_eq!(scene.answered().await.len(), 1, "the owner is told");
+    // What the job of a repeated link had read, before the job of the registration was committed.
+    let mut tx = scene.control.db.tenant_tx(scene.tenant.id).await.unwrap();
+    sqlx::query("update requests set sought = $2 where tenant_id = $1")
+        .bind(scene.tenant.id.uuid())
+        .bind(sought)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    scene.resend("grace@acme.test").await.expect(202);
+    scene.answer().await;
+    assert_eq!(scene.mailed().await, []);
+}
+
+#[tokio::test]
 async fn of_two_who_register_under_one_name_the_first_who_proves_has_it() {
     let scene = Scene::open().await;
     scene.register("grace", "one@acme.test").await.expect(202);

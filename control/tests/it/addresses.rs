@@ -5,7 +5,7 @@ use control::users::{PasswordKept, User};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contract::limits::{ADDRESS_CHANGES, ADDRESS_LINK_SECS, UNDO_LINK_SECS};
+use shared::contract::limits::{ADDRESS_CHANGES, ADDRESS_LINK_SECS, MAILS_PER_HOUR, UNDO_LINK_SECS};
 
 use crate::scale::Numbers;
 use crate::scene::{Answer, Member, PASSWORD, Scene};
@@ -119,6 +119,26 @@ async fn the_way_back_is_mailed_whatever_notices_the_tenant_chose() {
     scene.control.clock.advance(TimeDelta::days(6));
     scene.use_link(UNDO, &undo).await.expect(200);
     assert_eq!(scene.address(&grace).await, "old@acme.test");
+}
+
+#[tokio::test]
+async fn the_link_after_an_undo_is_mailed_whatever_strangers_asked_for_this_hour() {
+    let scene = Scene::shared().await;
+    let (_, member) = scene.grace().await;
+    member.post(CHANGE, to("new@acme.test")).await.expect(202);
+    let undo = scene.answered().await[1].token("undo");
+    for _ in 0..=MAILS_PER_HOUR {
+        let body = json!({ "email": "old@acme.test" });
+        scene.stranger(Method::POST, "/api/user/password/reset/", Some(body)).await.expect(200);
+        scene.answer().await;
+    }
+    scene.use_link(UNDO, &undo).await.expect(200);
+    let mails = scene.answered().await;
+    // The mails of this hour that were not sent yet are gone with their links.
+    let kinds: Vec<_> = mails.iter().map(|mail| (mail.kind.as_str(), mail.to.as_str())).collect();
+    assert_eq!(kinds, [("reset_password", "old@acme.test")]);
+    let body = json!({ "token": mails[0].token("reset"), "new_password": "another long password 4711" });
+    scene.stranger(Method::POST, "/api/user/password/reset/confirm/", Some(body)).await.expect(200);
 }
 
 #[tokio::test]

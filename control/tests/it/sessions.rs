@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Commands;
-use crate::mfa::session;
+use crate::mfa::{CONFIRM, TOTP, session};
 use crate::scene::{Member, PASSWORD, Scene};
 
 const OWN: &str = "/api/user/sessions/";
@@ -336,6 +336,14 @@ async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     let demanded =
         |scene: &Scene| scene.edge.state().documents[&scene.tenant.id].settings.second_factor_roles.clone();
     assert_eq!(demanded(&scene), ["staff"]);
+    let enrol = async |turn: usize| {
+        let user = scene.addressed(&format!("enrols{turn}"), "client").await;
+        let owner = scene.acting_as(&user).await;
+        let begun = owner.post(TOTP, json!({"name": "Phone"})).await.expect(201);
+        let body = json!({"id": begun.body["id"], "otp": scene.code(&scene.seed_of(&begun))});
+        word(&owner, Method::POST, CONFIRM, Some(body)).await
+    };
+    confirmed("a new factor", enrol).await;
     // The owner's own change, and a mailed link.
     let own = async |turn: usize| {
         let owner = scene.with_password(&format!("own{turn}")).await;

@@ -12,6 +12,9 @@ use crate::settings::Settings;
 use crate::tenants::find::TenantName;
 use shared::network;
 
+/// Longest host name, in bytes (RFC 1035, section 2.3.4, without the final dot).
+const HOST_BYTES: usize = 253;
+
 /// A credential as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bearer {
@@ -104,6 +107,10 @@ pub(crate) fn target(
     let host = parts.host.to_ascii_lowercase();
     let query = parts.query.to_owned();
     if !settings.shared_hosts.contains(&host) {
+        // It belongs to no tenant, and KV refuses such a long key.
+        if host.len() > HOST_BYTES {
+            return None;
+        }
         let named = TenantName { name: ["host:", &host].concat(), also_slug: x_tenant, network };
         let (path, base) = (parts.path.to_owned(), parts.origin.to_owned());
         return Some(Target {

@@ -311,6 +311,18 @@ fn the_tenant_is_found_by_host_header_and_path_and_nowhere_else() {
 }
 
 #[test]
+fn a_host_that_no_tenant_can_have_is_not_looked_up() {
+    let (world, _) = acme();
+    let get = |host: &str| world.send(Request::new("GET", &format!("https://{host}/api/public-key/")));
+    get("other.example").expect(404);
+    let before = world.memory().batches.get();
+    get(&"x".repeat(254)).expect(404);
+    assert_eq!(world.memory().batches.get(), before);
+    get(&"x".repeat(253)).expect(404);
+    assert_eq!(world.memory().batches.get(), before + 1);
+}
+
+#[test]
 fn a_name_moves_and_a_tenant_is_suspended_resumed_and_deleted() {
     let (world, acme) = acme();
     let (tokens, other) = (acme.sign_in("ada"), acme.sign_in("ada"));

@@ -93,8 +93,8 @@ const ASKED: MessageOut = MessageOut::new("A message is on its way to the addres
     })),
     responses(
         (status = 202, description = "Accepted", body = MessageOut, example = json!({"detail": "A message is on its way to the address."})),
-        (status = 403, description = "RegistrationRequest is closed", body = described::Refused, example = json!({
-            "detail": "RegistrationRequest is closed.", "code": "registration_closed",
+        (status = 403, description = "Registration is closed", body = described::Refused, example = json!({
+            "detail": "Registration is closed.", "code": "registration_closed",
         })),
     )
 )]

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{changing, checked_name, codes_example};
 use crate::access::{Credential, MfaEnrollment, WithTicket};
 use crate::control::Control;
+use crate::edges::in_force::{self, InForce};
 use crate::http::answer::{Refused, created, ok};
 use crate::http::body::{FromFields, Json};
 use crate::http::fields::Fields;
@@ -174,16 +175,18 @@ pub async fn confirm(
     let WithTicket { mut by, credential, .. } = caller;
     let (user, _) = changing(&control, &mut by, credential).await?;
     let confirmed = mfa::confirm(&control, &mut by.tx, &by.actor, &user, (id, &otp)).await;
-    if let Ok(_) | Err(MfaError::WrongCode) = &confirmed {
-        by.tx.commit().await?;
-    }
+    // From then on a sign-in needs a code; a wrong code revokes nothing, and is counted.
+    let in_force = match &confirmed {
+        Ok(_) | Err(MfaError::WrongCode) => in_force::commit(&control, by.tx).await?,
+        Err(_) => InForce::Nothing,
+    };
     let confirmed = confirmed?;
     let next = match credential {
         Credential::Token(Some(_)) => Next::Refresh,
         Credential::Token(None) | Credential::Ticket => Next::SignIn,
     };
     let recovery_codes = confirmed.recovery_codes.map(|codes| texts(&codes));
-    Ok(ok(&ConfirmedOut { id: confirmed.id, recovery_codes, next }))
+    Ok(in_force.on(ok(&ConfirmedOut { id: confirmed.id, recovery_codes, next })))
 }
 
 /// Formats recovery codes.
