@@ -152,7 +152,7 @@ impl Authenticated {
             client: origin.client,
         };
         let bounds = &control.settings.visibility.clearest.0;
-        let viewer = Viewer::user(&user, &tenant.settings.visibility, bounds);
+        let viewer = Viewer::user(&user, &Scope::Everyone, &tenant.settings.visibility, bounds);
         Self { tx, user, tenant, actor, viewer, session: None, proven: None, legacy: false }
     }
 
@@ -186,9 +186,10 @@ impl Authenticated {
             names(permissions.known().filter(|permission| permission.exists_in_branches() && !self.legacy))
         };
         let mut branches: BTreeMap<Uuid, Permissions> = BTreeMap::new();
-        for (branch, permissions) in self.user.grants.in_branches() {
+        for role in self.user.grants.branch_roles() {
+            let Some(branch) = role.place.id() else { continue };
             let all = branches.entry(branch).or_default();
-            *all = all.with(permissions);
+            *all = all.with(role.permissions);
         }
         branches.into_iter().map(|(branch, permissions)| (branch, held(permissions))).collect()
     }
@@ -228,6 +229,8 @@ impl<P: Permitted + Send> FromRequestParts<Control> for Within<P> {
             return Err(by.refuse(control, P::PERMISSION, parts.uri.path()).await);
         };
         let mut by = by.proven(control, parts).await?;
+        let (rules, bounds) = (&by.tenant.settings.visibility, &control.settings.visibility.clearest.0);
+        by.viewer = Viewer::user(&by.user, &scope, rules, bounds);
         by.tx.limit(scope);
         Ok(Self { by, permission: PhantomData })
     }

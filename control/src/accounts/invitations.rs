@@ -42,8 +42,8 @@ pub async fn put(
     let now = control.clock.now();
     let mut faults = Faults::default();
     let address = users::check_address(&invited.email, &mut faults);
-    users::choose_branch(tx, invited.branch, &mut faults).await?;
-    users::may_give(tx, actor, &invited.roles, &mut faults).await?;
+    let place = users::choose_branch(tx, invited.branch, &mut faults).await?;
+    users::may_give(tx, actor, (&invited.roles, place.as_ref()), &mut faults).await?;
     users::still_stands(control, tx, actor).await?;
     let Some(address) = address.filter(|_| faults.is_empty()) else {
         return Err(UserError::Fields(faults).into());
@@ -162,7 +162,11 @@ pub async fn revoke(
 ) -> Result<Invitation, AccountError> {
     let invitation = find(control, tx, id).await?;
     // A role that is gone keeps no invitation alive.
-    users::may_take(tx, actor, &invitation.offer.invited.roles).await?;
+    let place = match invitation.offer.invited.branch {
+        None => None,
+        Some(branch) => branches::store::find(tx, branch).await?.map(|branch| branch.place),
+    };
+    users::may_take(tx, actor, (&invitation.offer.invited.roles, place.as_ref())).await?;
     requests::remove(tx, id).await?;
     let (now, target) = (control.clock.now(), Some(id.to_string()));
     audit::record(tx, actor, now, Action::InvitationRevoked, target, json!({}));

@@ -1,9 +1,9 @@
 //! The actor of an action, and the client's address.
 
-use shared::contract::permissions::{Permissions, ROOT_RANK};
+use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
 
-use crate::branches::{Grants, Place};
+use crate::branches::{Grants, Place, Reach};
 
 /// The kinds of actors, as stored and answered.
 pub(super) const KINDS: [&str; 5] = ["person", "platform", "operator", "edge", "control"];
@@ -15,7 +15,7 @@ pub enum Who {
     User {
         /// Their id.
         id: UserId,
-        /// The highest rank among their roles.
+        /// The highest rank among their roles that belong to no branch.
         rank: i32,
         /// What their roles permit, and over which users.
         grants: Grants,
@@ -81,12 +81,16 @@ impl Actor {
         matches!(self.who, Who::User { id: own, .. } if own == id)
     }
 
-    /// Whether the actor may act on, grant or take a role of `rank`: only what is below their own,
-    /// save that root-admins may act on root-admins.
+    /// Whether the actor may act on users of `rank` at a place, and grant them or take from them a role of that rank: only
+    /// what is below their own rank there, save that root-admins may act on root-admins. The rank of a role of a branch
+    /// counts in the branch and below it alone. `None` is the place of users in no branch, and of roles themselves.
     #[must_use]
-    pub fn outranks(&self, rank: i32) -> bool {
-        match self.who {
-            Who::User { rank: own, .. } => own > rank || own == ROOT_RANK && rank == ROOT_RANK,
+    pub fn outranks(&self, rank: i32, place: Option<&Place>) -> bool {
+        match &self.who {
+            Who::User { rank: everywhere, grants, .. } => {
+                let own = grants.rank_at(place).max(*everywhere);
+                own > rank || own == ROOT_RANK && rank == ROOT_RANK
+            }
             Who::Platform { .. } | Who::Operator | Who::Control => true,
         }
     }
@@ -110,20 +114,23 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may move users away from `place` to where roles give `permissions` over them: only those that the
-    /// actor has over them. `None` is the place of users in no branch.
+    /// Whether the actor may move users from `place` out of the reach of `lost` roles and into that of `won` ones, as if
+    /// the actor took and granted these roles: all are below the actor's rank there, and the permissions of `won` are the
+    /// actor's own. `None` is the place of users in no branch.
     #[must_use]
-    pub fn may_give_over(&self, place: Option<&Place>, permissions: Permissions) -> bool {
-        match &self.who {
-            Who::User { grants: own, .. } => own.at(place).includes(permissions),
+    pub fn may_move(&self, place: Option<&Place>, lost: Reach, won: Reach) -> bool {
+        let has_permissions = match &self.who {
+            Who::User { grants: own, .. } => own.at(place).includes(won.permissions),
             Who::Platform { .. } | Who::Operator | Who::Control => true,
-        }
+        };
+        let ranks = [lost.rank, won.rank];
+        has_permissions && ranks.into_iter().flatten().all(|rank| self.outranks(rank, place))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::contract::permissions::Permission;
+    use shared::contract::permissions::{Permission, Permissions};
 
     use super::*;
 
@@ -144,9 +151,9 @@ mod tests {
             (10, 10, false),
             (0, 0, false),
         ] {
-            assert_eq!(of(own).outranks(other), may, "{own} on {other}");
+            assert_eq!(of(own).outranks(other, None), may, "{own} on {other}");
         }
-        assert!(Actor::operator().outranks(100));
+        assert!(Actor::operator().outranks(100, None));
     }
 
     fn actor(rank: i32, permissions: Permissions) -> Actor {

@@ -202,9 +202,11 @@ pub async fn count(tx: &mut TenantTx, permitted: &Permitted<Filters>, all: bool)
     let (tenant, client) = (tx.tenant().uuid(), client_of(tx, permitted.filters()).await?);
     plan_by_values(tx).await?;
     let scope = tx.scope().clone();
-    // An estimate is made of all entries, of which the caller may see a part.
-    let all = all || scope != Scope::Everyone;
-    rows::count(tx, all, |sql| from(sql, (tenant, &scope), permitted.filters(), client.as_ref())).await
+    let from = |sql: &mut _| from(sql, (tenant, &scope), permitted.filters(), client.as_ref());
+    match scope {
+        Scope::Within(_) if !all => rows::count_to_the_limit(tx, from).await,
+        _ => rows::count(tx, all, from).await,
+    }
 }
 
 /// Some of the entries that match.

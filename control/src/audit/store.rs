@@ -150,8 +150,10 @@ pub struct Recorded {
 #[schema(as = AuditEntry)]
 pub struct EntryOut {
     id: Uuid,
-    /// Its position in the tenant's log: from 1, without gaps.
-    position: i64,
+    /// Its position in the tenant's log: from 1, without gaps. Absent for callers with roles of branches only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
+    position: Option<i64>,
     /// When it happened.
     #[serde(serialize_with = "crate::http::time::micros")]
     at: DateTime<Utc>,
@@ -216,7 +218,12 @@ impl Recorded {
 impl EntryOut {
     /// The entry without other users than those that are named.
     pub(super) fn naming(mut self, named: &NamedUsers) -> Self {
-        if self.actor.as_deref().is_some_and(|actor| !named.has(actor)) {
+        if *named == NamedUsers::Everyone {
+            return self;
+        }
+        // It counts the entries about all users.
+        self.position = None;
+        if !self.actor.as_deref().is_some_and(|actor| named.has(actor)) {
             self.actor = None;
             self.client = None;
         }
@@ -240,7 +247,7 @@ impl EntryOut {
             client: viewer.client(actor, body.client),
             details,
             id: link.id,
-            position: link.position,
+            position: Some(link.position),
             at: link.at,
             recorded_at: link.recorded_at,
             actor_kind: link.actor_kind,

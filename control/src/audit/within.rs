@@ -33,6 +33,7 @@ pub(super) fn condition(
 }
 
 /// The users who are named in entries.
+#[derive(PartialEq, Eq)]
 pub(super) enum NamedUsers {
     /// All of them.
     Everyone,

@@ -66,8 +66,8 @@ pub async fn lock(tx: &mut TenantTx, id: Uuid) -> Result<Branch, BranchError> {
 
 /// Renames, moves, archives a branch or takes it out of the archive:
 /// 1. with a move, the branches below it move, too; it cannot be moved below itself or too deep;
-/// 2. with a move, roles of the branches above it get their permissions over its users; the actor must have each of these
-///    over them, as if the actor granted it;
+/// 2. with a move, roles of branches lose or get their permissions over its users: the actor must be allowed to take and to
+///    grant these roles;
 /// 3. this is so from the next request on, and roles of the branches that it left have no power over its users any more.
 ///
 /// # Errors
@@ -96,8 +96,9 @@ pub async fn edit(
         let levels = store::levels_below(tx, &before).await?;
         after.parent = parent;
         if let Some(place) = place_below(tx, parent, id, levels, &mut faults).await? {
-            let given = store::permissions_of_roles(tx, &place.without(Some(&before.place))).await?;
-            if !actor.may_give_over(Some(&before.place), given) {
+            let lost = store::reach(tx, &before.place.without(Some(&place))).await?;
+            let won = store::reach(tx, &place.without(Some(&before.place))).await?;
+            if !actor.may_move(Some(&before.place), lost, won) {
                 return Err(BranchError::Rank);
             }
             after.place = place;
@@ -114,7 +115,7 @@ pub async fn edit(
         return Ok(before);
     }
     after.updated_at = now;
-    store::update(tx, &before, &after).await?;
+    store::update(tx, &after).await?;
     audit::record(tx, actor, now, Action::BranchEdited, Some(id.to_string()), details);
     Ok(after)
 }

@@ -41,12 +41,34 @@ impl Place {
     }
 }
 
+/// What several roles together give over the same users.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// The highest rank among them; `None` without a role.
+    pub rank: Option<i32>,
+    /// Their permissions.
+    pub permissions: Permissions,
+}
+
+/// What a role gives over the users of a branch and of those below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchRole {
+    /// The name of the role.
+    pub name: String,
+    /// The branch.
+    pub place: Place,
+    /// The rank of the role, which counts there alone.
+    pub rank: i32,
+    /// Its permissions.
+    pub permissions: Permissions,
+}
+
 /// The permissions of a user or a role: over all users of the tenant, and over those of branches and of the branches
 /// below them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     everywhere: Permissions,
-    within: Vec<(Place, Permissions)>,
+    within: Vec<BranchRole>,
 }
 
 impl Grants {
@@ -56,16 +78,16 @@ impl Grants {
         Self { everywhere: permissions, within: Vec::new() }
     }
 
-    /// Permissions over the users of a branch and of those below it.
+    /// What a role of a branch gives.
     #[must_use]
-    pub fn within(place: Place, permissions: Permissions) -> Self {
-        Self { everywhere: Permissions::NONE, within: vec![(place, permissions)] }
+    pub fn within(role: BranchRole) -> Self {
+        Self { everywhere: Permissions::NONE, within: vec![role] }
     }
 
     /// Whether there is no permission at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.everywhere.is_empty() && self.within.iter().all(|(_, permissions)| permissions.is_empty())
+        self.everywhere.is_empty() && self.within.iter().all(|role| role.permissions.is_empty())
     }
 
     /// The permissions of both.
@@ -82,36 +104,51 @@ impl Grants {
         self.everywhere.holds(permission)
     }
 
-    /// The users over whom it has `permission`; `None` if it has it over nobody.
+    /// The users over whom it has `permission`; `None` if there are none.
     #[must_use]
     pub fn scope(&self, permission: Permission) -> Option<Scope> {
         if self.holds(permission) {
             return Some(Scope::Everyone);
         }
-        let places = self.within.iter().filter(|(_, permissions)| permissions.holds(permission));
-        let branches: Vec<Uuid> = places.filter_map(|(place, _)| place.id()).collect();
+        let roles = self.within.iter().filter(|role| role.permissions.holds(permission));
+        let branches: Vec<Uuid> = roles.filter_map(|role| role.place.id()).collect();
         if branches.is_empty() { None } else { Some(Scope::Within(branches)) }
     }
 
     /// The permissions over users at a place, or, for `None`, over users in no branch.
     #[must_use]
     pub fn at(&self, place: Option<&Place>) -> Permissions {
-        let covering =
-            self.within.iter().filter(|(root, _)| place.is_some_and(|place| place.is_within(root)));
-        covering.fold(self.everywhere, |all, (_, permissions)| all.with(*permissions))
+        self.covering(place).fold(self.everywhere, |all, role| all.with(role.permissions))
+    }
+
+    /// The highest rank among the roles of branches that cover a place; 0 without one.
+    #[must_use]
+    pub fn rank_at(&self, place: Option<&Place>) -> i32 {
+        self.covering(place).map(|role| role.rank).max().unwrap_or(0)
+    }
+
+    /// The roles of branches that cover a place.
+    fn covering<'a>(&'a self, place: Option<&'a Place>) -> impl Iterator<Item = &'a BranchRole> {
+        self.within.iter().filter(move |role| place.is_some_and(|place| place.is_within(&role.place)))
     }
 
     /// Whether it has every permission of `other`, over every user over whom `other` has it.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        let everywhere = self.everywhere.includes(other.everywhere);
-        everywhere
-            && other.within.iter().all(|(place, permissions)| self.at(Some(place)).includes(*permissions))
+        let within = |role: &BranchRole| self.at(Some(&role.place)).includes(role.permissions);
+        self.everywhere.includes(other.everywhere) && other.within.iter().all(within)
     }
 
-    /// The permissions that it has in branches only: the id of each branch, with names of permissions.
-    pub fn in_branches(&self) -> impl Iterator<Item = (Uuid, Permissions)> {
-        self.within.iter().filter_map(|(place, permissions)| Some((place.id()?, *permissions)))
+    /// Whether it has, with the rank `everywhere`, no lower rank than `other` at any branch of a role of `other`.
+    #[must_use]
+    pub fn is_nowhere_below(&self, everywhere: i32, other: &Self) -> bool {
+        other.within.iter().all(|role| everywhere.max(self.rank_at(Some(&role.place))) >= role.rank)
+    }
+
+    /// The roles of branches.
+    #[must_use]
+    pub fn branch_roles(&self) -> &[BranchRole] {
+        &self.within
     }
 }
 
@@ -127,9 +164,14 @@ mod tests {
         Permissions::named(names)
     }
 
+    fn within(ids: &[u128], names: &[&str]) -> Grants {
+        let (place, permissions) = (place(ids), of(names));
+        Grants::within(BranchRole { name: String::from("role"), place, rank: 30, permissions })
+    }
+
     #[test]
     fn a_permission_within_a_branch_covers_those_below_it_alone() {
-        let grants = Grants::within(place(&[1, 2]), of(&["users.read"]));
+        let grants = within(&[1, 2], &["users.read"]);
         assert!(!grants.holds(Permission::UsersRead), "not over all users");
         for (at, covered) in [
             (Some(place(&[1, 2])), true),
@@ -139,14 +181,15 @@ mod tests {
             (None, false),
         ] {
             assert_eq!(grants.at(at.as_ref()).holds(Permission::UsersRead), covered, "{at:?}");
+            assert_eq!(grants.rank_at(at.as_ref()), if covered { 30 } else { 0 }, "{at:?}");
         }
     }
 
     #[test]
     fn a_scope_is_everyone_or_the_branches_of_the_permission() {
         let grants = Grants::everywhere(of(&["users.read"]))
-            .with(Grants::within(place(&[1, 2]), of(&["users.write"])))
-            .with(Grants::within(place(&[3]), of(&["users.read", "users.write"])));
+            .with(within(&[1, 2], &["users.write"]))
+            .with(within(&[3], &["users.read", "users.write"]));
         assert_eq!(grants.scope(Permission::UsersRead), Some(Scope::Everyone));
         let both = vec![Uuid::from_u128(2), Uuid::from_u128(3)];
         assert_eq!(grants.scope(Permission::UsersWrite), Some(Scope::Within(both)));
@@ -158,9 +201,9 @@ mod tests {
         let write = of(&["users.write"]);
         let [all, top, low, other] = [
             Grants::everywhere(write),
-            Grants::within(place(&[1]), write),
-            Grants::within(place(&[1, 2]), write),
-            Grants::within(place(&[3]), write),
+            within(&[1], &["users.write"]),
+            within(&[1, 2], &["users.write"]),
+            within(&[3], &["users.write"]),
         ];
         for (have, give, may) in [
             (&all, &all, true),
@@ -176,8 +219,8 @@ mod tests {
         let two = low.clone().with(other.clone());
         assert!(two.includes(&low) && two.includes(&other) && !low.includes(&two));
         // Two roles of different branches add up where both reach.
-        let reads = Grants::within(place(&[1]), of(&["users.read"])).with(low);
-        assert!(reads.includes(&Grants::within(place(&[1, 2]), of(&["users.read", "users.write"]))));
-        assert!(!reads.includes(&Grants::within(place(&[1]), of(&["users.read", "users.write"]))));
+        let reads = within(&[1], &["users.read"]).with(low);
+        assert!(reads.includes(&within(&[1, 2], &["users.read", "users.write"])));
+        assert!(!reads.includes(&within(&[1], &["users.read", "users.write"])));
     }
 }

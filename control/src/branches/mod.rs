@@ -13,6 +13,6 @@ pub mod store;
 
 pub use change::{create, delete, edit, lock};
 pub use filters::{Filters, selected};
-pub use grants::{Grants, Place};
+pub use grants::{BranchRole, Grants, Place, Reach};
 pub use model::{Branch, BranchChange, BranchError, NewBranch};
 pub use out::{BranchOut, out};

@@ -5,7 +5,7 @@ use shared::contract::permissions::Permissions;
 use shared::identifiers::folded;
 use uuid::Uuid;
 
-use super::grants::Place;
+use super::grants::{Place, Reach};
 use super::model::Branch;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -174,33 +174,25 @@ pub(super) async fn is_taken(
 }
 
 /// Writes a branch after a change, and the places of the branches below it.
-pub(super) async fn update(tx: &mut TenantTx, before: &Branch, after: &Branch) -> Result<(), Failure> {
-    let tenant = tx.tenant().uuid();
+pub(super) async fn update(tx: &mut TenantTx, after: &Branch) -> Result<(), Failure> {
+    // One statement: the new name may be taken below the old parent.
     sqlx::query!(
         "update branches
-         set name = $3, folded = $4, archived_at = $5, updated_at = $6
-         where tenant_id = $1 and id = $2",
-        tenant,
+         set path = $3::uuid[] || path[array_position(path, $2) + 1:],
+             parent = case when id = $2 then $4 else parent end,
+             name = case when id = $2 then $5 else name end,
+             folded = case when id = $2 then $6 else folded end,
+             archived_at = case when id = $2 then $7 else archived_at end,
+             updated_at = case when id = $2 then $8 else updated_at end
+         where tenant_id = $1 and $2 = any (path)",
+        tx.tenant().uuid(),
         after.id,
+        &after.place.0,
+        after.parent,
         after.name,
         folded(&after.name),
         after.archived_at,
         after.updated_at,
-    )
-    .execute(&mut **tx)
-    .await?;
-    if before.place == after.place {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update branches
-         set path = $3::uuid[] || path[array_position(path, $2) + 1:],
-             parent = case when id = $2 then $4 else parent end
-         where tenant_id = $1 and $2 = any (path)",
-        tenant,
-        after.id,
-        &after.place.0,
-        after.parent,
     )
     .execute(&mut **tx)
     .await?;
@@ -219,19 +211,38 @@ pub(super) async fn levels_below(tx: &mut TenantTx, branch: &Branch) -> Result<u
     Ok(usize::try_from(deepest).unwrap_or(0).saturating_sub(branch.place.0.len()))
 }
 
-/// The permissions that roles of these branches give.
+/// What roles of these branches together give over users there.
 ///
 /// # Errors
 /// Errors of the database.
-pub async fn permissions_of_roles(tx: &mut TenantTx, branches: &[Uuid]) -> Result<Permissions, Failure> {
-    let names = sqlx::query_scalar!(
-        r#"select distinct unnest(permissions) as "name!" from roles where tenant_id = $1 and branch = any ($2)"#,
+pub async fn reach(tx: &mut TenantTx, branches: &[Uuid]) -> Result<Reach, Failure> {
+    let roles = sqlx::query!(
+        "select rank, permissions from roles where tenant_id = $1 and branch = any ($2)",
         tx.tenant().uuid(),
         branches,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(Permissions::named(&names))
+    let permissions = roles.iter().map(|role| Permissions::named(&role.permissions));
+    Ok(Reach {
+        rank: roles.iter().map(|role| role.rank).max(),
+        permissions: permissions.fold(Permissions::NONE, Permissions::with),
+    })
+}
+
+/// The ids of these branches and of all below them.
+///
+/// # Errors
+/// Errors of the database.
+pub async fn below(tx: &mut TenantTx, roots: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let ids = sqlx::query_scalar!(
+        "select id from branches where tenant_id = $1 and path && $2",
+        tx.tenant().uuid(),
+        roots,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids)
 }
 
 /// What keeps a branch from being deleted.

@@ -201,6 +201,22 @@ pub async fn count(
     estimate(connection, counted, from).await
 }
 
+/// Counts rows up to [`COUNTED`]; beyond, that many stand for all: for callers who must not learn from statistics about
+/// rows that they do not see.
+///
+/// # Errors
+/// Errors of the database.
+pub async fn count_to_the_limit(
+    connection: &mut PgConnection,
+    from: impl Fn(&mut QueryBuilder<Postgres>),
+) -> Result<Count, Failure> {
+    let mut sql = QueryBuilder::<Postgres>::new("select count(*) from (select");
+    from(&mut sql);
+    sql.push("\nlimit ").push_bind(COUNTED + 1).push(") counted");
+    let counted: i64 = sql.build_query_scalar().fetch_one(connection).await?;
+    Ok(if counted <= COUNTED { Count::Exact(counted) } else { Count::Estimate(counted) })
+}
+
 /// The planner's estimate of the number of rows, at least `least`.
 ///
 /// # Errors

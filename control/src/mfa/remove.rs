@@ -94,6 +94,7 @@ pub async fn reset(
     user: UserId,
 ) -> Result<(), UserError> {
     let user = users::lock(tx, user).await?;
+    users::still_stands(control, tx, actor).await?;
     users::outrank(actor, &user)?;
     users::may_be(actor, &user)?;
     let had = store::state(tx, user.id).await?.authenticators;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::model::{NewRole, Role, RoleChange, RoleError, exists_in_branches, permission_exists};
 use super::store;
 use crate::audit::{self, Action, Actor};
-use crate::branches::{self, Grants, Place};
+use crate::branches::{self, BranchRole, Grants, Place};
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::tenants::{self, Tenant, named_roles};
@@ -42,7 +42,11 @@ pub async fn create(
     check_permissions(&permissions, &[], tenant.is_platform, &mut faults);
     check_in_branch(&permissions, new.branch, &mut faults);
     let place = place(tx, new.branch, &mut faults).await?;
-    let given = grants(place, &permissions, &[], tenant.is_platform);
+    let given = match (&place, new.branch) {
+        // A branch that does not exist is a fault.
+        (None, Some(_)) => Grants::default(),
+        _ => grants(place, &new.name, &permissions, tenant.is_platform),
+    };
     if !may_have_rank(actor, new.rank) || !actor.may_give(&given) {
         return Err(RoleError::Rank);
     }
@@ -109,10 +113,16 @@ pub async fn edit(
         role.branch = branch;
         role.path = place(tx, branch, &mut faults).await?.map(Place::ids);
     }
+    let is_lost = role.branch.is_some() && role.path.is_none();
     check_in_branch(&role.stored, role.branch, &mut faults);
-    let had = grants(before.path.clone().map(Place::new), &before.stored, &before.stored, tenant.is_platform);
-    let given = grants(role.path.clone().map(Place::new), &role.stored, &before.stored, tenant.is_platform);
-    if !may_have_rank(actor, role.rank) || !actor.may_raise(&had, &given) {
+    let known = |names: &[String]| -> Vec<String> {
+        let is_known =
+            |name: &&String| permission_exists(name, tenant.is_platform) || before.stored.contains(name);
+        names.iter().filter(is_known).cloned().collect()
+    };
+    let given =
+        if is_lost { Grants::default() } else { role.grants_of(Permissions::named(&known(&role.stored))) };
+    if !may_have_rank(actor, role.rank) || !actor.may_raise(&before.grants(), &given) {
         return Err(RoleError::Rank);
     }
     if wanted.name.is_some_and(|name| name != role.name) {
@@ -162,7 +172,10 @@ pub async fn delete(
     demanded.retain(|named| *named != role.name);
     set_demanded(control, tx, actor, &tenant, demanded).await?;
     store::delete(tx, &role.name).await?;
-    let details = json!({ "rank": role.rank, "permissions": role.stored });
+    let mut details = json!({ "rank": role.rank, "permissions": role.stored });
+    if let Some(branch) = role.branch {
+        details["branch"] = json!(branch);
+    }
     audit::record(tx, actor, control.clock.now(), Action::RoleDeleted, Some(role.name), details);
     Ok(())
 }
@@ -208,7 +221,7 @@ async fn begin(control: &Control, tx: &mut TenantTx, actor: &Actor) -> Result<Te
 /// The role of a name, locked, if the actor may change it.
 async fn changeable(tx: &mut TenantTx, actor: &Actor, name: &str) -> Result<Role, RoleError> {
     let role = store::lock(tx, name).await?.ok_or(RoleError::NotFound)?;
-    if !actor.outranks(role.rank) {
+    if !actor.outranks(role.rank, None) {
         return Err(RoleError::Rank);
     }
     if role.predefined { Err(RoleError::Predefined) } else { Ok(role) }
@@ -247,7 +260,7 @@ fn check_rank(rank: i32, faults: &mut Faults) {
 
 /// Whether the actor may give a role this rank. One that no role can have is a fault.
 fn may_have_rank(actor: &Actor, rank: i32) -> bool {
-    !(1..ROOT_RANK).contains(&rank) || actor.outranks(rank)
+    !(1..ROOT_RANK).contains(&rank) || actor.outranks(rank, None)
 }
 
 /// Names a permission that does not exist at the tenant, unless the role has it already: a later release may have put
@@ -283,14 +296,14 @@ async fn place(
     Ok(found.map(|branch| branch.place))
 }
 
-/// What a role gives with those of these permissions that exist or that it had. Another one is a fault.
-fn grants(place: Option<Place>, names: &[String], had: &[String], at_platform: bool) -> Grants {
-    let there: Vec<_> =
-        names.iter().filter(|name| permission_exists(name, at_platform) || had.contains(name)).collect();
+/// What a new role gives with those of these permissions that exist. Another one is a fault.
+fn grants(place: Option<Place>, name: &str, permissions: &[String], at_platform: bool) -> Grants {
+    let there: Vec<_> = permissions.iter().filter(|name| permission_exists(name, at_platform)).collect();
     let permissions = Permissions::named(&there);
     match place {
         None => Grants::everywhere(permissions),
-        Some(place) => Grants::within(place, permissions),
+        // The rank is compared apart.
+        Some(place) => Grants::within(BranchRole { name: name.to_owned(), place, rank: 0, permissions }),
     }
 }
 

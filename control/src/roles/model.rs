@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::contract::permissions::{self, Permission, Permissions, REGISTRATION_RANK};
 use uuid::Uuid;
 
-use crate::branches::{Grants, Place};
+use crate::branches::{BranchRole, Grants, Place};
 use crate::failure::Failure;
 use crate::tenants::TenantError;
 use crate::users::{Faults, UserError};
@@ -67,7 +67,10 @@ impl Role {
     pub fn grants_of(&self, permissions: Permissions) -> Grants {
         match &self.path {
             None => Grants::everywhere(permissions),
-            Some(path) => Grants::within(Place::new(path.clone()), permissions),
+            Some(path) => {
+                let (name, place) = (self.name.clone(), Place::new(path.clone()));
+                Grants::within(BranchRole { name, place, rank: self.rank, permissions })
+            }
         }
     }
 

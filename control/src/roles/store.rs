@@ -33,14 +33,21 @@ pub async fn all(tx: &mut TenantTx) -> Result<Vec<Role>, Failure> {
 /// Errors of the database.
 pub async fn hold(tx: &mut TenantTx, names: &[String]) -> Result<Vec<Role>, Failure> {
     let tenant = tx.tenant();
+    // Read after the lock: a statement that waited for it would have the branch of before.
+    sqlx::query!(
+        "select name from roles where tenant_id = $1 and name = any ($2) order by name for share",
+        tenant.uuid(),
+        names,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
     let roles = sqlx::query_as!(
         Role,
         r#"select r.name, r.title, r.description, r.rank, r.predefined, r.permissions as stored, r.branch,
             b.path as "path?", r.created_at, r.updated_at
         from roles r
         left join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
-        where r.tenant_id = $1 and r.name = any ($2)
-        for share of r"#,
+        where r.tenant_id = $1 and r.name = any ($2)"#,
         tenant.uuid(),
         names,
     )

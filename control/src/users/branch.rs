@@ -34,24 +34,21 @@ pub async fn choose(
     Ok(None)
 }
 
-/// Checks a move of a user from one branch to another, as [`choose`] does. Roles of the other branch and of those above it
-/// get their permissions over the user, so the actor must have each of these. Otherwise the actor could get them by the
-/// move, if not alone, then with the account of another administrator.
+/// Checks a move of a user from one branch to another, as [`choose`] does. Roles of branches lose or get their permissions
+/// over the user, so the actor must be allowed to take and to grant these roles. Otherwise the actor could get power over
+/// the user by the move, if not alone, then with another account.
 pub(super) async fn change(
     tx: &mut TenantTx,
     actor: &Actor,
-    (from, to): (Option<Uuid>, Option<Uuid>),
+    (before, to): (Option<&Place>, Option<Uuid>),
     faults: &mut Faults,
 ) -> Result<(), UserError> {
-    if from == to {
+    if before.and_then(Place::id) == to {
         return Ok(());
     }
-    let before = match from {
-        None => None,
-        Some(id) => store::find(tx, id).await?.map(|branch| branch.place),
-    };
     let after = choose(tx, to, faults).await?;
-    let Some(after) = after else { return Ok(()) };
-    let given = store::permissions_of_roles(tx, &after.without(before.as_ref())).await?;
-    if actor.may_give_over(before.as_ref(), given) { Ok(()) } else { Err(UserError::Rank) }
+    let left = before.map(|place| place.without(after.as_ref())).unwrap_or_default();
+    let entered = after.as_ref().map(|place| place.without(before)).unwrap_or_default();
+    let (lost, won) = (store::reach(tx, &left).await?, store::reach(tx, &entered).await?);
+    if actor.may_move(before, lost, won) { Ok(()) } else { Err(UserError::Rank) }
 }

@@ -34,7 +34,8 @@ pub async fn may_change(
     outrank(actor, &user)?;
     may_take_over(actor, &user, wanted)?;
     if let Some(roles) = &wanted.roles {
-        ranks::moves(tx, actor, &user.roles, roles, &mut Faults::default()).await?;
+        let roles = (&user.roles[..], &roles[..]);
+        ranks::moves(tx, actor, user.place.as_ref(), roles, &mut Faults::default()).await?;
     }
     Ok(())
 }
@@ -45,7 +46,8 @@ pub async fn may_change(
 /// 2. a field that is sent in its masked form stays; fields and password are checked, and all faults are reported at
 ///    once;
 /// 3. if an active root-admin stops being one, another must stay;
-/// 4. another branch must be one within the caller's reach, and gives the caller no permission over the user;
+/// 4. another branch must be one within the actor's reach, and the actor must be allowed to take the roles of the branches
+///    that the user leaves, and to grant those of the branches that the user enters;
 /// 5. row, identifiers, roles and epochs are written, noted for the edge, and audited;
 /// 6. with a new password or address, links that could still change the account become invalid, and the owner gets a
 ///    notice.
@@ -80,7 +82,7 @@ pub async fn change(
         }
     };
     let status = wanted.status.unwrap_or(before.status);
-    let branch = wanted.branch.unwrap_or(before.branch);
+    let branch = wanted.branch.unwrap_or_else(|| before.branch());
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
     let must_change_password = wanted.must_change_password.unwrap_or(before.must_change_password);
     let causes = Causes {
@@ -101,8 +103,9 @@ pub async fn change(
     if causes.password {
         hold_foreign_left(tx).await?;
     }
-    branch::change(tx, actor, (before.branch, branch), &mut faults).await?;
-    ranks::assign(tx, actor, id, &before.roles, &role_names, &mut faults).await?;
+    branch::change(tx, actor, (before.place.as_ref(), branch), &mut faults).await?;
+    let (whom, moved) = ((id, before.place.as_ref()), (&before.roles[..], &role_names[..]));
+    ranks::assign(tx, actor, whom, moved, &mut faults).await?;
     if !faults.is_empty() {
         return Err(UserError::Fields(faults));
     }
@@ -203,6 +206,7 @@ pub async fn end_sessions(
     id: UserId,
 ) -> Result<(), UserError> {
     let before = store::lock(tx, id).await?;
+    ranks::still_stands(control, tx, actor).await?;
     if !actor.is(id) {
         outrank(actor, &before)?;
     }
@@ -212,7 +216,7 @@ pub async fn end_sessions(
     let changed = Changed {
         profile: &profile,
         status: before.status,
-        branch: before.branch,
+        branch: before.branch(),
         email_verified: before.email_verified,
         epochs,
         must_change_password: before.must_change_password,
@@ -232,7 +236,7 @@ pub async fn end_sessions(
 /// # Errors
 /// [`UserError::Rank`].
 pub fn outrank(actor: &Actor, user: &User) -> Result<(), UserError> {
-    if actor.outranks(user.rank) { Ok(()) } else { Err(UserError::Rank) }
+    if actor.outranks(user.rank, user.place.as_ref()) { Ok(()) } else { Err(UserError::Rank) }
 }
 
 /// Whether the actor may make this change of the user. With a password that the actor set, now or before the user was
@@ -324,8 +328,8 @@ async fn record(
         let details = serde_json::json!({ "from": before.roles, "to": wanted.roles });
         audit::record(tx, actor, now, Action::UserRolesChanged, target(), details);
     }
-    if let Some(to) = wanted.branch.filter(|to| *to != before.branch) {
-        let details = serde_json::json!({ "from": before.branch, "to": to });
+    if let Some(to) = wanted.branch.filter(|to| *to != before.branch()) {
+        let details = serde_json::json!({ "from": before.branch(), "to": to });
         audit::record(tx, actor, now, Action::UserBranchChanged, target(), details);
     }
     if causes.password {

@@ -144,7 +144,7 @@ async fn rewrite(
     let before =
         Epochs { access: user.access_epoch, session: user.session_epoch, password: user.password_epoch };
     let changed = Changed {
-        branch: user.branch,
+        branch: user.branch(),
         profile,
         status: user.status,
         email_verified,

@@ -4,11 +4,13 @@ use shared::ids::{TenantId, UserId};
 use shared::passwords::Verifier;
 use shared::tenant::settings::Settings;
 use shared::user::UserStatus;
+use uuid::Uuid;
 
 use super::fields::{Canonical, Faults, Profile, checked_password};
 use super::model::{NewUser, User, UserError};
 use super::{branch, identifiers, ranks, store};
 use crate::audit::{self, Action, Actor};
+use crate::branches::Place;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::db::changes::Priority;
@@ -55,29 +57,40 @@ pub async fn create(
 ///
 /// # Errors
 /// As [`create`] where it is refused by rank.
-pub async fn may_create(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> Result<(), UserError> {
-    may_give(tx, actor, roles, &mut Faults::default()).await
+pub async fn may_create(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    roles: &[String],
+    branch: Option<Uuid>,
+) -> Result<(), UserError> {
+    let mut faults = Faults::default();
+    let place = branch::choose(tx, branch, &mut faults).await?;
+    may_give(tx, actor, (roles, place.as_ref()), &mut faults).await
 }
 
-/// Whether the actor may give these roles. Roles that do not exist are named in `faults`.
+/// Whether the actor may give these roles to a user at a place. Roles that do not exist are named in `faults`.
 ///
 /// # Errors
 /// [`UserError::Rank`], or errors of the database.
 pub async fn may_give(
     tx: &mut TenantTx,
     actor: &Actor,
-    roles: &[String],
+    (roles, place): (&[String], Option<&Place>),
     faults: &mut Faults,
 ) -> Result<(), UserError> {
-    ranks::moves(tx, actor, &[], roles, faults).await.map(drop)
+    ranks::moves(tx, actor, place, (&[], roles), faults).await.map(drop)
 }
 
-/// Checks that the actor may take these roles from a user, or offer them no more: the rank suffices.
+/// Checks that the actor may take these roles from a user at a place, or offer them no more: the rank suffices.
 ///
 /// # Errors
 /// [`UserError::Rank`], or errors of the database.
-pub async fn may_take(tx: &mut TenantTx, actor: &Actor, roles: &[String]) -> Result<(), UserError> {
-    ranks::moves(tx, actor, roles, &[], &mut Faults::default()).await.map(drop)
+pub async fn may_take(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    (roles, place): (&[String], Option<&Place>),
+) -> Result<(), UserError> {
+    ranks::moves(tx, actor, place, (roles, &[]), &mut Faults::default()).await.map(drop)
 }
 
 /// Writes the rows of a user. If `faults` already has entries, it continues only to find further faults; the caller
@@ -93,8 +106,8 @@ pub(super) async fn insert(
 ) -> Result<UserId, UserError> {
     let (now, tenant) = (control.clock.now(), tx.tenant());
     let id = UserId::new(unix_ms(now), random()?);
-    let branch = branch::choose(tx, new.branch, faults).await?.and_then(|place| place.id());
-    store::insert(tx, id, (new, branch), verifier, now).await?;
+    let place = branch::choose(tx, new.branch, faults).await?;
+    store::insert(tx, id, (new, place.as_ref().and_then(Place::id)), verifier, now).await?;
     match canonical {
         Some(canonical) => identifiers::assign(tx, id, &canonical, faults).await?,
         // A valid name may still be taken; that is reported although another field is invalid.
@@ -105,7 +118,7 @@ pub(super) async fn insert(
             }
         }
     }
-    ranks::assign(tx, actor, id, &[], &new.roles, faults).await?;
+    ranks::assign(tx, actor, (id, place.as_ref()), (&[], &new.roles), faults).await?;
     tx.changes().user(tenant, id, Priority::InTurn);
     Ok(id)
 }

@@ -18,6 +18,7 @@ use super::search::rebuild;
 use super::search::words::{Texts, Words};
 use super::store::{briefs, find_by_name, select};
 use super::visibility::Permitted;
+use crate::branches;
 use crate::crypt::personal::Personal;
 use crate::db::{Scope, TenantTx};
 use crate::failure::Failure;
@@ -35,8 +36,10 @@ const PART: usize = 1_000;
 #[derive(Clone, Default)]
 pub struct Matching {
     filters: Filters,
-    /// The users whom the caller may see.
-    scope: Scope,
+    /// The branches whose users the caller may see; absent: all users.
+    within: Option<Vec<Uuid>>,
+    /// The branches of the filter `branch_within`.
+    of_branches: Option<Vec<Uuid>>,
     /// The only ones that can be meant, where that is known.
     among: Option<Vec<Uuid>>,
     /// A search that found too many to open them all.
@@ -93,7 +96,15 @@ impl Matching {
                 },
             }
         }
-        Ok(Self { filters, scope: tx.scope().clone(), among, candidates })
+        let within = match tx.scope().clone() {
+            Scope::Everyone => None,
+            Scope::Within(roots) => Some(branches::store::below(tx, &roots).await?),
+        };
+        let of_branches = match filters.branch_within {
+            None => None,
+            Some(root) => Some(branches::store::below(tx, &[root]).await?),
+        };
+        Ok(Self { filters, within, of_branches, among, candidates })
     }
 
     /// The column of their ids.
@@ -167,7 +178,7 @@ enum Fence {
 /// ` from users` with the conditions of the filters. A filter by a role begins at those who have it, in an index that
 /// has the order of the list; where nothing else is asked of their rows, PostgreSQL does not look at them.
 fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching, fence: Fence) {
-    let Matching { filters, scope, among, candidates } = matching;
+    let Matching { filters, within, of_branches, among, candidates } = matching;
     match &filters.role {
         None => sql.push(" from users u\nwhere u.tenant_id = ").push_bind(tenant.uuid()),
         Some(role) => {
@@ -178,16 +189,14 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
             sql.push(" and ur.role = ").push_bind(role.clone())
         }
     };
-    if let Some(roots) = scope.branches() {
-        in_branches(sql, tenant, roots.to_vec());
+    // By their ids, so that the planner knows how many users they have.
+    for branches in [within, of_branches].into_iter().flatten() {
+        sql.push("\nand u.branch = any (").push_bind(branches.clone()).push(")");
     }
     match filters.branch {
         None => {}
         Some(None) => drop(sql.push("\nand u.branch is null")),
         Some(Some(branch)) => drop(sql.push("\nand u.branch = ").push_bind(branch)),
-    }
-    if let Some(root) = filters.branch_within {
-        in_branches(sql, tenant, vec![root]);
     }
     if let Some(among) = among {
         sql.push("\nand u.id = any (").push_bind(among.clone()).push(")");
@@ -236,12 +245,6 @@ fn from(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, matching: &Matching,
     }
 }
 
-/// The condition that a user is in one of these branches or below it.
-fn in_branches(sql: &mut QueryBuilder<Postgres>, tenant: TenantId, roots: Vec<Uuid>) {
-    sql.push("\nand u.branch in (select b.id from branches b where b.tenant_id = ").push_bind(tenant.uuid());
-    sql.push(" and b.path && ").push_bind(roots).push(")");
-}
-
 /// The ids of users who match, without an end.
 fn ids(begin: &'static str, tenant: TenantId, matching: &Matching) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(begin);
@@ -266,22 +269,22 @@ fn spellings(id: &str) -> Vec<String> {
 /// # Errors
 /// Errors of the database.
 pub async fn count(tx: &mut TenantTx, matching: &Matching, all: bool) -> Result<Count, Failure> {
-    // An estimate is made of all users of the tenant, of whom the caller may see a part.
-    let all = all || matching.scope != Scope::Everyone;
+    // An estimate is made of statistics about all users of the tenant, of whom the caller may see a part.
+    let counts_rows = all || matching.within.is_some();
     let tenant = tx.tenant();
     plan_by_values(tx).await?;
     let undecided = matching.candidates.as_ref().filter(|it| !it.words.are_pieces());
-    if let Some(candidates) = matching.candidates.as_ref().filter(|_| !all) {
+    if let Some(candidates) = matching.candidates.as_ref().filter(|_| !counts_rows) {
         let found = index::count(tx, &candidates.tokens, COUNTED + 1).await?;
         if undecided.is_some() || found > COUNTED {
             let least = if matching.filters.only_search() { found } else { 0 };
             return rows::estimate(tx, least, |sql| from(sql, tenant, matching, Fence::Set)).await;
         }
     }
-    let counted = rows::count(tx, all, |sql| from(sql, tenant, matching, Fence::Set)).await?;
+    let counted = rows::count(tx, counts_rows, |sql| from(sql, tenant, matching, Fence::Set)).await?;
     match (undecided, counted) {
         (None, _) | (_, Count::Estimate(_) | Count::Opened { .. }) => Ok(counted),
-        (Some(candidates), Count::Exact(rows)) if rows <= OPENED_TO_COUNT => {
+        (Some(candidates), Count::Exact(rows)) if all && rows <= OPENED_TO_COUNT => {
             let count = count_opened(tx, matching, &candidates.words).await?;
             Ok(if count == rows { counted } else { Count::Opened { count, rows } })
         }

@@ -9,7 +9,7 @@ use super::fields::{Faults, Profile};
 use super::successor::Successor;
 use super::visibility::FieldVisibilities;
 use crate::audit::Who;
-use crate::branches::Grants;
+use crate::branches::{Grants, Place};
 use crate::crypt::personal::Personal;
 use crate::failure::Failure;
 use crate::passwords::Hashed;
@@ -37,12 +37,15 @@ pub struct User {
     pub email_verified: bool,
     /// Their roles, highest rank first.
     pub roles: Vec<String>,
-    /// The highest rank among their roles; 0 without one.
+    /// The highest rank among their roles; 0 without one. Whoever acts on them has a higher one.
     pub rank: i32,
+    /// The highest rank among their roles that belong to no branch: their rank as an actor, where no role of a branch
+    /// gives a higher one.
+    pub rank_everywhere: i32,
     /// What their roles permit, and over which users.
     pub grants: Grants,
-    /// The branch that they are in, if any.
-    pub branch: Option<Uuid>,
+    /// The place of the branch that they are in, if any.
+    pub place: Option<Place>,
     /// Raised by what ends access tokens.
     pub access_epoch: i64,
     /// Raised by what ends sessions.
@@ -69,13 +72,19 @@ impl User {
     /// The user as an actor in their tenant.
     #[must_use]
     pub fn who(&self) -> Who {
-        Who::User { id: self.id, rank: self.rank, grants: self.grants.clone() }
+        Who::User { id: self.id, rank: self.rank_everywhere, grants: self.grants.clone() }
+    }
+
+    /// The id of the branch that they are in, if any.
+    #[must_use]
+    pub fn branch(&self) -> Option<Uuid> {
+        self.place.as_ref().and_then(Place::id)
     }
 
     /// The user as an actor on other tenants than the platform's.
     #[must_use]
     pub fn platform(&self) -> Who {
-        Who::Platform { id: self.id, rank: self.rank, grants: self.grants.clone() }
+        Who::Platform { id: self.id, rank: self.rank_everywhere, grants: self.grants.clone() }
     }
 }
 

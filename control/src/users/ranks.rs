@@ -9,6 +9,7 @@ use super::fields::Faults;
 use super::model::{User, UserError};
 use super::store;
 use crate::audit::{Actor, Who};
+use crate::branches::Place;
 use crate::control::Control;
 use crate::db::TenantTx;
 use crate::failure::Failure;
@@ -32,7 +33,11 @@ pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -
         }
     };
     match found {
-        Ok(user) if user.status == UserStatus::Active && user.rank >= rank && still_holds(actor, &user) => {
+        Ok(user)
+            if user.status == UserStatus::Active
+                && user.rank_everywhere >= rank
+                && still_holds(actor, &user) =>
+        {
             Ok(())
         }
         Ok(_) | Err(UserError::NotFound) => Err(UserError::Rank),
@@ -43,7 +48,9 @@ pub async fn still_stands(control: &Control, tx: &mut TenantTx, actor: &Actor) -
 /// Whether the user has lost none of the permissions that they had when they became the actor.
 fn still_holds(actor: &Actor, user: &User) -> bool {
     match &actor.who {
-        Who::User { grants, .. } | Who::Platform { grants, .. } => user.grants.includes(grants),
+        Who::User { grants, .. } | Who::Platform { grants, .. } => {
+            user.grants.includes(grants) && user.grants.is_nowhere_below(user.rank_everywhere, grants)
+        }
         Who::Operator | Who::Control => true,
     }
 }
@@ -80,14 +87,14 @@ pub(super) struct Moves {
     granted: Vec<String>,
 }
 
-/// The difference between two sets of roles, if the actor may make it: an actor grants and removes only roles below
-/// their own rank, and grants only roles whose permissions they have. Otherwise they could sign in as a user whom they
+/// The difference between two sets of roles of a user at a place, if the actor may make it: an actor grants and removes
+/// only roles below their own rank there, and grants only roles whose permissions they have. Otherwise they could sign in as a user whom they
 /// gave more than they have. Unknown roles and too many are reported in `faults`.
 pub(super) async fn moves(
     tx: &mut TenantTx,
     actor: &Actor,
-    had: &[String],
-    wanted: &[String],
+    place: Option<&Place>,
+    (had, wanted): (&[String], &[String]),
     faults: &mut Faults,
 ) -> Result<Moves, UserError> {
     let moved = |from: &[String], to: &[String]| -> Vec<String> {
@@ -98,7 +105,7 @@ pub(super) async fn moves(
     let roles = held(tx, &touched, faults).await?;
     let may = |role: &Role| {
         let given = granted.contains(&role.name);
-        actor.outranks(role.rank) && (!given || actor.may_give(&role.grants()))
+        actor.outranks(role.rank, place) && (!given || actor.may_give(&role.grants()))
     };
     if !roles.iter().all(may) {
         return Err(UserError::Rank);
@@ -113,13 +120,12 @@ pub(super) async fn moves(
 pub(super) async fn assign(
     tx: &mut TenantTx,
     actor: &Actor,
-    user: UserId,
-    had: &[String],
-    wanted: &[String],
+    (user, place): (UserId, Option<&Place>),
+    roles: (&[String], &[String]),
     faults: &mut Faults,
 ) -> Result<(), UserError> {
     let tenant = tx.tenant();
-    let Moves { taken, granted } = moves(tx, actor, had, wanted, faults).await?;
+    let Moves { taken, granted } = moves(tx, actor, place, roles, faults).await?;
     if !faults.is_empty() {
         return Ok(());
     }

@@ -94,7 +94,7 @@ pub async fn create(
         {
             return made(&viewer.shows(super::find(&mut tx, id.into()).await?));
         }
-        let may = super::may_create(&mut tx, &actor, &what.roles).await;
+        let may = super::may_create(&mut tx, &actor, &what.roles, what.branch).await;
         ((), tx) = ranked(&control, tx, &actor, "new", UsersWrite::PERMISSION, may).await?;
     }
     let (password, mut tx) = Hashed::between(&control, tx, password).await?;

@@ -16,7 +16,7 @@ use super::model::{NewUser, User, UserError, parse_status};
 use super::search::index;
 use super::search::words::Texts;
 use super::{Profile, completion, identifiers, verifiers};
-use crate::branches::{Grants, Place};
+use crate::branches::{BranchRole, Grants, Place};
 use crate::crypt::personal::{Field, Personal, UserKey};
 use crate::crypt::sealed::TenantKeys;
 use crate::db::changes::Priority;
@@ -37,10 +37,11 @@ struct Row {
     email_verified: bool,
     roles: Vec<String>,
     rank: i32,
+    rank_everywhere: i32,
     predefined: Vec<String>,
     permissions: Vec<String>,
-    within: Json<Vec<BranchRole>>,
-    branch: Option<Uuid>,
+    within: Json<Vec<BranchRoleRow>>,
+    path: Option<Vec<Uuid>>,
     access_epoch: i64,
     session_epoch: i64,
     password_epoch: i64,
@@ -55,7 +56,9 @@ struct Row {
 
 /// A role of a branch that a user has.
 #[derive(Deserialize)]
-struct BranchRole {
+struct BranchRoleRow {
+    name: String,
+    rank: i32,
     path: Vec<Uuid>,
     permissions: Vec<String>,
 }
@@ -76,9 +79,10 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
         status: parse_status(&row.status).ok_or(Failure::Unreadable("status"))?,
         email_verified: row.email_verified,
         grants: grants(&row.predefined, &row.permissions, row.within.0),
-        branch: row.branch,
+        place: row.path.map(Place::new),
         roles: row.roles,
         rank: row.rank,
+        rank_everywhere: row.rank_everywhere,
         access_epoch: row.access_epoch,
         session_epoch: row.session_epoch,
         password_epoch: row.password_epoch,
@@ -93,12 +97,13 @@ fn user(keys: &TenantKeys, row: Row) -> Result<User, Failure> {
 }
 
 /// What the predefined roles of these names permit, with the permissions of custom roles and of roles of branches.
-fn grants(predefined: &[String], custom: &[String], of_branches: Vec<BranchRole>) -> Grants {
+fn grants(predefined: &[String], custom: &[String], of_branches: Vec<BranchRoleRow>) -> Grants {
     let of_release = predefined.iter().filter_map(|name| Role::predefined(name)).map(Role::grants);
     let everywhere = of_release.fold(Permissions::named(custom), Permissions::with);
-    let within = of_branches
-        .into_iter()
-        .map(|role| Grants::within(Place::new(role.path), Permissions::named(&role.permissions)));
+    let within = of_branches.into_iter().map(|BranchRoleRow { name, rank, path, permissions }| {
+        let (place, permissions) = (Place::new(path), Permissions::named(&permissions));
+        Grants::within(BranchRole { name, place, rank, permissions })
+    });
     within.fold(Grants::everywhere(everywhere), Grants::with)
 }
 
@@ -219,6 +224,11 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
             ), 0) as "rank!",
+            coalesce((
+                select max(r.rank) from user_roles ur
+                join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
+                where ur.tenant_id = u.tenant_id and ur.user_id = u.id and r.branch is null
+            ), 0) as "rank_everywhere!",
             array(
                 select r.name from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
@@ -230,13 +240,17 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id and r.branch is null
             ) as "permissions!",
             (
-                select coalesce(jsonb_agg(jsonb_build_object('path', b.path, 'permissions', r.permissions)), '[]')
+                select coalesce(jsonb_agg(jsonb_build_object(
+                    'name', r.name, 'rank', r.rank, 'path', b.path, 'permissions', r.permissions
+                )), '[]')
                 from user_roles ur
                 join roles r on r.tenant_id = ur.tenant_id and r.name = ur.role
                 join branches b on b.tenant_id = r.tenant_id and b.id = r.branch
                 where ur.tenant_id = u.tenant_id and ur.user_id = u.id
-            ) as "within!: Json<Vec<BranchRole>>",
-            u.branch,
+            ) as "within!: Json<Vec<BranchRoleRow>>",
+            (
+                select b.path from branches b where b.tenant_id = u.tenant_id and b.id = u.branch
+            ) as "path?",
             u.access_epoch, u.session_epoch, u.password_epoch,
             u.password_due is not null as "must_change_password!",
             exists (
@@ -249,8 +263,8 @@ async fn rows(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
         from unnest($1::uuid[]) with ordinality as wanted (id, place)
         join users u on u.id = wanted.id
         left join user_keys k on k.tenant_id = u.tenant_id and k.user_id = u.id
-        where $2::uuid[] is null or u.branch in (
-            select b.id from branches b where b.tenant_id = u.tenant_id and b.path && $2
+        where $2::uuid[] is null or exists (
+            select from branches b where b.tenant_id = u.tenant_id and b.id = u.branch and b.path && $2
         )
         order by wanted.place"#,
         ids,

@@ -564,6 +564,7 @@ async fn refusals(scene: &Scene, actor: &Actor, grace: UserId) -> Vec<(&'static 
     let session = SessionId::new(0, [7; 16]);
     let made = OneTimePassword::make(control, scene.tenant.id).await.unwrap();
     let new = NewUser {
+        branch: None,
         profile: Profile { username: "new".into(), ..Profile::default() },
         status: UserStatus::Active,
         roles: vec![target.into()],
@@ -572,6 +573,7 @@ async fn refusals(scene: &Scene, actor: &Actor, grace: UserId) -> Vec<(&'static 
         email_verified: true,
     };
     let invited = Invited {
+        branch: None,
         email: "new@acme.test".into(),
         username: None,
         roles: vec![target.into()],
@@ -619,7 +621,8 @@ async fn who_was_suspended_or_demoted_while_the_request_ran_changes_nothing() {
     {
         let name = format!("boss-{at}");
         let boss = scene.officer(&name, 60, BOSS).await;
-        let who = Who::User { id: boss.id, rank: 60, permissions: Permissions::named(BOSS) };
+        let grants = Grants::everywhere(Permissions::named(BOSS));
+        let who = Who::User { id: boss.id, rank: 60, grants };
         let actor = Actor { who, ..Actor::control() };
         for (what, refused) in refusals(&scene, &actor, grace).await {
             assert!(!refused, "{what} before");

@@ -27,7 +27,7 @@ const fn with(fields: &'static [&'static str], method: &'static str, path: &'sta
 }
 
 /// Fields that hand an account to another person or give it more power.
-const ACCOUNT: &[&str] = &["roles", "password", "email", "email_verified"];
+const ACCOUNT: &[&str] = &["roles", "branch", "password", "email", "email_verified"];
 
 /// The list.
 pub const GUARDED: &[Guarded] = &[

@@ -152,7 +152,7 @@ async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountErr
             Actor { who: user.who(), ..Actor::control() }
         }
     };
-    match users::may_give(tx, &actor, &offer.invited.roles, &mut faults).await {
+    match users::may_give(tx, &actor, (&offer.invited.roles, place.as_ref()), &mut faults).await {
         Err(UserError::Rank) => Err(AccountError::Link),
         Ok(()) if !faults.is_empty() => Err(AccountError::Link),
         given => {

@@ -75,7 +75,8 @@ pub struct InvitationOut {
     /// The id of the branch that the user will be in.
     #[schema(required)]
     branch: Option<Uuid>,
-    /// The user who invited; null for the platform, an operator, or a user outside the caller's branches.
+    /// The user who invited; null for the platform and for an operator. Callers with roles of branches only see
+    /// themselves here.
     #[schema(value_type = Option<Uuid>, required)]
     invited_by: Option<UserId>,
     #[serde(serialize_with = "crate::http::time::micros")]

@@ -49,6 +49,12 @@ impl FieldVisibilities {
         Self::most(roles, |role, field| bound(bounds, role, field))
     }
 
+    /// What both show of each field.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self(PersonalField::ALL.map(|field| self.of(field).min(other.of(field))))
+    }
+
     fn most(roles: &[String], by: impl Fn(&str, PersonalField) -> Visibility) -> Self {
         let of = |field| roles.iter().map(|role| by(role, field)).max().unwrap_or(Visibility::Absent);
         Self(PersonalField::ALL.map(of))

@@ -2,11 +2,13 @@
 
 use shared::ids::UserId;
 use shared::tenant::visibility::{PersonalField, Rule, Visibility};
+use uuid::Uuid;
 
 use super::field_visibilities::FieldVisibilities;
 use super::mask;
 use super::out::UserOut;
 use super::shown_fields::{ShownFields, ShownNames};
+use crate::db::Scope;
 use crate::users::model::User;
 
 /// A caller that users of a tenant are shown to. Handlers get one with the caller (`crate::access`).
@@ -21,13 +23,28 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A user of the tenant that has these rules, by their current roles.
+    /// A user of the tenant that has these rules, by those of their current roles that count for the users of a scope: the
+    /// roles that belong to no branch, and those of the scope's branches. Of several branches, the one with the roles that
+    /// show least of a field counts.
     #[must_use]
-    pub fn user(user: &User, rules: &[Rule], bounds: &[Rule]) -> Self {
+    pub fn user(user: &User, scope: &Scope, rules: &[Rule], bounds: &[Rule]) -> Self {
+        let counting = |root: Option<Uuid>| -> Vec<String> {
+            let is_elsewhere = |name: &String| {
+                let of_branch = user.grants.branch_roles().iter().find(|role| role.name == *name);
+                of_branch.is_some_and(|role| role.place.id() != root)
+            };
+            user.roles.iter().filter(|name| !is_elsewhere(name)).cloned().collect()
+        };
+        let sets: Vec<_> = match scope.branches() {
+            None => vec![counting(None)],
+            Some(roots) => roots.iter().map(|root| counting(Some(*root))).collect(),
+        };
+        let others = sets.iter().map(|roles| FieldVisibilities::of_roles(roles, rules, bounds));
+        let bounds = sets.iter().map(|roles| FieldVisibilities::bounds_of(roles, bounds));
         Self {
             own: Some(user.id),
-            others: FieldVisibilities::of_roles(&user.roles, rules, bounds),
-            bounds: FieldVisibilities::bounds_of(&user.roles, bounds),
+            others: others.reduce(FieldVisibilities::least).unwrap_or(FieldVisibilities::ABSENT),
+            bounds: bounds.reduce(FieldVisibilities::least).unwrap_or(FieldVisibilities::ABSENT),
         }
     }
 
@@ -172,7 +189,8 @@ mod tests {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             rank: 0,
             grants: Grants::default(),
-            branch: None,
+            rank_everywhere: 0,
+            place: None,
             access_epoch: 0,
             session_epoch: 0,
             password_epoch: 0,
@@ -199,7 +217,8 @@ mod tests {
 
     #[test]
     fn each_field_is_shown_as_far_as_the_roles_go() {
-        let (ada, staff) = (user(1, &["staff"]), Viewer::user(&user(2, &["staff"]), &[], &[]));
+        let (ada, staff) =
+            (user(1, &["staff"]), Viewer::user(&user(2, &["staff"]), &Scope::Everyone, &[], &[]));
         assert_eq!(
             shown(&staff, ada),
             json!({
@@ -210,7 +229,12 @@ mod tests {
         );
         let rules = ["username", "first_name", "last_name", "phone", "legacy_id"];
         let rules = rules.map(|field| Rule::parse(&format!("staff.{field}=masked")).unwrap());
-        let strict = Viewer::user(&user(2, &["staff"]), &rules, &[Rule::parse("*.email=absent").unwrap()]);
+        let strict = Viewer::user(
+            &user(2, &["staff"]),
+            &Scope::Everyone,
+            &rules,
+            &[Rule::parse("*.email=absent").unwrap()],
+        );
         assert_eq!(
             shown(&strict, user(1, &[])),
             json!({
@@ -223,7 +247,10 @@ mod tests {
 
     #[test]
     fn ones_own_account_is_clear_and_of_others_nothing_is_shown_by_default() {
-        for viewer in [Viewer::oneself(user(1, &[]).id), Viewer::user(&user(1, &["client"]), &[], &[])] {
+        for viewer in [
+            Viewer::oneself(user(1, &[]).id),
+            Viewer::user(&user(1, &["client"]), &Scope::Everyone, &[], &[]),
+        ] {
             let (own, other) = (shown(&viewer, user(1, &[])), shown(&viewer, user(2, &[])));
             assert_eq!((&own["phone"], &own["masked"]), (&json!("+44 7700 900112"), &Value::Null));
             for field in ["username", "email", "first_name", "last_name", "phone", "legacy_id", "last_login"]
@@ -244,12 +271,12 @@ mod tests {
             (&["co-admin.profile=masked"], &["co-admin"], false),
         ] {
             let rules: Vec<_> = rules.iter().map(|text| Rule::parse(text).unwrap()).collect();
-            let viewer = Viewer::user(&user(1, roles), &rules, &[]);
+            let viewer = Viewer::user(&user(1, roles), &Scope::Everyone, &rules, &[]);
             assert_eq!(viewer.profile_of(bob).is_some(), shown, "{rules:?} {roles:?}");
             assert!(viewer.profile_of(user(1, &[]).id).is_some(), "one's own");
         }
         let names = |viewer: &Viewer| serde_json::to_value(viewer.names_of(&user(2, &[]))).unwrap();
-        let staff = Viewer::user(&user(1, &["staff"]), &[], &[]);
+        let staff = Viewer::user(&user(1, &["staff"]), &Scope::Everyone, &[], &[]);
         let expected =
             json!({"first_name": "Ada", "last_name": "", "phone": "+44 *** 12", "masked": ["phone"]});
         assert_eq!(names(&staff), expected);
@@ -270,11 +297,14 @@ mod tests {
         let (own, other) = (user(1, &[]).id.to_string(), user(2, &[]).id.to_string());
         let address = || Some("192.0.2.7".to_owned());
         let rules = [Rule::parse("staff.client=masked").unwrap()];
-        let staff = Viewer::user(&user(1, &["staff"]), &rules, &[]);
+        let staff = Viewer::user(&user(1, &["staff"]), &Scope::Everyone, &rules, &[]);
         assert_eq!(staff.client(Some(&own), address()), Some(address()));
         assert_eq!(staff.client(Some(&other), address()), Some(Some("192.0.***".into())));
         assert_eq!(staff.client(None, None), Some(None));
-        assert_eq!(Viewer::user(&user(1, &["staff"]), &[], &[]).client(Some(&other), address()), None);
+        assert_eq!(
+            Viewer::user(&user(1, &["staff"]), &Scope::Everyone, &[], &[]).client(Some(&other), address()),
+            None
+        );
     }
 
     /// Every file below a folder.
