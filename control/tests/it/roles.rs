@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use control::accounts::AccountError;
+use control::accounts::invitations::{self, Invited};
 use control::audit::{Actor, Who};
-use control::roles::{self, NewRole, RoleError};
-use control::tenants;
-use control::users::Profile;
+use control::resets::{self, OneTimePassword, RegenerateError};
+use control::roles::{self, NewRole, RoleChange, RoleError};
+use control::users::{self, Change, NewUser, Profile, UserError};
+use control::{sessions, tenants};
 use futures::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::contract::limits::{CUSTOM_ROLES, USER_ROLES};
 use shared::contract::permissions::{Permissions, ROLES};
+use shared::ids::{SessionId, UserId};
 use shared::user::UserStatus;
 
 use crate::scene::{Member, PASSWORD, Scene};
@@ -549,6 +553,80 @@ async fn who_lost_a_permission_while_the_request_ran_changes_nothing() {
     let mut tx = scene.tx().await;
     let made = roles::create(&scene.control, &mut tx, &actor, new).await;
     assert!(matches!(made, Err(RoleError::Rank)), "{made:?}");
+}
+
+/// What an actor may change, each in a transaction of its own that is not committed: whether it is refused by rank.
+async fn refusals(scene: &Scene, actor: &Actor, grace: UserId) -> Vec<(&'static str, bool)> {
+    let (control, target) = (&scene.control, "auditor");
+    let session = SessionId::new(0, [7; 16]);
+    let made = OneTimePassword::make(control, scene.tenant.id).await.unwrap();
+    let new = NewUser {
+        profile: Profile { username: "new".into(), ..Profile::default() },
+        status: UserStatus::Active,
+        roles: vec![target.into()],
+        password: None,
+        must_change_password: false,
+        email_verified: true,
+    };
+    let invited = Invited {
+        email: "new@acme.test".into(),
+        username: None,
+        roles: vec![target.into()],
+        language: String::new(),
+    };
+    let renamed = Change { first_name: Some("Grace".into()), ..Change::default() };
+    let titled = RoleChange { title: Some("Auditor".into()), ..RoleChange::default() };
+    let created = users::create(control, &mut scene.tx().await, actor, new).await;
+    let changed = users::change(control, &mut scene.tx().await, actor, grace, renamed).await;
+    let deleted = users::delete(control, &mut scene.tx().await, actor, grace).await;
+    let ended = sessions::end::one(control, &mut scene.tx().await, actor, (grace, session)).await;
+    let settings = &scene.tenant.settings;
+    let regenerated = resets::regenerate(control, &mut scene.tx().await, settings, actor, grace, made).await;
+    let invited = invitations::put(control, &mut scene.tx().await, actor, invited).await;
+    let edited = roles::edit(control, &mut scene.tx().await, actor, target, titled).await;
+    let removed = roles::delete(control, &mut scene.tx().await, actor, target).await;
+    vec![
+        ("create a user", matches!(created, Err(UserError::Rank))),
+        ("change a user", matches!(changed, Err(UserError::Rank))),
+        ("delete a user", matches!(deleted, Err(UserError::Rank))),
+        ("end a session", matches!(ended, Err(UserError::Rank))),
+        ("regenerate a password", matches!(regenerated, Err(RegenerateError::User(UserError::Rank)))),
+        ("invite", matches!(invited, Err(AccountError::User(UserError::Rank)))),
+        ("edit a role", matches!(edited, Err(RoleError::Rank))),
+        ("delete a role", matches!(removed, Err(RoleError::Rank))),
+    ]
+}
+
+/// Hashes and locks take a while, so the actor is read again after them.
+#[tokio::test]
+async fn who_was_suspended_or_demoted_while_the_request_ran_changes_nothing() {
+    let scene = Scene::new().await;
+    let grace = scene.addressed("grace", "client").await.id;
+    scene.role("auditor", 10, &[]).await;
+    scene.role("deputy", 59, BOSS).await;
+    let root = scene.member("root", "root-admin").await;
+    for (at, change) in [
+        json!({"status": "suspended"}),
+        // Only the rank is lower.
+        json!({"roles": ["deputy"]}),
+        json!({"permissions": ["users.read", "roles.write"]}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("boss-{at}");
+        let boss = scene.officer(&name, 60, BOSS).await;
+        let who = Who::User { id: boss.id, rank: 60, permissions: Permissions::named(BOSS) };
+        let actor = Actor { who, ..Actor::control() };
+        for (what, refused) in refusals(&scene, &actor, grace).await {
+            assert!(!refused, "{what} before");
+        }
+        let whom = if change["permissions"].is_null() { user(boss.id) } else { of(&name) };
+        root.patch(&whom, change.clone()).await.expect(200);
+        for (what, refused) in refusals(&scene, &actor, grace).await {
+            assert!(refused, "{what} after {change}");
+        }
+    }
 }
 
 #[tokio::test]
