@@ -42,7 +42,7 @@ pub async fn put(
     let now = control.clock.now();
     let mut faults = Faults::default();
     let address = users::check_address(&invited.email, &mut faults);
-    let place = users::choose_branch(tx, invited.branch, &mut faults).await?;
+    let place = users::choose_branch(tx, invited.branch).await?;
     users::may_give(tx, actor, (&invited.roles, place.as_ref()), &mut faults).await?;
     users::still_stands(control, tx, actor).await?;
     let Some(address) = address.filter(|_| faults.is_empty()) else {

@@ -8,30 +8,30 @@ use crate::audit::Actor;
 use crate::branches::{Branch, Place, store};
 use crate::db::{Scope, TenantTx};
 
-/// Checks the branch of a new user, and holds it until the transaction ends: it exists within the scope of the
-/// transaction, and is not archived. A caller with roles of branches only must choose one of them.
+/// The place of a new user's branch, which is held until the transaction ends: it exists within the scope of the
+/// transaction, and is not archived. A caller with roles of branches only must choose one of these branches.
 ///
 /// # Errors
-/// Errors of the database.
-pub async fn choose(
-    tx: &mut TenantTx,
-    branch: Option<Uuid>,
-    faults: &mut Faults,
-) -> Result<Option<Place>, UserError> {
+/// [`UserError::Fields`], before anything else is judged: the actor's rank depends on the place. Errors of the database.
+pub async fn choose(tx: &mut TenantTx, branch: Option<Uuid>) -> Result<Option<Place>, UserError> {
+    let fault = |words: String| {
+        let mut faults = Faults::default();
+        faults.add("branch", words);
+        Err(UserError::Fields(faults))
+    };
     let Some(id) = branch else {
-        if *tx.scope() != Scope::Everyone {
-            faults.add("branch", "This field is required.");
-        }
-        return Ok(None);
+        return match tx.scope() {
+            Scope::Everyone => Ok(None),
+            Scope::Within(_) => fault(String::from("This field is required.")),
+        };
     };
     match store::hold(tx, id).await? {
-        None => faults.add("branch", format!("Invalid pk \"{id}\" - object does not exist.")),
+        None => fault(format!("Invalid pk \"{id}\" - object does not exist.")),
         Some(Branch { archived_at: Some(_), .. }) => {
-            faults.add("branch", "The branch is archived: nobody can be added to it.");
+            fault(String::from("The branch is archived: nobody can be added to it."))
         }
-        Some(branch) => return Ok(Some(branch.place)),
+        Some(branch) => Ok(Some(branch.place)),
     }
-    Ok(None)
 }
 
 /// Checks a move of a user from one branch to another, as [`choose`] does. Roles of branches lose or get their permissions
@@ -41,12 +41,11 @@ pub(super) async fn change(
     tx: &mut TenantTx,
     actor: &Actor,
     (before, to): (Option<&Place>, Option<Uuid>),
-    faults: &mut Faults,
 ) -> Result<(), UserError> {
     if before.and_then(Place::id) == to {
         return Ok(());
     }
-    let after = choose(tx, to, faults).await?;
+    let after = choose(tx, to).await?;
     let left = before.map(|place| place.without(after.as_ref())).unwrap_or_default();
     let entered = after.as_ref().map(|place| place.without(before)).unwrap_or_default();
     let (lost, won) = (store::reach(tx, &left).await?, store::reach(tx, &entered).await?);

@@ -103,7 +103,7 @@ pub async fn change(
     if causes.password {
         hold_foreign_left(tx).await?;
     }
-    branch::change(tx, actor, (before.place.as_ref(), branch), &mut faults).await?;
+    branch::change(tx, actor, (before.place.as_ref(), branch)).await?;
     let (whom, moved) = ((id, before.place.as_ref()), (&before.roles[..], &role_names[..]));
     ranks::assign(tx, actor, whom, moved, &mut faults).await?;
     if !faults.is_empty() {

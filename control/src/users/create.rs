@@ -63,9 +63,8 @@ pub async fn may_create(
     roles: &[String],
     branch: Option<Uuid>,
 ) -> Result<(), UserError> {
-    let mut faults = Faults::default();
-    let place = branch::choose(tx, branch, &mut faults).await?;
-    may_give(tx, actor, (roles, place.as_ref()), &mut faults).await
+    let place = branch::choose(tx, branch).await?;
+    may_give(tx, actor, (roles, place.as_ref()), &mut Faults::default()).await
 }
 
 /// Whether the actor may give these roles to a user at a place. Roles that do not exist are named in `faults`.
@@ -106,7 +105,7 @@ pub(super) async fn insert(
 ) -> Result<UserId, UserError> {
     let (now, tenant) = (control.clock.now(), tx.tenant());
     let id = UserId::new(unix_ms(now), random()?);
-    let place = branch::choose(tx, new.branch, faults).await?;
+    let place = branch::choose(tx, new.branch).await?;
     store::insert(tx, id, (new, place.as_ref().and_then(Place::id)), verifier, now).await?;
     match canonical {
         Some(canonical) => identifiers::assign(tx, id, &canonical, faults).await?,

@@ -319,7 +319,7 @@ impl Walk {
 
 /// Where a user is.
 fn place<'a>(places: &'a BTreeMap<Uuid, Place>, user: &User) -> Option<&'a Place> {
-    user.branch.and_then(|branch| places.get(&branch))
+    user.branch().and_then(|branch| places.get(&branch))
 }
 
 fn index(chance: &mut Chance, length: usize) -> usize {

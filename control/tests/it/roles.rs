@@ -258,7 +258,7 @@ async fn predefined_roles_stay_as_they_are() {
     }
 }
 
-const BOSS: &[&str] = &["users.read", "users.write", "roles.read", "roles.write"];
+const BOSS: &[&str] = &["users.read", "branches.read", "users.write", "roles.read", "roles.write"];
 
 #[tokio::test]
 async fn nobody_makes_a_role_at_their_rank_or_with_more_than_they_have() {
@@ -315,7 +315,7 @@ async fn nobody_gives_a_role_that_may_do_more_than_they_may() {
         (&["co-admin"], 403),
         (&["boss"], 403),
         (&["reader"], 200),
-        // `staff` may read users and roles, as the boss may.
+        // `staff` may read users, roles and branches, as the boss may.
         (&["staff"], 200),
         (&["client"], 200),
     ] {
@@ -621,8 +621,7 @@ async fn who_was_suspended_or_demoted_while_the_request_ran_changes_nothing() {
     {
         let name = format!("boss-{at}");
         let boss = scene.officer(&name, 60, BOSS).await;
-        let grants = Grants::everywhere(Permissions::named(BOSS));
-        let who = Who::User { id: boss.id, rank: 60, grants };
+        let who = Who::User { id: boss.id, rank: 60, grants: Grants::everywhere(Permissions::named(BOSS)) };
         let actor = Actor { who, ..Actor::control() };
         for (what, refused) in refusals(&scene, &actor, grace).await {
             assert!(!refused, "{what} before");

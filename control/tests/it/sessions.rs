@@ -370,6 +370,40 @@ async fn an_answer_says_whether_what_it_revoked_is_in_force() {
     stop.cancel();
 }
 
+/// On this stage no pusher runs, so the edge confirms nothing.
+#[tokio::test]
+async fn every_change_that_revokes_says_that_it_is_pending() {
+    let scene = Scene::alone().await;
+    let root = scene.member("root", "root-admin").await;
+    let operator = scene.platform().await.member("operator", "root-admin").await;
+    let eve = scene.addressed("eve", "client").await.id;
+    let bob = scene.member("bob", "client").await;
+    scene.has_sessions(bob.id, &[session(), other(1), other(2)]);
+    let first = scene.enrolled("ada", "client").await;
+    let ada = scene.enrols(&first.member).await.member;
+    let cleo = scene.enrolled("cleo", "client").await.member;
+    let tenant = format!("/api/tenant/tenants/{}/", scene.tenant.id);
+    let keys = root.get(&format!("{tenant}keys/")).await.expect(200).body;
+    let kid = keys["results"][0]["kid"].as_str().unwrap();
+    let end = |sid: SessionId| format!("{OWN}{sid}/");
+    for (member, method, path, body) in [
+        (&bob, Method::DELETE, end(other(1)), None),
+        (&bob, Method::DELETE, OWN.to_owned(), None),
+        (&root, Method::DELETE, format!("{}{}/", of(bob.id), other(2)), None),
+        (&root, Method::DELETE, of(bob.id), None),
+        (&root, Method::POST, "/api/user/password/regenerate/".to_owned(), Some(json!({ "user": eve }))),
+        (&root, Method::DELETE, format!("/api/user/users/{eve}/"), None),
+        (&ada, Method::DELETE, format!("{TOTP}{}/", first.id), None),
+        (&cleo, Method::DELETE, TOTP.to_owned(), None),
+        (&root, Method::POST, format!("{tenant}keys/{kid}/revoke/"), None),
+        (&operator, Method::PATCH, tenant.clone(), Some(json!({"status": "suspended"}))),
+        (&operator, Method::DELETE, tenant.clone(), None),
+    ] {
+        let (status, word) = word(member, method.clone(), &path, body).await;
+        assert!(status < 300 && word == "pending", "{method} {path}: {status} {word:?}");
+    }
+}
+
 /// The word does not depend on which control sends the change.
 #[tokio::test]
 async fn a_change_that_another_control_sends_is_confirmed_as_well() {

@@ -136,8 +136,11 @@ async fn offer(
 
 /// Who gives the roles, if they still may give them in the branch, and if roles and branch are still there.
 async fn authority(tx: &mut TenantTx, offer: &Offer) -> Result<Actor, AccountError> {
+    let place = match users::choose_branch(tx, offer.invited.branch).await {
+        Err(UserError::Fields(_)) => return Err(AccountError::Link),
+        place => place?,
+    };
     let mut faults = Faults::default();
-    let place = users::choose_branch(tx, offer.invited.branch, &mut faults).await?;
     let actor = match offer.by {
         By::Platform => Actor::operator(),
         By::User(id) => {
