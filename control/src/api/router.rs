@@ -28,7 +28,7 @@ use crate::{audit, branches, jobs, keys, mail, pages, resets, roles, setup, tena
 /// set here: [`json`] reads it whole. A path with uploads has [`whole`] with its own limit, or neither if its handler
 /// streams the body.
 pub fn router(control: &Control) -> Router {
-    let api = own_account().merge(users()).merge(tenants()).merge(platform()).merge(anyone());
+    let api = own_account().merge(users()).merge(rules()).merge(tenants()).merge(platform()).merge(anyone());
     layers::of_api(control, api.with_state(control.clone()))
         .merge(layers::of_inside(control, inside::router(control)))
         .merge(health::router(control))
@@ -133,6 +133,11 @@ fn users() -> Router<Control> {
             json::<Within<UsersRead>>(get(invitations::list).post(invitations::create)),
         )
         .route("/api/user/invitations/{id}", json::<Within<UsersWrite>>(delete(invitations::revoke)))
+}
+
+/// A tenant's administrators, about its roles and branches, and its audit log.
+fn rules() -> Router<Control> {
+    Router::new()
         .route(
             "/api/user/roles",
             json::<Within<RolesRead>>(get(roles::routes::list).post(roles::routes::create)),
@@ -144,6 +149,16 @@ fn users() -> Router<Control> {
             ),
         )
         .route("/api/user/permissions", json::<Within<RolesRead>>(get(roles::routes::permissions)))
+        .route(
+            "/api/tenant/branches",
+            json::<Within<BranchesRead>>(get(branches::routes::list).post(branches::routes::create)),
+        )
+        .route(
+            "/api/tenant/branches/{id}",
+            json::<Within<BranchesRead>>(
+                get(branches::routes::read).patch(branches::routes::update).delete(branches::routes::delete),
+            ),
+        )
         .route("/api/audit", json::<Within<AuditRead>>(get(audit::routes::list)))
         .route("/api/audit/verify", json::<Allowed<AuditRead>>(get(audit::routes::verify)))
         .route("/api/audit/export", json::<Allowed<AuditRead>>(get(audit::routes::export)))
@@ -155,16 +170,6 @@ fn tenants() -> Router<Control> {
         .route(
             "/api/tenant/tenants",
             json::<Allowed<TenantRead>>(get(tenants::routes::list).post(tenants::routes::create)),
-        )
-        .route(
-            "/api/tenant/branches",
-            json::<Within<BranchesRead>>(get(branches::routes::list).post(branches::routes::create)),
-        )
-        .route(
-            "/api/tenant/branches/{id}",
-            json::<Within<BranchesRead>>(
-                get(branches::routes::read).patch(branches::routes::update).delete(branches::routes::delete),
-            ),
         )
         .route(
             "/api/tenant/tenants/{id}",

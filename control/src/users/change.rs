@@ -2,6 +2,8 @@
 
 use shared::contract::permissions::ROOT_RANK;
 use shared::ids::UserId;
+use shared::passwords::Verifier;
+use shared::tenant::settings::Settings;
 use shared::user::UserStatus;
 
 use super::create::tenant_of;
@@ -72,15 +74,7 @@ pub async fn change(
     let profile = profile_after(&before, &wanted);
     let canonical = profile.check(&mut faults);
     let remembered = tenant.settings.password_history;
-    let verifier = match &wanted.password {
-        None => None,
-        Some(successor) => {
-            let policy = Policy::of(control, &tenant.settings)?;
-            let names = unseen::names_to_compare(&profile, &wanted, &before);
-            let checked = successor.check(&policy, &names, before.password_epoch, remembered)?;
-            checked_password(checked, &mut faults)
-        }
-    };
+    let verifier = new_verifier(control, &tenant.settings, (&before, &wanted, &profile), &mut faults)?;
     let status = wanted.status.unwrap_or(before.status);
     let branch = wanted.branch.unwrap_or_else(|| before.branch());
     let role_names = wanted.roles.clone().unwrap_or_else(|| before.roles.clone());
@@ -134,6 +128,20 @@ pub async fn change(
     let readdressed = profile.email.as_deref() != before.email.as_ref().map(Personal::expose);
     end_links_and_tell(control, tx, &before, (readdressed, causes.password), wanted.untold).await?;
     store::find(tx, id).await
+}
+
+/// The verifier of the new password, if there is one and it is acceptable.
+fn new_verifier<'a>(
+    control: &Control,
+    settings: &Settings,
+    (before, wanted, profile): (&User, &'a Change, &Profile),
+    faults: &mut Faults,
+) -> Result<Option<&'a Verifier>, UserError> {
+    let Some(successor) = &wanted.password else { return Ok(None) };
+    let policy = Policy::of(control, settings)?;
+    let names = unseen::names_to_compare(profile, wanted, before);
+    let checked = successor.check(&policy, &names, before.password_epoch, settings.password_history)?;
+    Ok(checked_password(checked, faults))
 }
 
 /// Notes the user for the edge, if the change concerns it.

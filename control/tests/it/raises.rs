@@ -223,6 +223,12 @@ impl Walk {
         store::all(&mut self.scene.tx().await).await.unwrap()
     }
 
+    /// A name that nothing has yet.
+    fn next_name(&mut self) -> String {
+        self.made += 1;
+        format!("made-{}", self.made)
+    }
+
     /// One request by the actor, or by a user whom the actor holds.
     async fn step(&mut self, chance: &mut Chance) -> String {
         let (users, roles) = (self.users().await, self.roles().await);
@@ -231,8 +237,7 @@ impl Walk {
         let caller = self.scene.acting_as(caller).await;
         let target = pick(chance, &users);
         let role = pick(chance, &roles);
-        self.made += 1;
-        let name = format!("made-{}", self.made);
+        let name = self.next_name();
         let some_roles = json!([role.name, pick(chance, &roles).name]);
         let rank = [1, self.rank - 1, self.rank, self.rank + 1, 99][index(chance, 5)];
         let (one, other) = (pick(chance, Permission::ALL).as_str(), pick(chance, Permission::ALL).as_str());
