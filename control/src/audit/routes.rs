@@ -14,7 +14,7 @@ use super::filters::{self, Filters, Named};
 use super::line::LineOut;
 use super::verify::{Verification, verify as verify_part};
 use super::within::NamedUsers;
-use super::{Action, EntryOut};
+use super::{Action, EntryOut, Recorded};
 use crate::access::{Allowed, Authenticated, Within};
 use crate::control::Control;
 use crate::http::answer::{Refused, ok};
@@ -58,7 +58,7 @@ pub async fn list(
     let count = filters::count(&mut tx, &permitted, part.counts_all()).await?;
     let span = part.of(&mut tx, count).await?;
     let entries = filters::list(&mut tx, &permitted, &span.rows).await?;
-    let named = NamedUsers::of(&mut tx, user.id, &entries).await?;
+    let named = NamedUsers::of(&mut tx, user.id, entries.iter().flat_map(Recorded::others)).await?;
     span.answer(entries, |entry| EntryOut::seen_by(&viewer, entry).naming(&named))
 }
 

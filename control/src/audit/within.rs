@@ -5,7 +5,6 @@ use shared::ids::{self, UserId};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::store::Recorded;
 use crate::db::{Scope, TenantTx};
 use crate::failure::Failure;
 use crate::users;
@@ -42,17 +41,20 @@ pub(super) enum NamedUsers {
 }
 
 impl NamedUsers {
-    /// The users who are named in these entries for a caller: with roles of branches only, those within the scope of the
+    /// Those of these users who are named for a caller: with roles of branches only, those within the scope of the
     /// transaction, and the caller.
     ///
     /// # Errors
     /// Errors of the database.
-    pub(super) async fn of(tx: &mut TenantTx, caller: UserId, entries: &[Recorded]) -> Result<Self, Failure> {
+    pub(super) async fn of(
+        tx: &mut TenantTx,
+        caller: UserId,
+        named: impl Iterator<Item = &str>,
+    ) -> Result<Self, Failure> {
         if *tx.scope() == Scope::Everyone {
             return Ok(Self::Everyone);
         }
-        let others: Vec<_> =
-            entries.iter().flat_map(Recorded::others).filter_map(|id| ids::uuid(id).ok()).collect();
+        let others: Vec<_> = named.filter_map(|id| ids::uuid(id).ok()).collect();
         let mut named = users::store::within(tx, &others).await?;
         named.push(caller.uuid());
         Ok(Self::Only(named))
