@@ -1,5 +1,5 @@
 //! A profile and its entries in an answer. An entry is shown only with the proof that a
-//! [`Viewer`](crate::users::Viewer) may see it.
+//! [`Viewer`] may see it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
