@@ -345,12 +345,12 @@ async fn the_own_names_are_changed_without_an_administrator() {
     let before = scene.user(ada.id).await;
     let read = ada.get(OWN).await.expect(200);
     let as_read = [("if-match", read.header("etag"))];
-    let body = json!({"first_name": "Ada", "phone": "+44 7700 900112", "language": "EN-gb", "roles": ["root-admin"],
+    let body = json!({"first_name": "Augusta", "phone": "+44 7700 900112", "language": "EN-gb", "roles": ["root-admin"],
         "email": "mallory@evil.test", "username": "eve", "status": "suspended", "email_verified": true});
     let changed = ada.with(Method::PATCH, OWN, &as_read, Some(body.clone())).await.expect(200).body;
     assert_eq!(
         (&changed["first_name"], &changed["last_name"], &changed["language"]),
-        (&json!("Ada"), &json!(""), &json!("en-GB"))
+        (&json!("Augusta"), &json!(""), &json!("en-GB"))
     );
     ada.with(Method::PATCH, OWN, &as_read, Some(body)).await.expect(412);
     let after = scene.user(ada.id).await;
@@ -365,10 +365,7 @@ async fn the_own_names_are_changed_without_an_administrator() {
     };
     assert_eq!(kept(&before), kept(&after));
     // The search finds the new name.
-    assert_eq!(
-        root.get(&format!("{USERS}?search=ada&email_verified=true")).await.expect(200).body["count"],
-        1
-    );
+    assert_eq!(root.get(&format!("{USERS}?search=august")).await.expect(200).body["count"], 1);
     let log = root.get(&format!("/api/audit/?target={}&action=user.edited", ada.id)).await.expect(200).body;
     assert_eq!(log["results"][0]["details"], json!({"fields": ["first_name", "phone", "language"]}));
     assert_eq!(log["results"][0]["actor"], json!(ada.id));
