@@ -14,7 +14,7 @@ create table branches (
     -- The ids of the branches from the top down to this one, both included. The branches below a branch are those whose
     -- path contains its id.
     path       uuid[] not null,
-    -- Since when nobody is added to it.
+    -- When it was archived. From then on no user can be added to it.
     archived_at timestamptz,
     created_at timestamptz not null,
     updated_at timestamptz not null,

@@ -104,7 +104,7 @@ impl Grants {
         self.everywhere.holds(permission)
     }
 
-    /// The users over whom it has `permission`; `None` if there are none.
+    /// The users over whom it has `permission`; `None` if it does not have that permission over any user.
     #[must_use]
     pub fn scope(&self, permission: Permission) -> Option<Scope> {
         if self.holds(permission) {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_includes_what_reaches_further() {
+    fn grants_do_not_include_what_reaches_further() {
         let write = of(&["users.write"]);
         let [all, top, low, other] = [
             Grants::everywhere(write),

@@ -27,7 +27,7 @@ pub struct BranchIn {
     name: Option<String>,
     /// The branch that it is to be directly below; null for the top. The branches below it move with it.
     parent: Option<Uuid>,
-    /// Whether nobody can be added to it. Users who are in it stay.
+    /// Whether the branch is archived: no user can be added to it. Its users stay.
     archived: Option<bool>,
 }
 

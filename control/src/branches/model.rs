@@ -19,7 +19,7 @@ pub struct Branch {
     pub parent: Option<Uuid>,
     /// Its place in the tree.
     pub place: Place,
-    /// Since when nobody is added to it.
+    /// When it was archived. From then on no user can be added to it.
     pub archived_at: Option<DateTime<Utc>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -43,7 +43,7 @@ pub struct BranchChange {
     pub name: Option<String>,
     /// Another parent; `Some(None)` moves it to the top.
     pub parent: Option<Option<Uuid>>,
-    /// Whether nobody can be added to it.
+    /// Whether the branch is to be archived: no user can be added to it then.
     pub archived: Option<bool>,
 }
 

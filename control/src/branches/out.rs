@@ -24,7 +24,7 @@ pub struct BranchOut {
     parent: Option<Uuid>,
     /// The names of the branches from the top down to this one.
     path: Vec<String>,
-    /// Whether nobody can be added to it.
+    /// Whether the branch is archived: no user can be added to it.
     archived: bool,
     #[serde(serialize_with = "crate::http::time::micros")]
     created_at: DateTime<Utc>,

@@ -38,7 +38,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
         ordering: Option<String>,
     },
-    /// Show one branch in full; exit code 4 if there is none.
+    /// Show one branch in full. The exit code is 4 if the branch does not exist.
     #[command(after_help = "Example:\n  wardgate branch show Germany/Berlin --tenant acme")]
     Show {
         /// Its path or id.
@@ -74,7 +74,7 @@ pub(super) enum Command {
         #[arg(long)]
         top: bool,
     },
-    /// Archive a branch: nobody can be added to it. Users who are in it stay. With --off, undo it.
+    /// Archive a branch: no user can be added to it. Its users stay. --off undoes this.
     #[command(after_help = "Example:\n  wardgate branch archive Germany/Bonn --tenant acme")]
     Archive {
         /// Its path or id.

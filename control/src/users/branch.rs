@@ -28,7 +28,7 @@ pub async fn choose(tx: &mut TenantTx, branch: Option<Uuid>) -> Result<Option<Pl
     match store::hold(tx, id).await? {
         None => fault(format!("Invalid pk \"{id}\" - object does not exist.")),
         Some(Branch { archived_at: Some(_), .. }) => {
-            fault(String::from("The branch is archived: nobody can be added to it."))
+            fault(String::from("The branch is archived: no user can be added to it."))
         }
         Some(branch) => Ok(Some(branch.place)),
     }

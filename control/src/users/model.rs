@@ -37,7 +37,7 @@ pub struct User {
     pub email_verified: bool,
     /// Their roles, highest rank first.
     pub roles: Vec<String>,
-    /// The highest rank among their roles; 0 without one. Whoever acts on them has a higher one.
+    /// The highest rank among all their roles; 0 without a role. Only an actor of a higher rank may act on them.
     pub rank: i32,
     /// The highest rank among their roles that belong to no branch: their rank as an actor, where no role of a branch
     /// gives a higher one.

@@ -384,7 +384,10 @@ async fn users_are_put_into_branches_and_found_by_them() {
 
         root.patch(&of(top), json!({ "archived": true })).await.expect(200);
         let refused = root.post(USERS, json!({ "username": "new", "branch": top })).await.expect(400);
-        assert_eq!(refused.body, json!({ "branch": ["The branch is archived: nobody can be added to it."] }));
+        assert_eq!(
+            refused.body,
+            json!({ "branch": ["The branch is archived: no user can be added to it."] })
+        );
         // Those who are in it stay, and can be edited.
         let grace = names(&root.get(&format!("{USERS}?branch={top}")).await.expect(200).body, "id");
         root.patch(&user(&grace[0]), json!({ "first_name": "Grace", "branch": top })).await.expect(200);
